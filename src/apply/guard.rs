@@ -59,7 +59,7 @@ pub(super) fn is_as_wanted(change: &Change, current: &Observed) -> bool {
 fn sees_as_much(before: Option<&Resource>, current: &Resource) -> bool {
     match (before, current) {
         (Some(Resource::Worker(before)), Resource::Worker(current)) => {
-            before.host.seen().is_none() || current.host.seen().is_some()
+            before.host.observed().is_none() || current.host.observed().is_some()
         }
         _ => true,
     }

@@ -33,7 +33,7 @@ pub(super) struct FakeHostState {
     pub(super) fail: Option<&'static str>,
     pub(super) unreachable: bool,
     /// The name that the kubelet asks a certificate for.
-    pub(super) asks_for: &'static str,
+    pub(super) requested_name: &'static str,
     pub(super) ready: bool,
     /// Whether it comes back from a reboot.
     pub(super) comes_back: bool,
@@ -71,7 +71,7 @@ impl FakeHost {
             steps: Vec::new(),
             fail: None,
             unreachable: false,
-            asks_for: "system:node:dc1-w1",
+            requested_name: "system:node:dc1-w1",
             ready: true,
             comes_back: true,
             token_id: None,
@@ -87,7 +87,7 @@ impl FakeHost {
         let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::OrganizationName, "system:nodes");
-        params.distinguished_name.push(DnType::CommonName, state.asks_for);
+        params.distinguished_name.push(DnType::CommonName, state.requested_name);
         let key = KeyPair::generate().unwrap();
         let pem = params.serialize_request(&key).unwrap().pem().unwrap();
         let token = state.token_id.as_deref().unwrap_or_default();
@@ -205,8 +205,8 @@ impl FakeHost {
     }
 }
 
-fn failed(target: &HostTarget, doing: &str) -> HostError {
-    HostError::failed(&target.hostname, doing, "as configured by the test")
+fn failed(target: &HostTarget, activity: &str) -> HostError {
+    HostError::failed(&target.hostname, activity, "as configured by the test")
 }
 
 #[async_trait]

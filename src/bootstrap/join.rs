@@ -160,7 +160,7 @@ impl JoinRun<'_> {
             _ => WorkerStep::Kernel,
         };
         self.host_step(step, &work).await?;
-        self.look_again(step).await?;
+        self.probe_again(step).await?;
         let proven = match step {
             // The rest of what proves a start comes with the steps after it.
             JoinStep::Start => {
@@ -184,7 +184,7 @@ impl JoinRun<'_> {
         done.map_err(|error| JoinError::host(step, &self.context.desired.name, error))
     }
 
-    async fn look_again(&mut self, step: JoinStep) -> Result<(), JoinError> {
+    async fn probe_again(&mut self, step: JoinStep) -> Result<(), JoinError> {
         let probe = self.context.hosts.probe_worker(&self.context.target).await;
         self.probe = probe.map_err(|error| self.host_error(step, error))?;
         Ok(())
@@ -289,7 +289,7 @@ impl JoinRun<'_> {
         let is_ready = |node: &NodeFacts| Evidence { node: Some(node), ..evidence }.node_is_ready();
         let node = self.context.ready(is_ready).await?;
         self.node = Some(node);
-        self.look_again(step).await?;
+        self.probe_again(step).await?;
         if self.evidence().our_configuration_is_chosen() {
             return Ok(());
         }
@@ -309,7 +309,7 @@ impl JoinRun<'_> {
         self.delete_tokens().await.map_err(failed)?;
         self.token = None;
         self.host_step(step, &WorkerStep::RemoveBootstrapKubeconfig).await?;
-        self.look_again(step).await?;
+        self.probe_again(step).await?;
         if self.evidence().proves(step) {
             Ok(())
         } else {

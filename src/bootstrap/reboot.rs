@@ -157,16 +157,17 @@ impl RebootContext<'_> {
         let is_back =
             |node: &NodeFacts| node.ready && (node.boot_id.is_empty() || node.boot_id == boot);
         loop {
-            let seen = match self.cluster.node(self.worker.as_str()).await {
+            let observed = match self.cluster.node(self.worker.as_str()).await {
                 Ok(node) => node,
                 Err(error) if error.is_unavailable() => None,
                 Err(error) => return Err(self.cluster_failed(stage, &error)),
             };
-            if seen.as_ref().is_some_and(is_back) {
+            if observed.as_ref().is_some_and(is_back) {
                 return Ok(());
             }
             if Instant::now() >= deadline {
-                let condition = seen.and_then(|node| node.not_ready_because).unwrap_or_default();
+                let condition =
+                    observed.and_then(|node| node.not_ready_because).unwrap_or_default();
                 let message = format!("its Node is not Ready after five minutes: {condition}");
                 let message = message.trim_end_matches(": ");
                 let remedy = "look at `journalctl -u kubelet -u containerd` on the worker";

@@ -70,8 +70,8 @@ fn world() -> (FakeServer, FakeHost, ClusterClient) {
     let server = FakeServer::default();
     server.put(SERVER, serde_json::json!({ "metadata": { "name": "dc1-w1" } }));
     let host = FakeHost::new(server.clone());
-    let door = server.client();
-    (server, host, door)
+    let client = server.client();
+    (server, host, client)
 }
 
 fn tokens(server: &FakeServer) -> usize {
@@ -87,8 +87,8 @@ fn operation_phase(server: &FakeServer) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn a_new_worker_joins_and_joining_again_does_nothing() {
-    let (server, host, door) = world();
-    let context = context(&host, &door);
+    let (server, host, client) = world();
+    let context = context(&host, &client);
     let warnings = Mutex::new(Vec::new());
     let progress = |event| {
         if let StepEvent::Warning(text) = event {
@@ -128,8 +128,8 @@ async fn an_interrupted_join_continues_where_it_stopped() {
         ("start", vec!["bootstrap-kubeconfig", "start"]),
         ("stamp", vec!["start", "stamp"]),
     ] {
-        let (server, host, door) = world();
-        let context = context(&host, &door);
+        let (server, host, client) = world();
+        let context = context(&host, &client);
         host.state.lock().unwrap().fail = Some(fails);
         let error = join(&context, &|_| {}).await.unwrap_err();
         assert!(matches!(error.cause, JoinCause::Host(_)), "{error:?}");
@@ -145,9 +145,9 @@ async fn an_interrupted_join_continues_where_it_stopped() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_for_another_name_is_refused_and_the_token_deleted() {
-    let (server, host, door) = world();
-    host.state.lock().unwrap().asks_for = "system:node:dc1-w2";
-    let error = join(&context(&host, &door), &|_| {}).await.unwrap_err();
+    let (server, host, client) = world();
+    host.state.lock().unwrap().requested_name = "system:node:dc1-w2";
+    let error = join(&context(&host, &client), &|_| {}).await.unwrap_err();
     assert!(matches!(error.cause, JoinCause::Refused(_)), "{error:?}");
     assert_eq!(error.step, JoinStep::ApproveCertificate);
     assert_eq!(tokens(&server), 0);
@@ -158,10 +158,10 @@ async fn a_request_for_another_name_is_refused_and_the_token_deleted() {
 
 #[tokio::test(start_paused = true)]
 async fn a_node_that_never_becomes_ready_is_reported_with_its_reason() {
-    let (_, host, door) = world();
+    let (_, host, client) = world();
     host.state.lock().unwrap().ready = false;
     let before = tokio::time::Instant::now();
-    let error = join(&context(&host, &door), &|_| {}).await.unwrap_err();
+    let error = join(&context(&host, &client), &|_| {}).await.unwrap_err();
     assert_eq!((error.step, &error.cause), (JoinStep::NodeReady, &JoinCause::TimedOut));
     assert!(error.failure.message.contains("no Cilium"), "{}", error.failure.message);
     assert!(before.elapsed() >= Duration::from_secs(300));
@@ -169,32 +169,32 @@ async fn a_node_that_never_becomes_ready_is_reported_with_its_reason() {
 
 #[tokio::test(start_paused = true)]
 async fn a_node_with_another_pod_cidr_must_be_replaced() {
-    let (server, host, door) = world();
+    let (server, host, client) = world();
     let node = serde_json::json!({
         "metadata": { "name": "dc1-w1" }, "spec": { "podCIDR": "10.244.7.0/24" },
     });
     server.put(NODE, node);
-    let error = join(&context(&host, &door), &|_| {}).await.unwrap_err();
+    let error = join(&context(&host, &client), &|_| {}).await.unwrap_err();
     assert!(error.must_be_replaced());
     assert!(host.take_steps().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn another_host_is_not_changed() {
-    let (_, host, door) = world();
+    let (_, host, client) = world();
     host.state.lock().unwrap().probe.hostname = "another-host".to_owned();
-    let error = join(&context(&host, &door), &|_| {}).await.unwrap_err();
+    let error = join(&context(&host, &client), &|_| {}).await.unwrap_err();
     assert_eq!(error.cause, JoinCause::WrongHost);
     assert!(host.take_steps().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_worker_without_a_machine_can_leave() {
-    let (server, host, door) = world();
-    join(&context(&host, &door), &|_| {}).await.unwrap();
+    let (server, host, client) = world();
+    join(&context(&host, &client), &|_| {}).await.unwrap();
     let leaving = |fate| LeaveContext {
         hosts: &host,
-        cluster: &door,
+        cluster: &client,
         worker: WorkerName::new("dc1-w1"),
         target: Some(target()),
         fate,
@@ -214,10 +214,10 @@ async fn a_worker_without_a_machine_can_leave() {
     assert!(report.reset, "leaving twice is leaving once");
 }
 
-fn rebooting<'a>(host: &'a FakeHost, door: &'a ClusterClient) -> RebootContext<'a> {
+fn rebooting<'a>(host: &'a FakeHost, client: &'a ClusterClient) -> RebootContext<'a> {
     RebootContext {
         hosts: host,
-        cluster: door,
+        cluster: client,
         target: target(),
         worker: WorkerName::new("dc1-w1"),
         profile: ProfileName::new("default"),
@@ -229,8 +229,8 @@ fn rebooting<'a>(host: &'a FakeHost, door: &'a ClusterClient) -> RebootContext<'
 
 #[tokio::test(start_paused = true)]
 async fn a_reboot_is_over_when_the_new_boot_is_ready() {
-    let (server, host, door) = world();
-    join(&context(&host, &door), &|_| {}).await.unwrap();
+    let (server, host, client) = world();
+    join(&context(&host, &client), &|_| {}).await.unwrap();
     host.take_steps();
     let stages = Mutex::new(Vec::new());
     let progress = |event| {
@@ -238,7 +238,7 @@ async fn a_reboot_is_over_when_the_new_boot_is_ready() {
             stages.lock().unwrap().push(stage);
         }
     };
-    reboot(&rebooting(&host, &door), &progress).await.unwrap();
+    reboot(&rebooting(&host, &client), &progress).await.unwrap();
     assert_eq!(host.take_steps(), ["reboot"]);
     let expected = [Stage::Cordon, Stage::Drain, Stage::Restart, Stage::Ready];
     assert_eq!(*stages.lock().unwrap(), expected);
@@ -249,10 +249,10 @@ async fn a_reboot_is_over_when_the_new_boot_is_ready() {
 
 #[tokio::test(start_paused = true)]
 async fn a_machine_that_does_not_restart_is_reported_and_stays_cordoned() {
-    let (server, host, door) = world();
-    join(&context(&host, &door), &|_| {}).await.unwrap();
+    let (server, host, client) = world();
+    join(&context(&host, &client), &|_| {}).await.unwrap();
     host.state.lock().unwrap().comes_back = false;
-    let error = reboot(&rebooting(&host, &door), &|_| {}).await.unwrap_err();
+    let error = reboot(&rebooting(&host, &client), &|_| {}).await.unwrap_err();
     assert_eq!(error.stage, Stage::Restart);
     assert!(error.failure.message.contains("does not answer after 15 minutes"), "{error}");
     assert_eq!(server.get(NODE).unwrap()["spec"]["unschedulable"], true);

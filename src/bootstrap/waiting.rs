@@ -27,9 +27,9 @@ impl JoinContext<'_> {
     fn tolerate<T>(
         &self,
         step: JoinStep,
-        answer: Result<T, ClusterError>,
+        response: Result<T, ClusterError>,
     ) -> Result<Option<T>, JoinError> {
-        match answer {
+        match response {
             Ok(value) => Ok(Some(value)),
             Err(error) if error.is_unavailable() => Ok(None),
             Err(error) => Err(JoinError::cluster(step, &self.desired.name, error)),
@@ -44,8 +44,8 @@ impl JoinContext<'_> {
         let worker = WorkerName::new(&self.desired.name);
         let mut approved = false;
         loop {
-            let answer = self.cluster.approve_csr_for(&worker, token_id).await;
-            match self.tolerate(step, answer)? {
+            let response = self.cluster.approve_csr_for(&worker, token_id).await;
+            match self.tolerate(step, response)? {
                 Some(Approval::Approved { .. }) => approved = true,
                 Some(Approval::Refused(refusal)) => return Err(self.refused(refusal)),
                 Some(Approval::NotThereYet) | None => {}
@@ -88,8 +88,8 @@ impl JoinContext<'_> {
         let step = JoinStep::PodCidr;
         let deadline = Instant::now() + REGISTRATION_TIMEOUT;
         loop {
-            let answer = self.cluster.node(&self.desired.name).await;
-            if let Some(Some(node)) = self.tolerate(step, answer)? {
+            let response = self.cluster.node(&self.desired.name).await;
+            if let Some(Some(node)) = self.tolerate(step, response)? {
                 check_set_once(&self.desired, Some(&node))?;
                 return Ok(node);
             }
@@ -108,13 +108,13 @@ impl JoinContext<'_> {
         let step = JoinStep::NodeReady;
         let deadline = Instant::now() + READY_TIMEOUT;
         loop {
-            let answer = self.cluster.node(&self.desired.name).await;
-            let seen = self.tolerate(step, answer)?.flatten();
-            if let Some(node) = seen.as_ref().filter(|node| is_ready(node)) {
+            let response = self.cluster.node(&self.desired.name).await;
+            let observed = self.tolerate(step, response)?.flatten();
+            if let Some(node) = observed.as_ref().filter(|node| is_ready(node)) {
                 return Ok(node.clone());
             }
             if Instant::now() >= deadline {
-                return Err(self.timed_out(step, not_ready(seen.as_ref())));
+                return Err(self.timed_out(step, not_ready(observed.as_ref())));
             }
             sleep(POLL).await;
         }

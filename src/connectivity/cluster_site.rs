@@ -40,7 +40,7 @@ impl ModelBuilder<'_> {
                 nodes.push(self.aks_node(cluster, node, (segment, of_nodes)));
             }
             for node in &self.sources.facts.nodes_without_pod_cidr {
-                nodes.extend(self.untold_node(cluster, node, (segment, of_nodes)));
+                nodes.extend(self.node_without_pod_cidr(cluster, node, (segment, of_nodes)));
             }
         }
         let parts = self.part(Part::Router(segment), |builder| builder.cluster_router(segment));
@@ -161,7 +161,7 @@ impl ModelBuilder<'_> {
     }
 
     /// A node that Azure has not given its pods yet, where it has an address.
-    fn untold_node(
+    fn node_without_pod_cidr(
         &mut self,
         cluster: &ClusterFacts,
         node: &NodeWithoutPodCidr,

@@ -151,28 +151,28 @@ impl ModelBuilder<'_> {
         let place = self.allocation.place(&worker.name)?;
         let address = Address::new(Kind::Worker, site.clone(), name);
         let origin = self.provenance.of(&address);
-        let seen = self.state.resource(&address);
-        let node = match seen {
+        let observed = self.state.resource(&address);
+        let node = match observed {
             ProjectedFact::There(Resource::Worker(node)) => Some(node),
             _ => None,
         };
-        let told = node.and_then(|node| self.worker_host(&address, node));
+        let config = node.and_then(|node| self.worker_host(&address, node));
         let runs = match &datacenter.kind {
             DatacenterKind::Azure(_) => self.machine_runs(&site, name),
             DatacenterKind::Existing(_) => Fact::known(true, origin),
         };
-        let pods = match (node, &told) {
+        let pods = match (node, &config) {
             (Some(node), Some(host)) => Fact::known(pods_of(node, host), origin),
             // On a machine that is gone nothing else about its pods matters.
             (Some(node), None) if node.ready || runs.read() == Ok(&false) => {
                 Fact::known(Pods::Range(node.pod_cidr), origin)
             }
-            (None, _) if matches!(seen, ProjectedFact::Absent) => {
+            (None, _) if matches!(observed, ProjectedFact::Absent) => {
                 Fact::known(Pods::NotPlumbed(place.pod_cidr), origin)
             }
             _ => Fact::unknown(origin),
         };
-        let kernel = match &told {
+        let kernel = match &config {
             Some(host) => {
                 Fact::known(self.worker_kernel(datacenter, worker, node, host, origin), origin)
             }
@@ -195,8 +195,8 @@ impl ModelBuilder<'_> {
         }
         let desired = self.sources.desired.get(address)?;
         let Resource::Worker(wanted) = &desired.resource else { return None };
-        let vouched = node.profile_digest == wanted.profile_digest && node.ready;
-        wanted.host.seen().filter(|_| vouched).cloned()
+        let inferred = node.profile_digest == wanted.profile_digest && node.ready;
+        wanted.host.observed().filter(|_| inferred).cloned()
     }
 
     fn worker_kernel(

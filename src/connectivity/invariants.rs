@@ -43,7 +43,7 @@ pub fn violations<'a>(
     found.missing_next_hops();
     found.stale_routes(sources);
     found.overlapping_advertisements();
-    found.offers_and_approvals();
+    found.advertisements_and_approvals();
     found.shared_ranges();
     found.interfaces();
     found.hairpins();
@@ -66,8 +66,8 @@ impl Checker<'_> {
     }
 
     fn add_at(&mut self, rule: Invariant, origin: Origin, found: String) {
-        if let Some(told) = self.model.provenance.get(origin) {
-            self.add(rule, told.address.clone(), found);
+        if let Some(config) = self.model.provenance.get(origin) {
+            self.add(rule, config.address.clone(), found);
         }
     }
 

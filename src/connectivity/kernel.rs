@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ipnet::Ipv4Net;
 
 use crate::dataplane::host::{
-    self, ForwardingEntry, Kernel, KernelHop, Leaving, Port, ReversePathFilter, RoutingRule,
+    self, Egress, ForwardingEntry, Kernel, KernelHop, Port, ReversePathFilter, RoutingRule,
     TableId, Translation,
 };
 use crate::dataplane::{Fact, Member, Origin};
@@ -28,7 +28,7 @@ pub(super) struct RouterParts {
 #[derive(Clone)]
 pub(super) struct PendingRouter {
     /// The configuration that stargate applied, if it could be read.
-    pub(super) told: Fact<RouterHost>,
+    pub(super) config: Fact<RouterHost>,
     /// Its own network, on the LAN or in the fabric.
     pub(super) network: Ipv4Net,
 }
@@ -43,7 +43,7 @@ pub(super) fn node_kernel(network: Ipv4Net, origin: Origin) -> Kernel {
 pub(super) fn pod_snat(pods: Ipv4Net, pod_cidr: Ipv4Net) -> Translation {
     Translation {
         entering: Some(Port::Local),
-        leaving: Leaving::Segments,
+        egress: Egress::Segments,
         sources: pods,
         except: vec![pod_cidr],
     }
@@ -69,20 +69,20 @@ pub(super) fn add_routes(
 impl PendingRouter {
     /// The kernel with the table that Tailscale keeps.
     pub(super) fn kernel(&self, member: Option<&Member>) -> Fact<Kernel> {
-        let origin = self.told.origin();
-        let Ok(told) = self.told.read() else { return Fact::unknown(origin) };
-        let Some(routes) = told.kernel_routes.known() else { return Fact::unknown(origin) };
+        let origin = self.config.origin();
+        let Ok(config) = self.config.read() else { return Fact::unknown(origin) };
+        let Some(routes) = config.kernel_routes.known() else { return Fact::unknown(origin) };
         let mut kernel = node_kernel(self.network, origin);
         add_routes(&mut kernel, routes, origin);
-        kernel.forwarding = told.ip_forwarding;
-        kernel.reverse_path_filter = match told.reverse_path_filter {
+        kernel.forwarding = config.ip_forwarding;
+        kernel.reverse_path_filter = match config.reverse_path_filter {
             0 => ReversePathFilter::Off,
             1 => ReversePathFilter::Strict,
             _ => ReversePathFilter::Loose,
         };
-        kernel.clamps_segment_size = told.mss_clamp;
-        kernel.translations = translations(told);
-        for prefix in &told.local_prefixes {
+        kernel.clamps_segment_size = config.mss_clamp;
+        kernel.translations = translations(config);
+        for prefix in &config.local_prefixes {
             kernel
                 .rules
                 .push(RoutingRule { to: *prefix, ..RoutingRule::any(OUR_RULE, TableId::MAIN) });
@@ -114,10 +114,10 @@ fn tunnel_precedes_unread_table(member: &Member, kernel: &Kernel) -> bool {
 }
 
 /// Our rule applies SNAT to packets into the tunnel, Tailscale's to packets out of it.
-fn translations(told: &RouterHost) -> Vec<Translation> {
+fn translations(config: &RouterHost) -> Vec<Translation> {
     let any = Ipv4Net::default();
-    let rule = |entering, leaving| Translation { entering, leaving, sources: any, except: vec![] };
-    let ours = told.masquerade.then(|| rule(None, Leaving::Tunnel));
-    let theirs = told.snat_subnet_routes.then(|| rule(Some(Port::Tunnel), Leaving::Segments));
+    let rule = |entering, egress| Translation { entering, egress, sources: any, except: vec![] };
+    let ours = config.masquerade.then(|| rule(None, Egress::Tunnel));
+    let theirs = config.snat_subnet_routes.then(|| rule(Some(Port::Tunnel), Egress::Segments));
     ours.into_iter().chain(theirs).collect()
 }

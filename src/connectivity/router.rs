@@ -32,8 +32,10 @@ impl ModelBuilder<'_> {
     ) -> RouterParts {
         let host_address = Address::new(Kind::RouterHost, site.clone(), name);
         let origin = self.provenance.of(&host_address);
-        let told = match self.state.resource(&host_address) {
-            ProjectedFact::There(Resource::RouterHost(told)) => Fact::known(told.clone(), origin),
+        let config = match self.state.resource(&host_address) {
+            ProjectedFact::There(Resource::RouterHost(config)) => {
+                Fact::known(config.clone(), origin)
+            }
             _ => Fact::unknown(origin),
         };
         let host = host::Host {
@@ -43,12 +45,12 @@ impl ModelBuilder<'_> {
             pods: Fact::known(host::Pods::None, origin),
             kernel: Fact::unknown(origin),
         };
-        let accepts = match told.read() {
-            Ok(told) => Fact::known(told.accept_routes, origin),
+        let accepts = match config.read() {
+            Ok(config) => Fact::known(config.accept_routes, origin),
             Err(_) => Fact::unknown(origin),
         };
         let member = self.member(site, name, accepts);
-        RouterParts { host, member, in_making: PendingRouter { told, network } }
+        RouterParts { host, member, in_making: PendingRouter { config, network } }
     }
 
     /// A device that is not there is as one that is not connected.

@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 
 use super::{PathModel, Sources};
 use crate::dataplane::{End, Protocol};
-use crate::inventory::{Carried, Endpoint, KubernetesService, Readiness, ServicePort};
+use crate::inventory::{Endpoint, KubernetesService, Readiness, ServicePort, TransportProtocol};
 use crate::topology::names::WorkerName;
 
 /// Where a question to a service goes.
@@ -35,9 +35,13 @@ pub enum NoPort {
 
 impl KubernetesService {
     /// The port that is meant; where none is named, the only one.
-    pub fn port(&self, carried: Carried, number: Option<u16>) -> Result<&ServicePort, NoPort> {
+    pub fn port(
+        &self,
+        transport: TransportProtocol,
+        number: Option<u16>,
+    ) -> Result<&ServicePort, NoPort> {
         let mut fitting = self.ports.iter().filter(|port| {
-            port.carried == carried && number.is_none_or(|number| port.number == number)
+            port.transport == transport && number.is_none_or(|number| port.number == number)
         });
         match (fitting.next(), fitting.next()) {
             (Some(port), None) => Ok(port),
@@ -58,30 +62,30 @@ impl KubernetesService {
             fitting.filter_map(target).collect()
         };
         let ready = of(Readiness::Ready);
-        if ready.is_empty() { of(Readiness::Leaving) } else { ready }
+        if ready.is_empty() { of(Readiness::Terminating) } else { ready }
     }
 }
 
 fn target<'a>(endpoint: &'a Endpoint, port: &ServicePort) -> Option<Target<'a>> {
     let number = endpoint.ports.iter().find(|(name, _)| *name == port.name)?.1;
-    let protocol = match port.carried {
-        Carried::Tcp => Protocol::Tcp(number),
-        Carried::Udp => Protocol::Udp(number),
-        Carried::Other => return None,
+    let protocol = match port.transport {
+        TransportProtocol::Tcp => Protocol::Tcp(number),
+        TransportProtocol::Udp => Protocol::Udp(number),
+        TransportProtocol::Other => return None,
     };
     Some(Target { endpoint, protocol })
 }
 
 /// Whether an address is one of the cluster's services.
 pub fn is_service(sources: Sources<'_>, address: Ipv4Addr) -> bool {
-    let seen = sources.facts.cluster.as_ref().map(|cluster| cluster.service_cidr);
-    seen.unwrap_or(sources.topology.cluster.service_cidr).contains(&address)
+    let observed = sources.facts.cluster.as_ref().map(|cluster| cluster.service_cidr);
+    observed.unwrap_or(sources.topology.cluster.service_cidr).contains(&address)
 }
 
 /// Whether an address is a pod's, by the range of all pods.
 pub fn is_pod(sources: Sources<'_>, address: Ipv4Addr) -> bool {
-    let seen = sources.facts.cluster.as_ref().map(|cluster| cluster.pod_cidr);
-    seen.unwrap_or(sources.topology.cluster.pod_cidr).contains(&address)
+    let observed = sources.facts.cluster.as_ref().map(|cluster| cluster.pod_cidr);
+    observed.unwrap_or(sources.topology.cluster.pod_cidr).contains(&address)
 }
 
 /// Whether the host that an end is on puts endpoints in place of services: it
@@ -110,8 +114,8 @@ mod tests {
         }
     }
 
-    fn port(name: &str, carried: Carried, number: u16) -> ServicePort {
-        ServicePort { name: name.to_owned(), carried, number }
+    fn port(name: &str, transport: TransportProtocol, number: u16) -> ServicePort {
+        ServicePort { name: name.to_owned(), transport, number }
     }
 
     fn service() -> KubernetesService {
@@ -120,15 +124,15 @@ mod tests {
             name: "kube-dns".to_owned(),
             address: "10.0.0.10".parse().unwrap(),
             ports: vec![
-                port("dns", Carried::Udp, 53),
-                port("dns-tcp", Carried::Tcp, 53),
-                port("metrics", Carried::Tcp, 9_153),
+                port("dns", TransportProtocol::Udp, 53),
+                port("dns-tcp", TransportProtocol::Tcp, 53),
+                port("metrics", TransportProtocol::Tcp, 9_153),
             ],
             local_only: false,
             endpoints: vec![
                 endpoint("10.244.0.5", Readiness::Ready, "one"),
                 endpoint("10.244.1.5", Readiness::NotReady, "two"),
-                endpoint("10.244.2.5", Readiness::Leaving, "three"),
+                endpoint("10.244.2.5", Readiness::Terminating, "three"),
                 endpoint("10.244.3.5", Readiness::Ready, "four"),
             ],
         }
@@ -141,22 +145,22 @@ mod tests {
     #[test]
     fn a_port_is_the_one_that_is_named_or_the_only_one() {
         let service = service();
-        assert_eq!(service.port(Carried::Udp, None).unwrap().name, "dns");
-        assert_eq!(service.port(Carried::Tcp, Some(53)).unwrap().name, "dns-tcp");
-        assert_eq!(service.port(Carried::Tcp, None), Err(NoPort::Several));
-        assert_eq!(service.port(Carried::Tcp, Some(8_080)), Err(NoPort::Unknown));
-        assert_eq!(service.port(Carried::Udp, Some(9_153)), Err(NoPort::Unknown));
+        assert_eq!(service.port(TransportProtocol::Udp, None).unwrap().name, "dns");
+        assert_eq!(service.port(TransportProtocol::Tcp, Some(53)).unwrap().name, "dns-tcp");
+        assert_eq!(service.port(TransportProtocol::Tcp, None), Err(NoPort::Several));
+        assert_eq!(service.port(TransportProtocol::Tcp, Some(8_080)), Err(NoPort::Unknown));
+        assert_eq!(service.port(TransportProtocol::Udp, Some(9_153)), Err(NoPort::Unknown));
     }
 
     #[test]
     fn ready_endpoints_have_their_own_target_ports() {
         let mut service = service();
-        let dns = port("dns", Carried::Udp, 53);
+        let dns = port("dns", TransportProtocol::Udp, 53);
         let targets = service.targets(&dns, "one");
         assert_eq!(addresses(&targets), ["10.244.0.5", "10.244.3.5"]);
         assert!(targets.iter().all(|it| it.protocol == Protocol::Udp(5_353)));
         // An endpoint without the port does not serve it.
-        assert!(service.targets(&port("dns-tcp", Carried::Tcp, 53), "one").is_empty());
+        assert!(service.targets(&port("dns-tcp", TransportProtocol::Tcp, 53), "one").is_empty());
         service.local_only = true;
         assert_eq!(addresses(&service.targets(&dns, "four")), ["10.244.3.5"]);
         assert!(service.targets(&dns, "two").is_empty(), "what is there is not ready");

@@ -177,7 +177,7 @@ impl Tracer<'_> {
         if group.rules.is_empty() {
             return Ok(());
         }
-        if self.tracking.is_answer(segment, address, &self.packet) {
+        if self.tracking.is_response(segment, address, &self.packet) {
             self.note(place, Decision::Established, group.origin);
             return Ok(());
         }

@@ -164,7 +164,7 @@ pub struct Translation {
     /// The port at which the packet entered; absent for any port.
     pub entering: Option<Port>,
     /// The ports at which it leaves.
-    pub leaving: Leaving,
+    pub egress: Egress,
     /// Sources that are translated; `0.0.0.0/0` is any.
     pub sources: Ipv4Net,
     /// Destinations that are exempt.
@@ -173,7 +173,7 @@ pub struct Translation {
 
 /// The egress ports of a translation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Leaving {
+pub enum Egress {
     /// Into the tunnel.
     Tunnel,
     /// Onto any segment.
@@ -183,11 +183,11 @@ pub enum Leaving {
 impl Translation {
     /// Whether it translates a packet's source.
     pub fn applies(&self, entered: Port, left: Port, source: Ipv4Addr, to: Ipv4Addr) -> bool {
-        let leaving = match self.leaving {
-            Leaving::Tunnel => left == Port::Tunnel,
-            Leaving::Segments => matches!(left, Port::Segment(_)),
+        let egress = match self.egress {
+            Egress::Tunnel => left == Port::Tunnel,
+            Egress::Segments => matches!(left, Port::Segment(_)),
         };
-        leaving
+        egress
             && self.entering.is_none_or(|entering| entering == entered)
             && self.sources.contains(&source)
             && !self.except.iter().any(|except| except.contains(&to))

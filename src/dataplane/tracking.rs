@@ -56,7 +56,7 @@ impl ConnectionTracking {
     }
 
     /// Whether a packet is a reply to one that the interface's group allowed.
-    pub(super) fn is_answer(
+    pub(super) fn is_response(
         &self,
         segment: SegmentId,
         interface: Ipv4Addr,

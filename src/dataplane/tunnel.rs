@@ -146,11 +146,11 @@ impl Tunnel {
         };
         let mut found = (Lacking::NoAdvertiser, Vec::new());
         for (id, peer) in self.members.iter().filter(|(id, _)| **id != me) {
-            let (offered, approved) =
+            let (advertised, approved) =
                 (holds(&peer.advertised.advertised), holds(&peer.advertised.approved));
             let provenance =
                 (peer.advertised.advertised.origin(), peer.advertised.approved.origin());
-            match (offered, approved) {
+            match (advertised, approved) {
                 (true, true) => {
                     let mine =
                         self.members.get(&me).map(|member| member.advertised.accepts.origin());

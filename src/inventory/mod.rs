@@ -13,7 +13,7 @@ use crate::diagnostics::Failure;
 use crate::resource::{self, Address, Kind, ObjectKey, Ownership, Resource, Site};
 
 pub use measurement::{GoldpingerPod, Measurement, PingFailure, PingResult};
-pub use service::{Carried, Endpoint, KubernetesService, Readiness, ServicePort};
+pub use service::{Endpoint, KubernetesService, Readiness, ServicePort, TransportProtocol};
 
 /// Live state, as far as it could be read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

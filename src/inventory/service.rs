@@ -23,7 +23,7 @@ pub struct KubernetesService {
 
 /// What a port carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Carried {
+pub enum TransportProtocol {
     /// Connections.
     Tcp,
     /// Datagrams.
@@ -38,7 +38,7 @@ pub struct ServicePort {
     /// Its name, empty where there is only one.
     pub name: String,
     /// What it carries.
-    pub carried: Carried,
+    pub transport: TransportProtocol,
     /// Its number.
     pub number: u16,
 }
@@ -64,7 +64,7 @@ pub enum Readiness {
     /// It does.
     Ready,
     /// It is about to go, and does until then; asked only where none is ready.
-    Leaving,
+    Terminating,
     /// It does not.
     NotReady,
 }

@@ -64,7 +64,7 @@ fn same_as_far_as_seen(before: &Resource, after: &Resource) -> bool {
     let (Resource::Worker(before), Resource::Worker(after)) = (before, after) else { return false };
     let JoinedWorker { name, ip, pod_cidr, provider_id, labels, taints, .. } = after;
     let JoinedWorker { kubelet_version, profile_digest, ready, host, .. } = after;
-    (before.host.seen().is_none() || host.seen().is_none())
+    (before.host.observed().is_none() || host.observed().is_none())
         && (&before.name, &before.ip, &before.pod_cidr) == (name, ip, pod_cidr)
         && (&before.provider_id, &before.labels) == (provider_id, labels)
         && (&before.taints, &before.kubelet_version) == (taints, kubelet_version)
@@ -316,14 +316,14 @@ mod tests {
     fn a_host_that_was_not_probed_does_not_differ() {
         let mut workers = desired().into_iter().filter(|it| matches!(it, Resource::Worker(_)));
         let wanted = workers.next().unwrap();
-        let mut seen = wanted.clone();
-        let Resource::Worker(worker) = &mut seen else { panic!() };
+        let mut observed = wanted.clone();
+        let Resource::Worker(worker) = &mut observed else { panic!() };
         worker.host = crate::resource::Observable::unobserved();
-        assert!(between(&seen, &wanted).is_empty());
-        let Resource::Worker(worker) = &mut seen else { panic!() };
+        assert!(between(&observed, &wanted).is_empty());
+        let Resource::Worker(worker) = &mut observed else { panic!() };
         worker.ready = false;
         let fields: Vec<String> =
-            between(&seen, &wanted).iter().map(|field| field.path.to_string()).collect();
+            between(&observed, &wanted).iter().map(|field| field.path.to_string()).collect();
         assert_eq!(fields, ["ready"]);
     }
 }

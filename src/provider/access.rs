@@ -149,9 +149,9 @@ pub async fn open(
 }
 
 async fn from_azure(clients: &ReadClients, cluster: &ArmId) -> Result<String, AccessError> {
-    let answer = clients.azure.cluster_user_credential(cluster).await;
-    let answer = answer.map_err(|error| AccessError::Credentials(Box::new(error)))?;
-    answer
+    let response = clients.azure.cluster_user_credential(cluster).await;
+    let response = response.map_err(|error| AccessError::Credentials(Box::new(error)))?;
+    response
         .pointer("/kubeconfigs/0/value")
         .and_then(Value::as_str)
         .and_then(decode)

@@ -10,8 +10,8 @@ use super::http::{Api, TransportError};
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum RequestError {
     /// The service answered with an error status.
-    #[error("{doing}: {} answered {status}{}", api.title(), Answered { code, message, details })]
-    Answer {
+    #[error("{activity}: {} answered {status}{}", api.title(), ErrorDetails { code, message, details })]
+    Response {
         /// The service.
         api: Api,
         /// The HTTP status.
@@ -23,15 +23,15 @@ pub enum RequestError {
         /// Nested causes, the outermost first.
         details: Vec<Detail>,
         /// The request, as in `PUT route table stargate-workers-rt`.
-        doing: String,
+        activity: String,
     },
     /// The service did not answer, after all attempts.
-    #[error("{doing}: {}: {source}", api.title())]
+    #[error("{activity}: {}: {source}", api.title())]
     Transport {
         /// The service.
         api: Api,
         /// The request.
-        doing: String,
+        activity: String,
         /// The error of the connection.
         source: TransportError,
     },
@@ -48,22 +48,22 @@ pub enum RequestError {
         remedy: String,
     },
     /// The answer does not follow the documented API.
-    #[error("{doing}: unexpected response from {}: {reason}", api.title())]
+    #[error("{activity}: unexpected response from {}: {reason}", api.title())]
     Malformed {
         /// The service.
         api: Api,
         /// The request.
-        doing: String,
+        activity: String,
         /// What is wrong with the answer.
         reason: String,
     },
     /// The request was accepted, and its long-running operation failed.
-    #[error("{doing}: the operation ended as {status}{}", Answered { code, message, details })]
+    #[error("{activity}: the operation ended as {status}{}", ErrorDetails { code, message, details })]
     Operation {
         /// The service.
         api: Api,
         /// The request.
-        doing: String,
+        activity: String,
         /// `Failed`, `Canceled` or `TimedOut`.
         status: String,
         /// The service's own code.
@@ -94,13 +94,13 @@ impl fmt::Display for Detail {
 }
 
 /// Code, message and the first nested cause; the others are the failure's source.
-struct Answered<'a> {
+struct ErrorDetails<'a> {
     code: &'a str,
     message: &'a str,
     details: &'a [Detail],
 }
 
-impl fmt::Display for Answered<'_> {
+impl fmt::Display for ErrorDetails<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.code.is_empty() {
             write!(formatter, " {}", self.code)?;
@@ -116,7 +116,7 @@ impl RequestError {
     /// The HTTP status, if the service answered.
     pub fn status(&self) -> Option<u16> {
         match self {
-            Self::Answer { status, .. } => Some(*status),
+            Self::Response { status, .. } => Some(*status),
             _ => None,
         }
     }
@@ -124,7 +124,7 @@ impl RequestError {
     /// The service's own code, if it gave one.
     pub fn code(&self) -> Option<&str> {
         match self {
-            Self::Answer { code, .. } | Self::Operation { code, .. } => Some(code),
+            Self::Response { code, .. } | Self::Operation { code, .. } => Some(code),
             _ => None,
         }
     }
@@ -170,19 +170,19 @@ impl RequestError {
     ///
     /// A 404 in another shape is not the service's: a proxy or a wrong address
     /// sends one too, and it must not pass for the absence of an object.
-    pub fn from_answer(api: Api, doing: &str, status: u16, body: &[u8]) -> Self {
+    pub fn from_response(api: Api, activity: &str, status: u16, body: &[u8]) -> Self {
         let parsed = ServiceError::parse(body);
         if status == 404 && !parsed.is_of_service(api) {
             let reason = format!("status 404 without an error of its API: {}", parsed.message);
-            return Self::Malformed { api, doing: doing.to_owned(), reason };
+            return Self::Malformed { api, activity: activity.to_owned(), reason };
         }
-        Self::Answer {
+        Self::Response {
             api,
             status,
             code: parsed.code,
             message: parsed.message,
             details: parsed.details,
-            doing: doing.to_owned(),
+            activity: activity.to_owned(),
         }
     }
 }
@@ -300,13 +300,13 @@ fn shortened(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn answer(status: u16, body: &str) -> RequestError {
-        RequestError::from_answer(Api::Azure, "PUT route table t", status, body.as_bytes())
+    fn response(status: u16, body: &str) -> RequestError {
+        RequestError::from_response(Api::Azure, "PUT route table t", status, body.as_bytes())
     }
 
     #[test]
     fn code_message_and_details_reach_the_user() {
-        let error = answer(
+        let error = response(
             429,
             r#"{"error":{"code":"RetryableError","message":"A retryable error occured.","details":[{"code":"ReferencedResourceNotProvisioned","message":"subnet x is Updating"}]}}"#,
         );
@@ -321,24 +321,24 @@ mod tests {
     fn only_the_services_own_answer_says_that_an_object_is_missing() {
         let arm = |code: &str| format!(r#"{{"error":{{"code":"{code}","message":"x"}}}}"#);
         for code in ["ResourceNotFound", "ResourceGroupNotFound", "NotFound"] {
-            assert!(answer(404, &arm(code)).is_not_found(), "{code}");
+            assert!(response(404, &arm(code)).is_not_found(), "{code}");
         }
         for body in NOT_THE_OBJECT.map(arm) {
-            assert!(!answer(404, &body).is_not_found(), "{body}");
+            assert!(!response(404, &body).is_not_found(), "{body}");
         }
         for body in ["", "<html>Not Found</html>", "[]", "{}", r#"{"message":"no Route matched"}"#]
         {
-            let error = answer(404, body);
+            let error = response(404, body);
             assert!(!error.is_not_found() && error.to_string().contains("404"), "{error}");
         }
-        let tailscale = |body: &[u8]| RequestError::from_answer(Api::Tailscale, "GET", 404, body);
+        let tailscale = |body: &[u8]| RequestError::from_response(Api::Tailscale, "GET", 404, body);
         assert!(tailscale(br#"{"message":"not found"}"#).is_not_found());
         assert!(!tailscale(b"not found").is_not_found());
     }
 
     #[test]
     fn an_etag_mismatch_of_aks_is_a_failed_precondition() {
-        let error = answer(
+        let error = response(
             409,
             r#"{"code":"EtagMismatch","details":[{"code":"Unspecified","message":"rpc error"}],"message":"Operation is not allowed","subcode":"x"}"#,
         );
@@ -359,7 +359,7 @@ mod tests {
 
     #[test]
     fn pages_that_are_no_json_are_kept_as_text() {
-        let error = answer(502, &"<html>bad gateway</html>".repeat(100));
+        let error = response(502, &"<html>bad gateway</html>".repeat(100));
         assert!(error.to_string().contains("bad gateway"));
         assert!(error.to_string().len() < 500);
     }

@@ -71,12 +71,12 @@ pub enum HostError {
         reason: String,
     },
     /// A command ran and failed, or printed something unexpected.
-    #[error("{doing} failed on {hostname}: {reason}")]
+    #[error("{activity} failed on {hostname}: {reason}")]
     Failed {
         /// The host.
         hostname: String,
         /// The command's label.
-        doing: String,
+        activity: String,
         /// How it failed.
         reason: String,
         /// The end of the command's output; empty without output.
@@ -88,10 +88,10 @@ pub enum HostError {
 
 impl HostError {
     /// A command that failed, without output or a remedy of its own.
-    pub fn failed(hostname: &str, doing: &str, reason: impl Into<String>) -> Self {
+    pub fn failed(hostname: &str, activity: &str, reason: impl Into<String>) -> Self {
         Self::Failed {
             hostname: hostname.to_owned(),
-            doing: doing.to_owned(),
+            activity: activity.to_owned(),
             reason: reason.into(),
             output: String::new(),
             remedy: None,
@@ -212,7 +212,7 @@ mod tests {
         }
         let error = HostError::Failed {
             hostname: hostname(),
-            doing: "kubelet".to_owned(),
+            activity: "kubelet".to_owned(),
             reason: "exit status 100: E: Unable to locate package".to_owned(),
             output: "Reading package lists...\n\nE: Unable to locate package\n".to_owned(),
             remedy: Some("add the repository".to_owned()),

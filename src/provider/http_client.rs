@@ -27,21 +27,21 @@ pub struct ApiCall {
     /// The body, empty for none.
     pub body: Bytes,
     /// What it is for, in words for the user.
-    pub doing: String,
+    pub activity: String,
     /// When it may be sent again.
     pub repeat: RetryClass,
 }
 
 impl ApiCall {
     /// A call without headers and body that may be repeated as its method allows.
-    pub fn new(method: Method, url: impl Into<String>, doing: impl Into<String>) -> Self {
+    pub fn new(method: Method, url: impl Into<String>, activity: impl Into<String>) -> Self {
         let repeat = RetryClass::of(&method);
         Self {
             method,
             url: url.into(),
             headers: HeaderMap::new(),
             body: Bytes::new(),
-            doing: doing.into(),
+            activity: activity.into(),
             repeat,
         }
     }
@@ -101,14 +101,14 @@ impl HttpClient {
     /// There was no answer in time, or it is larger than the limits allow.
     pub async fn send(&self, call: &ApiCall) -> Result<http::Response<Bytes>, RequestError> {
         let uri: http::Uri = call.url.parse().map_err(|error| {
-            self.malformed(&call.doing, &format!("the URL of the request is invalid: {error}"))
+            self.malformed(&call.activity, &format!("the URL of the request is invalid: {error}"))
         })?;
         let host = uri.authority().map(ToString::to_string).unwrap_or_default();
         let kind = RequestKind {
             method: &call.method,
             retry: call.repeat,
             host: &host,
-            doing: &call.doing,
+            activity: &call.activity,
         };
         let send = || {
             let mut request = http::Request::new(call.body.clone());
@@ -118,34 +118,34 @@ impl HttpClient {
             self.transport.send(request)
         };
         let outcome = self.policy.run(kind, &AtomicU32::new(0), send).await;
-        outcome.map_err(|source| self.no_answer(&call.doing, source))
+        outcome.map_err(|source| self.no_response(&call.activity, source))
     }
 
-    fn no_answer(&self, doing: &str, source: TransportError) -> RequestError {
+    fn no_response(&self, activity: &str, source: TransportError) -> RequestError {
         match source.fault {
             TransportFault::TooLarge { .. } | TransportFault::BadRequest { .. } => {
-                self.malformed(doing, &source.fault.to_string())
+                self.malformed(activity, &source.fault.to_string())
             }
-            _ => RequestError::Transport { api: self.api(), doing: doing.to_owned(), source },
+            _ => RequestError::Transport { api: self.api(), activity: activity.to_owned(), source },
         }
     }
 
     /// An answer that is not what the service promises.
-    pub fn malformed(&self, doing: &str, reason: &str) -> RequestError {
-        malformed(self.api(), doing, reason)
+    pub fn malformed(&self, activity: &str, reason: &str) -> RequestError {
+        malformed(self.api(), activity, reason)
     }
 
     /// A refusal as an error, its text made safe to print.
-    pub fn refusal(&self, doing: &str, answer: &http::Response<Bytes>) -> RequestError {
-        let body = safe_refusal(answer.body());
-        RequestError::from_answer(self.api(), doing, answer.status().as_u16(), &body)
+    pub fn refusal(&self, activity: &str, response: &http::Response<Bytes>) -> RequestError {
+        let body = safe_refusal(response.body());
+        RequestError::from_response(self.api(), activity, response.status().as_u16(), &body)
     }
 }
 
 /// An answer that is not what a service promises.
-pub(super) fn malformed(api: Api, doing: &str, reason: &str) -> RequestError {
+pub(super) fn malformed(api: Api, activity: &str, reason: &str) -> RequestError {
     let reason = ServiceText::message(reason).into();
-    RequestError::Malformed { api, doing: doing.to_owned(), reason }
+    RequestError::Malformed { api, activity: activity.to_owned(), reason }
 }
 
 /// Reads a JSON object off a body, exactly as the service sent it.
@@ -153,18 +153,18 @@ pub(super) fn malformed(api: Api, doing: &str, reason: &str) -> RequestError {
 /// # Errors
 ///
 /// It is no JSON, no object, or an error with a status of success.
-pub(super) fn raw_object(api: Api, body: &[u8], doing: &str) -> Result<Value, RequestError> {
+pub(super) fn raw_object(api: Api, body: &[u8], activity: &str) -> Result<Value, RequestError> {
     let value: Value = serde_json::from_slice(body)
-        .map_err(|error| malformed(api, doing, &format!("the response is not JSON: {error}")))?;
+        .map_err(|error| malformed(api, activity, &format!("the response is not JSON: {error}")))?;
     let Some(fields) = value.as_object() else {
         let what = kind_of(&value);
-        return Err(malformed(api, doing, &format!("the response is {what}, not an object")));
+        return Err(malformed(api, activity, &format!("the response is {what}, not an object")));
     };
     let is_error = fields.get("error").is_some_and(|error| !error.is_null());
     if is_error && !fields.contains_key("id") && !fields.contains_key("status") {
         let error = ServiceError::parse(&safe_refusal(body));
         let reason = format!("the response is an error: {} {}", error.code, error.message);
-        return Err(malformed(api, doing, &reason));
+        return Err(malformed(api, activity, &reason));
     }
     Ok(value)
 }
@@ -174,8 +174,8 @@ pub(super) fn raw_object(api: Api, body: &[u8], doing: &str) -> Result<Value, Re
 /// # Errors
 ///
 /// As [`raw_object`].
-pub(super) fn object(api: Api, body: &[u8], doing: &str) -> Result<Value, RequestError> {
-    let mut value = raw_object(api, body, doing)?;
+pub(super) fn object(api: Api, body: &[u8], activity: &str) -> Result<Value, RequestError> {
+    let mut value = raw_object(api, body, activity)?;
     make_safe(&mut value, Breaks::Escape);
     Ok(value)
 }
@@ -188,10 +188,10 @@ pub(super) fn object(api: Api, body: &[u8], doing: &str) -> Result<Value, Reques
 pub(super) fn typed<T: DeserializeOwned>(
     api: Api,
     body: &[u8],
-    doing: &str,
+    activity: &str,
 ) -> Result<T, RequestError> {
-    let value = object(api, body, doing)?;
-    serde_json::from_value(value).map_err(|error| malformed(api, doing, &error.to_string()))
+    let value = object(api, body, activity)?;
+    serde_json::from_value(value).map_err(|error| malformed(api, activity, &error.to_string()))
 }
 
 /// What a JSON value is, in words.

@@ -7,7 +7,6 @@
 //! reached over SSH, through [`ssh::Shell`].
 
 pub mod access;
-mod answer_body;
 pub mod azure;
 pub mod clients;
 pub mod cluster;
@@ -25,6 +24,7 @@ mod refusal;
 pub mod remote;
 pub mod request_policy;
 pub mod reqwest_transport;
+mod response_body;
 pub mod retry;
 #[cfg(test)]
 pub(crate) mod scripted;

@@ -177,7 +177,7 @@ impl From<&RequestError> for Failure {
         let (code, remedy) = explain(error);
         let failure = Self::new(code, error.to_string(), remedy);
         match error {
-            RequestError::Answer { details, .. } | RequestError::Operation { details, .. } => {
+            RequestError::Response { details, .. } | RequestError::Operation { details, .. } => {
                 let rest = details.iter().skip(1);
                 rest.fold(failure, |failure, detail| failure.caused_by(detail.to_string()))
             }
@@ -224,7 +224,7 @@ fn explain(error: &RequestError) -> (Code, Cow<'static, str>) {
                  in place of the service",
             ),
         ),
-        RequestError::Answer { api, status, code, message, details, .. } => {
+        RequestError::Response { api, status, code, message, details, .. } => {
             let (code, remedy) = named(*api, code, message, details)
                 .unwrap_or_else(|| by_status(*api, *status, message));
             (code, Cow::Borrowed(remedy))

@@ -4,13 +4,13 @@ use super::*;
 use crate::provider::error::ServiceError;
 use crate::provider::http::TransportError;
 
-fn answer(api: Api, status: u16, body: &str) -> Failure {
-    Failure::from(RequestError::from_answer(api, "PUT subnet s", status, body.as_bytes()))
+fn response(api: Api, status: u16, body: &str) -> Failure {
+    Failure::from(RequestError::from_response(api, "PUT subnet s", status, body.as_bytes()))
 }
 
 fn azure(status: u16, code: &str, message: &str) -> Code {
     let body = serde_json::json!({"error": {"code": code, "message": message}});
-    answer(Api::Azure, status, &body.to_string()).code
+    response(Api::Azure, status, &body.to_string()).code
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn the_innermost_known_code_decides_and_the_others_are_the_source() {
     let body = r#"{"error":{"code":"InvalidTemplateDeployment","message":"see details","details":[
         {"code":"PreflightValidationFailed","message":"preflight","details":[
         {"code":"QuotaExceeded","message":"10 cores, 12 needed"}]}]}}"#;
-    let failure = answer(Api::Azure, 400, body);
+    let failure = response(Api::Azure, 400, body);
     assert_eq!(failure.code, Code::QuotaExceeded);
     assert!(failure.message.contains("PreflightValidationFailed: preflight"), "{failure}");
     assert_eq!(failure.source, ["QuotaExceeded: 10 cores, 12 needed"]);
@@ -93,7 +93,7 @@ fn tailscale_and_proxies_have_codes_too() {
         (504, "<html>took too long, try again</html>", Code::ServiceUnavailable),
     ];
     for (status, body, code) in table {
-        let failure = answer(Api::Tailscale, status, body);
+        let failure = response(Api::Tailscale, status, body);
         assert_eq!(failure.code, code, "{status} {body}");
         assert!(!failure.remedy.is_empty() && !failure.message.ends_with(": "), "{failure}");
     }
@@ -102,14 +102,14 @@ fn tailscale_and_proxies_have_codes_too() {
 #[test]
 fn failures_without_an_answer_have_codes() {
     let source = TransportError::lost("h:443", "refused");
-    let error = RequestError::Transport { api: Api::Azure, doing: "GET x".to_owned(), source };
+    let error = RequestError::Transport { api: Api::Azure, activity: "GET x".to_owned(), source };
     let failure = Failure::from(&error);
     assert_eq!(failure.code, Code::ServiceUnreachable);
     assert!(failure.message.ends_with("no answer from h:443: refused"), "{failure}");
     let parsed = ServiceError::parse(br#"{"code":"C","message":"M"}"#);
     let error = RequestError::Operation {
         api: Api::Azure,
-        doing: "PUT x".to_owned(),
+        activity: "PUT x".to_owned(),
         status: "Failed".to_owned(),
         code: parsed.code,
         message: parsed.message,

@@ -13,10 +13,10 @@ use http::{HeaderMap, Method, StatusCode, header};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::answer_body;
 use super::error::ServiceError;
 use super::http::{Api, RequestCount, TransportError, TransportFault};
 use super::limits::{CallClass, Limits};
+use super::response_body;
 use super::settings::ClientSettings;
 
 /// How often a read is sent again.
@@ -75,7 +75,7 @@ pub struct RequestKind<'a> {
     /// The host and port, for errors.
     pub host: &'a str,
     /// What it does, for the log.
-    pub doing: &'a str,
+    pub activity: &'a str,
 }
 
 /// Budget, timeouts, retries and limits for all requests to one API; clones
@@ -100,7 +100,7 @@ type Outcome = Result<http::Response<Bytes>, TransportError>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Delay {
     /// The service asked for it.
-    RequestInfo(Duration),
+    Requested(Duration),
     /// stargate chose it; it counts towards the call's timeout.
     Chosen(Duration),
 }
@@ -159,7 +159,7 @@ impl RequestPolicy {
             spent = spent.saturating_add(started.elapsed());
             let Some(delay) = self.delay(kind, &outcome, attempt) else { return outcome };
             let wait = match delay {
-                Delay::RequestInfo(wait) => {
+                Delay::Requested(wait) => {
                     let wait = wait.max(MIN_DELAY);
                     if was_throttled(&outcome) {
                         self.0.limits.pause(self.0.api, CallClass::of(kind.method), wait);
@@ -174,7 +174,7 @@ impl RequestPolicy {
             if spent >= self.0.settings.call_timeout {
                 return outcome;
             }
-            tracing::debug!(doing = kind.doing, attempt, ?wait, "sending again");
+            tracing::debug!(activity = kind.activity, attempt, ?wait, "sending again");
             tokio::time::sleep(wait).await;
         }
     }
@@ -189,12 +189,12 @@ impl RequestPolicy {
         let settings = &self.0.settings;
         let left = settings.call_timeout.saturating_sub(spent);
         let after = settings.attempt_timeout_of(kind.method).min(left);
-        let answer = tokio::time::timeout(after, sent).await.unwrap_or_else(|_| {
+        let response = tokio::time::timeout(after, sent).await.unwrap_or_else(|_| {
             let fault = TransportFault::TimedOut { what: "no complete answer", after };
             Err(TransportError { host: kind.host.to_owned(), fault })
         })?;
-        answer_body::check_decoded_size(answer.body(), settings.max_decoded_bytes, kind.host)?;
-        Ok(answer)
+        response_body::check_decoded_size(response.body(), settings.max_decoded_bytes, kind.host)?;
+        Ok(response)
     }
 
     /// How long to wait before the next attempt; none if there may not be one.
@@ -203,19 +203,19 @@ impl RequestPolicy {
             return None;
         }
         let backoff = Delay::Chosen(self.backoff(attempt));
-        let answer = match outcome {
-            Ok(answer) => answer,
+        let response = match outcome {
+            Ok(response) => response,
             Err(error) if error.is_transient() && kind.retry != RetryClass::Once => {
                 return Some(backoff);
             }
             Err(_) => return None,
         };
-        let why = self.reason_to_repeat(kind.retry, answer)?;
-        match asked_delay(answer) {
+        let why = self.reason_to_repeat(kind.retry, response)?;
+        match asked_delay(response) {
             Some(requested) if requested > MAX_RETRY_AFTER => None,
-            Some(requested) => Some(Delay::RequestInfo(requested)),
+            Some(requested) => Some(Delay::Requested(requested)),
             // The service is well, and waits for another operation itself.
-            None if why == Reason::Waits => Some(Delay::RequestInfo(self.backoff(attempt))),
+            None if why == Reason::Waits => Some(Delay::Requested(self.backoff(attempt))),
             None => Some(backoff),
         }
     }
@@ -223,16 +223,16 @@ impl RequestPolicy {
     fn reason_to_repeat(
         &self,
         retry: RetryClass,
-        answer: &http::Response<Bytes>,
+        response: &http::Response<Bytes>,
     ) -> Option<Reason> {
-        match (answer.status().as_u16(), retry) {
+        match (response.status().as_u16(), retry) {
             (_, RetryClass::Never) => None,
             (429, _) => Some(Reason::Broken),
             (_, RetryClass::Once) => None,
-            (500, _) if self.0.api == Api::Kubernetes && refused_by_schema(answer.body()) => None,
+            (500, _) if self.0.api == Api::Kubernetes && refused_by_schema(response.body()) => None,
             (408 | 500 | 502 | 503 | 504, _) => Some(Reason::Broken),
             (409, RetryClass::Idempotent) => {
-                let code = ServiceError::parse(answer.body()).code;
+                let code = ServiceError::parse(response.body()).code;
                 (code == "AnotherOperationInProgress").then_some(Reason::Waits)
             }
             _ => None,
@@ -262,7 +262,7 @@ enum Reason {
 }
 
 fn was_throttled(outcome: &Outcome) -> bool {
-    outcome.as_ref().is_ok_and(|answer| answer.status() == StatusCode::TOO_MANY_REQUESTS)
+    outcome.as_ref().is_ok_and(|response| response.status() == StatusCode::TOO_MANY_REQUESTS)
 }
 
 fn refused_by_schema(body: &[u8]) -> bool {
@@ -273,8 +273,8 @@ fn refused_by_schema(body: &[u8]) -> bool {
 }
 
 /// How long the service asks to wait: by header, in its `Status`, or in words.
-fn asked_delay(answer: &http::Response<Bytes>) -> Option<Duration> {
-    retry_after(answer.headers()).or_else(|| delay_in_body(answer.body()))
+fn asked_delay(response: &http::Response<Bytes>) -> Option<Duration> {
+    retry_after(response.headers()).or_else(|| delay_in_body(response.body()))
 }
 
 /// The header `Retry-After` in seconds.

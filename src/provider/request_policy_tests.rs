@@ -24,12 +24,12 @@ fn call(method: Method) -> ApiCall {
 #[tokio::test(start_paused = true)]
 async fn retry_after_is_obeyed_to_the_second() {
     let (client, script) = client(vec![
-        ScriptedStep::new("PUT", "/x").answer(429, json!({})).header("retry-after", "23"),
-        ScriptedStep::new("PUT", "/x").answer(200, json!({})),
+        ScriptedStep::new("PUT", "/x").respond(429, json!({})).header("retry-after", "23"),
+        ScriptedStep::new("PUT", "/x").respond(200, json!({})),
     ]);
     let start = Instant::now();
-    let answer = client.send(&call(Method::PUT)).await.unwrap();
-    assert_eq!(answer.status(), StatusCode::OK);
+    let response = client.send(&call(Method::PUT)).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(start.elapsed().as_secs(), 23);
     assert_eq!(client.policy().0.count.by_api()[&Api::Azure], 2);
     script.assert_finished();
@@ -40,8 +40,8 @@ async fn a_delay_in_words_is_obeyed() {
     let body = json!({"error": {"code": "RetryableError", "message": "…", "details": [
         {"code": "x", "message": "The call can be retried in 14 seconds."}]}});
     let (client, _) = client(vec![
-        ScriptedStep::new("PUT", "/x").answer(429, body),
-        ScriptedStep::new("PUT", "/x").answer(200, json!({})),
+        ScriptedStep::new("PUT", "/x").respond(429, body),
+        ScriptedStep::new("PUT", "/x").respond(200, json!({})),
     ]);
     let start = Instant::now();
     client.send(&call(Method::PUT)).await.unwrap();
@@ -52,7 +52,7 @@ async fn a_delay_in_words_is_obeyed() {
 async fn a_dropped_connection_is_tried_again_where_that_is_safe() {
     let dropped = || ScriptedStep::new("*", "/x").dropped();
     let (client, _) =
-        client(vec![dropped(), ScriptedStep::new("PUT", "/x").answer(200, json!({})), dropped()]);
+        client(vec![dropped(), ScriptedStep::new("PUT", "/x").respond(200, json!({})), dropped()]);
     assert!(client.send(&call(Method::PUT)).await.is_ok());
     let error = client.send(&call(Method::POST)).await.unwrap_err();
     assert!(error.is_unavailable());
@@ -62,20 +62,20 @@ async fn a_dropped_connection_is_tried_again_where_that_is_safe() {
 async fn only_another_operation_makes_a_conflict_worth_a_retry() {
     let code = |code: &str| json!({"error": {"code": code, "message": "…"}});
     let (client, script) = client(vec![
-        ScriptedStep::new("PUT", "/x").answer(409, code("AnotherOperationInProgress")),
-        ScriptedStep::new("PUT", "/x").answer(409, code("ResourceGroupBeingDeleted")),
+        ScriptedStep::new("PUT", "/x").respond(409, code("AnotherOperationInProgress")),
+        ScriptedStep::new("PUT", "/x").respond(409, code("ResourceGroupBeingDeleted")),
     ]);
-    let answer = client.send(&call(Method::PUT)).await.unwrap();
-    assert_eq!(answer.status(), StatusCode::CONFLICT);
+    let response = client.send(&call(Method::PUT)).await.unwrap();
+    assert_eq!(response.status(), StatusCode::CONFLICT);
     script.assert_finished();
 }
 
 #[tokio::test(start_paused = true)]
 async fn retries_end() {
-    let down = || ScriptedStep::new("GET", "/x").answer(503, json!({}));
+    let down = || ScriptedStep::new("GET", "/x").respond(503, json!({}));
     let (client, script) = client((0..6).map(|_| down()).collect());
-    let answer = client.send(&call(Method::GET)).await.unwrap();
-    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let response = client.send(&call(Method::GET)).await.unwrap();
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     script.assert_finished();
 }
 
@@ -84,17 +84,17 @@ async fn idempotent_writes_are_sent_again_after_a_server_error_and_posts_are_not
     for status in [500, 502, 503, 504] {
         for method in [Method::PUT, Method::DELETE, Method::GET] {
             let (client, script) = client(vec![
-                ScriptedStep::new("*", "/x").answer(status, json!({})),
-                ScriptedStep::new("*", "/x").answer(200, json!({})),
+                ScriptedStep::new("*", "/x").respond(status, json!({})),
+                ScriptedStep::new("*", "/x").respond(200, json!({})),
             ]);
-            let answer = client.send(&call(method)).await.unwrap();
-            assert_eq!(answer.status(), StatusCode::OK, "{status}");
+            let response = client.send(&call(method)).await.unwrap();
+            assert_eq!(response.status(), StatusCode::OK, "{status}");
             script.assert_finished();
         }
         let (client, script) =
-            client(vec![ScriptedStep::new("POST", "/x").answer(status, json!({}))]);
-        let answer = client.send(&call(Method::POST)).await.unwrap();
-        assert_eq!(answer.status().as_u16(), status);
+            client(vec![ScriptedStep::new("POST", "/x").respond(status, json!({}))]);
+        let response = client.send(&call(Method::POST)).await.unwrap();
+        assert_eq!(response.status().as_u16(), status);
         script.assert_finished();
     }
 }
@@ -110,7 +110,7 @@ async fn a_service_that_never_answers_costs_a_call_less_than_a_minute() {
     for method in [Method::GET, Method::PUT, Method::POST] {
         let start = Instant::now();
         let retry = RetryClass::of(&method);
-        let kind = RequestKind { method: &method, retry, host: "h", doing: "x" };
+        let kind = RequestKind { method: &method, retry, host: "h", activity: "x" };
         let outcome = policy.run(kind, &AtomicU32::new(0), std::future::pending).await;
         assert!(matches!(outcome.unwrap_err().fault, TransportFault::TimedOut { .. }));
         assert!(start.elapsed() <= Duration::from_secs(55), "{method} {:?}", start.elapsed());
@@ -125,7 +125,8 @@ async fn an_answer_that_is_too_large_is_not_asked_for_again() {
         RequestCount::default(),
         ClientSettings { max_decoded_bytes: 1_000, ..ClientSettings::default() },
     );
-    let kind = RequestKind { method: &Method::GET, retry: RetryClass::Read, host: "h", doing: "x" };
+    let kind =
+        RequestKind { method: &Method::GET, retry: RetryClass::Read, host: "h", activity: "x" };
     let attempts = AtomicU32::new(0);
     let body = Bytes::from("[{},{},{}]");
     let outcome =

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::answer_body::BodyCollector;
 use super::http::{Transport, TransportError, TransportFault};
+use super::response_body::BodyCollector;
 use super::settings::ClientSettings;
 use crate::diagnostics::ServiceText;
 
@@ -95,9 +95,9 @@ impl Transport for ReqwestTransport {
         let uri = request.uri().clone();
         let method = request.method().clone();
         let started = Instant::now();
-        let answer = send_and_receive(self.client_for(&uri), request, &self.settings).await;
+        let response = send_and_receive(self.client_for(&uri), request, &self.settings).await;
         // Path only: a query can hold a signature, headers and bodies secrets.
-        let status = answer.as_ref().ok().map(|answer| answer.status().as_u16());
+        let status = response.as_ref().ok().map(|response| response.status().as_u16());
         tracing::debug!(
             %method,
             host = uri.host().unwrap_or_default(),
@@ -106,7 +106,7 @@ impl Transport for ReqwestTransport {
             milliseconds = started.elapsed().as_millis(),
             "request"
         );
-        answer.map_err(|fault| TransportError {
+        response.map_err(|fault| TransportError {
             host: uri.authority().map(ToString::to_string).unwrap_or_default(),
             fault,
         })
@@ -125,14 +125,14 @@ async fn send_and_receive(
         .headers(parts.headers)
         .body(body)
         .send();
-    let mut answer = within(idle, sent).await?;
+    let mut received = within(idle, sent).await?;
     let mut response = http::Response::new(());
-    *response.status_mut() = answer.status();
-    *response.headers_mut() = std::mem::take(answer.headers_mut());
+    *response.status_mut() = received.status();
+    *response.headers_mut() = std::mem::take(received.headers_mut());
     // Chunks come decompressed: the limit holds for what is unfolded, and
     // nothing of the compressed form is kept.
     let mut body = BodyCollector::new(settings.max_body_bytes);
-    while let Some(chunk) = within(idle, answer.chunk()).await? {
+    while let Some(chunk) = within(idle, received.chunk()).await? {
         body.push(chunk)?;
     }
     Ok(response.map(|()| body.finish()))
@@ -187,10 +187,10 @@ mod tests {
         });
         let transport = ReqwestTransport::new(None).unwrap();
         let request = || http::Request::get(format!("http://{address}/x")).body(Bytes::new());
-        let answer = transport.send(request().unwrap()).await.unwrap();
-        assert_eq!(answer.status(), http::StatusCode::CONFLICT);
-        assert_eq!(answer.headers()["x-marked"], "yes");
-        assert_eq!(answer.body().as_ref(), b"body");
+        let response = transport.send(request().unwrap()).await.unwrap();
+        assert_eq!(response.status(), http::StatusCode::CONFLICT);
+        assert_eq!(response.headers()["x-marked"], "yes");
+        assert_eq!(response.body().as_ref(), b"body");
         server.await.unwrap();
         let silent = http::Request::get("http://127.0.0.1:1/x").body(Bytes::new()).unwrap();
         let error = transport.send(silent).await.unwrap_err();

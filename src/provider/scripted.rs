@@ -14,33 +14,33 @@ use super::http::{Transport, TransportError};
 pub(crate) struct ScriptedStep {
     method: &'static str,
     path: String,
-    answer: Option<http::Response<Bytes>>,
+    response: Option<http::Response<Bytes>>,
 }
 
 impl ScriptedStep {
     /// Expects a method (`*` for any) and a path with its query, by its beginning.
     pub(crate) fn new(method: &'static str, path: impl Into<String>) -> Self {
-        Self { method, path: path.into(), answer: Some(http::Response::new(Bytes::new())) }
+        Self { method, path: path.into(), response: Some(http::Response::new(Bytes::new())) }
     }
 
     /// Answers with a status and a JSON body; null stands for an empty one.
-    pub(crate) fn answer(mut self, status: u16, body: Value) -> Self {
+    pub(crate) fn respond(mut self, status: u16, body: Value) -> Self {
         let bytes = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
-        self.answer = Some(http::Response::builder().status(status).body(bytes).unwrap());
+        self.response = Some(http::Response::builder().status(status).body(bytes).unwrap());
         self
     }
 
     /// Adds a header to the answer.
     pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
-        if let Some(answer) = &mut self.answer {
-            answer.headers_mut().insert(name, value.parse().unwrap());
+        if let Some(response) = &mut self.response {
+            response.headers_mut().insert(name, value.parse().unwrap());
         }
         self
     }
 
     /// Lets the connection drop instead of answering.
     pub(crate) fn dropped(mut self) -> Self {
-        self.answer = None;
+        self.response = None;
         self
     }
 }
@@ -49,7 +49,7 @@ impl ScriptedStep {
 #[derive(Default)]
 pub(crate) struct Scripted {
     steps: Mutex<VecDeque<ScriptedStep>>,
-    seen: Mutex<Vec<http::Request<Bytes>>>,
+    observed: Mutex<Vec<http::Request<Bytes>>>,
 }
 
 impl fmt::Debug for Scripted {
@@ -60,7 +60,7 @@ impl fmt::Debug for Scripted {
 
 impl Scripted {
     pub(crate) fn new(steps: Vec<ScriptedStep>) -> Self {
-        Self { steps: Mutex::new(steps.into()), seen: Mutex::default() }
+        Self { steps: Mutex::new(steps.into()), observed: Mutex::default() }
     }
 
     pub(crate) fn assert_finished(&self) {
@@ -76,18 +76,18 @@ impl Scripted {
 
     /// A header of the request with that index.
     pub(crate) fn seen_header(&self, index: usize, name: &str) -> Option<String> {
-        let seen = self.seen.lock().unwrap();
-        seen[index].headers().get(name).map(|value| value.to_str().unwrap().to_owned())
+        let observed = self.observed.lock().unwrap();
+        observed[index].headers().get(name).map(|value| value.to_str().unwrap().to_owned())
     }
 
     /// The body of the request with that index.
     pub(crate) fn seen_body(&self, index: usize) -> String {
-        String::from_utf8(self.seen.lock().unwrap()[index].body().to_vec()).unwrap()
+        String::from_utf8(self.observed.lock().unwrap()[index].body().to_vec()).unwrap()
     }
 
     /// The URI of the request with that index.
     pub(crate) fn seen_uri(&self, index: usize) -> String {
-        self.seen.lock().unwrap()[index].uri().to_string()
+        self.observed.lock().unwrap()[index].uri().to_string()
     }
 }
 
@@ -100,11 +100,11 @@ impl Transport for Scripted {
         let requested = format!("{} {}", request.method(), request.uri());
         let path = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
         let method = request.method().to_string();
-        self.seen.lock().unwrap().push(request);
+        self.observed.lock().unwrap().push(request);
         let step = self.steps.lock().unwrap().pop_front();
         let step = step.unwrap_or_else(|| panic!("not in the script: {requested}"));
         assert!(step.method == "*" || step.method == method, "{requested}, not {}", step.method);
         assert!(path.starts_with(&step.path), "{requested}, not {}", step.path);
-        step.answer.ok_or_else(|| TransportError::lost("test", "dropped"))
+        step.response.ok_or_else(|| TransportError::lost("test", "dropped"))
     }
 }

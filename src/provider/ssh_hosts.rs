@@ -90,9 +90,9 @@ impl SshHosts {
         script: HostScript,
         parse: impl Fn(&str, &str) -> Result<T, ProbeError>,
     ) -> Result<T, HostError> {
-        let doing = script.label;
+        let activity = script.label;
         let output = self.run(target, script, MAX_OUTPUT).await?;
-        parse(&target.hostname, &output.text()).map_err(|error| unusable(target, doing, error))
+        parse(&target.hostname, &output.text()).map_err(|error| unusable(target, activity, error))
     }
 
     /// A script that changes a host, and only the one that is meant.
@@ -121,13 +121,13 @@ fn is_boot_error(error: &HostError) -> bool {
     )
 }
 
-fn unusable(target: &HostTarget, doing: &str, error: ProbeError) -> HostError {
+fn unusable(target: &HostTarget, activity: &str, error: ProbeError) -> HostError {
     let hostname = target.hostname.clone();
     match error {
         ProbeError::OtherHost { found, .. } => {
             HostError::WrongHost { hostname, address: target.address.clone(), found }
         }
-        other => HostError::failed(&hostname, doing, other.to_string()),
+        other => HostError::failed(&hostname, activity, other.to_string()),
     }
 }
 

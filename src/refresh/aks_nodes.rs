@@ -42,11 +42,11 @@ pub(super) fn note(
 ) {
     let name = &node.name;
     let of_cilium = || cilium_nodes.get(name).and_then(|prefixes| prefixes.first()).copied();
-    let told = network_configs.get(name).copied();
+    let known = network_configs.get(name).copied();
     // Without Azure's allocator, Cilium's is the one that knows.
-    let told = told.or_else(|| network_configs.is_empty().then(of_cilium).flatten());
+    let known = known.or_else(|| network_configs.is_empty().then(of_cilium).flatten());
     let remembered = || remembered(node.internal_ip?, observation);
-    let pod_cidr = told.or_else(remembered).or_else(of_cilium);
+    let pod_cidr = known.or_else(remembered).or_else(of_cilium);
     if let (Some(address), Some(pod_cidr)) = (node.internal_ip, pod_cidr) {
         let name = name.clone();
         observation.facts.nodes.push(AksNode { name, address, pod_cidr });
@@ -57,7 +57,7 @@ pub(super) fn note(
             .nodes_without_pod_cidr
             .push(NodeWithoutPodCidr { name: name.clone(), address });
     }
-    if told.is_none() || node.internal_ip.is_none() {
+    if known.is_none() || node.internal_ip.is_none() {
         warn(node, pod_cidr, observation);
     }
 }

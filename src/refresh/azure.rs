@@ -7,7 +7,7 @@ use futures::future::try_join_all;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::cluster_facts::{self, ClusterAnswer};
+use super::cluster_facts::{self, ClusterResponse};
 use super::single::unreadable;
 use super::{Observation, Scope, groups};
 use crate::desired::facts::ClusterFacts;
@@ -33,19 +33,19 @@ fn listed() -> impl Iterator<Item = (Kind, &'static ArmType)> {
 const BOOT_TIMEOUT: SignedDuration = SignedDuration::from_mins(10);
 
 /// What Azure answered.
-pub(super) struct Answers {
+pub(super) struct AzureResponses {
     groups: Vec<Value>,
     objects: BTreeMap<Kind, Vec<Value>>,
     contents: BTreeMap<ArmId, Vec<Value>>,
     /// What the cluster's object and its network say, or why they do not.
-    cluster: ClusterAnswer,
+    cluster: ClusterResponse,
 }
 
 /// Reads all lists side by side.
 pub(super) async fn read(
     clients: &ReadClients,
     scope: &Scope<'_>,
-) -> Result<Answers, RequestError> {
+) -> Result<AzureResponses, RequestError> {
     let subscription = format!("/subscriptions/{}", scope.subscription);
     let groups_path = format!("{subscription}/resourcegroups");
     let groups = clients.azure.list(&groups_path, GROUPS_VERSION);
@@ -60,38 +60,38 @@ pub(super) async fn read(
     let contents = groups::read_contents(clients, scope, &groups).await?;
     let mut objects: BTreeMap<Kind, Vec<Value>> = objects.into_iter().collect();
     let cluster = cluster_facts::read(clients, scope, &mut objects).await?;
-    Ok(Answers { groups, objects, contents, cluster })
+    Ok(AzureResponses { groups, objects, contents, cluster })
 }
 
 /// Notes what is ours or stands where something of ours should.
 pub(super) fn note(
-    answers: Result<Answers, RequestError>,
+    responses: Result<AzureResponses, RequestError>,
     scope: &Scope<'_>,
     observation: &mut Observation,
 ) {
-    let answers = match answers {
-        Ok(answers) => answers,
+    let responses = match responses {
+        Ok(responses) => responses,
         Err(error) => {
             observation.gap(Source::Azure, error);
             return;
         }
     };
-    let cluster = cluster_facts::note(&answers.cluster, scope, observation);
+    let cluster = cluster_facts::note(&responses.cluster, scope, observation);
     let owner = scope.owner();
     let groups = groups::wanted(scope);
-    for group in &answers.groups {
+    for group in &responses.groups {
         note_object(group, ownership(group, &owner, scope), observation);
     }
-    for value in answers.objects.values().flatten() {
+    for value in responses.objects.values().flatten() {
         let ownership = ownership(value, &owner, scope);
         if is_relevant(value, &ownership, &groups, cluster.as_ref()) {
             note_object(value, ownership, observation);
         }
     }
-    note_subnets(&answers, scope, cluster.as_ref(), observation);
-    note_held(&answers, scope, observation);
-    groups::note_foreign_contents(&answers.contents, scope, observation);
-    note_hidden_attachments(cluster.as_ref(), observation);
+    note_subnets(&responses, scope, cluster.as_ref(), observation);
+    note_held(&responses, scope, observation);
+    groups::note_foreign_contents(&responses.contents, scope, observation);
+    note_unreadable_attachments(cluster.as_ref(), observation);
     observation.facts.cluster = cluster;
 }
 
@@ -155,13 +155,13 @@ fn list<'a>(value: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value> 
 /// Subnets have no tags: they have the owner of their VNet or, in the AKS VNet, of
 /// the route table or security group that they refer to.
 fn note_subnets(
-    answers: &Answers,
+    responses: &AzureResponses,
     scope: &Scope<'_>,
     cluster: Option<&ClusterFacts>,
     observation: &mut Observation,
 ) {
     let owner = scope.owner();
-    for network in answers.objects.get(&Kind::VirtualNetwork).into_iter().flatten() {
+    for network in responses.objects.get(&Kind::VirtualNetwork).into_iter().flatten() {
         let ownership = codec::ownership(network, &owner);
         for subnet in list(network, "/properties/subnets") {
             note_subnet(subnet, &ownership, cluster, observation);
@@ -232,7 +232,7 @@ fn note_cluster_subnet(
 
 /// What a subnet of AKS nodes refers to, and cannot be read, is unknown: packets
 /// go by its routes and rules.
-fn note_hidden_attachments(cluster: Option<&ClusterFacts>, observation: &mut Observation) {
+fn note_unreadable_attachments(cluster: Option<&ClusterFacts>, observation: &mut Observation) {
     for subnet in cluster.into_iter().flat_map(|facts| &facts.node_subnets) {
         let key = ObjectKey::AzureAssociation(subnet.id.clone());
         let table = match observation.inventory.get(&key).map(|it| &it.resource) {
@@ -246,8 +246,8 @@ fn note_hidden_attachments(cluster: Option<&ClusterFacts>, observation: &mut Obs
 }
 
 /// A worker keeps the address that its interface holds.
-fn note_held(answers: &Answers, scope: &Scope<'_>, observation: &mut Observation) {
-    for interface in answers.objects.get(&Kind::NetworkInterface).into_iter().flatten() {
+fn note_held(responses: &AzureResponses, scope: &Scope<'_>, observation: &mut Observation) {
+    for interface in responses.objects.get(&Kind::NetworkInterface).into_iter().flatten() {
         note_held_address(interface, scope, observation);
     }
 }

@@ -51,17 +51,17 @@ async fn read(
         }
         let missing = missing(desired, observation, level);
         let missing = missing.into_iter().filter(|id| !is_in_any(id, &absent));
-        let answers: Vec<(ArmId, Result<Option<Value>, RequestError>)> =
+        let responses: Vec<(ArmId, Result<Option<Value>, RequestError>)> =
             futures::stream::iter(missing)
                 .map(|id| async move {
-                    let answer = clients.azure.get(&id).await;
-                    (id, answer)
+                    let response = clients.azure.get(&id).await;
+                    (id, response)
                 })
                 .buffered(WIDTH)
                 .collect()
                 .await;
-        for (id, answer) in answers {
-            match answer {
+        for (id, response) in responses {
+            match response {
                 Ok(Some(body)) => note(&body, scope, observation),
                 Ok(None) => {
                     absent.insert(id);

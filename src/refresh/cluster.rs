@@ -24,7 +24,7 @@ use crate::resource::{ObjectKey, Observable, Ownership, Resource};
 const DATACENTER_LABEL: &str = "stargate.io/datacenter";
 
 /// What the cluster answered.
-struct Answers {
+struct ClusterResponses {
     nodes: Vec<NodeFacts>,
     network_configs: BTreeMap<String, Ipv4Net>,
     cilium_nodes: BTreeMap<String, Vec<Ipv4Net>>,
@@ -54,8 +54,8 @@ pub(super) async fn read(clients: &ReadClients, scope: &Scope<'_>, observation: 
         }
     };
     match lists(access.client.as_ref()).await {
-        Ok(answers) => {
-            note(answers, scope, observation);
+        Ok(responses) => {
+            note(responses, scope, observation);
             observation.access = Some(access);
         }
         Err(error) => {
@@ -64,7 +64,7 @@ pub(super) async fn read(clients: &ReadClients, scope: &Scope<'_>, observation: 
     }
 }
 
-async fn lists(client: &dyn ClusterRead) -> Result<Answers, ClusterError> {
+async fn lists(client: &dyn ClusterRead) -> Result<ClusterResponses, ClusterError> {
     let manifests =
         futures::future::try_join_all(ManifestKind::ALL.iter().map(|kind| client.list_ours(*kind)));
     let (nodes, network_configs, cilium_nodes, manifests, auto_approves) = tokio::try_join!(
@@ -75,7 +75,7 @@ async fn lists(client: &dyn ClusterRead) -> Result<Answers, ClusterError> {
         // A check alone: that it may not be made hides nothing of the cluster.
         client.subject_access_review_bootstrap_autoapproves().map(Ok),
     )?;
-    Ok(Answers {
+    Ok(ClusterResponses {
         nodes,
         network_configs,
         cilium_nodes,
@@ -84,20 +84,20 @@ async fn lists(client: &dyn ClusterRead) -> Result<Answers, ClusterError> {
     })
 }
 
-fn note(answers: Answers, scope: &Scope<'_>, observation: &mut Observation) {
-    for live in answers.manifests {
+fn note(responses: ClusterResponses, scope: &Scope<'_>, observation: &mut Observation) {
+    for live in responses.manifests {
         observation.note_manifest(live);
     }
-    for node in &answers.nodes {
+    for node in &responses.nodes {
         if is_ours(node, scope) || is_wanted(&node.name, scope) {
             note_worker(node, scope, observation);
-        } else if aks_nodes::is_one(node, &answers.network_configs) {
-            aks_nodes::note(node, &answers.network_configs, &answers.cilium_nodes, observation);
+        } else if aks_nodes::is_one(node, &responses.network_configs) {
+            aks_nodes::note(node, &responses.network_configs, &responses.cilium_nodes, observation);
         }
     }
     let workers: Vec<&NodeFacts> =
-        answers.nodes.iter().filter(|node| is_ours(node, scope)).collect();
-    for (name, pod_cidrs) in answers.cilium_nodes {
+        responses.nodes.iter().filter(|node| is_ours(node, scope)).collect();
+    for (name, pod_cidrs) in responses.cilium_nodes {
         if workers.iter().any(|node| node.name == name) {
             // A Node whose `podCIDR` is not set keeps the range that its pods have.
             let assigned = observation.assigned(&name);
@@ -110,7 +110,7 @@ fn note(answers: Answers, scope: &Scope<'_>, observation: &mut Observation) {
             observation.inventory.note(key, value, Ownership::Inherited);
         }
     }
-    note_approval(answers.auto_approves, observation);
+    note_approval(responses.auto_approves, observation);
 }
 
 fn note_approval(auto_approves: Result<bool, ClusterError>, observation: &mut Observation) {
@@ -248,7 +248,7 @@ impl Observation {
         self.find_foreign(missing, &wanted).await;
         for (key, live) in &self.manifests {
             let Some(wanted) = wanted.get(key) else { continue };
-            let value = Resource::Manifest(live.seen_against(wanted));
+            let value = Resource::Manifest(live.with_desired_fields(wanted));
             self.inventory.note(key.clone(), value, live.ownership.clone());
         }
     }

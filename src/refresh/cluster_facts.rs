@@ -22,7 +22,7 @@ use crate::resource::{ArmId, Kind};
 
 /// What Azure said of the topology's cluster.
 #[derive(Debug)]
-pub(super) enum ClusterAnswer {
+pub(super) enum ClusterResponse {
     /// It does not exist, or its creation has not come as far as a network.
     NotYet {
         /// Whether its object exists.
@@ -44,14 +44,14 @@ pub(super) async fn read(
     clients: &ReadClients,
     scope: &Scope<'_>,
     objects: &mut BTreeMap<Kind, Vec<Value>>,
-) -> Result<ClusterAnswer, RequestError> {
+) -> Result<ClusterResponse, RequestError> {
     let id = scope.cluster_id();
     let listed = find(objects, Kind::ManagedCluster, &id).cloned();
     let cluster = match listed {
         Some(cluster) => cluster,
         None => {
             let Some(cluster) = clients.azure.get(&id).await? else {
-                return Ok(ClusterAnswer::NotYet { exists: false });
+                return Ok(ClusterResponse::NotYet { exists: false });
             };
             objects.entry(Kind::ManagedCluster).or_default().push(cluster.clone());
             cluster
@@ -59,15 +59,15 @@ pub(super) async fn read(
     };
     if cluster.pointer("/properties/provisioningState").and_then(Value::as_str) == Some("Creating")
     {
-        return Ok(ClusterAnswer::NotYet { exists: true });
+        return Ok(ClusterResponse::NotYet { exists: true });
     }
     let facts = match cluster_profile::decode(&cluster) {
         Ok(profile) => network(clients, profile, objects).await,
         Err(error) => Err(unreadable(&id, &error)),
     };
     Ok(match facts {
-        Ok(facts) => ClusterAnswer::Facts(Box::new(facts)),
-        Err(failure) => ClusterAnswer::Unknown(failure),
+        Ok(facts) => ClusterResponse::Facts(Box::new(facts)),
+        Err(failure) => ClusterResponse::Unknown(failure),
     })
 }
 
@@ -219,17 +219,17 @@ fn complete(
 
 /// Notes what was found, and returns the facts where they are known.
 pub(super) fn note(
-    answer: &ClusterAnswer,
+    response: &ClusterResponse,
     scope: &Scope<'_>,
     observation: &mut Observation,
 ) -> Option<ClusterFacts> {
-    match answer {
-        ClusterAnswer::Facts(facts) => {
+    match response {
+        ClusterResponse::Facts(facts) => {
             note_newer(facts, scope, observation);
             return Some((**facts).clone());
         }
-        ClusterAnswer::Unknown(failure) => observation.gap(Source::Azure, failure.clone()),
-        ClusterAnswer::NotYet { exists: false } if scope.topology.cluster.existing => {
+        ClusterResponse::Unknown(failure) => observation.gap(Source::Azure, failure.clone()),
+        ClusterResponse::NotYet { exists: false } if scope.topology.cluster.existing => {
             let failure = Failure::new(
                 Code::ExistingClusterMissing,
                 format!("the AKS cluster {} does not exist", scope.cluster_id()),
@@ -238,7 +238,7 @@ pub(super) fn note(
             );
             observation.findings.push(Finding::new(FindingSeverity::Error, failure));
         }
-        ClusterAnswer::NotYet { .. } => {}
+        ClusterResponse::NotYet { .. } => {}
     }
     None
 }

@@ -123,8 +123,8 @@ async fn read_workers(
         let existing = matches!(datacenter.kind, DatacenterKind::Existing(_));
         for worker in &datacenter.workers {
             let key = node_key(worker.name.as_str());
-            let Some(seen) = observation.inventory.get(&key) else { continue };
-            let Resource::Worker(node) = &seen.resource else { continue };
+            let Some(observed) = observation.inventory.get(&key) else { continue };
+            let Resource::Worker(node) = &observed.resource else { continue };
             let (name, host_key) = (worker.name.as_str(), worker.host_key.as_ref());
             let route = HostRoute::worker(scope.topology, datacenter, name, host_key, node.ip);
             if let Some(target) = targets::resolve(&route, addresses) {
@@ -161,9 +161,9 @@ fn node_key(name: &str) -> ObjectKey {
 
 fn note_worker(name: &str, probe: WorkerProbe, observation: &mut Observation) {
     let key = node_key(name);
-    let Some(seen) = observation.inventory.get(&key).cloned() else { return };
-    if let Resource::Worker(mut worker) = seen.resource {
+    let Some(observed) = observation.inventory.get(&key).cloned() else { return };
+    if let Resource::Worker(mut worker) = observed.resource {
         worker.host = Observable::Observed(probe.host);
-        observation.inventory.note(key, Resource::Worker(worker), seen.ownership);
+        observation.inventory.note(key, Resource::Worker(worker), observed.ownership);
     }
 }

@@ -43,7 +43,7 @@ pub async fn observe(clients: &ReadClients, scope: &Scope<'_>, now: &Clock) -> O
 }
 
 /// An answer, and when it came.
-async fn timed<T>(answer: impl Future<Output = T>, now: &Clock) -> (T, Timestamp) {
-    let answer = answer.await;
-    (answer, now())
+async fn timed<T>(response: impl Future<Output = T>, now: &Clock) -> (T, Timestamp) {
+    let response = response.await;
+    (response, now())
 }

@@ -165,7 +165,7 @@ async fn manifest_now(
 ) -> Result<Option<Observed>, crate::provider::cluster::ClusterError> {
     let live = client.get(manifest.kind, manifest.namespace.as_deref(), &manifest.name).await?;
     Ok(live.map(|live| Observed {
-        resource: Resource::Manifest(live.seen_against(manifest)),
+        resource: Resource::Manifest(live.with_desired_fields(manifest)),
         ownership: live.ownership,
     }))
 }

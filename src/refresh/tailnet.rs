@@ -14,7 +14,7 @@ use crate::resource::tailnet::{Device, RouteSet};
 use crate::resource::{ObjectKey, Ownership, Pending, Resource, Site};
 
 /// What the tailnet answered.
-pub(super) struct Answers {
+pub(super) struct TailnetResponses {
     devices: Vec<TailnetDevice>,
     policy: Result<TailnetPolicy, RequestError>,
 }
@@ -26,29 +26,29 @@ pub(super) struct Answers {
 pub(super) async fn read(
     clients: &ReadClients,
     _scope: &Scope<'_>,
-) -> Result<Answers, RequestError> {
+) -> Result<TailnetResponses, RequestError> {
     let (devices, policy) = tokio::join!(clients.tailnet.devices(), clients.tailnet.policy());
-    Ok(Answers { devices: devices?, policy })
+    Ok(TailnetResponses { devices: devices?, policy })
 }
 
 /// Notes our devices and returns them by host name.
 pub(super) fn note(
-    answers: Result<Answers, RequestError>,
+    responses: Result<TailnetResponses, RequestError>,
     scope: &Scope<'_>,
     observation: &mut Observation,
 ) -> BTreeMap<String, TailnetDevice> {
-    let answers = match answers {
-        Ok(answers) => answers,
+    let responses = match responses {
+        Ok(responses) => responses,
         Err(error) => {
             observation.gap(Source::Tailscale, error);
             return BTreeMap::new();
         }
     };
-    note_policy(answers.policy, observation);
+    note_policy(responses.policy, observation);
     let tag = scope.topology.tailnet.tag.as_str();
     let mut ours = BTreeMap::new();
     let mut without_tag = Vec::new();
-    for device in answers.devices {
+    for device in responses.devices {
         if device.tags.is_empty() && is_router(&device, scope) {
             without_tag.push(device.hostname.clone());
         }

@@ -81,7 +81,7 @@ impl<T> Observable<T> {
     }
 
     /// What was seen, if the field was read.
-    pub fn seen(&self) -> Option<&T> {
+    pub fn observed(&self) -> Option<&T> {
         match self {
             Self::Observed(value) => Some(value),
             Self::Unobserved(_) => None,

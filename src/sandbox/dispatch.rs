@@ -11,7 +11,7 @@ use super::controllers::cluster::seconds;
 use super::identity::{self, PresentedCertificates};
 use super::kubernetes::{KubernetesResponse, UserInfo};
 use super::network;
-use super::response::{ApiResponse, json_answer};
+use super::response::{ApiResponse, json_response};
 use super::state::SandboxState;
 use super::tokens;
 use crate::provider::http::Api;
@@ -22,7 +22,7 @@ impl SandboxState {
     /// The URI may be absolute, or a path with a query.
     pub fn handle(&mut self, api: Api, request: &Request<Bytes>, now: Timestamp) -> ApiResponse {
         let before = self.arm.version();
-        let answer = if self.down.contains(&api) {
+        let response = if self.down.contains(&api) {
             ApiResponse::Complete(unavailable(api))
         } else {
             match api {
@@ -34,7 +34,7 @@ impl SandboxState {
                 Api::Kubernetes => kubernetes(self, request, now),
             }
         };
-        let status = match &answer {
+        let status = match &response {
             ApiResponse::Complete(response) => response.status().as_u16(),
             ApiResponse::Watch(_) => 200,
         };
@@ -43,7 +43,7 @@ impl SandboxState {
         if request.method() != http::Method::GET || self.arm.version() != before {
             controllers::reconcile(self, now);
         }
-        answer
+        response
     }
 }
 
@@ -92,7 +92,7 @@ fn kubernetes(sandbox: &mut SandboxState, request: &Request<Bytes>, now: Timesta
         KubernetesResponse::Complete(response) => ApiResponse::Complete(response),
         KubernetesResponse::Watch(watch) => ApiResponse::Watch(*watch),
         KubernetesResponse::Proxied(requested) => {
-            ApiResponse::Complete(network::answer(sandbox, &requested, now))
+            ApiResponse::Complete(network::handle(sandbox, &requested, now))
         }
     }
 }
@@ -106,12 +106,12 @@ fn unavailable(api: Api) -> Response<Bytes> {
     let message = "the service is temporarily unavailable";
     match api {
         Api::Kubernetes => failure(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message),
-        Api::Azure => json_answer(
+        Api::Azure => json_response(
             StatusCode::SERVICE_UNAVAILABLE,
             &json!({ "error": { "code": "ServiceUnavailable", "message": message } }),
         ),
         Api::Tailscale => {
-            json_answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "message": message }))
+            json_response(StatusCode::SERVICE_UNAVAILABLE, &json!({ "message": message }))
         }
     }
 }
@@ -126,5 +126,5 @@ fn failure(status: StatusCode, reason: &str, message: &str) -> Response<Bytes> {
         "reason": reason,
         "code": status.as_u16(),
     });
-    json_answer(status, &body)
+    json_response(status, &body)
 }

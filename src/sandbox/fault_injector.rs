@@ -24,7 +24,7 @@ pub enum Call {
         /// The host.
         hostname: String,
         /// The name of the probe, change or step.
-        doing: &'static str,
+        activity: &'static str,
         /// Whether it may change the host.
         writes: bool,
     },
@@ -56,7 +56,7 @@ pub enum Disposition {
     },
     /// It never arrives; instead this answer is returned, as JSON (a host fails
     /// with the status).
-    Answer {
+    Respond {
         /// The HTTP status.
         status: u16,
         /// The body.

@@ -40,8 +40,8 @@ impl HostWrite for SharedSandbox {
         target: &HostTarget,
         change: &RouterChange,
     ) -> Result<(), HostError> {
-        let doing = change_name(change);
-        self.intercepted(target, doing, true, || {
+        let activity = change_name(change);
+        self.intercepted(target, activity, true, || {
             self.change(|sandbox, now| {
                 let name = reachable_host(sandbox, target)?.name.clone();
                 let SandboxState { hosts, tailnet, entropy, .. } = sandbox;
@@ -49,7 +49,7 @@ impl HostWrite for SharedSandbox {
                     .get_mut(&name)
                     .ok_or_else(|| unreachable(target, "the host was deleted"))?;
                 host.change_router(change, &mut HostEnvironment { tailnet, entropy, now })
-                    .map_err(|reason| command_failed(target, doing, reason))
+                    .map_err(|reason| command_failed(target, activity, reason))
             })
         })
     }
@@ -59,18 +59,19 @@ impl HostWrite for SharedSandbox {
         target: &HostTarget,
         step: &WorkerStep,
     ) -> Result<(), HostError> {
-        let doing = step_name(step);
+        let activity = step_name(step);
         if self.simulates_host_delays() {
             tokio::time::sleep(Duration::from_millis(step_milliseconds(step))).await;
         }
-        self.intercepted(target, doing, true, || {
+        self.intercepted(target, activity, true, || {
             self.change(|sandbox, _now| {
                 let name = reachable_host(sandbox, target)?.name.clone();
                 let host = sandbox
                     .hosts
                     .get_mut(&name)
                     .ok_or_else(|| unreachable(target, "the host was deleted"))?;
-                host.apply_worker_step(step).map_err(|reason| command_failed(target, doing, reason))
+                host.apply_worker_step(step)
+                    .map_err(|reason| command_failed(target, activity, reason))
             })
         })
     }
@@ -80,18 +81,18 @@ impl SharedSandbox {
     fn intercepted<T>(
         &self,
         target: &HostTarget,
-        doing: &'static str,
+        activity: &'static str,
         writes: bool,
         work: impl FnOnce() -> Result<T, HostError>,
     ) -> Result<T, HostError> {
         let Some(fault_injector) = self.fault_injector() else { return work() };
-        let effect = Call::Host { hostname: target.hostname.clone(), doing, writes };
+        let effect = Call::Host { hostname: target.hostname.clone(), activity, writes };
         match fault_injector.before(&effect) {
             Disposition::Pass => {}
             Disposition::Lose => return Err(connection_reset(target)),
             Disposition::Fail(error) => return Err(error),
-            Disposition::Refuse { status, .. } | Disposition::Answer { status, .. } => {
-                return Err(command_failed(target, doing, format!("exit status {status}")));
+            Disposition::Refuse { status, .. } | Disposition::Respond { status, .. } => {
+                return Err(command_failed(target, activity, format!("exit status {status}")));
             }
         }
         let result = work();
@@ -119,10 +120,10 @@ fn reachable_host<'a>(
         }
     }
     let wanted = sandbox.hosts.get(&target.hostname);
-    if let Some(host) = wanted.filter(|host| answers(host, &target.address)) {
+    if let Some(host) = wanted.filter(|host| has_address(host, &target.address)) {
         return Ok(host);
     }
-    match sandbox.hosts.values().find(|host| answers(host, &target.address)) {
+    match sandbox.hosts.values().find(|host| has_address(host, &target.address)) {
         Some(other) => {
             let reason = format!("the host there is called {}", other.name);
             Err(command_failed(target, "connect", reason))
@@ -131,7 +132,7 @@ fn reachable_host<'a>(
     }
 }
 
-fn answers(host: &EmulatedHost, address: &HostAddress) -> bool {
+fn has_address(host: &EmulatedHost, address: &HostAddress) -> bool {
     let in_tailnet = host.tailscale.as_ref().and_then(|tailscale| tailscale.address);
     let known = match address {
         HostAddress::Ip(address) => {
@@ -156,8 +157,8 @@ fn connection_reset(target: &HostTarget) -> HostError {
     HostError::Lost { hostname: target.hostname.clone(), reason }
 }
 
-fn command_failed(target: &HostTarget, doing: &str, reason: String) -> HostError {
-    HostError::failed(&target.hostname, doing, reason)
+fn command_failed(target: &HostTarget, activity: &str, reason: String) -> HostError {
+    HostError::failed(&target.hostname, activity, reason)
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ pub enum ApiResponse {
 }
 
 /// A response with a JSON body.
-pub(super) fn json_answer(status: StatusCode, body: &serde_json::Value) -> Response<Bytes> {
+pub(super) fn json_response(status: StatusCode, body: &serde_json::Value) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from(body.to_string()));
     *response.status_mut() = status;
     let json = header::HeaderValue::from_static("application/json");

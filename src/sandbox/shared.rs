@@ -96,10 +96,10 @@ impl SharedSandbox {
         request: &http::Request<bytes::Bytes>,
     ) -> super::ApiResponse {
         let now = self.now();
-        let answer = self.lock().handle(api, request, now);
+        let response = self.lock().handle(api, request, now);
         // Reading Azure can complete an operation, so a read may change the state, too.
         self.wake();
-        answer
+        response
     }
 
     /// Counts the changes; a receiver wakes with each.

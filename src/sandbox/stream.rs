@@ -24,8 +24,8 @@ const DEFAULT_WATCH_SECONDS: u64 = 1_800;
 pub type ResponseBody = UnsyncBoxBody<Bytes, Infallible>;
 
 /// Converts an API response into an HTTP response.
-pub fn respond(sandbox: &SharedSandbox, answer: ApiResponse) -> Response<ResponseBody> {
-    match answer {
+pub fn respond(sandbox: &SharedSandbox, response: ApiResponse) -> Response<ResponseBody> {
+    match response {
         ApiResponse::Complete(response) => response.map(|body| Full::new(body).boxed_unsync()),
         ApiResponse::Watch(request) => {
             let watching = Watching::new(sandbox.clone(), request);

@@ -130,8 +130,8 @@ pub(super) fn machine(
         },
         "networkProfile": { "networkInterfaces": [{ "id": interface.as_str() }] },
     }});
-    let (status, answer) = request(sandbox, Api::Azure, "PUT", &path, &body);
-    assert!(status < 300, "{status} {answer}");
+    let (status, response) = request(sandbox, Api::Azure, "PUT", &path, &body);
+    assert!(status < 300, "{status} {response}");
     let SandboxState { arm, entropy, .. } = sandbox;
     arm.modify(&vm, |vm| vm["properties"]["provisioningState"] = json!("Succeeded"), &mut || {
         entropy.next_guid()
@@ -319,7 +319,7 @@ pub(super) fn complete_sandbox() -> SandboxState {
 
 fn configure_router(sandbox: &mut SandboxState, name: &str) {
     let route = BTreeMap::from([("10.244.0.0/24".parse().unwrap(), KernelRoute::Tunnel)]);
-    let offered = ["10.50.0.0/16".parse().unwrap()].into();
+    let advertised = ["10.50.0.0/16".parse().unwrap()].into();
     let changes = [
         RouterChange::Sysctls {
             ip_forwarding: true,
@@ -329,7 +329,7 @@ fn configure_router(sandbox: &mut SandboxState, name: &str) {
         RouterChange::Firewall { masquerade: true, mss_clamp: true },
         RouterChange::KernelRoutes(route),
         RouterChange::TailscaleSettings { accept_routes: true, snat_subnet_routes: true },
-        RouterChange::AdvertisedRoutes(offered),
+        RouterChange::AdvertisedRoutes(advertised),
     ];
     let SandboxState { hosts, tailnet, entropy, .. } = sandbox;
     let host = hosts.get_mut(name).unwrap();

@@ -11,7 +11,7 @@ use http_body_util::BodyExt as _;
 use serde_json::json;
 
 use super::fault_injector::{Call, Delivery, Disposition};
-use super::response::{ApiResponse, json_answer};
+use super::response::{ApiResponse, json_response};
 use super::shared::SharedSandbox;
 use super::stream::{ResponseBody, respond};
 use crate::provider::http::{Api, Transport, TransportError};
@@ -36,9 +36,9 @@ impl Transport for InMemory {
         let Some(api) = api_of(&self.sandbox, &request) else {
             return Err(TransportError::lost(host, "no such host in the sandbox"));
         };
-        let answer = answer(&self.sandbox, api, &request)
+        let response = handle_in_process(&self.sandbox, api, &request)
             .map_err(|reason| TransportError::lost(host, reason))?;
-        Ok(match answer {
+        Ok(match response {
             ApiResponse::Complete(response) => response,
             // The caller does not read a stream: the first lines are the whole response.
             ApiResponse::Watch(mut watch) => self.sandbox.read(|sandbox| {
@@ -67,7 +67,7 @@ fn api_of(sandbox: &SharedSandbox, request: &Request<Bytes>) -> Option<Api> {
 }
 
 /// Handles a request, unless the fault injector prevents it.
-fn answer(
+fn handle_in_process(
     sandbox: &SharedSandbox,
     api: Api,
     request: &Request<Bytes>,
@@ -83,23 +83,23 @@ fn answer(
     match fault_injector.before(&effect) {
         Disposition::Pass => {}
         Disposition::Lose | Disposition::Fail(_) => return Err("connection reset by peer"),
-        Disposition::Answer { status, body } => {
+        Disposition::Respond { status, body } => {
             return Ok(ApiResponse::Complete(injected(status, body)));
         }
         Disposition::Refuse { status, retry_after } => {
             return Ok(ApiResponse::Complete(refused_response(api, status, retry_after)));
         }
     }
-    let answer = sandbox.handle(api, request);
+    let response = sandbox.handle(api, request);
     match fault_injector.after(&effect) {
-        Delivery::Deliver => Ok(answer),
+        Delivery::Deliver => Ok(response),
         Delivery::Lose => Err("connection closed before the response arrived"),
     }
 }
 
 fn injected(status: u16, body: String) -> Response<Bytes> {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
-    let mut response = json_answer(status, &json!(null));
+    let mut response = json_response(status, &json!(null));
     *response.body_mut() = Bytes::from(body);
     response
 }
@@ -115,7 +115,7 @@ fn refused_response(api: Api, status: u16, retry_after: Option<u64>) -> Response
             "message": message, "reason": message.replace(' ', ""), "code": status.as_u16(),
         }),
     };
-    let mut response = json_answer(status, &body);
+    let mut response = json_response(status, &body);
     if let Some(seconds) = retry_after {
         response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }
@@ -157,10 +157,11 @@ impl tower::Service<Request<kube::client::Body>> for KubeService {
             let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
             let mut request = Request::from_parts(parts, body);
             authenticate_default_user(&sandbox, &mut request);
-            let answer = answer(&sandbox, Api::Kubernetes, &request).map_err(|reason| {
-                std::io::Error::new(std::io::ErrorKind::ConnectionReset, reason)
-            })?;
-            Ok(respond(&sandbox, answer))
+            let response =
+                handle_in_process(&sandbox, Api::Kubernetes, &request).map_err(|reason| {
+                    std::io::Error::new(std::io::ErrorKind::ConnectionReset, reason)
+                })?;
+            Ok(respond(&sandbox, response))
         })
     }
 }

@@ -21,7 +21,7 @@ struct NoPackagesOn(BTreeSet<&'static str>);
 impl FaultInjector for NoPackagesOn {
     fn before(&self, effect: &Call) -> Disposition {
         match effect {
-            Call::Host { hostname, doing: "container-runtime", .. }
+            Call::Host { hostname, activity: "container-runtime", .. }
                 if self.0.contains(hostname.as_str()) =>
             {
                 Disposition::Refuse { status: 100, retry_after: None }

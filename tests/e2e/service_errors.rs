@@ -176,13 +176,13 @@ fn hosts() -> Vec<(HostError, Code)> {
 
 /// The codes that users read of one refusal.
 #[derive(Debug, PartialEq, Eq)]
-struct Shown {
+struct Reported {
     plan: Option<String>,
     drift: Option<String>,
     apply: BTreeSet<String>,
 }
 
-impl Shown {
+impl Reported {
     fn all(code: Code) -> Self {
         let text = code.to_string();
         Self { plan: Some(text.clone()), drift: Some(text.clone()), apply: [text].into() }
@@ -191,7 +191,12 @@ impl Shown {
 
 /// Breaks `fault`, plans its repair, and then refuses every call: to the step of
 /// the apply, and to the reads of a new plan and of `drift`.
-async fn refused(sandbox: &SandboxState, fault: Fault, source: &Source, refuses: Refuses) -> Shown {
+async fn refused(
+    sandbox: &SandboxState,
+    fault: Fault,
+    source: &Source,
+    refuses: Refuses,
+) -> Reported {
     // The refusal of a lease would end the apply before its steps.
     let deployment = Deployment::of(EXAMPLE, sandbox.clone()).without_lease();
     deployment.inject(fault, None);
@@ -211,7 +216,7 @@ async fn refused(sandbox: &SandboxState, fault: Fault, source: &Source, refuses:
         1,
     );
     let drift = drift_json::render(&planned.plan, ReachabilityReportText { report: &report });
-    Shown {
+    Reported {
         plan: code_of_gap(&plan_json::render(&planned.plan, Purpose::Plan), source),
         drift: code_of_gap(&drift, source),
         apply,
@@ -229,15 +234,15 @@ fn code_of_gap(text: &str, source: &Source) -> Option<String> {
 async fn service_table(api: Api, fault: Fault, source: Source, rows: Vec<(u16, Value, Code)>) {
     let sandbox = Deployment::example_applied().await.copy_of_state();
     for (status, body, code) in rows {
-        let with = Disposition::Answer { status, body: body.to_string() };
+        let with = Disposition::Respond { status, body: body.to_string() };
         let refuses = Refuses { target: Target::Service(api), with, only_writes: false };
         let rendered = refused(&sandbox, fault, &source, refuses).await;
-        assert_eq!(rendered, Shown::all(code), "{status} {body}");
+        assert_eq!(rendered, Reported::all(code), "{status} {body}");
     }
     let refuses =
         Refuses { target: Target::Service(api), with: Disposition::Lose, only_writes: false };
     let rendered = refused(&sandbox, fault, &source, refuses).await;
-    assert_eq!(rendered, Shown::all(Code::ServiceUnreachable), "no answer from {api}");
+    assert_eq!(rendered, Reported::all(Code::ServiceUnreachable), "no answer from {api}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -269,7 +274,7 @@ async fn an_error_of_a_host_has_one_code() {
         deployment.inject(Fault::MasqueradeMissing, Some(ROUTER));
         let sandbox = deployment.copy_of_state();
         let rendered = refused(&sandbox, Fault::ForwardingOff, &source, refuses);
-        assert_eq!(rendered.await, Shown::all(code), "{text}");
+        assert_eq!(rendered.await, Reported::all(code), "{text}");
     }
 }
 
@@ -288,7 +293,7 @@ async fn a_refused_write_has_the_code_of_its_cause() {
         let body = arm(name, "refused").to_string();
         deployment.sandbox.set_fault_injector(Some(Arc::new(Refuses {
             target: Target::Service(Api::Azure),
-            with: Disposition::Answer { status: 403, body },
+            with: Disposition::Respond { status: 403, body },
             only_writes: true,
         })));
         // The credentials of the cluster come by POST: only the step is looked at.
@@ -319,7 +324,7 @@ async fn only_a_verbose_plan_shows_the_chain_of_causes() {
     }});
     deployment.sandbox.set_fault_injector(Some(Arc::new(Refuses {
         target: Target::Service(Api::Azure),
-        with: Disposition::Answer { status: 403, body: body.to_string() },
+        with: Disposition::Respond { status: 403, body: body.to_string() },
         only_writes: false,
     })));
     let plan = deployment.plan().await;

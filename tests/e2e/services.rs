@@ -7,7 +7,7 @@ use std::sync::Arc;
 use stargate::connectivity::{is_pod, is_service, translates};
 use stargate::dataplane::{Protocol, trace_round_trip};
 use stargate::diagnostics::{Code, Failure};
-use stargate::inventory::{Carried, KubernetesService, Readiness};
+use stargate::inventory::{KubernetesService, Readiness, TransportProtocol};
 use stargate::pipeline::Planned;
 use stargate::plan::impact::IntermediateState;
 use stargate::provider::cluster::ClusterError;
@@ -46,7 +46,7 @@ async fn services_have_their_ready_endpoints() {
     let sources = planned.paths(&deployment.topology);
     let dns = service(&planned, "10.0.0.10").await.unwrap().unwrap();
     assert_eq!((dns.namespace.as_str(), dns.name.as_str()), ("kube-system", "kube-dns"));
-    let port = dns.port(Carried::Udp, None).unwrap();
+    let port = dns.port(TransportProtocol::Udp, None).unwrap();
     let targets = dns.targets(port, "anywhere");
     assert_eq!(targets.len(), 2);
     assert!(targets.iter().all(|it| is_pod(sources.observed, it.endpoint.address)));
@@ -79,7 +79,7 @@ async fn endpoints_are_reached_like_their_pods() {
         let model = model(&deployment, &planned, &IntermediateState::Observed);
         let address = address(&deployment, "goldpinger", "goldpinger").to_string();
         let service = service(&planned, &address).await.unwrap().unwrap();
-        let port = service.port(Carried::Tcp, None).unwrap();
+        let port = service.port(TransportProtocol::Tcp, None).unwrap();
         let sources = planned.paths(&deployment.topology);
         for site in &model.sites {
             let router = model.network.host(site.router).unwrap().ports[0].address;
@@ -112,7 +112,7 @@ async fn a_service_without_ready_endpoints_drops_packets() {
     let from = model.network.end("10.244.65.10".parse().unwrap()).unwrap();
     let mut dns = service(&planned, "10.0.0.10").await.unwrap().unwrap();
     let summary = |service: &KubernetesService| {
-        let port = service.port(Carried::Udp, None).unwrap();
+        let port = service.port(TransportProtocol::Udp, None).unwrap();
         assert!(service.targets(port, model.network.name(from.host)).is_empty());
         let trace = ServiceTrace {
             model: &model,

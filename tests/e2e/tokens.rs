@@ -51,8 +51,8 @@ impl TokenRecorder {
 
 impl FaultInjector for TokenRecorder {
     fn before(&self, effect: &Call) -> Disposition {
-        let Call::Host { hostname, doing, .. } = effect else { return Disposition::Pass };
-        match hostname == WORKER && *doing == self.failing {
+        let Call::Host { hostname, activity, .. } = effect else { return Disposition::Pass };
+        match hostname == WORKER && *activity == self.failing {
             true => Disposition::Refuse { status: 1, retry_after: None },
             false => Disposition::Pass,
         }

@@ -36,7 +36,7 @@ struct FaultAtCall {
     fault: CallFault,
     calls: AtomicUsize,
     affected: std::sync::Mutex<Option<String>>,
-    answer: std::sync::Mutex<Option<Call>>,
+    response: std::sync::Mutex<Option<Call>>,
 }
 
 impl FaultAtCall {
@@ -46,7 +46,7 @@ impl FaultAtCall {
             fault,
             calls: AtomicUsize::new(0),
             affected: std::sync::Mutex::default(),
-            answer: std::sync::Mutex::default(),
+            response: std::sync::Mutex::default(),
         })
     }
 }
@@ -68,16 +68,16 @@ impl FaultInjector for FaultAtCall {
             CallFault::Unavailable => Disposition::Refuse { status: 503, retry_after: None },
             CallFault::RequestLost => Disposition::Lose,
             CallFault::ResponseLost => {
-                *self.answer.lock().unwrap() = Some(effect.clone());
+                *self.response.lock().unwrap() = Some(effect.clone());
                 Disposition::Pass
             }
         }
     }
 
     fn after(&self, effect: &Call) -> Delivery {
-        let mut answer = self.answer.lock().unwrap();
-        if answer.as_ref() == Some(effect) {
-            *answer = None;
+        let mut response = self.response.lock().unwrap();
+        if response.as_ref() == Some(effect) {
+            *response = None;
             return Delivery::Lose;
         }
         Delivery::Deliver

@@ -53,10 +53,13 @@ fn general(key: &str) -> &str {
     if key.contains(['/', '.', ':']) { "?" } else { key }
 }
 
-fn rewritten(answer: Response<Bytes>, visit: &mut dyn FnMut(&str, &mut String)) -> Response<Bytes> {
-    let Ok(mut body) = serde_json::from_slice::<Value>(answer.body()) else { return answer };
+fn rewritten(
+    response: Response<Bytes>,
+    visit: &mut dyn FnMut(&str, &mut String),
+) -> Response<Bytes> {
+    let Ok(mut body) = serde_json::from_slice::<Value>(response.body()) else { return response };
     visit_strings(&mut body, "", visit);
-    answer.map(|_| Bytes::from(body.to_string()))
+    response.map(|_| Bytes::from(body.to_string()))
 }
 
 async fn positions() -> BTreeSet<Location> {
@@ -64,8 +67,8 @@ async fn positions() -> BTreeSet<Location> {
     let deployment = Deployment::at(sandbox, EXAMPLE, now);
     let found = Arc::new(Mutex::new(Locations::default()));
     let noted = Arc::clone(&found);
-    deployment.proxy.rewrite(move |api, answer| {
-        rewritten(answer, &mut |path, _| {
+    deployment.proxy.rewrite(move |api, response| {
+        rewritten(response, &mut |path, _| {
             noted.lock().unwrap().0.insert((api, path.to_owned()));
         })
     });
@@ -86,11 +89,11 @@ async fn hostile_text_is_escaped_in_every_place_and_format() {
     for place in positions.into_iter().step_by(every) {
         let deployment = Deployment::at(sandbox.clone(), EXAMPLE, now);
         let at = place.clone();
-        deployment.proxy.rewrite(move |api, answer| {
+        deployment.proxy.rewrite(move |api, response| {
             if api != at.0 {
-                return answer;
+                return response;
             }
-            rewritten(answer, &mut |path, text| {
+            rewritten(response, &mut |path, text| {
                 if path == at.1 {
                     text.push_str(PAYLOAD);
                 }
@@ -124,9 +127,9 @@ async fn hostile_text_is_escaped_in_refusals() {
             let outer = serde_json::json!({ "error": inner });
             for body in [inner.to_string(), outer.to_string(), PAYLOAD.to_owned()] {
                 let deployment = Deployment::at(sandbox.clone(), EXAMPLE, now);
-                deployment.proxy.rewrite(move |from, answer| {
+                deployment.proxy.rewrite(move |from, response| {
                     if from != api {
-                        return answer;
+                        return response;
                     }
                     Response::builder().status(status).body(Bytes::from(body.clone())).unwrap()
                 });

@@ -8,13 +8,13 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
-mod answers;
 mod deployment;
 mod fault;
 mod hostile_text;
 mod matrix;
 mod memory;
 mod proxy;
+mod responses;
 mod sockets;
 mod throttling;
 

@@ -14,8 +14,8 @@ use stargate::sandbox::SharedSandbox;
 use stargate::sandbox::transport::{InMemory, kube_service};
 use tower::ServiceExt as _;
 
-use crate::answers::{ask_for_first_page, distort};
 use crate::fault::Fault;
+use crate::responses::{ask_for_first_page, distort};
 
 type Rewrite = dyn Fn(Api, Response<Bytes>) -> Response<Bytes> + Send + Sync;
 
@@ -81,7 +81,7 @@ impl Proxy {
     }
 
     /// The answer, as the fault leaves it; none where the connection breaks.
-    async fn answer(
+    async fn forward(
         &self,
         api: Api,
         mut request: Request<Bytes>,
@@ -98,16 +98,16 @@ impl Proxy {
         if let Some(fault) = fault {
             ask_for_first_page(fault, &mut request);
         }
-        let answer = sent(request).await?;
+        let response = sent(request).await?;
         let rewrite = self.0.rewrite.lock().unwrap().clone();
-        let answer = match rewrite {
-            Some(rewrite) => rewrite(api, answer),
-            None => answer,
+        let response = match rewrite {
+            Some(rewrite) => rewrite(api, response),
+            None => response,
         };
         match fault {
-            None => Some(answer),
+            None => Some(response),
             Some(Fault::AnswerLost) => None,
-            Some(fault) => Some(distort(fault, api, &requested, answer, number)),
+            Some(fault) => Some(distort(fault, api, &requested, response, number)),
         }
     }
 
@@ -128,26 +128,26 @@ impl Proxy {
         let proxy = self.clone();
         tower::service_fn(move |request: Request<Body>| {
             let proxy = proxy.clone();
-            let answer: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(async move {
+            let response: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(async move {
                 let (parts, body) = request.into_parts();
                 let body = body.collect_bytes().await.map_err(std::io::Error::other)?;
                 let sandbox = proxy.0.sandbox.clone();
-                let answer = proxy.answer(
+                let response = proxy.forward(
                     Api::Kubernetes,
                     Request::from_parts(parts, body),
                     async |request| {
-                        let answer =
+                        let response =
                             kube_service(sandbox).oneshot(request.map(Body::from)).await.ok()?;
-                        let (parts, body) = answer.into_parts();
+                        let (parts, body) = response.into_parts();
                         let body = body.collect().await.ok()?.to_bytes();
                         Some(Response::from_parts(parts, body))
                     },
                 );
-                let answer = answer.await;
+                let response = response.await;
                 let lost = || std::io::Error::from(std::io::ErrorKind::ConnectionReset);
-                answer.map(|answer| answer.map(Full::new)).ok_or_else(lost)
+                response.map(|response| response.map(Full::new)).ok_or_else(lost)
             });
-            answer
+            response
         })
     }
 }
@@ -158,8 +158,9 @@ impl Transport for Proxy {
         let host = request.uri().host().unwrap_or_default().to_owned();
         let api = if host.starts_with("azure") { Api::Azure } else { Api::Tailscale };
         let sandbox = self.0.sandbox.clone();
-        let answer = self
-            .answer(api, request, async |request| InMemory::new(sandbox).send(request).await.ok());
-        answer.await.ok_or_else(|| TransportError::lost(host, "connection reset by peer"))
+        let response = self.forward(api, request, async |request| {
+            InMemory::new(sandbox).send(request).await.ok()
+        });
+        response.await.ok_or_else(|| TransportError::lost(host, "connection reset by peer"))
     }
 }

@@ -32,9 +32,9 @@ use stargate::provider::tailnet::TailnetClient;
 use stargate::resource::Owner;
 use stargate::sandbox::ApiResponse;
 
-use crate::answers::{ask_for_first_page, distort};
 use crate::deployment::{Deployment, EXAMPLE, removals};
 use crate::fault::Fault;
+use crate::responses::{ask_for_first_page, distort};
 
 /// A second without a byte is too long; the rest is in proportion.
 fn a_second() -> ClientSettings {
@@ -126,7 +126,7 @@ impl ClusterConnector for Elsewhere {
 /// Serves one service on a port of its own, with the proxy's faults.
 async fn serve(deployment: &Deployment, api: Api) -> String {
     let (sandbox, proxy) = (deployment.sandbox.clone(), deployment.proxy.clone());
-    let answer = move |request: Request<Incoming>| {
+    let response = move |request: Request<Incoming>| {
         let (sandbox, proxy) = (sandbox.clone(), proxy.clone());
         async move {
             let (parts, body) = request.into_parts();
@@ -137,13 +137,13 @@ async fn serve(deployment: &Deployment, api: Api) -> String {
             if let Some(fault) = fault {
                 ask_for_first_page(fault, &mut request);
             }
-            let answer = match sandbox.handle(api, &request) {
-                ApiResponse::Complete(answer) => answer,
+            let response = match sandbox.handle(api, &request) {
+                ApiResponse::Complete(response) => response,
                 ApiResponse::Watch(_) => Response::new(Bytes::new()),
             };
             Ok::<_, hyper::Error>(match fault {
-                Some(fault) => broken(fault, api, &requested, answer, proxy.struck()).await,
-                None => answer.map(whole),
+                Some(fault) => broken(fault, api, &requested, response, proxy.struck()).await,
+                None => response.map(whole),
             })
         }
     };
@@ -152,7 +152,7 @@ async fn serve(deployment: &Deployment, api: Api) -> String {
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let connection = http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service_fn(answer.clone()));
+                .serve_connection(TokioIo::new(stream), service_fn(response.clone()));
             tokio::spawn(connection);
         }
     });
@@ -163,15 +163,15 @@ async fn broken(
     fault: Fault,
     api: Api,
     request: &Request<Bytes>,
-    answer: Response<Bytes>,
+    response: Response<Bytes>,
     number: u64,
 ) -> Response<Body> {
     let body = match fault {
         Fault::NoReporter => std::future::pending().await,
         Fault::Refused | Fault::AnswerLost => breaking_off(Bytes::new()),
-        Fault::BodyBreaksOff => breaking_off(answer.body().slice(..answer.body().len() / 2)),
+        Fault::BodyBreaksOff => breaking_off(response.body().slice(..response.body().len() / 2)),
         Fault::SlowBody => {
-            let bytes = stream::iter(answer.body().to_vec()).then(|byte| async move {
+            let bytes = stream::iter(response.body().to_vec()).then(|byte| async move {
                 tokio::time::sleep(Duration::from_millis(200)).await;
                 Ok::<_, std::io::Error>(Bytes::from(vec![byte]))
             });
@@ -187,9 +187,9 @@ async fn broken(
             unfolds.headers_mut().insert(header::CONTENT_ENCODING, gzip);
             return unfolds;
         }
-        _ => return distort(fault, api, request, answer, number).map(whole),
+        _ => return distort(fault, api, request, response, number).map(whole),
     };
-    answer.map(|_| streamed(body))
+    response.map(|_| streamed(body))
 }
 
 type Chunks = BoxStream<'static, Result<Bytes, std::io::Error>>;

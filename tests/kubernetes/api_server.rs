@@ -41,12 +41,12 @@ pub(crate) struct Caller {
 
 /// The response to a request, successful or not.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct ApiAnswer {
+pub(crate) struct ApiResponse {
     pub(crate) code: u16,
     pub(crate) body: Value,
 }
 
-impl ApiAnswer {
+impl ApiResponse {
     /// The status code, the reason, and the fields with their causes in an error.
     pub(crate) fn summary(&self) -> String {
         let mut words = vec![self.code.to_string()];
@@ -114,45 +114,49 @@ impl Caller {
         path: &str,
         media: &str,
         body: &Value,
-    ) -> ApiAnswer {
+    ) -> ApiResponse {
         let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
         let request = Request::builder().method(method).uri(path).header("content-type", media);
         let request = request.body(Body::from(body)).unwrap();
         let response = self.client.send(request).await.unwrap();
         let code = response.status().as_u16();
         let body = response.into_body().collect().await.unwrap().to_bytes();
-        ApiAnswer { code, body: serde_json::from_slice(&body).unwrap_or(Value::Null) }
+        ApiResponse { code, body: serde_json::from_slice(&body).unwrap_or(Value::Null) }
     }
 
-    pub(crate) async fn get(&self, path: &str) -> ApiAnswer {
+    pub(crate) async fn get(&self, path: &str) -> ApiResponse {
         self.send("GET", path, JSON, &Value::Null).await
     }
 
-    pub(crate) async fn post(&self, path: &str, body: &Value) -> ApiAnswer {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> ApiResponse {
         self.send("POST", path, JSON, body).await
     }
 
-    pub(crate) async fn merge(&self, path: &str, body: &Value) -> ApiAnswer {
+    pub(crate) async fn merge(&self, path: &str, body: &Value) -> ApiResponse {
         self.send("PATCH", path, MERGE, body).await
     }
 
     /// Server-side apply with another field manager.
-    pub(crate) async fn apply_as(&self, manager: &str, path: &str, body: &Value) -> ApiAnswer {
+    pub(crate) async fn apply_as(&self, manager: &str, path: &str, body: &Value) -> ApiResponse {
         let path = format!("{path}?fieldManager={manager}&force=false");
         self.send("PATCH", &path, APPLY, body).await
     }
 
-    pub(crate) async fn delete(&self, path: &str) -> ApiAnswer {
+    pub(crate) async fn delete(&self, path: &str) -> ApiResponse {
         self.send("DELETE", path, JSON, &Value::Null).await
     }
 
     /// Reads an object until it has the expected state, or until the timeout.
-    pub(crate) async fn until(&self, path: &str, is_so: impl Fn(&ApiAnswer) -> bool) -> ApiAnswer {
+    pub(crate) async fn until(
+        &self,
+        path: &str,
+        is_so: impl Fn(&ApiResponse) -> bool,
+    ) -> ApiResponse {
         let deadline = tokio::time::Instant::now() + TIMEOUT;
         loop {
-            let answer = self.get(path).await;
-            if is_so(&answer) || tokio::time::Instant::now() >= deadline {
-                return answer;
+            let response = self.get(path).await;
+            if is_so(&response) || tokio::time::Instant::now() >= deadline {
+                return response;
             }
             tokio::time::sleep(POLL_INTERVAL).await;
         }

@@ -33,8 +33,8 @@ pub(crate) async fn check(server: &ApiServer, check_log: &mut CheckLog) {
 }
 
 async fn check_unserved(server: &ApiServer, check_log: &mut CheckLog) {
-    let answer = server.admin.get(SERVERS).await;
-    check_log.equals("an unknown kind is not found", answer.summary(), "404".into());
+    let response = server.admin.get(SERVERS).await;
+    check_log.equals("an unknown kind is not found", response.summary(), "404".into());
     for kind in [ManifestKind::Server, ManifestKind::ProvisioningProfile] {
         let ours = server.stargate_client.list_ours(kind).await;
         check_log.equals("a kind that is not served has no objects", ours, Ok(Vec::new()));
@@ -118,9 +118,9 @@ async fn servers_schema(server: &ApiServer, check_log: &mut CheckLog) {
         ("podCIDR", Value::Null, "spec.podCIDR=FieldValueRequired"),
     ] {
         let wrong = a_server("wrong", &json!({ field: value }));
-        let answer = server.admin.post(SERVERS, &wrong).await;
+        let response = server.admin.post(SERVERS, &wrong).await;
         let what = format!("a Server with {field} {value} is refused");
-        check_log.equals(&what, answer.summary(), format!("422 Invalid {summary}"));
+        check_log.equals(&what, response.summary(), format!("422 Invalid {summary}"));
     }
     check_two_causes(server, check_log).await;
     let path = format!("{SERVERS}/checked");
@@ -135,8 +135,8 @@ async fn servers_schema(server: &ApiServer, check_log: &mut CheckLog) {
 
 async fn check_two_causes(server: &ApiServer, check_log: &mut CheckLog) {
     let wrong = a_server("wrong", &json!({ "provider": "vmware", "hostname": "A" }));
-    let answer = server.admin.post(SERVERS, &wrong).await;
-    let mut fields: Vec<String> = answer.summary().split(' ').map(str::to_owned).collect();
+    let response = server.admin.post(SERVERS, &wrong).await;
+    let mut fields: Vec<String> = response.summary().split(' ').map(str::to_owned).collect();
     fields.sort_unstable();
     let expected = [
         "422",
@@ -150,13 +150,13 @@ async fn check_two_causes(server: &ApiServer, check_log: &mut CheckLog) {
         expected.map(str::to_owned).to_vec(),
     );
     let wrong = a_server("wrong", &json!({ "ipAddress": "nowhere" }));
-    let answer = server.admin.post(SERVERS, &wrong).await;
+    let response = server.admin.post(SERVERS, &wrong).await;
     let start = "Server.stargate.io \"wrong\" is invalid: spec.ipAddress: Invalid value: \
                  \"nowhere\": spec.ipAddress in body should match '^((25[0-5]";
     check_log.is_true(
         "a pattern is quoted",
-        answer.message().starts_with(start),
-        &answer.message(),
+        response.message().starts_with(start),
+        &response.message(),
     );
 }
 
@@ -187,40 +187,40 @@ async fn profiles_schema(server: &ApiServer, check_log: &mut CheckLog) {
         ),
         (json!({ "labels": { "a": "b".repeat(64) } }), "spec.labels.a=FieldValueTooLong"),
     ] {
-        let answer = server.admin.post(PROFILES, &profile(&change)).await;
+        let response = server.admin.post(PROFILES, &profile(&change)).await;
         let what = format!("a profile with {change} is refused");
-        check_log.equals(&what, answer.summary(), format!("422 Invalid {summary}"));
+        check_log.equals(&what, response.summary(), format!("422 Invalid {summary}"));
     }
     let good = profile(&json!({ "maxPods": 110, "taints": ["a=b:NoSchedule", "c:NoExecute"] }));
-    let answer = server.admin.post(PROFILES, &good).await;
-    check_log.equals("a valid profile is accepted", answer.summary(), "201".into());
+    let response = server.admin.post(PROFILES, &good).await;
+    check_log.equals("a valid profile is accepted", response.summary(), "201".into());
     server.admin.delete(&format!("{PROFILES}/checked")).await;
 }
 
 async fn unknown_fields(server: &ApiServer, check_log: &mut CheckLog) {
     let path = format!("{SERVERS}/checked");
     let unknown = json!({ "spec": { "nonsense": 1 } });
-    let answer = server.admin.merge(&path, &unknown).await;
-    let kept = answer.body["spec"]["nonsense"].clone();
-    check_log.equals("an unknown field is pruned", (answer.code, kept), (200, Value::Null));
+    let response = server.admin.merge(&path, &unknown).await;
+    let kept = response.body["spec"]["nonsense"].clone();
+    check_log.equals("an unknown field is pruned", (response.code, kept), (200, Value::Null));
     let strict = format!("{path}?fieldValidation=Strict");
-    let answer = server.admin.send("PATCH", &strict, MERGE, &unknown).await;
+    let response = server.admin.send("PATCH", &strict, MERGE, &unknown).await;
     let summary = "422 Invalid patch=FieldValueInvalid";
-    check_log.equals("or is refused with strict validation", answer.summary(), summary.into());
+    check_log.equals("or is refused with strict validation", response.summary(), summary.into());
     let sentence = "strict decoding error: unknown field \"spec.nonsense\"";
-    check_log.is_true("by name", answer.message().ends_with(sentence), &answer.message());
+    check_log.is_true("by name", response.message().ends_with(sentence), &response.message());
     let strict = format!("{SERVERS}?fieldValidation=Strict");
-    let answer = server.admin.post(&strict, &a_server("strict", &unknown["spec"])).await;
-    check_log.equals("in a new object, too", answer.summary(), "400 BadRequest".into());
+    let response = server.admin.post(&strict, &a_server("strict", &unknown["spec"])).await;
+    check_log.equals("in a new object, too", response.summary(), "400 BadRequest".into());
     let sentence =
         format!("Server in version \"v1alpha1\" cannot be handled as a Server: {sentence}");
-    check_log.equals("and by name", answer.message(), sentence.as_str());
+    check_log.equals("and by name", response.message(), sentence.as_str());
     let path = format!("{path}?fieldManager=other-client&force=true");
     let body = a_server("checked", &json!({ "nonsense": 1 }));
-    let answer = server.admin.send("PATCH", &path, APPLY, &body).await;
+    let response = server.admin.send("PATCH", &path, APPLY, &body).await;
     let sentence = ".spec.nonsense: field not declared in schema";
-    check_log.equals("applying an unknown field is refused", answer.summary(), "500".into());
-    check_log.is_true("by its path", answer.message().ends_with(sentence), &answer.message());
+    check_log.equals("applying an unknown field is refused", response.summary(), "500".into());
+    check_log.is_true("by its path", response.message().ends_with(sentence), &response.message());
     server.admin.delete(&format!("{SERVERS}/checked")).await;
 }
 
@@ -229,7 +229,7 @@ async fn definitions_are_checked(server: &ApiServer, check_log: &mut CheckLog) {
     wrong["apiVersion"] = json!("apiextensions.k8s.io/v1");
     wrong["kind"] = json!("CustomResourceDefinition");
     wrong["metadata"] = json!({ "name": "machines.stargate.io" });
-    let answer = server.admin.post(DEFINITIONS, &wrong).await;
+    let response = server.admin.post(DEFINITIONS, &wrong).await;
     let summary = "422 Invalid metadata.name=FieldValueInvalid";
-    check_log.equals("a definition of another name is refused", answer.summary(), summary.into());
+    check_log.equals("a definition of another name is refused", response.summary(), summary.into());
 }

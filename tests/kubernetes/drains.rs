@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use stargate::provider::cluster::{DrainReport, Eviction};
 
-use crate::api_server::{ApiAnswer, ApiServer};
+use crate::api_server::{ApiResponse, ApiServer};
 use crate::check_log::CheckLog;
 use crate::nodes::NODE;
 
@@ -60,7 +60,7 @@ fn pod(name: &str) -> Value {
 
 /// A cluster with a service account controller refuses pods until the namespace has its default
 /// account.
-async fn make_pod(server: &ApiServer, name: &str) -> ApiAnswer {
+async fn make_pod(server: &ApiServer, name: &str) -> ApiResponse {
     loop {
         let made = server.admin.post(PODS, &pod(name)).await;
         if made.code != 403 || !made.message().contains("serviceaccount \"default\" not found") {

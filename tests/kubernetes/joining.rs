@@ -58,14 +58,14 @@ async fn check_not_approved(server: &ApiServer, bootstrap: &Caller, check_log: &
     own["status"]["conditions"] =
         json!([{ "type": "Approved", "status": "True", "reason": "Own" }]);
     let path = format!("{REQUESTS}/join-a/approval");
-    let answer = bootstrap.send("PUT", &path, crate::api_server::JSON, &own).await;
-    check_log.equals("nor can the token", answer.summary(), "403 Forbidden".into());
+    let response = bootstrap.send("PUT", &path, crate::api_server::JSON, &own).await;
+    check_log.equals("nor can the token", response.summary(), "403 Forbidden".into());
 }
 
 async fn approve(server: &ApiServer, check_log: &mut CheckLog, worker: &WorkerName, token: &str) {
     let approved = Ok(Approval::Approved { request: "join-a".to_owned() });
-    let answer = server.stargate_client.approve_csr_for(worker, token).await;
-    check_log.equals("stargate approves it", answer, approved.clone());
+    let response = server.stargate_client.approve_csr_for(worker, token).await;
+    check_log.equals("stargate approves it", response, approved.clone());
     let request = server.admin.get(&format!("{REQUESTS}/join-a")).await.body;
     let expected = vec!["Approved StargateJoin".to_owned()];
     check_log.equals("and the approver is recorded", conditions(&request), expected);

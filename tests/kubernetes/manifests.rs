@@ -82,7 +82,7 @@ async fn applied_and_read_back(server: &ApiServer, check_log: &mut CheckLog) {
         let Some(Some(read)) = check_log.succeeds(&format!("{name} is read"), read) else {
             continue;
         };
-        let found = read.seen_against(&manifest);
+        let found = read.with_desired_fields(&manifest);
         check_log.equals(
             &format!("{name} reads back as written"),
             found.body,
@@ -159,37 +159,41 @@ async fn check_manual_change(server: &ApiServer, check_log: &mut CheckLog) {
     let read =
         server.stargate_client.get(wanted.kind, wanted.namespace.as_deref(), &wanted.name).await;
     let Ok(Some(read)) = read else { return };
-    let found = read.seen_against(&wanted).body;
+    let found = read.with_desired_fields(&wanted).body;
     let account = found["spec"]["template"]["spec"]["serviceAccountName"].clone();
     check_log.equals("the change is detected", account, json!("default"));
     let conflict = server.stargate_client.apply(&wanted, &Site::Cluster, false).await;
     let manager = conflict.err().and_then(|it| it.conflicting_manager().map(str::to_owned));
     check_log.equals("its manager is reported", manager, Some("other-client".to_owned()));
     let repaired = server.stargate_client.apply(&wanted, &Site::Cluster, true).await;
-    let found = repaired.map(|it| it.seen_against(&wanted).body);
+    let found = repaired.map(|it| it.with_desired_fields(&wanted).body);
     check_log.equals("and it is reverted", found, Ok(wanted.body));
 }
 
 async fn check_immutable_fields(server: &ApiServer, check_log: &mut CheckLog) {
     let path = format!("{BINDINGS}/{}", manifests::BOOTSTRAP_BINDING);
     let other = json!({ "roleRef": { "name": "cluster-admin" } });
-    let answer = server.admin.merge(&path, &other).await;
+    let response = server.admin.merge(&path, &other).await;
     let summary = "422 Invalid roleRef=FieldValueInvalid";
-    check_log.equals("the role of a binding is immutable", answer.summary(), summary.into());
+    check_log.equals("the role of a binding is immutable", response.summary(), summary.into());
     let path = format!("{DAEMON_SETS}/goldpinger");
     let other = json!({ "spec": {
         "selector": { "matchLabels": { "app": "other" } },
         "template": { "metadata": { "labels": { "app": "other" } } },
     }});
-    let answer = server.admin.merge(&path, &other).await;
+    let response = server.admin.merge(&path, &other).await;
     let summary = "422 Invalid spec.selector=FieldValueInvalid";
-    check_log.equals("the selector of a DaemonSet is immutable", answer.summary(), summary.into());
+    check_log.equals(
+        "the selector of a DaemonSet is immutable",
+        response.summary(),
+        summary.into(),
+    );
     let stale = json!({ "metadata": { "resourceVersion": "1" }, "spec": { "datacenter": "x" } });
-    let answer = server.admin.merge(&format!("{SERVERS}/attic-a"), &stale).await;
-    check_log.equals("an old version is a conflict", answer.summary(), "409 Conflict".into());
+    let response = server.admin.merge(&format!("{SERVERS}/attic-a"), &stale).await;
+    check_log.equals("an old version is a conflict", response.summary(), "409 Conflict".into());
     let sentence = "Operation cannot be fulfilled on servers.stargate.io \"attic-a\": the object \
                     has been modified; please apply your changes to the latest version and try again";
-    check_log.equals("with this message", answer.message(), sentence);
+    check_log.equals("with this message", response.message(), sentence);
     let mut wrong = a_server("attic-a");
     wrong.body["spec"]["provider"] = json!("vmware");
     let error = server.stargate_client.apply(&wrong, &Site::Cluster, true).await.err();

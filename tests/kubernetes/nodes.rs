@@ -41,12 +41,12 @@ async fn check_immutable_fields(server: &ApiServer, check_log: &mut CheckLog) {
     check_log.equals("a different one is refused", detail, Some(sentence));
     let path = format!("{NODES}/{NODE}");
     let change = json!({ "spec": { "podCIDR": wrong, "podCIDRs": [wrong] } });
-    let answer = server.admin.merge(&path, &change).await;
+    let response = server.admin.merge(&path, &change).await;
     let summary = "422 Invalid spec.podCIDRs=FieldValueForbidden";
-    check_log.equals("by the field", answer.summary(), summary.into());
+    check_log.equals("by the field", response.summary(), summary.into());
     let change = json!({ "spec": { "podCIDR": wrong } });
-    let answer = server.admin.merge(&path, &change).await;
-    check_log.equals("of one field alone, too", answer.summary(), summary.into());
+    let response = server.admin.merge(&path, &change).await;
+    check_log.equals("of one field alone, too", response.summary(), summary.into());
     let other = stargate_client.set_node_provider_id(NODE, "stargate:///attic/other").await;
     let detail = other.err().map(|it| it.reason);
     let sentence =
@@ -60,9 +60,9 @@ async fn check_immutable_fields(server: &ApiServer, check_log: &mut CheckLog) {
     let wrong = json!({ "spec": { "podCIDR": "10.244.1.1/33" } });
     let node = json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": "wrong" },
         "spec": wrong["spec"] });
-    let answer = server.admin.post(NODES, &node).await;
+    let response = server.admin.post(NODES, &node).await;
     let summary = "422 Invalid spec.podCIDRs[0]=FieldValueInvalid".to_owned();
-    check_log.equals("an invalid range is refused", answer.summary(), summary);
+    check_log.equals("an invalid range is refused", response.summary(), summary);
 }
 
 fn words(words: &[&str]) -> BTreeSet<String> {
@@ -105,12 +105,12 @@ async fn labels_and_taints(server: &ApiServer, check_log: &mut CheckLog) {
     let start = format!("Node \"{NODE}\" is invalid: metadata.labels: Invalid value: \"no such");
     check_log.is_true("a label's value has its rules", detail.starts_with(&start), &detail);
     let wrong = json!({ "spec": { "taints": [{ "key": "a", "effect": "Sometimes" }] } });
-    let answer = server.admin.merge(&path, &wrong).await;
+    let response = server.admin.merge(&path, &wrong).await;
     let sentence = format!(
         "Node \"{NODE}\" is invalid: metadata.taints[0].effect: Unsupported value: \"Sometimes\": \
          supported values: \"NoSchedule\", \"PreferNoSchedule\", \"NoExecute\""
     );
-    check_log.equals("and so has a taint's effect", answer.message(), sentence.as_str());
+    check_log.equals("and so has a taint's effect", response.message(), sentence.as_str());
 }
 
 async fn annotations_and_cordon(server: &ApiServer, check_log: &mut CheckLog) {

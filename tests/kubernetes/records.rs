@@ -80,23 +80,23 @@ async fn operation(server: &ApiServer, check_log: &mut CheckLog) {
 
 async fn refused_operations(server: &ApiServer, check_log: &mut CheckLog) {
     let path = format!("{OPERATIONS}/{}", record().name());
-    let answer = server.admin.merge(&path, &json!({ "spec": { "operation": "join" } })).await;
+    let response = server.admin.merge(&path, &json!({ "spec": { "operation": "join" } })).await;
     let summary = "422 Invalid spec=FieldValueInvalid";
-    check_log.equals("an Operation's spec is immutable", answer.summary(), summary.into());
+    check_log.equals("an Operation's spec is immutable", response.summary(), summary.into());
     let sentence = format!(
         "Operation.stargate.io \"{}\" is invalid: spec: Invalid value: \"object\": an Operation \
          cannot be changed",
         record().name()
     );
-    check_log.equals("with this message", answer.message(), sentence.as_str());
+    check_log.equals("with this message", response.message(), sentence.as_str());
     let ignored = json!({ "status": { "phase": "Succeeded" } });
-    let answer = server.admin.merge(&path, &ignored).await;
-    let phase = answer.body["status"]["phase"].clone();
+    let response = server.admin.merge(&path, &ignored).await;
+    let phase = response.body["status"]["phase"].clone();
     check_log.equals("a status is not written with the object", phase, json!("Failed"));
     let ignored = json!({ "spec": { "operation": "join" }, "metadata": { "labels": { "a": "b" } },
         "status": { "message": "only this" } });
-    let answer = server.admin.merge(&format!("{path}/status"), &ignored).await.body;
-    let found = (&answer["spec"]["operation"], &answer["metadata"]["labels"]["a"]);
+    let response = server.admin.merge(&format!("{path}/status"), &ignored).await.body;
+    let found = (&response["spec"]["operation"], &response["metadata"]["labels"]["a"]);
     check_log.equals("nor an object with its status", found, (&json!("repave"), &Value::Null));
     for (status, summary) in [
         (json!({ "phase": "Nearly" }), format!("status.phase=FieldValueNotSupported {BLOCKED}")),
@@ -115,9 +115,9 @@ async fn refused_operations(server: &ApiServer, check_log: &mut CheckLog) {
         ),
     ] {
         let change = json!({ "status": status });
-        let answer = server.admin.merge(&format!("{path}/status"), &change).await;
+        let response = server.admin.merge(&format!("{path}/status"), &change).await;
         let what = format!("the status {status} is refused");
-        check_log.equals(&what, answer.summary(), format!("422 Invalid {summary}"));
+        check_log.equals(&what, response.summary(), format!("422 Invalid {summary}"));
     }
     let wrong = json!({
         "apiVersion": "stargate.io/v1alpha1", "kind": "Operation",
@@ -125,9 +125,9 @@ async fn refused_operations(server: &ApiServer, check_log: &mut CheckLog) {
         "spec": { "serverRef": { "name": "a" }, "operation": "explode",
             "provisioningProfileRef": { "name": "b" } },
     });
-    let answer = server.admin.post(OPERATIONS, &wrong).await;
+    let response = server.admin.post(OPERATIONS, &wrong).await;
     let summary = format!("422 Invalid spec.operation=FieldValueNotSupported {BLOCKED}");
-    check_log.equals("an unknown Operation is refused", answer.summary(), summary);
+    check_log.equals("an unknown Operation is refused", response.summary(), summary);
 }
 
 fn condition(kind: &str) -> Value {

@@ -118,11 +118,11 @@ async fn check_other_requester(server: &ApiServer, check_log: &mut CheckLog) {
     let requester = requested.body["spec"]["username"].clone();
     let is_forged = requester == forged["spec"]["username"];
     check_log.is_true("no client can forge the requester", !is_forged, &requester);
-    let answer = server.stargate_client.approve_csr_for(&worker, &token.id).await;
-    check_log.equals("neither request is the worker's", answer, Ok(Approval::NotThereYet));
+    let response = server.stargate_client.approve_csr_for(&worker, &token.id).await;
+    check_log.equals("neither request is the worker's", response, Ok(Approval::NotThereYet));
     let detail = match server.stargate_client.approve_csr_for(&other, &other_token.id).await {
         Ok(Approval::Refused(refusal)) => refusal.reason.to_string(),
-        answer => format!("{answer:?}"),
+        response => format!("{response:?}"),
     };
     let expected = "it asks for the subject O=system:nodes, CN=system:node:refused".to_owned();
     check_log.equals("and the token of the requester is reported", detail, expected);

@@ -86,24 +86,24 @@ async fn check_permissions(caller: &Caller, check_log: &mut CheckLog, token: &Bo
         "/apis/stargate.io/v1alpha1/namespaces/stargate/servers",
         "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
     ] {
-        let answer = caller.get(path).await;
+        let response = caller.get(path).await;
         check_log.equals(
             &format!("it does not read {path}"),
-            answer.summary(),
+            response.summary(),
             "403 Forbidden".into(),
         );
     }
-    let answer = caller.get(SECRETS).await;
+    let response = caller.get(SECRETS).await;
     let sentence = format!(
         "secrets is forbidden: User \"{name}\" cannot list resource \"secrets\" in API group \"\" \
          in the namespace \"kube-system\""
     );
-    check_log.equals("with this message", answer.message(), sentence.as_str());
+    check_log.equals("with this message", response.message(), sentence.as_str());
     let node = json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": "token-a" } });
-    let answer = caller.post("/api/v1/nodes", &node).await;
-    check_log.equals("it cannot create a Node", answer.summary(), "403 Forbidden".into());
-    let answer = caller.delete(&format!("{REQUESTS}/any")).await;
-    check_log.equals("it deletes no request", answer.summary(), "403 Forbidden".into());
+    let response = caller.post("/api/v1/nodes", &node).await;
+    check_log.equals("it cannot create a Node", response.summary(), "403 Forbidden".into());
+    let response = caller.delete(&format!("{REQUESTS}/any")).await;
+    check_log.equals("it deletes no request", response.summary(), "403 Forbidden".into());
 }
 
 async fn check_wrong_tokens(server: &ApiServer, check_log: &mut CheckLog, token: &BootstrapToken) {
@@ -114,10 +114,10 @@ async fn check_wrong_tokens(server: &ApiServer, check_log: &mut CheckLog, token:
         ("no token at all", "nonsense".to_owned()),
     ] {
         let caller = server.with_token(&Secret::new(text)).await;
-        let answer = caller.get(REQUESTS).await;
+        let response = caller.get(REQUESTS).await;
         check_log.equals(
             &format!("{what} is refused"),
-            answer.summary(),
+            response.summary(),
             "401 Unauthorized".into(),
         );
     }
@@ -131,8 +131,8 @@ async fn check_stale_tokens(server: &ApiServer, check_log: &mut CheckLog) {
     let ended = server.stargate_client.create_bootstrap_token(&worker, long_ago).await;
     let Some(ended) = check_log.succeeds("an expired token is created", ended) else { return };
     let caller = server.with_token(&ended.secret).await;
-    let answer = caller.get(REQUESTS).await;
-    check_log.equals("it authenticates no request", answer.summary(), "401 Unauthorized".into());
+    let response = caller.get(REQUESTS).await;
+    check_log.equals("it authenticates no request", response.summary(), "401 Unauthorized".into());
     let kept = server.stargate_client.create_bootstrap_token(&worker, now).await;
     check_log.succeeds("another token of the worker is created", kept);
     let nothing = server.stargate_client.delete_stale_bootstrap_tokens(Some(&other), now).await;

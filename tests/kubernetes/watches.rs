@@ -112,6 +112,6 @@ where
 
 async fn refused(server: &ApiServer, check_log: &mut CheckLog) {
     let path = format!("{SERVERS}?watch=true&resourceVersion=nonsense");
-    let answer = server.admin.get(&path).await;
-    check_log.equals("an invalid version is refused", answer.summary(), "500".into());
+    let response = server.admin.get(&path).await;
+    check_log.equals("an invalid version is refused", response.summary(), "500".into());
 }

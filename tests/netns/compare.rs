@@ -23,7 +23,7 @@ pub(crate) struct Disagreement {
     pair: Pair,
     answer: bool,
     predicted: Trail,
-    seen: Trail,
+    observed: Trail,
     trace: Option<Trace>,
 }
 
@@ -39,19 +39,19 @@ impl Prediction {
 
     /// Every packet for which the two differ in any hop. If no reply is predicted, none may be
     /// seen.
-    pub(crate) fn disagreements(&self, seen: &Trails) -> Vec<Disagreement> {
+    pub(crate) fn disagreements(&self, observed: &Trails) -> Vec<Disagreement> {
         let nothing = Trail::new();
         let mut found = Vec::new();
         for ((pair, trails), round_trip) in self.trails_by_pair.iter().zip(&self.trips) {
             let traces = [Some(&round_trip.forward), round_trip.return_path.as_ref()];
             for ((answer, predicted), trace) in [false, true].into_iter().zip(trails).zip(traces) {
-                let seen = seen.get(&(pair.number, answer)).unwrap_or(&nothing);
-                if seen != predicted {
+                let observed = observed.get(&(pair.number, answer)).unwrap_or(&nothing);
+                if observed != predicted {
                     found.push(Disagreement {
                         pair: *pair,
                         answer,
                         predicted: predicted.clone(),
-                        seen: seen.clone(),
+                        observed: observed.clone(),
                         trace: trace.cloned(),
                     });
                 }
@@ -88,12 +88,12 @@ fn trails(network: &Network, pair: Pair, round_trip: &RoundTrip) -> [Trail; 2] {
 impl Disagreement {
     /// Whether something was seen that was not predicted.
     pub(crate) fn has_unpredicted(&self) -> bool {
-        !self.seen.is_subset(&self.predicted)
+        !self.observed.is_subset(&self.predicted)
     }
 
     /// Whether the two agree on what arrived, and differ only in hops.
     pub(crate) fn differs_only_in_hops(&self) -> bool {
-        self.seen.contains(RECEIVED) == self.predicted.contains(RECEIVED)
+        self.observed.contains(RECEIVED) == self.predicted.contains(RECEIVED)
     }
 }
 
@@ -102,13 +102,13 @@ impl fmt::Display for Disagreement {
         let packet = if self.answer { "answer" } else { "request" };
         let Pair { number, from, to } = self.pair;
         writeln!(f, "  pair {number}, {from} to {to}: the {packet}")?;
-        for missing in self.predicted.difference(&self.seen) {
+        for missing in self.predicted.difference(&self.observed) {
             writeln!(f, "    model only:  {missing}")?;
         }
-        for extra in self.seen.difference(&self.predicted) {
+        for extra in self.observed.difference(&self.predicted) {
             writeln!(f, "    kernel only: {extra}")?;
         }
-        for both in self.seen.intersection(&self.predicted) {
+        for both in self.observed.intersection(&self.predicted) {
             writeln!(f, "    both:        {both}")?;
         }
         if let Some(trace) = &self.trace {

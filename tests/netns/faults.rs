@@ -8,7 +8,7 @@ use ipnet::Ipv4Net;
 use stargate::dataplane::PrefixTable;
 use stargate::dataplane::fabric::{Fabric, UserRoute};
 use stargate::dataplane::host::{
-    ForwardingEntry, HostId, KernelHop, Leaving, Pods, Port, ReversePathFilter, RoutingRule,
+    Egress, ForwardingEntry, HostId, KernelHop, Pods, Port, ReversePathFilter, RoutingRule,
     TableId, Translation,
 };
 use stargate::dataplane::security::SecurityGroup;
@@ -297,9 +297,9 @@ fn change_masquerading(spec: &mut NetworkSpec, rng: &mut Rng) -> String {
     let pods = HOSTS[host].pods.map(|range| Translation {
         sources: net(range),
         except: vec![rng.one(&except)],
-        ..masquerade_rule(Some(Port::Local), Leaving::Segments)
+        ..masquerade_rule(Some(Port::Local), Egress::Segments)
     });
-    let ours = masquerade_rule(None, Leaving::Tunnel);
+    let ours = masquerade_rule(None, Egress::Tunnel);
     let kernel = spec.kernel(host);
     kernel.translations = match (pods, rng.below(4)) {
         (Some(pods), _) => vec![pods],

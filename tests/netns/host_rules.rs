@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use ipnet::Ipv4Net;
 use stargate::dataplane::host::{
-    ForwardingEntry, HostId, Kernel, KernelHop, Leaving, Pods, Port, ReversePathFilter,
-    RoutingRule, TableId,
+    Egress, ForwardingEntry, HostId, Kernel, KernelHop, Pods, Port, ReversePathFilter, RoutingRule,
+    TableId,
 };
 
 use super::agent::Instruction;
@@ -187,9 +187,9 @@ fn masquerade(kernel: &Kernel) -> String {
         if let Some(port) = translation.entering {
             write!(text, "meta mark {} ", mark(port)).unwrap();
         }
-        let device = match translation.leaving {
-            Leaving::Tunnel => "tailscale0",
-            Leaving::Segments => "eth0",
+        let device = match translation.egress {
+            Egress::Tunnel => "tailscale0",
+            Egress::Segments => "eth0",
         };
         write!(text, "oifname {device} ip saddr {} ", translation.sources).unwrap();
         for except in &translation.except {

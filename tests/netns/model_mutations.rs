@@ -10,7 +10,7 @@ use std::sync::Arc;
 use ipnet::Ipv4Net;
 use stargate::dataplane::fabric::{FabricHop, Segment};
 use stargate::dataplane::host::{
-    Kernel, KernelHop, KernelTable, Leaving, Pods, ReversePathFilter, RoutingRule, TableId,
+    Egress, Kernel, KernelHop, KernelTable, Pods, ReversePathFilter, RoutingRule, TableId,
 };
 use stargate::dataplane::security::SecurityGroup;
 use stargate::dataplane::{Fabric, PrefixTable};
@@ -96,7 +96,7 @@ const MUTATIONS: [(&str, Mutation); 23] = [
     ("no masquerading", |spec| each_kernel(spec, |kernel| kernel.translations.clear())),
     ("no masquerading into the tunnel", |spec| {
         each_kernel(spec, |kernel| {
-            kernel.translations.retain(|one| one.leaving != Leaving::Tunnel);
+            kernel.translations.retain(|one| one.egress != Egress::Tunnel);
         });
     }),
     ("no source and destination checks in the fabric", |spec| {

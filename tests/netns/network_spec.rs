@@ -10,7 +10,7 @@ use stargate::dataplane::fabric::{
     Fabric, FabricHop, FabricSubnet, Interface, Lan, OverlayRange, Segment, SegmentId, UserRoute,
 };
 use stargate::dataplane::host::{
-    ForwardingEntry, Host, HostId, Kernel, KernelHop, KernelTable, Leaving, Pods, Port,
+    Egress, ForwardingEntry, Host, HostId, Kernel, KernelHop, KernelTable, Pods, Port,
     ReversePathFilter, RoutingRule, SegmentPort, TableId, Translation,
 };
 use stargate::dataplane::security::SecurityGroup;
@@ -280,18 +280,18 @@ fn router_kernel(id: usize, mut main: KernelTable, masquerade: bool, local_rules
     kernel.sort_rules();
     kernel.reverse_path_filter = ReversePathFilter::Loose;
     if masquerade {
-        kernel.translations = vec![masquerade_rule(None, Leaving::Tunnel), from_tunnel()];
+        kernel.translations = vec![masquerade_rule(None, Egress::Tunnel), from_tunnel()];
     }
     kernel
 }
 
 /// Tailscale's masquerading of packets from the tunnel.
 pub(crate) fn from_tunnel() -> Translation {
-    masquerade_rule(Some(Port::Tunnel), Leaving::Segments)
+    masquerade_rule(Some(Port::Tunnel), Egress::Segments)
 }
 
-pub(crate) fn masquerade_rule(entering: Option<Port>, leaving: Leaving) -> Translation {
-    Translation { entering, leaving, sources: Ipv4Net::default(), except: Vec::new() }
+pub(crate) fn masquerade_rule(entering: Option<Port>, egress: Egress) -> Translation {
+    Translation { entering, egress, sources: Ipv4Net::default(), except: Vec::new() }
 }
 
 impl NetworkSpec {

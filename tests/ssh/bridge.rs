@@ -46,8 +46,8 @@ impl LabHosts {
         self.hostnames.contains(&target.hostname)
     }
 
-    fn note(&self, target: &HostTarget, doing: &str) {
-        self.done.lock().unwrap().push(format!("{} {doing}", target.hostname));
+    fn note(&self, target: &HostTarget, activity: &str) {
+        self.done.lock().unwrap().push(format!("{} {activity}", target.hostname));
     }
 }
 
@@ -91,13 +91,13 @@ impl HostWrite for LabHosts {
         change: &RouterChange,
     ) -> Result<(), HostError> {
         if self.is_real(target) {
-            let doing = name_of(change);
+            let activity = name_of(change);
             if let RouterChange::JoinTailnet { auth_key } = change {
                 self.secrets.lock().unwrap().insert(auth_key.expose().to_owned());
             }
-            self.watcher.before(&target.hostname, &doing);
+            self.watcher.before(&target.hostname, &activity);
             self.ssh.change_router(target, change).await?;
-            self.note(target, &doing);
+            self.note(target, &activity);
         }
         self.sandbox.change_router(target, change).await?;
         if self.is_real(target) && matches!(change, RouterChange::JoinTailnet { .. }) {
@@ -115,15 +115,15 @@ impl HostWrite for LabHosts {
         step: &WorkerStep,
     ) -> Result<(), HostError> {
         if self.is_real(target) {
-            let doing = name_of(step);
+            let activity = name_of(step);
             if let WorkerStep::BootstrapKubeconfig { token, .. } = step {
                 // The part after the dot is the secret.
                 let secret = token.expose().rsplit('.').next().unwrap_or_default();
                 self.secrets.lock().unwrap().insert(secret.to_owned());
             }
-            self.watcher.before(&target.hostname, &doing);
+            self.watcher.before(&target.hostname, &activity);
             self.ssh.apply_worker_step(target, step).await?;
-            self.note(target, &doing);
+            self.note(target, &activity);
         }
         if matches!(step, WorkerStep::Start) {
             for there in &self.preinstalled {

@@ -208,8 +208,8 @@ fn an_unknown_login_key_is_reported() {
 }
 
 /// Cuts off a host right before the first step that was not let through yet, and records the step.
-fn cut_at_next_step(machines: &Machines, passed: &Mutex<BTreeSet<String>>, doing: &str) -> bool {
-    if doing == "probe" || !passed.lock().unwrap().insert(doing.to_owned()) {
+fn cut_at_next_step(machines: &Machines, passed: &Mutex<BTreeSet<String>>, activity: &str) -> bool {
+    if activity == "probe" || !passed.lock().unwrap().insert(activity.to_owned()) {
         return false;
     }
     machines.sh(FAULTY, REJECT_SSH);
@@ -226,11 +226,11 @@ fn a_join_resumes_after_a_failure_at_any_step() {
         for round in 0..30 {
             let (passed, now) = (Arc::clone(&passed), Arc::clone(&cut));
             let this_round = Mutex::new(false);
-            lab.set_before_work(Some(Box::new(move |machines, host, doing| {
+            lab.set_before_work(Some(Box::new(move |machines, host, activity| {
                 let mut this_round = this_round.lock().unwrap();
-                if host == FAULTY && !*this_round && cut_at_next_step(machines, &passed, doing) {
+                if host == FAULTY && !*this_round && cut_at_next_step(machines, &passed, activity) {
                     *this_round = true;
-                    now.lock().unwrap().push(doing.to_owned());
+                    now.lock().unwrap().push(activity.to_owned());
                 }
             })));
             let count = cut.lock().unwrap().len();

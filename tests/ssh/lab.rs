@@ -88,9 +88,9 @@ fn add_pod_address(machine: &Machine) {
 }
 
 impl Watcher for Machines {
-    fn before(&self, hostname: &str, doing: &str) {
+    fn before(&self, hostname: &str, activity: &str) {
         if let Some(set_before_work) = &*self.set_before_work.lock().unwrap() {
-            set_before_work(self, hostname, doing);
+            set_before_work(self, hostname, activity);
         }
     }
 
@@ -197,11 +197,11 @@ impl Lab {
 
     /// Emulates tailscaled's report of its advertised routes to the control server.
     pub(crate) async fn report_to_control_server(&self) {
-        let offered = fs::read_to_string(
+        let advertised = fs::read_to_string(
             self.machines.all()[ROUTER].stub_file("tailscale-state/advertise-routes"),
         );
-        let offered = offered.unwrap_or_default();
-        let prefixes = offered.split(',').filter_map(|text| text.trim().parse().ok()).collect();
+        let advertised = advertised.unwrap_or_default();
+        let prefixes = advertised.split(',').filter_map(|text| text.trim().parse().ok()).collect();
         let address = self.machines.tunnel_address.lock().unwrap().unwrap();
         let target = HostTarget {
             hostname: ROUTER.to_owned(),

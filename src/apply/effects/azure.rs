@@ -162,6 +162,6 @@ pub(super) async fn detach(
     let body = codec::association::encode(&nothing, Some(base));
     let precondition =
         codec::etag(base).map_or(Precondition::None, |etag| Precondition::IfMatch(etag.to_owned()));
-    let answer = iteration.clients.azure.put(subnet, &body, precondition).await;
-    answer.map(drop).map_err(|error| of_api(&error))
+    let response = iteration.clients.azure.put(subnet, &body, precondition).await;
+    response.map(drop).map_err(|error| of_api(&error))
 }

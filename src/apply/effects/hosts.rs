@@ -90,25 +90,26 @@ pub(super) async fn configure(
     current: &Current,
 ) -> Result<(), Outcome> {
     let target = reachable_router(iteration, change).await?;
-    let seen = match current.observed.as_ref().map(|observed| &observed.resource) {
-        Some(Resource::RouterHost(seen)) => Some(seen),
+    let observed = match current.observed.as_ref().map(|observed| &observed.resource) {
+        Some(Resource::RouterHost(observed)) => Some(observed),
         _ => None,
     };
-    for step in differing(wanted, seen) {
+    for step in differing(wanted, observed) {
         let changed = iteration.clients.hosts.change_router(&target, &step).await;
         changed.map_err(|error| of_host(&error))?;
     }
     Ok(())
 }
 
-fn differing(wanted: &RouterHost, seen: Option<&RouterHost>) -> Vec<RouterChange> {
+fn differing(wanted: &RouterHost, observed: Option<&RouterHost>) -> Vec<RouterChange> {
     // What would be lost at the next boot is written again with the rest.
-    let lost = |seen: &RouterHost| wanted.persistent && !seen.persistent;
-    let differs =
-        |same: &dyn Fn(&RouterHost) -> bool| seen.is_none_or(|seen| lost(seen) || !same(seen));
+    let lost = |observed: &RouterHost| wanted.persistent && !observed.persistent;
+    let differs = |same: &dyn Fn(&RouterHost) -> bool| {
+        observed.is_none_or(|observed| lost(observed) || !same(observed))
+    };
     let mut changes = Vec::new();
-    if differs(&|seen| {
-        (seen.ip_forwarding, seen.reverse_path_filter, seen.send_redirects)
+    if differs(&|observed| {
+        (observed.ip_forwarding, observed.reverse_path_filter, observed.send_redirects)
             == (wanted.ip_forwarding, wanted.reverse_path_filter, wanted.send_redirects)
     }) {
         changes.push(RouterChange::Sysctls {
@@ -117,7 +118,9 @@ fn differing(wanted: &RouterHost, seen: Option<&RouterHost>) -> Vec<RouterChange
             send_redirects: wanted.send_redirects,
         });
     }
-    if differs(&|seen| (seen.masquerade, seen.mss_clamp) == (wanted.masquerade, wanted.mss_clamp)) {
+    if differs(&|observed| {
+        (observed.masquerade, observed.mss_clamp) == (wanted.masquerade, wanted.mss_clamp)
+    }) {
         changes.push(RouterChange::Firewall {
             masquerade: wanted.masquerade,
             mss_clamp: wanted.mss_clamp,
@@ -125,11 +128,11 @@ fn differing(wanted: &RouterHost, seen: Option<&RouterHost>) -> Vec<RouterChange
     }
     // Before the tailnet's routes are taken up, so that they cannot steal the
     // local networks for a moment.
-    if differs(&|seen| seen.local_prefixes == wanted.local_prefixes) {
+    if differs(&|observed| observed.local_prefixes == wanted.local_prefixes) {
         changes.push(RouterChange::LocalPrefixes(wanted.local_prefixes.clone()));
     }
-    if differs(&|seen| {
-        (seen.accept_routes, seen.snat_subnet_routes)
+    if differs(&|observed| {
+        (observed.accept_routes, observed.snat_subnet_routes)
             == (wanted.accept_routes, wanted.snat_subnet_routes)
     }) {
         changes.push(RouterChange::TailscaleSettings {
@@ -138,7 +141,7 @@ fn differing(wanted: &RouterHost, seen: Option<&RouterHost>) -> Vec<RouterChange
         });
     }
     if let Pending::Known(routes) = &wanted.kernel_routes
-        && differs(&|seen| seen.kernel_routes == wanted.kernel_routes)
+        && differs(&|observed| observed.kernel_routes == wanted.kernel_routes)
     {
         changes.push(RouterChange::KernelRoutes(routes.clone()));
     }

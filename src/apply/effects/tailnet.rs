@@ -61,8 +61,8 @@ pub(super) async fn approve(iteration: &Iteration<'_>, routes: &RouteSet) -> Res
             "run the same command again once the router has joined",
         )));
     };
-    let answer = iteration.clients.tailnet.set_enabled_routes(&device.node_id, prefixes).await;
-    answer.map(drop).map_err(failed)
+    let response = iteration.clients.tailnet.set_enabled_routes(&device.node_id, prefixes).await;
+    response.map(drop).map_err(failed)
 }
 
 /// Removes a device.
@@ -71,6 +71,6 @@ pub(super) async fn delete_device(iteration: &Iteration<'_>, name: &str) -> Resu
         find_device(iteration.readers, &iteration.settings.owner, name).await.map_err(failed)?;
     let Some(device) = device else { return Ok(()) };
     iteration.routers.forget(&device.hostname).await;
-    let answer = iteration.clients.tailnet.delete_device(&device.node_id).await;
-    answer.map_err(failed)
+    let response = iteration.clients.tailnet.delete_device(&device.node_id).await;
+    response.map_err(failed)
 }

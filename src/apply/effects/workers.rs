@@ -101,7 +101,7 @@ fn settings(
     worker: &JoinedWorker,
     profile: &WorkerProfile,
 ) -> WorkerSettings {
-    let routes = worker.host.seen().map(|host| host.kernel_routes.clone());
+    let routes = worker.host.observed().map(|host| host.kernel_routes.clone());
     WorkerSettings {
         cluster_ca_pem: access.credentials.certificate_authority.clone(),
         api_server: access.credentials.api_server.clone(),

@@ -18,7 +18,7 @@ use crate::dataplane::{
     End, HostId, Protocol, RoundTrip, trace_round_trip, trace_round_trip_to_host,
 };
 use crate::inventory::Source;
-use crate::inventory::{Carried, KubernetesService};
+use crate::inventory::{KubernetesService, TransportProtocol};
 use crate::plan::PlanOptions;
 use crate::plan::impact::{
     IntermediateState, PathQuery, Projection, find_remedy, path_model, violations,
@@ -234,12 +234,12 @@ fn render_service_trace(
     read: (&BTreeMap<Source, Duration>, &BTreeSet<Address>),
     ui: &Ui,
 ) -> Result<(String, TraceOutcome), CliError> {
-    let carried = match arguments.protocol {
-        SentProtocol::Tcp => Some(Carried::Tcp),
-        SentProtocol::Udp => Some(Carried::Udp),
+    let transport = match arguments.protocol {
+        SentProtocol::Tcp => Some(TransportProtocol::Tcp),
+        SentProtocol::Udp => Some(TransportProtocol::Udp),
         SentProtocol::Icmp => None,
     };
-    let worker_request = trace_service::port(service, carried, arguments.port)?;
+    let worker_request = trace_service::port(service, transport, arguments.port)?;
     let trace = trace_service::follow(sources, model, moment, from, service, worker_request, read)?;
     let text = match arguments.format {
         Format::Text => trace.to_text(ui.style()),

@@ -10,7 +10,7 @@ use crate::connectivity::{NoPort, PathModel, Target, is_pod, translates};
 use crate::dataplane::{End, Protocol, trace_round_trip};
 use crate::diagnostics::Code;
 use crate::inventory::Source;
-use crate::inventory::{Carried, KubernetesService, ServicePort};
+use crate::inventory::{KubernetesService, ServicePort, TransportProtocol};
 use crate::pipeline::Planned;
 use crate::plan::impact::{
     IntermediateState, PathQuery, Projection, Remedy, find_remedy, violations,
@@ -49,14 +49,14 @@ pub(super) async fn read(
 /// Selects the port of the service.
 pub(super) fn port(
     service: &KubernetesService,
-    carried: Option<Carried>,
+    transport: Option<TransportProtocol>,
     number: Option<u16>,
 ) -> Result<(&ServicePort, Protocol), CliError> {
-    let found = carried.ok_or(NoPort::Echo).and_then(|carried| {
-        let port = service.port(carried, number)?;
-        let protocol = match carried {
-            Carried::Udp => Protocol::Udp(port.number),
-            Carried::Tcp | Carried::Other => Protocol::Tcp(port.number),
+    let found = transport.ok_or(NoPort::Echo).and_then(|transport| {
+        let port = service.port(transport, number)?;
+        let protocol = match transport {
+            TransportProtocol::Udp => Protocol::Udp(port.number),
+            TransportProtocol::Tcp | TransportProtocol::Other => Protocol::Tcp(port.number),
         };
         Ok((port, protocol))
     });
@@ -72,10 +72,10 @@ pub(super) fn port(
 }
 
 fn named(port: &ServicePort) -> Option<String> {
-    let protocol = match port.carried {
-        Carried::Tcp => "tcp",
-        Carried::Udp => "udp",
-        Carried::Other => return None,
+    let protocol = match port.transport {
+        TransportProtocol::Tcp => "tcp",
+        TransportProtocol::Udp => "udp",
+        TransportProtocol::Other => return None,
     };
     Some(format!("`--protocol {protocol} --port {}`", port.number))
 }

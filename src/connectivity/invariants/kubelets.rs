@@ -18,25 +18,25 @@ impl Checker<'_> {
     /// rule reports nodes where only the kubelet's port is blocked.
     pub(super) fn kubelets(&mut self) {
         let network = &self.model.network;
-        let source: Vec<HostId> = self.nodes_of(|site| *site == Site::Cluster);
-        let destination: Vec<HostId> = self.nodes_of(|site| *site != Site::Cluster);
+        let aks_nodes: Vec<HostId> = self.nodes_of(|site| *site == Site::Cluster);
+        let workers: Vec<HostId> = self.nodes_of(|site| *site != Site::Cluster);
         let classes = Classes::of(network, node_ends(self.model));
-        let from = |end: &End| source.contains(&end.host);
+        let from = |end: &End| aks_nodes.contains(&end.host);
         let mut found: BTreeMap<Address, (u64, String)> = BTreeMap::new();
         for class_trip in classes.trips(network, KUBELET) {
-            let (asks, answers) = class_trip.example;
-            if !from(&asks) || !destination.contains(&answers.host) {
+            let (source, destination) = class_trip.example;
+            if !from(&source) || !workers.contains(&destination.host) {
                 continue;
             }
             let Some((_, verdict @ Verdict::Dropped(_))) = class_trip.round_trip.broken() else {
                 continue;
             };
-            if !trace_round_trip(network, asks, answers.address, PROTOCOL).reached() {
+            if !trace_round_trip(network, source, destination.address, PROTOCOL).reached() {
                 continue;
             }
             let Some(address) = addresses(self.model, verdict).into_iter().next() else { continue };
             let name = |end: End| network.name(end.host).to_owned();
-            let example = format!("{} to {}", name(asks), name(answers));
+            let example = format!("{} to {}", name(source), name(destination));
             found.entry(address).or_insert((0, example)).0 += class_trip.pairs;
         }
         for (address, (pairs, example)) in found {

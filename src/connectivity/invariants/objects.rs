@@ -85,19 +85,19 @@ impl Checker<'_> {
         &mut self,
         sources: Sources<'_>,
         address: &Address,
-        seen: &JoinedWorker,
+        observed: &JoinedWorker,
         wanted: &JoinedWorker,
     ) {
-        if !seen.ready {
+        if !observed.ready {
             let found = "its Node is not Ready: pods are evicted from it".to_owned();
             self.add(Invariant::WorkersReady, address.clone(), found);
         }
-        if let Some(host) = seen.host.seen() {
+        if let Some(host) = observed.host.observed() {
             let found = match (host.cni_configuration, &host.cni_chosen) {
                 (None, _) => Some("the CNI configuration of stargate is missing".to_owned()),
-                (Some(named), _) if named != seen.pod_cidr => Some(format!(
+                (Some(named), _) if named != observed.pod_cidr => Some(format!(
                     "its CNI configuration has pod CIDR {named}; expected {}",
-                    seen.pod_cidr
+                    observed.pod_cidr
                 )),
                 (Some(_), None) => Some(
                     "the container runtime does not use the CNI configuration \
@@ -110,7 +110,7 @@ impl Checker<'_> {
                 self.add(Invariant::CniConfigActive, address.clone(), found);
             }
         }
-        for found in wrong_of_node(sources, seen, wanted) {
+        for found in wrong_of_node(sources, observed, wanted) {
             self.add(Invariant::NodesMatchSpec, address.clone(), found);
         }
     }
@@ -154,24 +154,28 @@ fn router_of<'a>(sources: Sources<'a>, site: &Site) -> Option<&'a Datacenter> {
 }
 
 /// What of a Node is not as the topology has it.
-fn wrong_of_node(sources: Sources<'_>, seen: &JoinedWorker, wanted: &JoinedWorker) -> Vec<String> {
+fn wrong_of_node(
+    sources: Sources<'_>,
+    observed: &JoinedWorker,
+    wanted: &JoinedWorker,
+) -> Vec<String> {
     let mut wrong = Vec::new();
-    if seen.ip != wanted.ip {
-        wrong.push(format!("its address is {}, not {}", seen.ip, wanted.ip));
+    if observed.ip != wanted.ip {
+        wrong.push(format!("its address is {}, not {}", observed.ip, wanted.ip));
     }
-    if seen.provider_id != wanted.provider_id {
-        wrong.push(format!("its provider id is `{}`", seen.provider_id));
+    if observed.provider_id != wanted.provider_id {
+        wrong.push(format!("its provider id is `{}`", observed.provider_id));
     }
     let lacking =
-        wanted.labels.iter().filter(|(name, value)| seen.labels.get(*name) != Some(value));
+        wanted.labels.iter().filter(|(name, value)| observed.labels.get(*name) != Some(value));
     let lacking: Vec<&str> = lacking.map(|(name, _)| name.as_str()).collect();
     if !lacking.is_empty() {
         let displayed = lacking[..lacking.len().min(MAX_LABELS)].join(", ");
         wrong.push(format!("{} of its labels differ, such as {displayed}", lacking.len()));
     }
     let plane = sources.facts.cluster.as_ref().map(|cluster| cluster.version);
-    if let Some(plane) = plane.filter(|plane| !seen.kubelet_version.may_join(*plane)) {
-        let kubelet = seen.kubelet_version;
+    if let Some(plane) = plane.filter(|plane| !observed.kubelet_version.may_join(*plane)) {
+        let kubelet = observed.kubelet_version;
         wrong.push(format!(
             "its kubelet version is {kubelet}, which the control plane {plane} \
                             does not support"

@@ -87,40 +87,33 @@ impl Checker<'_> {
         });
     }
 
-    /// What a router offers and the tailnet does not accept, and the reverse.
-    pub(super) fn offers_and_approvals(&mut self) {
-        let told = |fact: &Fact<Vec<Ipv4Net>>| -> Option<BTreeSet<Ipv4Net>> {
+    /// Routes that a router advertises and the tailnet does not approve, and the
+    /// reverse.
+    pub(super) fn advertisements_and_approvals(&mut self) {
+        let known = |fact: &Fact<Vec<Ipv4Net>>| -> Option<BTreeSet<Ipv4Net>> {
             Some(fact.read().ok()?.iter().copied().collect())
         };
         for member in self.model.network.tunnel().members.values() {
-            let advertised = &member.advertised;
-            let (Some(offered), Some(approved)) =
-                (told(&advertised.advertised), told(&advertised.approved))
+            let routes = &member.advertised;
+            let (Some(advertised), Some(approved)) =
+                (known(&routes.advertised), known(&routes.approved))
             else {
                 continue;
             };
-            for prefix in offered.difference(&approved) {
+            for prefix in advertised.difference(&approved) {
                 let found = format!("{prefix} is advertised but not approved in the tailnet");
-                self.add_at(
-                    Invariant::AdvertisedRoutesApproved,
-                    advertised.approved.origin(),
-                    found,
-                );
+                self.add_at(Invariant::AdvertisedRoutesApproved, routes.approved.origin(), found);
             }
-            for prefix in approved.difference(&offered) {
+            for prefix in approved.difference(&advertised) {
                 let found = format!("{prefix} is approved but the router does not advertise it");
-                self.add_at(
-                    Invariant::AdvertisedRoutesApproved,
-                    advertised.advertised.origin(),
-                    found,
-                );
+                self.add_at(Invariant::AdvertisedRoutesApproved, routes.advertised.origin(), found);
             }
         }
     }
 
-    /// What each member offers or may offer, and where that was read.
+    /// The routes that each member advertises or may advertise, and where they were read.
     fn advertised(&self) -> Vec<(HostId, Vec<(Ipv4Net, Origin)>)> {
-        let told = |prefixes: &Fact<Vec<Ipv4Net>>| {
+        let with_origins = |prefixes: &Fact<Vec<Ipv4Net>>| {
             let origin = prefixes.origin();
             let all = prefixes.read().cloned().unwrap_or_default();
             all.into_iter().map(move |prefix| (prefix, origin))
@@ -129,7 +122,12 @@ impl Checker<'_> {
         members
             .map(|(id, member)| {
                 let advertised = &member.advertised;
-                (*id, told(&advertised.advertised).chain(told(&advertised.approved)).collect())
+                (
+                    *id,
+                    with_origins(&advertised.advertised)
+                        .chain(with_origins(&advertised.approved))
+                        .collect(),
+                )
             })
             .collect()
     }

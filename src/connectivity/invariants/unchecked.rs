@@ -53,7 +53,7 @@ pub fn unchecked(sources: Sources<'_>, model: &PathModel) -> Vec<Unchecked> {
                 }
             }
         }
-        if rule == Invariant::CniConfigActive && are_vouched(sources) {
+        if rule == Invariant::CniConfigActive && are_inferred_from_nodes(sources) {
             note(Why::InferredFromNode);
         }
         if model.sites.is_empty() {
@@ -69,7 +69,7 @@ fn unread_routers(sources: Sources<'_>, model: &PathModel) -> Vec<Source> {
     routers.filter(is_unread).map(Source::Host).collect()
 }
 
-fn are_vouched(sources: Sources<'_>) -> bool {
+fn are_inferred_from_nodes(sources: Sources<'_>) -> bool {
     sources.inventory.iter().any(|(_, observed)| match &observed.resource {
         Resource::Worker(worker) => matches!(worker.host, Observable::Unobserved(_)),
         _ => false,

@@ -30,7 +30,7 @@ impl<A: Copy + Eq> AnswerSteps<A> {
     }
 
     /// Whether two positions get different answers.
-    pub(super) fn tells_apart(&self) -> bool {
+    pub(super) fn distinguishes(&self) -> bool {
         self.steps.iter().any(|(position, _)| *position > 0)
     }
 }
@@ -57,12 +57,13 @@ pub(super) fn fingerprint<A: Copy + Eq + Hash>(
     queries: &[AnswerSteps<A>],
 ) -> Vec<u32> {
     let mut known = HashSet::new();
-    let telling = queries.iter().filter(|steps| steps.tells_apart() && known.insert(*steps));
-    let telling: Vec<&AnswerSteps<A>> = telling.collect();
+    let distinguishing =
+        queries.iter().filter(|steps| steps.distinguishes() && known.insert(*steps));
+    let distinguishing: Vec<&AnswerSteps<A>> = distinguishing.collect();
     let mut answers = Numbers::new();
-    let first = telling.iter().map(|steps| answers.of(steps.none)).collect();
+    let first = distinguishing.iter().map(|steps| answers.of(steps.none)).collect();
     let mut changes: Vec<(usize, usize, u32)> = Vec::new();
-    for (question, steps) in telling.iter().enumerate() {
+    for (question, steps) in distinguishing.iter().enumerate() {
         let at = |(position, answer): &(usize, A)| (*position, question, answers.of(*answer));
         changes.extend(steps.steps.iter().map(at));
     }

@@ -7,7 +7,7 @@ use ipnet::Ipv4Net;
 
 use crate::dataplane::fact::Origin;
 use crate::dataplane::host::{
-    Host, Kernel, KernelHop, Leaving, Port, ReversePathFilter, RoutingRule, TableId,
+    Egress, Host, Kernel, KernelHop, Port, ReversePathFilter, RoutingRule, TableId,
 };
 use crate::dataplane::network::Network;
 
@@ -48,7 +48,7 @@ impl Hash for KernelShape<'_> {
 type Route = (TableId, Ipv4Net, KernelHop, Option<Origin>);
 
 /// A translation by its ports, its sources and what it leaves alone.
-type SnatShape<'a> = (Option<Port>, Leaving, Option<Ipv4Net>, &'a [Ipv4Net]);
+type SnatShape<'a> = (Option<Port>, Egress, Option<Ipv4Net>, &'a [Ipv4Net]);
 
 /// The kernels that differ, and the number of each host's among them; a host
 /// whose kernel could not be read has none.
@@ -82,7 +82,7 @@ fn shape<'a>(kernel: &'a Kernel, host: &Host) -> KernelShape<'a> {
     let snat = kernel
         .translations
         .iter()
-        .map(|rule| (rule.entering, rule.leaving, sources(rule.sources), rule.except.as_slice()));
+        .map(|rule| (rule.entering, rule.egress, sources(rule.sources), rule.except.as_slice()));
     KernelShape {
         flags: (kernel.forwarding, kernel.reverse_path_filter, kernel.clamps_segment_size),
         rules: &kernel.rules,

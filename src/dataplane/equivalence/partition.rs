@@ -35,12 +35,12 @@ pub(super) struct Partition<'a> {
 struct Place {
     segment: SegmentId,
     host: HostId,
-    interface: Option<InterfaceLook>,
+    interface: Option<InterfaceShape>,
 }
 
 /// What an interface is like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct InterfaceLook {
+struct InterfaceShape {
     subnet: usize,
     forwarding: Option<bool>,
     in_overlay: bool,
@@ -48,11 +48,11 @@ struct InterfaceLook {
 
 /// What an address is like to whom it belongs.
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct AddressLook {
+struct AddressShape {
     /// What all tables say of it.
     signature: Option<u32>,
     /// What is there on each segment, with the host if that is another one.
-    positions: Vec<(SegmentId, Option<HostId>, Option<InterfaceLook>)>,
+    positions: Vec<(SegmentId, Option<HostId>, Option<InterfaceShape>)>,
     /// Who else has it.
     others: Vec<HostId>,
     /// Itself, where two ask by it: what one sends the other may never leave.
@@ -61,17 +61,17 @@ struct AddressLook {
 
 /// What a host is like.
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct HostLook {
-    ports: Vec<(SegmentId, AddressLook)>,
+struct HostShape {
+    ports: Vec<(SegmentId, AddressShape)>,
     runs: Option<bool>,
-    pods: Option<PodsLook>,
+    pods: Option<PodRouting>,
     kernel: Option<usize>,
     /// Itself, where there is no other like it.
     only: Option<HostId>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum PodsLook {
+enum PodRouting {
     None,
     Range,
     NotPlumbed,
@@ -79,7 +79,7 @@ enum PodsLook {
 
 /// What an end is like: its host, which of the host's addresses it is, whether
 /// it is one of the pods', and what it is like as an address.
-type EndLook = (u32, Option<usize>, bool, AddressLook);
+type EndShape = (u32, Option<usize>, bool, AddressShape);
 
 impl<'a> Partition<'a> {
     pub(super) fn new(network: &'a Network, ends: &'a [End]) -> Self {
@@ -108,13 +108,13 @@ impl<'a> Partition<'a> {
         self.single_out_who_is_at_others_addresses();
         let mut looks = Numbers::new();
         let mut hosts: HashMap<HostId, u32> = HashMap::new();
-        let mut classes: HashMap<EndLook, usize> = HashMap::new();
+        let mut classes: HashMap<EndShape, usize> = HashMap::new();
         let mut class_of = Vec::with_capacity(self.ends.len());
         for end in self.ends {
-            let aspect = |id: &HostId| looks.of(self.host_look(*id));
+            let aspect = |id: &HostId| looks.of(self.host_shape(*id));
             let host = *hosts.entry(end.host).or_insert_with_key(aspect);
             let next = classes.len();
-            class_of.push(*classes.entry(self.end_look(end, host)).or_insert(next));
+            class_of.push(*classes.entry(self.end_shape(end, host)).or_insert(next));
         }
         class_of
     }
@@ -131,7 +131,7 @@ impl<'a> Partition<'a> {
         self.singled_out.extend(found);
     }
 
-    fn end_look(&self, end: &End, host: u32) -> EndLook {
+    fn end_shape(&self, end: &End, host: u32) -> EndShape {
         let of_host = self.network.host(end.host);
         let port =
             of_host.and_then(|host| host.ports.iter().position(|it| it.address == end.address));
@@ -140,12 +140,12 @@ impl<'a> Partition<'a> {
         (host, port, is_pod, self.address_look(end))
     }
 
-    fn address_look(&self, end: &End) -> AddressLook {
+    fn address_look(&self, end: &End) -> AddressShape {
         let position = self.endpoints.position(end);
         let other = |host: HostId| (host != end.host).then_some(host);
         let positions = self.positions.get(&end.address).into_iter().flatten();
         let holders = self.holders.get(&end.address).into_iter().flatten();
-        AddressLook {
+        AddressShape {
             signature: position.and_then(|position| self.fingerprint.get(position)).copied(),
             positions: positions.map(|it| (it.segment, other(it.host), it.interface)).collect(),
             others: holders.filter_map(|host| other(*host)).collect(),
@@ -153,16 +153,16 @@ impl<'a> Partition<'a> {
         }
     }
 
-    fn host_look(&self, id: HostId) -> HostLook {
+    fn host_shape(&self, id: HostId) -> HostShape {
         let host = self.network.host(id);
         let ports = host.into_iter().flat_map(|host| &host.ports).map(|port| {
             let own = End { host: id, address: port.address };
             (port.segment, self.address_look(&own))
         });
-        HostLook {
+        HostShape {
             ports: ports.collect(),
             runs: host.and_then(|host| known(&host.runs)),
-            pods: host.and_then(pods_look),
+            pods: host.and_then(pod_routing),
             kernel: self.host_kernels.get(id.0).copied().flatten(),
             only: self.singled_out.contains(&id).then_some(id),
         }
@@ -173,11 +173,11 @@ fn known(fact: &Fact<bool>) -> Option<bool> {
     fact.read().ok().copied()
 }
 
-fn pods_look(host: &Host) -> Option<PodsLook> {
+fn pod_routing(host: &Host) -> Option<PodRouting> {
     host.pods.read().ok().map(|pods| match pods {
-        Pods::None => PodsLook::None,
-        Pods::Range(_) => PodsLook::Range,
-        Pods::NotPlumbed(_) => PodsLook::NotPlumbed,
+        Pods::None => PodRouting::None,
+        Pods::Range(_) => PodRouting::Range,
+        Pods::NotPlumbed(_) => PodRouting::NotPlumbed,
     })
 }
 
@@ -218,8 +218,8 @@ fn positions(network: &Network) -> HashMap<Ipv4Addr, Vec<Place>> {
     found
 }
 
-fn interface_look(interface: &Interface) -> InterfaceLook {
-    InterfaceLook {
+fn interface_look(interface: &Interface) -> InterfaceShape {
+    InterfaceShape {
         subnet: interface.subnet,
         forwarding: known(&interface.forwarding),
         in_overlay: interface.in_overlay,

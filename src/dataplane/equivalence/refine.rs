@@ -42,15 +42,17 @@ impl Refiner {
     ) -> Refinement<'_> {
         let destination =
             Queries::of_difference(network, &self.endpoints, &self.holders, difference);
-        let tells = destination.steps.iter().any(super::fingerprint::AnswerSteps::tells_apart);
-        let fingerprint = tells.then(|| fingerprint(self.endpoints.len(), &destination.steps));
+        let distinguishes =
+            destination.steps.iter().any(super::fingerprint::AnswerSteps::distinguishes);
+        let fingerprint =
+            distinguishes.then(|| fingerprint(self.endpoints.len(), &destination.steps));
         Refinement { endpoints: &self.endpoints, fingerprint, singled_out: destination.singled_out }
     }
 }
 
 impl Refinement<'_> {
     /// Whether ends that were alike may be so no more.
-    pub(crate) fn tells_apart(&self) -> bool {
+    pub(crate) fn distinguishes(&self) -> bool {
         self.fingerprint.is_some()
     }
 

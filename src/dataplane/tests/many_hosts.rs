@@ -11,7 +11,7 @@ use super::laws::{Edit, apply, edit};
 use super::world::*;
 use crate::dataplane::fabric::{FabricHop, OverlayRange, Segment, UserRoute};
 use crate::dataplane::host::{
-    HostId, KernelHop, Leaving, Pods, Port, ReversePathFilter, RoutingRule, TableId, Translation,
+    Egress, HostId, KernelHop, Pods, Port, ReversePathFilter, RoutingRule, TableId, Translation,
 };
 use crate::dataplane::security::{
     AddressMatch, FilterRule, ProtocolMatch, SecurityGroup, TrafficDirection,
@@ -310,7 +310,7 @@ fn befall_kernel(world: &mut World, fault: Fault) {
         }
         Fault::Hides(_, except) => world.kernel(host).translations.push(Translation {
             entering: Some(Port::Local),
-            leaving: Leaving::Segments,
+            egress: Egress::Segments,
             sources: pods.unwrap_or_default(),
             except: vec![except],
         }),

@@ -12,7 +12,7 @@ use crate::dataplane::fabric::{
 };
 use crate::dataplane::fact::{Fact, Origin};
 use crate::dataplane::host::{
-    ForwardingEntry, Host, HostId, Kernel, KernelHop, Leaving, Pods, Port, ReversePathFilter,
+    Egress, ForwardingEntry, Host, HostId, Kernel, KernelHop, Pods, Port, ReversePathFilter,
     RoutingRule, SegmentPort, TableId, Translation,
 };
 use crate::dataplane::security::SecurityGroup;
@@ -252,9 +252,9 @@ fn router(
     if choice.masquerade {
         let any = Ipv4Net::default();
         let rule =
-            |entering, leaving| Translation { entering, leaving, sources: any, except: vec![] };
+            |entering, egress| Translation { entering, egress, sources: any, except: vec![] };
         kernel.translations =
-            vec![rule(None, Leaving::Tunnel), rule(Some(Port::Tunnel), Leaving::Segments)];
+            vec![rule(None, Egress::Tunnel), rule(Some(Port::Tunnel), Egress::Segments)];
     }
     kernel
 }

@@ -44,14 +44,14 @@ proptest! {
     fn pod_cidrs_are_disjoint_and_within_the_pool(sketch in sketches(false)) {
         let topology = sketch.topology();
         let allocation = allocate(&topology, &no_facts()).unwrap();
-        let mut seen = Vec::new();
+        let mut observed = Vec::new();
         for (datacenter, worker) in workers(&topology) {
             let place = allocation.place(&worker.name).unwrap();
             let pool = datacenter.pod_pool.unwrap();
             prop_assert!(pool.contains(&place.pod_cidr), "{} has {}", worker.name, place.pod_cidr);
             prop_assert_eq!(place.pod_cidr.prefix_len(), datacenter.pod_prefix_length);
-            prop_assert!(!seen.iter().any(|other| overlaps(other, &place.pod_cidr)));
-            seen.push(place.pod_cidr);
+            prop_assert!(!observed.iter().any(|other| overlaps(other, &place.pod_cidr)));
+            observed.push(place.pod_cidr);
         }
     }
 
@@ -60,10 +60,10 @@ proptest! {
         let topology = sketch.topology();
         let allocation = allocate(&topology, &no_facts()).unwrap();
         for datacenter in &topology.datacenters {
-            let mut seen = BTreeSet::from([datacenter.router.ip]);
+            let mut observed = BTreeSet::from([datacenter.router.ip]);
             for worker in &datacenter.workers {
                 let ip = allocation.place(&worker.name).unwrap().ip;
-                prop_assert!(seen.insert(ip), "{} has {ip} too", worker.name);
+                prop_assert!(observed.insert(ip), "{} has {ip} too", worker.name);
                 if let DatacenterKind::Azure(azure) = &datacenter.kind {
                     prop_assert!(azure.subnet_cidr.contains(&ip));
                     prop_assert!(!reserved_by_azure(&azure.subnet_cidr, ip));

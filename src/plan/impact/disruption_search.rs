@@ -37,14 +37,14 @@ pub(super) fn disruptions(
             if !is_cluster && examiner.changes_cluster(&state) {
                 found.note_time(place, &change.address);
             } else if !seen.contains(&state) {
-                found.note(examiner.cuts(&state), Some(place), &change.address);
+                found.note(examiner.dropped_pairs(&state), Some(place), &change.address);
                 seen.insert(state);
             }
         }
     }
     // Deferred resources are applied only after all of these changes.
     if let Some(deferred) = deferred {
-        found.note(examiner.cuts(&States::applied()), None, deferred);
+        found.note(examiner.dropped_pairs(&States::applied()), None, deferred);
     }
     found.finish(graph)
 }
@@ -78,14 +78,14 @@ impl<'a> DisruptionCollector<'a> {
 
     /// Blames the change of the resource that drops a pair's packets, or else the
     /// one that the state is about.
-    fn note(&mut self, cuts: Vec<LostPairs>, place: Option<usize>, about: &Address) {
+    fn note(&mut self, dropped_pairs: Vec<LostPairs>, place: Option<usize>, about: &Address) {
         let mut here: BTreeMap<Address, Interrupted> = BTreeMap::new();
-        for cut in cuts {
-            let cause = cut.obstacle.and_then(|it| self.root(&it)).or_else(|| self.root(about));
+        for dropped in dropped_pairs {
+            let cause = dropped.obstacle.and_then(|it| self.root(&it)).or_else(|| self.root(about));
             let known = here.entry(cause.unwrap_or_else(|| about.clone())).or_default();
-            let (from, to) = cut.example;
+            let (from, to) = dropped.example;
             let sites = (self.sites[from].clone(), self.sites[to].clone());
-            *known.between.entry(sites).or_default() += cut.pairs;
+            *known.between.entry(sites).or_default() += dropped.pairs;
             known.example.get_or_insert_with(|| (self.names[from].clone(), self.names[to].clone()));
         }
         for (cause, interrupted) in here {

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use super::intermediate_states::{Base, ChangeProgress, IntermediateStep};
-use super::known_state::{Known, LostPairs, cuts_of};
+use super::known_state::{Known, LostPairs, dropped_pairs_of};
 use super::projection::{loses_cluster, made_value};
 use super::retained_pairs::RetainedPairs;
 use crate::connectivity::snapshot::Nodes;
@@ -31,7 +31,7 @@ pub(super) struct Examiner<'e, 'a> {
 
 impl<'a> Examiner<'_, 'a> {
     /// The pairs that the plan keeps and that are cut in a state.
-    pub(super) fn cuts(&mut self, state: &IntermediateStep) -> Vec<LostPairs> {
+    pub(super) fn dropped_pairs(&mut self, state: &IntermediateStep) -> Vec<LostPairs> {
         let values = self.values(state);
         let is_cluster_lost = self.loses_cluster(state);
         let known = match state.base {
@@ -45,11 +45,11 @@ impl<'a> Examiner<'_, 'a> {
             return Vec::new();
         }
         let difference = known.change(&values);
-        let cuts = known
-            .cuts(&difference)
-            .unwrap_or_else(|| cuts_of(known.model.model(), self.nodes, &self.kept));
+        let dropped_pairs = known
+            .dropped_pairs(&difference)
+            .unwrap_or_else(|| dropped_pairs_of(known.model.model(), self.nodes, &self.kept));
         known.model.roll_back();
-        cuts
+        dropped_pairs
     }
 
     /// Whether a state near the base in which a change is not as it is there may
@@ -75,7 +75,7 @@ impl<'a> Examiner<'_, 'a> {
             projected.set(object, value);
         }
         projected.set_cluster_lost(self.loses_cluster(state));
-        cuts_of(&path_model(projected), self.nodes, &self.kept)
+        dropped_pairs_of(&path_model(projected), self.nodes, &self.kept)
     }
 
     /// Whether a state has lost the cluster that its base has, or the reverse.
@@ -118,15 +118,15 @@ impl Examiner<'_, '_> {
     /// Asserts that a state is the same by its differences and as a whole.
     pub(super) fn check(&mut self, state: &IntermediateStep) {
         let sites: Vec<Site> = self.nodes.values().cloned().collect();
-        let totals = |cuts: Vec<LostPairs>| {
+        let totals = |dropped_pairs: Vec<LostPairs>| {
             let mut totals: BTreeMap<(Site, Site), u64> = BTreeMap::new();
-            for LostPairs { example: (from, to), pairs, .. } in cuts {
+            for LostPairs { example: (from, to), pairs, .. } in dropped_pairs {
                 *totals.entry((sites[from].clone(), sites[to].clone())).or_default() += pairs;
             }
             totals
         };
         let whole = totals(self.cuts_in_full(state));
-        let found = totals(self.cuts(state));
+        let found = totals(self.dropped_pairs(state));
         let differing = || {
             let one = |(change, progress): &(usize, ChangeProgress)| {
                 format!("{progress:?} {}", self.changes[*change].address)

@@ -67,7 +67,7 @@ fn pairs(from: &Part, to: &Part) -> Option<(u64, (usize, usize))> {
 }
 
 /// Whether a pair of nodes is cut in a network, and what drops its packets.
-fn cut(model: &PathModel, from: Option<End>, to: Option<End>) -> Option<Option<Address>> {
+fn dropped(model: &PathModel, from: Option<End>, to: Option<End>) -> Option<Option<Address>> {
     let (Some(from), Some(to)) = (from, to) else { return Some(None) };
     let round_trip = trace_round_trip(&model.network, from, to.address, PROTOCOL);
     let (_, verdict) = round_trip.broken()?;
@@ -203,7 +203,7 @@ impl<'a> Known<'a> {
 
     /// The pairs that are cut in the current network, given its difference from the
     /// known one; `None` if too much differs.
-    pub(super) fn cuts(&self, difference: &NetworkDifference) -> Option<Vec<LostPairs>> {
+    pub(super) fn dropped_pairs(&self, difference: &NetworkDifference) -> Option<Vec<LostPairs>> {
         if difference.addresses_overlap {
             return None;
         }
@@ -215,7 +215,7 @@ impl<'a> Known<'a> {
         if single.len() > MAX_SINGLE_NODES {
             return None;
         }
-        let mut cuts = Vec::new();
+        let mut dropped_pairs = Vec::new();
         let mut examine = |from: &Part, to: &Part| {
             if !self.kept.contains(&(from.group, to.group)) {
                 return;
@@ -224,8 +224,8 @@ impl<'a> Known<'a> {
                 return;
             };
             let ends = (self.end(example.0), self.end(example.1));
-            if let Some(obstacle) = cut(self.model.model(), ends.0, ends.1) {
-                cuts.push(LostPairs { example, pairs, obstacle });
+            if let Some(obstacle) = dropped(self.model.model(), ends.0, ends.1) {
+                dropped_pairs.push(LostPairs { example, pairs, obstacle });
             }
         };
         let parts = self.parts(&refinement, &single);
@@ -245,7 +245,7 @@ impl<'a> Known<'a> {
             }
             alone.iter().for_each(|other| examine(one, other));
         }
-        Some(cuts)
+        Some(dropped_pairs)
     }
 
     /// Pairs of groups whose packets pass an element that differs, and those that
@@ -265,7 +265,7 @@ impl<'a> Known<'a> {
         let network = &self.model.model().network;
         let of_group = |(group, members): (usize, &Members)| {
             let alike = members.iter().copied().filter(|node| !single.contains(node));
-            if !refinement.tells_apart() {
+            if !refinement.distinguishes() {
                 return Part::of(group, alike).into_iter().collect();
             }
             let mut by_aspect: BTreeMap<_, Members> = BTreeMap::new();
@@ -327,7 +327,7 @@ fn interface(network: &Network, segment: SegmentId, address: Ipv4Addr) -> Vec<El
 }
 
 /// The pairs that a plan keeps and that are cut in a network, all of them traced.
-pub(super) fn cuts_of(
+pub(super) fn dropped_pairs_of(
     model: &PathModel,
     nodes: &Nodes,
     kept: &RetainedPairs<'_>,
@@ -338,7 +338,7 @@ pub(super) fn cuts_of(
     let groups = kept.groups(&classes, &sites);
     let parts = groups.iter().enumerate().map(|(it, nodes)| Part::of(it, nodes.iter().copied()));
     let parts: Vec<Part> = parts.flatten().collect();
-    let mut cuts = Vec::new();
+    let mut dropped_pairs = Vec::new();
     for from in &parts {
         for to in &parts {
             let Some((pairs, example)) = pairs(from, to).filter(|(pairs, _)| *pairs > 0) else {
@@ -347,12 +347,12 @@ pub(super) fn cuts_of(
             if !kept.holds(example.0, example.1) {
                 continue;
             }
-            if let Some(obstacle) = cut(model, found[example.0], found[example.1]) {
-                cuts.push(LostPairs { example, pairs, obstacle });
+            if let Some(obstacle) = dropped(model, found[example.0], found[example.1]) {
+                dropped_pairs.push(LostPairs { example, pairs, obstacle });
             }
         }
     }
-    cuts
+    dropped_pairs
 }
 
 /// The class of each node, by its end.

@@ -68,7 +68,7 @@ struct Search<'s, 'e, 'a> {
 impl Search<'_, '_, '_> {
     /// The fewest other changes that make up for what a change breaks.
     fn needed(&mut self, change: usize) -> BTreeSet<usize> {
-        let alone = self.cut_with(change, &BTreeSet::new());
+        let alone = self.dropped_with(change, &BTreeSet::new());
         if alone == 0 {
             return BTreeSet::new();
         }
@@ -77,14 +77,14 @@ impl Search<'_, '_, '_> {
         let (start, least) = match with_named {
             0 => (named, 0),
             _ => {
-                let least = self.cut_with(change, &free);
+                let least = self.dropped_with(change, &free);
                 (if with_named <= least { named } else { free }, least)
             }
         };
         if least >= alone {
             return BTreeSet::new();
         }
-        shrink(start, |others| self.cut_with(change, others) <= least)
+        shrink(start, |others| self.dropped_with(change, others) <= least)
     }
 
     /// The changes that a change may wait for: those that do not wait for it.
@@ -103,23 +103,23 @@ impl Search<'_, '_, '_> {
     fn named(&mut self, change: usize, free: &BTreeSet<usize>) -> (BTreeSet<usize>, u64) {
         let mut named = BTreeSet::new();
         loop {
-            let cuts = self.cuts_with(change, &named);
-            let obstacles = cuts.iter().filter_map(|cut| cut.obstacle.as_ref());
+            let dropped_pairs = self.cuts_with(change, &named);
+            let obstacles = dropped_pairs.iter().filter_map(|dropped| dropped.obstacle.as_ref());
             let found = obstacles.filter_map(|address| self.by_address.get(address).copied());
             let before = named.len();
             named.extend(found.filter(|it| free.contains(it)));
-            if cuts.is_empty() || named.len() == before {
-                return (named, cuts.iter().map(|cut| cut.pairs).sum());
+            if dropped_pairs.is_empty() || named.len() == before {
+                return (named, dropped_pairs.iter().map(|dropped| dropped.pairs).sum());
             }
         }
     }
 
     fn cuts_with(&mut self, change: usize, others: &BTreeSet<usize>) -> Vec<LostPairs> {
         let all = others.iter().copied().chain([change]);
-        self.examiner.cuts(&self.states.right_after(all))
+        self.examiner.dropped_pairs(&self.states.right_after(all))
     }
 
-    fn cut_with(&mut self, change: usize, others: &BTreeSet<usize>) -> u64 {
-        self.cuts_with(change, others).iter().map(|cut| cut.pairs).sum()
+    fn dropped_with(&mut self, change: usize, others: &BTreeSet<usize>) -> u64 {
+        self.cuts_with(change, others).iter().map(|dropped| dropped.pairs).sum()
     }
 }

@@ -81,16 +81,18 @@ fn a_resize_disrupts_traffic_through_the_machine() {
             machine.vm_size = "Standard_B1s".to_owned();
         }
     });
-    let looked = world.refresh(&topology, &WorkerRequest::default());
-    let [change] = looked.plan.changes.as_slice() else { panic!("{:?}", looked.plan.changes) };
+    let refreshed = world.refresh(&topology, &WorkerRequest::default());
+    let [change] = refreshed.plan.changes.as_slice() else {
+        panic!("{:?}", refreshed.plan.changes)
+    };
     assert_eq!((change.address.kind, change.action), (Kind::VirtualMachine, Action::Update));
     let interrupts = change.interrupts.as_deref().unwrap_or_default();
     assert!(interrupts.ends_with(" restarts"), "{interrupts}");
-    let found = assess(sources(&topology, &looked)).reachability;
+    let found = assess(sources(&topology, &refreshed)).reachability;
     let [disruption] = found.disruptions.as_slice() else { panic!("{found:?}") };
     assert_eq!(disruption.during, std::slice::from_ref(&change.address));
     // The worker with its neighbour and each node of AKS, in both directions.
-    let reached = reached(&topology, &looked);
+    let reached = reached(&topology, &refreshed);
     let others = reached.iter().filter(|(from, _)| change.address.name == from.as_str());
     assert_eq!((disruption.pairs, disruption.seconds), (2 * others.count() as u64, 60));
     assert!(found.unexamined.is_empty());
@@ -106,18 +108,19 @@ fn a_remedy_is_the_needed_change_among_many() {
             (router.masquerade, router.snat_subnet_routes) = (false, false);
         }
     });
-    let looked = world.refresh(&topology, &WorkerRequest::default());
-    assert!(looked.plan.changes.len() > 48, "{}", looked.plan.changes.len());
-    let worker = looked.plan.changes.iter().find_map(|change| match &change.after {
+    let refreshed = world.refresh(&topology, &WorkerRequest::default());
+    assert!(refreshed.plan.changes.len() > 48, "{}", refreshed.plan.changes.len());
+    let worker = refreshed.plan.changes.iter().find_map(|change| match &change.after {
         Some(Resource::CiliumNode(node)) => node.pod_cidrs.first().copied(),
         _ => None,
     });
-    let from = crate::connectivity::usual(&looked.facts.nodes[0].pod_cidr);
+    let from = crate::connectivity::usual(&refreshed.facts.nodes[0].pod_cidr);
     let to = crate::connectivity::usual(&worker.unwrap());
     let query = PathQuery { from, to, protocol: crate::connectivity::PROTOCOL };
-    let table = looked.plan.changes.iter().find(|it| it.address.kind == Kind::RouteTable).unwrap();
+    let table =
+        refreshed.plan.changes.iter().find(|it| it.address.kind == Kind::RouteTable).unwrap();
     let needed = vec![table.address.clone()];
-    let projection = sources(&topology, &looked);
+    let projection = sources(&topology, &refreshed);
     assert_eq!(fewest_changes(projection, query), needed);
     assert_eq!(crate::plan::impact::find_remedy(projection, query), Remedy::Apply(needed));
 }
@@ -129,16 +132,16 @@ fn a_large_plan_is_ordered_without_lost_pairs() {
     let datacenters = [1, 2, 3];
     let topology = topology(true, &datacenters, 12);
     let mut world = hiding(&datacenters, 12);
-    let mut looked = world.refresh(&topology, &WorkerRequest::default());
-    assert!(looked.plan.changes.len() > 40, "{}", looked.plan.changes.len());
-    let before = reached(&topology, &looked);
-    let Assessment { waits, reachability } = assess(sources(&topology, &looked));
+    let mut refreshed = world.refresh(&topology, &WorkerRequest::default());
+    assert!(refreshed.plan.changes.len() > 40, "{}", refreshed.plan.changes.len());
+    let before = reached(&topology, &refreshed);
+    let Assessment { waits, reachability } = assess(sources(&topology, &refreshed));
     assert!(!waits.is_empty());
     assert_eq!((reachability.lost, reachability.disruptions.as_slice()), (0, &[][..]));
-    looked.plan.contents.wait_for(waits);
-    for step in looked.plan.steps.steps() {
+    refreshed.plan.contents.wait_for(waits);
+    for step in refreshed.plan.steps.steps() {
         assert_eq!(step.phase, Phase::Create);
-        let change = &looked.plan.changes[step.change];
+        let change = &refreshed.plan.changes[step.change];
         world.make(&topology, change);
         if change.address.kind == Kind::CiliumNode {
             continue;
@@ -159,7 +162,7 @@ proptest! {
         let topology = sketch.topology();
         let mut world = World::of(&other.topology());
         strike(&mut world, &damages);
-        let looked = world.refresh(&topology, &WorkerRequest::default());
-        check_every_state(sources(&topology, &looked));
+        let refreshed = world.refresh(&topology, &WorkerRequest::default());
+        check_every_state(sources(&topology, &refreshed));
     }
 }

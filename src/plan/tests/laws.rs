@@ -175,18 +175,18 @@ proptest! {
         let topology = sketch.topology();
         let mut world = World::of(&other.topology());
         strike(&mut world, &damages);
-        let looked = world.refresh(&topology, &WorkerRequest::default());
+        let refreshed = world.refresh(&topology, &WorkerRequest::default());
         let again = world.refresh(&topology, &WorkerRequest::default());
-        prop_assert_eq!(&looked.plan, &again.plan);
-        let once = plan_of(&looked.whole, &looked.inventory);
+        prop_assert_eq!(&refreshed.plan, &again.plan);
+        let once = plan_of(&refreshed.whole, &refreshed.inventory);
         let mut desired = DesiredSet::default();
-        let all: Vec<_> = looked.whole.iter().cloned().collect();
+        let all: Vec<_> = refreshed.whole.iter().cloned().collect();
         all.into_iter().rev().for_each(|resource| desired.add(resource));
         let sites = topology.datacenters.iter().filter(|it| it.protect);
         let sites = sites.map(|it| Site::Datacenter(it.name.clone()));
         let cluster = topology.cluster.protect.then_some(Site::Cluster);
         sites.chain(cluster).for_each(|site| desired.protect_site(&site, |_| false));
-        prop_assert_eq!(once, plan_of(&desired, &backwards(&looked.inventory)));
+        prop_assert_eq!(once, plan_of(&desired, &backwards(&refreshed.inventory)));
     }
 
     #[test]
@@ -210,9 +210,9 @@ proptest! {
         strike(&mut world, &damages);
         let left = world.apply_repeatedly(&topology, &WorkerRequest::default());
         prop_assert!(left.is_empty(), "it does not end:\n{}", summary(&left));
-        let looked = world.refresh(&topology, &WorkerRequest::default());
+        let refreshed = world.refresh(&topology, &WorkerRequest::default());
         let wanted: BTreeSet<_> =
-            looked.whole.iter().filter_map(|resource| resource.key.as_ref()).collect();
+            refreshed.whole.iter().filter_map(|resource| resource.key.as_ref()).collect();
         let left: Vec<_> = world.ours().into_iter().filter(|key| !wanted.contains(key)).collect();
         prop_assert!(left.is_empty(), "left over: {left:#?}");
     }
@@ -244,23 +244,23 @@ proptest! {
             }
         }
         let worker_request = WorkerRequest { destroying, ..WorkerRequest::default() };
-        let looked = world.refresh(&topology, &worker_request);
-        for change in &looked.plan.changes {
+        let refreshed = world.refresh(&topology, &worker_request);
+        for change in &refreshed.plan.changes {
             let now = world.objects.get(&change.key).map(|observed| &observed.ownership);
             prop_assert_ne!(now, Some(&Ownership::Foreign), "{}", change.address);
         }
-        order_holds(&looked.plan)?;
+        order_holds(&refreshed.plan)?;
         // AKS takes its own group and all that runs in the cluster along.
         let ends = |change: &&Change| matches!(change.action, Action::Delete | Action::Replace);
         let of_cluster = |change: &&Change| change.address.kind == Kind::ManagedCluster;
         let mut after = world.clone();
-        after.execute(&topology, &looked.plan);
-        if looked.plan.changes.iter().filter(ends).any(|change| of_cluster(&change)) {
+        after.execute(&topology, &refreshed.plan);
+        if refreshed.plan.changes.iter().filter(ends).any(|change| of_cluster(&change)) {
             return Ok(());
         }
         for (key, observed) in &world.objects {
             if observed.ownership == Ownership::Foreign {
-                prop_assert_eq!(after.objects.get(key), Some(observed), "{}", summary(&looked.plan));
+                prop_assert_eq!(after.objects.get(key), Some(observed), "{}", summary(&refreshed.plan));
             }
         }
     }
@@ -299,12 +299,12 @@ proptest! {
         strike(&mut world, &damages);
         for gaps in sources(&sketch) {
             let worker_request = WorkerRequest { gaps, partly, destroying, ..WorkerRequest::default() };
-            let looked = world.refresh(&topology, &worker_request);
-            for change in &looked.plan.changes {
-                let gap = looked.inventory.gap_for(change.address.kind, Some(&change.key));
+            let refreshed = world.refresh(&topology, &worker_request);
+            for change in &refreshed.plan.changes {
+                let gap = refreshed.inventory.gap_for(change.address.kind, Some(&change.key));
                 prop_assert_eq!(gap, None, "{:?} {}", change.action, change.address);
             }
-            prop_assert_eq!(looked.plan.gaps.len(), worker_request.gaps.len());
+            prop_assert_eq!(refreshed.plan.gaps.len(), worker_request.gaps.len());
         }
     }
 
@@ -317,16 +317,16 @@ proptest! {
         let mut world = World::of(&other.topology());
         strike(&mut world, &damages);
         let worker_request = WorkerRequest { destroying, ..WorkerRequest::default() };
-        let looked = world.refresh(&topology, &worker_request);
-        let protected = looked.whole.protected();
-        for change in &looked.plan.changes {
+        let refreshed = world.refresh(&topology, &worker_request);
+        let protected = refreshed.whole.protected();
+        for change in &refreshed.plan.changes {
             let ends = matches!(change.action, Action::Delete | Action::Replace);
             prop_assert!(!(ends && protected.contains(&change.address)), "{}", change.address);
         }
         let mut after = world.clone();
-        after.execute(&topology, &looked.plan);
+        after.execute(&topology, &refreshed.plan);
         for address in protected.addresses() {
-            let Some(key) = looked.whole.get(address).and_then(|it| it.key.as_ref()) else {
+            let Some(key) = refreshed.whole.get(address).and_then(|it| it.key.as_ref()) else {
                 continue;
             };
             let was = world.objects.contains_key(key);
@@ -343,18 +343,18 @@ proptest! {
         let mut world = World::of(&other.topology());
         strike(&mut world, &damages);
         let worker_request = WorkerRequest { destroying, ..WorkerRequest::default() };
-        let looked = world.refresh(&topology, &worker_request);
+        let refreshed = world.refresh(&topology, &worker_request);
         let touched: BTreeSet<&ObjectKey> =
-            looked.plan.changes.iter().map(|change| &change.key).collect();
+            refreshed.plan.changes.iter().map(|change| &change.key).collect();
         let ends = |change: &&Change| matches!(change.action, Action::Delete | Action::Replace);
-        for change in looked.plan.changes.iter().filter(ends) {
+        for change in refreshed.plan.changes.iter().filter(ends) {
             let ObjectKey::Azure(id) = &change.key else { continue };
             for (key, observed) in world.objects.iter().filter(|(key, _)| !touched.contains(key)) {
                 let points =
                     crate::plan::dependencies::references(&observed.resource).contains(&id);
-                prop_assert!(!points, "{} goes and {key:?} points at it:\n{}", change.address, summary(&looked.plan));
+                prop_assert!(!points, "{} goes and {key:?} points at it:\n{}", change.address, summary(&refreshed.plan));
                 let cluster = change.address.kind == Kind::ManagedCluster;
-                prop_assert!(cluster || !is_in(key, &change.key), "{key:?} is in {}:\n{}", change.address, summary(&looked.plan));
+                prop_assert!(cluster || !is_in(key, &change.key), "{key:?} is in {}:\n{}", change.address, summary(&refreshed.plan));
             }
         }
     }

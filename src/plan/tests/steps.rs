@@ -11,7 +11,7 @@ use proptest::sample::Index;
 use super::damage::{damages, strike};
 use super::laws::{config, edits};
 use super::summary;
-use super::world::{Looked, WorkerRequest, World};
+use super::world::{Refreshed, WorkerRequest, World};
 use crate::connectivity::{PROTOCOL, PathModel, Sources, usual};
 use crate::dataplane::{End, RoundTrip};
 use crate::desired::tests::generate::{Sketch, SketchedDatacenter, SketchedWorker};
@@ -30,14 +30,14 @@ const TABLE: &str = "stargate-workers-rt";
 /// Two nodes by name.
 pub(super) type Pair = (String, String);
 
-pub(super) fn sources<'a>(topology: &'a Topology, looked: &'a Looked) -> Projection<'a> {
+pub(super) fn sources<'a>(topology: &'a Topology, refreshed: &'a Refreshed) -> Projection<'a> {
     let observed = Sources {
         topology,
-        facts: &looked.facts,
-        desired: &looked.whole,
-        inventory: &looked.inventory,
+        facts: &refreshed.facts,
+        desired: &refreshed.whole,
+        inventory: &refreshed.inventory,
     };
-    Projection { observed, plan: &looked.plan }
+    Projection { observed, plan: &refreshed.plan }
 }
 
 /// Nodes that have pods, with the sides that they are on.
@@ -56,8 +56,8 @@ fn nodes(model: &PathModel) -> BTreeMap<String, (Site, End)> {
 }
 
 /// The pairs that are reached in the live state, each traced by itself.
-pub(super) fn reached(topology: &Topology, looked: &Looked) -> BTreeSet<Pair> {
-    let model = path_model(sources(topology, looked), &IntermediateState::Observed);
+pub(super) fn reached(topology: &Topology, refreshed: &Refreshed) -> BTreeSet<Pair> {
+    let model = path_model(sources(topology, refreshed), &IntermediateState::Observed);
     let nodes = nodes(&model);
     let mut found = BTreeSet::new();
     for (from, (_, source)) in &nodes {
@@ -95,14 +95,14 @@ fn predicted(found: &Reachability) -> BTreeMap<(Site, Site), u64> {
 
 fn check(
     topology: &Topology,
-    looked: &Looked,
+    refreshed: &Refreshed,
     (before, now, after): (&BTreeSet<Pair>, &BTreeSet<Pair>, &BTreeSet<Pair>),
     found: &Reachability,
     done: &str,
 ) -> Result<(), TestCaseError> {
     let mut cut: BTreeMap<(Site, Site), Vec<&Pair>> = BTreeMap::new();
     // A replaced cluster has other nodes, even under the same names.
-    let is_replaced = looked.plan.changes.iter().any(|change| {
+    let is_replaced = refreshed.plan.changes.iter().any(|change| {
         change.address.kind == Kind::ManagedCluster && change.action == Action::Replace
     });
     let is_other = |node: &str| is_replaced && site_of(topology, node) == Site::Cluster;
@@ -117,7 +117,7 @@ fn check(
         prop_assert!(
             pairs.len() as u64 <= said,
             "{cell:?}: {said} predicted, cut {pairs:?} after\n{done}of\n{}",
-            summary(&looked.plan)
+            summary(&refreshed.plan)
         );
     }
     Ok(())
@@ -128,18 +128,18 @@ fn check(
 fn apply_step_by_step(
     world: &mut World,
     topology: &Topology,
-    looked: &Looked,
+    refreshed: &Refreshed,
     choices: &mut impl Iterator<Item = Index>,
     mut refresh: impl FnMut(&World, &str) -> Result<(), TestCaseError>,
 ) -> Result<(), TestCaseError> {
-    let changes = &looked.plan.changes;
-    let steps = looked.plan.steps.steps();
+    let changes = &refreshed.plan.changes;
+    let steps = refreshed.plan.steps.steps();
     let mut done: BTreeSet<usize> = BTreeSet::new();
     let mut story = String::new();
     while done.len() < steps.len() {
         let free: Vec<usize> = (0..steps.len())
             .filter(|it| {
-                let causes = looked.plan.steps.causes(*it);
+                let causes = refreshed.plan.steps.causes(*it);
                 !done.contains(it) && causes.iter().all(|it| done.contains(it))
             })
             .collect();
@@ -194,27 +194,27 @@ fn the_new_path_exists_before_the_old_one_is_removed() {
         }
     }
     let topology = lab(true);
-    let mut looked = world.refresh(&topology, &WorkerRequest::default());
-    let assessed = |looked: &Looked| {
-        let found = assess_in_order(sources(&topology, looked));
+    let mut refreshed = world.refresh(&topology, &WorkerRequest::default());
+    let assessed = |refreshed: &Refreshed| {
+        let found = assess_in_order(sources(&topology, refreshed));
         let one = |it: &Disruption| (it.pairs, it.during.iter().map(ToString::to_string).collect());
         (found.kept, found.lost, found.disruptions.iter().map(one).collect::<Vec<(_, Vec<_>)>>())
     };
     let hides = "router-host/cluster/lab-router".to_owned();
     let table = format!("route-table/cluster/{TABLE}");
-    assert_eq!(assessed(&looked), (4, 0, vec![(2, vec![table.clone()])]));
+    assert_eq!(assessed(&refreshed), (4, 0, vec![(2, vec![table.clone()])]));
 
-    let waits = assess(sources(&topology, &looked)).waits;
+    let waits = assess(sources(&topology, &refreshed)).waits;
     let by_name: Vec<(String, Vec<String>)> = waits
         .iter()
         .map(|(one, others)| (one.to_string(), others.iter().map(ToString::to_string).collect()))
         .collect();
-    looked.plan.contents.wait_for(waits);
+    refreshed.plan.contents.wait_for(waits);
     // The other router still translates sources to its own address, to which AKS
     // has no return route.
     let other = "router-host/dc1/dc1-router".to_owned();
     assert_eq!(by_name, [(hides, vec![table, other])]);
-    assert_eq!(assessed(&looked), (4, 0, vec![]));
+    assert_eq!(assessed(&refreshed), (4, 0, vec![]));
 }
 
 proptest! {
@@ -233,16 +233,16 @@ proptest! {
         let end = reached(&topology, &end.refresh(&topology, &WorkerRequest::default()));
         let mut choices = choices.into_iter().cycle();
         for _ in 0..4 {
-            let mut looked = world.refresh(&topology, &WorkerRequest::default());
-            if looked.plan.is_empty() {
+            let mut refreshed = world.refresh(&topology, &WorkerRequest::default());
+            if refreshed.plan.is_empty() {
                 break;
             }
-            let Assessment { waits, reachability } = assess(sources(&topology, &looked));
-            looked.plan.contents.wait_for(waits);
-            let before = reached(&topology, &looked);
-            apply_step_by_step(&mut world, &topology, &looked, &mut choices, |world, done| {
+            let Assessment { waits, reachability } = assess(sources(&topology, &refreshed));
+            refreshed.plan.contents.wait_for(waits);
+            let before = reached(&topology, &refreshed);
+            apply_step_by_step(&mut world, &topology, &refreshed, &mut choices, |world, done| {
                 let now = reached(&topology, &world.refresh(&topology, &WorkerRequest::default()));
-                check(&topology, &looked, (&before, &now, &end), &reachability, done)
+                check(&topology, &refreshed, (&before, &now, &end), &reachability, done)
             })?;
         }
     }

@@ -44,7 +44,7 @@ pub(super) struct WorkerRequest {
 }
 
 /// A plan and what it was made from.
-pub(super) struct Looked {
+pub(super) struct Refreshed {
     pub(super) facts: Facts,
     pub(super) plan: Plan,
     pub(super) whole: DesiredSet,
@@ -158,7 +158,7 @@ impl World {
     }
 
     /// Refreshes and plans, as an apply does.
-    pub(super) fn refresh(&self, topology: &Topology, worker_request: &WorkerRequest) -> Looked {
+    pub(super) fn refresh(&self, topology: &Topology, worker_request: &WorkerRequest) -> Refreshed {
         let facts = self.facts(topology, worker_request);
         let inventory = self.inventory(topology, worker_request);
         let whole = desired::build(topology, &facts).unwrap();
@@ -184,7 +184,7 @@ impl World {
         if let Some((facts, inventory)) = surviving(&facts, &inventory, &found) {
             found = compare(&desired::build(topology, &facts).unwrap(), &inventory);
         }
-        Looked { facts, plan: found.into(), whole, inventory }
+        Refreshed { facts, plan: found.into(), whole, inventory }
     }
 
     /// Applies every change of a plan.
@@ -255,7 +255,7 @@ impl World {
                     .entry(key)
                     .or_insert(Observed { resource: empty, ownership: Ownership::Inherited });
             }
-            Resource::ManagedCluster(_) => self.bring_subnets(topology),
+            Resource::ManagedCluster(_) => self.add_cluster_subnets(topology),
             _ => {}
         }
         let existing = topology.datacenters.iter().any(|datacenter| {
@@ -271,7 +271,7 @@ impl World {
     }
 
     /// AKS brings a subnet without a table.
-    fn bring_subnets(&mut self, topology: &Topology) {
+    fn add_cluster_subnets(&mut self, topology: &Topology) {
         for subnet in cluster_facts(topology).node_subnets {
             let resource = Resource::RouteTableAssociation(RouteTableAssociation {
                 subnet: Pending::Known(subnet.id.clone()),
@@ -342,7 +342,7 @@ impl World {
     pub(super) fn of(topology: &Topology) -> Self {
         let mut world = Self::default();
         if topology.cluster.existing {
-            world.bring_subnets(topology);
+            world.add_cluster_subnets(topology);
         }
         // The machines of an existing site run before the first plan.
         let left = world.apply_repeatedly(topology, &WorkerRequest::default());

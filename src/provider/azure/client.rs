@@ -74,19 +74,19 @@ impl ArmClient {
     /// All objects of a list such as `/subscriptions/S/resourceGroups`; the path
     /// may carry a query, percent-encoded.
     pub async fn list(&self, path: &str, api_version: &str) -> Result<Vec<Value>, RequestError> {
-        let doing = format!("GET {path}");
-        check_path(path.split('?').next().unwrap_or_default(), &doing)?;
+        let activity = format!("GET {path}");
+        check_path(path.split('?').next().unwrap_or_default(), &activity)?;
         let joint = if path.contains('?') { '&' } else { '?' };
         let mut url = format!("{}{path}{joint}api-version={api_version}", self.base_url);
         let mut list = Listing::new(self.http.policy().settings(), identity);
         loop {
-            let answer = self.call(ApiCall::new(Method::GET, &url, &doing)).await?;
-            let page = Page::read(self.successful(answer, &doing)?.body(), &doing)?;
-            list.add(page.value).map_err(|fault| malformed(&doing, &fault.to_string()))?;
+            let response = self.call(ApiCall::new(Method::GET, &url, &activity)).await?;
+            let page = Page::read(self.successful(response, &activity)?.body(), &activity)?;
+            list.add(page.value).map_err(|fault| malformed(&activity, &fault.to_string()))?;
             let Some(link) = page.next else { return Ok(list.finish()) };
-            list.follow(&link).map_err(|fault| malformed(&doing, &fault.to_string()))?;
+            list.follow(&link).map_err(|fault| malformed(&activity, &fault.to_string()))?;
             if !same_origin(&self.base_url, &link) {
-                return Err(malformed(&doing, "the next page is on another host"));
+                return Err(malformed(&activity, "the next page is on another host"));
             }
             url = link;
         }
@@ -95,8 +95,8 @@ impl ArmClient {
     /// The object exactly as Azure sent it, to be written back, or `None` if it
     /// does not exist. Its text is not safe to print.
     pub async fn get(&self, id: &ArmId) -> Result<Option<Value>, RequestError> {
-        let doing = format!("GET {}", api_version::describe(id));
-        Ok(self.get_with_headers(id, &doing).await?.map(|(body, _)| body))
+        let activity = format!("GET {}", api_version::describe(id));
+        Ok(self.get_with_headers(id, &activity).await?.map(|(body, _)| body))
     }
 
     /// Creates or replaces an object, waits until that is done, and returns the
@@ -107,41 +107,41 @@ impl ArmClient {
         body: &Value,
         precondition: Precondition,
     ) -> Result<Value, RequestError> {
-        let doing = format!("PUT {}", api_version::describe(id));
-        let call = ApiCall::new(Method::PUT, self.url_of(id, "", &doing)?, &doing).json(body);
-        let answer = self.call(guarded(call, &precondition, &doing)?).await?;
-        let answer = self.successful(answer, &doing)?;
+        let activity = format!("PUT {}", api_version::describe(id));
+        let call = ApiCall::new(Method::PUT, self.url_of(id, "", &activity)?, &activity).json(body);
+        let response = self.call(guarded(call, &precondition, &activity)?).await?;
+        let response = self.successful(response, &activity)?;
         let mut pace = PollInterval::new();
-        self.follow(&answer, &doing, &mut pace).await?;
-        self.wait_provisioned(id, &doing, &mut pace).await
+        self.follow(&response, &activity, &mut pace).await?;
+        self.wait_provisioned(id, &activity, &mut pace).await
     }
 
     /// Looks at an object until nothing works on it any more, and returns it as
     /// it then is, well or not; nothing where it is gone.
     pub async fn wait_until_idle(&self, id: &ArmId) -> Result<Option<Value>, RequestError> {
-        let doing = format!("GET {}", api_version::describe(id));
+        let activity = format!("GET {}", api_version::describe(id));
         let mut pace = PollInterval::new();
-        while let Some((body, headers)) = self.get_with_headers(id, &doing).await? {
+        while let Some((body, headers)) = self.get_with_headers(id, &activity).await? {
             if OperationProgress::of_resource(&body) != OperationProgress::Running {
                 return Ok(Some(body));
             }
-            pace.wait(&headers, &doing).await?;
+            pace.wait(&headers, &activity).await?;
         }
         Ok(None)
     }
 
     /// Deletes an object and waits until it is gone; what is not there is gone.
     pub async fn delete(&self, id: &ArmId, precondition: Precondition) -> Result<(), RequestError> {
-        let doing = format!("DELETE {}", api_version::describe(id));
-        let call = ApiCall::new(Method::DELETE, self.url_of(id, "", &doing)?, &doing);
-        let answer = self.call(guarded(call, &precondition, &doing)?).await?;
-        let Some(answer) = self.unless_absent(answer, &doing)? else { return Ok(()) };
-        if answer.status() == StatusCode::NO_CONTENT {
+        let activity = format!("DELETE {}", api_version::describe(id));
+        let call = ApiCall::new(Method::DELETE, self.url_of(id, "", &activity)?, &activity);
+        let response = self.call(guarded(call, &precondition, &activity)?).await?;
+        let Some(response) = self.unless_absent(response, &activity)? else { return Ok(()) };
+        if response.status() == StatusCode::NO_CONTENT {
             return Ok(());
         }
         let mut pace = PollInterval::new();
-        let tracked = self.follow(&answer, &doing, &mut pace).await?;
-        self.wait_deleted(id, &doing, &mut pace, tracked).await
+        let tracked = self.follow(&response, &activity, &mut pace).await?;
+        self.wait_deleted(id, &activity, &mut pace, tracked).await
     }
 
     /// Calls an action such as `effectiveRouteTable` and returns its result,
@@ -155,10 +155,10 @@ impl ArmClient {
         action: &str,
         body: &Value,
     ) -> Result<Value, RequestError> {
-        let doing = format!("POST {action} of {}", api_version::describe(id));
+        let activity = format!("POST {action} of {}", api_version::describe(id));
         let reads = action.starts_with("list") || action.starts_with("effective");
-        let url = self.url_of(id, &format!("/{action}"), &doing)?;
-        let mut call = ApiCall::new(Method::POST, url, &doing);
+        let url = self.url_of(id, &format!("/{action}"), &activity)?;
+        let mut call = ApiCall::new(Method::POST, url, &activity);
         call = if body.is_null() {
             // Without a length, front ends answer 411.
             call.header(header::CONTENT_LENGTH, HeaderValue::from_static("0"))
@@ -168,34 +168,34 @@ impl ArmClient {
         if reads {
             call = call.repeat(RetryClass::Read);
         }
-        let answer = self.successful(self.call(call).await?, &doing)?;
-        if answer.status() != StatusCode::ACCEPTED {
-            return parse_or_null(answer.body(), &doing);
+        let response = self.successful(self.call(call).await?, &activity)?;
+        if response.status() != StatusCode::ACCEPTED {
+            return parse_or_null(response.body(), &activity);
         }
-        self.result(&answer, &doing).await
+        self.result(&response, &activity).await
     }
 
     pub(super) async fn get_with_headers(
         &self,
         id: &ArmId,
-        doing: &str,
+        activity: &str,
     ) -> Result<Option<(Value, HeaderMap)>, RequestError> {
-        let url = self.url_of(id, "", doing)?;
-        let answer = self.call(ApiCall::new(Method::GET, url, doing)).await?;
-        let Some(answer) = self.unless_absent(answer, doing)? else { return Ok(None) };
-        let body = http_client::raw_object(Api::Azure, answer.body(), doing)?;
-        Ok(Some((body, answer.headers().clone())))
+        let url = self.url_of(id, "", activity)?;
+        let response = self.call(ApiCall::new(Method::GET, url, activity)).await?;
+        let Some(response) = self.unless_absent(response, activity)? else { return Ok(None) };
+        let body = http_client::raw_object(Api::Azure, response.body(), activity)?;
+        Ok(Some((body, response.headers().clone())))
     }
 
     pub(super) fn successful(
         &self,
-        answer: http::Response<Bytes>,
-        doing: &str,
+        response: http::Response<Bytes>,
+        activity: &str,
     ) -> Result<http::Response<Bytes>, RequestError> {
-        if answer.status().is_success() {
-            Ok(answer)
+        if response.status().is_success() {
+            Ok(response)
         } else {
-            Err(self.http.refusal(doing, &answer))
+            Err(self.http.refusal(activity, &response))
         }
     }
 
@@ -203,29 +203,29 @@ impl ArmClient {
     /// exist.
     pub(super) fn unless_absent(
         &self,
-        answer: http::Response<Bytes>,
-        doing: &str,
+        response: http::Response<Bytes>,
+        activity: &str,
     ) -> Result<Option<http::Response<Bytes>>, RequestError> {
-        match self.successful(answer, doing) {
-            Ok(answer) => Ok(Some(answer)),
+        match self.successful(response, activity) {
+            Ok(response) => Ok(Some(response)),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    pub(super) fn tracked(&self, url: &str, doing: &str) -> Result<ApiCall, RequestError> {
+    pub(super) fn tracked(&self, url: &str, activity: &str) -> Result<ApiCall, RequestError> {
         if url.starts_with('/') {
-            Ok(ApiCall::new(Method::GET, format!("{}{url}", self.base_url), doing))
+            Ok(ApiCall::new(Method::GET, format!("{}{url}", self.base_url), activity))
         } else if same_service(&self.base_url, url) {
-            Ok(ApiCall::new(Method::GET, url, doing))
+            Ok(ApiCall::new(Method::GET, url, activity))
         } else {
-            Err(malformed(doing, "the URL of the operation is on another host"))
+            Err(malformed(activity, "the URL of the operation is on another host"))
         }
     }
 
-    fn url_of(&self, id: &ArmId, suffix: &str, doing: &str) -> Result<String, RequestError> {
+    fn url_of(&self, id: &ArmId, suffix: &str, activity: &str) -> Result<String, RequestError> {
         let path = format!("{id}{suffix}");
-        check_path(&path, doing)?;
+        check_path(&path, activity)?;
         Ok(format!("{}{path}?api-version={}", self.base_url, api_version::of(id)))
     }
 
@@ -237,11 +237,11 @@ impl ArmClient {
         let token = tokio::time::timeout(after, self.tokens.token()).await.map_err(|_| {
             let fault = TransportFault::TimedOut { what: "no token", after };
             let source = TransportError { host: "the sign-in service".to_owned(), fault };
-            RequestError::Transport { api: Api::Azure, doing: call.doing.clone(), source }
+            RequestError::Transport { api: Api::Azure, activity: call.activity.clone(), source }
         })??;
         let mut value =
             HeaderValue::try_from(format!("Bearer {}", token.expose())).map_err(|_| {
-                malformed(&call.doing, "the token contains characters that are not allowed")
+                malformed(&call.activity, "the token contains characters that are not allowed")
             })?;
         value.set_sensitive(true);
         call = call.header(header::AUTHORIZATION, value);
@@ -252,7 +252,7 @@ impl ArmClient {
 fn guarded(
     call: ApiCall,
     precondition: &Precondition,
-    doing: &str,
+    activity: &str,
 ) -> Result<ApiCall, RequestError> {
     Ok(match precondition {
         Precondition::None => call,
@@ -261,7 +261,7 @@ fn guarded(
         }
         Precondition::IfMatch(etag) => {
             let value = HeaderValue::try_from(etag)
-                .map_err(|_| malformed(doing, "the etag is not a valid header value"))?;
+                .map_err(|_| malformed(activity, "the etag is not a valid header value"))?;
             call.header(header::IF_MATCH, value)
         }
     })
@@ -269,7 +269,7 @@ fn guarded(
 
 /// Names are checked instead of encoded: none that Azure takes needs encoding,
 /// and an encoded one would name something else.
-fn check_path(path: &str, doing: &str) -> Result<(), RequestError> {
+fn check_path(path: &str, activity: &str) -> Result<(), RequestError> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.()".contains(&byte);
     let segments = path.strip_prefix('/').map(|rest| rest.split('/'));
     let sound = path.bytes().all(allowed)
@@ -278,23 +278,23 @@ fn check_path(path: &str, doing: &str) -> Result<(), RequestError> {
         Ok(())
     } else {
         Err(malformed(
-            doing,
+            activity,
             "its ID contains characters that are not \
                                                      allowed",
         ))
     }
 }
 
-pub(super) fn parse(body: &[u8], doing: &str) -> Result<Value, RequestError> {
-    http_client::object(Api::Azure, body, doing)
+pub(super) fn parse(body: &[u8], activity: &str) -> Result<Value, RequestError> {
+    http_client::object(Api::Azure, body, activity)
 }
 
-pub(super) fn parse_or_null(body: &[u8], doing: &str) -> Result<Value, RequestError> {
-    if body.is_empty() { Ok(Value::Null) } else { parse(body, doing) }
+pub(super) fn parse_or_null(body: &[u8], activity: &str) -> Result<Value, RequestError> {
+    if body.is_empty() { Ok(Value::Null) } else { parse(body, activity) }
 }
 
-pub(super) fn malformed(doing: &str, reason: &str) -> RequestError {
-    http_client::malformed(Api::Azure, doing, reason)
+pub(super) fn malformed(activity: &str, reason: &str) -> RequestError {
+    http_client::malformed(Api::Azure, activity, reason)
 }
 
 #[cfg(test)]

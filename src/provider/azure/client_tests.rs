@@ -29,11 +29,11 @@ fn state(state: &str) -> Value {
 }
 
 fn put(status: u16) -> ScriptedStep {
-    ScriptedStep::new("PUT", TABLE).answer(status, state("Updating"))
+    ScriptedStep::new("PUT", TABLE).respond(status, state("Updating"))
 }
 
 fn get(provisioning: &str) -> ScriptedStep {
-    ScriptedStep::new("GET", TABLE).answer(200, state(provisioning))
+    ScriptedStep::new("GET", TABLE).respond(200, state(provisioning))
 }
 
 #[tokio::test(start_paused = true)]
@@ -41,7 +41,7 @@ async fn a_put_is_followed_by_its_operation_exactly_as_given() {
     let operation = format!("{BASE}/ops/1?api-version=2016-03-30&t=6&c=MIIH%2Fhz&s=%3D");
     let poll = |status: &str| {
         ScriptedStep::new("GET", "/ops/1?api-version=2016-03-30&t=6&c=MIIH%2Fhz&s=%3D")
-            .answer(200, json!({"status": status}))
+            .respond(200, json!({"status": status}))
     };
     let (client, script) = client(vec![
         put(201).header("azure-asyncoperation", &operation),
@@ -65,7 +65,7 @@ async fn a_failure_inside_an_answer_of_200_is_a_failure() {
         "message": "busy", "details": [{"code": "D", "message": "below"}]}});
     let (client, _) = client(vec![
         put(200).header("azure-asyncoperation", "http://arm.test/ops/1"),
-        ScriptedStep::new("GET", "/ops/1").answer(200, failed),
+        ScriptedStep::new("GET", "/ops/1").respond(200, failed),
     ]);
     let error = client.put(&table(), &json!({}), Precondition::None).await.unwrap_err();
     assert_eq!(error.code(), Some("AnotherOperationInProgress"));
@@ -76,9 +76,9 @@ async fn a_failure_inside_an_answer_of_200_is_a_failure() {
 async fn location_alone_is_followed_and_its_last_header_ignored() {
     let place = "http://arm.test/results/1";
     let (client, script) = client(vec![
-        ScriptedStep::new("PUT", TABLE).answer(202, Value::Null).header("location", place),
-        ScriptedStep::new("GET", "/results/1").answer(202, Value::Null).header("location", place),
-        ScriptedStep::new("GET", "/results/1").answer(200, json!({})).header("location", place),
+        ScriptedStep::new("PUT", TABLE).respond(202, Value::Null).header("location", place),
+        ScriptedStep::new("GET", "/results/1").respond(202, Value::Null).header("location", place),
+        ScriptedStep::new("GET", "/results/1").respond(200, json!({})).header("location", place),
         get("Succeeded"),
     ]);
     assert!(client.put(&table(), &json!({}), Precondition::None).await.is_ok());
@@ -106,7 +106,7 @@ async fn an_object_left_in_failure_is_an_error() {
 #[tokio::test(start_paused = true)]
 async fn a_changed_object_is_not_overwritten() {
     let body = json!({"error": {"code": "PreconditionFailed", "message": "etag"}});
-    let (client, _) = client(vec![ScriptedStep::new("PUT", TABLE).answer(412, body)]);
+    let (client, _) = client(vec![ScriptedStep::new("PUT", TABLE).respond(412, body)]);
     let error = client
         .put(&table(), &json!({}), Precondition::IfMatch("W/\"1\"".into()))
         .await
@@ -125,17 +125,17 @@ async fn a_dropped_put_is_sent_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_delete_waits_until_the_object_is_gone() {
-    let missing = || ScriptedStep::new("GET", TABLE).answer(404, not_found());
+    let missing = || ScriptedStep::new("GET", TABLE).respond(404, not_found());
     let (client, script) = client(vec![
         ScriptedStep::new("DELETE", TABLE)
-            .answer(202, Value::Null)
+            .respond(202, Value::Null)
             .header("azure-asyncoperation", "http://arm.test/ops/1")
             .header("location", "http://arm.test/results/1"),
-        ScriptedStep::new("GET", "/ops/1").answer(200, json!({"status": "Succeeded"})),
+        ScriptedStep::new("GET", "/ops/1").respond(200, json!({"status": "Succeeded"})),
         get("Deleting"),
         missing(),
-        ScriptedStep::new("DELETE", TABLE).answer(404, not_found()),
-        ScriptedStep::new("DELETE", TABLE).answer(204, Value::Null),
+        ScriptedStep::new("DELETE", TABLE).respond(404, not_found()),
+        ScriptedStep::new("DELETE", TABLE).respond(204, Value::Null),
     ]);
     for _ in 0..3 {
         client.delete(&table(), Precondition::None).await.unwrap();
@@ -148,17 +148,17 @@ async fn deletion_of_a_group_follows_its_location_and_may_fail() {
     let group = ArmId::resource_group("s", "g");
     let delete = || {
         ScriptedStep::new("DELETE", group.as_str())
-            .answer(202, Value::Null)
+            .respond(202, Value::Null)
             .header("location", "http://arm.test/subscriptions/s/operationresults/eyJqb2JJZCI6")
     };
     let result = |status, body| {
-        ScriptedStep::new("GET", "/subscriptions/s/operationresults/").answer(status, body)
+        ScriptedStep::new("GET", "/subscriptions/s/operationresults/").respond(status, body)
     };
     let (client, script) = client(vec![
         delete(),
         result(202, Value::Null),
         result(200, Value::Null),
-        ScriptedStep::new("GET", group.as_str()).answer(404, not_found()),
+        ScriptedStep::new("GET", group.as_str()).respond(404, not_found()),
         delete(),
         result(409, json!({"error": {"code": "ScopeLocked", "message": "locked"}})),
     ]);
@@ -171,7 +171,7 @@ async fn deletion_of_a_group_follows_its_location_and_may_fail() {
 
 #[tokio::test(start_paused = true)]
 async fn a_delete_that_deletes_nothing_is_noticed() {
-    let mut steps = vec![ScriptedStep::new("DELETE", TABLE).answer(200, Value::Null)];
+    let mut steps = vec![ScriptedStep::new("DELETE", TABLE).respond(200, Value::Null)];
     steps.extend(
         (0..super::super::follow_operation::MAX_READS_AFTER_DELETE).map(|_| get("Succeeded")),
     );
@@ -185,10 +185,10 @@ async fn an_action_with_a_location_gives_its_result() {
     let place = "http://arm.test/results/1";
     let (client, script) = client(vec![
         ScriptedStep::new("POST", format!("{TABLE}/effectiveRouteTable?api-version=2024-03-01"))
-            .answer(202, json!(null))
+            .respond(202, json!(null))
             .header("location", place),
         ScriptedStep::new("GET", "/results/1")
-            .answer(200, json!({"value": []}))
+            .respond(200, json!({"value": []}))
             .header("location", place),
     ]);
     let value = client.post(&table(), "effectiveRouteTable", &Value::Null).await.unwrap();
@@ -199,14 +199,14 @@ async fn an_action_with_a_location_gives_its_result() {
 #[tokio::test(start_paused = true)]
 async fn a_list_follows_only_its_own_pages() {
     let (client, script) = client(vec![
-        ScriptedStep::new("GET", "/subscriptions/s/x?api-version=v").answer(
+        ScriptedStep::new("GET", "/subscriptions/s/x?api-version=v").respond(
             200,
             json!({"value": [{"id": "/1"}], "nextLink": "http://arm.test/subscriptions/s/x?page=2"}),
         ),
         ScriptedStep::new("GET", "/subscriptions/s/x?page=2")
-            .answer(200, json!({"value": [{"id": "/2"}], "nextLink": ""})),
+            .respond(200, json!({"value": [{"id": "/2"}], "nextLink": ""})),
         ScriptedStep::new("GET", "/subscriptions/s/x?$filter=a&api-version=v")
-            .answer(200, json!({"value": [], "nextLink": "http://evil.test/x"})),
+            .respond(200, json!({"value": [], "nextLink": "http://evil.test/x"})),
     ]);
     let all = client.list("/subscriptions/s/x", "v").await.unwrap();
     assert_eq!(all, [json!({"id": "/1"}), json!({"id": "/2"})]);
@@ -233,7 +233,7 @@ async fn refused_credentials_have_a_code_and_a_remedy_and_are_not_shown() {
     for status in [401, 403] {
         let refusal = json!({"error": {"code": "AuthorizationFailed", "message": "no right"}});
         let (client, script) =
-            client(vec![ScriptedStep::new("GET", TABLE).answer(status, refusal)]);
+            client(vec![ScriptedStep::new("GET", TABLE).respond(status, refusal)]);
         let error = client.get(&table()).await.unwrap_err();
         assert_eq!(Failure::from(&error).code, Code::AzureRefused);
         assert!(

@@ -16,17 +16,18 @@ impl ArmClient {
     pub(super) async fn result(
         &self,
         accepted: &http::Response<Bytes>,
-        doing: &str,
+        activity: &str,
     ) -> Result<Value, RequestError> {
         let mut pace = PollInterval::new();
         let tracking = OperationTracking::from_headers(accepted.headers());
         if let Some(url) = &tracking.status_url {
-            self.follow_status(url, accepted.headers(), doing, &mut pace).await?;
+            self.follow_status(url, accepted.headers(), activity, &mut pace).await?;
         }
         match &tracking.result_url {
             Some(url) => {
-                let last = self.follow_location(url, accepted.headers(), doing, &mut pace).await?;
-                parse_or_null(last.body(), doing)
+                let last =
+                    self.follow_location(url, accepted.headers(), activity, &mut pace).await?;
+                parse_or_null(last.body(), activity)
             }
             None => Ok(Value::Null),
         }
@@ -35,22 +36,22 @@ impl ArmClient {
     /// Waits for the operation that an answer announces; false where it announces none.
     pub(super) async fn follow(
         &self,
-        answer: &http::Response<Bytes>,
-        doing: &str,
+        response: &http::Response<Bytes>,
+        activity: &str,
         pace: &mut PollInterval,
     ) -> Result<bool, RequestError> {
-        let tracking = OperationTracking::from_headers(answer.headers());
+        let tracking = OperationTracking::from_headers(response.headers());
         if let Some(url) = &tracking.status_url {
-            self.follow_status(url, answer.headers(), doing, pace).await?;
+            self.follow_status(url, response.headers(), activity, pace).await?;
             return Ok(true);
         }
         match &tracking.result_url {
             // With 200 the work is done, wherever the header may lead.
-            Some(url) if answer.status() != StatusCode::OK => {
-                self.follow_location(url, answer.headers(), doing, pace).await?;
+            Some(url) if response.status() != StatusCode::OK => {
+                self.follow_location(url, response.headers(), activity, pace).await?;
                 Ok(true)
             }
-            _ => Ok(answer.status() != StatusCode::ACCEPTED),
+            _ => Ok(response.status() != StatusCode::ACCEPTED),
         }
     }
 
@@ -58,24 +59,24 @@ impl ArmClient {
         &self,
         url: &str,
         first: &HeaderMap,
-        doing: &str,
+        activity: &str,
         pace: &mut PollInterval,
     ) -> Result<(), RequestError> {
         let mut headers = first.clone();
         loop {
-            pace.wait(&headers, doing).await?;
-            let answer = self.call(self.tracked(url, doing)?).await?;
+            pace.wait(&headers, activity).await?;
+            let response = self.call(self.tracked(url, activity)?).await?;
             // Old operations are forgotten; the object itself tells the rest.
-            let Some(answer) = self.unless_absent(answer, doing)? else { return Ok(()) };
-            let progress = if answer.body().is_empty() {
-                OperationProgress::of_location(&answer)
+            let Some(response) = self.unless_absent(response, activity)? else { return Ok(()) };
+            let progress = if response.body().is_empty() {
+                OperationProgress::of_location(&response)
             } else {
-                OperationProgress::of_operation(&parse(answer.body(), doing)?)
+                OperationProgress::of_operation(&parse(response.body(), activity)?)
             };
-            if progress.finished(doing)? {
+            if progress.finished(activity)? {
                 return Ok(());
             }
-            headers = answer.headers().clone();
+            headers = response.headers().clone();
         }
     }
 
@@ -83,22 +84,22 @@ impl ArmClient {
         &self,
         url: &str,
         first: &HeaderMap,
-        doing: &str,
+        activity: &str,
         pace: &mut PollInterval,
     ) -> Result<http::Response<Bytes>, RequestError> {
         let mut headers = first.clone();
         // A running operation may move; a finished one may still name a place.
         let mut place = url.to_owned();
         loop {
-            pace.wait(&headers, doing).await?;
-            let answer = self.call(self.tracked(&place, doing)?).await?;
-            let Some(answer) = self.unless_absent(answer, doing)? else {
+            pace.wait(&headers, activity).await?;
+            let response = self.call(self.tracked(&place, activity)?).await?;
+            let Some(response) = self.unless_absent(response, activity)? else {
                 return Ok(http::Response::new(Bytes::new()));
             };
-            if OperationProgress::of_location(&answer).finished(doing)? {
-                return Ok(answer);
+            if OperationProgress::of_location(&response).finished(activity)? {
+                return Ok(response);
             }
-            headers = answer.headers().clone();
+            headers = response.headers().clone();
             if let Some(moved) = OperationTracking::from_headers(&headers).result_url {
                 place = moved;
             }
@@ -109,17 +110,17 @@ impl ArmClient {
     pub(super) async fn wait_provisioned(
         &self,
         id: &ArmId,
-        doing: &str,
+        activity: &str,
         pace: &mut PollInterval,
     ) -> Result<Value, RequestError> {
         loop {
-            let Some((body, headers)) = self.get_with_headers(id, doing).await? else {
-                return Err(malformed(doing, "the object does not exist after the write"));
+            let Some((body, headers)) = self.get_with_headers(id, activity).await? else {
+                return Err(malformed(activity, "the object does not exist after the write"));
             };
-            if OperationProgress::of_resource(&body).finished(doing)? {
+            if OperationProgress::of_resource(&body).finished(activity)? {
                 return Ok(body);
             }
-            pace.wait(&headers, doing).await?;
+            pace.wait(&headers, activity).await?;
         }
     }
 
@@ -129,23 +130,23 @@ impl ArmClient {
     pub(super) async fn wait_deleted(
         &self,
         id: &ArmId,
-        doing: &str,
+        activity: &str,
         pace: &mut PollInterval,
         ended: bool,
     ) -> Result<(), RequestError> {
         let mut reads = 0;
-        while let Some((body, headers)) = self.get_with_headers(id, doing).await? {
+        while let Some((body, headers)) = self.get_with_headers(id, activity).await? {
             let progress = OperationProgress::of_resource(&body);
             if !ended {
-                progress.finished(doing)?;
+                progress.finished(activity)?;
             } else if progress != OperationProgress::Running {
                 // It may have been left in a failed state before the deletion.
                 reads += 1;
             }
             if reads >= MAX_READS_AFTER_DELETE {
-                return Err(malformed(doing, "the object still exists after its deletion"));
+                return Err(malformed(activity, "the object still exists after its deletion"));
             }
-            pace.wait(&headers, doing).await?;
+            pace.wait(&headers, activity).await?;
         }
         Ok(())
     }

@@ -87,18 +87,18 @@ impl OperationProgress {
     }
 
     /// Reads an answer behind `Location`.
-    pub(super) fn of_location(answer: &http::Response<Bytes>) -> Self {
-        if answer.status() == StatusCode::ACCEPTED { Self::Running } else { Self::Done }
+    pub(super) fn of_location(response: &http::Response<Bytes>) -> Self {
+        if response.status() == StatusCode::ACCEPTED { Self::Running } else { Self::Done }
     }
 
     /// Says whether the end is reached; a bad end is an error.
-    pub(super) fn finished(self, doing: &str) -> Result<bool, RequestError> {
+    pub(super) fn finished(self, activity: &str) -> Result<bool, RequestError> {
         match self {
             Self::Running => Ok(false),
             Self::Done => Ok(true),
             Self::Ended { status, error } => Err(RequestError::Operation {
                 api: Api::Azure,
-                doing: doing.to_owned(),
+                activity: activity.to_owned(),
                 status: ServiceText::line(&status).into(),
                 code: error.code,
                 message: error.message,
@@ -125,12 +125,12 @@ impl PollInterval {
     pub(super) async fn wait(
         &mut self,
         headers: &HeaderMap,
-        doing: &str,
+        activity: &str,
     ) -> Result<(), RequestError> {
         if self.started.elapsed() >= MAX_OPERATION_DURATION {
             return Err(RequestError::Operation {
                 api: Api::Azure,
-                doing: doing.to_owned(),
+                activity: activity.to_owned(),
                 status: "TimedOut".to_owned(),
                 code: "OperationTimedOut".to_owned(),
                 message: format!(

@@ -25,9 +25,9 @@ impl Page {
     /// It has no array `value`, an entry is no object with an id, or the link
     /// to the next page is not a string. None of these may pass for an empty
     /// list: what a list lacks counts as absent.
-    pub(super) fn read(body: &[u8], doing: &str) -> Result<Self, RequestError> {
-        let broken = |reason: &str| malformed(Api::Azure, doing, reason);
-        let mut page = raw_object(Api::Azure, body, doing)?;
+    pub(super) fn read(body: &[u8], activity: &str) -> Result<Self, RequestError> {
+        let broken = |reason: &str| malformed(Api::Azure, activity, reason);
+        let mut page = raw_object(Api::Azure, body, activity)?;
         let next = match page.get_mut("nextLink").map(Value::take) {
             None | Some(Value::Null) => None,
             Some(Value::String(link)) => Some(link).filter(|link| !link.is_empty()),

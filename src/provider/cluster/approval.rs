@@ -101,8 +101,8 @@ impl ClusterClient {
             },
         });
         let reviews = self.collection(apis::SUBJECT_ACCESS_REVIEW, None);
-        let answer = reviews.create("nodeclient", &review).await?;
-        answer["status"]["allowed"].as_bool().ok_or_else(|| {
+        let response = reviews.create("nodeclient", &review).await?;
+        response["status"]["allowed"].as_bool().ok_or_else(|| {
             let about = reviews.about("create", "nodeclient");
             about.malformed("the review says neither yes nor no in `status.allowed`")
         })

@@ -34,7 +34,7 @@ pub enum Eviction {
     /// A disruption budget does not allow it now.
     RefusedByBudget,
     /// The API server did not answer: the pod may stay or terminate.
-    Unanswered,
+    NoResponse,
 }
 
 impl ClusterClient {
@@ -69,7 +69,7 @@ impl ClusterClient {
                         requested.insert(pod);
                     }
                     Eviction::RefusedByBudget => report.budgets.push(pod.to_string()),
-                    Eviction::Unanswered => {}
+                    Eviction::NoResponse => {}
                 }
             }
             tokio::time::sleep(POLL).await;
@@ -94,7 +94,7 @@ impl ClusterClient {
             // 429 is how a disruption budget answers.
             Err(error) if error.code == Code::Throttled => Ok(Eviction::RefusedByBudget),
             // The next round of the drain lists the pods and evicts it again.
-            Err(error) if error.cause == ClusterCause::Unavailable => Ok(Eviction::Unanswered),
+            Err(error) if error.cause == ClusterCause::Unavailable => Ok(Eviction::NoResponse),
             Err(error) => Err(error),
         }
     }

@@ -7,10 +7,10 @@ const NOT_IN_SCHEMA: &str = "failed to create typed patch object";
 
 /// A request to the cluster failed. `Failure::from` gives it a remedy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("cannot {doing} {kind} {name}: {reason}")]
+#[error("cannot {activity} {kind} {name}: {reason}")]
 pub struct ClusterError {
     /// What was being done, as in `apply`.
-    pub doing: &'static str,
+    pub activity: &'static str,
     /// The kind of the object.
     pub kind: Box<str>,
     /// Its name, with the namespace of a namespaced one.
@@ -129,14 +129,14 @@ fn remedy(error: &ClusterError) -> String {
 /// The request that an error is about.
 #[derive(Debug, Clone)]
 pub(super) struct About {
-    pub(super) doing: &'static str,
+    pub(super) activity: &'static str,
     pub(super) kind: String,
     pub(super) name: String,
 }
 
 impl About {
-    pub(super) fn new(doing: &'static str, kind: &str, name: &str) -> Self {
-        Self { doing, kind: kind.to_owned(), name: name.to_owned() }
+    pub(super) fn new(activity: &'static str, kind: &str, name: &str) -> Self {
+        Self { activity, kind: kind.to_owned(), name: name.to_owned() }
     }
 
     /// An error that stargate itself found.
@@ -154,7 +154,7 @@ impl About {
 
     fn coded(&self, cause: ClusterCause, code: Code, reason: impl Into<String>) -> ClusterError {
         ClusterError {
-            doing: self.doing,
+            activity: self.activity,
             kind: self.kind.as_str().into(),
             name: self.name.as_str().into(),
             cause,

@@ -26,7 +26,7 @@ pub(crate) struct Objects {
 }
 
 impl Objects {
-    fn answer(&mut self, method: &Method, uri: &http::Uri, body: Value) -> (u16, Value) {
+    fn handle(&mut self, method: &Method, uri: &http::Uri, body: Value) -> (u16, Value) {
         let path = uri.path().to_owned();
         self.requests.push(format!("{method} {path}"));
         let object_path = ["/status", "/approval"]
@@ -130,9 +130,9 @@ impl FakeServer {
                 let (parts, body) = request.into_parts();
                 let bytes = body.collect().await.unwrap().to_bytes();
                 let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-                let (code, answer) =
-                    objects.lock().unwrap().answer(&parts.method, &parts.uri, body);
-                let body = Full::new(Bytes::from(answer.to_string()));
+                let (code, response) =
+                    objects.lock().unwrap().handle(&parts.method, &parts.uri, body);
+                let body = Full::new(Bytes::from(response.to_string()));
                 Ok::<_, Infallible>(Response::builder().status(code).body(body).unwrap())
             }
         });

@@ -27,29 +27,29 @@ pub(super) fn owned_body(object: &Value) -> Value {
 
 /// What stargate applied, and what stands where it wants something now: another
 /// manager may have taken a field over, and its value is what differs.
-pub(super) fn seen_against(object: &Value, wanted: &Value) -> Value {
+pub(super) fn with_desired_fields(object: &Value, wanted: &Value) -> Value {
     let mut body = owned_body(object);
     fill_in(&mut body, wanted, object);
     body
 }
 
-fn fill_in(seen: &mut Value, wanted: &Value, live: &Value) {
+fn fill_in(observed: &mut Value, wanted: &Value, live: &Value) {
     match (wanted, live) {
         (Value::Object(wanted), Value::Object(live)) => {
-            let Some(seen) = seen.as_object_mut() else { return };
+            let Some(observed) = observed.as_object_mut() else { return };
             for (name, wanted) in wanted {
                 let Some(live) = live.get(name) else { continue };
-                match seen.get_mut(name) {
-                    Some(seen) => fill_in(seen, wanted, live),
-                    None => drop(seen.insert(name.clone(), part(wanted, live))),
+                match observed.get_mut(name) {
+                    Some(observed) => fill_in(observed, wanted, live),
+                    None => drop(observed.insert(name.clone(), part(wanted, live))),
                 }
             }
         }
         (Value::Array(wanted), Value::Array(live)) => {
-            let Some(seen) = seen.as_array_mut() else { return };
-            for (seen, wanted) in seen.iter_mut().zip(wanted) {
-                if let Some(live) = live.iter().find(|live| holds(live, seen)) {
-                    fill_in(seen, wanted, live);
+            let Some(observed) = observed.as_array_mut() else { return };
+            for (observed, wanted) in observed.iter_mut().zip(wanted) {
+                if let Some(live) = live.iter().find(|live| holds(live, observed)) {
+                    fill_in(observed, wanted, live);
                 }
             }
         }

@@ -98,8 +98,8 @@ impl ClusterClient {
     ) -> Result<Measurement, MeasureError> {
         let limit = limit(pods.len());
         let asking = self.proxied(requested, "check_all", limit);
-        let answer = tokio::time::timeout(RESPONSE_TIMEOUT, asking).await;
-        let bytes = answer.unwrap_or_else(|_| Err(no_answer(requested, "it took too long")))?;
+        let response = tokio::time::timeout(RESPONSE_TIMEOUT, asking).await;
+        let bytes = response.unwrap_or_else(|_| Err(no_response(requested, "it took too long")))?;
         read(requested, pods, &bytes)
     }
 
@@ -123,14 +123,14 @@ impl ClusterClient {
             return Err(about.error(ClusterCause::Refused, reason).into());
         }
         if !status.is_success() {
-            return Err(no_answer(requested, &format!("status {}", status.as_u16())));
+            return Err(no_response(requested, &format!("status {}", status.as_u16())));
         }
         match Limited::new(response.into_body(), limit).collect().await {
             Ok(body) => Ok(body.to_bytes().to_vec()),
             Err(error) if error.is::<http_body_util::LengthLimitError>() => {
                 Err(MeasureError::TooLarge { pod: requested.name.clone(), limit })
             }
-            Err(_) => Err(no_answer(requested, "the connection broke")),
+            Err(_) => Err(no_response(requested, "the connection broke")),
         }
     }
 }
@@ -140,7 +140,7 @@ fn limit(pods: usize) -> usize {
     pings.saturating_add(FRAME).min(MAX_BYTES)
 }
 
-fn no_answer(requested: &GoldpingerPod, status: &str) -> MeasureError {
+fn no_response(requested: &GoldpingerPod, status: &str) -> MeasureError {
     MeasureError::NoResponse { pod: requested.name.clone(), status: status.to_owned() }
 }
 
@@ -207,7 +207,7 @@ fn read(
     bytes: &[u8],
 ) -> Result<Measurement, MeasureError> {
     let nonsense = |reason: String| MeasureError::Malformed { pod: requested.name.clone(), reason };
-    let answer: CheckAll = serde_json::from_slice(bytes).map_err(|error| {
+    let response: CheckAll = serde_json::from_slice(bytes).map_err(|error| {
         let what = match error.classify() {
             serde_json::error::Category::Data => "other JSON",
             serde_json::error::Category::Eof => "truncated JSON",
@@ -230,9 +230,9 @@ fn read(
         pods: pods.to_vec(),
         ..Measurement::default()
     };
-    for (key, told) in &answer.responses {
-        let from = address(key, &told.address)?;
-        let Some(check) = told.response.as_ref().filter(|_| told.ok) else {
+    for (key, stated) in &response.responses {
+        let from = address(key, &stated.address)?;
+        let Some(check) = stated.response.as_ref().filter(|_| stated.ok) else {
             measurement.silent.insert(from);
             continue;
         };

@@ -46,7 +46,7 @@ fn pair(from: &str, to: &str) -> (Ipv4Addr, Ipv4Addr) {
 
 /// What version 3.7 answers, shortened: a pod that answered may well not have
 /// reached the others.
-fn answer() -> Value {
+fn response() -> Value {
     let ping = |ip: &str, ok: bool, error: &str| {
         let mut ping = json!({
             "HostIP": "10.224.0.4", "OK": ok, "PingTime": "2026-01-02T03:04:05.000Z", "PodIP": ip,
@@ -86,7 +86,7 @@ fn answer() -> Value {
 
 #[tokio::test]
 async fn every_nested_pair_is_read() {
-    let measured = ask(200, answer().to_string()).await.unwrap();
+    let measured = ask(200, response().to_string()).await.unwrap();
     let expected = BTreeMap::from([
         (pair("10.244.0.5", "10.244.0.5"), PingResult::Reached),
         (pair("10.244.0.5", "10.244.65.3"), PingResult::Failed(PingFailure::TimedOut)),
@@ -143,7 +143,7 @@ async fn hostile_answers_are_refused_and_never_shown() {
         json!({ escape: 1 }).to_string(),
         json!({ "responses": { escape: { "OK": true } } }).to_string(),
         json!({ "responses": { "goldpinger-a": { "OK": escape } } }).to_string(),
-        answer().to_string()[..300].to_owned(),
+        response().to_string()[..300].to_owned(),
     ] {
         let error = ask(200, body.clone()).await.unwrap_err();
         assert!(matches!(error, MeasureError::Malformed { .. }), "{body:.40}: {error:?}");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::error::{ClusterCause, ClusterError};
-use super::fields::{owned_body, seen_against};
+use super::fields::{owned_body, with_desired_fields};
 use super::request::{Collection, PatchKind};
 use super::{ClusterClient, text_at};
 use crate::resource::kubernetes::{Manifest, ManifestKind};
@@ -35,8 +35,8 @@ pub struct LiveManifest {
 impl LiveManifest {
     /// The object as it compares with what is wanted of it: what stargate's
     /// field manager owns, and what stands where a field is wanted.
-    pub fn seen_against(&self, wanted: &Manifest) -> Manifest {
-        Manifest { body: seen_against(&self.object, &wanted.body), ..self.manifest.clone() }
+    pub fn with_desired_fields(&self, wanted: &Manifest) -> Manifest {
+        Manifest { body: with_desired_fields(&self.object, &wanted.body), ..self.manifest.clone() }
     }
 }
 
@@ -67,7 +67,7 @@ impl ClusterClient {
             .await
         {
             Err(error) if error.is_not_found() => Vec::new(),
-            answer => answer?,
+            response => response?,
         };
         Ok(objects.iter().map(|object| self.live(kind, object)).collect())
     }

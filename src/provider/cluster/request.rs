@@ -141,12 +141,12 @@ impl Collection {
         Request::new(self.path())
     }
 
-    pub(super) fn about(&self, doing: &'static str, name: &str) -> About {
+    pub(super) fn about(&self, activity: &'static str, name: &str) -> About {
         let full = match &self.namespace {
             Some(namespace) => format!("{namespace}/{name}"),
             None => name.to_owned(),
         };
-        About::new(doing, self.api.kind, &full)
+        About::new(activity, self.api.kind, &full)
     }
 
     async fn send(&self, about: &About, request: Made) -> Result<Value, ClusterError> {
@@ -167,22 +167,22 @@ impl Collection {
             request.extensions_mut().insert(class);
         }
         request.extensions_mut().insert(attempts.clone());
-        let answer: Value =
+        let response: Value =
             self.client.request(request).await.map_err(|error| failed(about, error))?;
-        self.object(about, answer)
+        self.object(about, response)
     }
 
     /// The answer if it is an object, with its text safe to print.
-    fn object(&self, about: &About, mut answer: Value) -> Result<Value, ClusterError> {
-        let Some(fields) = answer.as_object_mut() else {
-            let reason = format!("the API server answered {}, not an object", kind_of(&answer));
+    fn object(&self, about: &About, mut response: Value) -> Result<Value, ClusterError> {
+        let Some(fields) = response.as_object_mut() else {
+            let reason = format!("the API server answered {}, not an object", kind_of(&response));
             return Err(about.malformed(reason));
         };
         for (name, field) in fields {
             let strict = matches!(name.as_str(), "metadata" | "status");
             make_safe(field, if strict { Breaks::Escape } else { self.breaks });
         }
-        Ok(answer)
+        Ok(response)
     }
 
     /// Every object that the selectors choose, page after page.
@@ -234,7 +234,7 @@ impl Collection {
     pub(super) async fn list_if_served(&self) -> Result<Vec<Value>, ClusterError> {
         match self.list(None, None).await {
             Err(error) if error.is_not_found() => Ok(Vec::new()),
-            answer => answer,
+            response => response,
         }
     }
 
@@ -327,10 +327,10 @@ impl Collection {
         &self,
         name: &str,
         subresource: &str,
-        doing: &'static str,
+        activity: &'static str,
         object: &Value,
     ) -> Result<(), ClusterError> {
-        let about = self.about(doing, name);
+        let about = self.about(activity, name);
         let body = object.to_string().into_bytes();
         let params = PostParams::default();
         let request = self.requests().create_subresource(subresource, name, &params, body);

@@ -14,9 +14,9 @@ use kube::client::Body;
 use tokio::sync::Mutex;
 use tower::{BoxError, Layer, Service, ServiceExt as _};
 
-use crate::provider::answer_body;
 use crate::provider::http::{TransportError, TransportFault};
 use crate::provider::request_policy::{RequestKind, RequestPolicy, RetryClass};
+use crate::provider::response_body;
 
 /// A request's extension: its answer is a stream that the caller reads and
 /// limits itself.
@@ -89,11 +89,11 @@ where
         Box::pin(async move {
             if is_streamed(&request) {
                 service.policy.acquire(request.method()).await;
-                let answer = service.hand_over(request).await?;
-                return Ok(answer.map(|body| body.map_err(Into::into).boxed_unsync()));
+                let response = service.hand_over(request).await?;
+                return Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()));
             }
-            let answer = service.send(request).await?;
-            Ok(answer.map(|body| Full::new(body).map_err(|never| match never {}).boxed_unsync()))
+            let response = service.send(request).await?;
+            Ok(response.map(|body| Full::new(body).map_err(|never| match never {}).boxed_unsync()))
         })
     }
 }
@@ -111,12 +111,12 @@ where
         let body = body.collect_bytes().await?;
         let attempts = parts.extensions.get::<Attempts>().cloned().unwrap_or_default();
         let host = parts.uri.authority().map_or("the API server", |it| it.as_str()).to_owned();
-        let doing = format!("{} {}", parts.method, parts.uri.path());
+        let activity = format!("{} {}", parts.method, parts.uri.path());
         let kind = RequestKind {
             method: &parts.method,
             retry: retry_class(&parts),
             host: &host,
-            doing: &doing,
+            activity: &activity,
         };
         let attempt = || async {
             let request = Request::from_parts(parts.clone(), Body::from(body.clone()));
@@ -130,21 +130,21 @@ where
     async fn attempt(&self, request: Request<Body>) -> Result<Response<Bytes>, TransportFault> {
         let settings = self.policy.settings();
         let idle = settings.idle_timeout_of(request.method());
-        let answer = tokio::time::timeout(idle, self.hand_over(request)).await;
-        let answer = answer.map_err(|_| TransportFault::idle(idle))?;
-        let answer = answer.map_err(|error| TransportFault::lost(&*error))?;
-        let (parts, body) = answer.into_parts();
-        let body = answer_body::read(body, settings.max_body_bytes, idle).await?;
+        let response = tokio::time::timeout(idle, self.hand_over(request)).await;
+        let response = response.map_err(|_| TransportFault::idle(idle))?;
+        let response = response.map_err(|error| TransportFault::lost(&*error))?;
+        let (parts, body) = response.into_parts();
+        let body = response_body::read(body, settings.max_body_bytes, idle).await?;
         Ok(Response::from_parts(parts, body))
     }
 
     async fn hand_over(&self, request: Request<Body>) -> Result<Response<B>, BoxError> {
-        let answer = {
+        let response = {
             let mut inner = self.inner.lock().await;
             let ready = inner.ready().await.map_err(Into::into)?;
             ready.call(request)
         };
-        answer.await.map_err(Into::into)
+        response.await.map_err(Into::into)
     }
 }
 

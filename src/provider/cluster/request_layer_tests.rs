@@ -13,19 +13,19 @@ use crate::provider::settings::ClientSettings;
 type Answers = Arc<SyncMutex<VecDeque<Response<&'static str>>>>;
 
 /// A client whose server gives these answers, then 200.
-fn client(answers: Vec<Response<&'static str>>, limits: Limits) -> (kube::Client, Answers) {
-    let answers: Answers = Arc::new(SyncMutex::new(answers.into()));
-    let left = Arc::clone(&answers);
+fn client(responses: Vec<Response<&'static str>>, limits: Limits) -> (kube::Client, Answers) {
+    let responses: Answers = Arc::new(SyncMutex::new(responses.into()));
+    let left = Arc::clone(&responses);
     let service = tower::service_fn(move |_: Request<Body>| {
-        let answer = left.lock().unwrap().pop_front().unwrap_or_else(|| Response::new("{}"));
+        let response = left.lock().unwrap().pop_front().unwrap_or_else(|| Response::new("{}"));
         std::future::ready(Ok::<_, Infallible>(
-            answer.map(|text| Full::new(Bytes::from_static(text.as_bytes()))),
+            response.map(|text| Full::new(Bytes::from_static(text.as_bytes()))),
         ))
     });
     let settings = ClientSettings::default();
     let policy = RequestPolicy::new(Api::Kubernetes, limits, RequestCount::default(), settings);
     let builder = kube::client::ClientBuilder::new(service, "default");
-    (builder.with_layer(&RequestLayer::new(policy)).build(), answers)
+    (builder.with_layer(&RequestLayer::new(policy)).build(), responses)
 }
 
 fn status(code: u16) -> Response<&'static str> {
@@ -79,17 +79,17 @@ async fn server_side_apply_is_sent_again_and_other_patches_and_posts_are_not() {
         (Method::PATCH, "application/json-patch+json", 502),
         (Method::POST, "application/json", 502),
     ] {
-        let (client, answers) = client(vec![status(502)], Limits::unlimited());
+        let (client, responses) = client(vec![status(502)], Limits::unlimited());
         assert_eq!(send(&client, method, kind).await, expected, "{kind}");
-        assert!(answers.lock().unwrap().is_empty());
+        assert!(responses.lock().unwrap().is_empty());
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_apply_that_no_schema_takes_is_refused_at_once() {
     let body = r#"{"message": "failed to create typed patch object (a/b): .spec.c: no field"}"#;
-    let answer = Response::builder().status(500).body(body).unwrap();
-    let (client, _) = client(vec![answer], Limits::unlimited());
+    let response = Response::builder().status(500).body(body).unwrap();
+    let (client, _) = client(vec![response], Limits::unlimited());
     let code = send(&client, Method::PATCH, "application/apply-patch+yaml").await;
     assert_eq!(code, 500);
 }
@@ -105,8 +105,8 @@ async fn a_server_that_never_answers_times_out_within_a_minute() {
     let builder = kube::client::ClientBuilder::new(service, "default");
     let client = builder.with_layer(&RequestLayer::new(policy)).build();
     let start = Instant::now();
-    let answer = client.send(Request::get("/version").body(Body::empty()).unwrap()).await;
-    let error = answer.err().unwrap();
+    let response = client.send(Request::get("/version").body(Body::empty()).unwrap()).await;
+    let error = response.err().unwrap();
     assert!(start.elapsed() <= Duration::from_secs(60), "{:?}", start.elapsed());
     assert!(matches!(error, kube::Error::Service(_)), "{error}");
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::error::ClusterError;
 use super::request::apis;
 use super::{ClusterClient, text_at};
-use crate::inventory::{Carried, Endpoint, KubernetesService, Readiness, ServicePort};
+use crate::inventory::{Endpoint, KubernetesService, Readiness, ServicePort, TransportProtocol};
 
 /// The label of a slice that names its service.
 const SERVICE_LABEL: &str = "kubernetes.io/service-name";
@@ -50,7 +50,7 @@ fn service(object: &Value, address: Ipv4Addr) -> KubernetesService {
     let ports = object.pointer("/spec/ports").and_then(Value::as_array);
     let port = |port: &Value| {
         let number = u16::try_from(port["port"].as_u64()?).ok()?;
-        Some(ServicePort { name: text_at(port, "name"), carried: protocol(port), number })
+        Some(ServicePort { name: text_at(port, "name"), transport: protocol(port), number })
     };
     KubernetesService {
         namespace: text_at(&object["metadata"], "namespace"),
@@ -62,11 +62,11 @@ fn service(object: &Value, address: Ipv4Addr) -> KubernetesService {
     }
 }
 
-fn protocol(port: &Value) -> Carried {
+fn protocol(port: &Value) -> TransportProtocol {
     match port["protocol"].as_str() {
-        Some("TCP") | None => Carried::Tcp,
-        Some("UDP") => Carried::Udp,
-        Some(_) => Carried::Other,
+        Some("TCP") | None => TransportProtocol::Tcp,
+        Some("UDP") => TransportProtocol::Udp,
+        Some(_) => TransportProtocol::Other,
     }
 }
 
@@ -101,7 +101,7 @@ fn readiness(conditions: &Value) -> Readiness {
     if holds("ready", true) {
         Readiness::Ready
     } else if holds("terminating", false) && holds("serving", true) {
-        Readiness::Leaving
+        Readiness::Terminating
     } else {
         Readiness::NotReady
     }
@@ -158,8 +158,12 @@ mod tests {
         let found = fake.client().service_at("10.0.0.7".parse().unwrap()).await.unwrap().unwrap();
         assert_eq!((found.namespace.as_str(), found.name.as_str()), ("shop", "till"));
         assert!(found.local_only);
-        let carried: Vec<Carried> = found.ports.iter().map(|port| port.carried).collect();
-        assert_eq!(carried, [Carried::Tcp, Carried::Udp, Carried::Other]);
+        let transport: Vec<TransportProtocol> =
+            found.ports.iter().map(|port| port.transport).collect();
+        assert_eq!(
+            transport,
+            [TransportProtocol::Tcp, TransportProtocol::Udp, TransportProtocol::Other]
+        );
         let endpoint = Endpoint {
             address: "10.244.0.5".parse().unwrap(),
             ports: vec![("web".to_owned(), 8_080)],
@@ -177,7 +181,10 @@ mod tests {
             (json!({}), Readiness::Ready),
             (json!({ "ready": null }), Readiness::Ready),
             (json!({ "ready": false }), Readiness::NotReady),
-            (json!({ "ready": false, "serving": true, "terminating": true }), Readiness::Leaving),
+            (
+                json!({ "ready": false, "serving": true, "terminating": true }),
+                Readiness::Terminating,
+            ),
             (json!({ "ready": false, "serving": false, "terminating": true }), Readiness::NotReady),
         ] {
             assert_eq!(readiness(&conditions), expected, "{conditions}");

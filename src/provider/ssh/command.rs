@@ -262,7 +262,7 @@ impl RemoteOutput {
         let printed = if self.stderr.is_empty() { &self.stdout } else { &self.stderr };
         Err(SshError::Command {
             hostname: target.hostname.clone(),
-            doing: command.label().to_owned(),
+            activity: command.label().to_owned(),
             exit: self.exit,
             printed: tail(printed),
         })

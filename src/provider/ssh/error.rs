@@ -52,52 +52,52 @@ pub enum SshError {
         reason: String,
     },
     /// The command ran into its time limit and was ended.
-    #[error("{doing} on {hostname} timed out after {} s", within.as_secs_f32())]
+    #[error("{activity} on {hostname} timed out after {} s", within.as_secs_f32())]
     TimedOut {
         /// The host.
         hostname: String,
         /// The command's label.
-        doing: String,
+        activity: String,
         /// The time limit.
         within: Duration,
     },
     /// The command printed more than its limit and was ended.
-    #[error("{doing} on {hostname} printed more than {limit} bytes and was stopped")]
+    #[error("{activity} on {hostname} printed more than {limit} bytes and was stopped")]
     TooMuchOutput {
         /// The host.
         hostname: String,
         /// The command's label.
-        doing: String,
+        activity: String,
         /// The limit, in bytes.
         limit: usize,
     },
     /// sshd did not start the command.
-    #[error("{hostname} did not start {doing}: {reason}")]
+    #[error("{hostname} did not start {activity}: {reason}")]
     NotRun {
         /// The host.
         hostname: String,
         /// The command's label.
-        doing: String,
+        activity: String,
         /// The reason.
         reason: String,
     },
     /// The command cannot be written as a shell command.
-    #[error("{doing} on {hostname}: {source}")]
+    #[error("{activity} on {hostname}: {source}")]
     Malformed {
         /// The host.
         hostname: String,
         /// The command's label.
-        doing: String,
+        activity: String,
         /// What is wrong with it.
         source: CommandError,
     },
     /// The command ran and failed.
-    #[error("{doing} failed on {hostname} with {exit}{}", Printed(printed))]
+    #[error("{activity} failed on {hostname} with {exit}{}", Printed(printed))]
     Command {
         /// The host.
         hostname: String,
         /// The command's label.
-        doing: String,
+        activity: String,
         /// How it ended.
         exit: Exit,
         /// The end of what it printed.
@@ -172,9 +172,9 @@ impl SshError {
 impl From<SshError> for HostError {
     fn from(error: SshError) -> Self {
         let (text, remedy) = (error.to_string(), error.remedy());
-        let failed = |hostname, doing, reason, output| Self::Failed {
+        let failed = |hostname, activity, reason, output| Self::Failed {
             hostname,
-            doing,
+            activity,
             reason,
             output,
             remedy,
@@ -195,24 +195,24 @@ impl From<SshError> for HostError {
                 Self::LoginRefused { hostname, user, tried: Tried(&tried).to_string() }
             }
             SshError::Lost { hostname, reason } => Self::Lost { hostname, reason },
-            SshError::TimedOut { hostname, doing, within } => {
+            SshError::TimedOut { hostname, activity, within } => {
                 let reason = format!("it timed out after {} s", within.as_secs_f32());
-                failed(hostname, doing, reason, String::new())
+                failed(hostname, activity, reason, String::new())
             }
-            SshError::TooMuchOutput { hostname, doing, limit } => {
+            SshError::TooMuchOutput { hostname, activity, limit } => {
                 let reason = format!("it printed more than {limit} bytes and was stopped");
-                failed(hostname, doing, reason, String::new())
+                failed(hostname, activity, reason, String::new())
             }
-            SshError::NotRun { hostname, doing, reason } => {
-                failed(hostname, doing, reason, String::new())
+            SshError::NotRun { hostname, activity, reason } => {
+                failed(hostname, activity, reason, String::new())
             }
-            SshError::Malformed { hostname, doing, source } => {
-                failed(hostname, doing, source.to_string(), String::new())
+            SshError::Malformed { hostname, activity, source } => {
+                failed(hostname, activity, source.to_string(), String::new())
             }
-            SshError::Command { hostname, doing, exit, printed } => {
+            SshError::Command { hostname, activity, exit, printed } => {
                 let reason = format!("{exit}{}", Printed(last_line(&printed)));
                 let output = if printed.trim().contains('\n') { printed } else { String::new() };
-                failed(hostname, doing, reason, output)
+                failed(hostname, activity, reason, output)
             }
         }
     }
@@ -289,7 +289,7 @@ mod tests {
     fn a_missing_right_to_sudo_has_its_own_remedy() {
         let error = SshError::Command {
             hostname: "dc1-router".to_owned(),
-            doing: "sysctls".to_owned(),
+            activity: "sysctls".to_owned(),
             exit: Exit::Code(1),
             printed: "sudo: a password is required".to_owned(),
         };

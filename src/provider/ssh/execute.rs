@@ -39,8 +39,8 @@ pub(super) async fn execute(
     let run = RunningCommand { connection, hostname, command };
     let ran = tokio::time::timeout(limit, run.follow(reader, running.writer.as_ref(), prepared));
     let outcome = ran.await.unwrap_or_else(|_| {
-        let (hostname, doing) = (hostname.to_owned(), command.label().to_owned());
-        Err(SshError::TimedOut { hostname, doing, within: limit })
+        let (hostname, activity) = (hostname.to_owned(), command.label().to_owned());
+        Err(SshError::TimedOut { hostname, activity, within: limit })
     });
     connection.touch();
     match outcome {
@@ -76,7 +76,7 @@ async fn open(
             }
         });
         let (opened, permit) = match tokio::time::timeout(within, receiver).await {
-            Ok(Ok(answer)) => answer,
+            Ok(Ok(response)) => response,
             Ok(Err(_)) => return Err(dead(connection.ending())),
             Err(_) => {
                 connection.mark_dead();
@@ -91,7 +91,7 @@ async fn open(
                 if connection.lower_session_limit(permit).is_some() {
                     return Err(ExecuteError::Other(SshError::NotRun {
                         hostname: hostname.to_owned(),
-                        doing: command.label().to_owned(),
+                        activity: command.label().to_owned(),
                         reason: format!("it opens no session: {reason:?}"),
                     }));
                 }
@@ -159,7 +159,7 @@ impl RunningCommand<'_> {
             ChannelMsg::Failure => {
                 return Err(SshError::NotRun {
                     hostname: self.hostname.to_owned(),
-                    doing: self.command.label().to_owned(),
+                    activity: self.command.label().to_owned(),
                     reason: "it refuses to run commands".to_owned(),
                 });
             }
@@ -169,7 +169,7 @@ impl RunningCommand<'_> {
         if gathered.stdout.len() + gathered.stderr.len() > limit {
             return Err(SshError::TooMuchOutput {
                 hostname: self.hostname.to_owned(),
-                doing: self.command.label().to_owned(),
+                activity: self.command.label().to_owned(),
                 limit,
             });
         }

@@ -107,12 +107,12 @@ pub enum HostKeyError {
         pin: String,
     },
     /// A key file cannot be read or written.
-    #[error("the host key of {hostname} cannot be {doing} {}: {reason}", path.display())]
+    #[error("the host key of {hostname} cannot be {activity} {}: {reason}", path.display())]
     File {
         /// The host name.
         hostname: String,
         /// `looked up in` or `noted in`.
-        doing: &'static str,
+        activity: &'static str,
         /// The path of the file.
         path: PathBuf,
         /// The reason.
@@ -282,8 +282,13 @@ impl HostKeyVerifier {
         Ok(keys)
     }
 
-    fn file(&self, doing: &'static str, path: &std::path::Path, reason: String) -> HostKeyError {
-        HostKeyError::File { hostname: self.hostname.clone(), doing, path: path.to_owned(), reason }
+    fn file(&self, activity: &'static str, path: &std::path::Path, reason: String) -> HostKeyError {
+        HostKeyError::File {
+            hostname: self.hostname.clone(),
+            activity,
+            path: path.to_owned(),
+            reason,
+        }
     }
 
     /// The kinds of keys to request from the host, known ones first.

@@ -138,7 +138,7 @@ impl Pool {
     ) -> Result<RemoteOutput, SshError> {
         let prepared = command.prepare(&target.user).map_err(|source| SshError::Malformed {
             hostname: target.hostname.clone(),
-            doing: command.label().to_owned(),
+            activity: command.label().to_owned(),
             source,
         })?;
         let mut again = true;

@@ -227,14 +227,14 @@ mod tests {
         }
     }
 
-    /// Connects with a proxy that sends `answers`; returns the bytes that it received.
-    async fn connect_with_answers(
+    /// Connects with a proxy that sends `responses`; returns the bytes that it received.
+    async fn connect_with_responses(
         proxy: &SocksProxy,
         address: &HostAddress,
-        answers: &[u8],
+        responses: &[u8],
     ) -> (Result<(), SocksError>, Vec<u8>) {
         let (mut ours, mut theirs) = tokio::io::duplex(4096);
-        theirs.write_all(answers).await.unwrap();
+        theirs.write_all(responses).await.unwrap();
         let outcome = proxy.connect(&mut ours, address, 22).await;
         drop(ours);
         let mut sent = Vec::new();
@@ -246,8 +246,8 @@ mod tests {
     async fn names_are_resolved_by_the_proxy_and_the_login_is_sent() {
         let proxy = SocksProxy::of_text("socks5://me:pw@proxy").unwrap();
         let name = HostAddress::of_text("dc1");
-        let answers = [5, 2, 1, 0, 5, 0, 0, 3, 2, b'x', b'y', 0, 1];
-        let (outcome, sent) = connect_with_answers(&proxy, &name, &answers).await;
+        let responses = [5, 2, 1, 0, 5, 0, 0, 3, 2, b'x', b'y', 0, 1];
+        let (outcome, sent) = connect_with_responses(&proxy, &name, &responses).await;
         outcome.unwrap();
         let expected =
             [&[5, 2, 0, 2, 1, 2][..], b"me", &[2], b"pw", &[5, 1, 0, 3, 3], b"dc1", &[0, 22]];
@@ -259,7 +259,7 @@ mod tests {
         let proxy = SocksProxy::of_text("socks5://proxy").unwrap();
         let address = HostAddress::Ip(Ipv4Addr::new(100, 64, 0, 7));
         let (outcome, sent) =
-            connect_with_answers(&proxy, &address, &[5, 0, 5, 5, 0, 1, 0, 0, 0, 0, 0, 0]).await;
+            connect_with_responses(&proxy, &address, &[5, 0, 5, 5, 0, 1, 0, 0, 0, 0, 0, 0]).await;
         assert_eq!(sent, [5, 1, 0, 5, 1, 0, 1, 100, 64, 0, 7, 0, 22]);
         assert!(outcome.unwrap_err().to_string().contains("connection refused"));
     }
@@ -268,7 +268,7 @@ mod tests {
     async fn protocol_violations_are_reported() {
         let proxy = SocksProxy::of_text("socks5://me:pw@proxy").unwrap();
         let name = HostAddress::of_text("dc1");
-        for (answers, expected) in [
+        for (responses, expected) in [
             (&b"HTTP/1.1 400"[..], "does not speak SOCKS5"),
             (&[5, 0xff], "refused the login"),
             (&[5, 2, 1, 1], "refused the login"),
@@ -276,12 +276,12 @@ mod tests {
             (&[5, 0, 5, 0, 0, 9], "does not speak SOCKS5"),
         ] {
             let rendered =
-                connect_with_answers(&proxy, &name, answers).await.0.unwrap_err().to_string();
+                connect_with_responses(&proxy, &name, responses).await.0.unwrap_err().to_string();
             assert!(rendered.contains(expected), "{rendered}");
         }
         let long = HostAddress::Name("x".repeat(256));
         assert!(matches!(
-            connect_with_answers(&proxy, &long, &[5, 0]).await.0,
+            connect_with_responses(&proxy, &long, &[5, 0]).await.0,
             Err(SocksError::TooLong)
         ));
     }

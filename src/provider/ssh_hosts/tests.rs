@@ -10,14 +10,14 @@ use crate::resource::settings::HostKeyPolicy;
 /// A shell that prints a given answer.
 #[derive(Debug, Default)]
 struct Reply {
-    answers: Mutex<VecDeque<Result<RemoteOutput, SshError>>>,
+    responses: Mutex<VecDeque<Result<RemoteOutput, SshError>>>,
     requested: Mutex<Vec<RemoteCommand>>,
     forgotten: Mutex<Vec<String>>,
 }
 
 impl Reply {
-    fn to(answers: impl IntoIterator<Item = Result<RemoteOutput, SshError>>) -> Arc<Self> {
-        Arc::new(Self { answers: Mutex::new(answers.into_iter().collect()), ..Self::default() })
+    fn to(responses: impl IntoIterator<Item = Result<RemoteOutput, SshError>>) -> Arc<Self> {
+        Arc::new(Self { responses: Mutex::new(responses.into_iter().collect()), ..Self::default() })
     }
 
     fn times(&self) -> usize {
@@ -33,7 +33,7 @@ impl Shell for Reply {
         command: &RemoteCommand,
     ) -> Result<RemoteOutput, SshError> {
         self.requested.lock().unwrap().push(command.clone());
-        self.answers.lock().unwrap().pop_front().unwrap()
+        self.responses.lock().unwrap().pop_front().unwrap()
     }
 
     fn forget(&self, hostname: &str) {

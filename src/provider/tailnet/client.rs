@@ -84,18 +84,18 @@ impl TailnetClient {
     pub async fn devices(&self) -> Result<Vec<TailnetDevice>, RequestError> {
         let path = self.tailnet_path("devices?fields=all")?;
         let call = ApiCall::new(Method::GET, path, "GET devices of the tailnet");
-        let doing = call.doing.clone();
-        let list: DeviceList = self.answer(call).await?;
-        list.devices.into_iter().map(|device| known(device, &doing)).collect()
+        let activity = call.activity.clone();
+        let list: DeviceList = self.fetch(call).await?;
+        list.devices.into_iter().map(|device| known(device, &activity)).collect()
     }
 
     /// One device, or `None` if it does not exist.
     pub async fn device(&self, id: &str) -> Result<Option<TailnetDevice>, RequestError> {
         let url = self.device_path(id, "?fields=all")?;
         let call = ApiCall::new(Method::GET, url, format!("GET device {id}"));
-        let doing = call.doing.clone();
-        match self.answer::<DeviceJson>(call).await {
-            Ok(device) => known(device, &doing).map(Some),
+        let activity = call.activity.clone();
+        match self.fetch::<DeviceJson>(call).await {
+            Ok(device) => known(device, &activity).map(Some),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
@@ -112,13 +112,13 @@ impl TailnetClient {
         let call = ApiCall::new(Method::POST, url, format!("POST routes of device {id}"))
             .json(&json!({ "routes": routes }))
             .repeat(RetryClass::Idempotent);
-        let doing = call.doing.clone();
-        let answer: Value = self.answer(call).await?;
-        if answer.get("enabledRoutes").is_none() {
-            return Err(malformed(&doing, "the response has no `enabledRoutes`"));
+        let activity = call.activity.clone();
+        let response: Value = self.fetch(call).await?;
+        if response.get("enabledRoutes").is_none() {
+            return Err(malformed(&activity, "the response has no `enabledRoutes`"));
         }
-        let routes: Routes = serde_json::from_value(answer)
-            .map_err(|error| malformed(&doing, &error.to_string()))?;
+        let routes: Routes = serde_json::from_value(response)
+            .map_err(|error| malformed(&activity, &error.to_string()))?;
         Ok(routes.sets())
     }
 
@@ -141,7 +141,7 @@ impl TailnetClient {
             .json(&body)
             // A superfluous key stays unused and expires within the hour.
             .repeat(RetryClass::Idempotent);
-        Ok(Secret::new(self.answer::<CreatedKey>(call).await?.key))
+        Ok(Secret::new(self.fetch::<CreatedKey>(call).await?.key))
     }
 
     /// Removes a device; one that is not there is removed.
@@ -170,22 +170,22 @@ impl TailnetClient {
         // Without this the answer is JSON with comments.
         let call = ApiCall::new(Method::GET, url, "GET policy of the tailnet")
             .header(header::ACCEPT, HeaderValue::from_static("application/json"));
-        Ok(self.answer::<PolicyBody>(call).await?.into())
+        Ok(self.fetch::<PolicyBody>(call).await?.into())
     }
 
-    async fn answer<T: DeserializeOwned>(&self, call: ApiCall) -> Result<T, RequestError> {
-        let doing = call.doing.clone();
-        let answer = self.send(call).await?;
-        parse(answer.body(), &doing)
+    async fn fetch<T: DeserializeOwned>(&self, call: ApiCall) -> Result<T, RequestError> {
+        let activity = call.activity.clone();
+        let response = self.send(call).await?;
+        parse(response.body(), &activity)
     }
 
     async fn send(&self, call: ApiCall) -> Result<http::Response<Bytes>, RequestError> {
-        let authorization = self.authorization(&call.doing).await?;
+        let authorization = self.authorization(&call.activity).await?;
         let call = call.header(header::AUTHORIZATION, authorization);
-        self.successful(self.http.send(&call).await?, &call.doing)
+        self.successful(self.http.send(&call).await?, &call.activity)
     }
 
-    async fn authorization(&self, doing: &str) -> Result<HeaderValue, RequestError> {
+    async fn authorization(&self, activity: &str) -> Result<HeaderValue, RequestError> {
         let text = match &self.credentials {
             TailnetCredentials::ApiKey(key) => {
                 format!("Basic {}", STANDARD.encode(format!("{}:", key.expose())))
@@ -195,8 +195,9 @@ impl TailnetClient {
                 format!("Bearer {}", token.expose())
             }
         };
-        let mut value = HeaderValue::try_from(text)
-            .map_err(|_| malformed(doing, "the token contains characters that are not allowed"))?;
+        let mut value = HeaderValue::try_from(text).map_err(|_| {
+            malformed(activity, "the token contains characters that are not allowed")
+        })?;
         value.set_sensitive(true);
         Ok(value)
     }
@@ -219,30 +220,30 @@ impl TailnetClient {
             HeaderValue::from_static("application/x-www-form-urlencoded"),
         );
         call.body = Bytes::from(form);
-        let answer = self.http.send(&call).await?;
-        if matches!(answer.status().as_u16(), 400 | 401 | 403) {
-            return Err(refused_client(answer.body()));
+        let response = self.http.send(&call).await?;
+        if matches!(response.status().as_u16(), 400 | 401 | 403) {
+            return Err(refused_client(response.body()));
         }
-        let granted: GrantedToken = parse(self.successful(answer, DOING)?.body(), DOING)?;
+        let granted: GrantedToken = parse(self.successful(response, DOING)?.body(), DOING)?;
         Ok((Secret::new(granted.access_token), Duration::from_secs(granted.expires_in)))
     }
 
     fn successful(
         &self,
-        answer: http::Response<Bytes>,
-        doing: &str,
+        response: http::Response<Bytes>,
+        activity: &str,
     ) -> Result<http::Response<Bytes>, RequestError> {
-        match answer.status() {
-            status if status.is_success() => Ok(answer),
+        match response.status() {
+            status if status.is_success() => Ok(response),
             StatusCode::UNAUTHORIZED => Err(RequestError::Credentials {
                 api: Api::Tailscale,
-                reason: format!("{doing}: the credentials were not accepted"),
+                reason: format!("{activity}: the credentials were not accepted"),
                 refused: true,
                 remedy: "create a new API key or OAuth client and set TAILSCALE_API_KEY, or \
                          TAILSCALE_OAUTH_CLIENT_ID and TAILSCALE_OAUTH_CLIENT_SECRET"
                     .to_owned(),
             }),
-            _ => Err(self.http.refusal(doing, &answer)),
+            _ => Err(self.http.refusal(activity, &response)),
         }
     }
 
@@ -275,10 +276,10 @@ fn sound_description(text: &str) -> String {
 }
 
 /// A device without an id could be neither identified nor changed.
-fn known(device: DeviceJson, doing: &str) -> Result<TailnetDevice, RequestError> {
+fn known(device: DeviceJson, activity: &str) -> Result<TailnetDevice, RequestError> {
     let device = TailnetDevice::from(device);
     if device.node_id.is_empty() {
-        return Err(malformed(doing, "a device in the response has no ID"));
+        return Err(malformed(activity, "a device in the response has no ID"));
     }
     Ok(device)
 }
@@ -295,12 +296,12 @@ fn refused_client(body: &[u8]) -> RequestError {
     }
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8], doing: &str) -> Result<T, RequestError> {
-    http_client::typed(Api::Tailscale, body, doing)
+fn parse<T: DeserializeOwned>(body: &[u8], activity: &str) -> Result<T, RequestError> {
+    http_client::typed(Api::Tailscale, body, activity)
 }
 
-fn malformed(doing: &str, reason: &str) -> RequestError {
-    http_client::malformed(Api::Tailscale, doing, reason)
+fn malformed(activity: &str, reason: &str) -> RequestError {
+    http_client::malformed(Api::Tailscale, activity, reason)
 }
 
 #[cfg(test)]

@@ -41,7 +41,9 @@ async fn reads_devices_with_missing_or_odd_fields() {
     ]});
     let (client, script) = client(
         key(),
-        vec![ScriptedStep::new("GET", "/api/v2/tailnet/-/devices?fields=all").answer(200, devices)],
+        vec![
+            ScriptedStep::new("GET", "/api/v2/tailnet/-/devices?fields=all").respond(200, devices),
+        ],
     );
     let devices = client.devices().await.unwrap();
     assert_eq!(devices[0].advertised, prefixes(&["10.0.0.0/16"]));
@@ -58,11 +60,13 @@ async fn reads_devices_with_missing_or_odd_fields() {
 #[tokio::test(start_paused = true)]
 async fn a_token_is_fetched_once_and_renewed_before_it_lapses() {
     let token = |token: &str| {
-        ScriptedStep::new("POST", "/api/v2/oauth/token")
-            .answer(200, json!({"access_token": token, "token_type": "Bearer", "expires_in": 3600}))
+        ScriptedStep::new("POST", "/api/v2/oauth/token").respond(
+            200,
+            json!({"access_token": token, "token_type": "Bearer", "expires_in": 3600}),
+        )
     };
     let device =
-        || ScriptedStep::new("GET", "/api/v2/device/n1").answer(404, json!({"message": "no"}));
+        || ScriptedStep::new("GET", "/api/v2/device/n1").respond(404, json!({"message": "no"}));
     let (client, script) =
         client(oauth(), vec![token("one"), device(), device(), token("two"), device()]);
     for _ in 0..2 {
@@ -85,7 +89,7 @@ async fn approving_is_repeated_after_a_drop_and_says_both_lists() {
         key(),
         vec![
             ScriptedStep::new("POST", path).dropped(),
-            ScriptedStep::new("POST", path).answer(200, both),
+            ScriptedStep::new("POST", path).respond(200, both),
         ],
     );
     let wanted = prefixes(&["10.0.0.0/16"]);
@@ -101,10 +105,10 @@ async fn a_key_is_for_one_machine_within_the_hour() {
         key(),
         vec![
             ScriptedStep::new("POST", "/api/v2/tailnet/-/keys")
-                .answer(200, json!({"key": "tskey-auth-marked"})),
+                .respond(200, json!({"key": "tskey-auth-marked"})),
             ScriptedStep::new("POST", "/api/v2/tailnet/-/keys").dropped(),
             ScriptedStep::new("POST", "/api/v2/tailnet/-/keys")
-                .answer(200, json!({"key": "tskey-auth-second"})),
+                .respond(200, json!({"key": "tskey-auth-second"})),
         ],
     );
     let key = client.create_auth_key("tag:a", &"router_1/".repeat(9)).await.unwrap();
@@ -127,10 +131,10 @@ async fn what_is_gone_is_deleted_and_tags_answer_nothing() {
     let (client, script) = client(
         key(),
         vec![
-            ScriptedStep::new("DELETE", "/api/v2/device/n1").answer(404, json!({"message": "no"})),
+            ScriptedStep::new("DELETE", "/api/v2/device/n1").respond(404, json!({"message": "no"})),
             ScriptedStep::new("DELETE", "/api/v2/device/n1")
-                .answer(501, json!({"message": "not yours"})),
-            ScriptedStep::new("POST", "/api/v2/device/n1/tags").answer(200, Value::Null),
+                .respond(501, json!({"message": "not yours"})),
+            ScriptedStep::new("POST", "/api/v2/device/n1/tags").respond(200, Value::Null),
         ],
     );
     client.delete_device("n1").await.unwrap();
@@ -147,12 +151,12 @@ async fn the_policy_is_asked_for_without_comments() {
     let (client, script) = client(
         key(),
         vec![
-            ScriptedStep::new("GET", "/api/v2/tailnet/-/acl").answer(200, policy),
+            ScriptedStep::new("GET", "/api/v2/tailnet/-/acl").respond(200, policy),
             ScriptedStep::new("GET", "/api/v2/tailnet/-/acl")
-                .answer(200, json!({"tagOwners": null})),
+                .respond(200, json!({"tagOwners": null})),
             ScriptedStep::new("GET", "/api/v2/tailnet/-/acl")
-                .answer(403, json!({"message": "no permission"})),
-            ScriptedStep::new("GET", "/api/v2/tailnet/-/acl").answer(401, json!({})),
+                .respond(403, json!({"message": "no permission"})),
+            ScriptedStep::new("GET", "/api/v2/tailnet/-/acl").respond(401, json!({})),
         ],
     );
     let policy = client.policy().await.unwrap();
@@ -173,7 +177,7 @@ async fn a_refused_oauth_client_is_a_matter_of_credentials() {
         oauth(),
         vec![
             ScriptedStep::new("POST", "/api/v2/oauth/token")
-                .answer(401, json!({"error": "invalid_client"})),
+                .respond(401, json!({"error": "invalid_client"})),
         ],
     );
     let error = client.devices().await.unwrap_err();

@@ -11,7 +11,7 @@ use super::index::key;
 use super::kind::ArmKind;
 use super::operation::OperationEffect;
 use super::operations::OperationStart;
-use super::path::{Action, ArmTarget, ObjectPath, PathError};
+use super::path::{ArmAction, ArmTarget, ObjectPath, PathError};
 use super::request::ArmRequest;
 use super::{
     ArmContext, ArmStore, credentials, deletion, etags, groups, list, network, render, responses,
@@ -27,7 +27,7 @@ impl ArmStore {
         request: &Request<Bytes>,
         context: &mut ArmContext<'_>,
     ) -> Response<Bytes> {
-        let mut response = match answer(self, request, context) {
+        let mut response = match handle_target(self, request, context) {
             Ok(response) => response,
             Err(error) => error.into_response(),
         };
@@ -47,7 +47,7 @@ impl ArmStore {
     }
 }
 
-fn answer(
+fn handle_target(
     store: &mut ArmStore,
     request: &Request<Bytes>,
     context: &mut ArmContext<'_>,
@@ -99,7 +99,7 @@ fn route(
     let reads = call.method == Method::GET || call.method == Method::HEAD;
     match target {
         ArmTarget::Operation { id, url } => store.poll(&id, url, call.query(), context),
-        ArmTarget::Group(id) => groups::answer(store, &id, call, context),
+        ArmTarget::Group(id) => groups::handle(store, &id, call, context),
         ArmTarget::Object(path) => object(store, &path, call, context),
         ArmTarget::Child { object, child, id } => match *call.method {
             Method::PUT if child.writable() => {
@@ -189,7 +189,7 @@ fn with_etag(body: &Value) -> Response<Bytes> {
 fn act(
     store: &mut ArmStore,
     path: &ObjectPath,
-    action: Action,
+    action: ArmAction,
     call: &ArmRequest<'_>,
     context: &mut ArmContext<'_>,
 ) -> ArmResult {
@@ -198,9 +198,9 @@ fn act(
         return Err(ArmError::resource_not_found(path.kind, &path.id));
     };
     let name = match action {
-        Action::UserCredential => "clusterUser",
-        Action::AdminCredential => "clusterAdmin",
-        Action::EffectiveRoutes => return effective_routes(store, path, call, context),
+        ArmAction::UserCredential => "clusterUser",
+        ArmAction::AdminCredential => "clusterAdmin",
+        ArmAction::EffectiveRoutes => return effective_routes(store, path, call, context),
     };
     let Some(kubeconfig) = store.kubeconfigs.get(&key(&path.id)) else {
         let state = etags::state(&stored.body);

@@ -15,7 +15,7 @@ use crate::resource::ArmId;
 type ArmResult = Result<Response<Bytes>, ArmError>;
 
 /// Handles a request for one group.
-pub(super) fn answer(
+pub(super) fn handle(
     store: &mut ArmStore,
     id: &ArmId,
     call: &ArmRequest<'_>,

@@ -39,7 +39,7 @@ pub(super) enum ArmTarget {
     },
     Action {
         object: ObjectPath,
-        action: Action,
+        action: ArmAction,
     },
     Operation {
         id: String,
@@ -65,7 +65,7 @@ pub(super) struct ObjectPath {
 
 /// A POST action on an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Action {
+pub(super) enum ArmAction {
     UserCredential,
     AdminCredential,
     EffectiveRoutes,
@@ -183,7 +183,7 @@ fn below_object(object: ObjectPath, segments: &[&str]) -> Result<ArmTarget, Path
             _ => Err(PathError::UnknownPath),
         };
     }
-    match (Action::parse(object.kind, first), rest) {
+    match (ArmAction::parse(object.kind, first), rest) {
         (Some(action), []) => Ok(ArmTarget::Action { object, action }),
         _ => Err(PathError::UnknownType(format!("{}/{first}", object.kind.resource_type()))),
     }
@@ -197,7 +197,7 @@ fn kind(namespace: &str, type_name: &str) -> Result<ArmKind, PathError> {
     }
 }
 
-impl Action {
+impl ArmAction {
     fn parse(kind: ArmKind, segment: &str) -> Option<Self> {
         match (kind, segment.to_ascii_lowercase().as_str()) {
             (ArmKind::ManagedCluster, "listclusterusercredential") => Some(Self::UserCredential),

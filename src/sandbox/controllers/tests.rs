@@ -89,8 +89,8 @@ fn pod_cidrs_of_aks_nodes_are_not_in_node_order() {
     let credential = "listClusterUserCredential?api-version=2024-09-01";
     let cluster = id("lab", "Microsoft.ContainerService/managedClusters", "aks");
     let path = format!("{}/{credential}", cluster.as_str());
-    let (status, answer) = request(&mut sandbox, Api::Azure, "POST", &path, &Value::Null);
-    assert_eq!(status, 200, "{answer}");
+    let (status, response) = request(&mut sandbox, Api::Azure, "POST", &path, &Value::Null);
+    assert_eq!(status, 200, "{response}");
     sandbox.arm.remove(&cluster, &mut String::new);
     reconcile(&mut sandbox, now());
     assert!(sandbox.kubernetes.is_none());
@@ -184,8 +184,8 @@ fn a_cluster_starts_when_its_operation_ends() {
         },
     });
     let path = format!("{cluster}?api-version=2024-09-01");
-    let (status, answer) = request(&mut sandbox, Api::Azure, "PUT", &path, &body);
-    assert!(status < 300, "{answer}");
+    let (status, response) = request(&mut sandbox, Api::Azure, "PUT", &path, &body);
+    assert!(status < 300, "{response}");
     assert!(sandbox.kubernetes.is_none(), "not before the operation has ended");
     // Every read advances the operation.
     for _ in 0..20 {
@@ -212,15 +212,15 @@ fn daemon_set(sandbox: &mut SandboxState) {
     });
     assert!(request(sandbox, Api::Kubernetes, "POST", "/api/v1/namespaces", &namespace).0 < 300);
     let path = "/apis/apps/v1/namespaces/goldpinger/daemonsets";
-    let (status, answer) = request(sandbox, Api::Kubernetes, "POST", path, &set);
-    assert!(status < 300, "{answer}");
+    let (status, response) = request(sandbox, Api::Kubernetes, "POST", path, &set);
+    assert!(status < 300, "{response}");
 }
 
 #[test]
 fn reconciling_changes_equals_reconciling_everything() {
     let kubernetes = |sandbox: &mut SandboxState, method: &str, path: &str, body: &Value| {
-        let (status, answer) = request(sandbox, Api::Kubernetes, method, path, body);
-        assert!(status < 300, "{method} {path}: {answer}");
+        let (status, response) = request(sandbox, Api::Kubernetes, method, path, body);
+        assert!(status < 300, "{method} {path}: {response}");
     };
     let strike = |sandbox: &mut SandboxState, change: &dyn Fn(&mut SandboxState)| {
         change(sandbox);

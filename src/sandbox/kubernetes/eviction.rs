@@ -99,7 +99,7 @@ mod tests {
         })
     }
 
-    fn answer(spec: &Value, pods: &[(&str, bool)], evicted: &str) -> Result<(), StatusError> {
+    fn evict(spec: &Value, pods: &[(&str, bool)], evicted: &str) -> Result<(), StatusError> {
         let mut store = KubernetesStore::new("1.33.5");
         let mut all = vec![json!({
             "apiVersion": "policy/v1", "kind": "PodDisruptionBudget",
@@ -134,15 +134,15 @@ mod tests {
             ),
             (json!({ "selector": {}, "minAvailable": 2 }), &two[..], "b", false),
         ] {
-            let answer = answer(&spec, pods, evicted);
-            assert_eq!(answer.is_ok(), allowed, "{spec} {evicted}: {answer:?}");
+            let response = evict(&spec, pods, evicted);
+            assert_eq!(response.is_ok(), allowed, "{spec} {evicted}: {response:?}");
         }
     }
 
     #[test]
     fn the_error_equals_the_real_server_s() {
         let spec = json!({ "selector": {}, "minAvailable": 1 });
-        let status = answer(&spec, &[("a", true)], "a").unwrap_err().to_status();
+        let status = evict(&spec, &[("a", true)], "a").unwrap_err().to_status();
         assert_eq!((&status["code"], &status["reason"]), (&json!(429), &json!("TooManyRequests")));
         assert_eq!(status["details"]["causes"][0]["reason"], "DisruptionBudget");
     }

@@ -109,11 +109,11 @@ impl KubernetesStore {
         user: &UserInfo,
         now: &str,
     ) -> KubernetesResponse {
-        self.answer(request, user, now)
+        self.handle_call(request, user, now)
             .unwrap_or_else(|error| KubernetesResponse::Complete(error.to_response()))
     }
 
-    fn answer(
+    fn handle_call(
         &mut self,
         request: &Request<Bytes>,
         user: &UserInfo,
@@ -203,8 +203,8 @@ impl KubernetesStore {
         if !call.definition.traits.stored {
             return match verb {
                 Verb::Create => {
-                    let answer = self.review(&call.definition, call.user, &call.json()?);
-                    Ok(KubernetesResponse::Complete(respond(StatusCode::CREATED, &answer)))
+                    let response = self.review(&call.definition, call.user, &call.json()?);
+                    Ok(KubernetesResponse::Complete(respond(StatusCode::CREATED, &response)))
                 }
                 _ => Err(StatusError::method_not_allowed()),
             };

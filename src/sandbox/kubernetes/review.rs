@@ -29,13 +29,13 @@ impl KubernetesStore {
                 None => json!({"allowed": false}),
             }
         };
-        let mut answer = body.clone();
-        let map = fields(&mut answer);
+        let mut response = body.clone();
+        let map = fields(&mut response);
         map.insert("apiVersion".to_owned(), Value::from(definition.api_version()));
         map.insert("kind".to_owned(), Value::from(definition.kind.as_str()));
         map.entry("metadata").or_insert_with(|| json!({}));
         map.insert("status".to_owned(), status);
-        answer
+        response
     }
 }
 

@@ -62,7 +62,7 @@ pub(super) enum EmulatedHop {
 impl<'a> EmulatedFabric<'a> {
     pub(super) fn of(sandbox: &'a SandboxState, now: Timestamp) -> Self {
         let machines = sandbox.hosts.values().map(|host| (host.name.as_str(), host)).collect();
-        let offered = |device: &'a EmulatedDevice| {
+        let advertised = |device: &'a EmulatedDevice| {
             let both = device.enabled_routes.intersection(&device.advertised_routes);
             let four = both.filter_map(|route| match route {
                 IpNet::V4(route) => Some(*route),
@@ -74,7 +74,7 @@ impl<'a> EmulatedFabric<'a> {
             machines,
             aks: aks_nodes(sandbox),
             networks: Vec::new(),
-            devices: sandbox.tailnet.devices().map(offered).collect(),
+            devices: sandbox.tailnet.devices().map(advertised).collect(),
             now,
         };
         for (id, network) in sandbox.arm.list(NETWORKS) {

@@ -71,8 +71,8 @@ impl<'a> EmulatedFabric<'a> {
             return false;
         }
         let (source, destination) = (arrived.destination, arrived.source);
-        let answer = Packet { source, destination, port, is_reply: true };
-        let back = self.forward(host, answer, &mut connections);
+        let response = Packet { source, destination, port, is_reply: true };
+        let back = self.forward(host, response, &mut connections);
         back.is_some_and(|(host, packet)| host == from.node && packet.destination == from.address)
     }
 

@@ -11,7 +11,7 @@ use super::fabric::EmulatedFabric;
 use super::forward::Pod;
 use crate::sandbox::controllers::cluster::{label, name, seconds};
 use crate::sandbox::kubernetes::Proxied;
-use crate::sandbox::response::json_answer;
+use crate::sandbox::response::json_response;
 use crate::sandbox::state::SandboxState;
 
 const APP: &str = "goldpinger";
@@ -25,7 +25,7 @@ struct GoldpingerPod<'a> {
 }
 
 /// Handles a request that the API server proxies to a pod.
-pub(in crate::sandbox) fn answer(
+pub(in crate::sandbox) fn handle(
     sandbox: &SandboxState,
     requested: &Proxied,
     now: Timestamp,
@@ -46,10 +46,10 @@ pub(in crate::sandbox) fn answer(
     }
     match requested.path.as_str() {
         "/check_all" => {
-            json_answer(StatusCode::OK, &check_all(&fabric, own, &goldpinger_pods, &time))
+            json_response(StatusCode::OK, &check_all(&fabric, own, &goldpinger_pods, &time))
         }
-        "/check" => json_answer(StatusCode::OK, &check(&fabric, own, &goldpinger_pods, &time)),
-        "/healthz" => json_answer(StatusCode::OK, &json!({ "OK": true, "generated-at": time })),
+        "/check" => json_response(StatusCode::OK, &check(&fabric, own, &goldpinger_pods, &time)),
+        "/healthz" => json_response(StatusCode::OK, &json!({ "OK": true, "generated-at": time })),
         _ => failure(StatusCode::NOT_FOUND, "path was not found"),
     }
 }
@@ -67,7 +67,7 @@ fn failure(status: StatusCode, message: &str) -> Response<Bytes> {
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
         "message": message, "reason": "ServiceUnavailable", "code": status.as_u16(),
     });
-    json_answer(status, &body)
+    json_response(status, &body)
 }
 
 fn goldpinger_pods<'a>(sandbox: &'a SandboxState, namespace: &str) -> Vec<GoldpingerPod<'a>> {

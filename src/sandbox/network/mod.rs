@@ -8,4 +8,4 @@ mod fabric;
 mod forward;
 mod goldpinger;
 
-pub(super) use goldpinger::answer;
+pub(super) use goldpinger::handle;

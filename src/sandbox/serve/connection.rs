@@ -81,7 +81,8 @@ async fn serve<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service = service_fn(move |request| answer(service.clone(), presented.clone(), request));
+    let service =
+        service_fn(move |request| serve_request(service.clone(), presented.clone(), request));
     let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
@@ -91,7 +92,7 @@ async fn serve<S>(
     let _in_time = tokio::time::timeout(SHUTDOWN_TIMEOUT, connection).await;
 }
 
-async fn answer(
+async fn serve_request(
     service: EndpointService,
     presented: Option<PresentedCertificates>,
     request: Request<Incoming>,
@@ -106,6 +107,6 @@ async fn answer(
         return Ok(broken);
     };
     let request = Request::from_parts(parts, body.to_bytes());
-    let answer = service.sandbox.handle(service.api, &request);
-    Ok(respond(&service.sandbox, answer))
+    let response = service.sandbox.handle(service.api, &request);
+    Ok(respond(&service.sandbox, response))
 }

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::TailnetStore;
-use super::response::{failure, json_answer};
+use super::response::{failure, json_response};
 use crate::sandbox::entropy::Entropy;
 
 /// The requester.
@@ -85,7 +85,7 @@ fn not_found() -> Response<Bytes> {
 }
 
 fn empty_response() -> Response<Bytes> {
-    json_answer(StatusCode::OK, &json!({}))
+    json_response(StatusCode::OK, &json!({}))
 }
 
 fn invalid_body() -> Response<Bytes> {

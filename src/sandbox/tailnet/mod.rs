@@ -104,15 +104,22 @@ impl TailnetStore {
 
     /// Records the report of a device's host. The policy may approve prefixes that are advertised
     /// for the first time.
-    pub fn report(&mut self, id: &str, online: bool, offered: &BTreeSet<Ipv4Net>, now: Timestamp) {
+    pub fn report(
+        &mut self,
+        id: &str,
+        online: bool,
+        advertised: &BTreeSet<Ipv4Net>,
+        now: Timestamp,
+    ) {
         let Some(device) = self.devices.get(id) else { return };
-        let offered: BTreeSet<IpNet> = offered.iter().map(|prefix| IpNet::V4(*prefix)).collect();
-        let new = offered.difference(&device.advertised_routes);
+        let advertised: BTreeSet<IpNet> =
+            advertised.iter().map(|prefix| IpNet::V4(*prefix)).collect();
+        let new = advertised.difference(&device.advertised_routes);
         let approved: Vec<IpNet> =
             new.filter(|prefix| self.policy.approves(prefix, &device.tags)).copied().collect();
         let Some(device) = self.devices.get_mut(id) else { return };
         device.enabled_routes.extend(approved);
-        device.advertised_routes = offered;
+        device.advertised_routes = advertised;
         device.set_online(online, now);
     }
 

@@ -5,17 +5,17 @@ use http::{Response, StatusCode, header};
 use serde_json::{Value, json};
 
 /// A JSON response.
-pub(super) fn json_answer(status: StatusCode, body: &Value) -> Response<Bytes> {
-    answer(status, "application/json", Bytes::from(body.to_string()))
+pub(super) fn json_response(status: StatusCode, body: &Value) -> Response<Bytes> {
+    response(status, "application/json", Bytes::from(body.to_string()))
 }
 
 /// An error in the format of the API.
 pub(super) fn failure(status: StatusCode, message: impl Into<String>) -> Response<Bytes> {
-    json_answer(status, &json!({ "message": message.into() }))
+    json_response(status, &json!({ "message": message.into() }))
 }
 
 /// A response with any content type.
-pub(super) fn answer(
+pub(super) fn response(
     status: StatusCode,
     content_type: &'static str,
     body: Bytes,

@@ -91,8 +91,8 @@ fn advertised_and_enabled_routes_are_independent() {
     let mut tailnet = TestTailnet::new();
     let key = tailnet.key();
     let id = tailnet.enrol(&key).unwrap();
-    let offered = BTreeSet::from(["10.1.0.0/16".parse().unwrap()]);
-    tailnet.store.report(&id, true, &offered, tailnet.now);
+    let advertised = BTreeSet::from(["10.1.0.0/16".parse().unwrap()]);
+    tailnet.store.report(&id, true, &advertised, tailnet.now);
     let path = format!("device/{id}/routes");
     let (status, routes) = tailnet.ask("POST", &path, &json!({ "routes": ["10.2.0.0/16"] }));
     assert_eq!(status, 200);
@@ -105,7 +105,7 @@ fn advertised_and_enabled_routes_are_independent() {
     assert_eq!(all["devices"][0].get("lastSeen"), None);
     let (_, plain) = tailnet.ask("GET", "tailnet/-/devices?hostname=router", &Value::Null);
     assert_eq!(plain["devices"][0].get("enabledRoutes"), None);
-    tailnet.store.report(&id, false, &offered, tailnet.now);
+    tailnet.store.report(&id, false, &advertised, tailnet.now);
     let number = tailnet.store.device(&id).unwrap().id.clone();
     let (_, off) = tailnet.ask("GET", &format!("device/{number}"), &Value::Null);
     assert_eq!(off["connectedToControl"], false);
@@ -119,9 +119,9 @@ fn tags_need_an_owner() {
     let mut tailnet = TestTailnet::new();
     let create = json!({ "tags": ["tag:unowned"] });
     let body = json!({ "capabilities": { "devices": { "create": create } } });
-    let (status, answer) = tailnet.ask("POST", "tailnet/-/keys", &body);
+    let (status, response) = tailnet.ask("POST", "tailnet/-/keys", &body);
     assert_eq!(status, 400);
-    assert_eq!(answer["message"], "requested tags [tag:unowned] are invalid or not permitted");
+    assert_eq!(response["message"], "requested tags [tag:unowned] are invalid or not permitted");
 }
 
 #[test]

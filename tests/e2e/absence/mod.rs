@@ -25,7 +25,7 @@ const USUAL_SEEDS: u64 = 250;
 /// A deployment that is applied, and the objects that its services answer.
 struct Applied {
     deployment: Deployment,
-    answers: Answers,
+    responses: Answers,
     objects: BTreeMap<(Api, String), Value>,
 }
 
@@ -33,22 +33,22 @@ impl Applied {
     async fn of(text: &str) -> Self {
         let applied = Deployment::of(text, SandboxState::new(1));
         applied.iterate().await;
-        let answers = Answers::default();
-        let deployment = applied.with_answers(&answers);
+        let responses = Answers::default();
+        let deployment = applied.with_answers(&responses);
         let plan = deployment.plan().await;
         assert_eq!(plan.status(), PlanStatus::Matches, "{}", summary(&plan));
-        let seen = answers.take_seen().into_iter();
+        let seen = responses.take_seen().into_iter();
         let objects = seen
             .filter_map(|(api, object)| Some(((api, identity(api, &object)?), object)))
             .collect();
-        Self { deployment, answers, objects }
+        Self { deployment, responses, objects }
     }
 
     async fn plan(&self, mutation: &Mutation, destroying: bool) -> Plan {
-        self.answers.set(Some(mutation.clone()));
+        self.responses.set(Some(mutation.clone()));
         let options = RefreshOptions { destroying, ..RefreshOptions::default() };
         let plan = self.deployment.refresh_and_plan(&options).await.plan;
-        self.answers.set(None);
+        self.responses.set(None);
         plan
     }
 

@@ -75,7 +75,7 @@ fn objects(body: &Value) -> Vec<Value> {
 #[derive(Debug)]
 struct RewritingTransport {
     sandbox: SharedSandbox,
-    answers: Answers,
+    responses: Answers,
 }
 
 #[async_trait]
@@ -84,7 +84,7 @@ impl Transport for RewritingTransport {
         let host = request.uri().host().unwrap_or_default();
         let api = if host.starts_with("azure") { Api::Azure } else { Api::Tailscale };
         let response = InMemory::new(self.sandbox.clone()).send(request).await?;
-        Ok(self.answers.rewrite(api, response))
+        Ok(self.responses.rewrite(api, response))
     }
 }
 
@@ -93,7 +93,7 @@ type Answer = Pin<Box<dyn Future<Output = Result<Response<Full<Bytes>>, std::io:
 /// What a client of the cluster stands on.
 fn cluster_service(
     sandbox: SharedSandbox,
-    answers: Answers,
+    responses: Answers,
 ) -> impl tower::Service<
     Request<Body>,
     Response = Response<Full<Bytes>>,
@@ -103,14 +103,14 @@ fn cluster_service(
 + Send
 + 'static {
     tower::service_fn(move |request: Request<Body>| {
-        let (sandbox, answers) = (sandbox.clone(), answers.clone());
-        let answer: Answer = Box::pin(async move {
+        let (sandbox, responses) = (sandbox.clone(), responses.clone());
+        let response: Answer = Box::pin(async move {
             let response = kube_service(sandbox).oneshot(request).await?;
             let (parts, body) = response.into_parts();
             let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
-            Ok(answers.rewrite(Api::Kubernetes, Response::from_parts(parts, body)).map(Full::new))
+            Ok(responses.rewrite(Api::Kubernetes, Response::from_parts(parts, body)).map(Full::new))
         });
-        answer
+        response
     })
 }
 
@@ -119,7 +119,7 @@ fn cluster_service(
 struct RewritingConnector {
     sandbox: SharedSandbox,
     requests: RequestCount,
-    answers: Answers,
+    responses: Answers,
 }
 
 #[async_trait]
@@ -129,7 +129,7 @@ impl ClusterConnector for RewritingConnector {
         _kubeconfig: &str,
         owner: Owner,
     ) -> Result<Arc<dyn ClusterWrite>, ClusterError> {
-        let service = cluster_service(self.sandbox.clone(), self.answers.clone());
+        let service = cluster_service(self.sandbox.clone(), self.responses.clone());
         let builder = kube::client::ClientBuilder::new(service, "default");
         let client = builder.with_layer(&request_layer(&self.requests)).build();
         Ok(Arc::new(ClusterClient::new(client, owner, self.requests.clone())))
@@ -138,14 +138,14 @@ impl ClusterConnector for RewritingConnector {
 
 impl Deployment {
     /// The same deployment, whose services' answers are rewritten.
-    pub(crate) fn with_answers(self, answers: &Answers) -> Self {
+    pub(crate) fn with_answers(self, responses: &Answers) -> Self {
         let requests = RequestCount::default();
         let sandbox = self.sandbox.clone();
-        let wire = Arc::new(RewritingTransport { sandbox, answers: answers.clone() });
+        let wire = Arc::new(RewritingTransport { sandbox, responses: responses.clone() });
         let connector = Arc::new(RewritingConnector {
             sandbox: self.sandbox.clone(),
             requests: requests.clone(),
-            answers: answers.clone(),
+            responses: responses.clone(),
         });
         let clients = clients_on(&self.sandbox, &self.topology, (wire, connector), requests);
         Self { clients, ..self }

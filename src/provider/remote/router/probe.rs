@@ -174,7 +174,7 @@ fn tailscale(output: &ProbeOutput) -> Result<Option<TailscaleProbe>, ProbeError>
         IpAddr::V4(address) => Some(*address),
         IpAddr::V6(_) => None,
     };
-    let offered = settings.iter().filter_map(|settings| settings.advertise_routes.as_ref());
+    let advertised = settings.iter().filter_map(|settings| settings.advertise_routes.as_ref());
     // An exit node also advertises the default routes; `tailscale set` leaves them unchanged, and
     // so does stargate.
     let prefix = |prefix: &IpNet| match prefix {
@@ -184,7 +184,7 @@ fn tailscale(output: &ProbeOutput) -> Result<Option<TailscaleProbe>, ProbeError>
     Ok(Some(TailscaleProbe {
         running,
         address: addresses.filter_map(ipv4).next(),
-        advertised_routes: offered.flatten().filter_map(prefix).collect(),
+        advertised_routes: advertised.flatten().filter_map(prefix).collect(),
         accept_routes: settings.as_ref().is_some_and(|settings| settings.route_all),
         snat_subnet_routes: settings.as_ref().is_some_and(|settings| !settings.no_snat),
     }))

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{Method, Response, StatusCode, header};
 use serde_json::json;
 
-use super::super::response::{answer, failure, json_answer};
+use super::super::response::{failure, json_response, response};
 use super::super::{AccessPolicy, TailnetStore};
 use super::{ApiRequest, empty_response, not_found};
 
@@ -26,10 +26,10 @@ impl TailnetStore {
     fn show_policy(&self, call: &ApiRequest<'_>) -> Response<Bytes> {
         let as_json = call.header(header::ACCEPT).is_some_and(|kind| kind.contains("/json"));
         let rendered = if as_json {
-            json_answer(StatusCode::OK, &self.policy().value())
+            json_response(StatusCode::OK, &self.policy().value())
         } else {
             let text = Bytes::copy_from_slice(self.policy().text().as_bytes());
-            answer(StatusCode::OK, "application/hujson", text)
+            response(StatusCode::OK, "application/hujson", text)
         };
         self.with_etag(rendered)
     }
@@ -63,6 +63,6 @@ fn check_policy(call: &ApiRequest<'_>) -> Response<Bytes> {
     }
     match AccessPolicy::check(&text) {
         Ok(()) => empty_response(),
-        Err(message) => json_answer(StatusCode::OK, &json!({ "message": message })),
+        Err(message) => json_response(StatusCode::OK, &json!({ "message": message })),
     }
 }

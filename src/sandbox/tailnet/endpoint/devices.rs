@@ -5,7 +5,7 @@ use http::{Method, Response, StatusCode};
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
-use super::super::response::{failure, json_answer};
+use super::super::response::{failure, json_response};
 use super::super::{EmulatedDevice, TailnetStore};
 use super::{ApiRequest, empty_response, invalid_body, not_found, strings};
 
@@ -20,7 +20,7 @@ impl TailnetStore {
             .map(|device| device.show(all))
             .filter(|device| filters.iter().all(|(key, value)| matches(device, key, value)))
             .collect();
-        json_answer(StatusCode::OK, &json!({ "devices": rendered }))
+        json_response(StatusCode::OK, &json!({ "devices": rendered }))
     }
 
     pub(super) fn device_call(
@@ -41,9 +41,9 @@ impl TailnetStore {
         match (method, rest) {
             (&Method::GET, []) => {
                 let all = call.query().iter().any(|(key, value)| key == "fields" && value == "all");
-                json_answer(StatusCode::OK, &device.show(all))
+                json_response(StatusCode::OK, &device.show(all))
             }
-            (&Method::GET, ["routes"]) => json_answer(StatusCode::OK, &device.routes()),
+            (&Method::GET, ["routes"]) => json_response(StatusCode::OK, &device.routes()),
             (&Method::POST, ["routes"]) => enable_routes(device, body.as_ref()),
             (&Method::POST, ["tags"]) => match (tags, unknown) {
                 (_, Some(tag)) => tag_refused(&tag),
@@ -89,7 +89,7 @@ fn enable_routes(device: &mut EmulatedDevice, body: Option<&Value>) -> Response<
     match parsed {
         Ok(prefixes) => {
             device.enabled_routes = prefixes;
-            json_answer(StatusCode::OK, &device.routes())
+            json_response(StatusCode::OK, &device.routes())
         }
         Err(message) => failure(StatusCode::BAD_REQUEST, message),
     }

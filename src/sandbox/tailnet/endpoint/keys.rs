@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
-use super::super::response::{failure, json_answer};
+use super::super::response::{failure, json_response};
 use super::super::{AuthKey, TailnetStore};
 use super::devices::tag_refused;
 use super::{ApiRequest, Caller, empty_response, invalid_body, not_found};
@@ -21,10 +21,10 @@ impl TailnetStore {
             (&Method::GET, []) => {
                 let valid = self.keys.values().filter(|key| key.is_valid(call.now));
                 let ids: Vec<Value> = valid.map(|key| json!({ "id": key.id })).collect();
-                json_answer(StatusCode::OK, &json!({ "keys": ids }))
+                json_response(StatusCode::OK, &json!({ "keys": ids }))
             }
             (&Method::GET, [id]) => match self.keys.get(*id) {
-                Some(key) => json_answer(StatusCode::OK, &key.show(call.now)),
+                Some(key) => json_response(StatusCode::OK, &key.show(call.now)),
                 None => not_found(),
             },
             (&Method::DELETE, [id]) => match self.keys.get_mut(*id) {
@@ -59,6 +59,6 @@ impl TailnetStore {
         let mut rendered = key.show(call.now);
         rendered["key"] = json!(secret);
         self.keys.insert(id, key);
-        json_answer(StatusCode::OK, &rendered)
+        json_response(StatusCode::OK, &rendered)
     }
 }

@@ -7,7 +7,7 @@ use http::{Request, Response, StatusCode, header};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use super::super::{TailnetStore, key::digest, response::json_answer};
+use super::super::{TailnetStore, key::digest, response::json_response};
 use super::Caller;
 use crate::sandbox::entropy::Entropy;
 
@@ -34,7 +34,7 @@ impl TailnetStore {
                 "error": "invalid_client",
                 "error_description": "the client id or secret is not known",
             });
-            return json_answer(StatusCode::UNAUTHORIZED, &body);
+            return json_response(StatusCode::UNAUTHORIZED, &body);
         }
         let token = format!("{TOKEN_PREFIX}{:016x}", entropy.next_number());
         self.tokens.retain(|_, end| *end > now);
@@ -46,7 +46,7 @@ impl TailnetStore {
             "expires_in": 3600,
             "scope": "all",
         });
-        json_answer(StatusCode::OK, &body)
+        json_response(StatusCode::OK, &body)
     }
 
     pub(super) fn caller(&self, request: &Request<Bytes>, now: Timestamp) -> Option<Caller> {

@@ -203,7 +203,7 @@ fn output_of_login_scripts_is_ignored() {
 #[test]
 fn hostile_output_gives_printable_errors() {
     let line = configured().line();
-    let answers = [
+    let responses = [
         String::new(),
         "\u{1b}]0;owned\u{7} Permission denied".to_owned(),
         line[..line.len() / 2].to_owned(),
@@ -224,7 +224,7 @@ fn hostile_output_gives_printable_errors() {
         configured().with("firewall", "{\"nftables\":\"\u{1b}[31m\"}").line(),
         format!("{{\"stargate-probe\":1,{}", "[".repeat(100_000)),
     ];
-    for output in answers {
+    for output in responses {
         let error = parse("dc1-router", &output).unwrap_err().to_string();
         assert!(!error.contains(char::is_control), "{error:?}");
         assert!(error.len() < 300, "{error}");

@@ -23,7 +23,7 @@ pub(crate) fn distort(
     fault: Fault,
     api: Api,
     request: &Request<Bytes>,
-    answer: Response<Bytes>,
+    response: Response<Bytes>,
     number: u64,
 ) -> Response<Bytes> {
     if let Some(refusal) = refusal(fault, api) {
@@ -37,15 +37,15 @@ pub(crate) fn distort(
         Fault::EmptyObject => text("{}"),
         Fault::Text => text("\"fine\""),
         Fault::Html => text("<!doctype html><title>Sign in to the network</title>"),
-        Fault::Truncated => answer.body().slice(..answer.body().len() / 2),
+        Fault::Truncated => response.body().slice(..response.body().len() / 2),
         Fault::NotUtf8 => Bytes::from_static(b"{\"value\": [\"\xff\xfe\"]}"),
         Fault::DeeplyNested => text(&"[".repeat(100_000)),
         Fault::ErrorWithStatus200 => {
             text(r#"{"error": {"code": "AuthorizationFailed", "message": "no"}}"#)
         }
-        _ => return reshaped(fault, api, request, answer, number),
+        _ => return reshaped(fault, api, request, response, number),
     };
-    answer.map(|_| body)
+    response.map(|_| body)
 }
 
 fn refusal(fault: Fault, api: Api) -> Option<Response<Bytes>> {
@@ -75,16 +75,16 @@ fn refusal(fault: Fault, api: Api) -> Option<Response<Bytes>> {
             "message": "it is broken", "reason": "Broken", "code": status,
         }),
     };
-    let mut answer = Response::new(Bytes::from(body.to_string()));
-    *answer.status_mut() = StatusCode::from_u16(status).unwrap();
+    let mut response = Response::new(Bytes::from(body.to_string()));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap();
     if let Some(seconds) = retry_after {
-        answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     if status == 302 {
         let elsewhere = HeaderValue::from_static("https://elsewhere.test/");
-        answer.headers_mut().insert(header::LOCATION, elsewhere);
+        response.headers_mut().insert(header::LOCATION, elsewhere);
     }
-    Some(answer)
+    Some(response)
 }
 
 /// The field that holds a list's objects.
@@ -101,15 +101,15 @@ fn reshaped(
     fault: Fault,
     api: Api,
     request: &Request<Bytes>,
-    answer: Response<Bytes>,
+    response: Response<Bytes>,
     number: u64,
 ) -> Response<Bytes> {
-    let Ok(mut body) = serde_json::from_slice::<Value>(answer.body()) else { return answer };
+    let Ok(mut body) = serde_json::from_slice::<Value>(response.body()) else { return response };
     let field = container(api);
     let is_list = request.method() == http::Method::GET && body[field].is_array();
     match fault {
         Fault::NumbersForTexts => numbers_for_texts(&mut body),
-        _ if !is_list => return answer,
+        _ if !is_list => return response,
         Fault::ListIsObject => body[field] = json!({}),
         Fault::ListIsNull => body[field] = Value::Null,
         Fault::ListIsText => body[field] = json!("none"),
@@ -124,9 +124,9 @@ fn reshaped(
             link(&mut body, api, request, &number.to_string());
         }
         Fault::NextPageElsewhere => body["nextLink"] = json!("https://elsewhere.test/page"),
-        _ => return answer,
+        _ => return response,
     }
-    answer.map(|_| Bytes::from(body.to_string()))
+    response.map(|_| Bytes::from(body.to_string()))
 }
 
 fn numbers_for_texts(value: &mut Value) {
