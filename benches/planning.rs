@@ -35,25 +35,25 @@
 //!
 //! `cargo bench --bench planning -- create` runs the cases of that name only.
 
+#[path = "planning/fixture.rs"]
+mod fixture;
 #[path = "planning/reachability.rs"]
 mod reachability;
 #[path = "planning/table.rs"]
 mod table;
 #[path = "planning/validate.rs"]
 mod validate;
-#[path = "planning/world.rs"]
-mod world;
 
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use fixture::{Fixture, Shape};
 use stargate::inventory::Inventory;
 use stargate::plan::preflight::TailnetFacts;
 use stargate::plan::{Plan, PlanOptions, PlanningInput, plan};
 use table::Row;
-use world::{Shape, World};
 
 /// Enough to find the median of a short run, and not for ever for a long one.
 const TIME_FOR_A_CASE: Duration = Duration::from_secs(3);
@@ -98,20 +98,20 @@ fn planning(shape: Shape, note: &str, goal: Option<Duration>) -> Result<Vec<Row>
     if !names.into_iter().any(is_chosen) {
         return Ok(Vec::new());
     }
-    let world = World::new(shape)?;
-    let resources = world.desired.len();
+    let fixture = Fixture::new(shape)?;
+    let resources = fixture.desired.len();
     let cases: [(&str, &Inventory, bool, std::ops::RangeInclusive<usize>); 4] = [
-        ("no change", &world.inventory, true, 0..=0),
-        ("few changes", &world.drifted, true, 20..=30),
-        ("all to create", &world.empty, true, resources..=resources),
-        ("all to delete", &world.inventory, false, resources / 2..=resources),
+        ("no change", &fixture.inventory, true, 0..=0),
+        ("few changes", &fixture.drifted, true, 20..=30),
+        ("all to create", &fixture.empty, true, resources..=resources),
+        ("all to delete", &fixture.inventory, false, resources / 2..=resources),
     ];
     let mut rows = Vec::new();
     for (name, inventory, wanted, expected) in cases {
         if !is_chosen(name) {
             continue;
         }
-        let run = || Ok(planned(&world, inventory, !wanted));
+        let run = || Ok(planned(&fixture, inventory, !wanted));
         let first: Plan = run()?;
         if !expected.contains(&first.changes.len()) || !first.blocked.is_empty() {
             return Err(format!("{name}: {} changes", first.changes.len()).into());
@@ -123,11 +123,11 @@ fn planning(shape: Shape, note: &str, goal: Option<Duration>) -> Result<Vec<Row>
 }
 
 /// The plan that the commands make, by the same function.
-fn planned(world: &World, inventory: &Inventory, destroy: bool) -> Plan {
+fn planned(fixture: &Fixture, inventory: &Inventory, destroy: bool) -> Plan {
     plan(PlanningInput {
-        topology: &world.topology,
+        topology: &fixture.topology,
         options: &PlanOptions { destroy, ..PlanOptions::default() },
-        facts: &world.facts,
+        facts: &fixture.facts,
         inventory,
         tailnet: &TailnetFacts::default(),
         findings: &[],

@@ -20,8 +20,8 @@ use stargate::inventory::Inventory;
 use stargate::plan::Plan;
 use stargate::plan::impact::{IntermediateState, Projection, path_model};
 
+use crate::fixture::{Fixture, Shape};
 use crate::table::{Row, say, show, show_exponents};
-use crate::world::{Shape, World};
 use crate::{measure, planned};
 
 type Goal = Option<Duration>;
@@ -59,9 +59,9 @@ pub(crate) fn run() -> Result<(), Box<dyn Error>> {
 }
 
 fn matrix(shape: Shape, goal: Goal) -> Result<Row, Box<dyn Error>> {
-    let world = World::new(shape)?;
-    let plan = planned(&world, &world.inventory, false);
-    let sources = sources(&world, &world.inventory, &plan);
+    let fixture = Fixture::new(shape)?;
+    let plan = planned(&fixture, &fixture.inventory, false);
+    let sources = sources(&fixture, &fixture.inventory, &plan);
     let nodes = u64::from(shape.datacenters * shape.workers + shape.nodes);
     let run = || {
         let total = Matrix::of(&path_model(sources, &IntermediateState::Observed)).total();
@@ -86,8 +86,8 @@ fn orders() -> Result<Vec<Row>, Box<dyn Error>> {
 }
 
 fn order(shape: Shape, changes: usize, goal: Goal) -> Result<Row, Box<dyn Error>> {
-    let world = World::preserving(shape, changes)?;
-    let plan = planned(&world, &world.drifted, false);
+    let fixture = Fixture::preserving(shape, changes)?;
+    let plan = planned(&fixture, &fixture.drifted, false);
     if plan.changes.len() != changes {
         return Err(format!("{} changes, not {changes}", plan.changes.len()).into());
     }
@@ -100,15 +100,15 @@ fn order(shape: Shape, changes: usize, goal: Goal) -> Result<Row, Box<dyn Error>
     if found.lost > 0 || found.kept == 0 || !found.unexamined.is_empty() {
         return Err(format!("{} pairs are kept, {} lost", found.kept, found.lost).into());
     }
-    lose_nothing(&world, &plan)?;
-    let times = measure(|| Ok(planned(&world, &world.drifted, false).changes.len()))?;
+    lose_nothing(&fixture, &plan)?;
+    let times = measure(|| Ok(planned(&fixture, &fixture.drifted, false).changes.len()))?;
     Ok(Row { case: "routers begin to preserve sources".to_owned(), size: changes, times, goal })
 }
 
 /// Makes the changes in the order of the plan, and counts every pair after each
 /// one that a packet meets.
-fn lose_nothing(world: &World, plan: &Plan) -> Result<(), Box<dyn Error>> {
-    let sources = sources(world, &world.drifted, plan);
+fn lose_nothing(fixture: &Fixture, plan: &Plan) -> Result<(), Box<dyn Error>> {
+    let sources = sources(fixture, &fixture.drifted, plan);
     let reached =
         |state: &IntermediateState| Matrix::of(&path_model(sources, state)).total().reached;
     let mut most = reached(&IntermediateState::Observed);
@@ -124,11 +124,11 @@ fn lose_nothing(world: &World, plan: &Plan) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn sources<'a>(world: &'a World, inventory: &'a Inventory, plan: &'a Plan) -> Projection<'a> {
+fn sources<'a>(fixture: &'a Fixture, inventory: &'a Inventory, plan: &'a Plan) -> Projection<'a> {
     let observed = Sources {
-        topology: &world.topology,
-        facts: &world.facts,
-        desired: &world.desired,
+        topology: &fixture.topology,
+        facts: &fixture.facts,
+        desired: &fixture.desired,
         inventory,
     };
     Projection { observed, plan }
@@ -153,12 +153,13 @@ pub(crate) fn run_one_case() -> Result<bool, Box<dyn Error>> {
     let Ok(case) = std::env::var(ONE_CASE) else { return Ok(false) };
     let numbers = case.split(' ').map(str::parse).collect::<Result<Vec<u32>, _>>()?;
     let [datacenters, workers, nodes] = numbers[..] else { return Err("not a case".into()) };
-    let world = World::new(Shape { datacenters, workers, nodes })?;
-    let plan = planned(&world, &world.inventory, false);
+    let fixture = Fixture::new(Shape { datacenters, workers, nodes })?;
+    let plan = planned(&fixture, &fixture.inventory, false);
     // The peak of building the infrastructure does not count.
     std::fs::write("/proc/self/clear_refs", "5")?;
     let before = kibibytes("VmRSS:").ok_or("/proc/self/status has no VmRSS")?;
-    let model = path_model(sources(&world, &world.inventory, &plan), &IntermediateState::Observed);
+    let model =
+        path_model(sources(&fixture, &fixture.inventory, &plan), &IntermediateState::Observed);
     black_box(Matrix::of(&model).total());
     let peak = kibibytes("VmHWM:").ok_or("/proc/self/status has no VmHWM")?;
     say(&format!("{before} {peak}"));

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use stargate::topology::load::load_text;
 
+use crate::fixture::{Shape, topology_text};
 use crate::measure;
 use crate::table::Row;
-use crate::world::{Shape, topology_text};
 
 const GOAL: Duration = Duration::from_millis(150);
 const SHAPE: Shape = Shape { datacenters: 40, workers: 100, nodes: 5 };

@@ -93,7 +93,7 @@ fn topology(workers: u32) -> Topology {
 /// A client that notes which hosts it is asked about.
 #[derive(Debug)]
 struct Noting {
-    world: SharedSandbox,
+    sandbox: SharedSandbox,
     requested: Mutex<Vec<String>>,
 }
 
@@ -107,12 +107,12 @@ impl Noting {
 impl HostRead for Noting {
     async fn probe_router(&self, target: &HostTarget) -> Result<RouterProbe, HostError> {
         self.note(target);
-        self.world.probe_router(target).await
+        self.sandbox.probe_router(target).await
     }
 
     async fn probe_worker(&self, target: &HostTarget) -> Result<WorkerProbe, HostError> {
         self.note(target);
-        self.world.probe_worker(target).await
+        self.sandbox.probe_worker(target).await
     }
 }
 
@@ -124,7 +124,7 @@ impl HostWrite for Noting {
         change: &RouterChange,
     ) -> Result<(), HostError> {
         self.note(target);
-        self.world.change_router(target, change).await
+        self.sandbox.change_router(target, change).await
     }
 
     async fn apply_worker_step(
@@ -133,7 +133,7 @@ impl HostWrite for Noting {
         step: &WorkerStep,
     ) -> Result<(), HostError> {
         self.note(target);
-        self.world.apply_worker_step(target, step).await
+        self.sandbox.apply_worker_step(target, step).await
     }
 }
 
@@ -152,9 +152,9 @@ impl ClusterConnector for PassThrough {
     }
 }
 
-fn clients(world: &SharedSandbox, hosts: &Arc<Noting>) -> Clients {
+fn clients(sandbox: &SharedSandbox, hosts: &Arc<Noting>) -> Clients {
     let requests = RequestCount::default();
-    let wire = Arc::new(InMemory::new(world.clone()));
+    let wire = Arc::new(InMemory::new(sandbox.clone()));
     let token = Arc::new(StaticToken(Secret::new("token")));
     Clients {
         azure: Arc::new(ArmClient::new(
@@ -172,7 +172,7 @@ fn clients(world: &SharedSandbox, hosts: &Arc<Noting>) -> Clients {
             Limits::unlimited(),
             requests.clone(),
         )),
-        cluster: Arc::new(PassThrough(world.clone())),
+        cluster: Arc::new(PassThrough(sandbox.clone())),
         kubeconfig: None,
         hosts: hosts.clone(),
         requests,
@@ -187,14 +187,14 @@ struct RecordedRequest {
 }
 
 /// Applies a topology of so many workers a datacenter and plans again.
-async fn plan_of_a_matching_world(workers: u32) -> RecordedRequest {
+async fn plan_of_a_matching_state(workers: u32) -> RecordedRequest {
     let topology = topology(workers);
     let now: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
-    let mut world = SandboxState::new(1);
-    world.seed(&topology);
-    let world = SharedSandbox::with_clock(world, Arc::new(move || now));
-    let hosts = Arc::new(Noting { world: world.clone(), requested: Mutex::default() });
-    let clients = clients(&world, &hosts);
+    let mut sandbox = SandboxState::new(1);
+    sandbox.seed(&topology);
+    let sandbox = SharedSandbox::with_clock(sandbox, Arc::new(move || now));
+    let hosts = Arc::new(Noting { sandbox: sandbox.clone(), requested: Mutex::default() });
+    let clients = clients(&sandbox, &hosts);
     let subscription = SubscriptionId::new(crate::sandbox::arm::SUBSCRIPTION);
     let scope = Scope::new(&topology, subscription, "ssh-ed25519 AAAA test".to_owned());
     let clock = move || now;
@@ -208,21 +208,22 @@ async fn plan_of_a_matching_world(workers: u32) -> RecordedRequest {
     assert_eq!(applied.status, ApplyStatus::Converged, "{:?}", applied.remaining);
 
     hosts.requested.lock().unwrap().clear();
-    world.change(|world, _| world.log.clear());
+    sandbox.change(|sandbox, _| sandbox.log.clear());
     let again = pipeline.run().await;
     assert!(again.plan.is_empty());
     assert_eq!(again.plan.unchanged, again.plan.desired().len());
     let requested = hosts.requested.lock().unwrap().clone();
     let once: BTreeSet<String> = requested.iter().cloned().collect();
     assert_eq!(requested.len(), once.len(), "a host is asked once: {requested:?}");
-    let requests = Api::ALL.into_iter().map(|api| (api, world.read(|world| world.log.count(api))));
+    let requests =
+        Api::ALL.into_iter().map(|api| (api, sandbox.read(|sandbox| sandbox.log.count(api))));
     RecordedRequest { requests: requests.collect(), hosts: once }
 }
 
 #[tokio::test(start_paused = true)]
 async fn refresh_requests_do_not_grow_per_worker() {
-    let few = plan_of_a_matching_world(5).await;
-    let many = plan_of_a_matching_world(20).await;
+    let few = plan_of_a_matching_state(5).await;
+    let many = plan_of_a_matching_state(20).await;
     assert_eq!(few, many, "four times the workers fit on the same pages");
     let total: u64 = many.requests.values().sum();
     assert!(total <= MAX_REQUESTS, "{total} requests: {many:?}");

@@ -66,7 +66,7 @@ fn context<'a>(host: &'a FakeHost, cluster: &'a ClusterClient) -> JoinContext<'a
     }
 }
 
-fn world() -> (FakeServer, FakeHost, ClusterClient) {
+fn join_setup() -> (FakeServer, FakeHost, ClusterClient) {
     let server = FakeServer::default();
     server.put(SERVER, serde_json::json!({ "metadata": { "name": "dc1-w1" } }));
     let host = FakeHost::new(server.clone());
@@ -87,7 +87,7 @@ fn operation_phase(server: &FakeServer) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn a_new_worker_joins_and_joining_again_does_nothing() {
-    let (server, host, client) = world();
+    let (server, host, client) = join_setup();
     let context = context(&host, &client);
     let warnings = Mutex::new(Vec::new());
     let progress = |event| {
@@ -128,7 +128,7 @@ async fn an_interrupted_join_continues_where_it_stopped() {
         ("start", vec!["bootstrap-kubeconfig", "start"]),
         ("stamp", vec!["start", "stamp"]),
     ] {
-        let (server, host, client) = world();
+        let (server, host, client) = join_setup();
         let context = context(&host, &client);
         host.state.lock().unwrap().fail = Some(fails);
         let error = join(&context, &|_| {}).await.unwrap_err();
@@ -145,7 +145,7 @@ async fn an_interrupted_join_continues_where_it_stopped() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_for_another_name_is_refused_and_the_token_deleted() {
-    let (server, host, client) = world();
+    let (server, host, client) = join_setup();
     host.state.lock().unwrap().requested_name = "system:node:dc1-w2";
     let error = join(&context(&host, &client), &|_| {}).await.unwrap_err();
     assert!(matches!(error.cause, JoinCause::Refused(_)), "{error:?}");
@@ -158,7 +158,7 @@ async fn a_request_for_another_name_is_refused_and_the_token_deleted() {
 
 #[tokio::test(start_paused = true)]
 async fn a_node_that_never_becomes_ready_is_reported_with_its_reason() {
-    let (_, host, client) = world();
+    let (_, host, client) = join_setup();
     host.state.lock().unwrap().ready = false;
     let before = tokio::time::Instant::now();
     let error = join(&context(&host, &client), &|_| {}).await.unwrap_err();
@@ -169,7 +169,7 @@ async fn a_node_that_never_becomes_ready_is_reported_with_its_reason() {
 
 #[tokio::test(start_paused = true)]
 async fn a_node_with_another_pod_cidr_must_be_replaced() {
-    let (server, host, client) = world();
+    let (server, host, client) = join_setup();
     let node = serde_json::json!({
         "metadata": { "name": "dc1-w1" }, "spec": { "podCIDR": "10.244.7.0/24" },
     });
@@ -181,7 +181,7 @@ async fn a_node_with_another_pod_cidr_must_be_replaced() {
 
 #[tokio::test(start_paused = true)]
 async fn another_host_is_not_changed() {
-    let (_, host, client) = world();
+    let (_, host, client) = join_setup();
     host.state.lock().unwrap().probe.hostname = "another-host".to_owned();
     let error = join(&context(&host, &client), &|_| {}).await.unwrap_err();
     assert_eq!(error.cause, JoinCause::WrongHost);
@@ -190,7 +190,7 @@ async fn another_host_is_not_changed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_worker_without_a_machine_can_leave() {
-    let (server, host, client) = world();
+    let (server, host, client) = join_setup();
     join(&context(&host, &client), &|_| {}).await.unwrap();
     let leaving = |fate| LeaveContext {
         hosts: &host,
@@ -229,7 +229,7 @@ fn rebooting<'a>(host: &'a FakeHost, client: &'a ClusterClient) -> RebootContext
 
 #[tokio::test(start_paused = true)]
 async fn a_reboot_is_over_when_the_new_boot_is_ready() {
-    let (server, host, client) = world();
+    let (server, host, client) = join_setup();
     join(&context(&host, &client), &|_| {}).await.unwrap();
     host.take_steps();
     let stages = Mutex::new(Vec::new());
@@ -249,7 +249,7 @@ async fn a_reboot_is_over_when_the_new_boot_is_ready() {
 
 #[tokio::test(start_paused = true)]
 async fn a_machine_that_does_not_restart_is_reported_and_stays_cordoned() {
-    let (server, host, client) = world();
+    let (server, host, client) = join_setup();
     join(&context(&host, &client), &|_| {}).await.unwrap();
     host.state.lock().unwrap().comes_back = false;
     let error = reboot(&rebooting(&host, &client), &|_| {}).await.unwrap_err();

@@ -154,7 +154,7 @@ pub struct EffectiveRoute {
 }
 
 /// Ranges with next hop None unless the address space or a user route overrides them.
-const NOWHERE: [Ipv4Net; 4] = [
+const SYSTEM_NONE_ROUTES: [Ipv4Net; 4] = [
     Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 0, 0), 8),
     Ipv4Net::new_assert(Ipv4Addr::new(172, 16, 0, 0), 12),
     Ipv4Net::new_assert(Ipv4Addr::new(192, 168, 0, 0), 16),
@@ -194,7 +194,7 @@ impl Fabric {
     /// The system routes; the default is the internet.
     fn all_system_routes(&self) -> impl Iterator<Item = (Ipv4Net, FabricHop)> {
         let own = self.address_space.iter().map(|prefix| (*prefix, FabricHop::VirtualNetwork));
-        NOWHERE.into_iter().map(|prefix| (prefix, FabricHop::None)).chain(own)
+        SYSTEM_NONE_ROUTES.into_iter().map(|prefix| (prefix, FabricHop::None)).chain(own)
     }
 
     /// The same as a table.
@@ -221,7 +221,7 @@ impl Fabric {
     /// Whether an interface may send from an address, or be given what goes to
     /// it, without forwarding: its own, and its pods' where the fabric carries them.
     pub fn is_own(&self, at: Ipv4Addr, interface: &Interface, address: Ipv4Addr) -> bool {
-        let carried = || self.overlay.lookup(address).is_some_and(|(_, range)| range.node == at);
-        address == at || (interface.in_overlay && carried())
+        let routed = || self.overlay.lookup(address).is_some_and(|(_, range)| range.node == at);
+        address == at || (interface.in_overlay && routed())
     }
 }

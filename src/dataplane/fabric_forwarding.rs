@@ -82,7 +82,7 @@ impl Tracer<'_> {
             FabricHop::Gateway => return Err(Halt::Exited(place)),
             FabricHop::Internet | FabricHop::None => {
                 self.check_overlay_address(place, fabric, sender, self.packet.destination)?;
-                let provenance = self.nowhere_origins(fabric, sender, route.origin);
+                let provenance = self.none_route_origins(fabric, sender, route.origin);
                 return Err(self.dropped(place, Cause::RouteNone(route), provenance));
             }
         };
@@ -91,7 +91,7 @@ impl Tracer<'_> {
     }
 
     /// The origin of a missing route is the table of the subnet.
-    fn nowhere_origins(
+    fn none_route_origins(
         &self,
         fabric: &Fabric,
         sender: &Interface,

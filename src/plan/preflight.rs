@@ -22,7 +22,7 @@ pub struct TailnetFacts {
     pub advertised_by_others: BTreeMap<String, Vec<Ipv4Net>>,
 }
 
-/// Looks for what the topology and the live world make impossible together.
+/// Looks for what the topology and the live state make impossible together.
 pub fn live_lints(topology: &Topology, facts: &Facts, tailnet: &TailnetFacts) -> Vec<Finding> {
     let mut findings = Vec::new();
     if let Some(cluster) = &facts.cluster {

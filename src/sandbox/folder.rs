@@ -153,7 +153,7 @@ impl Folder {
 
     fn write(&self, bytes: &[u8]) -> Result<(), FolderError> {
         let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let temporary = self.path.join("world.json.new");
+        let temporary = self.path.join("state.json.new");
         let written = || -> io::Result<()> {
             let mut file = owner_only(OpenOptions::new().write(true).create(true).truncate(true))
                 .open(&temporary)?;
@@ -224,7 +224,7 @@ async fn follow(
 }
 
 fn file_in(folder: &Path) -> PathBuf {
-    folder.join("world.json")
+    folder.join("state.json")
 }
 
 fn save(folder: &Folder, sandbox: &SharedSandbox) -> Result<(), FolderError> {
@@ -324,7 +324,7 @@ mod tests {
         let folder_path = tempfile::tempdir().unwrap();
         let folder = Folder::open(folder_path.path()).unwrap();
         for text in ["{ not json", "{\"format_version\":99}", "{\"format_version\":1}"] {
-            fs::write(folder_path.path().join("world.json"), text).unwrap();
+            fs::write(folder_path.path().join("state.json"), text).unwrap();
             let result = folder.load();
             assert!(matches!(result, Err(FolderError::Damaged { .. })), "{text}");
         }
@@ -340,7 +340,7 @@ mod tests {
         let saver = folder.save_in_background(sandbox.clone());
         sandbox.change(|sandbox, _| sandbox.seed_machine("m1", [10, 0, 0, 1].into(), None, true));
         tokio::time::sleep(Duration::from_millis(600)).await;
-        let text = fs::read_to_string(folder_path.path().join("world.json")).unwrap();
+        let text = fs::read_to_string(folder_path.path().join("state.json")).unwrap();
         assert!(text.contains("\"m1\""));
         saver.close().await.unwrap();
         Folder::open(folder_path.path()).unwrap();

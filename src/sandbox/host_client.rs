@@ -140,7 +140,7 @@ fn has_address(host: &EmulatedHost, address: &HostAddress) -> bool {
         }
         HostAddress::Name(_) => false,
     };
-    let outside = host.outside.as_deref().map(HostAddress::of_text);
+    let outside = host.public_address.as_deref().map(HostAddress::of_text);
     host.powered_on && (known || outside.as_ref() == Some(address))
 }
 

@@ -41,7 +41,7 @@ pub struct CommandRecord {
     /// The start time.
     pub began: Timestamp,
     /// Whether it makes requests. The injection of a fault is only a mark in the log.
-    pub is_probe: bool,
+    pub makes_requests: bool,
     /// Complete counts by API, including dropped requests.
     pub counts: BTreeMap<Api, RequestCounts>,
     /// The logged requests, oldest first.
@@ -102,7 +102,7 @@ impl RequestLog {
         self.push(what, now, false);
     }
 
-    fn push(&mut self, command: &str, began: Timestamp, is_probe: bool) {
+    fn push(&mut self, command: &str, began: Timestamp, makes_requests: bool) {
         if self.runs.len() == MAX_RUNS {
             self.runs.pop_front();
         }
@@ -110,7 +110,7 @@ impl RequestLog {
             number: self.next_run,
             command: command.to_owned(),
             began,
-            is_probe,
+            makes_requests,
             counts: BTreeMap::new(),
             entries: VecDeque::new(),
             forgotten: 0,
@@ -131,7 +131,7 @@ impl RequestLog {
         *self.counts.entry(api).or_default().entry(method.clone()).or_default() += 1;
         self.writes += u64::from(write);
         self.drop_oldest_request();
-        if !self.runs.back().is_some_and(|run| run.is_probe) {
+        if !self.runs.back().is_some_and(|run| run.makes_requests) {
             // No command was started, for example in a test.
             self.begin("unnamed", now);
         }
@@ -169,7 +169,7 @@ impl RequestLog {
 
     /// The last command that made requests.
     pub fn last_run(&self) -> Option<&CommandRecord> {
-        self.runs().rfind(|run| run.is_probe)
+        self.runs().rfind(|run| run.makes_requests)
     }
 
     /// The latest requests of all commands, oldest first.

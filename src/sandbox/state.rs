@@ -118,7 +118,7 @@ impl SandboxState {
     /// its site does.
     pub fn seed_ssh_address(&mut self, hostname: &str, address: &str) {
         if let Some(host) = self.hosts.get_mut(hostname) {
-            host.outside = Some(address.to_owned());
+            host.public_address = Some(address.to_owned());
         }
     }
 

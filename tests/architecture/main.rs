@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 mod cycles;
+mod former_words;
 mod imports;
 mod layers;
 mod sizes;

@@ -9,197 +9,20 @@ use std::path::Path;
 
 use regex::Regex;
 
+use crate::former_words::{
+    ALLOWED_MODULES, FORMER_MODULES, FORMER_NAME_WORDS, FORMER_NAMES, FORMER_PREFIXES,
+    FORMER_PROSE, FORMER_RULES, FORMER_SUFFIXES,
+};
 use crate::sources::{Sources, read_rust, read_sources};
 use crate::tokens::{TokenKind, tokenize};
 
-/// Former identifiers, each with the term that replaced it.
-const FORMER_NAMES: [(&str, &str); 95] = [
-    ("doors", "clients"),
-    ("Doors", "Clients"),
-    ("HostDoor", "HostClient"),
-    ("ClusterDoor", "ClusterClient"),
-    ("ApiError", "Failure, or an error named for its service"),
-    ("ReadError", "Failure"),
-    ("physics", "controllers"),
-    ("settle", "reconcile"),
-    ("mesh", "network"),
-    ("roads", "fabric"),
-    ("carry", "forward"),
-    ("face", "endpoint"),
-    ("faces", "endpoints"),
-    ("intercept", "fault_injector"),
-    ("Interceptor", "FaultInjector"),
-    ("moments", "intermediate_states"),
-    ("Moment", "IntermediateState"),
-    ("meanwhile", "disruption"),
-    ("Interruption", "Disruption"),
-    ("Cut", "Disruption"),
-    ("mend", "remedy"),
-    ("Mend", "Remedy"),
-    ("ways", "reachability_report"),
-    ("Way", "Direction"),
-    ("Fares", "PairStatus"),
-    ("origins", "provenance"),
-    ("Told", "Provenance"),
-    ("kernels", "host_routing"),
-    ("Seen", "ProjectedFact"),
-    ("halves", "phases"),
-    ("Half", "Phase"),
-    ("TearDown", "Phase::Destroy"),
-    ("foresight", "stale_facts"),
-    ("what_stays", "surviving"),
-    ("keep", "protection"),
-    ("Kept", "Retained"),
-    ("places", "exclusive_claims"),
-    ("Places", "Claims"),
-    ("asked", "worker_request"),
-    ("Asked", "WorkerRequest"),
-    ("cascade", "propagation"),
-    ("removal", "orphans, deletion"),
-    ("because", "planned_because_of"),
-    ("follows_from", "caused_by"),
-    ("lives_in", "contained_in"),
-    ("brought_by", "created_by"),
-    ("just_made", "recently_created"),
-    ("asked_for", "requested"),
-    ("torn_down_after", "destroy_after"),
-    ("made_after_teardown", "create_after_destroy_of"),
-    ("Standing", "PlanStatus"),
-    ("Ending", "ApplyStatus"),
-    ("AlreadySo", "UpToDate"),
-    ("HeldBack", "RolloutHalted"),
-    ("NotBegun", "NotStarted"),
-    ("converge", "iterate"),
-    ("Round", "Iteration"),
-    ("exchange", "http_client"),
-    ("patience", "retry"),
-    ("Repeat", "RetryClass"),
-    ("quiet", "wait_until_idle"),
-    ("settled", "wait_provisioned"),
-    ("gone", "wait_deleted, deleted, absent"),
-    ("look", "get_with_headers, refresh, probe"),
-    ("made_anew", "host_recreated"),
-    ("look_closer", "refresh_by_id"),
-    ("station", "host_forwarding"),
-    ("trip", "round_trip"),
-    ("walk", "trace"),
-    ("transit", "fabric_forwarding"),
-    ("hidden", "snat, unread"),
-    ("shown", "translated_source, text"),
-    ("restore", "un_nat"),
-    ("subjects", "endpoints"),
-    ("questions", "queries"),
-    ("sorting", "partition"),
-    ("signatures", "fingerprint"),
-    ("Order", "ApplyRequest, StepGraph"),
-    ("Look", "RefreshOptions"),
-    ("tell", "print, report"),
-    ("carry_out", "run_plan, execute"),
-    ("Teller", "ProgressSink"),
-    ("FEW_WORDS", "SMALL_OUTPUT"),
-    ("offers", "advertises"),
-    ("Offers", "Advertisements"),
-    ("dice", "rng"),
-    ("lies", "model_mutations"),
-    ("mishaps", "faults"),
-    ("Mishap", "Fault"),
-    ("tally", "coverage"),
-    ("foretold", "predicted"),
-    ("portrait", "canonical_state"),
-    ("crowd", "many_hosts"),
-    ("nobody", "none"),
-    ("somebody", "other"),
-];
-/// Beginnings of former names of constants.
-const FORMER_PREFIXES: [(&str, &str); 2] = [("MOST_", "MAX_"), ("LONGEST_", "MAX_")];
-/// Names of modules and files that moved; as a word inside a function they are fine.
-const FORMER_MODULES: [(&str, &str); 11] = [
-    ("observe", "refresh"),
-    ("execute", "apply"),
-    ("reach", "dataplane"),
-    ("paths", "connectivity"),
-    ("view", "projected_state"),
-    ("live", "preflight"),
-    ("edges", "dependencies"),
-    ("face", "endpoint"),
-    ("whole_loop", "e2e"),
-    ("command_line", "cli"),
-    ("reach_lab", "netns"),
-];
-/// Modules of these names that mean something else.
-const ALLOWED_MODULES: [(&str, &str); 3] = [
-    ("src/provider/ssh/execute.rs", "runs a command in an SSH session"),
-    ("src/render/connectivity/live.rs", "the report of `check --live`"),
-    ("src/cli/commands/live.rs", "the command line's `check --live`"),
-];
-/// Rule ids that stood in JSON and logs.
-const FORMER_RULES: [&str; 12] = [
-    "routes-lead-to-somebody",
-    "routes-are-for-somebody",
-    "offers-are-approved",
-    "nobody-offers-others-pods",
-    "what-has-no-route-ends",
-    "sources-are-hidden-both-ways-or-not",
-    "neighbours-are-reached-straight",
-    "nodes-are-as-they-should",
-    "pods-get-addresses",
-    "pod-ranges-are-apart",
-    "interfaces-forward",
-    "nothing-is-left-over",
-];
-/// Words and phrases that prose does without, as regular expressions.
-const FORMER_PROSE: [&str; 43] = [
-    r"\banew\b",
-    r"\bnobody\b",
-    r"\bsomebody\b",
-    r"\bwhoever\b",
-    r"\bwhichever\b",
-    r"\bmend(s|ed|ing)?\b",
-    r"\bdoors?\b",
-    r"\bfaces?\b",
-    r"\btold\b",
-    r"\bforetold\b",
-    r"\bforetells?\b",
-    r"\bphysics\b",
-    r"\bmeanwhile\b",
-    r"\bvouch(es|ed)?\b",
-    r"\bforesight\b",
-    r"\bmishaps?\b",
-    r"\bportrait\b",
-    r"\bdice\b",
-    r"\btally\b",
-    r"\bfares\b",
-    r"\bleads? nowhere\b",
-    r"\bcarr(y|ies|ied) out\b",
-    r"\bin the making\b",
-    r"\bno news\b",
-    r"\bis none\b",
-    r"\bare none\b",
-    r"\bspelt out\b",
-    r"\bgreets?\b",
-    r"\bthe world\b",
-    r"\bthe house\b",
-    r"\bof its own accord\b",
-    r"\bwithout a word\b",
-    r"\brests? on\b",
-    r"\basks for it\b",
-    r"topology's mark",
-    r"\bnot begun\b",
-    r"\bgoes first\b",
-    r"\bgiven out\b",
-    r"\bhung up\b",
-    r"\bgoes round\b",
-    r"\bbroke off\b",
-    r"\bhidden behind\b",
-    r"\bcolours?\b",
-];
-
-/// This file names what it forbids.
-const THIS_FILE: &str = "tests/architecture/vocabulary.rs";
+/// These files name what they forbid.
+const THESE_FILES: [&str; 2] =
+    ["tests/architecture/vocabulary.rs", "tests/architecture/former_words.rs"];
 
 fn rust_files() -> Sources {
     let folders = ["src", "tests", "benches"].into_iter().flat_map(read_rust);
-    folders.filter(|(path, _)| path != Path::new(THIS_FILE)).collect()
+    folders.filter(|(path, _)| !THESE_FILES.iter().any(|it| path == Path::new(it))).collect()
 }
 
 /// Files with prose that are not Rust.
@@ -230,7 +53,9 @@ fn former_names(source: &str) -> Vec<String> {
     for token in tokenize(source).iter().filter(|token| token.kind == TokenKind::Word) {
         let word = token.text.as_str();
         let by_prefix = FORMER_PREFIXES.iter().find(|(prefix, _)| word.starts_with(prefix));
-        let name = former.get(word).copied().or(by_prefix.map(|(_, now)| *now));
+        let by_suffix = FORMER_SUFFIXES.iter().find(|(suffix, _)| word.ends_with(suffix));
+        let by_part = by_prefix.or(by_suffix).map(|(_, now)| *now);
+        let name = former.get(word).copied().or(by_part);
         found.extend(name.map(|now| format!("{}: `{word}` is now {now}", token.line)));
     }
     found
@@ -285,44 +110,43 @@ fn identifiers_are_terms_of_the_field() {
     assert!(files.len() > 400, "{} files read", files.len());
 }
 
-/// Words that no function's name is made of.
-const FORMER_NAME_WORDS: [&str; 20] = [
-    "anew",
-    "carried",
-    "dice",
-    "door",
-    "doors",
-    "face",
-    "faces",
-    "foretold",
-    "lies",
-    "meanwhile",
-    "mend",
-    "mended",
-    "mends",
-    "mishap",
-    "mishaps",
-    "nobody",
-    "somebody",
-    "tally",
-    "told",
-    "whoever",
-];
+/// The words of an identifier in snake or camel case, in small letters.
+fn words_of(identifier: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut joins = false;
+    for letter in identifier.chars() {
+        let begins = letter.is_uppercase() && !joins;
+        match words.last_mut().filter(|word| letter != '_' && !begins && !word.is_empty()) {
+            Some(word) => word.extend(letter.to_lowercase()),
+            _ if letter == '_' => words.push(String::new()),
+            _ => words.push(letter.to_lowercase().collect()),
+        }
+        // A constant is of capital letters throughout.
+        joins = letter.is_uppercase();
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
 
 #[test]
-fn function_names_are_plain() {
+fn identifiers_have_no_former_words() {
     let former = BTreeSet::from(FORMER_NAME_WORDS);
     let mut found = Vec::new();
     for (path, text) in rust_files() {
-        let tokens = tokenize(&text);
-        let words: Vec<_> = tokens.iter().filter(|it| it.kind == TokenKind::Word).collect();
-        for pair in words.windows(2).filter(|pair| pair[0].text == "fn") {
-            if pair[1].text.split('_').any(|word| former.contains(word)) {
-                found.push(format!("{}:{}: {}", path.display(), pair[1].line, pair[1].text));
+        for token in tokenize(&text).iter().filter(|it| it.kind == TokenKind::Word) {
+            if words_of(&token.text).iter().any(|word| former.contains(word.as_str())) {
+                found.push(format!("{}:{}: {}", path.display(), token.line, token.text));
             }
         }
     }
-    assert_none(&found, "function names with former words");
+    assert_none(&found, "identifiers with former words");
+}
+
+#[test]
+fn identifiers_are_split_into_words() {
+    assert_eq!(words_of("UntoldNode"), ["untold", "node"]);
+    assert_eq!(words_of("untold_nodes2"), ["untold", "nodes2"]);
+    assert_eq!(words_of("MAX_DOORS"), ["max", "doors"]);
 }
 
 #[test]

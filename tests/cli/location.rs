@@ -47,7 +47,7 @@ impl TestFolder {
     pub(crate) fn applied() -> Self {
         let location = Self::new();
         fs::create_dir_all(location.sandbox()).expect("a folder");
-        fs::copy(applied().0.join("world.json"), location.sandbox().join("world.json"))
+        fs::copy(applied().0.join("state.json"), location.sandbox().join("state.json"))
             .expect("the sandbox state");
         location
     }

@@ -26,17 +26,17 @@ fn refused(location: &TestFolder, code: &str, words: &str) {
 #[test]
 fn damaged_state_is_an_error_and_not_overwritten() {
     let location = TestFolder::applied();
-    let world = location.read(".stargate/sandbox/world.json");
-    let cut = &world[..world.len() / 2];
+    let state_file = location.read(".stargate/sandbox/state.json");
+    let cut = &state_file[..state_file.len() / 2];
     for damage in ["", "garbage", "[]", "null", "{\"format_version\": 1}", cut] {
-        location.write(".stargate/sandbox/world.json", damage);
+        location.write(".stargate/sandbox/state.json", damage);
         refused(&location, "SG0701", "is damaged");
     }
-    location.write(".stargate/sandbox/world.json", b"\xff\xfe\0");
+    location.write(".stargate/sandbox/state.json", b"\xff\xfe\0");
     refused(&location, "SG0701", "is damaged");
-    let newer = world.replacen("\"format_version\":1", "\"format_version\":99", 1);
-    assert_ne!(newer, world);
-    location.write(".stargate/sandbox/world.json", newer);
+    let newer = state_file.replacen("\"format_version\":1", "\"format_version\":99", 1);
+    assert_ne!(newer, state_file);
+    location.write(".stargate/sandbox/state.json", newer);
     refused(&location, "SG0701", "format version 99");
     location.run("sandbox reset").exits(0);
     location.run("plan --sandbox").exits(0);
@@ -52,7 +52,7 @@ fn a_file_in_place_of_the_folder_is_an_error() {
 #[test]
 fn a_folder_in_place_of_the_state_file_is_an_error() {
     let location = TestFolder::new();
-    location.write(".stargate/sandbox/world.json/file", "");
+    location.write(".stargate/sandbox/state.json/file", "");
     refused(&location, "SG0115", "cannot be used");
 }
 

@@ -87,14 +87,15 @@ fn a_plan_is_stale_after_the_infrastructure_changed() {
 #[test]
 fn an_error_found_since_stops_a_saved_plan() {
     let location = planned();
-    let world = location.read(".stargate/sandbox/world.json");
-    let unfit = world.replace(r#""networkPluginMode":"overlay""#, r#""networkPluginMode":"none""#);
-    assert_ne!(unfit, world);
-    location.write(".stargate/sandbox/world.json", unfit);
+    let state_file = location.read(".stargate/sandbox/state.json");
+    let unfit =
+        state_file.replace(r#""networkPluginMode":"overlay""#, r#""networkPluginMode":"none""#);
+    assert_ne!(unfit, state_file);
+    location.write(".stargate/sandbox/state.json", unfit);
     location.run("apply --sandbox plan.json").fails(5, "SG0410", "Azure CNI overlay");
-    let fit = location.read(".stargate/sandbox/world.json");
+    let fit = location.read(".stargate/sandbox/state.json");
     let fit = fit.replace(r#""networkPluginMode":"none""#, r#""networkPluginMode":"overlay""#);
-    location.write(".stargate/sandbox/world.json", fit);
+    location.write(".stargate/sandbox/state.json", fit);
     location.run("plan --sandbox --detailed-exitcode").exits(2);
     location.run("apply --sandbox plan.json").exits(0);
     location.run("plan --sandbox --detailed-exitcode").exits(0);

@@ -55,7 +55,7 @@ fn find_by_form(text: &str, found: &mut BTreeMap<String, String>, path: &str) {
 }
 
 fn state(location: &TestFolder) -> Value {
-    serde_json::from_str(&location.read(".stargate/sandbox/world.json")).expect("JSON")
+    serde_json::from_str(&location.read(".stargate/sandbox/state.json")).expect("JSON")
 }
 
 fn secrets_of(location: &TestFolder) -> BTreeMap<String, String> {
@@ -145,7 +145,7 @@ fn only_the_owner_can_read_files_with_secrets() {
         }
     }
     drop(serving);
-    assert_eq!(holding, BTreeSet::from(["kubeconfig".into(), "world.json".into()]));
+    assert_eq!(holding, BTreeSet::from(["kubeconfig".into(), "state.json".into()]));
     // A folder that stargate creates is closed to other users.
     let new = TestFolder::new();
     new.run("plan --sandbox").exits(0);

@@ -34,7 +34,7 @@ pub(crate) const EXAMPLE: &str = include_str!("../../examples/aks-e2e/stargate.t
 const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFN0YXJnYXRlVGVzdEtleU5vdEZvclVzZUFueXc test";
 
-/// A topology, its world, and clients.
+/// A topology, its sandbox, and clients.
 pub(crate) struct Deployment {
     pub(crate) sandbox: SharedSandbox,
     pub(crate) topology: Topology,

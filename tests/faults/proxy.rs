@@ -158,9 +158,8 @@ impl Transport for Proxy {
         let host = request.uri().host().unwrap_or_default().to_owned();
         let api = if host.starts_with("azure") { Api::Azure } else { Api::Tailscale };
         let sandbox = self.0.sandbox.clone();
-        let response = self.forward(api, request, async |request| {
-            InMemory::new(sandbox).send(request).await.ok()
-        });
+        let response = self
+            .forward(api, request, async |request| InMemory::new(sandbox).send(request).await.ok());
         response.await.ok_or_else(|| TransportError::lost(host, "connection reset by peer"))
     }
 }

@@ -20,7 +20,7 @@ pub(crate) const AGENT_VARIABLE: &str = "STARGATE_NETNS_AGENT";
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Instruction {
     /// Runs a program that must succeed.
-    Run { words: Vec<String>, input: String },
+    RunCommand { words: Vec<String>, input: String },
     /// Writes files of the kernel.
     Write { files: Vec<(String, String)> },
     /// Answers requests of these pairs on the address.
@@ -65,7 +65,7 @@ pub(crate) fn serve() {
 impl Agent {
     fn execute(&mut self, instruction: Instruction) -> Result<String, String> {
         match instruction {
-            Instruction::Run { words, input } => run(&words, &input),
+            Instruction::RunCommand { words, input } => run(&words, &input),
             Instruction::Write { files } => write(&files).map(|()| String::new()),
             Instruction::Listen { address, pairs_to_answer } => {
                 self.answer(address, &pairs_to_answer)

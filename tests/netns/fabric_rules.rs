@@ -126,9 +126,9 @@ fn listed(prefixes: impl IntoIterator<Item = Ipv4Net>) -> String {
 
 /// The source and destination addresses that an interface may use without IP forwarding.
 fn own_addresses(fabric: &Fabric, address: Ipv4Addr, interface: &Interface) -> String {
-    let carried = fabric.overlay.iter().filter(|(_, range)| range.node == address);
-    let carried = carried.filter(|_| interface.in_overlay).map(|(prefix, _)| prefix);
-    listed(carried.chain([address.into()]))
+    let routed = fabric.overlay.iter().filter(|(_, range)| range.node == address);
+    let routed = routed.filter(|_| interface.in_overlay).map(|(prefix, _)| prefix);
+    listed(routed.chain([address.into()]))
 }
 
 /// The rules of a security group. Allowed packets are recorded per interface, to allow their

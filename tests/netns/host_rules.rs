@@ -211,7 +211,7 @@ fn peers(spec: &NetworkSpec, id: usize, keys: &BTreeMap<usize, String>) -> Instr
         words.extend(["peer".to_owned(), key.clone(), "allowed-ips".to_owned()]);
         words.push(prefixes.join(","));
     }
-    Instruction::Run { words, input: String::new() }
+    Instruction::RunCommand { words, input: String::new() }
 }
 
 /// The name of a host by the source address of its tunnel packets.

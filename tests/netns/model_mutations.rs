@@ -72,8 +72,8 @@ const MUTATIONS: [(&str, Mutation); 23] = [
     }),
     ("the overlay precedes user-defined routes", |spec| {
         each_fabric(spec, |fabric| {
-            let carried: Vec<_> = fabric.overlay.iter().map(|(prefix, _)| prefix).collect();
-            drop_routes(fabric, &carried, true);
+            let routed: Vec<_> = fabric.overlay.iter().map(|(prefix, _)| prefix).collect();
+            drop_routes(fabric, &routed, true);
         });
     }),
     ("the address space precedes user-defined routes", |spec| {

@@ -72,5 +72,5 @@ impl Drop for Remote {
 /// The instruction to run a program.
 pub(crate) fn run(words: &[&str], input: &str) -> Instruction {
     let words = words.iter().map(|word| (*word).to_owned()).collect();
-    Instruction::Run { words, input: input.to_owned() }
+    Instruction::RunCommand { words, input: input.to_owned() }
 }

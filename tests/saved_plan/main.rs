@@ -7,9 +7,9 @@
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 #![expect(clippy::print_stdout, reason = "the figures are the result")]
 
-#[path = "../../benches/planning/world.rs"]
+#[path = "../../benches/planning/fixture.rs"]
 #[expect(dead_code, reason = "the benchmark that it is shared with uses more of it")]
-mod world;
+mod fixture;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -17,12 +17,12 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::process::Command;
 
+use fixture::{Fixture, Shape};
 use stargate::inventory::Inventory;
 use stargate::plan::preflight::TailnetFacts;
 use stargate::plan::saved_plan::{Expected, FORMAT_VERSION, SavedPlan};
 use stargate::plan::{Plan, PlanOptions, PlanningInput, plan};
 use stargate::resource::Resource;
-use world::{Shape, World};
 
 const MAX_FILE_BYTES: u64 = 10_000_000;
 /// A process that reads a plan and writes it.
@@ -41,11 +41,11 @@ fn peak_memory() -> u64 {
 }
 
 /// The plan that the commands make, by the same function.
-fn planned(world: &World, inventory: &Inventory, destroy: bool) -> Plan {
+fn planned(fixture: &Fixture, inventory: &Inventory, destroy: bool) -> Plan {
     plan(PlanningInput {
-        topology: &world.topology,
+        topology: &fixture.topology,
         options: &PlanOptions { destroy, ..PlanOptions::default() },
-        facts: &world.facts,
+        facts: &fixture.facts,
         inventory,
         tailnet: &TailnetFacts::default(),
         findings: &[],
@@ -54,9 +54,9 @@ fn planned(world: &World, inventory: &Inventory, destroy: bool) -> Plan {
 }
 
 /// Everything as it is wanted, but for the version of each worker's kubelet.
-fn older_workers(world: &World) -> Inventory {
-    let mut inventory = world.inventory.clone();
-    for (key, observed) in world.inventory.iter() {
+fn older_workers(fixture: &Fixture) -> Inventory {
+    let mut inventory = fixture.inventory.clone();
+    for (key, observed) in fixture.inventory.iter() {
         if let Resource::Worker(worker) = &observed.resource {
             let mut older = worker.clone();
             older.kubelet_version = "1.32.0".parse().unwrap();
@@ -92,11 +92,11 @@ fn read(path: &Path) -> Plan {
 
 /// Makes a plan, writes it, and reads it back.
 fn make(case: &str, path: &Path) {
-    let world = World::new(LARGE).unwrap();
+    let fixture = Fixture::new(LARGE).unwrap();
     let (plan, min_changes) = match case {
-        "all to create" => (planned(&world, &world.empty, false), 15_000),
-        "all to delete" => (planned(&world, &world.inventory, true), 8_000),
-        _ => (planned(&world, &older_workers(&world), false), 4_000),
+        "all to create" => (planned(&fixture, &fixture.empty, false), 15_000),
+        "all to delete" => (planned(&fixture, &fixture.inventory, true), 8_000),
+        _ => (planned(&fixture, &older_workers(&fixture), false), 4_000),
     };
     assert!(plan.changes.len() >= min_changes, "{case}: {} changes", plan.changes.len());
     // What planning took at its highest does not count.

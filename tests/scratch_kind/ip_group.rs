@@ -1,9 +1,9 @@
 //! An object of the made-up kind is created, updated and deleted through plans,
 //! and is written and read by its codec in between.
 
-#[path = "../benches/planning/world.rs"]
+#[path = "../benches/planning/fixture.rs"]
 #[expect(dead_code, reason = "the benchmark that it is shared with uses more of it")]
-mod world;
+mod fixture;
 
 use std::collections::BTreeMap;
 
@@ -13,29 +13,29 @@ use stargate::plan::preflight::TailnetFacts;
 use stargate::plan::{Action, Change, Plan, PlanOptions, PlanningInput, plan};
 use stargate::provider::azure::codec::{Marks, decode_any, encode_any, ownership};
 use stargate::resource::{ArmId, Kind, ObjectKey, Owner, Resource};
-use world::{Shape, World};
+use fixture::{Shape, Fixture};
 
 const SMALL: Shape = Shape { datacenters: 2, workers: 2, nodes: 2 };
 const ADDRESS: &str = "ip-group/cluster/stargate-networks";
 
 /// A deployment, and what Azure stores of the kind.
 struct Case {
-    world: World,
+    fixture: Fixture,
     owner: Owner,
     stored: BTreeMap<ArmId, Value>,
 }
 
 impl Case {
     fn new() -> Self {
-        let world = World::new(SMALL).unwrap();
-        let topology = &world.topology;
+        let fixture = Fixture::new(SMALL).unwrap();
+        let topology = &fixture.topology;
         let owner = Owner { topology: topology.name.clone(), tag: topology.tailnet.tag.clone() };
-        Self { world, owner, stored: BTreeMap::new() }
+        Self { fixture, owner, stored: BTreeMap::new() }
     }
 
     /// The id of the object that the topology asks for.
     fn id(&self) -> ArmId {
-        match &self.world.desired.get(&ADDRESS.parse().unwrap()).unwrap().key {
+        match &self.fixture.desired.get(&ADDRESS.parse().unwrap()).unwrap().key {
             Some(ObjectKey::Azure(id)) => id.clone(),
             other => panic!("{other:?}"),
         }
@@ -43,7 +43,7 @@ impl Case {
 
     /// What is read: everything else as it is wanted, and the kind as stored.
     fn inventory(&self) -> Inventory {
-        let mut inventory = self.world.inventory.clone();
+        let mut inventory = self.fixture.inventory.clone();
         let is_of_kind = |key: &ObjectKey| {
             matches!(key, ObjectKey::Azure(id)
                 if id.resource_type().as_deref() == Some(Kind::IpGroup.arm_type()))
@@ -59,9 +59,9 @@ impl Case {
 
     fn plan(&self) -> Plan {
         plan(PlanningInput {
-            topology: &self.world.topology,
+            topology: &self.fixture.topology,
             options: &PlanOptions::default(),
-            facts: &self.world.facts,
+            facts: &self.fixture.facts,
             inventory: &self.inventory(),
             tailnet: &TailnetFacts::default(),
             findings: &[],

@@ -71,7 +71,7 @@ fn files_with(folder: &Path, secrets: &BTreeSet<String>, found: &mut Vec<String>
 
 /// Asserts that no secret is on the disks, in the memory file systems, or in the logs of stub
 /// programs of any host.
-fn assert_nowhere(lab: &Lab, when: &str) {
+fn assert_absent(lab: &Lab, when: &str) {
     let secrets = lab.secrets.lock().unwrap().clone();
     // The stub program stores its key, as tailscaled does.
     let _ = fs::remove_file(lab.machines.all()[ROUTER].stub_file("tailscale-state/key"));
@@ -103,12 +103,12 @@ fn no_secret_is_left_or_logged() {
         let applied = lab.deployment.apply(&RefreshOptions::default()).await;
         assert_ne!(applied.status, ApplyStatus::Converged);
         let mut observed = arguments.end();
-        assert_nowhere(lab, "after a failed join");
+        assert_absent(lab, "after a failed join");
         fs::remove_file(lab.machines.all()[worker].stub_file("broken-kubelet")).unwrap();
         let arguments = Arguments::watch();
         iterate(lab).await;
         observed.extend(arguments.end());
-        assert_nowhere(lab, "after all joins");
+        assert_absent(lab, "after all joins");
         let secrets = lab.secrets.lock().unwrap().clone();
         assert!(secrets.len() >= 4, "a key, and a token for each join");
         assert!(observed.iter().any(|words| contains(words, "tailscale")), "it was looked at");

@@ -105,12 +105,12 @@ async fn serve(global: &Global, ui: &Ui, tls: bool) -> Result<(), CliError> {
         true => Some(topology::load_or_report(global, ui)?.topology),
         false => None,
     };
-    let (world, saver) = sandbox_state::open(&folder, topology.as_ref())?;
-    world.change(|world, now| {
-        world.log.begin(&global.command, now);
-        world.pause = 1;
+    let (sandbox, saver) = sandbox_state::open(&folder, topology.as_ref())?;
+    sandbox.change(|sandbox, now| {
+        sandbox.log.begin(&global.command, now);
+        sandbox.pause = 1;
     });
-    let server = sandbox_state::serve(&world, tls, &folder).await?;
+    let server = sandbox_state::serve(&sandbox, tls, &folder).await?;
     let kubeconfig = folder.join("kubeconfig");
     let answer = serde_json::json!({
         "azure": server.endpoints.azure,
@@ -120,16 +120,16 @@ async fn serve(global: &Global, ui: &Ui, tls: bool) -> Result<(), CliError> {
         "kubeconfig": kubeconfig,
         "token": SERVED_TOKEN,
     });
-    write_kubeconfig(&kubeconfig, &server, &world);
+    write_kubeconfig(&kubeconfig, &server, &sandbox);
     ui.data(&format!("{answer}\n"))?;
-    let mut changes = world.changes();
+    let mut changes = sandbox.changes();
     let mut signal = std::pin::pin!(wait_for_signal());
     loop {
         tokio::select! {
             () = &mut signal => break,
             changed = changes.changed() => {
                 if changed.is_err() { break; }
-                write_kubeconfig(&kubeconfig, &server, &world);
+                write_kubeconfig(&kubeconfig, &server, &sandbox);
             }
         }
     }
@@ -166,8 +166,8 @@ async fn wait_for_signal() {
 const SERVED_TOKEN: &str = "sandbox";
 
 /// Writes the kubeconfig; the token changes when the cluster is created.
-fn write_kubeconfig(path: &Path, server: &Server, world: &SharedSandbox) {
-    let token = world.read(|world| world.cluster_access.as_ref().map(|it| it.token.clone()));
+fn write_kubeconfig(path: &Path, server: &Server, sandbox: &SharedSandbox) {
+    let token = sandbox.read(|sandbox| sandbox.cluster_access.as_ref().map(|it| it.token.clone()));
     let authority = server
         .endpoints
         .certificate
@@ -196,8 +196,8 @@ fn write_kubeconfig(path: &Path, server: &Server, world: &SharedSandbox) {
 
 /// Reads the log without locking the folder.
 fn read_log(folder: &Path) -> Result<RequestLog, CliError> {
-    let world = Folder::read_saved(folder).map_err(|error| sandbox_state::of_folder(&error))?;
-    Ok(world.log)
+    let sandbox = Folder::read_saved(folder).map_err(|error| sandbox_state::of_folder(&error))?;
+    Ok(sandbox.log)
 }
 
 async fn inject(folder: &Path, fault: &str, target: Option<&str>, ui: &Ui) -> Result<(), CliError> {
@@ -205,11 +205,11 @@ async fn inject(folder: &Path, fault: &str, target: Option<&str>, ui: &Ui) -> Re
         CliError::coded(Code::UnknownFault, format!("{error}"))
             .remedy("`stargate sandbox faults` lists all faults")
     })?;
-    let (world, saver) = sandbox_state::open(folder, None)?;
-    let done = world.change(|world, now| {
-        let done = inject_fault(world, fault, target, now);
+    let (sandbox, saver) = sandbox_state::open(folder, None)?;
+    let done = sandbox.change(|sandbox, now| {
+        let done = inject_fault(sandbox, fault, target, now);
         if done.is_ok() {
-            world.log.mark(&format!("sandbox break {fault}"), now);
+            sandbox.log.mark(&format!("sandbox break {fault}"), now);
         }
         done
     });

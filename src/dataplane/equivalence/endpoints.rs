@@ -80,7 +80,7 @@ impl Endpoints {
     }
 
     /// Which entry of a table answers for which run of subjects, in order.
-    pub(super) fn runs<'t, T>(&self, table: &'t PrefixTable<T>) -> Vec<Run<'t, T>> {
+    pub(super) fn runs<'t, T>(&self, table: &'t PrefixTable<T>) -> Vec<EntryRange<'t, T>> {
         let mut runs = Runs { found: Vec::new(), open: Vec::new(), reached: 0 };
         for entry in table.iter() {
             let held = self.within(&entry.0);
@@ -99,12 +99,12 @@ fn by_address(end: &End) -> (Ipv4Addr, usize) {
 }
 
 /// Neighbouring subjects, and the entry with the longest prefix that holds them.
-pub(super) type Run<'t, T> = (Range<usize>, Option<(Ipv4Net, &'t T)>);
+pub(super) type EntryRange<'t, T> = (Range<usize>, Option<(Ipv4Net, &'t T)>);
 
 /// Prefixes nest or are apart, and the wider come first: those that hold the
 /// subject at hand are a stack.
 struct Runs<'t, T> {
-    found: Vec<Run<'t, T>>,
+    found: Vec<EntryRange<'t, T>>,
     /// Each with where it ends.
     open: Vec<(usize, (Ipv4Net, &'t T))>,
     reached: usize,

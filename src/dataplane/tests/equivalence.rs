@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::many_hosts::{More, grown, many_hosts};
 use super::nameless::Nameless;
-use super::world::*;
+use super::test_network::*;
 use crate::dataplane::equivalence::Classes;
 use crate::dataplane::host::HostId;
 use crate::dataplane::{End, Network, Protocol, trace_round_trip};
@@ -59,7 +59,7 @@ proptest! {
     /// for the same reason and from the same fact.
     #[test]
     fn classes_represent_their_pairs(many_hosts in many_hosts()) {
-        let network = many_hosts.world().network();
+        let network = many_hosts.test_network().network();
         let classes = Classes::of(&network, ends(&network));
         let mut pairs = 0;
         for class_trip in classes.trips(&network, Protocol::Tcp(8_080)) {

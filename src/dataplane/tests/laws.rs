@@ -1,14 +1,14 @@
-//! Laws that hold in any world, however broken.
+//! Laws that hold in any network, however broken.
 
 use proptest::prelude::*;
 
-use super::world::*;
+use super::test_network::*;
 use crate::dataplane::fabric::{FabricHop, UserRoute};
 use crate::dataplane::hop::Verdict;
 use crate::dataplane::host::{HostId, KernelHop, ReversePathFilter, TableId};
 use crate::dataplane::{Fact, Protocol, trace_round_trip};
 
-/// One thing that is done to a world.
+/// One change to a network.
 #[derive(Debug, Clone)]
 pub(super) enum Edit {
     Forwarding(usize, bool),
@@ -77,62 +77,65 @@ pub(super) fn edit() -> impl Strategy<Value = Edit> {
     ]
 }
 
-pub(super) fn apply(world: &mut World, edit: Edit) {
-    let is_known = |world: &World, host: usize| world.hosts[host].kernel.read().is_ok();
+pub(super) fn apply(test_network: &mut TestNetwork, edit: Edit) {
+    let is_known =
+        |test_network: &TestNetwork, host: usize| test_network.hosts[host].kernel.read().is_ok();
     match edit {
-        Edit::Forwarding(host, on) if is_known(world, host) => world.kernel(host).forwarding = on,
-        Edit::Filter(host, filter) if is_known(world, host) => {
-            world.kernel(host).reverse_path_filter = filter;
+        Edit::Forwarding(host, on) if is_known(test_network, host) => {
+            test_network.kernel(host).forwarding = on
         }
-        Edit::Kernel(host, table, prefix, hop) if is_known(world, host) => {
-            let table = world.kernel(host).tables.entry(TableId(table)).or_default();
+        Edit::Filter(host, filter) if is_known(test_network, host) => {
+            test_network.kernel(host).reverse_path_filter = filter;
+        }
+        Edit::Kernel(host, table, prefix, hop) if is_known(test_network, host) => {
+            let table = test_network.kernel(host).tables.entry(TableId(table)).or_default();
             table.insert(prefix, route(hop));
         }
         Edit::Fabric(segment, subnet, prefix, hop) => {
-            world.routes(segment, subnet).insert(prefix, UserRoute { hop, origin: OTHER });
+            test_network.routes(segment, subnet).insert(prefix, UserRoute { hop, origin: OTHER });
         }
         Edit::Interface(host, on) => {
-            let port = world.hosts[host].ports[0];
-            let fabric = world.fabric(port.segment.0);
+            let port = test_network.hosts[host].ports[0];
+            let fabric = test_network.fabric(port.segment.0);
             let interface = fabric.interfaces.get_mut(&port.address).unwrap();
             interface.forwarding = Fact::known(on, INTERFACE);
         }
         Edit::Approve(host, prefixes) => {
-            let advertised = world.advertised(host);
+            let advertised = test_network.advertised(host);
             advertised.advertised = Fact::known(prefixes.clone(), ADVERTISED);
             advertised.approved = Fact::known(prefixes, APPROVED);
         }
         Edit::Connected(host, on) => {
-            let member = world.members.get_mut(&HostId(host)).unwrap();
+            let member = test_network.members.get_mut(&HostId(host)).unwrap();
             member.connected = Fact::known(on, DEVICE);
         }
-        Edit::Unread(host) => world.hosts[host].kernel = Fact::unknown(KERNEL),
+        Edit::Unread(host) => test_network.hosts[host].kernel = Fact::unknown(KERNEL),
         Edit::Forwarding(..) | Edit::Filter(..) | Edit::Kernel(..) => {}
     }
 }
 
-pub(super) fn broken_world() -> impl Strategy<Value = World> {
+pub(super) fn broken_network() -> impl Strategy<Value = TestNetwork> {
     let choice = (any::<bool>(), any::<bool>()).prop_map(|(masquerade, local_rules)| Choice {
         masquerade,
         local_rules,
         bare_metal: false,
     });
     (choice, prop::collection::vec(edit(), 0..8)).prop_map(|(choice, edits)| {
-        let mut world = healthy(choice);
+        let mut test_network = healthy(choice);
         for edit in edits {
-            apply(&mut world, edit);
+            apply(&mut test_network, edit);
         }
-        world
+        test_network
     })
 }
 
 proptest! {
     /// With any tables a trace ends with a verdict.
     #[test]
-    fn every_trace_ends(world in broken_world()) {
-        let network = world.network();
-        for from in world.ends() {
-            for to in world.ends() {
+    fn every_trace_ends(test_network in broken_network()) {
+        let network = test_network.network();
+        for from in test_network.ends() {
+            for to in test_network.ends() {
                 let round_trip = trace_round_trip(&network, network.end(from).unwrap(), to, Protocol::Icmp);
                 prop_assert!(round_trip.forward.hops.len() < 500);
                 prop_assert_eq!(round_trip.return_path.is_some(), round_trip.forward.arrived());
@@ -147,17 +150,17 @@ proptest! {
     /// and nothing for anybody else.
     #[test]
     fn a_more_specific_correct_route_breaks_no_pair(
-        world in broken_world(), worker in WORKER_1..=WORKER_2, length in 25_u8..=32,
+        test_network in broken_network(), worker in WORKER_1..=WORKER_2, length in 25_u8..=32,
     ) {
-        let before = world.network();
-        let mut world = world;
+        let before = test_network.network();
+        let mut test_network = test_network;
         let router = ip("10.237.0.4");
         let specific = ipnet::Ipv4Net::new(pod(worker), length).unwrap().trunc();
         let hop = FabricHop::Appliance(router);
-        world.routes(0, 0).insert(specific, UserRoute { hop, origin: OTHER });
-        let after = world.network();
-        for from in world.ends() {
-            for to in world.ends() {
+        test_network.routes(0, 0).insert(specific, UserRoute { hop, origin: OTHER });
+        let after = test_network.network();
+        for from in test_network.ends() {
+            for to in test_network.ends() {
                 let end = before.end(from).unwrap();
                 let was = trace_round_trip(&before, end, to, Protocol::Icmp);
                 let is = trace_round_trip(&after, end, to, Protocol::Icmp);
@@ -177,13 +180,13 @@ proptest! {
 
     /// What is known without a fact stays so when the fact is read.
     #[test]
-    fn reading_more_facts_never_changes_known_results(world in broken_world(), host in 0_usize..6) {
-        let known = world.network();
-        let mut blind = world.clone();
+    fn reading_more_facts_never_changes_known_results(test_network in broken_network(), host in 0_usize..6) {
+        let known = test_network.network();
+        let mut blind = test_network.clone();
         blind.hosts[host].kernel = Fact::unknown(KERNEL);
         let blind = blind.network();
-        for from in world.ends() {
-            for to in world.ends() {
+        for from in test_network.ends() {
+            for to in test_network.ends() {
                 let end = known.end(from).unwrap();
                 let seen = trace_round_trip(&blind, end, to, Protocol::Icmp);
                 let is_unknown = |verdict: &Verdict| matches!(verdict, Verdict::Unknown { .. });

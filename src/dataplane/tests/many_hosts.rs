@@ -8,7 +8,7 @@ use ipnet::Ipv4Net;
 use proptest::prelude::*;
 
 use super::laws::{Edit, apply, edit};
-use super::world::*;
+use super::test_network::*;
 use crate::dataplane::fabric::{FabricHop, OverlayRange, Segment, UserRoute};
 use crate::dataplane::host::{
     Egress, HostId, KernelHop, Pods, Port, ReversePathFilter, RoutingRule, TableId, Translation,
@@ -25,7 +25,7 @@ pub(super) const OF_INTERFACES: u32 = 200;
 /// Something that befalls a host, by its number among all.
 #[derive(Debug, Clone)]
 pub(super) enum Fault {
-    /// What may befall the small world, too.
+    /// What may befall the small network, too.
     Small(Edit),
     Stopped(usize, Fact<bool>),
     NotPlumbed(usize),
@@ -53,7 +53,7 @@ pub(super) struct More {
     pub(super) workers: u8,
 }
 
-/// A world of several nodes and workers, made from what is shown where a law
+/// A network of several nodes and workers, made from what is shown where a law
 /// does not hold.
 #[derive(Debug, Clone)]
 pub(super) struct ManyHosts {
@@ -63,13 +63,13 @@ pub(super) struct ManyHosts {
 }
 
 impl ManyHosts {
-    pub(super) fn world(&self) -> World {
-        let mut world = grown(self.choice, self.more);
+    pub(super) fn test_network(&self) -> TestNetwork {
+        let mut test_network = grown(self.choice, self.more);
         for fault in &self.faults {
-            befall(&mut world, fault.clone());
+            befall(&mut test_network, fault.clone());
         }
-        own_origins(&mut world);
-        world
+        own_origins(&mut test_network);
+        test_network
     }
 }
 
@@ -88,27 +88,33 @@ pub(super) fn many_hosts() -> impl Strategy<Value = ManyHosts> {
     })
 }
 
-/// A healthy world of that many.
-pub(super) fn grown(choice: Choice, more: More) -> World {
-    let mut world = healthy(choice);
+/// A healthy network of that many.
+pub(super) fn grown(choice: Choice, more: More) -> TestNetwork {
+    let mut test_network = healthy(choice);
     for number in 0..more.nodes {
-        add_node(&mut world, number, choice);
+        add_node(&mut test_network, number, choice);
     }
     for number in 0..more.workers {
-        add_worker(&mut world, number);
+        add_worker(&mut test_network, number);
     }
-    world
+    test_network
 }
 
-fn add_host(world: &mut World, like: usize, name: String, address: Ipv4Addr, pods: Ipv4Net) {
-    let host = HostId(world.hosts.len());
-    let mut added = world.hosts[like].clone();
+fn add_host(
+    test_network: &mut TestNetwork,
+    like: usize,
+    name: String,
+    address: Ipv4Addr,
+    pods: Ipv4Net,
+) {
+    let host = HostId(test_network.hosts.len());
+    let mut added = test_network.hosts[like].clone();
     let port = &mut added.ports[0];
     let (segment, model) = (port.segment.0, std::mem::replace(&mut port.address, address));
     added.name = name;
     added.pods = known(Pods::Range(pods));
-    world.hosts.push(added);
-    match &mut world.segments[segment] {
+    test_network.hosts.push(added);
+    match &mut test_network.segments[segment] {
         Segment::Fabric(fabric) => {
             let mut interface = fabric.interfaces[&model];
             interface.host = host;
@@ -120,48 +126,48 @@ fn add_host(world: &mut World, like: usize, name: String, address: Ipv4Addr, pod
     }
 }
 
-fn add_node(world: &mut World, number: u8, choice: Choice) {
+fn add_node(test_network: &mut TestNetwork, number: u8, choice: Choice) {
     let address = Ipv4Addr::new(10, 224, 0, 6 + number);
     let pods = net(&format!("10.244.{}.0/24", 2 + number));
-    add_host(world, NODE_B, format!("node-{number}"), address, pods);
-    world.fabric(0).overlay.insert(pods, OverlayRange { node: address, origin: OTHER });
+    add_host(test_network, NODE_B, format!("node-{number}"), address, pods);
+    test_network.fabric(0).overlay.insert(pods, OverlayRange { node: address, origin: OTHER });
     let hop = FabricHop::Appliance(address);
-    world.routes(0, 1).insert(pods, UserRoute { hop, origin: ROUTER_TABLE });
-    let advertised = world.advertised(CLUSTER_ROUTER);
+    test_network.routes(0, 1).insert(pods, UserRoute { hop, origin: ROUTER_TABLE });
+    let advertised = test_network.advertised(CLUSTER_ROUTER);
     for fact in [&mut advertised.advertised, &mut advertised.approved] {
         if let Fact::Known { value, .. } = fact {
             value.push(pods);
         }
     }
-    let remote = world.kernel(DATACENTER_ROUTER);
+    let remote = test_network.kernel(DATACENTER_ROUTER);
     for table in remote.tables.values_mut() {
         table.insert(pods, route(KernelHop::Tunnel));
     }
     if choice.local_rules {
-        let local = world.kernel(CLUSTER_ROUTER);
+        let local = test_network.kernel(CLUSTER_ROUTER);
         local.rules.push(RoutingRule { to: pods, ..RoutingRule::any(5_200, TableId::MAIN) });
         local.sort_rules();
     }
 }
 
-fn add_worker(world: &mut World, number: u8) {
+fn add_worker(test_network: &mut TestNetwork, number: u8) {
     let address = Ipv4Addr::new(10, 50, 1, 7 + number);
     let pods = net(&format!("10.244.{}.0/24", 67 + number));
-    add_host(world, WORKER_2, format!("worker-{}", number + 3), address, pods);
-    if let Segment::Fabric(_) = world.segments[1] {
+    add_host(test_network, WORKER_2, format!("worker-{}", number + 3), address, pods);
+    if let Segment::Fabric(_) = test_network.segments[1] {
         for (subnet, origin) in [(0, DATACENTER_TABLE), (1, ROUTER_TABLE)] {
             let hop = FabricHop::Appliance(address);
-            world.routes(1, subnet).insert(pods, UserRoute { hop, origin });
+            test_network.routes(1, subnet).insert(pods, UserRoute { hop, origin });
         }
     }
-    let router = world.kernel(DATACENTER_ROUTER);
+    let router = test_network.kernel(DATACENTER_ROUTER);
     let main = router.tables.get_mut(&TableId::MAIN).unwrap();
     main.insert(pods, route(KernelHop::Via(0, address)));
 }
 
 /// Each host's facts were read at that host.
-fn own_origins(world: &mut World) {
-    for (number, host) in (0_u32..).zip(&mut world.hosts) {
+fn own_origins(test_network: &mut TestNetwork) {
+    for (number, host) in (0_u32..).zip(&mut test_network.hosts) {
         let own = Origin(OF_KERNELS + number);
         if let Fact::Known { value, origin } = &mut host.kernel {
             *origin = own;
@@ -172,7 +178,7 @@ fn own_origins(world: &mut World) {
             host.kernel = Fact::unknown(own);
         }
     }
-    for segment in &mut world.segments {
+    for segment in &mut test_network.segments {
         let Segment::Fabric(fabric) = segment else { continue };
         for interface in fabric.interfaces.values_mut() {
             let own = Origin(OF_INTERFACES + u32::try_from(interface.host.0).unwrap());
@@ -247,47 +253,51 @@ fn fault(hosts: usize) -> impl Strategy<Value = Fault> {
     ]
 }
 
-fn befall(world: &mut World, fault: Fault) {
-    let address = |world: &World, host: usize| world.hosts[host].ports[0].address;
+fn befall(test_network: &mut TestNetwork, fault: Fault) {
+    let address =
+        |test_network: &TestNetwork, host: usize| test_network.hosts[host].ports[0].address;
     match fault {
-        Fault::Small(Edit::Fabric(segment, ..)) if !is_fabric(world, segment) => {}
-        Fault::Small(Edit::Interface(host, _)) if interface(world, host).is_none() => {}
-        Fault::Small(edit) => apply(world, edit),
-        Fault::Stopped(host, runs) => world.hosts[host].runs = runs,
+        Fault::Small(Edit::Fabric(segment, ..)) if !is_fabric(test_network, segment) => {}
+        Fault::Small(Edit::Interface(host, _)) if interface(test_network, host).is_none() => {}
+        Fault::Small(edit) => apply(test_network, edit),
+        Fault::Stopped(host, runs) => test_network.hosts[host].runs = runs,
         Fault::NotPlumbed(host) => {
-            if let Some(range) = world.hosts[host].pods.read().ok().and_then(|it| it.range()) {
-                world.hosts[host].pods = known(Pods::NotPlumbed(range));
+            if let Some(range) = test_network.hosts[host].pods.read().ok().and_then(|it| it.range())
+            {
+                test_network.hosts[host].pods = known(Pods::NotPlumbed(range));
             }
         }
-        Fault::PodsUnread(host) => world.hosts[host].pods = Fact::unknown(OTHER),
-        Fault::PodsOf(host, range) => world.hosts[host].pods = known(Pods::Range(range)),
-        Fault::Unread(host) => world.hosts[host].kernel = Fact::unknown(KERNEL),
+        Fault::PodsUnread(host) => test_network.hosts[host].pods = Fact::unknown(OTHER),
+        Fault::PodsOf(host, range) => test_network.hosts[host].pods = known(Pods::Range(range)),
+        Fault::Unread(host) => test_network.hosts[host].kernel = Fact::unknown(KERNEL),
         Fault::Interface(host, on) => {
-            if let Some(interface) = interface(world, host) {
+            if let Some(interface) = interface(test_network, host) {
                 interface.forwarding = on;
             }
         }
         Fault::NoInterface(host) => {
-            let port = world.hosts[host].ports[0];
-            match &mut world.segments[port.segment.0] {
+            let port = test_network.hosts[host].ports[0];
+            match &mut test_network.segments[port.segment.0] {
                 Segment::Fabric(fabric) => drop(fabric.interfaces.remove(&port.address)),
                 Segment::Lan(lan) => drop(lan.hosts.remove(&port.address)),
             }
         }
         Fault::Fabric(host, prefix, to) => {
-            let hop = FabricHop::Appliance(address(world, to));
-            let segment = world.hosts[host].ports[0].segment.0;
-            let subnet = interface(world, host).map(|interface| interface.subnet);
+            let hop = FabricHop::Appliance(address(test_network, to));
+            let segment = test_network.hosts[host].ports[0].segment.0;
+            let subnet = interface(test_network, host).map(|interface| interface.subnet);
             if let Some(subnet) = subnet {
-                world.routes(segment, subnet).insert(prefix, UserRoute { hop, origin: OTHER });
+                test_network
+                    .routes(segment, subnet)
+                    .insert(prefix, UserRoute { hop, origin: OTHER });
             }
         }
-        Fault::Denied(host, way, from) => deny(world, host, way, from),
-        in_kernel => befall_kernel(world, in_kernel),
+        Fault::Denied(host, way, from) => deny(test_network, host, way, from),
+        in_kernel => befall_kernel(test_network, in_kernel),
     }
 }
 
-fn befall_kernel(world: &mut World, fault: Fault) {
+fn befall_kernel(test_network: &mut TestNetwork, fault: Fault) {
     let (Fault::NotForwarding(host)
     | Fault::Filter(host, _)
     | Fault::Kernel(host, ..)
@@ -296,26 +306,26 @@ fn befall_kernel(world: &mut World, fault: Fault) {
     else {
         return;
     };
-    if world.hosts[host].kernel.read().is_err() {
+    if test_network.hosts[host].kernel.read().is_err() {
         return;
     }
-    let pods = world.hosts[host].pods.read().ok().and_then(|pods| pods.range());
+    let pods = test_network.hosts[host].pods.read().ok().and_then(|pods| pods.range());
     match fault {
-        Fault::NotForwarding(_) => world.kernel(host).forwarding = false,
-        Fault::Filter(_, filter) => world.kernel(host).reverse_path_filter = filter,
+        Fault::NotForwarding(_) => test_network.kernel(host).forwarding = false,
+        Fault::Filter(_, filter) => test_network.kernel(host).reverse_path_filter = filter,
         Fault::Kernel(_, prefix, to) => {
-            let hop = KernelHop::Via(0, world.hosts[to].ports[0].address);
-            let main = world.kernel(host).tables.get_mut(&TableId::MAIN).unwrap();
+            let hop = KernelHop::Via(0, test_network.hosts[to].ports[0].address);
+            let main = test_network.kernel(host).tables.get_mut(&TableId::MAIN).unwrap();
             main.insert(prefix, route(hop));
         }
-        Fault::Hides(_, except) => world.kernel(host).translations.push(Translation {
+        Fault::Hides(_, except) => test_network.kernel(host).translations.push(Translation {
             entering: Some(Port::Local),
             egress: Egress::Segments,
             sources: pods.unwrap_or_default(),
             except: vec![except],
         }),
         Fault::Rule(_, to, priority) => {
-            let kernel = world.kernel(host);
+            let kernel = test_network.kernel(host);
             let table = if priority % 2 == 0 { TableId::MAIN } else { TableId::TAILSCALE };
             kernel.rules.push(RoutingRule { to, ..RoutingRule::any(priority, table) });
             kernel.sort_rules();
@@ -324,21 +334,26 @@ fn befall_kernel(world: &mut World, fault: Fault) {
     }
 }
 
-fn is_fabric(world: &World, segment: usize) -> bool {
-    matches!(world.segments[segment], Segment::Fabric(_))
+fn is_fabric(test_network: &TestNetwork, segment: usize) -> bool {
+    matches!(test_network.segments[segment], Segment::Fabric(_))
 }
 
-fn interface(world: &mut World, host: usize) -> Option<&mut crate::dataplane::Interface> {
-    let port = world.hosts[host].ports[0];
-    match &mut world.segments[port.segment.0] {
+fn interface(
+    test_network: &mut TestNetwork,
+    host: usize,
+) -> Option<&mut crate::dataplane::Interface> {
+    let port = test_network.hosts[host].ports[0];
+    match &mut test_network.segments[port.segment.0] {
         Segment::Fabric(fabric) => fabric.interfaces.get_mut(&port.address),
         Segment::Lan(_) => None,
     }
 }
 
-fn deny(world: &mut World, host: usize, direction: TrafficDirection, from: Ipv4Net) {
-    let Some(subnet) = interface(world, host).map(|interface| interface.subnet) else { return };
-    let segment = world.hosts[host].ports[0].segment.0;
+fn deny(test_network: &mut TestNetwork, host: usize, direction: TrafficDirection, from: Ipv4Net) {
+    let Some(subnet) = interface(test_network, host).map(|interface| interface.subnet) else {
+        return;
+    };
+    let segment = test_network.hosts[host].ports[0].segment.0;
     let any = vec![AddressMatch::Prefix(Ipv4Net::default())];
     let rule = |name: &str, priority, allows, direction, sources| FilterRule {
         name: name.to_owned(),
@@ -356,5 +371,5 @@ fn deny(world: &mut World, host: usize, direction: TrafficDirection, from: Ipv4N
         rule("out", 200, true, TrafficDirection::Outbound, vec![AddressMatch::VirtualNetwork]),
     ];
     let group = SecurityGroup::with_defaults(GROUP, rules);
-    world.fabric(segment).subnets[subnet].security = Fact::known(Arc::new(group), GROUP);
+    test_network.fabric(segment).subnets[subnet].security = Fact::known(Arc::new(group), GROUP);
 }

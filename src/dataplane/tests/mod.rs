@@ -4,4 +4,4 @@ mod laws;
 mod many_hosts;
 mod nameless;
 mod tables;
-pub(crate) mod world;
+pub(crate) mod test_network;

@@ -1,6 +1,6 @@
 //! What single tables answer.
 
-use super::world::*;
+use super::test_network::*;
 use crate::dataplane::fabric::{FabricHop, RouteSource, Segment};
 use crate::dataplane::host::{Kernel, KernelHop, RoutingRule, TableId};
 use crate::dataplane::packet::{Packet, Protocol};
@@ -10,8 +10,8 @@ use crate::dataplane::security::{
 
 #[test]
 fn the_longest_prefix_wins_then_the_user_defined_route() {
-    let mut world = healthy(CHOICE);
-    let fabric = world.fabric(0).clone();
+    let mut test_network = healthy(CHOICE);
+    let fabric = test_network.fabric(0).clone();
     let nodes = &fabric.interfaces[&ip("10.224.0.4")];
     let router = &fabric.interfaces[&ip("10.237.0.4")];
     let cases = [
@@ -24,11 +24,11 @@ fn the_longest_prefix_wins_then_the_user_defined_route() {
         (router, "10.244.0.9", RouteSource::User, "10.244.0.0/24"),
     ];
     for (interface, to, source, prefix) in cases {
-        let routes = world.routes(0, interface.subnet).clone();
+        let routes = test_network.routes(0, interface.subnet).clone();
         let route = fabric.effective_route(interface, &routes, ip(to));
         assert_eq!((route.source, route.prefix), (source, net(prefix)), "{to}");
     }
-    let routes = world.routes(0, 0).clone();
+    let routes = test_network.routes(0, 0).clone();
     let user = crate::dataplane::fabric::UserRoute { hop: FabricHop::None, origin: OTHER };
     let mut with = routes.clone();
     with.insert(net("10.244.0.0/24"), user);
@@ -38,11 +38,11 @@ fn the_longest_prefix_wins_then_the_user_defined_route() {
 
 #[test]
 fn the_overlay_applies_to_its_nodes_only() {
-    let mut world = healthy(CHOICE);
-    world.drop_route(0, 1, "10.244.0.0/24");
-    let Segment::Fabric(fabric) = &world.segments[0].clone() else { panic!("a fabric") };
+    let mut test_network = healthy(CHOICE);
+    test_network.drop_route(0, 1, "10.244.0.0/24");
+    let Segment::Fabric(fabric) = &test_network.segments[0].clone() else { panic!("a fabric") };
     let router = &fabric.interfaces[&ip("10.237.0.4")];
-    let routes = world.routes(0, 1).clone();
+    let routes = test_network.routes(0, 1).clone();
     let route = fabric.effective_route(router, &routes, ip("10.244.0.9"));
     assert_eq!((route.source, route.hop), (RouteSource::System, FabricHop::None));
 }
@@ -98,10 +98,10 @@ fn the_first_matching_rule_decides() {
         rule("first", 200, true, from("10.1.0.0/16")),
     ];
     let group = SecurityGroup::with_defaults(GROUP, rules);
-    let nowhere = |_| false;
+    let none_routes = |_| false;
     let ask = |from: &str, protocol| {
         let packet = Packet::request(ip(from), ip("10.9.9.9"), protocol);
-        match group.ask(TrafficDirection::Inbound, &packet, &nowhere) {
+        match group.ask(TrafficDirection::Inbound, &packet, &none_routes) {
             RuleMatch::Allowed(rule) | RuleMatch::Denied(rule) => rule.name.clone(),
             RuleMatch::NoRules | RuleMatch::Unclear => panic!("a rule fits"),
         }

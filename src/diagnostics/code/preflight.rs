@@ -1,4 +1,4 @@
-//! SG04xx: what the live world shows.
+//! SG04xx: what the live state shows.
 
 use super::{Code, Entry};
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::world::World;
+use super::live_state::LiveState;
 use crate::resource::azure::{NextHop, Provisioning};
 use crate::resource::{ObjectKey, Pending, Resource};
 
@@ -25,30 +25,33 @@ pub(super) fn damages() -> impl Strategy<Value = Vec<(Index, Damage)>> {
     prop::collection::vec((any::<Index>(), damage), 0..6)
 }
 
-pub(super) fn strike(world: &mut World, damages: &[(Index, Damage)]) {
+pub(super) fn strike(live_state: &mut LiveState, damages: &[(Index, Damage)]) {
     for (index, damage) in damages {
-        let Some(key) = nth(world, *index, |_| true) else { return };
+        let Some(key) = nth(live_state, *index, |_| true) else { return };
         match damage {
-            Damage::Gone => world.take_away(&key),
-            Damage::Changed => change(world, &key),
-            Damage::Moved => relocate(world, &key),
+            Damage::Gone => live_state.take_away(&key),
+            Damage::Changed => change(live_state, &key),
+            Damage::Moved => relocate(live_state, &key),
         }
     }
 }
 
 /// One of the objects that the topology owns.
 pub(super) fn nth(
-    world: &World,
+    live_state: &LiveState,
     index: Index,
     fits: impl Fn(&Resource) -> bool,
 ) -> Option<ObjectKey> {
-    let keys: Vec<&ObjectKey> =
-        world.ours().into_iter().filter(|key| fits(&world.objects[*key].resource)).collect();
+    let keys: Vec<&ObjectKey> = live_state
+        .ours()
+        .into_iter()
+        .filter(|key| fits(&live_state.objects[*key].resource))
+        .collect();
     (!keys.is_empty()).then(|| keys[index.index(keys.len())].clone())
 }
 
-fn change(world: &mut World, key: &ObjectKey) {
-    let Some(observed) = world.objects.get_mut(key) else { return };
+fn change(live_state: &mut LiveState, key: &ObjectKey) {
+    let Some(observed) = live_state.objects.get_mut(key) else { return };
     match &mut observed.resource {
         Resource::RouteTable(table) => {
             let wrong = ("192.0.2.0/24".parse().unwrap(), NextHop::Internet);
@@ -69,8 +72,8 @@ fn change(world: &mut World, key: &ObjectKey) {
     }
 }
 
-fn relocate(world: &mut World, key: &ObjectKey) {
-    let Some(observed) = world.objects.get_mut(key) else { return };
+fn relocate(live_state: &mut LiveState, key: &ObjectKey) {
+    let Some(observed) = live_state.objects.get_mut(key) else { return };
     let elsewhere = || "elsewhere".to_owned();
     match &mut observed.resource {
         Resource::ResourceGroup(it) => it.location = elsewhere(),

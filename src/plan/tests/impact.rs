@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use super::damage::{damages, strike};
 use super::laws::{config, edits};
+use super::live_state::{LiveState, WorkerRequest};
 use super::steps::{reached, sources};
-use super::world::{WorkerRequest, World};
 use crate::desired::tests::generate::{Sketch, SketchedDatacenter, SketchedWorker};
 use crate::plan::impact::{
     Assessment, PathQuery, Remedy, assess, check_every_state, fewest_changes,
@@ -41,12 +41,12 @@ fn topology(preserve: bool, datacenters: &[u8], workers: u8) -> Topology {
 }
 
 /// Changes every object of a kind in the live state.
-fn drift(world: &mut World, mut change: impl FnMut(&mut Resource)) {
-    world.objects.values_mut().for_each(|observed| change(&mut observed.resource));
+fn drift(live_state: &mut LiveState, mut change: impl FnMut(&mut Resource)) {
+    live_state.objects.values_mut().for_each(|observed| change(&mut observed.resource));
 }
 
-fn empty_tables_of_nodes(world: &mut World) {
-    for (key, observed) in &mut world.objects {
+fn empty_tables_of_nodes(live_state: &mut LiveState) {
+    for (key, observed) in &mut live_state.objects {
         if let Resource::RouteTable(table) = &mut observed.resource
             && format!("{key:?}").contains("stargate-workers-rt")
         {
@@ -57,23 +57,23 @@ fn empty_tables_of_nodes(world: &mut World) {
 
 /// Live state whose routers use SNAT, with stale CiliumNodes and without the routes
 /// that preserved sources need.
-fn hiding(datacenters: &[u8], workers: u8) -> World {
-    let mut world = World::of(&topology(false, datacenters, workers));
-    empty_tables_of_nodes(&mut world);
-    drift(&mut world, |resource| {
+fn hiding(datacenters: &[u8], workers: u8) -> LiveState {
+    let mut live_state = LiveState::of(&topology(false, datacenters, workers));
+    empty_tables_of_nodes(&mut live_state);
+    drift(&mut live_state, |resource| {
         if let Resource::CiliumNode(node) = resource {
             node.pod_cidrs.clear();
         }
     });
-    world
+    live_state
 }
 
 #[test]
 fn a_resize_disrupts_traffic_through_the_machine() {
     let topology = topology(false, &[2], 2);
-    let mut world = World::of(&topology);
+    let mut live_state = LiveState::of(&topology);
     let mut resized = false;
-    drift(&mut world, |resource| {
+    drift(&mut live_state, |resource| {
         if let Resource::VirtualMachine(machine) = resource
             && machine.role == crate::resource::azure::MachineRole::Worker
             && !std::mem::replace(&mut resized, true)
@@ -81,7 +81,7 @@ fn a_resize_disrupts_traffic_through_the_machine() {
             machine.vm_size = "Standard_B1s".to_owned();
         }
     });
-    let refreshed = world.refresh(&topology, &WorkerRequest::default());
+    let refreshed = live_state.refresh(&topology, &WorkerRequest::default());
     let [change] = refreshed.plan.changes.as_slice() else {
         panic!("{:?}", refreshed.plan.changes)
     };
@@ -102,13 +102,13 @@ fn a_resize_disrupts_traffic_through_the_machine() {
 fn a_remedy_is_the_needed_change_among_many() {
     let datacenters = [0, 1, 2, 3];
     let topology = topology(true, &datacenters, 15);
-    let mut world = hiding(&datacenters, 15);
-    drift(&mut world, |resource| {
+    let mut live_state = hiding(&datacenters, 15);
+    drift(&mut live_state, |resource| {
         if let Resource::RouterHost(router) = resource {
             (router.masquerade, router.snat_subnet_routes) = (false, false);
         }
     });
-    let refreshed = world.refresh(&topology, &WorkerRequest::default());
+    let refreshed = live_state.refresh(&topology, &WorkerRequest::default());
     assert!(refreshed.plan.changes.len() > 48, "{}", refreshed.plan.changes.len());
     let worker = refreshed.plan.changes.iter().find_map(|change| match &change.after {
         Some(Resource::CiliumNode(node)) => node.pod_cidrs.first().copied(),
@@ -131,8 +131,8 @@ fn a_remedy_is_the_needed_change_among_many() {
 fn a_large_plan_is_ordered_without_lost_pairs() {
     let datacenters = [1, 2, 3];
     let topology = topology(true, &datacenters, 12);
-    let mut world = hiding(&datacenters, 12);
-    let mut refreshed = world.refresh(&topology, &WorkerRequest::default());
+    let mut live_state = hiding(&datacenters, 12);
+    let mut refreshed = live_state.refresh(&topology, &WorkerRequest::default());
     assert!(refreshed.plan.changes.len() > 40, "{}", refreshed.plan.changes.len());
     let before = reached(&topology, &refreshed);
     let Assessment { waits, reachability } = assess(sources(&topology, &refreshed));
@@ -142,11 +142,11 @@ fn a_large_plan_is_ordered_without_lost_pairs() {
     for step in refreshed.plan.steps.steps() {
         assert_eq!(step.phase, Phase::Create);
         let change = &refreshed.plan.changes[step.change];
-        world.make(&topology, change);
+        live_state.make(&topology, change);
         if change.address.kind == Kind::CiliumNode {
             continue;
         }
-        let now = reached(&topology, &world.refresh(&topology, &WorkerRequest::default()));
+        let now = reached(&topology, &live_state.refresh(&topology, &WorkerRequest::default()));
         let lost: Vec<_> = before.difference(&now).take(3).collect();
         assert!(lost.is_empty(), "after {}: {lost:?}", change.address);
     }
@@ -160,9 +160,9 @@ proptest! {
         (sketch, other) in edits(false), damages in damages(),
     ) {
         let topology = sketch.topology();
-        let mut world = World::of(&other.topology());
-        strike(&mut world, &damages);
-        let refreshed = world.refresh(&topology, &WorkerRequest::default());
+        let mut live_state = LiveState::of(&other.topology());
+        strike(&mut live_state, &damages);
+        let refreshed = live_state.refresh(&topology, &WorkerRequest::default());
         check_every_state(sources(&topology, &refreshed));
     }
 }

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::damage::{damages, nth, strike};
+use super::live_state::{LiveState, WorkerRequest, is_in};
 use super::summary;
-use super::world::{WorkerRequest, World, is_in};
 use crate::desired::tests::generate::{Sketch, all_facts, sketches};
 use crate::desired::{self, DesiredSet};
 use crate::inventory::{Inventory, Source};
@@ -173,10 +173,10 @@ proptest! {
         (sketch, other) in edits(true), damages in damages(),
     ) {
         let topology = sketch.topology();
-        let mut world = World::of(&other.topology());
-        strike(&mut world, &damages);
-        let refreshed = world.refresh(&topology, &WorkerRequest::default());
-        let again = world.refresh(&topology, &WorkerRequest::default());
+        let mut live_state = LiveState::of(&other.topology());
+        strike(&mut live_state, &damages);
+        let refreshed = live_state.refresh(&topology, &WorkerRequest::default());
+        let again = live_state.refresh(&topology, &WorkerRequest::default());
         prop_assert_eq!(&refreshed.plan, &again.plan);
         let once = plan_of(&refreshed.whole, &refreshed.inventory);
         let mut desired = DesiredSet::default();
@@ -194,11 +194,11 @@ proptest! {
         (sketch, other) in edits(true), damages in damages(),
     ) {
         let topology = sketch.topology();
-        let mut world = World::of(&other.topology());
-        strike(&mut world, &damages);
-        order_holds(&world.refresh(&topology, &WorkerRequest::default()).plan)?;
+        let mut live_state = LiveState::of(&other.topology());
+        strike(&mut live_state, &damages);
+        order_holds(&live_state.refresh(&topology, &WorkerRequest::default()).plan)?;
         let destroying = WorkerRequest { destroying: true, ..WorkerRequest::default() };
-        order_holds(&world.refresh(&topology, &destroying).plan)?;
+        order_holds(&live_state.refresh(&topology, &destroying).plan)?;
     }
 
     #[test]
@@ -206,26 +206,26 @@ proptest! {
         (sketch, other) in edits(false), damages in damages(),
     ) {
         let topology = sketch.topology();
-        let mut world = World::of(&other.topology());
-        strike(&mut world, &damages);
-        let left = world.apply_repeatedly(&topology, &WorkerRequest::default());
+        let mut live_state = LiveState::of(&other.topology());
+        strike(&mut live_state, &damages);
+        let left = live_state.apply_repeatedly(&topology, &WorkerRequest::default());
         prop_assert!(left.is_empty(), "it does not end:\n{}", summary(&left));
-        let refreshed = world.refresh(&topology, &WorkerRequest::default());
+        let refreshed = live_state.refresh(&topology, &WorkerRequest::default());
         let wanted: BTreeSet<_> =
             refreshed.whole.iter().filter_map(|resource| resource.key.as_ref()).collect();
-        let left: Vec<_> = world.ours().into_iter().filter(|key| !wanted.contains(key)).collect();
+        let left: Vec<_> = live_state.ours().into_iter().filter(|key| !wanted.contains(key)).collect();
         prop_assert!(left.is_empty(), "left over: {left:#?}");
     }
 
     #[test]
     fn all_owned_objects_can_be_destroyed(sketch in sketches(false), damages in damages()) {
         let topology = sketch.topology();
-        let mut world = World::of(&topology);
-        strike(&mut world, &damages);
+        let mut live_state = LiveState::of(&topology);
+        strike(&mut live_state, &damages);
         let destroying = WorkerRequest { destroying: true, ..WorkerRequest::default() };
-        let left = world.apply_repeatedly(&topology, &destroying);
+        let left = live_state.apply_repeatedly(&topology, &destroying);
         prop_assert!(left.is_empty(), "it does not end:\n{}", summary(&left));
-        prop_assert_eq!(world.ours(), BTreeSet::new());
+        prop_assert_eq!(live_state.ours(), BTreeSet::new());
     }
 
     #[test]
@@ -236,29 +236,29 @@ proptest! {
         destroying in any::<bool>(),
     ) {
         let topology = sketch.topology();
-        let mut world = World::of(&other.topology());
-        strike(&mut world, &damages);
+        let mut live_state = LiveState::of(&other.topology());
+        strike(&mut live_state, &damages);
         for index in strangers {
-            if let Some(key) = nth(&world, index, can_be_foreign) {
-                world.objects.get_mut(&key).unwrap().ownership = Ownership::Foreign;
+            if let Some(key) = nth(&live_state, index, can_be_foreign) {
+                live_state.objects.get_mut(&key).unwrap().ownership = Ownership::Foreign;
             }
         }
         let worker_request = WorkerRequest { destroying, ..WorkerRequest::default() };
-        let refreshed = world.refresh(&topology, &worker_request);
+        let refreshed = live_state.refresh(&topology, &worker_request);
         for change in &refreshed.plan.changes {
-            let now = world.objects.get(&change.key).map(|observed| &observed.ownership);
+            let now = live_state.objects.get(&change.key).map(|observed| &observed.ownership);
             prop_assert_ne!(now, Some(&Ownership::Foreign), "{}", change.address);
         }
         order_holds(&refreshed.plan)?;
         // AKS takes its own group and all that runs in the cluster along.
         let ends = |change: &&Change| matches!(change.action, Action::Delete | Action::Replace);
         let of_cluster = |change: &&Change| change.address.kind == Kind::ManagedCluster;
-        let mut after = world.clone();
+        let mut after = live_state.clone();
         after.execute(&topology, &refreshed.plan);
         if refreshed.plan.changes.iter().filter(ends).any(|change| of_cluster(&change)) {
             return Ok(());
         }
-        for (key, observed) in &world.objects {
+        for (key, observed) in &live_state.objects {
             if observed.ownership == Ownership::Foreign {
                 prop_assert_eq!(after.objects.get(key), Some(observed), "{}", summary(&refreshed.plan));
             }
@@ -270,20 +270,20 @@ proptest! {
         sketch in sketches(false), strangers in prop::collection::vec(any::<Index>(), 1..5),
     ) {
         let topology = sketch.topology();
-        let mut world = World::of(&topology);
+        let mut live_state = LiveState::of(&topology);
         let keys: BTreeSet<ObjectKey> =
-            strangers.into_iter().filter_map(|index| nth(&world, index, can_be_foreign)).collect();
+            strangers.into_iter().filter_map(|index| nth(&live_state, index, can_be_foreign)).collect();
         for key in &keys {
-            world.objects.get_mut(key).unwrap().ownership = Ownership::Foreign;
+            live_state.objects.get_mut(key).unwrap().ownership = Ownership::Foreign;
         }
-        let whole = world.refresh(&topology, &WorkerRequest::default()).whole;
+        let whole = live_state.refresh(&topology, &WorkerRequest::default()).whole;
         let adopt = whole.iter().filter(|it| it.key.as_ref().is_some_and(|key| keys.contains(key)));
         let adopt = adopt.map(|resource| resource.address.clone()).collect();
-        let plan = world.refresh(&topology, &WorkerRequest { adopt, ..WorkerRequest::default() }).plan;
+        let plan = live_state.refresh(&topology, &WorkerRequest { adopt, ..WorkerRequest::default() }).plan;
         prop_assert_eq!(plan.count(Action::Adopt), keys.len(), "{}", summary(&plan));
         prop_assert_eq!(plan.changes.len(), keys.len(), "{}", summary(&plan));
-        world.execute(&topology, &plan);
-        let plan = world.refresh(&topology, &WorkerRequest::default()).plan;
+        live_state.execute(&topology, &plan);
+        let plan = live_state.refresh(&topology, &WorkerRequest::default()).plan;
         prop_assert!(plan.is_empty(), "{}", summary(&plan));
     }
 
@@ -295,11 +295,11 @@ proptest! {
         destroying in any::<bool>(),
     ) {
         let topology = sketch.topology();
-        let mut world = World::of(&other.topology());
-        strike(&mut world, &damages);
+        let mut live_state = LiveState::of(&other.topology());
+        strike(&mut live_state, &damages);
         for gaps in sources(&sketch) {
             let worker_request = WorkerRequest { gaps, partly, destroying, ..WorkerRequest::default() };
-            let refreshed = world.refresh(&topology, &worker_request);
+            let refreshed = live_state.refresh(&topology, &worker_request);
             for change in &refreshed.plan.changes {
                 let gap = refreshed.inventory.gap_for(change.address.kind, Some(&change.key));
                 prop_assert_eq!(gap, None, "{:?} {}", change.action, change.address);
@@ -314,22 +314,22 @@ proptest! {
         destroying in any::<bool>(),
     ) {
         let topology = sketch.topology();
-        let mut world = World::of(&other.topology());
-        strike(&mut world, &damages);
+        let mut live_state = LiveState::of(&other.topology());
+        strike(&mut live_state, &damages);
         let worker_request = WorkerRequest { destroying, ..WorkerRequest::default() };
-        let refreshed = world.refresh(&topology, &worker_request);
+        let refreshed = live_state.refresh(&topology, &worker_request);
         let protected = refreshed.whole.protected();
         for change in &refreshed.plan.changes {
             let ends = matches!(change.action, Action::Delete | Action::Replace);
             prop_assert!(!(ends && protected.contains(&change.address)), "{}", change.address);
         }
-        let mut after = world.clone();
+        let mut after = live_state.clone();
         after.execute(&topology, &refreshed.plan);
         for address in protected.addresses() {
             let Some(key) = refreshed.whole.get(address).and_then(|it| it.key.as_ref()) else {
                 continue;
             };
-            let was = world.objects.contains_key(key);
+            let was = live_state.objects.contains_key(key);
             prop_assert!(!was || after.objects.contains_key(key), "{address} is gone");
         }
     }
@@ -340,16 +340,16 @@ proptest! {
         destroying in any::<bool>(),
     ) {
         let topology = sketch.topology();
-        let mut world = World::of(&other.topology());
-        strike(&mut world, &damages);
+        let mut live_state = LiveState::of(&other.topology());
+        strike(&mut live_state, &damages);
         let worker_request = WorkerRequest { destroying, ..WorkerRequest::default() };
-        let refreshed = world.refresh(&topology, &worker_request);
+        let refreshed = live_state.refresh(&topology, &worker_request);
         let touched: BTreeSet<&ObjectKey> =
             refreshed.plan.changes.iter().map(|change| &change.key).collect();
         let ends = |change: &&Change| matches!(change.action, Action::Delete | Action::Replace);
         for change in refreshed.plan.changes.iter().filter(ends) {
             let ObjectKey::Azure(id) = &change.key else { continue };
-            for (key, observed) in world.objects.iter().filter(|(key, _)| !touched.contains(key)) {
+            for (key, observed) in live_state.objects.iter().filter(|(key, _)| !touched.contains(key)) {
                 let points =
                     crate::plan::dependencies::references(&observed.resource).contains(&id);
                 prop_assert!(!points, "{} goes and {key:?} points at it:\n{}", change.address, summary(&refreshed.plan));

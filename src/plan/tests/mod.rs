@@ -7,6 +7,7 @@ mod dependencies;
 mod diff;
 mod impact;
 mod laws;
+mod live_state;
 mod node_group;
 mod orphans;
 mod preflight;
@@ -19,7 +20,6 @@ mod stale_facts;
 mod steps;
 mod unread;
 mod verdicts;
-mod world;
 
 use super::Plan;
 

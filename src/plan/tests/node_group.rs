@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::live_state::{LiveState, WorkerRequest};
 use super::sight::{Pair, PairStatus, Sight, gap, pairs, small, status};
-use super::world::{WorkerRequest, World};
 use crate::connectivity::addresses;
 use crate::inventory::Source;
 use crate::resource::azure::{Access, NetworkSecurityGroup, RuleDirection, SecurityRule};
@@ -31,10 +31,10 @@ fn deny(direction: RuleDirection) -> SecurityRule {
 /// Pairs with and without the group, whose rules are these or are not read.
 fn with_group(rules: Option<BTreeMap<String, SecurityRule>>) -> Vec<(Pair, Option<String>)> {
     let topology = small().topology();
-    let world = World::of(&topology);
-    let refresh = world.refresh(&topology, &WorkerRequest::default());
-    let whole = Sight::whole(&world, &topology).model(&topology, &refresh.plan);
-    let mut sight = Sight::whole(&world, &topology);
+    let live_state = LiveState::of(&topology);
+    let refresh = live_state.refresh(&topology, &WorkerRequest::default());
+    let whole = Sight::whole(&live_state, &topology).model(&topology, &refresh.plan);
+    let mut sight = Sight::whole(&live_state, &topology);
     let cluster = sight.facts.cluster.as_mut().unwrap();
     cluster.node_subnets[0].security_group = Some(group_id());
     match rules {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
-use super::world::{WorkerRequest, World};
+use super::live_state::{LiveState, WorkerRequest};
 use crate::connectivity::{PROTOCOL, PathModel, Sources, usual};
 use crate::dataplane::{End, RoundTrip, Verdict, trace_round_trip};
 use crate::desired::tests::generate::{Sketch, SketchedDatacenter, SketchedWorker};
@@ -24,22 +24,22 @@ pub(super) struct Sight {
 }
 
 impl Sight {
-    pub(super) fn whole(world: &World, topology: &Topology) -> Self {
-        Self::without(world, topology, &BTreeSet::new())
+    pub(super) fn whole(live_state: &LiveState, topology: &Topology) -> Self {
+        Self::without(live_state, topology, &BTreeSet::new())
     }
 
     /// Objects that could not be read leave a gap for their source, and the facts that
     /// depend on them alone are missing too.
     pub(super) fn without(
-        world: &World,
+        live_state: &LiveState,
         topology: &Topology,
         unread: &BTreeSet<ObjectKey>,
     ) -> Self {
         let worker_request = WorkerRequest::default();
-        let mut facts = world.facts(topology, &worker_request);
-        let mut inventory = world.inventory(topology, &worker_request);
+        let mut facts = live_state.facts(topology, &worker_request);
+        let mut inventory = live_state.inventory(topology, &worker_request);
         for key in unread {
-            let resource = &world.objects[key].resource;
+            let resource = &live_state.objects[key].resource;
             forget(&mut facts, key, resource);
             inventory.note_gap(gap(source(key)));
         }
@@ -49,10 +49,14 @@ impl Sight {
     }
 
     /// The refresh without the sources that did not answer.
-    pub(super) fn blind(world: &World, topology: &Topology, gaps: BTreeSet<Source>) -> Self {
+    pub(super) fn blind(
+        live_state: &LiveState,
+        topology: &Topology,
+        gaps: BTreeSet<Source>,
+    ) -> Self {
         let worker_request = WorkerRequest { gaps, ..WorkerRequest::default() };
-        let facts = world.facts(topology, &worker_request);
-        let inventory = world.inventory(topology, &worker_request);
+        let facts = live_state.facts(topology, &worker_request);
+        let inventory = live_state.inventory(topology, &worker_request);
         let desired = desired::build(topology, &facts).unwrap();
         Self { facts, desired, inventory }
     }

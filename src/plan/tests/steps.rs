@@ -10,8 +10,8 @@ use proptest::sample::Index;
 
 use super::damage::{damages, strike};
 use super::laws::{config, edits};
+use super::live_state::{LiveState, Refreshed, WorkerRequest};
 use super::summary;
-use super::world::{Refreshed, WorkerRequest, World};
 use crate::connectivity::{PROTOCOL, PathModel, Sources, usual};
 use crate::dataplane::{End, RoundTrip};
 use crate::desired::tests::generate::{Sketch, SketchedDatacenter, SketchedWorker};
@@ -126,11 +126,11 @@ fn check(
 /// Applies a plan in an order that the executor may take, and calls `refresh` after
 /// each step.
 fn apply_step_by_step(
-    world: &mut World,
+    live_state: &mut LiveState,
     topology: &Topology,
     refreshed: &Refreshed,
     choices: &mut impl Iterator<Item = Index>,
-    mut refresh: impl FnMut(&World, &str) -> Result<(), TestCaseError>,
+    mut refresh: impl FnMut(&LiveState, &str) -> Result<(), TestCaseError>,
 ) -> Result<(), TestCaseError> {
     let changes = &refreshed.plan.changes;
     let steps = refreshed.plan.steps.steps();
@@ -147,13 +147,13 @@ fn apply_step_by_step(
         let step = free[choices.next().map_or(0, |index| index.index(free.len()))];
         let change = &changes[steps[step].change];
         if steps[step].phase == Phase::Destroy || change.action == Action::Delete {
-            world.take_away(&change.key);
+            live_state.take_away(&change.key);
         } else {
-            world.make(topology, change);
+            live_state.make(topology, change);
         }
         done.insert(step);
         story += &format!("{:?} {}\n", steps[step].phase, change.address);
-        refresh(world, &story)?;
+        refresh(live_state, &story)?;
     }
     Ok(())
 }
@@ -186,15 +186,15 @@ fn lab(preserve: bool) -> Topology {
 /// corrected before they stop.
 #[test]
 fn the_new_path_exists_before_the_old_one_is_removed() {
-    let mut world = World::of(&lab(false));
+    let mut live_state = LiveState::of(&lab(false));
     let of_nodes = |key: &ObjectKey| matches!(key, ObjectKey::Azure(id) if id.name() == TABLE);
-    for (_, observed) in world.objects.iter_mut().filter(|(key, _)| of_nodes(key)) {
+    for (_, observed) in live_state.objects.iter_mut().filter(|(key, _)| of_nodes(key)) {
         if let Resource::RouteTable(table) = &mut observed.resource {
             table.routes = Pending::Known(BTreeMap::new());
         }
     }
     let topology = lab(true);
-    let mut refreshed = world.refresh(&topology, &WorkerRequest::default());
+    let mut refreshed = live_state.refresh(&topology, &WorkerRequest::default());
     let assessed = |refreshed: &Refreshed| {
         let found = assess_in_order(sources(&topology, refreshed));
         let one = |it: &Disruption| (it.pairs, it.during.iter().map(ToString::to_string).collect());
@@ -226,22 +226,22 @@ proptest! {
         choices in prop::collection::vec(any::<Index>(), 1..100),
     ) {
         let topology = sketch.topology();
-        let mut world = World::of(&other.topology());
-        strike(&mut world, &damages);
-        let mut end = world.clone();
+        let mut live_state = LiveState::of(&other.topology());
+        strike(&mut live_state, &damages);
+        let mut end = live_state.clone();
         let _left = end.apply_repeatedly(&topology, &WorkerRequest::default());
         let end = reached(&topology, &end.refresh(&topology, &WorkerRequest::default()));
         let mut choices = choices.into_iter().cycle();
         for _ in 0..4 {
-            let mut refreshed = world.refresh(&topology, &WorkerRequest::default());
+            let mut refreshed = live_state.refresh(&topology, &WorkerRequest::default());
             if refreshed.plan.is_empty() {
                 break;
             }
             let Assessment { waits, reachability } = assess(sources(&topology, &refreshed));
             refreshed.plan.contents.wait_for(waits);
             let before = reached(&topology, &refreshed);
-            apply_step_by_step(&mut world, &topology, &refreshed, &mut choices, |world, done| {
-                let now = reached(&topology, &world.refresh(&topology, &WorkerRequest::default()));
+            apply_step_by_step(&mut live_state, &topology, &refreshed, &mut choices, |live_state, done| {
+                let now = reached(&topology, &live_state.refresh(&topology, &WorkerRequest::default()));
                 check(&topology, &refreshed, (&before, &now, &end), &reachability, done)
             })?;
         }

@@ -8,9 +8,9 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::damage::{damages, strike};
+use super::live_state::{LiveState, WorkerRequest};
 use super::sight::{Pair, PairStatus, Sight, gap, only_unknown, pairs, small, status};
 use super::summary;
-use super::world::{WorkerRequest, World};
 use crate::connectivity::{PathModel, addresses, usual};
 use crate::dataplane::{Decision, Hop, Place, RoundTrip, Verdict};
 use crate::desired;
@@ -89,17 +89,17 @@ fn uses(model: &PathModel, round_trip: &RoundTrip, address: &Address) -> bool {
 #[test]
 fn an_unread_fact_makes_only_its_dependents_unknown() {
     let topology = small().topology();
-    let world = World::of(&topology);
-    let refresh = world.refresh(&topology, &WorkerRequest::default());
-    let sight = Sight::whole(&world, &topology);
+    let live_state = LiveState::of(&topology);
+    let refresh = live_state.refresh(&topology, &WorkerRequest::default());
+    let sight = Sight::whole(&live_state, &topology);
     let whole = sight.model(&topology, &refresh.plan);
     let addresses_of: BTreeMap<&ObjectKey, &Address> =
         sight.desired.iter().filter_map(|it| Some((it.key.as_ref()?, &it.address))).collect();
     let mut met = BTreeSet::new();
-    for (key, observed) in &world.objects {
+    for (key, observed) in &live_state.objects {
         let kind = observed.resource.kind();
         let address = addresses_of[key];
-        let unread = Sight::without(&world, &topology, &BTreeSet::from([key.clone()]));
+        let unread = Sight::without(&live_state, &topology, &BTreeSet::from([key.clone()]));
         let partly = unread.model(&topology, &refresh.plan);
         let pairs = pairs(&whole, &partly);
         assert!(pairs.len() > 200, "{address}: {}", pairs.len());
@@ -154,9 +154,9 @@ fn an_unread_fact_makes_only_its_dependents_unknown() {
 #[test]
 fn an_unread_source_makes_only_its_facts_unknown() {
     let topology = small().topology();
-    let world = World::of(&topology);
-    let refresh = world.refresh(&topology, &WorkerRequest::default());
-    let whole = Sight::whole(&world, &topology).model(&topology, &refresh.plan);
+    let live_state = LiveState::of(&topology);
+    let refresh = live_state.refresh(&topology, &WorkerRequest::default());
+    let whole = Sight::whole(&live_state, &topology).model(&topology, &refresh.plan);
     let all = |expected: PairStatus, pairs: &[Pair]| {
         pairs.iter().filter(|pair| status(&pair.partly) == expected).count()
     };
@@ -171,7 +171,7 @@ fn an_unread_source_makes_only_its_facts_unknown() {
     ];
     for (gaps, least_reached) in cases {
         let gaps: BTreeSet<Source> = gaps.into_iter().collect();
-        let sight = Sight::blind(&world, &topology, gaps.clone());
+        let sight = Sight::blind(&live_state, &topology, gaps.clone());
         let partly = sight.model(&topology, &refresh.plan);
         let pairs = pairs(&whole, &partly);
         for pair in &pairs {
@@ -199,10 +199,10 @@ fn an_unread_source_makes_only_its_facts_unknown() {
 #[test]
 fn a_worker_that_does_not_answer_is_unknown() {
     let topology = small().topology();
-    let world = World::of(&topology);
-    let refresh = world.refresh(&topology, &WorkerRequest::default());
-    let whole = Sight::whole(&world, &topology).model(&topology, &refresh.plan);
-    let mut sight = Sight::whole(&world, &topology);
+    let live_state = LiveState::of(&topology);
+    let refresh = live_state.refresh(&topology, &WorkerRequest::default());
+    let whole = Sight::whole(&live_state, &topology).model(&topology, &refresh.plan);
+    let mut sight = Sight::whole(&live_state, &topology);
     sight.inventory.note_gap(gap(Source::Host("dc0-w1".to_owned())));
     let partly = sight.model(&topology, &refresh.plan);
     for pair in pairs(&whole, &partly) {
@@ -216,10 +216,10 @@ fn a_worker_that_does_not_answer_is_unknown() {
 #[test]
 fn only_a_node_without_a_pod_cidr_is_unknown() {
     let topology = small().topology();
-    let world = World::of(&topology);
-    let refresh = world.refresh(&topology, &WorkerRequest::default());
-    let whole = Sight::whole(&world, &topology).model(&topology, &refresh.plan);
-    let mut sight = Sight::whole(&world, &topology);
+    let live_state = LiveState::of(&topology);
+    let refresh = live_state.refresh(&topology, &WorkerRequest::default());
+    let whole = Sight::whole(&live_state, &topology).model(&topology, &refresh.plan);
+    let mut sight = Sight::whole(&live_state, &topology);
     let node = sight.facts.nodes.pop().unwrap();
     let address = Some(node.address);
     sight
@@ -255,17 +255,17 @@ proptest! {
         router_moved in any::<Option<u8>>(),
     ) {
         let topology = sketch.topology();
-        let mut world = World::of(&topology);
-        strike(&mut world, &damages);
+        let mut live_state = LiveState::of(&topology);
+        strike(&mut live_state, &damages);
         if let Some(last) = router_moved {
-            readdress(&mut world, last);
+            readdress(&mut live_state, last);
         }
-        let refresh = world.refresh(&topology, &WorkerRequest::default());
-        let whole = Sight::whole(&world, &topology).model(&topology, &refresh.plan);
-        let keys: Vec<&ObjectKey> = world.objects.keys().collect();
+        let refresh = live_state.refresh(&topology, &WorkerRequest::default());
+        let whole = Sight::whole(&live_state, &topology).model(&topology, &refresh.plan);
+        let keys: Vec<&ObjectKey> = live_state.objects.keys().collect();
         let unread: BTreeSet<ObjectKey> =
             unread.iter().map(|index| keys[index.index(keys.len())].clone()).collect();
-        let partly = Sight::without(&world, &topology, &unread).model(&topology, &refresh.plan);
+        let partly = Sight::without(&live_state, &topology, &unread).model(&topology, &refresh.plan);
         for pair in pairs(&whole, &partly) {
             prop_assert!(
                 only_unknown(&pair),
@@ -277,11 +277,12 @@ proptest! {
 }
 
 /// Gives a router's interface another address.
-fn readdress(world: &mut World, last: u8) {
-    let interface = world.objects.values_mut().find_map(|observed| match &mut observed.resource {
-        Resource::NetworkInterface(interface) => Some(interface),
-        _ => None,
-    });
+fn readdress(live_state: &mut LiveState, last: u8) {
+    let interface =
+        live_state.objects.values_mut().find_map(|observed| match &mut observed.resource {
+            Resource::NetworkInterface(interface) => Some(interface),
+            _ => None,
+        });
     if let Some(interface) = interface {
         let [one, two, three, _] = interface.private_ip.octets();
         interface.private_ip = Ipv4Addr::new(one, two, three, last);

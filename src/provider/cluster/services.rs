@@ -97,7 +97,7 @@ fn endpoints(slice: &Value) -> Vec<Endpoint> {
 
 /// A missing condition counts as true, except `terminating`.
 fn readiness(conditions: &Value) -> Readiness {
-    let holds = |field: &str, untold: bool| conditions[field].as_bool().unwrap_or(untold);
+    let holds = |field: &str, unstated: bool| conditions[field].as_bool().unwrap_or(unstated);
     if holds("ready", true) {
         Readiness::Ready
     } else if holds("terminating", false) && holds("serving", true) {

@@ -39,7 +39,7 @@ pub struct EmulatedHost {
     pub public_ip: Option<Ipv4Addr>,
     /// The name or address under which the firewall of its site forwards SSH to it.
     #[serde(default)]
-    pub outside: Option<String>,
+    pub public_address: Option<String>,
     /// Whether it runs.
     pub powered_on: bool,
     /// Its origin.
@@ -234,7 +234,7 @@ impl EmulatedHost {
             name: name.to_owned(),
             ip,
             public_ip: None,
-            outside: None,
+            public_address: None,
             powered_on: true,
             kind,
             role,

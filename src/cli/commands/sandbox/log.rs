@@ -34,7 +34,7 @@ fn to_json(runs: &[&CommandRecord]) -> Value {
                 "number": run.number,
                 "command": run.command,
                 "started_at": run.began,
-                "sends_requests": run.is_probe,
+                "sends_requests": run.makes_requests,
                 "reads": run.reads(),
                 "writes": run.writes(),
                 "counts": run.counts,
@@ -53,7 +53,7 @@ fn sums(runs: &[&CommandRecord]) -> (u64, u64) {
 fn to_text(run: &CommandRecord) -> String {
     let began = run.began.strftime("%Y-%m-%d %H:%M:%S UTC");
     let mut text = format!("{began}  {}\n", run.command);
-    if !run.is_probe {
+    if !run.makes_requests {
         return text;
     }
     if run.forgotten > 0 {

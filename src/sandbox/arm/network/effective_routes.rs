@@ -29,12 +29,12 @@ pub(in super::super) fn table(store: &ArmStore, interface: &ArmId) -> Value {
     let overridden = |prefix: &str| {
         user.iter().any(|route| json::text(route, "/properties/addressPrefix") == Some(prefix))
     };
-    let nowhere = BLACKHOLE_PREFIXES.iter().filter(|prefix| !space.contains(prefix));
+    let none_routes = BLACKHOLE_PREFIXES.iter().filter(|prefix| !space.contains(prefix));
     let system = space
         .iter()
         .map(|prefix| (*prefix, "VnetLocal"))
         .chain([("0.0.0.0/0", "Internet")])
-        .chain(nowhere.map(|prefix| (*prefix, "None")));
+        .chain(none_routes.map(|prefix| (*prefix, "None")));
     let mut value: Vec<Value> =
         system.map(|(prefix, hop)| system_route(prefix, hop, overridden(prefix))).collect();
     value.extend(user.iter().map(user_route));

@@ -52,7 +52,7 @@ pub(crate) fn known<T>(value: T) -> Fact<T> {
 
 /// The pieces.
 #[derive(Debug, Clone)]
-pub(crate) struct World {
+pub(crate) struct TestNetwork {
     pub(crate) hosts: Vec<Host>,
     pub(crate) segments: Vec<Segment>,
     pub(crate) members: BTreeMap<HostId, Member>,
@@ -77,7 +77,7 @@ const HOSTS: [(&str, usize, &str, Option<&str>); 6] = [
     ("worker-2", 1, "10.50.1.6", Some("10.244.66.0/24")),
 ];
 
-pub(crate) fn healthy(choice: Choice) -> World {
+pub(crate) fn healthy(choice: Choice) -> TestNetwork {
     let segments = if choice.bare_metal { vec![cluster(), lan()] } else { vec![cluster(), vnet()] };
     let hosts = HOSTS.into_iter().map(|(name, segment, address, pods)| Host {
         name: name.to_owned(),
@@ -98,7 +98,7 @@ pub(crate) fn healthy(choice: Choice) -> World {
     };
     let of_cluster = ["10.224.0.0/16", "10.244.0.0/24", "10.244.1.0/24"];
     let of_datacenter = ["10.50.0.0/16", "10.244.64.0/20"];
-    World {
+    TestNetwork {
         hosts: hosts.collect(),
         segments,
         members: BTreeMap::from([
@@ -259,7 +259,7 @@ fn router(
     kernel
 }
 
-impl World {
+impl TestNetwork {
     pub(crate) fn network(&self) -> Network {
         let tunnel = Tunnel {
             name: "tailnet".to_owned(),
@@ -323,7 +323,7 @@ pub(crate) fn pod(host: usize) -> Ipv4Addr {
     crate::net::prefix::host(&range, 10).unwrap()
 }
 
-/// Every choice of a world that works.
+/// Every choice of a network that works.
 pub(crate) fn choices() -> Vec<Choice> {
     let both = [false, true];
     let mut all = Vec::new();

@@ -61,7 +61,7 @@ kubernetes_version = "1.33.5"
 "#;
 
 /// A topology and what is there of it.
-pub(crate) struct World {
+pub(crate) struct Fixture {
     pub(crate) topology: Topology,
     pub(crate) facts: Facts,
     pub(crate) desired: DesiredSet,
@@ -73,7 +73,7 @@ pub(crate) struct World {
     pub(crate) empty: Inventory,
 }
 
-impl World {
+impl Fixture {
     pub(crate) fn new(shape: Shape) -> Result<Self, Box<dyn Error>> {
         let topology = topology(shape)?;
         let mut facts = facts(&topology, shape.nodes);
@@ -222,7 +222,7 @@ fn ours(site: &Site) -> Ownership {
     Ownership::Ours { site: SiteName::from(site) }
 }
 
-/// A world in which everything is as it is wanted. What only a look at the
+/// A deployment in which everything is as it is wanted. What only a look at the
 /// workers' hosts would tell is not known, as in a plan that is not deep.
 fn everything(desired: &DesiredSet) -> Inventory {
     let mut inventory = Inventory::default();

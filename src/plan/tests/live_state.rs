@@ -27,7 +27,7 @@ const MAX_ITERATIONS: usize = 4;
 
 /// Objects by key, and the addresses that the tailnet assigned.
 #[derive(Debug, Clone, Default)]
-pub(super) struct World {
+pub(super) struct LiveState {
     pub(super) objects: BTreeMap<ObjectKey, Observed>,
     joined: BTreeMap<String, Ipv4Addr>,
     addresses: u8,
@@ -70,7 +70,7 @@ fn ours(site: &Site) -> Ownership {
     Ownership::Ours { site: SiteName::from(site) }
 }
 
-impl World {
+impl LiveState {
     /// The facts that a refresh reads.
     pub(super) fn facts(&self, topology: &Topology, worker_request: &WorkerRequest) -> Facts {
         let mut facts = no_facts();
@@ -340,14 +340,14 @@ impl World {
 
     /// The live state of a topology that was just applied.
     pub(super) fn of(topology: &Topology) -> Self {
-        let mut world = Self::default();
+        let mut live_state = Self::default();
         if topology.cluster.existing {
-            world.add_cluster_subnets(topology);
+            live_state.add_cluster_subnets(topology);
         }
         // The machines of an existing site run before the first plan.
-        let left = world.apply_repeatedly(topology, &WorkerRequest::default());
+        let left = live_state.apply_repeatedly(topology, &WorkerRequest::default());
         assert!(left.is_empty(), "{}", super::summary(&left));
-        world
+        live_state
     }
 
     /// The objects that the topology owns.
