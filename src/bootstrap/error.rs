@@ -75,11 +75,6 @@ impl JoinError {
         let cause = JoinCause::Cluster(Box::new(error));
         Self { step, hostname: hostname.to_owned(), cause, failure }
     }
-
-    /// True if only a replacement of the Node helps.
-    pub fn must_be_replaced(&self) -> bool {
-        self.cause == JoinCause::MustBeReplaced
-    }
 }
 
 /// A worker could not be removed from the cluster.

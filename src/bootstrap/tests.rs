@@ -175,7 +175,7 @@ async fn a_node_with_another_pod_cidr_must_be_replaced() {
     });
     server.put(NODE, node);
     let error = join(&context(&host, &client), &|_| {}).await.unwrap_err();
-    assert!(error.must_be_replaced());
+    assert_eq!(error.cause, JoinCause::MustBeReplaced);
     assert!(host.take_steps().is_empty());
 }
 

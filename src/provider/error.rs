@@ -151,11 +151,6 @@ impl RequestError {
             || (self.status() == Some(409) && self.code() == Some("EtagMismatch"))
     }
 
-    /// True if the service still throttled the request after all attempts.
-    pub fn is_throttled(&self) -> bool {
-        self.status() == Some(429)
-    }
-
     /// True if the credentials are missing, not accepted or not sufficient.
     pub fn is_refused(&self) -> bool {
         matches!(self, Self::Credentials { .. }) || matches!(self.status(), Some(401 | 403))
@@ -314,7 +309,6 @@ mod tests {
         for part in ["PUT route table t", "429", "RetryableError", "subnet x is Updating"] {
             assert!(displayed.contains(part), "{displayed}");
         }
-        assert!(error.is_throttled());
     }
 
     #[test]

@@ -113,27 +113,6 @@ impl Limits {
     pub fn rate(&self, api: Api, class: CallClass) -> Option<Rate> {
         self.buckets.get(&(api, class)).map(|bucket| bucket.rate)
     }
-
-    /// What part of the tightest bucket of a service so many calls take; more
-    /// than 1 means that they will have to wait.
-    pub fn share(&self, api: Api, calls: u64) -> Option<f64> {
-        CallClass::ALL
-            .iter()
-            .filter_map(|class| self.rate(api, *class))
-            .map(|rate| as_count(calls) / rate.burst)
-            .reduce(f64::max)
-    }
-
-    /// How long so many calls of a class take at least, from a full bucket.
-    pub fn least_time(&self, api: Api, class: CallClass, calls: u64) -> Duration {
-        self.rate(api, class).map_or(Duration::ZERO, |rate| {
-            seconds((as_count(calls) - rate.burst) / rate.per_second)
-        })
-    }
-}
-
-fn as_count(calls: u64) -> f64 {
-    f64::from(u32::try_from(calls).unwrap_or(u32::MAX))
 }
 
 fn seconds(value: f64) -> Duration {
@@ -208,16 +187,5 @@ mod tests {
         assert_eq!(start.elapsed(), Duration::ZERO);
         limits.acquire(Api::Azure, CallClass::Write).await;
         assert_eq!(start.elapsed().as_secs(), 23);
-    }
-
-    #[test]
-    fn shares_and_times_follow_from_the_figures() {
-        let limits = Limits::published();
-        assert_eq!(limits.share(Api::Tailscale, 5), Some(0.5));
-        assert_eq!(limits.share(Api::Azure, 100), Some(0.5));
-        assert_eq!(Limits::unlimited().share(Api::Azure, 100), None);
-        let time = limits.least_time(Api::Azure, CallClass::Write, 300);
-        assert_eq!(time, Duration::from_secs(10));
-        assert_eq!(limits.least_time(Api::Azure, CallClass::Write, 3), Duration::ZERO);
     }
 }

@@ -178,11 +178,6 @@ impl RoutesTable {
 }
 
 impl StatusTable {
-    /// The worst health of all resources; [`Health::Healthy`] without resources.
-    pub fn worst(&self) -> Health {
-        self.resources.iter().map(|row| row.health).max().unwrap_or(Health::Healthy)
-    }
-
     /// The table as text.
     pub fn to_text(&self) -> String {
         let row = |row: &StatusRow| {
@@ -314,8 +309,6 @@ mod tests {
             row("worker-3", Health::Missing),
         ];
         let table = StatusTable { resources, reachability: None };
-        assert_eq!(table.worst(), Health::Degraded);
-        assert_eq!(StatusTable::default().worst(), Health::Healthy);
         insta::assert_snapshot!(table.to_text());
         assert!(table.to_json().contains("\"format_version\": \"2.0\""));
     }

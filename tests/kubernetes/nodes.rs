@@ -123,11 +123,6 @@ async fn annotations_and_cordon(server: &ApiServer, check_log: &mut CheckLog) {
         let found = node.and_then(|it| it.annotations.get(PROFILE_DIGEST_ANNOTATION).cloned());
         check_log.equals("and read", found.as_deref(), expected);
     }
-    let labelled = stargate_client.patch_node_labels(NODE, &pairs(&[("more", "yes")])).await;
-    check_log.equals("a label is added", labelled, Ok(()));
-    let labels = stargate_client.node(NODE).await.ok().flatten().map(|it| it.labels);
-    let both = labels.is_some_and(|it| it.contains_key("more") && it.contains_key("tier"));
-    check_log.equals("beside the others", both, true);
     for _ in 0..2 {
         let cordoned = match stargate_client.node(NODE).await {
             Ok(Some(node)) => stargate_client.cordon_for_work(&node).await,

@@ -245,20 +245,6 @@ impl ClusterClient {
         self.node_collection().merge(name, &patch).await.map(|_| ())
     }
 
-    /// Sets labels of a Node and leaves others alone.
-    ///
-    /// # Errors
-    ///
-    /// There is no such Node, or the cluster did not answer.
-    pub async fn patch_node_labels(
-        &self,
-        name: &str,
-        labels: &BTreeMap<String, String>,
-    ) -> Result<(), ClusterError> {
-        let patch = json!({ "metadata": { "labels": labels } });
-        self.node_collection().merge(name, &patch).await.map(|_| ())
-    }
-
     /// Cordons a Node for the duration of an operation and records that stargate
     /// did it; a Node that another client cordoned stays unchanged.
     ///
