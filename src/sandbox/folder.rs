@@ -1,33 +1,41 @@
-//! Stores the state of the sandbox in a folder, which one process uses at a time.
+//! Stores the state of the sandbox in a folder.
+//!
+//! A process that is the only user works in memory and saves in the background. With other users,
+//! each change is read from the folder and written to it ([`access`]).
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read as _, Seek as _, Write as _};
+mod access;
+mod saver;
+mod turn;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Notify, watch};
-use tokio::task::JoinHandle;
 
-use super::shared::SharedSandbox;
 use super::state::SandboxState;
+use access::Access;
+pub use saver::Saver;
+use turn::Stamp;
+pub(super) use turn::Turn;
 
 /// The version of the file format. Other versions are not read.
 const FORMAT_VERSION: u32 = 1;
 /// The seed of a new sandbox, so that two runs of one example look the same.
 const SEED: u64 = 0x5747_a7e5;
-/// How long changes are collected before they are saved.
-const DEBOUNCE: Duration = Duration::from_millis(200);
-/// The pause after a save, as a multiple of the time that the save took.
-const PAUSE_PER_SAVE_TIME: u32 = 19;
 
-/// A folder that is locked by this process.
+/// A folder that this process uses.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
-    // The lock is released when the file is closed.
-    _lock: File,
+    access: Access,
+    /// Whether other processes use the folder too, so that every change is written at once.
+    shared: AtomicBool,
+    /// The file that the state in memory was last read from or written to.
+    stamp: Mutex<Option<Stamp>>,
     /// Serialises writers, which share the name of the temporary file.
     writing: Mutex<()>,
 }
@@ -78,17 +86,28 @@ struct StateToStore<'a> {
 }
 
 impl Folder {
-    /// Opens and locks a folder. Creates it if it does not exist.
+    /// Opens a folder. Creates it if it does not exist. Waits until other users let it take part.
+    ///
+    /// # Errors
+    ///
+    /// [`FolderError::InUse`] if another process does not react within ten seconds.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, FolderError> {
-        let path = path.into();
+        Self::open_within(path.into(), access::HAND_OVER_TIMEOUT)
+    }
+
+    fn open_within(path: PathBuf, timeout: Duration) -> Result<Self, FolderError> {
         create_folder(&path).map_err(at(&path))?;
-        let lock = lock(&path)?;
-        Ok(Self { path, _lock: lock, writing: Mutex::new(()) })
+        let access = Access::take(&path, timeout)?;
+        let (shared, stamp) = (AtomicBool::new(false), Mutex::new(None));
+        Ok(Self { path, access, shared, stamp, writing: Mutex::new(()) })
     }
 
     /// Loads the stored state, or returns a new one if nothing is stored.
     pub fn load(&self) -> Result<SandboxState, FolderError> {
-        Self::read_saved(&self.path)
+        let stamp = self.current_stamp();
+        let sandbox = Self::read_saved(&self.path)?;
+        *self.stamp() = stamp;
+        Ok(sandbox)
     }
 
     /// Reads the state that was saved last, without locking the folder. The file is always replaced
@@ -115,7 +134,11 @@ impl Folder {
 
     /// Saves the state. Readers see either the old file or the new one.
     pub fn save(&self, sandbox: &SandboxState) -> Result<(), FolderError> {
-        self.write(&self.encode(sandbox)?)
+        self.store(sandbox, Durability::Synced)
+    }
+
+    fn store(&self, sandbox: &SandboxState, durability: Durability) -> Result<(), FolderError> {
+        self.write(&self.encode(sandbox)?, durability)
     }
 
     fn encode(&self, sandbox: &SandboxState) -> Result<Vec<u8>, FolderError> {
@@ -125,7 +148,14 @@ impl Folder {
     }
 
     /// Deletes the stored state, damaged or not.
+    ///
+    /// # Errors
+    ///
+    /// [`FolderError::InUse`] if other processes use the folder.
     pub fn reset(&self) -> Result<(), FolderError> {
+        if self.access.has_others() {
+            return Err(FolderError::InUse { path: self.path.clone(), pid: None });
+        }
         let file = self.file();
         match fs::remove_file(&file) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -135,126 +165,42 @@ impl Folder {
         }
     }
 
-    /// Saves the state after changes: at most every 200 ms, and so rarely that saving does not slow
-    /// down a large sandbox.
-    pub fn save_in_background(self, sandbox: SharedSandbox) -> Saver {
-        let folder = Arc::new(self);
-        let stop = Arc::new(Notify::new());
-        // Subscribe before the caller can make changes.
-        let changes = sandbox.changes();
-        let following = follow(Arc::clone(&folder), sandbox.clone(), changes, Arc::clone(&stop));
-        let task = tokio::spawn(following);
-        Saver { folder, sandbox, stop, task }
-    }
-
     fn file(&self) -> PathBuf {
         file_in(&self.path)
     }
 
-    fn write(&self, bytes: &[u8]) -> Result<(), FolderError> {
+    fn write(&self, bytes: &[u8], durability: Durability) -> Result<(), FolderError> {
         let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let temporary = self.path.join("state.json.new");
         let written = || -> io::Result<()> {
             let mut file = owner_only(OpenOptions::new().write(true).create(true).truncate(true))
                 .open(&temporary)?;
             file.write_all(bytes)?;
-            file.sync_all()?;
+            if durability == Durability::Synced {
+                file.sync_all()?;
+            }
             fs::rename(&temporary, self.file())?;
             // The rename must survive a power failure, too.
-            File::open(&self.path)?.sync_all()
+            match durability {
+                Durability::Synced => File::open(&self.path)?.sync_all(),
+                Durability::Lazy => Ok(()),
+            }
         };
-        written().map_err(at(&self.path))
+        written().map_err(at(&self.path))?;
+        *self.stamp() = self.current_stamp();
+        Ok(())
     }
 }
 
-/// Saves in the background until it is closed.
-#[derive(Debug)]
-pub struct Saver {
-    folder: Arc<Folder>,
-    sandbox: SharedSandbox,
-    stop: Arc<Notify>,
-    task: JoinHandle<()>,
-}
-
-impl Saver {
-    /// Saves now.
-    pub async fn flush(&self) -> Result<(), FolderError> {
-        let (folder, sandbox) = (Arc::clone(&self.folder), self.sandbox.clone());
-        let saved = tokio::task::spawn_blocking(move || save(&folder, &sandbox)).await;
-        saved.unwrap_or_else(|error| {
-            Err(FolderError::Io { path: self.folder.file(), source: io::Error::other(error) })
-        })
-    }
-
-    /// Saves for the last time and unlocks the folder.
-    pub async fn close(mut self) -> Result<(), FolderError> {
-        self.stop.notify_one();
-        // No older state may be written after the last save. The task returns no error: anything
-        // that it could not write is written again.
-        let _ended = (&mut self.task).await;
-        self.flush().await
-    }
-}
-
-async fn follow(
-    folder: Arc<Folder>,
-    sandbox: SharedSandbox,
-    mut changes: watch::Receiver<u64>,
-    stop: Arc<Notify>,
-) {
-    let mut pause = DEBOUNCE;
-    loop {
-        tokio::select! {
-            () = stop.notified() => return,
-            changed = changes.changed() => if changed.is_err() { return },
-        }
-        tokio::select! {
-            () = stop.notified() => return,
-            () = tokio::time::sleep(pause) => {}
-        }
-        changes.borrow_and_update();
-        let began = Instant::now();
-        let (folder, sandbox) = (Arc::clone(&folder), sandbox.clone());
-        let saved = tokio::task::spawn_blocking(move || save(&folder, &sandbox)).await;
-        if let Ok(Err(error)) = saved {
-            tracing::warn!(%error, "the sandbox could not be saved");
-        }
-        pause = DEBOUNCE.max(began.elapsed() * PAUSE_PER_SAVE_TIME);
-    }
+/// Whether a write waits until it survives a power failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Durability {
+    Synced,
+    Lazy,
 }
 
 fn file_in(folder: &Path) -> PathBuf {
     folder.join("state.json")
-}
-
-fn save(folder: &Folder, sandbox: &SharedSandbox) -> Result<(), FolderError> {
-    // The lock on the state is released before the file is written.
-    let bytes = sandbox.read(|sandbox| folder.encode(sandbox))?;
-    folder.write(&bytes)
-}
-
-fn lock(folder: &Path) -> Result<File, FolderError> {
-    let path = folder.join("lock");
-    let mut file =
-        owner_only(OpenOptions::new().read(true).write(true).create(true).truncate(false))
-            .open(&path)
-            .map_err(at(&path))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut text = String::new();
-            let read = file.read_to_string(&mut text);
-            let pid = read.ok().and_then(|_| text.trim().parse().ok());
-            return Err(FolderError::InUse { path: folder.to_owned(), pid });
-        }
-        Err(TryLockError::Error(source)) => return Err(FolderError::Io { path, source }),
-    }
-    let noted = file
-        .set_len(0)
-        .and_then(|()| file.rewind())
-        .and_then(|()| writeln!(file, "{}", std::process::id()));
-    noted.map_err(at(&path))?;
-    Ok(file)
 }
 
 /// The file contains the sandbox's tokens, so only its owner may read it.
@@ -288,6 +234,7 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> FolderError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sandbox::shared::SharedSandbox;
 
     #[test]
     fn the_state_survives_a_save_and_load() {
@@ -303,20 +250,57 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_in_use_is_refused() {
+    fn a_folder_whose_user_does_not_react_is_refused() {
         let folder_path = tempfile::tempdir().unwrap();
-        let first = Folder::open(folder_path.path()).unwrap();
-        match Folder::open(folder_path.path()) {
+        let open = || Folder::open_within(folder_path.path().to_owned(), Duration::from_millis(50));
+        let first = open().unwrap();
+        match open() {
             Err(FolderError::InUse { pid, .. }) => assert_eq!(pid, Some(std::process::id())),
             other => panic!("{other:?}"),
         }
         // Reading needs no lock and creates no files.
         assert!(Folder::read_saved(folder_path.path()).unwrap().hosts.is_empty());
         drop(first);
-        Folder::open(folder_path.path()).unwrap();
+        open().unwrap();
         let missing = folder_path.path().join("missing");
         Folder::read_saved(&missing).unwrap();
         assert!(!missing.exists());
+    }
+
+    fn used(folder_path: &Path) -> (SharedSandbox, Saver) {
+        let folder = Folder::open(folder_path).unwrap();
+        let sandbox = SharedSandbox::new(folder.load().unwrap());
+        let saver = folder.save_in_background(sandbox.clone());
+        (sandbox, saver)
+    }
+
+    fn hosts(sandbox: &SharedSandbox) -> Vec<String> {
+        sandbox.read(|sandbox| sandbox.hosts.values().map(|host| host.name.clone()).collect())
+    }
+
+    /// Users alternate, join while others work, and leave; none loses a change of another.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn several_users_change_one_state() {
+        let folder_path = tempfile::tempdir().unwrap();
+        let add = |sandbox: &SharedSandbox, name: &str| {
+            sandbox
+                .change(|sandbox, _| sandbox.seed_machine(name, [10, 0, 0, 1].into(), None, true));
+        };
+        let (first, first_saver) = used(folder_path.path());
+        add(&first, "a");
+        let path = folder_path.path().to_owned();
+        let (second, second_saver) =
+            tokio::task::spawn_blocking(move || used(&path)).await.unwrap();
+        for round in 0..20 {
+            add(&first, &format!("first-{round}"));
+            add(&second, &format!("second-{round}"));
+        }
+        assert_eq!(hosts(&first).len(), 41);
+        assert_eq!(hosts(&first), hosts(&second));
+        first_saver.close().await.unwrap();
+        add(&second, "alone");
+        second_saver.close().await.unwrap();
+        assert_eq!(Folder::read_saved(folder_path.path()).unwrap().hosts.values().count(), 42);
     }
 
     #[test]

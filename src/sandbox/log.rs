@@ -26,6 +26,9 @@ pub struct RequestLog {
     runs: VecDeque<CommandRecord>,
     #[serde(default)]
     next_run: u64,
+    /// The command of this process: other processes may use the sandbox at the same time.
+    #[serde(skip)]
+    current_run: Option<u64>,
     next: u64,
     counts: BTreeMap<Api, BTreeMap<String, u64>>,
     writes: u64,
@@ -94,11 +97,13 @@ impl CommandRecord {
 impl RequestLog {
     /// Starts a new command. The following requests belong to it.
     pub fn begin(&mut self, command: &str, now: Timestamp) {
+        self.current_run = Some(self.next_run);
         self.push(command, now, true);
     }
 
     /// Adds a mark for an event that is not a request, such as a fault.
     pub fn mark(&mut self, what: &str, now: Timestamp) {
+        self.current_run = None;
         self.push(what, now, false);
     }
 
@@ -118,6 +123,16 @@ impl RequestLog {
         self.next_run += 1;
     }
 
+    /// Continues the log that another process wrote, for the command of this one.
+    pub(super) fn continue_run_of(&mut self, earlier: &Self) {
+        self.current_run = earlier.current_run;
+    }
+
+    fn position_of_current_run(&self) -> Option<usize> {
+        let current = self.current_run?;
+        self.runs.iter().rposition(|run| run.number == current)
+    }
+
     /// Logs a request and the status of its response.
     pub fn record(
         &mut self,
@@ -131,11 +146,12 @@ impl RequestLog {
         *self.counts.entry(api).or_default().entry(method.clone()).or_default() += 1;
         self.writes += u64::from(write);
         self.drop_oldest_request();
-        if !self.runs.back().is_some_and(|run| run.makes_requests) {
+        if self.position_of_current_run().is_none() {
             // No command was started, for example in a test.
             self.begin("unnamed", now);
         }
-        let Some(run) = self.runs.back_mut() else { return };
+        let current = self.position_of_current_run();
+        let Some(run) = current.and_then(|position| self.runs.get_mut(position)) else { return };
         let counts = run.counts.entry(api).or_default();
         *counts.methods.entry(method.clone()).or_default() += 1;
         *(if write { &mut counts.writes } else { &mut counts.reads }) += 1;

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::controllers;
 use super::fault_injector::FaultInjector;
+use super::folder::{Folder, FolderError, Turn};
 use super::state::SandboxState;
 
 /// Returns the current time of the sandbox.
@@ -24,6 +25,8 @@ struct Inner {
     clock: SandboxClock,
     fault_injector: Mutex<Option<Arc<dyn FaultInjector>>>,
     simulates_host_delays: AtomicBool,
+    /// The folder that the state is kept in, perhaps together with other processes.
+    folder: Mutex<Option<Arc<Folder>>>,
 }
 
 impl SharedSandbox {
@@ -41,6 +44,7 @@ impl SharedSandbox {
             clock,
             fault_injector: Mutex::new(None),
             simulates_host_delays: AtomicBool::new(false),
+            folder: Mutex::new(None),
         }))
     }
 
@@ -72,18 +76,18 @@ impl SharedSandbox {
 
     /// Reads the state.
     pub fn read<T>(&self, read_state: impl FnOnce(&SandboxState) -> T) -> T {
-        read_state(&self.lock())
+        self.in_turn(|sandbox, _| read_state(sandbox))
     }
 
     /// Changes the state atomically, runs the controllers and wakes subscribers.
     pub fn change<T>(&self, change: impl FnOnce(&mut SandboxState, Timestamp) -> T) -> T {
         let now = self.now();
-        let result = {
-            let mut sandbox = self.lock();
-            let result = change(&mut sandbox, now);
-            controllers::reconcile(&mut sandbox, now);
+        let result = self.in_turn(|sandbox, turn| {
+            let result = change(sandbox, now);
+            controllers::reconcile(sandbox, now);
+            turn.write(sandbox);
             result
-        };
+        });
         self.wake();
         result
     }
@@ -96,7 +100,11 @@ impl SharedSandbox {
         request: &http::Request<bytes::Bytes>,
     ) -> super::ApiResponse {
         let now = self.now();
-        let response = self.lock().handle(api, request, now);
+        let response = self.in_turn(|sandbox, turn| {
+            let response = sandbox.handle(api, request, now);
+            turn.write(sandbox);
+            response
+        });
         // Reading Azure can complete an operation, so a read may change the state, too.
         self.wake();
         response
@@ -109,6 +117,39 @@ impl SharedSandbox {
 
     fn wake(&self) {
         self.0.changes.send_modify(|count| *count += 1);
+    }
+
+    /// Keeps the state in a folder from now on, or in memory only.
+    pub(super) fn keep_in(&self, folder: Option<Arc<Folder>>) {
+        *self.0.folder.lock().unwrap_or_else(PoisonError::into_inner) = folder;
+    }
+
+    /// Shares the folder with other processes that use it, and takes over their changes.
+    pub(super) fn follow_users(&self, folder: &Folder) -> Result<(), FolderError> {
+        let reloaded = {
+            let mut sandbox = self.lock();
+            let reloaded = folder.follow_users(&mut sandbox)?;
+            if reloaded {
+                controllers::reconcile(&mut sandbox, self.now());
+            }
+            reloaded
+        };
+        if reloaded {
+            self.wake();
+        }
+        Ok(())
+    }
+
+    fn in_turn<T>(&self, work: impl FnOnce(&mut SandboxState, &Turn<'_>) -> T) -> T {
+        let folder = self.0.folder.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut sandbox = self.lock();
+        let Some(folder) = folder else { return work(&mut sandbox, &Turn::default()) };
+        let turn = folder.begin_turn(&mut sandbox);
+        if turn.reloaded {
+            // The kubeconfig in the state has the endpoints of the process that wrote it.
+            controllers::reconcile(&mut sandbox, self.now());
+        }
+        work(&mut sandbox, &turn)
     }
 
     fn lock(&self) -> MutexGuard<'_, SandboxState> {

@@ -99,6 +99,22 @@ impl SandboxState {
         }
     }
 
+    /// Continues with the state that another process made of this one. What belongs to this process
+    /// stays: its endpoints, its command in the log, and the log of changes for its watches.
+    pub(super) fn continue_with(&mut self, read: Self) {
+        let earlier = std::mem::replace(self, read);
+        self.endpoints = earlier.endpoints;
+        self.pause = earlier.pause;
+        self.log.continue_run_of(&earlier.log);
+        let same_cluster =
+            |access: &Option<SandboxClusterAccess>| access.as_ref().map(|it| it.instance.clone());
+        if same_cluster(&self.cluster_access) == same_cluster(&earlier.cluster_access)
+            && let (Some(store), Some(before)) = (&mut self.kubernetes, earlier.kubernetes)
+        {
+            store.continue_log(before);
+        }
+    }
+
     /// Adds an owner for a tag to the policy, as the administrator of a real tailnet does before
     /// stargate can use it.
     pub fn seed_tag(&mut self, tag: &TailnetTag) {

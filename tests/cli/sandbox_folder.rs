@@ -88,19 +88,39 @@ impl Drop for Serving {
 }
 
 #[test]
-fn a_locked_sandbox_is_not_modified() {
+fn commands_share_a_sandbox_that_is_served() {
     let location = TestFolder::new();
     let serving = Serving::start(&location);
-    // The server saves its own changes within a moment.
-    std::thread::sleep(std::time::Duration::from_secs(2));
-    let before = location.contents();
-    for line in ["plan --sandbox", "apply --sandbox --yes", "status --sandbox", "sandbox reset"] {
-        let words = format!("in use by process {}", serving.0.id());
-        location.run(line).fails(1, "SG0702", &words);
-        assert_eq!(location.contents(), before, "{line}");
-    }
+    location.run("plan --sandbox").exits(0);
+    location.run("apply --sandbox --yes").exits(0);
+    location.run("plan --sandbox").exits(0);
+    location.run("sandbox break route-missing").exits(0);
+    location.run("drift --sandbox").exits(2);
+    location.run("apply --sandbox --yes").exits(0);
+    let log = location.run("sandbox log --all").exits(0).out;
+    let commands: Vec<&str> = log.lines().filter_map(|line| line.split("UTC  ").nth(1)).collect();
+    let expected =
+        ["sandbox serve", "plan", "apply", "plan", "sandbox break route-missing", "drift", "apply"];
+    assert_eq!(commands, expected);
+    // The state is not deleted under the server.
+    location.run("sandbox reset").fails(1, "SG0702", "in use");
     drop(serving);
     location.run("plan --sandbox").exits(0);
+    location.run("sandbox reset").exits(0);
+}
+
+#[test]
+fn two_applies_share_a_sandbox() {
+    let location = TestFolder::new();
+    let apply = || location.run("apply --sandbox --yes");
+    let both = std::thread::scope(|scope| {
+        let both = [scope.spawn(apply), scope.spawn(apply)];
+        both.map(|one| one.join().expect("a result"))
+    });
+    for ran in both {
+        ran.exits(0);
+    }
+    location.run("drift --sandbox").exits(0);
 }
 
 #[test]

@@ -15,8 +15,10 @@ pub(super) const ENTRIES: &[Entry] = &[
         code: Code::SandboxInUse,
         text: "SG0702",
         title: "the sandbox's folder is in use",
-        explanation: "Another process has the folder open, and two writers would lose each other's \
-                      changes. Wait until that process ends, or use another folder with `--sandbox=DIR`.",
+        explanation: "Several commands can use one sandbox at the same time. Either a process that uses \
+                      this folder has not reacted for ten seconds, perhaps because it is stopped, or the \
+                      state would be deleted while another process uses it. End the other process, or use \
+                      another folder with `--sandbox=DIR`.",
     },
     Entry {
         code: Code::UnknownFault,

@@ -1,6 +1,6 @@
 //! The objects, their versions and the log of their changes.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -49,9 +49,12 @@ pub struct KubernetesStore {
     pub(super) server_version: String,
     pub(super) resource_version: u64,
     identities: u64,
-    pub(super) objects: BTreeMap<String, BTreeMap<String, StoredObject>>,
+    pub(super) objects: Objects,
     #[serde(skip)]
     pub(super) changes: VecDeque<StoreChange>,
+    /// The version after which the change log is complete; the current one if nothing is logged.
+    #[serde(skip)]
+    logged_after: Option<u64>,
     #[serde(skip)]
     pub(super) by_owner: OwnerIndex,
 }
@@ -81,7 +84,7 @@ impl KubernetesStore {
 
     /// The version at which the change log starts.
     pub(super) fn horizon(&self) -> u64 {
-        self.resource_version.saturating_sub(self.changes.len() as u64)
+        self.logged_after.unwrap_or(self.resource_version)
     }
 
     /// A uid that is unique in this store.
@@ -203,19 +206,76 @@ impl KubernetesStore {
         emitted: Arc<Value>,
     ) {
         let resource_version = self.resource_version;
-        self.changes.push_back(StoreChange {
-            resource_version,
-            collection,
-            before,
-            after,
-            emitted,
-        });
+        self.log(StoreChange { resource_version, collection, before, after, emitted });
+    }
+
+    fn log(&mut self, change: StoreChange) {
+        self.logged_after.get_or_insert(change.resource_version.saturating_sub(1));
+        self.changes.push_back(change);
         while self.changes.len() > MAX_CHANGES {
-            self.changes.pop_front();
+            self.logged_after = self.changes.pop_front().map(|it| it.resource_version);
+        }
+    }
+
+    /// Continues the change log of an earlier state of the same store, from which this one was made
+    /// by another process. An object that was changed several times has one change in the log.
+    pub(in crate::sandbox) fn continue_log(&mut self, earlier: Self) {
+        let mut changes = differences(&earlier.objects, &self.objects, self.resource_version);
+        changes.retain(|change| change.resource_version > earlier.resource_version);
+        changes.sort_by_key(|change| change.resource_version);
+        self.logged_after = Some(earlier.horizon());
+        self.changes = earlier.changes;
+        for change in changes {
+            self.log(change);
         }
     }
 
     pub(super) fn crd_definition() -> Option<Definition> {
         BUILT_IN.iter().find(|it| it.group == EXTENSIONS).map(Definition::built_in)
     }
+}
+
+type Objects = BTreeMap<String, BTreeMap<String, StoredObject>>;
+
+/// The changes that made one set of objects of another. Objects that are gone were deleted at the
+/// last version, for the deletion's own is not known.
+fn differences(before: &Objects, after: &Objects, last_version: u64) -> Vec<StoreChange> {
+    let empty = BTreeMap::new();
+    let mut found = Vec::new();
+    let collections: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    for collection in collections {
+        let old = before.get(collection).unwrap_or(&empty);
+        let new = after.get(collection).unwrap_or(&empty);
+        for (key, object) in new {
+            let resource_version = version_of(&object.0);
+            let before = old.get(key).map(|it| Arc::clone(&it.0));
+            if before.as_ref().is_none_or(|it| version_of(it) != resource_version) {
+                found.push(StoreChange {
+                    resource_version,
+                    collection: collection.clone(),
+                    before,
+                    after: Some(Arc::clone(&object.0)),
+                    emitted: Arc::clone(&object.0),
+                });
+            }
+        }
+        for (_, object) in old.iter().filter(|(key, _)| !new.contains_key(*key)) {
+            let mut emitted = (*object.0).clone();
+            metadata(&mut emitted)
+                .insert("resourceVersion".to_owned(), last_version.to_string().into());
+            found.push(StoreChange {
+                resource_version: last_version,
+                collection: collection.clone(),
+                before: Some(Arc::clone(&object.0)),
+                after: None,
+                emitted: Arc::new(emitted),
+            });
+        }
+    }
+    found
+}
+
+fn version_of(object: &Value) -> u64 {
+    let version = object["metadata"]["resourceVersion"].as_str();
+    version.and_then(|it| it.parse().ok()).unwrap_or_default()
 }

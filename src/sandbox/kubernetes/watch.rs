@@ -180,10 +180,9 @@ impl KubernetesStore {
         selection: &Selection,
     ) -> impl Iterator<Item = ObjectChange<'a>> {
         let collection = selection.definition.qualified_resource();
-        let skipped = usize::try_from(version.saturating_sub(self.horizon())).unwrap_or(usize::MAX);
+        let first = self.changes.partition_point(|change| change.resource_version <= version);
         self.changes
-            .iter()
-            .skip(skipped)
+            .range(first..)
             .filter(move |change| change.collection == collection)
             .filter_map(|change| selection.translate(change))
     }

@@ -1,0 +1,118 @@
+//! Saves the state in the background, and follows the other users of the folder.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+
+use super::{Durability, Folder, FolderError};
+use crate::sandbox::shared::SharedSandbox;
+
+/// How long changes are collected before they are saved.
+const DEBOUNCE: Duration = Duration::from_millis(200);
+/// The pause after a save, as a multiple of the time that the save took.
+const PAUSE_PER_SAVE_TIME: u32 = 19;
+/// How often it is checked whether other processes use the folder or changed its state.
+const USERS_POLL: Duration = Duration::from_millis(50);
+
+impl Folder {
+    /// Saves the state after changes: at most every 200 ms, and so rarely that saving does not slow
+    /// down a large sandbox.
+    pub fn save_in_background(self, sandbox: SharedSandbox) -> Saver {
+        let folder = Arc::new(self);
+        sandbox.keep_in(Some(Arc::clone(&folder)));
+        let stop = Arc::new(Notify::new());
+        // Subscribe before the caller can make changes.
+        let changes = sandbox.changes();
+        let following = follow(Arc::clone(&folder), sandbox.clone(), changes, Arc::clone(&stop));
+        let task = tokio::spawn(following);
+        Saver { folder, sandbox, stop, task }
+    }
+}
+
+/// Saves in the background until it is closed.
+#[derive(Debug)]
+pub struct Saver {
+    folder: Arc<Folder>,
+    sandbox: SharedSandbox,
+    stop: Arc<Notify>,
+    task: JoinHandle<()>,
+}
+
+impl Saver {
+    /// Saves now.
+    pub async fn flush(&self) -> Result<(), FolderError> {
+        let (folder, sandbox) = (Arc::clone(&self.folder), self.sandbox.clone());
+        let saved = tokio::task::spawn_blocking(move || save(&folder, &sandbox)).await;
+        saved.unwrap_or_else(|error| {
+            Err(FolderError::Io { path: self.folder.file(), source: io::Error::other(error) })
+        })
+    }
+
+    /// Saves for the last time and unlocks the folder.
+    pub async fn close(mut self) -> Result<(), FolderError> {
+        self.stop.notify_one();
+        // No older state may be written after the last save. The task returns no error: anything
+        // that it could not write is written again.
+        let _ended = (&mut self.task).await;
+        let flushed = self.flush().await;
+        self.sandbox.keep_in(None);
+        flushed
+    }
+}
+
+async fn follow(
+    folder: Arc<Folder>,
+    sandbox: SharedSandbox,
+    mut changes: watch::Receiver<u64>,
+    stop: Arc<Notify>,
+) {
+    let mut pause = DEBOUNCE;
+    let mut users = tokio::time::interval(USERS_POLL);
+    loop {
+        tokio::select! {
+            () = stop.notified() => return,
+            changed = changes.changed() => if changed.is_err() { return },
+            _ = users.tick() => {
+                follow_users(&folder, &sandbox).await;
+                continue;
+            }
+        }
+        let due = tokio::time::Instant::now() + pause;
+        while tokio::time::Instant::now() < due {
+            tokio::select! {
+                () = stop.notified() => return,
+                () = tokio::time::sleep_until(due) => {}
+                _ = users.tick() => follow_users(&folder, &sandbox).await,
+            }
+        }
+        changes.borrow_and_update();
+        let began = Instant::now();
+        let (folder, sandbox) = (Arc::clone(&folder), sandbox.clone());
+        let saved = tokio::task::spawn_blocking(move || save(&folder, &sandbox)).await;
+        if let Ok(Err(error)) = saved {
+            tracing::warn!(%error, "the sandbox could not be saved");
+        }
+        pause = DEBOUNCE.max(began.elapsed() * PAUSE_PER_SAVE_TIME);
+    }
+}
+
+async fn follow_users(folder: &Arc<Folder>, sandbox: &SharedSandbox) {
+    let (folder, sandbox) = (Arc::clone(folder), sandbox.clone());
+    let followed = tokio::task::spawn_blocking(move || sandbox.follow_users(&folder)).await;
+    if let Ok(Err(error)) = followed {
+        tracing::warn!(%error, "the sandbox's folder could not be shared");
+    }
+}
+
+fn save(folder: &Folder, sandbox: &SharedSandbox) -> Result<(), FolderError> {
+    if folder.is_shared() {
+        // Every change is written at once.
+        return Ok(());
+    }
+    // The lock on the state is released before the file is written.
+    let bytes = sandbox.read(|sandbox| folder.encode(sandbox))?;
+    folder.write(&bytes, Durability::Synced)
+}
