@@ -1,7 +1,7 @@
 //! Replacements that destroy more than the resource itself. They are refused unless
 //! the user names the resource.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
 use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
 use super::propagation::{Dependents, containers};
@@ -34,7 +34,6 @@ fn holds_others(kind: Kind) -> bool {
 /// than the resource itself, unless the user named the resource or something that
 /// contains it. A new name of a cluster or resource group is such an edit, too.
 pub(super) fn refuse(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
-    let dependents = Dependents::of(input);
     let candidates: Vec<Refused<'_>> = input
         .desired
         .iter()
@@ -44,6 +43,10 @@ pub(super) fn refuse(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
             _ => None,
         })
         .collect();
+    if candidates.is_empty() {
+        return;
+    }
+    let dependents = Dependents::of(input);
     let refused: BTreeSet<&Address> = candidates.iter().map(|it| &it.desired.address).collect();
     for candidate in &candidates {
         let address = &candidate.desired.address;
@@ -169,14 +172,14 @@ fn renamed_from<'a>(
     if !matches!(kind, Kind::ManagedCluster | Kind::ResourceGroup) {
         return None;
     }
-    let claimed: HashSet<&ObjectKey> =
-        input.desired.iter().filter_map(|desired| desired.key.as_ref()).collect();
+    let is_claimed = |key: &ObjectKey| input.desired.iter().any(|it| it.key.as_ref() == Some(key));
     input.inventory.iter().find_map(|(key, observed)| {
+        if observed.resource.kind() != kind {
+            return None;
+        }
         let Ownership::Ours { site } = &observed.ownership else { return None };
         let site = Site::from(site);
-        let is_old = observed.resource.kind() == kind
-            && site == desired.address.site
-            && !claimed.contains(key);
+        let is_old = site == desired.address.site && !is_claimed(key);
         is_old.then(|| (key, Address::new(kind, site, key.name())))
     })
 }
