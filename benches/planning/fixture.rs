@@ -165,6 +165,7 @@ fn facts(topology: &Topology, nodes: u32) -> Facts {
                 name: format!("aks-system-12345678-vmss{index:06}"),
                 address: Ipv4Addr::from_bits(0x0ae0_0004 + index),
                 pod_cidr: range(0x0a80_0000 + index * 256, 24),
+                pool: Some("system".to_owned()),
             })
             .collect(),
         router_addresses: routers
@@ -172,6 +173,8 @@ fn facts(topology: &Topology, nodes: u32) -> Facts {
             .map(|(name, address)| (name.to_string(), Ipv4Addr::from_bits(address)))
             .collect(),
         assigned: BTreeMap::new(),
+        offered_version: None,
+        upgrade_patches: false,
     }
 }
 
@@ -201,6 +204,7 @@ fn cluster_facts(topology: &Topology) -> ClusterFacts {
         fqdn: "large.hcp.canadacentral.azmk8s.io".to_owned(),
         private: false,
         overlay_with_cilium: true,
+        node_pools: BTreeMap::new(),
     }
 }
 
@@ -212,7 +216,11 @@ fn held(desired: &DesiredSet) -> BTreeMap<WorkerName, AssignedAddresses> {
     });
     workers
         .map(|worker| {
-            let held = AssignedAddresses { ip: Some(worker.ip), pod_cidr: Some(worker.pod_cidr) };
+            let held = AssignedAddresses {
+                ip: Some(worker.ip),
+                pod_cidr: Some(worker.pod_cidr),
+                kubelet_version: Some(worker.kubelet_version),
+            };
             (WorkerName::new(&worker.name), held)
         })
         .collect()

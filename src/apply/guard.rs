@@ -3,6 +3,7 @@
 use crate::inventory::Observed;
 use crate::plan::diff;
 use crate::plan::{Action, Change};
+use crate::resource::azure::Provisioning;
 use crate::resource::{Ownership, Resource};
 
 /// What a step finds before it acts.
@@ -29,6 +30,8 @@ pub(super) fn check(change: &Change, current: Option<&Observed>) -> GuardVerdict
     match (change.action, current) {
         (Action::Delete, None) => GuardVerdict::UpToDate,
         (Action::Create, None) => GuardVerdict::Act,
+        // Another client was deleting it when the plan was made, and is done.
+        (Action::Update, None) if was_being_deleted(change) => GuardVerdict::Act,
         (_, None) => GuardVerdict::Stale("it no longer exists".to_owned()),
         (Action::Create, Some(current)) => created_since(change, current),
         (Action::Delete | Action::Reboot, Some(current)) => unchanged(change, current),
@@ -42,6 +45,14 @@ pub(super) fn check(change: &Change, current: Option<&Observed>) -> GuardVerdict
                 unchanged(change, current)
             }
         }
+    }
+}
+
+fn was_being_deleted(change: &Change) -> bool {
+    match &change.before {
+        Some(Resource::NodePool(pool)) => pool.provisioning == Provisioning::Deleting,
+        Some(Resource::VirtualMachine(machine)) => machine.provisioning == Provisioning::Deleting,
+        _ => false,
     }
 }
 

@@ -285,6 +285,9 @@ impl Approved {
         // VM is replaced.
         let deferred = plan.deferred.iter().flat_map(|deferred| {
             let actions = [Action::Create, Action::Update, Action::Replace];
+            // What is shown as deleted later may be deleted.
+            let deletion = (deferred.action == Action::Delete).then_some(Action::Delete);
+            let actions = actions.into_iter().chain(deletion);
             actions.map(|action| (deferred.address.clone(), action))
         });
         self.actions.extend(deferred);

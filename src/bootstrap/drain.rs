@@ -48,6 +48,46 @@ pub(super) async fn clear(
     drained
 }
 
+/// Cordons all of these nodes, so that no pod moves from one to another, and has their
+/// pods evicted; answers how many went.
+///
+/// # Errors
+///
+/// The cluster did not do its part, or pods do not go: then all nodes take pods again.
+pub async fn drain_nodes(
+    cluster: &dyn ClusterWrite,
+    nodes: &[NodeFacts],
+    within: Duration,
+    progress: &Progress<'_>,
+) -> Result<usize, LeaveError> {
+    let drained = cordon_and_clear(cluster, nodes, within, progress).await;
+    if drained.is_err() {
+        for node in nodes {
+            if let Err(error) = cluster.uncordon_after_work(&node.name).await {
+                progress(StepEvent::Warning(format!("{} stays cordoned: {error}", node.name)));
+            }
+        }
+    }
+    drained
+}
+
+async fn cordon_and_clear(
+    cluster: &dyn ClusterWrite,
+    nodes: &[NodeFacts],
+    within: Duration,
+    progress: &Progress<'_>,
+) -> Result<usize, LeaveError> {
+    for node in nodes {
+        let failed = |error: ClusterError| LeaveError::cluster(&node.name, &error);
+        cluster.cordon_for_work(node).await.map_err(failed)?;
+    }
+    let mut evicted = 0;
+    for node in nodes {
+        evicted += clear(cluster, node, within, progress).await?;
+    }
+    Ok(evicted)
+}
+
 async fn evict(
     cluster: &dyn ClusterWrite,
     name: &str,

@@ -66,7 +66,7 @@ impl ModelBuilder<'_> {
         let origin = self.provenance.of(&address);
         let runs = match self.state.resource(&address) {
             ProjectedFact::There(Resource::VirtualMachine(machine)) => {
-                machine.provisioning == Provisioning::Ready
+                matches!(machine.provisioning, Provisioning::Ready | Provisioning::Updating)
             }
             ProjectedFact::There(_) | ProjectedFact::Absent => false,
             ProjectedFact::Unread => return Fact::unknown(origin),

@@ -6,12 +6,11 @@ use ipnet::Ipv4Net;
 
 use super::context::DesiredContext;
 use super::set::{DesiredSet, ResourceBuilder};
-use super::{names, security};
+use super::{names, node_pools, security, versions};
 use crate::resource::azure::{
-    MachineRole, ManagedCluster, NetworkInterface, NextHop, NodePool, Provisioning,
-    PublicIpAddress, ResourceGroup, RouteTable, RouteTableAssociation, Subnet, VirtualMachine,
+    MachineRole, ManagedCluster, NetworkInterface, NextHop, Provisioning, PublicIpAddress,
+    ResourceGroup, RouteTable, RouteTableAssociation, Subnet, VirtualMachine,
 };
-use crate::resource::version::KubernetesVersion;
 use crate::resource::{Address, Kind, ObjectKey, Pending, Resource, Site};
 
 fn address(kind: Kind, name: &str) -> Address {
@@ -54,31 +53,16 @@ fn managed_cluster(context: &DesiredContext<'_>, location: String) -> ManagedClu
     ManagedCluster {
         node_resource_group: names::node_resource_group(cluster, &location),
         location,
-        kubernetes_version: control_plane_version(context),
+        kubernetes_version: versions::control_plane(context),
         network_plugin: "azure".to_owned(),
         network_plugin_mode: "overlay".to_owned(),
         network_dataplane: "cilium".to_owned(),
         network_policy: "cilium".to_owned(),
         pod_cidr: cluster.pod_cidr,
         service_cidr: cluster.service_cidr,
-        node_pools: cluster
-            .node_pools
-            .iter()
-            .map(|(name, pool)| {
-                let value = NodePool { vm_size: pool.vm_size.to_string(), scale: pool.scale };
-                (name.to_string(), value)
-            })
-            .collect(),
+        node_pools: node_pools::of_new_cluster(context),
         provisioning: Provisioning::Ready,
     }
-}
-
-/// The version that is written, or the live one where that satisfies it: AKS
-/// upgrades clusters by itself, and takes none back to an older version.
-fn control_plane_version(context: &DesiredContext<'_>) -> KubernetesVersion {
-    let wanted = context.topology.cluster.kubernetes_version;
-    let live = context.facts.cluster.as_ref().map(|cluster| cluster.version);
-    live.filter(|live| live.satisfies(wanted) || live.is_newer_than(wanted)).unwrap_or(wanted)
 }
 
 /// The router's subnet, security group, public address, interface and VM.

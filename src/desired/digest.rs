@@ -5,23 +5,26 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 pub use crate::resource::digest::text_digest;
+use crate::resource::version::KubernetesVersion;
 use crate::topology::model::Profile;
 
 /// The digest of what a profile means for one worker.
 ///
 /// It is written on the Node once all of it is in place, so that a plan can
 /// tell an up-to-date worker without looking at the host. The labels are those
-/// that [`super::labels::node_labels`] gives, and `max_pods` is the number after
-/// fitting it to the pod CIDR.
+/// that [`super::labels::node_labels`] gives, `max_pods` is the number after fitting it
+/// to the pod CIDR, and the version is the exact one of the worker's kubelet, which the
+/// profile need not name.
 pub fn profile_digest(
     profile: &Profile,
+    kubelet: KubernetesVersion,
     labels: &BTreeMap<String, String>,
     max_pods: u32,
 ) -> String {
     let mut taints = profile.taints.clone();
     taints.sort();
     canonical_digest(&json!({
-        "kubernetesVersion": profile.kubernetes_version,
+        "kubernetesVersion": kubelet,
         "containerRuntime": profile.container_runtime,
         "labels": labels,
         "taints": taints,
@@ -80,17 +83,21 @@ mod tests {
         }
     }
 
+    fn digest_of(profile: &Profile, labels: &BTreeMap<String, String>, max_pods: u32) -> String {
+        profile_digest(profile, profile.kubernetes_version, labels, max_pods)
+    }
+
     #[test]
     fn the_order_of_taints_does_not_matter_and_their_number_does() {
         let labels = BTreeMap::from([("a".to_owned(), "b".to_owned())]);
-        let digest = profile_digest(&profile(), &labels, 250);
+        let digest = digest_of(&profile(), &labels, 250);
         let mut turned = profile();
         turned.taints.reverse();
-        assert_eq!(profile_digest(&turned, &labels, 250), digest);
+        assert_eq!(digest_of(&turned, &labels, 250), digest);
         turned.taints.pop();
-        assert_ne!(profile_digest(&turned, &labels, 250), digest);
-        assert_ne!(profile_digest(&profile(), &labels, 110), digest);
-        assert_ne!(profile_digest(&profile(), &BTreeMap::new(), 250), digest);
+        assert_ne!(digest_of(&turned, &labels, 250), digest);
+        assert_ne!(digest_of(&profile(), &labels, 110), digest);
+        assert_ne!(digest_of(&profile(), &BTreeMap::new(), 250), digest);
         assert_eq!(digest.len(), 64);
     }
 

@@ -6,7 +6,8 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
-use crate::resource::{ArmId, ObjectKey};
+use crate::resource::azure::NodePool;
+use crate::resource::{ArmId, Kind, ObjectKey};
 use crate::topology::names::{SubscriptionId, WorkerName};
 use crate::topology::version::KubernetesVersion;
 
@@ -27,6 +28,12 @@ pub struct Facts {
     pub router_addresses: BTreeMap<String, Ipv4Addr>,
     /// What each worker holds already.
     pub assigned: BTreeMap<WorkerName, AssignedAddresses>,
+    /// The patch that AKS offers for the minor version that the cluster is to be
+    /// upgraded to; `None` if no upgrade is pending or AKS did not say.
+    pub offered_version: Option<KubernetesVersion>,
+    /// Whether node pools and workers that run another patch than the control plane are
+    /// upgraded to it.
+    pub upgrade_patches: bool,
 }
 
 /// The AKS cluster as it is.
@@ -58,6 +65,17 @@ pub struct ClusterFacts {
     pub node_group_locked: bool,
     /// Whether Azure CNI overlay and Cilium are in use.
     pub overlay_with_cilium: bool,
+    /// The node pools by their names in Azure, those of others included.
+    pub node_pools: BTreeMap<String, LivePool>,
+}
+
+/// A node pool as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LivePool {
+    /// Whether the topology owns it.
+    pub is_ours: bool,
+    /// Its settings; `None` if they could not be read.
+    pub value: Option<NodePool>,
 }
 
 impl ClusterFacts {
@@ -66,9 +84,14 @@ impl ClusterFacts {
     pub fn is_deleted_with(&self, key: &ObjectKey) -> bool {
         match key {
             ObjectKey::Kubernetes(_) => true,
-            ObjectKey::Azure(id) | ObjectKey::AzureAssociation(id) => id
-                .resource_group_name()
-                .is_some_and(|group| group.eq_ignore_ascii_case(&self.node_resource_group)),
+            ObjectKey::Azure(id) | ObjectKey::AzureAssociation(id) => {
+                let is_pool = id.resource_type().and_then(|name| Kind::of_arm_type(&name))
+                    == Some(Kind::NodePool);
+                is_pool
+                    || id
+                        .resource_group_name()
+                        .is_some_and(|it| it.eq_ignore_ascii_case(&self.node_resource_group))
+            }
             ObjectKey::Device(_)
             | ObjectKey::DeviceAdvertised(_)
             | ObjectKey::DeviceApproved(_)
@@ -106,6 +129,9 @@ pub struct AksNode {
     pub address: Ipv4Addr,
     /// The range of its pods, as Azure gave it.
     pub pod_cidr: Ipv4Net,
+    /// The name of its pool in Azure; `None` for a node outside of pools.
+    #[serde(default)]
+    pub pool: Option<String>,
 }
 
 /// What a worker holds already.
@@ -115,4 +141,6 @@ pub struct AssignedAddresses {
     pub ip: Option<Ipv4Addr>,
     /// Its pod CIDR, from its Node or its Server.
     pub pod_cidr: Option<Ipv4Net>,
+    /// The version of its kubelet, from its Node.
+    pub kubelet_version: Option<KubernetesVersion>,
 }

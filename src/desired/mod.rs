@@ -14,11 +14,13 @@ mod kubernetes_objects;
 pub mod labels;
 pub mod manifests;
 pub mod names;
+mod node_pools;
 mod routers;
 mod security;
 mod set;
 #[cfg(test)]
 pub(crate) mod tests;
+mod versions;
 mod workers;
 
 pub use allocation::{AddressAssignment, Allocation, AllocationError, allocate};
@@ -26,6 +28,7 @@ pub use facts::Facts;
 pub use set::{DesiredResource, DesiredSet, Protected};
 
 use crate::resource::Site;
+use crate::resource::version::KubernetesVersion;
 use crate::topology::model::{DatacenterKind, Topology};
 use context::DesiredContext;
 
@@ -40,14 +43,15 @@ pub fn build(topology: &Topology, facts: &Facts) -> Result<DesiredSet, Allocatio
     let mut set = DesiredSet::default();
 
     cluster_site::control_plane(&context, &mut set);
+    node_pools::existing(&context, &mut set);
     cluster_site::router_machine(&context, &mut set);
     cluster_site::route_tables(&context, &mut set);
     for datacenter in &topology.datacenters {
         if let DatacenterKind::Azure(azure) = &datacenter.kind {
             datacenter_site::network(&context, datacenter, azure, &mut set);
             datacenter_site::router_machine(&context, datacenter, azure, &mut set);
-            datacenter_site::worker_machines(&context, datacenter, azure, &mut set);
-            datacenter_site::route_tables(&context, datacenter, azure, &mut set);
+            datacenter_site::worker_machines(&context, datacenter, site, &mut set);
+            datacenter_site::route_tables(&context, datacenter, site, &mut set);
         }
     }
     routers::cluster_router(&context, &mut set);
@@ -61,6 +65,12 @@ pub fn build(topology: &Topology, facts: &Facts) -> Result<DesiredSet, Allocatio
     }
     protect(topology, &mut set);
     Ok(set)
+}
+
+/// The version that the control plane runs once the topology is applied; `None` while
+/// there is no cluster.
+pub fn control_plane_version(topology: &Topology, facts: &Facts) -> Option<KubernetesVersion> {
+    facts.cluster.as_ref().map(|cluster| versions::reached(topology, facts, cluster.version))
 }
 
 /// Protects everything that a protected cluster or datacenter is made of. Of the

@@ -6,10 +6,11 @@ use ipnet::Ipv4Net;
 
 use super::context::DesiredContext;
 use super::set::{DesiredResource, DesiredSet, ResourceBuilder};
-use super::{AddressAssignment, digest, kubernetes_objects, labels};
+use super::{AddressAssignment, digest, kubernetes_objects, labels, node_pools, versions};
 use crate::net::prefix::TAILNET_RANGE;
 use crate::resource::host::{JoinedWorker, KernelRoute, WorkerHost};
 use crate::resource::kubernetes::{CiliumNode, ObjectName};
+use crate::resource::version::KubernetesVersion;
 use crate::resource::{Address, Kind, ObjectKey, Observable, Resource, Site};
 use crate::topology::model::{self, Datacenter, DatacenterKind, Profile};
 use crate::topology::names::{ProfileName, ResourceGroupName};
@@ -18,6 +19,7 @@ use crate::topology::names::{ProfileName, ResourceGroupName};
 pub(super) fn join(context: &DesiredContext<'_>, datacenter: &Datacenter, set: &mut DesiredSet) {
     let site = Site::Datacenter(datacenter.name.clone());
     let routes = kernel_routes(context, datacenter);
+    let upgraded_pools = node_pools::upgraded(context);
     let mut all_common: BTreeMap<&ProfileName, Common<'_>> = BTreeMap::new();
     for (worker, place) in context.worker_places(datacenter) {
         let Some(profile) = context.topology.profiles.get(&worker.profile) else { continue };
@@ -29,9 +31,10 @@ pub(super) fn join(context: &DesiredContext<'_>, datacenter: &Datacenter, set: &
         let mut membership = ResourceBuilder::new(
             address.clone(),
             node_key(context, "Node", name),
-            Resource::Worker(common.membership(datacenter, worker, place)),
+            Resource::Worker(common.membership(context, datacenter, worker, place)),
         )
         .living_in_all(context.cluster_dependencies())
+        .depends_on_all(upgraded_pools.iter().cloned())
         .depends_on(context.router_host_address(datacenter))
         .depends_on(kubernetes_objects::profile_address(worker.profile.as_str()))
         .depends_on(kubernetes_objects::bootstrap_binding())
@@ -85,8 +88,9 @@ struct Common<'a> {
     labels: BTreeMap<String, String>,
     taints: BTreeSet<String>,
     kernel_routes: &'a BTreeMap<Ipv4Net, KernelRoute>,
-    /// The profile's digest, by the number of pods that a worker has room for.
-    digests: BTreeMap<u32, String>,
+    /// The profile's digest, by the kubelet's version and the number of pods that a
+    /// worker has room for.
+    digests: BTreeMap<(KubernetesVersion, u32), String>,
 }
 
 impl<'a> Common<'a> {
@@ -108,20 +112,24 @@ impl<'a> Common<'a> {
         Self { profile, labels, taints, kernel_routes, digests: BTreeMap::new() }
     }
 
-    fn digest(&mut self, max_pods: u32) -> String {
-        let digest = self.digests.entry(max_pods);
+    fn digest(&mut self, kubelet: KubernetesVersion, max_pods: u32) -> String {
+        let digest = self.digests.entry((kubelet, max_pods));
         digest
-            .or_insert_with(|| digest::profile_digest(self.profile, &self.labels, max_pods))
+            .or_insert_with(|| {
+                digest::profile_digest(self.profile, kubelet, &self.labels, max_pods)
+            })
             .clone()
     }
 
     fn membership(
         &mut self,
+        context: &DesiredContext<'_>,
         datacenter: &Datacenter,
         worker: &model::Worker,
         place: AddressAssignment,
     ) -> JoinedWorker {
-        let profile_digest = self.digest(labels::max_pods(self.profile, place.pod_cidr));
+        let kubelet = versions::kubelet(context, &worker.name, self.profile);
+        let profile_digest = self.digest(kubelet, labels::max_pods(self.profile, place.pod_cidr));
         JoinedWorker {
             name: worker.name.to_string(),
             ip: place.ip,
@@ -129,7 +137,7 @@ impl<'a> Common<'a> {
             provider_id: labels::provider_id(&datacenter.name, &worker.name),
             labels: self.labels.clone(),
             taints: self.taints.clone(),
-            kubelet_version: self.profile.kubernetes_version,
+            kubelet_version: kubelet,
             host: Observable::Observed(WorkerHost {
                 cni_configuration: Some(place.pod_cidr),
                 cni_chosen: Some(CNI_CONFIGURATION.to_owned()),

@@ -88,6 +88,8 @@ pub enum Code {
     ReservedName,
     /// SG0220: not the name of a tailnet.
     IllegalTailnetName,
+    /// SG0231: the cluster has no system node pool.
+    NoSystemPool,
     /// SG0301: not an IPv4 prefix.
     InvalidCidr,
     /// SG0302: the prefix has bits set beyond its length.
@@ -160,6 +162,14 @@ pub enum Code {
     KubeconfigServer,
     /// SG0412: the existing cluster was not found.
     ExistingClusterMissing,
+    /// SG0431: the topology names an older Kubernetes version than the live one.
+    KubernetesDowngrade,
+    /// SG0432: the upgrade would leave out a minor version of Kubernetes.
+    KubernetesMinorSkipped,
+    /// SG0433: the cluster has a node pool that the topology does not own.
+    ForeignNodePool,
+    /// SG0434: no successor can take the place of a node pool.
+    NodePoolNotReplaceable,
     /// SG0501: an object that the topology does not own has the same name.
     NotOwned,
     /// SG0502: the change is blocked by `protect = true`.

@@ -7,6 +7,7 @@ use super::worker_request::WorkerRequest;
 use super::{Action, ApplySettings, Blocked, Change, Deferred, Finding};
 use crate::desired::{DesiredResource, DesiredSet, Protected};
 use crate::inventory::{Gap, Inventory, Observed};
+use crate::resource::version::KubernetesVersion;
 use crate::resource::{Address, Api};
 use crate::topology::model;
 
@@ -31,6 +32,9 @@ pub(super) struct Comparison<'a> {
     pub(super) rollout: &'a model::RolloutSettings,
     /// Work on these workers and nothing else.
     pub(super) worker_request: Option<&'a WorkerRequest>,
+    /// The version that the control plane runs once the plan is applied; `None` while
+    /// there is no cluster.
+    pub(super) control_plane: Option<KubernetesVersion>,
     /// The requests that it took to read live state.
     pub(super) requests: &'a BTreeMap<Api, u64>,
 }

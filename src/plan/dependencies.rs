@@ -182,7 +182,9 @@ impl<'a> Index<'a> {
         let dependencies = desired.into_iter().flat_map(|desired| &desired.depends_on);
         let changed = dependencies.filter(|address| self.by_address.contains_key(address));
         let carries_routes = change.action == Action::Update && carries_routes(change.address.kind);
-        let leaving = carries_routes.then(|| self.leaving_workers.values().copied());
+        let pools = self.deleted_kinds.get(&Kind::NodePool).into_iter().flatten();
+        let leaving = self.leaving_workers.values().chain(pools).copied();
+        let leaving = carries_routes.then_some(leaving);
         changed.chain(leaving.into_iter().flatten())
     }
 

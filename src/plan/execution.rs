@@ -21,13 +21,16 @@ pub struct ApplySettings {
     pub owner: Owner,
     /// The fields of Nodes that stargate manages.
     pub managed: ManagedNodeFields,
+    /// Whether pools and workers are upgraded to the patch of the control plane.
+    #[serde(default)]
+    pub upgrade_patches: bool,
 }
 
 impl ApplySettings {
     /// The settings of a topology.
     pub fn of(topology: &Topology) -> Self {
         let owner = Owner { topology: topology.name.clone(), tag: topology.tailnet.tag.clone() };
-        Self { owner, managed: ManagedNodeFields::of(topology) }
+        Self { owner, managed: ManagedNodeFields::of(topology), upgrade_patches: false }
     }
 }
 
@@ -64,6 +67,15 @@ pub enum Execution {
     Router(RouterExecution),
     /// On a worker, over SSH, and in the cluster.
     Worker(Box<WorkerExecution>),
+    /// On a node pool, and on its nodes in the cluster.
+    NodePool(NodePoolExecution),
+}
+
+/// Work on a node pool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodePoolExecution {
+    /// How long the drain of one of its nodes may take.
+    pub drain_within: Duration,
 }
 
 /// Work on a router.
@@ -137,6 +149,9 @@ impl<'a> Sites<'a> {
         match change.address.kind {
             Kind::RouterHost | Kind::AdvertisedRoutes | Kind::TailnetDevice => self.router(change),
             Kind::Worker => Execution::Worker(Box::new(self.worker(change))),
+            Kind::NodePool => Execution::NodePool(NodePoolExecution {
+                drain_within: self.topology.rollout.drain_within,
+            }),
             _ => Execution::Api,
         }
     }
@@ -208,6 +223,6 @@ impl Default for ApplySettings {
         use crate::topology::names::{TailnetTag, TopologyName};
         let owner =
             Owner { topology: TopologyName::new("lab"), tag: TailnetTag::new("tag:stargate") };
-        Self { owner, managed: ManagedNodeFields::default() }
+        Self { owner, managed: ManagedNodeFields::default(), upgrade_patches: false }
     }
 }

@@ -22,6 +22,14 @@ pub struct Deferred {
     pub planned_because_of: String,
 }
 
+impl Deferred {
+    /// Whether it only adds to what the resource has, once another change shows what:
+    /// until then it stays as it is.
+    pub(super) fn is_follow_up(&self) -> bool {
+        self.action == Action::Update && self.fields.is_empty()
+    }
+}
+
 /// A change that the topology asks for and that must not be made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Blocked {

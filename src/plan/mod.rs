@@ -16,9 +16,11 @@ mod held;
 mod held_back;
 mod host_route;
 pub mod impact;
+mod node_pools;
 mod orphans;
 mod planner;
 mod planning;
+mod pool_removal;
 pub mod preflight;
 mod propagation;
 mod protection;
@@ -30,12 +32,14 @@ pub mod step_graph;
 #[cfg(test)]
 mod tests;
 mod types;
+mod versions;
 mod worker_request;
 
 pub use change::{Action, Change, InWave};
 pub use diff::{FieldChange, FieldPath};
 pub use execution::{
-    ApplySettings, Execution, ManagedNodeFields, RouterExecution, WorkerExecution, WorkerProfile,
+    ApplySettings, Execution, ManagedNodeFields, NodePoolExecution, RouterExecution,
+    WorkerExecution, WorkerProfile,
 };
 pub use findings::{Finding, FindingSeverity};
 pub use held::{Blocked, Deferred};

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
 use super::{Action, Change};
 use crate::inventory::Observed;
-use crate::resource::{Address, ObjectKey, Ownership, Resource, Site};
+use crate::resource::{Address, Kind, ObjectKey, Ownership, Resource, Site};
 
 /// Deletes each object that the topology owns and that no desired resource claims.
 pub(super) fn delete(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
@@ -21,10 +21,20 @@ pub(super) fn delete(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
         if input.inventory.gap_for(kind, Some(key)).is_some() {
             continue;
         }
-        let mut address = Address::new(kind, Site::from(site), key.name());
+        if goes_with_cluster(key, &claimed) {
+            continue;
+        }
+        let name = match &observed.resource {
+            Resource::NodePool(pool) => pool.key.as_str(),
+            _ => key.name(),
+        };
+        let mut address = Address::new(kind, Site::from(site), name);
         // Two of one name in two places would share an address.
         if decisions.contains_key(&address) {
-            address.name = place_and_name(key).into();
+            address.name = match &observed.resource {
+                Resource::NodePool(pool) => format!("{}/{}", pool.key, key.name()).into(),
+                _ => place_and_name(key).into(),
+            };
         }
         let decision = deletion(&address, key, observed);
         decisions.insert(address, decision);
@@ -32,6 +42,15 @@ pub(super) fn delete(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     if !input.desired.is_empty() {
         leave_to_clusters(decisions);
     }
+}
+
+/// Whether an object is a node pool of a cluster that is not wanted either: AKS deletes
+/// the pools of a cluster with it, and refuses to delete the last system pool before.
+fn goes_with_cluster(key: &ObjectKey, claimed: &HashSet<&ObjectKey>) -> bool {
+    let ObjectKey::Azure(id) = key else { return false };
+    let is_pool = id.resource_type().and_then(|name| Kind::of_arm_type(&name));
+    is_pool == Some(Kind::NodePool)
+        && id.parent().is_none_or(|cluster| !claimed.contains(&ObjectKey::Azure(cluster)))
 }
 
 /// Leaves to a cluster that is deleted what AKS deletes with it: everything in its node
@@ -95,6 +114,10 @@ pub(super) fn interruption(resource: &Resource) -> Option<String> {
         Resource::ManagedCluster(_) => {
             Some("the whole cluster and everything that runs on it".to_owned())
         }
+        Resource::NodePool(pool) => Some(format!(
+            "the nodes of pool {} are drained and deleted; their pods are evicted",
+            pool.key
+        )),
         Resource::Worker(worker) => Some(format!("the pods on {} are evicted", worker.name)),
         Resource::TailnetDevice(device) => {
             Some(format!("pods lose connectivity through {} until it is back", device.hostname))

@@ -8,12 +8,14 @@ use super::decision::{Comparison, ResourceDecision, ResourceDecisions, change, d
 use super::dependencies;
 use super::diff::{self, FieldChange};
 use super::held_back;
+use super::node_pools;
 use super::orphans;
 use super::propagation;
 use super::protection;
 use super::replacement;
 use super::rollout;
 use super::step_graph::StepGraph;
+use super::versions;
 use super::worker_request;
 use super::{Action, Blocked, PlanContents};
 use crate::desired::DesiredResource;
@@ -42,6 +44,8 @@ pub(super) fn plan_changes(input: Comparison<'_>) -> PlanContents {
         }
     }
     held_back::block_costly_changes(input, &mut decisions);
+    node_pools::defer_deletions(&mut decisions);
+    node_pools::defer_routes(input, &mut decisions);
     worker_request::reboot(input, &mut decisions);
     dependencies::add(input, &mut decisions);
     dependencies::mark_consequences(input, &mut decisions);
@@ -69,10 +73,11 @@ fn compare(input: Comparison<'_>, desired: &DesiredResource) -> ResourceDecision
         return deferred(desired, observed, waits_for).into();
     }
     match observed {
-        None => change(desired, None, Action::Create),
         Some(observed) if observed.ownership == Ownership::Foreign => {
             foreign(input, desired, observed)
         }
+        observed if let Some(refused) = versions::refuse(input, desired, observed) => refused,
+        None => change(desired, None, Action::Create),
         Some(observed) => differing(input, desired, observed),
     }
 }
@@ -90,7 +95,11 @@ fn foreign(
     desired: &DesiredResource,
     observed: &Observed,
 ) -> ResourceDecision {
+    let fields = || diff::between(&observed.resource, &desired.resource);
     if input.adopt.contains(&desired.address) {
+        if let Some(blocked) = node_pools::refuse(desired, &fields()) {
+            return blocked.into();
+        }
         return change(desired, Some(observed), Action::Adopt);
     }
     let address = &desired.address;
@@ -118,7 +127,7 @@ fn foreign(
     Blocked {
         address: address.clone(),
         action: Action::Adopt,
-        fields: diff::between(&observed.resource, &desired.resource),
+        fields: fields(),
         failure: Failure::new(code, reason, remedy),
         caused_by: None,
         planned_because_of: desired.planned_because_of.clone(),
@@ -135,7 +144,9 @@ fn differing(
     if fields.is_empty() {
         return ResourceDecision::Unchanged;
     }
-    let blocked = offline(desired, &fields).or_else(|| occupied(input, desired, &fields));
+    let blocked = offline(desired, &fields)
+        .or_else(|| occupied(input, desired, &fields))
+        .or_else(|| node_pools::refuse(desired, &fields));
     if let Some(blocked) = blocked {
         return blocked.into();
     }

@@ -8,6 +8,7 @@ use super::decision::Comparison;
 use super::execution;
 use super::impact::{Assessment, Projection, assess};
 use super::planner::plan_changes;
+use super::pool_removal::LeavingPools;
 use super::preflight::{TailnetFacts, live_lints};
 use super::{
     ApplySettings, Finding, FindingSeverity, Plan, PlanContents, WorkerRequest, surviving,
@@ -34,6 +35,8 @@ pub struct PlanOptions {
     pub worker_request: Option<WorkerRequest>,
     /// The plan may lose pairs of pods that reach each other now.
     pub allow_loss: bool,
+    /// Upgrade node pools and workers to the patch of the control plane.
+    pub upgrade_patches: bool,
 }
 
 /// Everything that a plan is made from.
@@ -103,7 +106,7 @@ fn compare_states(
     mut findings: Vec<Finding>,
     desired: DesiredSet,
 ) -> Plan {
-    let settings = ApplySettings::of(input.topology);
+    let settings = settings(input);
     let protected = desired.protected();
     let compare =
         |findings: &[Finding], desired: &DesiredSet, (facts, inventory): (&Facts, &Inventory)| {
@@ -117,6 +120,7 @@ fn compare_states(
                 protected: &protected,
                 rollout: &input.topology.rollout,
                 worker_request: input.options.worker_request.as_ref(),
+                control_plane: desired::control_plane_version(input.topology, facts),
                 requests: input.requests,
             });
             execution::attach(input.topology, facts, &mut contents.changes);
@@ -163,7 +167,7 @@ fn assess_reachability(input: PlanningInput<'_>, plan: &mut Plan) {
                 waits: Vec::new(),
                 reachability: lose_all_pairs(observed, plan, cluster),
             },
-            None => assess(Projection { observed, plan }),
+            None => assess_without_pools(observed, plan),
         };
         plan.contents.wait_for(waits);
         plan.contents.reachability = reachability;
@@ -171,10 +175,28 @@ fn assess_reachability(input: PlanningInput<'_>, plan: &mut Plan) {
     plan.contents.reachability.loss_allowed = input.options.allow_loss;
 }
 
+/// The nodes of pools that the plan removes are left out, and the pairs of their pods
+/// are added to the losses.
+fn assess_without_pools(observed: Sources<'_>, plan: &Plan) -> Assessment {
+    let leaving = LeavingPools::of(observed.facts, plan);
+    if leaving.is_empty() {
+        return assess(Projection { observed, plan });
+    }
+    let facts = leaving.without_nodes(observed.facts);
+    let rest = assess(Projection { observed: Sources { facts: &facts, ..observed }, plan });
+    let reachability = leaving.add_losses(observed, plan, rest.reachability);
+    Assessment { reachability, ..rest }
+}
+
+fn settings(input: PlanningInput<'_>) -> ApplySettings {
+    let upgrade_patches = input.options.upgrade_patches;
+    ApplySettings { upgrade_patches, ..ApplySettings::of(input.topology) }
+}
+
 fn without_changes(input: PlanningInput<'_>, findings: Vec<Finding>, desired: DesiredSet) -> Plan {
     let contents = PlanContents {
         topology: input.topology.name.to_string(),
-        settings: ApplySettings::of(input.topology),
+        settings: settings(input),
         changes: Vec::new(),
         steps: Default::default(),
         deferred: Vec::new(),

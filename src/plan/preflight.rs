@@ -28,7 +28,6 @@ pub fn live_lints(topology: &Topology, facts: &Facts, tailnet: &TailnetFacts) ->
     if let Some(cluster) = &facts.cluster {
         router_subnet(topology, cluster, &mut findings);
         network_settings(cluster, &mut findings);
-        version_skew(topology, cluster, &mut findings);
         address_space(topology, cluster, &mut findings);
     }
     if let Ok(allocation) = allocate(topology, facts) {
@@ -79,22 +78,6 @@ fn network_settings(cluster: &ClusterFacts, findings: &mut Vec<Finding>) {
             "the AKS cluster's API server has no public address".to_owned(),
             "use a cluster with a public API server address: workers join through it",
         ));
-    }
-}
-
-fn version_skew(topology: &Topology, cluster: &ClusterFacts, findings: &mut Vec<Finding>) {
-    for (name, profile) in &topology.profiles {
-        if !profile.kubernetes_version.may_join(cluster.version) {
-            findings.push(error(
-                Code::LiveVersionSkew,
-                format!(
-                    "profile {name} has kubelet {}, but the control plane runs {}",
-                    profile.kubernetes_version, cluster.version
-                ),
-                "choose a version that is at most three minor versions older than the API server, \
-                 and not newer",
-            ));
-        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::decision::{Comparison, ResourceDecision, ResourceDecisions, change};
 use super::dependencies::references;
-use super::{Action, Blocked, Deferred};
+use super::{Action, Blocked, Deferred, versions};
 use crate::desired::DesiredResource;
 use crate::diagnostics::{Code, Failure};
 use crate::resource::{Address, ArmId, Kind, ObjectKey};
@@ -272,6 +272,12 @@ fn decision_for_dependent(
             }))
         }
         ResourceDecision::Deferred(_) => None,
+        ResourceDecision::Blocked(held)
+            if held.address.kind == Kind::ManagedCluster
+                && versions::keeps_version(held.failure.code) =>
+        {
+            None
+        }
         ResourceDecision::Blocked(held) => {
             if held.failure.code == Code::NotOwned
                 && change.address.kind != Kind::VirtualMachine

@@ -5,10 +5,10 @@ use crate::desired::Facts;
 use crate::inventory::Inventory;
 use crate::resource::Kind;
 
-/// Facts and inventory without what the plan's replacements end: the tailnet
+/// Facts and inventory without what the plan ends: the tailnet
 /// address of a router that joins again; with a cluster that is replaced, its
-/// network, its node resource group and everything in it. `None` if all of it
-/// stays.
+/// network, its node resource group and everything in it; with a node pool that is
+/// deleted, its nodes. `None` if all of it stays.
 ///
 /// Values that are computed from the rest wait for the new facts, instead of being
 /// written twice.
@@ -17,9 +17,10 @@ pub(super) fn surviving(
     inventory: &Inventory,
     plan: &PlanContents,
 ) -> Option<(Facts, Inventory)> {
-    let ends_facts = |change: &&Change| {
-        change.action == Action::Replace
-            && matches!(change.address.kind, Kind::TailnetDevice | Kind::ManagedCluster)
+    let ends_facts = |change: &&Change| match change.address.kind {
+        Kind::TailnetDevice | Kind::ManagedCluster => change.action == Action::Replace,
+        Kind::NodePool => change.action == Action::Delete,
+        _ => false,
     };
     let mut replaced = plan.changes.iter().filter(ends_facts).peekable();
     replaced.peek()?;
@@ -36,6 +37,11 @@ pub(super) fn surviving(
                     inventory.retain(|key| !cluster.is_deleted_with(key));
                     all_stays = false;
                 }
+            }
+            Kind::NodePool => {
+                let before = facts.nodes.len();
+                facts.nodes.retain(|node| node.pool.as_deref() != Some(change.key.name()));
+                all_stays &= facts.nodes.len() == before;
             }
             _ => {}
         }

@@ -175,11 +175,12 @@ impl PlanContents {
     }
 
     /// How many resources the plan does that to. Of deferred resources it counts those
-    /// that it destroys: they exist, and are created again once their values are known.
+    /// that it destroys: they exist, and are deleted, or created again once their values
+    /// are known.
     pub fn count(&self, action: Action) -> usize {
         let changes = self.changes.iter().filter(|change| change.action == action).count();
-        let is_destroyed =
-            |deferred: &&Deferred| action == Action::Replace && deferred.action == action;
+        let destroys = matches!(action, Action::Replace | Action::Delete);
+        let is_destroyed = |deferred: &&Deferred| destroys && deferred.action == action;
         changes + self.deferred.iter().filter(is_destroyed).count()
     }
 

@@ -49,7 +49,8 @@ pub(super) fn note(
     let pod_cidr = known.or_else(remembered).or_else(of_cilium);
     if let (Some(address), Some(pod_cidr)) = (node.internal_ip, pod_cidr) {
         let name = name.clone();
-        observation.facts.nodes.push(AksNode { name, address, pod_cidr });
+        let pool = node.labels.get(AGENT_POOL_LABEL).cloned();
+        observation.facts.nodes.push(AksNode { name, address, pod_cidr, pool });
     } else {
         let address = node.internal_ip;
         observation

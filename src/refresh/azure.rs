@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::cluster_facts::{self, ClusterResponse};
 use super::single::unreadable;
-use super::{Observation, Scope, groups};
+use super::{Observation, Scope, groups, node_pools};
 use crate::desired::facts::ClusterFacts;
 use crate::desired::names;
 use crate::inventory::Source;
@@ -19,6 +19,7 @@ use crate::provider::error::RequestError;
 use crate::resource::arm_type::RESOURCES as GROUPS_VERSION;
 use crate::resource::azure::RouteTableAssociation;
 use crate::resource::ownership::SiteName;
+use crate::resource::version::KubernetesVersion;
 use crate::resource::{ArmId, ArmType, Kind, ObjectKey, Owner, Ownership, Pending, Resource, Site};
 use crate::topology::names::Location;
 
@@ -39,6 +40,8 @@ pub(super) struct AzureResponses {
     contents: BTreeMap<ArmId, Vec<Value>>,
     /// What the cluster's object and its network say, or why they do not.
     cluster: ClusterResponse,
+    /// The patch that a pending upgrade to a minor version leads to.
+    offered_version: Option<KubernetesVersion>,
 }
 
 /// Reads all lists side by side.
@@ -60,7 +63,13 @@ pub(super) async fn read(
     let contents = groups::read_contents(clients, scope, &groups).await?;
     let mut objects: BTreeMap<Kind, Vec<Value>> = objects.into_iter().collect();
     let cluster = cluster_facts::read(clients, scope, &mut objects).await?;
-    Ok(AzureResponses { groups, objects, contents, cluster })
+    let offered_version = match &cluster {
+        ClusterResponse::Facts(facts) => {
+            node_pools::offered_version(clients, facts.version, scope).await
+        }
+        _ => None,
+    };
+    Ok(AzureResponses { groups, objects, contents, cluster, offered_version })
 }
 
 /// Notes what is ours or stands where something of ours should.
@@ -88,11 +97,16 @@ pub(super) fn note(
             note_object(value, ownership, observation);
         }
     }
+    let clusters = responses.objects.get(&Kind::ManagedCluster).into_iter().flatten();
+    for value in clusters.filter(|value| codec::id(value) == Some(scope.cluster_id())) {
+        node_pools::note(value, scope, observation);
+    }
     note_subnets(&responses, scope, cluster.as_ref(), observation);
     note_held(&responses, scope, observation);
     groups::note_foreign_contents(&responses.contents, scope, observation);
     note_unreadable_attachments(cluster.as_ref(), observation);
     observation.facts.cluster = cluster;
+    observation.facts.offered_version = responses.offered_version;
 }
 
 /// The ownership of an object. A cluster with `existing = true` and its resource
@@ -100,7 +114,9 @@ pub(super) fn note(
 pub(super) fn ownership(value: &Value, owner: &Owner, scope: &Scope<'_>) -> Ownership {
     let cluster = scope.cluster_id();
     let is_cluster_s = |id: ArmId| {
-        id == cluster || cluster.parent().and_then(|it| it.parent()).is_some_and(|it| it == id)
+        id == cluster
+            || id.is_inside(&cluster)
+            || cluster.parent().and_then(|it| it.parent()).is_some_and(|it| it == id)
     };
     if scope.topology.cluster.existing && codec::id(value).is_some_and(is_cluster_s) {
         return Ownership::Foreign;

@@ -103,7 +103,7 @@ impl Level {
     fn of(kind: Kind) -> Self {
         match kind {
             Kind::ResourceGroup => Self::Group,
-            Kind::Subnet | Kind::RouteTableAssociation => Self::Child,
+            Kind::Subnet | Kind::RouteTableAssociation | Kind::NodePool => Self::Child,
             _ => Self::Object,
         }
     }

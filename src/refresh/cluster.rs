@@ -151,6 +151,7 @@ fn note_worker(node: &NodeFacts, scope: &Scope<'_>, observation: &mut Observatio
         let assigned = observation.assigned(&node.name);
         assigned.pod_cidr = node.pod_cidr;
         assigned.ip = assigned.ip.or(node.internal_ip);
+        assigned.kubelet_version = kubelet_version(&node.kubelet_version);
     }
     match worker(node, &scope.managed) {
         Ok(worker) => observation.inventory.note(key, Resource::Worker(worker), ownership),

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::single::unreadable;
-use super::{Observation, Scope};
+use super::{Observation, Scope, node_pools};
 use crate::desired::facts::{ClusterFacts, NodeSubnet};
 use crate::desired::names;
 use crate::diagnostics::{Code, Failure};
@@ -57,18 +57,31 @@ pub(super) async fn read(
             cluster
         }
     };
-    if cluster.pointer("/properties/provisioningState").and_then(Value::as_str) == Some("Creating")
-    {
-        return Ok(ClusterResponse::NotYet { exists: true });
+    match cluster.pointer("/properties/provisioningState").and_then(Value::as_str) {
+        Some("Creating") => return Ok(ClusterResponse::NotYet { exists: true }),
+        Some("Deleting") => return Ok(ClusterResponse::Unknown(being_deleted(&id))),
+        _ => {}
     }
     let facts = match cluster_profile::decode(&cluster) {
         Ok(profile) => network(clients, profile, objects).await,
         Err(error) => Err(unreadable(&id, &error)),
     };
+    let facts =
+        facts.map(|facts| ClusterFacts { node_pools: node_pools::live(&cluster, scope), ..facts });
     Ok(match facts {
         Ok(facts) => ClusterResponse::Facts(Box::new(facts)),
         Err(failure) => ClusterResponse::Unknown(failure),
     })
+}
+
+/// Nothing can be planned for what goes with it, or stays.
+fn being_deleted(id: &ArmId) -> Failure {
+    Failure::new(
+        Code::SourceGap,
+        format!("Azure is deleting the AKS cluster {id}"),
+        "wait until it is gone, then run the same command again; the activity log shows who \
+         deleted it",
+    )
 }
 
 fn find<'a>(objects: &'a BTreeMap<Kind, Vec<Value>>, kind: Kind, id: &ArmId) -> Option<&'a Value> {
@@ -186,6 +199,7 @@ fn facts(profile: ClusterProfile, network: &Value) -> Result<ClusterFacts, Failu
         private: profile.private,
         node_group_locked: profile.node_group_locked,
         overlay_with_cilium: profile.overlay_with_cilium,
+        node_pools: BTreeMap::new(),
     })
 }
 
@@ -243,11 +257,13 @@ pub(super) fn note(
     None
 }
 
-/// AKS upgrades clusters by itself and takes none back.
+/// AKS upgrades patches by itself and takes no cluster back. An older minor version in
+/// the topology is refused instead.
 fn note_newer(facts: &ClusterFacts, scope: &Scope<'_>, observation: &mut Observation) {
     let cluster = &scope.topology.cluster;
     let wanted = cluster.kubernetes_version;
-    if cluster.existing || !facts.version.is_newer_than(wanted) {
+    let is_newer = facts.version.is_same_minor(wanted) && facts.version.is_newer_than(wanted);
+    if cluster.existing || !is_newer {
         return;
     }
     let failure = Failure::new(
@@ -257,7 +273,10 @@ fn note_newer(facts: &ClusterFacts, scope: &Scope<'_>, observation: &mut Observa
              takes no cluster back to an older version",
             facts.version
         ),
-        format!("set [cluster] kubernetes_version to {}", facts.version),
+        format!(
+            "set [cluster] kubernetes_version to \"{}\", or to \"{}.{}\" for any patch",
+            facts.version, facts.version.major, facts.version.minor
+        ),
     );
     observation.findings.push(Finding::new(FindingSeverity::Warning, failure));
 }

@@ -8,6 +8,7 @@ mod cluster_facts;
 mod groups;
 mod hosts;
 pub mod measure;
+mod node_pools;
 mod observation;
 mod scope;
 mod single;

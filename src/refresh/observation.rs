@@ -55,6 +55,8 @@ impl Observation {
                 router_addresses: BTreeMap::new(),
                 assigned: BTreeMap::new(),
                 nodes_without_pod_cidr: Vec::new(),
+                offered_version: None,
+                upgrade_patches: scope.options.upgrade_patches,
             },
             tailnet: TailnetFacts::default(),
             findings: Vec::new(),

@@ -196,7 +196,7 @@ async fn router(
 fn stays_behind(change: &Change) -> bool {
     let is_existing = match &change.execution {
         Execution::Router(execution) => execution.is_existing,
-        Execution::Api | Execution::Worker(_) => false,
+        Execution::Api | Execution::Worker(_) | Execution::NodePool(_) => false,
     };
     change.action == Action::Delete && is_existing
 }

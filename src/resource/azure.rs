@@ -1,19 +1,19 @@
 //! Values of Azure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
-use super::{Address, ArmId, Pending, Reference};
-use crate::resource::settings::NodePoolScale;
+use super::{Address, ArmId, Observable, Pending, Reference};
+use crate::resource::settings::{NodePoolMode, NodePoolScale};
 use crate::resource::version::KubernetesVersion;
 
 /// How far Azure has come with what takes it minutes to make.
 ///
-/// An object that works and is being changed (`Updating`, `Upgrading`) counts
-/// as ready: Azure does that by itself at any time.
+/// An object that works and is being changed differs in nothing from a ready one:
+/// Azure does that by itself at any time. A write to it waits until Azure is done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Provisioning {
@@ -22,6 +22,10 @@ pub enum Provisioning {
     Ready,
     /// It is being made.
     Creating,
+    /// It exists and is being changed, or Azure reports a state that is not known.
+    Updating,
+    /// It is being deleted, at the request of another client.
+    Deleting,
     /// Azure gave up on it.
     Failed,
 }
@@ -54,20 +58,55 @@ pub struct ManagedCluster {
     pub pod_cidr: Ipv4Net,
     /// The range of services.
     pub service_cidr: Ipv4Net,
-    /// The node pools.
+    /// The node pools that are created with the cluster. Those of an existing cluster
+    /// are resources of their own.
     pub node_pools: BTreeMap<String, NodePool>,
     /// How far its making has come.
     pub provisioning: Provisioning,
 }
 
 /// An AKS node pool.
+///
+/// The settings that are `Observable` are compared only if the topology sets them:
+/// AKS chooses their values otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodePool {
+    /// The key in the topology, from the tag [`POOL_TAG`](super::ownership::POOL_TAG);
+    /// empty for a pool that stargate did not create.
+    pub key: String,
+    /// Whether AKS runs its own pods on it.
+    pub mode: NodePoolMode,
     /// The size of its machines.
     pub vm_size: String,
     /// A fixed count, or the autoscaler's bounds; in the latter case the
     /// present count is no drift.
     pub scale: NodePoolScale,
+    /// The version of its kubelets.
+    pub kubernetes_version: KubernetesVersion,
+    /// The labels of its nodes, apart from AKS's own.
+    pub labels: BTreeMap<String, String>,
+    /// The taints of its nodes, as in `key=value:NoSchedule`.
+    pub taints: BTreeSet<String>,
+    /// The number or percentage of additional nodes during an upgrade, as in `33%`.
+    pub max_surge: Observable<String>,
+    /// The maximum number of pods on a node.
+    pub max_pods: Observable<u32>,
+    /// The size of the operating system disk in GB.
+    pub os_disk_gb: Observable<u32>,
+    /// The availability zones.
+    pub zones: Observable<BTreeSet<String>>,
+    /// The subnet of its nodes; `None` if AKS chose it.
+    pub subnet: Option<ArmId>,
+    /// How far its making has come.
+    pub provisioning: Provisioning,
+}
+
+impl NodePool {
+    /// The fields that AKS cannot change in place: it refuses a PUT that does
+    /// (`PropertyChangeNotAllowed`; *Agent Pools - Create Or Update*, and *Resize node
+    /// pools in AKS*: "AKS doesn't support resizing node pools directly").
+    pub const FIXED: &'static [&'static str] =
+        &["vm_size", "max_pods", "os_disk_gb", "zones", "subnet"];
 }
 
 /// A virtual network.

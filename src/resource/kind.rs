@@ -10,6 +10,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::arm_type::{ArmType, COMPUTE, CONTAINER_SERVICE, NETWORK, RESOURCES};
+use super::azure::NodePool;
 use super::custom_resources::{GROUP, VERSION};
 use super::kind_facts::{
     Calls, DataPlaneRole, FixedFields, KindFacts, Requests, Service, UsualSeconds, device, host,
@@ -56,11 +57,22 @@ kinds! {
     ManagedCluster = KindFacts {
         containers: &[Kind::ResourceGroup],
         fixed: FixedFields::AllBut(&["kubernetes_version", "node_pools", "provisioning"]),
-        restarts: &[("kubernetes_version", Restart::ClusterNodes)],
+        creation_only: &["node_pools"],
+        restarts: &[("kubernetes_version", Restart::ControlPlane)],
         role: DataPlaneRole::Path,
         seconds: UsualSeconds { create: 300, ..UsualSeconds::all(240) },
         ..in_azure("managed-cluster",
             ArmType::listed("Microsoft.ContainerService/managedClusters", "AKS cluster", CONTAINER_SERVICE))
+    };
+    /// An AKS node pool.
+    NodePool = KindFacts {
+        containers: &[Kind::ManagedCluster],
+        locks_container: true,
+        fixed: FixedFields::Only(NodePool::FIXED),
+        restarts: &[("kubernetes_version", Restart::PoolNodes)],
+        seconds: UsualSeconds { update: 180, ..UsualSeconds::all(240) },
+        ..in_azure("node-pool",
+            ArmType::part("Microsoft.ContainerService/managedClusters/agentPools", "node pool", CONTAINER_SERVICE))
     };
     /// An Azure virtual network.
     VirtualNetwork = KindFacts {

@@ -51,10 +51,10 @@ impl KindFacts {
     /// Sources, kind by kind:
     /// - Virtual machine: "If the virtual machine is currently running, changing its
     ///   size will cause it to restart" (Azure, *Change the size of a virtual machine*).
-    /// - AKS: the control plane's version and that of its node pools are written
-    ///   together, and an upgrade of a pool cordons, drains and reimages its nodes one
-    ///   after another (Azure, *Upgrade an Azure Kubernetes Service cluster*). Scaling
-    ///   a pool restarts no node.
+    /// - AKS: the control plane is upgraded before its node pools, and an upgrade of a
+    ///   pool cordons, drains and reimages its nodes one after another (Azure, *Upgrade
+    ///   an Azure Kubernetes Service cluster*). Scaling a pool and changing its labels,
+    ///   taints or mode restarts no node.
     /// - Network interface: IP forwarding and the public address change on a running
     ///   machine. Subnets, route tables, security groups and NAT gateways do, too.
     /// - Tailscale: `tailscale set` changes the preferences of a running tailscaled;

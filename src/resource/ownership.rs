@@ -14,6 +14,9 @@ pub const MANAGED_BY: &str = "stargate";
 pub const TOPOLOGY_TAG: &str = "stargate-topology";
 /// The Azure tag that names the site of the network, for people and reports.
 pub const SITE_TAG: &str = "stargate-site";
+/// The Azure tag that names the key of a node pool in the topology. A pool without it
+/// is not ours.
+pub const POOL_TAG: &str = "stargate-pool";
 /// The field manager of server-side apply.
 pub const FIELD_MANAGER: &str = "stargate";
 /// The label that names the topology on Kubernetes objects.

@@ -6,9 +6,11 @@
 pub enum Restart {
     /// The virtual machine: nothing on it is reachable during the restart.
     Machine,
-    /// The cluster's nodes, one after another: each is cordoned, drained and
+    /// The API server, whose replicas are replaced one after another.
+    ControlPlane,
+    /// The nodes of a pool, one after another: each is cordoned, drained and
     /// reimaged.
-    ClusterNodes,
+    PoolNodes,
     /// The kubelet and, where its configuration changes, containerd. Containers
     /// keep running and keep their addresses.
     NodeAgents,
@@ -19,7 +21,7 @@ impl Restart {
     pub fn stops_packets(self) -> bool {
         match self {
             Self::Machine => true,
-            Self::ClusterNodes | Self::NodeAgents => false,
+            Self::ControlPlane | Self::PoolNodes | Self::NodeAgents => false,
         }
     }
 
@@ -27,10 +29,13 @@ impl Restart {
     pub fn interruption(self, name: &str) -> String {
         match self {
             Self::Machine => format!("{name} restarts"),
-            Self::ClusterNodes => {
-                "the cluster's nodes are upgraded one after another; pods on each are evicted"
+            Self::ControlPlane => {
+                "the API server of the cluster may not answer for short times; pods keep running"
                     .to_owned()
             }
+            Self::PoolNodes => format!(
+                "the nodes of pool {name} are upgraded one after another; pods on each are evicted"
+            ),
             Self::NodeAgents => {
                 format!("the kubelet and containerd of {name} restart; its pods keep running")
             }

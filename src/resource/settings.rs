@@ -31,6 +31,14 @@ pub enum NodePoolScale {
 }
 
 impl NodePoolScale {
+    /// The minimum number of nodes.
+    pub fn min_nodes(self) -> u32 {
+        match self {
+            Self::Fixed { count } => count,
+            Self::Autoscaled { min, .. } => min,
+        }
+    }
+
     /// The maximum number of nodes.
     pub fn max_nodes(self) -> u32 {
         match self {
@@ -38,6 +46,16 @@ impl NodePoolScale {
             Self::Autoscaled { max, .. } => max,
         }
     }
+}
+
+/// What a node pool is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum NodePoolMode {
+    /// AKS runs its own pods on it. A cluster has at least one such pool.
+    System,
+    /// It runs the user's pods only, and may have no nodes.
+    User,
 }
 
 /// Where a worker's packages come from.

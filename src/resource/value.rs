@@ -12,6 +12,8 @@ pub enum Resource {
     ResourceGroup(azure::ResourceGroup),
     /// An AKS cluster.
     ManagedCluster(azure::ManagedCluster),
+    /// An AKS node pool.
+    NodePool(azure::NodePool),
     /// An Azure virtual network.
     VirtualNetwork(azure::VirtualNetwork),
     /// A subnet that stargate makes.
@@ -52,6 +54,7 @@ impl Resource {
         match self {
             Self::ResourceGroup(_) => Kind::ResourceGroup,
             Self::ManagedCluster(_) => Kind::ManagedCluster,
+            Self::NodePool(_) => Kind::NodePool,
             Self::VirtualNetwork(_) => Kind::VirtualNetwork,
             Self::Subnet(_) => Kind::Subnet,
             Self::RouteTableAssociation(_) => Kind::RouteTableAssociation,
@@ -81,6 +84,7 @@ impl Resource {
             Self::VirtualMachine(machine) => machine.references(),
             Self::ResourceGroup(_)
             | Self::ManagedCluster(_)
+            | Self::NodePool(_)
             | Self::VirtualNetwork(_)
             | Self::NetworkSecurityGroup(_)
             | Self::PublicIpAddress(_)
@@ -114,6 +118,7 @@ impl Resource {
             Self::RouterHost(router) => router.awaits(),
             Self::ResourceGroup(_)
             | Self::ManagedCluster(_)
+            | Self::NodePool(_)
             | Self::VirtualNetwork(_)
             | Self::NatGateway(_)
             | Self::NetworkSecurityGroup(_)

@@ -31,6 +31,17 @@ impl KubernetesVersion {
         self.major == server.major && self.minor <= server.minor && server.minor - self.minor <= 3
     }
 
+    /// Whether both are patches of one minor version.
+    pub fn is_same_minor(self, other: Self) -> bool {
+        (self.major, self.minor) == (other.major, other.minor)
+    }
+
+    /// Whether an upgrade from this version to another would leave out a minor version,
+    /// which no control plane supports.
+    pub fn skips_minor(self, target: Self) -> bool {
+        self.major != target.major || target.minor > self.minor.saturating_add(1)
+    }
+
     /// Whether a cluster of this version is newer than the one that was asked for.
     /// A version without a patch asks for any patch.
     pub fn is_newer_than(self, requested: Self) -> bool {

@@ -8,8 +8,10 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::located::{AddressText, CidrText, Located, MacText, NamePattern, VersionText};
-use super::model::{ContainerRuntime, HostKeyPolicy, PackageSource, SourceAddresses};
+use super::located::{
+    AddressText, CidrText, Located, MacText, NamePattern, SurgeText, VersionText,
+};
+use super::model::{ContainerRuntime, HostKeyPolicy, NodePoolMode, PackageSource, SourceAddresses};
 
 /// A table whose keys are names that the user chooses.
 pub type Named<T> = BTreeMap<Located<String>, T>;
@@ -112,7 +114,10 @@ pub struct ClusterSection {
     pub name: Located<String>,
     /// The resource group of the cluster.
     pub resource_group: Located<String>,
-    /// The Kubernetes version of the control plane, such as `1.33.5`.
+    /// The Kubernetes version of the control plane and the node pools: a minor version
+    /// such as `1.33`, which any of its patches satisfies, or an exact one such as
+    /// `1.33.5`. An upgrade goes to the next minor version at most, and AKS takes no
+    /// cluster back to an older version.
     pub kubernetes_version: Located<VersionText>,
     /// The prefix of all pods, on AKS nodes and on workers.
     pub pod_cidr: Located<CidrText>,
@@ -142,8 +147,33 @@ pub struct NodePoolSection {
     /// The maximum number of nodes for the autoscaler.
     #[schemars(range(max = 1000))]
     pub max: Option<Located<u32>>,
-    /// The VM size, such as `Standard_D2s_v5`.
+    /// The VM size, such as `Standard_D2s_v5`. AKS cannot change it: for another size,
+    /// a new pool takes the place of the old one.
     pub vm_size: Located<String>,
+    /// Whether AKS runs its own pods on the pool. At least one pool must be `system`.
+    /// The default is `system` for the first pool in the file if no other pool is, and
+    /// `user` for the others; a pool that exists keeps its mode.
+    pub mode: Option<NodePoolMode>,
+    /// Labels of the nodes.
+    #[serde(default)]
+    pub labels: Named<Located<String>>,
+    /// Taints of the nodes, such as `key=value:NoSchedule`.
+    #[serde(default)]
+    pub taints: Vec<Located<String>>,
+    /// The number or percentage of additional nodes during an upgrade, such as `1` or
+    /// `33%`. The default is chosen by AKS.
+    pub max_surge: Option<Located<SurgeText>>,
+    /// The maximum number of pods on a node. The default is chosen by AKS. For another
+    /// number, a new pool takes the place of the old one.
+    #[schemars(range(min = 10, max = 250))]
+    pub max_pods: Option<Located<u32>>,
+    /// The size of the operating system disk in GB. The default is chosen by AKS. For
+    /// another size, a new pool takes the place of the old one.
+    #[schemars(range(min = 30, max = 2048))]
+    pub os_disk_gb: Option<Located<u32>>,
+    /// The availability zones, such as `["1", "2"]`. By default the pool has none. For
+    /// other zones, a new pool takes the place of the old one.
+    pub zones: Option<Vec<Located<String>>>,
 }
 
 /// The subnet router in the AKS VNet.
@@ -203,7 +233,9 @@ pub struct RolloutSection {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProfileSection {
-    /// The exact kubelet version, such as `1.33.7`. Its minor version must not be
+    /// The kubelet version: the minor version of the control plane, such as `1.33`, or
+    /// an exact one, such as `1.33.7`. With a minor version, new workers get the patch
+    /// of the control plane and existing ones keep theirs. An exact version must not be
     /// newer than the control plane's, and at most three minor versions older.
     pub kubernetes_version: Located<VersionText>,
     /// The container runtime. The default is `containerd`, the only one supported.

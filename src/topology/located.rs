@@ -117,6 +117,8 @@ text_types! {
     MacText = r"^([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}$", "52:54:00:12:34:56";
     /// An unchecked Kubernetes version.
     VersionText = r"^v?[0-9]+\.[0-9]+(\.[0-9]+)?$", "1.33.5";
+    /// An unchecked number or percentage of nodes.
+    SurgeText = r"^[1-9][0-9]{0,3}%?$", "33%";
     /// A pattern for names with a placeholder for a number.
     NamePattern = r"\{(:0[1-9])?\}", "dc2-worker-{:03}";
 }

@@ -3,7 +3,7 @@
 //! Every value is valid: prefixes have no host bits, names are legal, references
 //! resolve. [`super::load`] creates it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -15,7 +15,9 @@ use super::names::{
     RouterName, SubscriptionId, TailnetTag, TopologyName, VmSize, WorkerName,
 };
 use super::version::KubernetesVersion;
-pub use crate::resource::settings::{HostKeyPolicy, NodePoolScale, PackageSource, SourceAddresses};
+pub use crate::resource::settings::{
+    HostKeyPolicy, NodePoolMode, NodePoolScale, PackageSource, SourceAddresses,
+};
 
 /// The desired configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,7 +96,8 @@ pub struct Cluster {
     pub name: ClusterName,
     /// The resource group of the cluster.
     pub resource_group: ResourceGroupName,
-    /// The Kubernetes version of the control plane.
+    /// The Kubernetes version of the control plane and the node pools; without a patch,
+    /// any patch satisfies it.
     pub kubernetes_version: KubernetesVersion,
     /// The prefix of all pods, on AKS nodes and on workers.
     pub pod_cidr: Ipv4Net,
@@ -115,6 +118,22 @@ pub struct NodePoolSettings {
     pub scale: NodePoolScale,
     /// The VM size.
     pub vm_size: VmSize,
+    /// What it is for, if set.
+    pub mode: Option<NodePoolMode>,
+    /// Whether it is the first pool in the file.
+    pub is_first: bool,
+    /// Labels of the nodes.
+    pub labels: BTreeMap<String, String>,
+    /// Taints of the nodes, such as `key=value:NoSchedule`.
+    pub taints: BTreeSet<String>,
+    /// The number or percentage of additional nodes during an upgrade, if set.
+    pub max_surge: Option<String>,
+    /// The maximum number of pods on a node, if set.
+    pub max_pods: Option<u32>,
+    /// The size of the operating system disk in GB, if set.
+    pub os_disk_gb: Option<u32>,
+    /// The availability zones, if set.
+    pub zones: Option<BTreeSet<String>>,
 }
 
 /// The router in the AKS VNet.
@@ -163,7 +182,7 @@ impl Default for RolloutSettings {
 /// A provisioning profile of workers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Profile {
-    /// The exact kubelet version.
+    /// The kubelet version; without a patch, any patch satisfies it.
     pub kubernetes_version: KubernetesVersion,
     /// The container runtime.
     pub container_runtime: ContainerRuntime,

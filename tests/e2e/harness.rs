@@ -59,6 +59,7 @@ pub(crate) struct RefreshOptions {
     pub(crate) replace: BTreeSet<Address>,
     pub(crate) worker_request: Option<WorkerRequest>,
     pub(crate) allow_loss: bool,
+    pub(crate) upgrade_patches: bool,
 }
 
 impl RefreshOptions {
@@ -150,6 +151,7 @@ impl Deployment {
             replace: options.replace.clone(),
             worker_request: options.worker_request.clone(),
             allow_loss: options.allow_loss,
+            upgrade_patches: options.upgrade_patches,
         };
         scope
     }

@@ -58,15 +58,6 @@ async fn a_cluster_without_the_overlay() {
     refuses(&deployment, Code::ClusterUnsupported).await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_control_plane_that_is_older_than_the_workers() {
-    let deployment = Deployment::example_applied().await;
-    change_cluster(&deployment, |cluster| {
-        cluster["currentKubernetesVersion"] = json!("1.32.9");
-    });
-    refuses(&deployment, Code::LiveVersionSkew).await;
-}
-
 /// A foreign route table on the nodes' subnet is not replaced.
 #[tokio::test(start_paused = true)]
 async fn a_foreign_route_table_on_the_node_subnet() {

@@ -9,7 +9,6 @@ use crate::bootstrap::cloud_init;
 use crate::diagnostics::{Code, Failure};
 use crate::plan::{Action, Change};
 use crate::provider::azure::client::Precondition;
-use crate::provider::azure::codec::managed_cluster;
 use crate::provider::azure::codec::{self, Marks, virtual_machine::MachineCreation};
 use crate::provider::error::RequestError;
 use crate::refresh::Current;
@@ -51,13 +50,10 @@ pub(super) async fn put(
     progress(iteration, change, "writing and waiting for Azure to finish");
     let arm = &iteration.clients.azure;
     let precondition = precondition(change, base);
-    if let Err(error) = arm.put(id, &body, precondition).await {
-        return wait_provisioned(iteration, id, change, error).await;
+    match arm.put(id, &body, precondition).await {
+        Ok(_) => Ok(()),
+        Err(error) => wait_provisioned(iteration, id, change, error).await,
     }
-    if let (Resource::ManagedCluster(cluster), Some(base)) = (wanted, base) {
-        pools(iteration, id, cluster, base).await?;
-    }
-    Ok(())
 }
 
 /// A write whose answer was lost is repeated and refused, by its old etag or
@@ -118,26 +114,6 @@ async fn machine_creation(
     };
     let data = cloud_init::user_data(name, machine.role, auth_key.as_ref());
     Ok(MachineCreation::new(name.as_str(), data))
-}
-
-/// AKS takes new and leaving pools only one by one.
-async fn pools(
-    iteration: &Iteration<'_>,
-    cluster_id: &ArmId,
-    cluster: &crate::resource::azure::ManagedCluster,
-    base: &Value,
-) -> Result<(), Outcome> {
-    let changes = managed_cluster::pool_changes(cluster, base);
-    let arm = &iteration.clients.azure;
-    for (name, body) in &changes.create {
-        let pool = cluster_id.child("agentPools", name);
-        arm.put(&pool, body, Precondition::None).await.map_err(|error| of_api(&error))?;
-    }
-    for name in &changes.delete {
-        let pool = cluster_id.child("agentPools", name);
-        arm.delete(&pool, Precondition::None).await.map_err(|error| of_api(&error))?;
-    }
-    Ok(())
 }
 
 /// Waits until nothing works on an object any more.

@@ -19,7 +19,7 @@ fn of_host(error: &HostError) -> Outcome {
 fn execution(change: &Change) -> Option<&RouterExecution> {
     match &change.execution {
         Execution::Router(execution) => Some(execution),
-        Execution::Api | Execution::Worker(_) => None,
+        Execution::Api | Execution::Worker(_) | Execution::NodePool(_) => None,
     }
 }
 

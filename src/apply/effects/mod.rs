@@ -3,6 +3,7 @@
 mod azure;
 mod hosts;
 mod kubernetes;
+mod node_pools;
 mod report;
 mod tailnet;
 mod workers;
@@ -35,6 +36,10 @@ pub(super) async fn make(
             workers::reboot(iteration, change, worker).await
         }
         Resource::Worker(worker) => workers::join(iteration, change, worker).await,
+        Resource::NodePool(_) => {
+            node_pools::wait_for_cluster(iteration, change).await?;
+            azure::put(iteration, change, wanted, current).await
+        }
         // All others are objects in Azure and are written alike.
         _ => azure::put(iteration, change, wanted, current).await,
     }
@@ -44,10 +49,14 @@ pub(super) async fn make(
 pub(super) fn is_provisioning(current: &Current) -> bool {
     let provisioning = match current.observed.as_ref().map(|observed| &observed.resource) {
         Some(Resource::ManagedCluster(cluster)) => cluster.provisioning,
+        Some(Resource::NodePool(pool)) => pool.provisioning,
         Some(Resource::VirtualMachine(machine)) => machine.provisioning,
         _ => return false,
     };
-    provisioning == Provisioning::Creating
+    match provisioning {
+        Provisioning::Creating | Provisioning::Updating | Provisioning::Deleting => true,
+        Provisioning::Ready | Provisioning::Failed => false,
+    }
 }
 
 /// Waits until Azure has made the object, or given up on it.
@@ -69,6 +78,10 @@ pub(super) async fn remove(
     current: &Current,
 ) -> Result<(), Outcome> {
     match (&change.key, change.before.as_ref().or(change.after.as_ref())) {
+        (ObjectKey::Azure(id), Some(Resource::NodePool(_))) => {
+            node_pools::drain(iteration, change, id.name()).await?;
+            azure::delete(iteration, id).await
+        }
         (ObjectKey::Azure(id), _) => azure::delete(iteration, id).await,
         (ObjectKey::AzureAssociation(id), _) => azure::detach(iteration, id, current).await,
         (ObjectKey::Device(name), _) => tailnet::delete_device(iteration, name).await,

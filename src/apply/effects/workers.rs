@@ -25,7 +25,7 @@ use crate::topology::names::WorkerName;
 fn execution(change: &Change) -> Result<&WorkerExecution, Outcome> {
     match &change.execution {
         Execution::Worker(execution) => Ok(execution),
-        Execution::Api | Execution::Router(_) => {
+        Execution::Api | Execution::Router(_) | Execution::NodePool(_) => {
             let message = format!("the plan does not say how {} is reached", change.address);
             Err(failed(Failure::new(Code::StalePlan, message, "run `stargate plan` again")))
         }

@@ -49,6 +49,9 @@ pub(crate) struct ApplyArguments {
     /// Permit the replacement of a resource and of everything in it; may be repeated
     #[arg(long, value_name = "ADDRESS", conflicts_with = "plan")]
     pub(crate) replace: Vec<Address>,
+    /// Upgrade node pools and workers to the patch of the control plane
+    #[arg(long, conflicts_with = "plan")]
+    pub(crate) upgrade_patches: bool,
     /// Do not take the lease that keeps other applies of the topology waiting
     #[arg(long)]
     pub(crate) no_lease: bool,
@@ -123,6 +126,7 @@ fn options(arguments: &ApplyArguments, saved: Option<&SavedPlan>) -> PlanOptions
             adopt: saved.adopt.clone(),
             replace: saved.replace.clone(),
             allow_loss: saved.plan.reachability.loss_allowed,
+            upgrade_patches: saved.plan.settings.upgrade_patches,
             ..PlanOptions::default()
         },
         None => PlanOptions {
@@ -130,6 +134,7 @@ fn options(arguments: &ApplyArguments, saved: Option<&SavedPlan>) -> PlanOptions
             adopt: arguments.adopt.iter().cloned().collect(),
             replace: arguments.replace.iter().cloned().collect(),
             allow_loss: arguments.allow_loss,
+            upgrade_patches: arguments.upgrade_patches,
             ..PlanOptions::default()
         },
     }

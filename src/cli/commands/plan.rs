@@ -43,6 +43,9 @@ pub(crate) struct PlanArguments {
     /// Permit the replacement of a resource and of everything in it; may be repeated
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) replace: Vec<Address>,
+    /// Upgrade node pools and workers to the patch of the control plane
+    #[arg(long)]
+    pub(crate) upgrade_patches: bool,
 }
 
 /// Makes the plan and shows it.
@@ -55,6 +58,7 @@ pub(crate) async fn run(
         deep: arguments.deep,
         allow_loss: arguments.allow_loss,
         replace: arguments.replace.iter().cloned().collect(),
+        upgrade_patches: arguments.upgrade_patches,
         ..PlanOptions::default()
     };
     let scope = session.scope(options);

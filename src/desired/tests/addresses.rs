@@ -19,7 +19,11 @@ fn holding(topology: &Topology, allocation: &Allocation) -> Facts {
     let mut facts = no_facts();
     for (_, worker) in workers(topology) {
         let place = allocation.place(&worker.name).unwrap();
-        let assigned = AssignedAddresses { ip: Some(place.ip), pod_cidr: Some(place.pod_cidr) };
+        let assigned = AssignedAddresses {
+            ip: Some(place.ip),
+            pod_cidr: Some(place.pod_cidr),
+            ..AssignedAddresses::default()
+        };
         facts.assigned.insert(worker.name.clone(), assigned);
     }
     facts
@@ -117,7 +121,7 @@ proptest! {
         for ((datacenter, worker), slot) in workers(&topology).zip(&slots) {
             let pool = datacenter.pod_pool.unwrap();
             let pod_cidr = slot.and_then(|slot| pool.subnets(24).unwrap().nth(slot.into()));
-            facts.assigned.insert(worker.name.clone(), AssignedAddresses { ip: None, pod_cidr });
+            facts.assigned.insert(worker.name.clone(), AssignedAddresses { pod_cidr, ..AssignedAddresses::default() });
         }
         let allocation = allocate(&topology, &facts).unwrap();
         for datacenter in &topology.datacenters {

@@ -225,6 +225,8 @@ pub(crate) fn no_facts() -> Facts {
         router_addresses: BTreeMap::new(),
         assigned: BTreeMap::new(),
         nodes_without_pod_cidr: Vec::new(),
+        offered_version: None,
+        upgrade_patches: false,
     }
 }
 
@@ -256,6 +258,7 @@ pub(crate) fn cluster_facts(topology: &Topology) -> ClusterFacts {
         private: false,
         node_group_locked: false,
         overlay_with_cilium: true,
+        node_pools: BTreeMap::new(),
     }
 }
 
@@ -265,6 +268,7 @@ pub(crate) fn aks_nodes() -> Vec<AksNode> {
         name: format!("aks-system-{number}"),
         address: Ipv4Addr::new(10, 224, 0, 4 + number),
         pod_cidr: net(&format!("10.244.{}.0/24", 1 - number)),
+        pool: Some("system".to_owned()),
     };
     vec![node(0), node(1)]
 }

@@ -4,7 +4,7 @@ use super::Code;
 
 impl Code {
     /// Every code, in order.
-    pub const ALL: [Self; 139] = [
+    pub const ALL: [Self; 144] = [
         Self::NotUtf8,
         Self::EmptyFile,
         Self::TooLarge,
@@ -40,6 +40,7 @@ impl Code {
         Self::UnusedProfile,
         Self::ReservedName,
         Self::IllegalTailnetName,
+        Self::NoSystemPool,
         Self::InvalidCidr,
         Self::HostBits,
         Self::Overlap,
@@ -76,6 +77,10 @@ impl Code {
         Self::ClusterUnsupported,
         Self::KubeconfigServer,
         Self::ExistingClusterMissing,
+        Self::KubernetesDowngrade,
+        Self::KubernetesMinorSkipped,
+        Self::ForeignNodePool,
+        Self::NodePoolNotReplaceable,
         Self::NotOwned,
         Self::Protected,
         Self::RouterOffline,

@@ -172,4 +172,13 @@ pub(super) const ENTRIES: &[Entry] = &[
                       such as `example.com`. The default `-` is the tailnet that the credentials belong \
                       to.",
     },
+    Entry {
+        code: Code::NoSystemPool,
+        text: "SG0231",
+        title: "the cluster has no system node pool",
+        explanation: "AKS runs its own pods, such as CoreDNS, on pools of the mode `system`, and refuses to \
+                      delete or change the last one. A system pool has at least one node at all times. \
+                      Set `mode = \"system\"` in a pool, or leave `mode` out: the first pool in the \
+                      file is then a system pool.",
+    },
 ];

@@ -105,4 +105,39 @@ pub(super) const ENTRIES: &[Entry] = &[
                       name in the resource group and subscription. Correct the name, the resource group or \
                       the subscription, or remove `existing` to create the cluster.",
     },
+    Entry {
+        code: Code::KubernetesDowngrade,
+        text: "SG0431",
+        title: "the topology names an older Kubernetes version than the live one",
+        explanation: "Neither AKS nor a kubelet goes back to an older version. AKS may have upgraded the \
+                      cluster by itself, or the topology was edited. stargate leaves the version as it is \
+                      and changes the rest. Write the live version into the topology, or its minor \
+                      version, which any patch satisfies.",
+    },
+    Entry {
+        code: Code::KubernetesMinorSkipped,
+        text: "SG0432",
+        title: "the upgrade would leave out a minor version of Kubernetes",
+        explanation: "A control plane is upgraded one minor version at a time, and AKS refuses anything \
+                      else. Set `kubernetes_version` to the next minor version in the cluster and in the \
+                      profiles, apply, and go on from there.",
+    },
+    Entry {
+        code: Code::ForeignNodePool,
+        text: "SG0433",
+        title: "the cluster has a node pool that the topology does not own",
+        explanation: "The pool has no tag `stargate-pool` of this topology: another program or person \
+                      created it. stargate neither changes nor deletes it, and its nodes get routes as all \
+                      nodes of AKS do. To manage it, add `[cluster.node_pools.<name>]` and run \
+                      `stargate apply --adopt ADDRESS`.",
+    },
+    Entry {
+        code: Code::NodePoolNotReplaceable,
+        text: "SG0434",
+        title: "no successor can take the place of a node pool",
+        explanation: "AKS cannot change the VM size, the zones, the disk size or the maximum number of pods \
+                      of a pool. A new pool, whose name is the key plus one letter, takes its place. Names \
+                      of pools have at most 12 characters, so a key of 12 leaves no room for the letter. \
+                      Give the pool another key: the new pool is created before the old one is deleted.",
+    },
 ];

@@ -110,7 +110,8 @@ fn compare_states<'a>(
     let plan = projection.plan;
     let applied = applied(&plan.changes, paths, &observed);
     // A deferred resource is unknown after the plan, and unchanged while it is applied.
-    let has_deferred = plan.deferred.iter().any(|it| affects_data_plane(it.address.kind));
+    let has_deferred =
+        plan.deferred.iter().any(|it| affects_data_plane(it.address.kind) && !it.is_follow_up());
     let planned = has_deferred
         .then(|| connectivity::path_model(projection.state(&IntermediateState::Planned)));
     let after_model = planned.as_ref().unwrap_or(applied.model());
@@ -175,7 +176,8 @@ fn keeps_any(before: &Snapshot, after: &Snapshot) -> bool {
 }
 
 fn unexamined(projection: Projection<'_>, before: &PathModel, nodes: &Nodes) -> Vec<Unexamined> {
-    let deferred = projection.plan.deferred.iter().map(|deferred| &deferred.address);
+    let deferred = projection.plan.deferred.iter().filter(|deferred| !deferred.is_follow_up());
+    let deferred = deferred.map(|deferred| &deferred.address);
     let deferred: Vec<&Address> = deferred.filter(|it| affects_data_plane(it.kind)).collect();
     let of_deferred = deferred.first().map(|example| Unexamined::Deferred {
         count: deferred.len() as u64,

@@ -49,7 +49,8 @@ impl<'a> Projection<'a> {
         }
         projected.set_cluster_lost(made.iter().any(|change| loses_cluster(change)));
         if *state == IntermediateState::Planned {
-            projected.set_unknown(self.plan.deferred.iter().map(|deferred| &deferred.address));
+            let unknown = self.plan.deferred.iter().filter(|deferred| !deferred.is_follow_up());
+            projected.set_unknown(unknown.map(|deferred| &deferred.address));
         }
         projected
     }

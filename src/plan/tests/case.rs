@@ -109,6 +109,7 @@ impl Case {
             protected: &self.desired.protected(),
             rollout: &self.rollout,
             worker_request: self.worker_request.as_ref(),
+            control_plane: None,
             requests: &BTreeMap::new(),
         });
         Plan { contents, desired: desired.clone() }

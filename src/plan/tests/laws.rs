@@ -119,6 +119,7 @@ fn plan_of(desired: &DesiredSet, inventory: &Inventory) -> Plan {
         protected: &desired.protected(),
         rollout: &crate::topology::model::RolloutSettings::default(),
         worker_request: None,
+        control_plane: None,
         requests: &BTreeMap::new(),
     })
     .into()
@@ -353,7 +354,9 @@ proptest! {
                 let points =
                     crate::plan::dependencies::references(&observed.resource).contains(&id);
                 prop_assert!(!points, "{} goes and {key:?} points at it:\n{}", change.address, summary(&refreshed.plan));
-                let cluster = change.address.kind == Kind::ManagedCluster;
+                // AKS deletes the pools of a cluster with it.
+                let cluster = change.address.kind == Kind::ManagedCluster
+                    || matches!(observed.resource, Resource::NodePool(_));
                 prop_assert!(cluster || !is_in(key, &change.key), "{key:?} is in {}:\n{}", change.address, summary(&refreshed.plan));
             }
         }

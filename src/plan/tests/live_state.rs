@@ -175,6 +175,7 @@ impl LiveState {
                 protected: &protected,
                 rollout: &topology.rollout,
                 worker_request: None,
+                control_plane: None,
                 requests: &BTreeMap::new(),
             })
         };

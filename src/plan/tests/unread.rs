@@ -46,6 +46,7 @@ fn bearing(kind: Kind) -> Bearing {
         | Kind::Worker => Bearing::Site,
         Kind::AdvertisedRoutes | Kind::ApprovedRoutes => Bearing::BetweenSites,
         Kind::ResourceGroup
+        | Kind::NodePool
         | Kind::NatGateway
         | Kind::PublicIpAddress
         | Kind::CustomResourceDefinition

@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::aks_version::{DEFAULT_VERSION, full_version};
+use super::aks_version::{self, DEFAULT_VERSION};
 use super::draft::Draft;
 use super::errors::ArmError;
 use super::{ArmContext, TENANT, aks_pools, json};
@@ -37,9 +37,10 @@ pub(super) fn complete(
     add_network_profile(body);
     let version =
         json::text(body, "/properties/kubernetesVersion").unwrap_or(DEFAULT_VERSION).to_owned();
-    let current = full_version(&version);
+    let running = draft.old.and_then(|old| json::text(old, "/properties/currentKubernetesVersion"));
+    let current = aks_version::control_plane(&version, running)?;
     json::set(body, &["properties", "currentKubernetesVersion"], json!(current));
-    aks_pools::complete(draft, body, &version)
+    aks_pools::complete(draft, body, (&version, &current))
 }
 
 fn refuse_changes(draft: &Draft<'_>, body: &Value) -> Result<(), ArmError> {

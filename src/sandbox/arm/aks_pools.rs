@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::aks_version::full_version;
+use super::aks_version;
 use super::children::{find_child, is_named};
 use super::draft::Draft;
 use super::errors::ArmError;
@@ -11,11 +11,28 @@ use super::json;
 use super::kind::ChildKind;
 
 /// Properties that are immutable after a pool is created.
-const IMMUTABLE_POOL_PROPERTIES: [&str; 5] =
-    ["vmSize", "osType", "maxPods", "vnetSubnetID", "osDiskSizeGB"];
+const IMMUTABLE_POOL_PROPERTIES: [&str; 9] = [
+    "vmSize",
+    "osType",
+    "maxPods",
+    "vnetSubnetID",
+    "osDiskSizeGB",
+    "osDiskType",
+    "kubeletDiskType",
+    "availabilityZones",
+    "type",
+];
+/// The maximum length of the name of a Linux pool.
+const MAX_POOL_NAME: usize = 12;
 
 /// Validates the pools of a cluster and adds the fields that the service fills in.
-pub(super) fn complete(draft: &Draft<'_>, body: &mut Value, version: &str) -> Result<(), ArmError> {
+///
+/// `version` is the requested version of the control plane, and the current one.
+pub(super) fn complete(
+    draft: &Draft<'_>,
+    body: &mut Value,
+    version: (&str, &str),
+) -> Result<(), ArmError> {
     let pointer = "/properties/agentPoolProfiles";
     let old = draft.old.map_or(&[][..], |old| json::items(old, pointer));
     // An update without pools leaves the pools unchanged.
@@ -56,9 +73,10 @@ pub(super) fn complete(draft: &Draft<'_>, body: &mut Value, version: &str) -> Re
 fn complete_pool(
     pool: &mut Value,
     before: Option<&Value>,
-    version: &str,
+    version: (&str, &str),
     overlay: bool,
 ) -> Result<(), ArmError> {
+    check_name(pool, before)?;
     let changed = |member: &str| {
         let (old, new) = (before.and_then(|old| old.get(member)), pool.get(member));
         new.is_some_and(|new| old.is_some_and(|old| !json::same_text(Some(old), new)))
@@ -88,7 +106,7 @@ fn complete_pool(
         ("enableAutoScaling", json!(false)),
         ("scaleDownMode", json!("Delete")),
         ("powerState", json!({"code": "Running"})),
-        ("orchestratorVersion", json!(version)),
+        ("orchestratorVersion", json!(version.0)),
         ("nodeImageVersion", json!("AKSUbuntu-2204gen2containerd-202511.07.0")),
         ("upgradeSettings", json!({"maxSurge": "10%"})),
         ("enableNodePublicIP", json!(false)),
@@ -97,10 +115,40 @@ fn complete_pool(
     for (member, value) in defaults {
         json::fill(pool, &[member], value);
     }
-    let wanted = json::text(pool, "/orchestratorVersion").unwrap_or(version);
-    let current = full_version(wanted);
+    check_system_pool(pool)?;
+    let wanted = json::text(pool, "/orchestratorVersion").unwrap_or(version.0);
+    let running = before.and_then(|it| json::text(it, "/currentOrchestratorVersion"));
+    let current = aks_version::pool(wanted, running, version.1)?;
     json::set(pool, &["currentOrchestratorVersion"], json!(current));
     Ok(())
+}
+
+/// A name is at most 12 lower-case letters and digits, and begins with a letter.
+fn check_name(pool: &Value, before: Option<&Value>) -> Result<(), ArmError> {
+    let name = json::text(pool, "/name").unwrap_or_default();
+    let is_legal = (1..=MAX_POOL_NAME).contains(&name.len())
+        && name.chars().all(|one| one.is_ascii_lowercase() || one.is_ascii_digit())
+        && name.starts_with(|one: char| one.is_ascii_lowercase());
+    if is_legal || before.is_some() {
+        return Ok(());
+    }
+    let message = format!(
+        "The value of parameter agentPoolProfile.name is invalid. Error details: Agent pool name \
+         '{name}' is invalid. Please see https://aka.ms/aks-naming-rules for more details."
+    );
+    Err(ArmError::bad("InvalidParameter", message))
+}
+
+/// A system pool has at least one node.
+fn check_system_pool(pool: &Value) -> Result<(), ArmError> {
+    let number = |member: &str| pool.get(member).and_then(Value::as_u64);
+    let least = number("minCount").or_else(|| number("count"));
+    if json::text(pool, "/mode") != Some("System") || least != Some(0) {
+        return Ok(());
+    }
+    let message = "The value of parameter agentPoolProfile.count is invalid. Error details: System \
+                   node pool count must be at least 1.";
+    Err(ArmError::bad("InvalidParameter", message))
 }
 
 fn check_scale(pool: &mut Value, scaled: bool) -> Result<(), ArmError> {

@@ -14,8 +14,8 @@ use super::operations::OperationStart;
 use super::path::{ArmAction, ArmTarget, ObjectPath, PathError};
 use super::request::ArmRequest;
 use super::{
-    ArmContext, ArmStore, credentials, deletion, etags, groups, list, network, render, responses,
-    subscriptions, write,
+    ArmContext, ArmStore, aks_version, credentials, deletion, etags, groups, list, network, render,
+    responses, subscriptions, write,
 };
 
 type ArmResult = Result<Response<Bytes>, ArmError>;
@@ -123,6 +123,7 @@ fn route(
         ArmTarget::Groups { subscription } => list::groups(store, &subscription, call, context),
         ArmTarget::Tenants => Ok(found(&subscriptions::tenants())),
         ArmTarget::Subscriptions => Ok(found(&subscriptions::list(store))),
+        ArmTarget::KubernetesVersions => Ok(found(&aks_version::list())),
         ArmTarget::Subscription(id) => Ok(found(&subscriptions::subscription(&id))),
         ArmTarget::Registration { subscription, provider } => {
             Ok(found(&subscriptions::registration(&subscription, provider)))

@@ -45,6 +45,8 @@ pub(super) enum ArmTarget {
         id: String,
         url: OperationUrl,
     },
+    /// The Kubernetes versions that AKS offers in a region.
+    KubernetesVersions,
 }
 
 /// A subscription, or one of its groups.
@@ -129,6 +131,9 @@ fn below_subscription(
         }
         ["providers", _, "locations", _, "operationresults", _] => {
             Ok(ArmTarget::Operation { id: segments[5].to_owned(), url: OperationUrl::Result })
+        }
+        ["providers", "microsoft.containerservice", "locations", _, "kubernetesversions"] => {
+            Ok(ArmTarget::KubernetesVersions)
         }
         ["providers", _, _] => {
             let kind = kind(segments[1], segments[2])?;

@@ -8,7 +8,7 @@ use super::changes::Since;
 use super::cluster::{ClusterObjects, NODE, POOL_LABEL, define_kinds, label};
 use super::machines::succeeded;
 use super::nodes::{EmulatedPool, NodeDefaults, scale, scale_set_number};
-use super::services;
+use super::{pool_settings, services};
 use crate::resource::ArmId;
 use crate::sandbox::kubernetes::KubernetesStore;
 use crate::sandbox::state::{SandboxClusterAccess, SandboxState};
@@ -34,11 +34,16 @@ pub(super) fn reconcile(sandbox: &mut SandboxState, now: Timestamp) {
     let facts = facts(&id, &cluster);
     let Some(facts) = facts else { return };
     start(sandbox, &id, &facts, now);
+    if let Some(store) = &mut sandbox.kubernetes {
+        store.set_server_version(&facts.version);
+    }
     write_kubeconfig(sandbox, &id, &cluster);
     let scaled = sandbox.reconciled.cluster.as_ref() == Some(&cluster) && !pools_changed(sandbox);
     if let (Some(store), false) = (&mut sandbox.kubernetes, scaled) {
         let objects = &mut ClusterObjects::new(store, now);
-        scale(objects, &facts, &pools(&cluster));
+        let pools = pools(&cluster);
+        scale(objects, &facts, &pools);
+        pool_settings::apply(objects, &pools);
         services::create_core_services(objects, &facts);
         sandbox.reconciled.cluster = Some(cluster);
     }
@@ -121,6 +126,9 @@ fn pool(profile: &Value) -> Option<EmulatedPool> {
         mode: profile["mode"].as_str().unwrap_or("User").to_owned(),
         vm_size: profile["vmSize"].as_str().unwrap_or_default().to_owned(),
         count: usize::try_from(count).unwrap_or(usize::MAX),
+        version: full_version(text(profile, "/currentOrchestratorVersion").unwrap_or_default()),
+        labels: profile["nodeLabels"].as_object().cloned().unwrap_or_default(),
+        taints: profile["nodeTaints"].as_array().cloned().unwrap_or_default(),
     })
 }
 

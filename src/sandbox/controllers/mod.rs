@@ -11,6 +11,7 @@ pub(crate) mod cluster;
 mod kubelet;
 mod machines;
 pub(crate) mod nodes;
+mod pool_settings;
 mod reconciled;
 pub(super) mod services;
 mod signer;

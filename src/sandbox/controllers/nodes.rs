@@ -37,6 +37,11 @@ pub(crate) struct EmulatedPool {
     pub(crate) mode: String,
     pub(crate) vm_size: String,
     pub(crate) count: usize,
+    /// The version of the kubelets; empty for that of the control plane.
+    pub(crate) version: String,
+    pub(crate) labels: serde_json::Map<String, Value>,
+    /// As in `key=value:NoSchedule`.
+    pub(crate) taints: Vec<Value>,
 }
 
 /// The eight digits in the names of a cluster's scale sets.

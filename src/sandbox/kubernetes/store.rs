@@ -76,6 +76,13 @@ impl KubernetesStore {
         store
     }
 
+    /// Changes the version that the server reports, as an upgrade of the control plane does.
+    pub(crate) fn set_server_version(&mut self, server_version: &str) {
+        if self.server_version != server_version {
+            server_version.clone_into(&mut self.server_version);
+        }
+    }
+
     /// The version of the last change.
     #[must_use]
     pub fn resource_version(&self) -> u64 {

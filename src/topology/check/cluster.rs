@@ -1,12 +1,10 @@
 //! Checks the section `[cluster]`.
 
-use std::collections::BTreeMap;
-
 use super::Checker;
 use crate::diagnostics::{Code, Diagnostic};
 use crate::topology::file::{ClusterSection, NodePoolSection, TopologyFile};
 use crate::topology::located::Located;
-use crate::topology::model::{Cluster, ClusterRouter, NodePoolScale, NodePoolSettings};
+use crate::topology::model::{Cluster, ClusterRouter, NodePoolScale};
 use crate::topology::names::{ClusterName, NodePoolName, ResourceGroupName, RouterName, VmSize};
 use crate::topology::spans::ClusterSpans;
 
@@ -53,28 +51,8 @@ impl Checker<'_> {
         })
     }
 
-    fn node_pools(&mut self, section: &ClusterSection) -> BTreeMap<NodePoolName, NodePoolSettings> {
-        let mut pools = BTreeMap::new();
-        for (key, pool) in &section.node_pools {
-            self.node_pool_name(key);
-            self.vm_size(&pool.vm_size);
-            let scale = self.scale(key, pool);
-            let vm_size = VmSize::new(&pool.vm_size.value);
-            pools.insert(NodePoolName::new(&key.value), NodePoolSettings { scale, vm_size });
-        }
-        let nodes: u32 = pools.values().map(|pool| pool.scale.max_nodes()).sum();
-        if nodes == 0 && !section.existing {
-            self.found.push(
-                Diagnostic::error(Code::NoNodePools, "the cluster has no node pool with nodes")
-                    .at(section.name.span.clone(), "AKS needs nodes for system pods")
-                    .remedy("add `[cluster.node_pools.<name>]` with `count = 2` and `vm_size`"),
-            );
-        }
-        pools
-    }
-
     /// On a conflict, reports it and assumes the greatest number.
-    fn scale(&mut self, key: &Located<String>, pool: &NodePoolSection) -> NodePoolScale {
+    pub(super) fn scale(&mut self, key: &Located<String>, pool: &NodePoolSection) -> NodePoolScale {
         let value = |written: &Option<Located<u32>>| written.as_ref().map(|written| written.value);
         let (count, min, max) = (value(&pool.count), value(&pool.min), value(&pool.max));
         match (count, min, max) {

@@ -6,6 +6,7 @@
 mod cluster;
 mod datacenter;
 mod names;
+mod node_pools;
 mod values;
 mod workers;
 
@@ -19,7 +20,7 @@ use super::model::{
 };
 use super::names::{Location, ProfileName, SubscriptionId, TailnetTag, TopologyName};
 use super::spans::{ProfileSpans, TopologySpans};
-use crate::diagnostics::{Code, Diagnostic};
+use crate::diagnostics::Diagnostic;
 
 /// The checked topology and its spans; `None` if errors prevent further checks.
 pub(super) fn build(
@@ -163,16 +164,6 @@ impl Checker<'_> {
         }
         section.taints.iter().for_each(|taint| self.taint(taint));
         let kubernetes_version = self.version(&section.kubernetes_version)?;
-        if kubernetes_version.patch.is_none() {
-            self.found.push(
-                Diagnostic::error(
-                    Code::InvalidVersion,
-                    "the version of a profile needs a patch version",
-                )
-                .at(section.kubernetes_version.span.clone(), "no patch version")
-                .remedy(format!("set the full version, such as \"{kubernetes_version}.0\"")),
-            );
-        }
         let labels = section.labels.iter();
         Some(Profile {
             kubernetes_version,

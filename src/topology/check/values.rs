@@ -81,7 +81,7 @@ impl Checker<'_> {
                 self.found.push(
                     Diagnostic::error(Code::InvalidVersion, error.to_string())
                         .at(written.span.clone(), "not a version")
-                        .remedy("use major, minor and patch version, such as \"1.33.5\""),
+                        .remedy("use a version such as \"1.33\" or \"1.33.5\""),
                 );
                 None
             }

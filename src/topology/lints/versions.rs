@@ -13,6 +13,21 @@ pub(super) fn check(context: &LintContext<'_>, found: &mut Vec<Diagnostic>) {
     for (name, profile) in &context.topology.profiles {
         let Some(spans) = context.spans.profiles.get(name) else { continue };
         let kubelet = profile.kubernetes_version;
+        if kubelet.patch.is_none() && !kubelet.is_same_minor(server) && kubelet.may_join(server) {
+            found.push(
+                Diagnostic::error(
+                    Code::VersionSkew,
+                    format!("profile `{name}` names no patch of Kubernetes {kubelet}"),
+                )
+                .at(spans.kubernetes_version.clone(), "not the control plane's minor version")
+                .with(context.spans.cluster.kubernetes_version.clone(), "the cluster's version")
+                .remedy(format!(
+                    "set an exact version, such as \"{kubelet}.0\", or \"{}.{}\" for the patch of \
+                     the control plane",
+                    server.major, server.minor
+                )),
+            );
+        }
         if !kubelet.may_join(server) {
             let newer = (kubelet.major, kubelet.minor) > (server.major, server.minor);
             let why = if newer {

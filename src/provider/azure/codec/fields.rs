@@ -131,9 +131,13 @@ pub(super) fn address(
 /// How far the making of an object has come.
 pub(super) fn provisioning(body: &Value) -> Provisioning {
     match body.pointer("/properties/provisioningState").and_then(Value::as_str) {
+        // Not every kind has the field.
+        Some("Succeeded") | None => Provisioning::Ready,
         Some("Creating") => Provisioning::Creating,
+        Some("Deleting") => Provisioning::Deleting,
         Some("Failed" | "Canceled") => Provisioning::Failed,
-        _ => Provisioning::Ready,
+        // Among others `Upgrading`, `Scaling`, `Starting`, and words of later versions.
+        Some(_) => Provisioning::Updating,
     }
 }
 

@@ -1,7 +1,6 @@
 //! AKS clusters. The generated models end at a preview of 2023, so these are
 //! our own and hold what stargate governs.
 
-use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
@@ -10,9 +9,8 @@ use serde_json::{Value, json};
 
 use super::body::lay_over;
 use super::fields::{location, missing, prefix, provisioning, read};
-use super::{DecodeError, Marks};
+use super::{DecodeError, Marks, node_pool};
 use crate::resource::azure::{ManagedCluster, NodePool};
-use crate::resource::settings::NodePoolScale;
 use crate::resource::version::KubernetesVersion;
 
 const WHAT: &str = "AKS cluster";
@@ -30,7 +28,7 @@ struct Properties {
     kubernetes_version: Option<String>,
     current_kubernetes_version: Option<String>,
     node_resource_group: Option<String>,
-    agent_pool_profiles: Option<Vec<Pool>>,
+    agent_pool_profiles: Option<Vec<Value>>,
     network_profile: Network,
 }
 
@@ -45,19 +43,11 @@ struct Network {
     service_cidr: Option<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Pool {
-    name: String,
-    vm_size: Option<String>,
-    count: Option<u32>,
-    min_count: Option<u32>,
-    max_count: Option<u32>,
-    enable_auto_scaling: Option<bool>,
-}
-
-/// Reads what ARM answered. The version is the full one that runs, where AKS
-/// tells it, else the one that was asked for.
+/// Reads what ARM answered. The version is the full one that runs, if AKS reports
+/// it, else the requested one.
+///
+/// A pool that cannot be read is left out: pools are resources of their own, and one
+/// that others created must not hide the cluster.
 pub fn decode(body: &Value) -> Result<ManagedCluster, DecodeError> {
     let Body { location: region, properties } = read(WHAT, body)?;
     let network = properties.network_profile;
@@ -85,7 +75,7 @@ pub fn decode(body: &Value) -> Result<ManagedCluster, DecodeError> {
         network_policy: setting("networkPolicy", network.network_policy)?,
         pod_cidr: range("properties.networkProfile.podCidr", network.pod_cidr)?,
         service_cidr: range("properties.networkProfile.serviceCidr", network.service_cidr)?,
-        node_pools: pools.into_iter().map(decode_pool).collect::<Result<_, _>>()?,
+        node_pools: pools.iter().filter_map(decode_pool).collect(),
         provisioning: provisioning(body),
     })
 }
@@ -100,33 +90,23 @@ fn version_of(text: Option<String>) -> Result<KubernetesVersion, DecodeError> {
     })
 }
 
-fn decode_pool(pool: Pool) -> Result<(String, NodePool), DecodeError> {
-    let lacks = |field: &str| missing(WHAT, &format!("agentPoolProfiles.{}.{field}", pool.name));
-    let scale = if pool.enable_auto_scaling == Some(true) {
-        NodePoolScale::Autoscaled {
-            min: pool.min_count.or(pool.count).ok_or_else(|| lacks("minCount"))?,
-            max: pool.max_count.or(pool.count).ok_or_else(|| lacks("maxCount"))?,
-        }
-    } else {
-        NodePoolScale::Fixed { count: pool.count.ok_or_else(|| lacks("count"))? }
-    };
-    let vm_size = pool.vm_size.clone().ok_or_else(|| lacks("vmSize"))?;
-    Ok((pool.name, NodePool { vm_size, scale }))
+fn decode_pool(profile: &Value) -> Option<(String, NodePool)> {
+    let name = profile.get("name")?.as_str()?.to_owned();
+    Some((name, node_pool::decode(&json!({ "properties": profile })).ok()?))
 }
 
 /// Writes what ARM takes.
 ///
-/// AKS takes no new pools and lets none go by way of an existing cluster: there
-/// the pools that are on both sides are written, and [`pool_changes`] tells
-/// what remains to be done pool by pool.
+/// The pools of an existing cluster are written back as they came: AKS takes no new
+/// ones this way, deletes none, and each is a resource of its own. Their versions stay
+/// as well, so that the control plane is upgraded first.
 pub fn encode(cluster: &ManagedCluster, base: Option<&Value>, marks: &Marks<'_>) -> Value {
     let mut ours = json!({
         "location": cluster.location,
         "tags": marks.tags(),
         "properties": {
-            "kubernetesVersion": cluster.kubernetes_version,
+            "kubernetesVersion": requested_version(cluster, base),
             "nodeResourceGroup": cluster.node_resource_group,
-            "agentPoolProfiles": encode_pools(cluster, base),
             "networkProfile": {
                 "networkPlugin": cluster.network_plugin,
                 "networkPluginMode": cluster.network_plugin_mode,
@@ -142,103 +122,32 @@ pub fn encode(cluster: &ManagedCluster, base: Option<&Value>, marks: &Marks<'_>)
         properties["dnsPrefix"] = json!(dns_prefix(marks.owner.topology.as_str()));
         properties["enableRBAC"] = json!(true);
         properties["networkProfile"]["dnsServiceIP"] = json!(dns_service(cluster.service_cidr));
+        properties["agentPoolProfiles"] = Value::Array(encode_pools(cluster, marks));
         ours["identity"] = json!({ "type": "SystemAssigned" });
     }
     lay_over(base, ours)
 }
 
-fn encode_pools(cluster: &ManagedCluster, base: Option<&Value>) -> Vec<Value> {
-    let pools = &cluster.node_pools;
-    let Some(base) = base else {
-        return pools
-            .iter()
-            .enumerate()
-            .map(|(index, (name, pool))| {
-                let mut body = encode_pool(pool, index == 0);
-                body["name"] = json!(name);
-                body
-            })
-            .collect();
-    };
-    let version = cluster.kubernetes_version.to_string();
-    let upgrade = base.pointer("/properties/kubernetesVersion") != Some(&json!(version));
-    existing_pools(base)
-        .into_iter()
-        .map(|(name, there)| {
-            let Some(pool) = pools.get(name) else { return there.clone() };
-            let mut body = encode_scale(pool, Some(there));
-            if upgrade {
-                // Without it the nodes would stay behind the control plane.
-                body["orchestratorVersion"] = json!(version);
-            }
-            lay_over(Some(there), body)
-        })
-        .collect()
-}
-
-fn existing_pools(base: &Value) -> Vec<(&str, &Value)> {
-    let pools = base.pointer("/properties/agentPoolProfiles").and_then(Value::as_array);
-    pools
-        .into_iter()
-        .flatten()
-        .filter_map(|pool| Some((pool.get("name")?.as_str()?, pool)))
-        .collect()
-}
-
-fn encode_pool(pool: &NodePool, system: bool) -> Value {
-    let mut body = encode_scale(pool, None);
-    body["vmSize"] = json!(pool.vm_size);
-    body["osType"] = json!("Linux");
-    body["type"] = json!("VirtualMachineScaleSets");
-    body["mode"] = json!(if system { "System" } else { "User" });
-    body
-}
-
-/// The autoscaler's present count is left to it.
-fn encode_scale(pool: &NodePool, there: Option<&Value>) -> Value {
-    match pool.scale {
-        NodePoolScale::Fixed { count } => {
-            let mut body = json!({ "count": count, "enableAutoScaling": false });
-            if there.is_some() {
-                // Bounds without an autoscaler are refused.
-                body["minCount"] = Value::Null;
-                body["maxCount"] = Value::Null;
-            }
-            body
-        }
-        NodePoolScale::Autoscaled { min, max } => {
-            let present = there.and_then(|there| there.get("count")).and_then(Value::as_u64);
-            let count = present.unwrap_or_default().clamp(u64::from(min), u64::from(max.max(min)));
-            json!({ "count": count, "enableAutoScaling": true, "minCount": min, "maxCount": max })
-        }
+/// The requested version is written back if the cluster runs a patch of it: AKS reads
+/// a minor version as its newest patch.
+fn requested_version(cluster: &ManagedCluster, base: Option<&Value>) -> Value {
+    let text = |field: &str| base?.get("properties")?.get(field)?.as_str();
+    let running = text("currentKubernetesVersion").and_then(|text| text.parse().ok());
+    let is_running =
+        running.is_some_and(|it: KubernetesVersion| it.satisfies(cluster.kubernetes_version));
+    match text("kubernetesVersion").filter(|_| is_running) {
+        Some(requested) => json!(requested),
+        None => json!(cluster.kubernetes_version),
     }
 }
 
-/// What the pools of an existing cluster need beyond [`encode`].
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct PoolChanges {
-    /// Bodies of pools to PUT at `<cluster>/agentPools/<name>`.
-    pub create: BTreeMap<String, Value>,
-    /// Pools to delete there.
-    pub delete: Vec<String>,
-}
-
-/// Compares the pools that are wanted with those of a cluster that is there.
-pub fn pool_changes(cluster: &ManagedCluster, base: &Value) -> PoolChanges {
-    let there = existing_pools(base);
-    let is_there = |name: &str| there.iter().any(|(candidate, _)| *candidate == name);
-    let create = cluster
-        .node_pools
-        .iter()
-        .filter(|(name, _)| !is_there(name))
-        .map(|(name, pool)| (name.clone(), json!({ "properties": encode_pool(pool, false) })))
-        .collect();
-    let delete = there
-        .iter()
-        .filter(|(name, _)| !cluster.node_pools.contains_key(*name))
-        .map(|(name, _)| (*name).to_owned())
-        .collect();
-    PoolChanges { create, delete }
+fn encode_pools(cluster: &ManagedCluster, marks: &Marks<'_>) -> Vec<Value> {
+    let encode = |(name, pool): (&String, &NodePool)| {
+        let mut body = node_pool::encode_profile(pool, None, marks);
+        body["name"] = json!(name);
+        body
+    };
+    cluster.node_pools.iter().map(encode).collect()
 }
 
 /// At most 54 letters, digits and hyphens, with a letter or digit at each end.

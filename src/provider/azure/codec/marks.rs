@@ -2,8 +2,11 @@
 
 use serde_json::{Map, Value};
 
-use crate::resource::ownership::{MANAGED_BY, MANAGED_BY_TAG, SITE_TAG, SiteName, TOPOLOGY_TAG};
-use crate::resource::{Owner, Ownership, Site};
+use super::fields::id;
+use crate::resource::ownership::{
+    MANAGED_BY, MANAGED_BY_TAG, POOL_TAG, SITE_TAG, SiteName, TOPOLOGY_TAG,
+};
+use crate::resource::{Kind, Owner, Ownership, Site};
 
 /// What an object is marked with.
 #[derive(Debug, Clone, Copy)]
@@ -27,20 +30,25 @@ impl Marks<'_> {
     }
 }
 
-/// Whose an object is, by its tags. One without a site is the cluster's.
+/// Whose an object is, by its tags. One without a site is the cluster's. A node pool
+/// of ours also names its key: others may copy the tags of the cluster to their pools.
 pub fn ownership(body: &Value, owner: &Owner) -> Ownership {
     let ours = tag(body, MANAGED_BY_TAG) == Some(MANAGED_BY)
         && tag(body, TOPOLOGY_TAG) == Some(owner.topology.as_str());
-    if !ours {
+    let resource_type = id(body).and_then(|id| id.resource_type());
+    let is_pool = resource_type.and_then(|name| Kind::of_arm_type(&name)) == Some(Kind::NodePool);
+    let lacks_key = is_pool && tag(body, POOL_TAG).is_none_or(str::is_empty);
+    if !ours || lacks_key {
         return Ownership::Foreign;
     }
     let site = tag(body, SITE_TAG).map_or(Site::Cluster, Site::from);
     Ownership::Ours { site: SiteName::from(&site) }
 }
 
-/// A tag's value. Azure does not tell names of tags apart by their case.
+/// A tag's value. Azure does not tell names of tags apart by their case. A node pool
+/// has its tags among its properties.
 pub(super) fn tag<'a>(body: &'a Value, name: &str) -> Option<&'a str> {
-    let tags = body.get("tags")?.as_object()?;
+    let tags = body.get("tags").or_else(|| body.pointer("/properties/tags"))?.as_object()?;
     let (_, value) = tags.iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?;
     value.as_str()
 }

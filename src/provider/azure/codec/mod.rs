@@ -14,6 +14,7 @@ pub mod marks;
 pub mod nat_gateway;
 pub mod network_interface;
 pub mod network_security_group;
+pub mod node_pool;
 pub mod public_ip_address;
 pub mod resource_group;
 pub mod route_table;
@@ -35,6 +36,7 @@ pub fn decode_any(resource_type: &str, body: &Value) -> Option<Result<Resource, 
     let decoded = match Kind::of_arm_type(resource_type)? {
         Kind::ResourceGroup => resource_group::decode(body).map(Resource::ResourceGroup),
         Kind::ManagedCluster => managed_cluster::decode(body).map(Resource::ManagedCluster),
+        Kind::NodePool => node_pool::decode(body).map(Resource::NodePool),
         Kind::VirtualNetwork => virtual_network::decode(body).map(Resource::VirtualNetwork),
         Kind::Subnet => subnet::decode(body).map(Resource::Subnet),
         Kind::NatGateway => nat_gateway::decode(body).map(Resource::NatGateway),
@@ -62,6 +64,7 @@ pub fn encode_any(
     let body = match resource {
         Resource::ResourceGroup(group) => Ok(resource_group::encode(group, base, marks)),
         Resource::ManagedCluster(cluster) => Ok(managed_cluster::encode(cluster, base, marks)),
+        Resource::NodePool(pool) => Ok(node_pool::encode(pool, base, marks)),
         Resource::VirtualNetwork(network) => Ok(virtual_network::encode(network, base, marks)),
         Resource::Subnet(subnet) => Ok(subnet::encode(subnet, base)),
         Resource::RouteTableAssociation(association) => Ok(association::encode(association, base)),

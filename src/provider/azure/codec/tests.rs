@@ -188,11 +188,12 @@ proptest! {
             provisioning: Provisioning::Ready,
         };
         round_trip(Resource::VirtualMachine(machine), None, "Microsoft.Compute/virtualMachines");
-        let vm_size = "Standard_D4s_v5".to_owned();
-        let pools = pools
-            .into_iter()
-            .map(|(name, scale)| (name, NodePool { vm_size: vm_size.clone(), scale }))
-            .collect();
+        let pools: BTreeMap<String, NodePool> =
+            pools.into_iter().map(|(name, scale)| (name, node_pool::tests::pool(scale))).collect();
+        for pool in pools.values() {
+            let kind = "Microsoft.ContainerService/managedClusters/agentPools";
+            round_trip(Resource::NodePool(pool.clone()), None, kind);
+        }
         let kind = "Microsoft.ContainerService/managedClusters";
         round_trip(Resource::ManagedCluster(cluster(pools, location)), None, kind);
     }
@@ -278,29 +279,41 @@ fn a_machine_is_created_whole_and_changed_without_its_secrets() {
 }
 
 #[test]
-fn node_pools_of_an_existing_cluster_are_separate_objects() {
+fn the_body_of_an_existing_cluster_keeps_all_pools_as_they_are() {
     let (owner, site) = (owner(), Site::Cluster);
     let marks = Marks { owner: &owner, site: &site };
-    let scale = NodePoolScale::Fixed { count: 3 };
-    let pool = NodePool { vm_size: "V".into(), scale };
-    let wanted =
-        cluster(BTreeMap::from([("kept".into(), pool.clone()), ("new".into(), pool)]), "x".into());
-    let base = json!({"properties": {"kubernetesVersion": "1.32", "agentPoolProfiles": [
-        {"name": "kept", "count": 1, "vmSize": "V", "minCount": 1, "osDiskSizeGB": 128},
-        {"name": "old", "count": 9}]}});
+    let pool = node_pool::tests::pool(NodePoolScale::Fixed { count: 3 });
+    let wanted = cluster(BTreeMap::from([("kept".into(), pool)]), "x".into());
+    let pools = json!([
+        {"name": "kept", "count": 1, "vmSize": "V", "orchestratorVersion": "1.32"},
+        {"name": "theirs", "count": 9}]);
+    let base = json!({"properties": {"kubernetesVersion": "1.32", "agentPoolProfiles": pools}});
     let body = managed_cluster::encode(&wanted, Some(&base), &marks);
-    let pools = body["properties"]["agentPoolProfiles"].as_array().unwrap();
-    assert_eq!(pools.len(), 2);
-    assert_eq!((&pools[0]["count"], &pools[0]["osDiskSizeGB"]), (&json!(3), &json!(128)));
-    assert_eq!(pools[0]["orchestratorVersion"], "1.33.5");
-    assert_eq!(pools[1], json!({"name": "old", "count": 9}));
+    assert_eq!(body["properties"]["agentPoolProfiles"], pools);
+    assert_eq!(body["properties"]["kubernetesVersion"], "1.33.5");
     assert!(body.get("identity").is_none());
-    let changes = managed_cluster::pool_changes(&wanted, &base);
-    assert_eq!(changes.delete, ["old"]);
-    assert_eq!(changes.create["new"]["properties"]["mode"], "User");
     let created = managed_cluster::encode(&wanted, None, &marks);
     assert_eq!(created["properties"]["networkProfile"]["dnsServiceIP"], "10.2.0.10");
     assert_eq!(created["properties"]["dnsPrefix"], "stargate-lab");
+    let created = &created["properties"]["agentPoolProfiles"][0];
+    assert_eq!((&created["mode"], &created["count"]), (&json!("System"), &json!(3)));
+    assert_eq!(created["tags"]["stargate-pool"], "system");
+}
+
+/// AKS reads a minor version as its newest patch: written again, it is an upgrade.
+#[test]
+fn a_requested_minor_version_is_written_back_while_a_patch_of_it_runs() {
+    let (owner, site) = (owner(), Site::Cluster);
+    let marks = Marks { owner: &owner, site: &site };
+    let wanted = cluster(BTreeMap::new(), "x".into());
+    let requested = |current: &str| {
+        let base = json!({"properties": {
+            "kubernetesVersion": "1.33", "currentKubernetesVersion": current}});
+        let body = managed_cluster::encode(&wanted, Some(&base), &marks);
+        body["properties"]["kubernetesVersion"].clone()
+    };
+    assert_eq!(requested("1.33.5"), "1.33");
+    assert_eq!(requested("1.33.4"), "1.33.5");
 }
 
 /// A default in its place would differ from what is wanted, and replace the object.
@@ -308,7 +321,7 @@ fn node_pools_of_an_existing_cluster_are_separate_objects() {
 fn a_field_that_cannot_be_changed_and_is_missing_is_an_error() {
     let (owner, site) = (owner(), Site::Cluster);
     let marks = Marks { owner: &owner, site: &site };
-    let pool = NodePool { vm_size: "V".into(), scale: NodePoolScale::Fixed { count: 3 } };
+    let pool = node_pool::tests::pool(NodePoolScale::Fixed { count: 3 });
     let pools = BTreeMap::from([("system".into(), pool)]);
     let whole = managed_cluster::encode(&cluster(pools, "x".into()), None, &marks);
     assert!(managed_cluster::decode(&whole).is_ok());
@@ -316,8 +329,6 @@ fn a_field_that_cannot_be_changed_and_is_missing_is_an_error() {
         "/location",
         "/properties/nodeResourceGroup",
         "/properties/agentPoolProfiles",
-        "/properties/agentPoolProfiles/0/vmSize",
-        "/properties/agentPoolProfiles/0/count",
         "/properties/networkProfile/networkPlugin",
         "/properties/networkProfile/networkPolicy",
         "/properties/networkProfile/podCidr",

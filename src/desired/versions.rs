@@ -1,0 +1,93 @@
+//! Kubernetes versions: those of the topology where they are exact, else those that run
+//! or that AKS offers. Nothing here goes back to an older version; what the topology
+//! asks for beyond that is refused when it is compared.
+
+use super::Facts;
+use super::context::DesiredContext;
+use crate::resource::azure::NodePool;
+use crate::resource::version::KubernetesVersion;
+use crate::topology::model::{Profile, Topology};
+use crate::topology::names::WorkerName;
+
+/// The requested version of the control plane: the live one where a patch of it
+/// satisfies the topology or is newer, since AKS upgrades patches by itself.
+pub(super) fn control_plane(context: &DesiredContext<'_>) -> KubernetesVersion {
+    let live = context.facts.cluster.as_ref().map(|cluster| cluster.version);
+    match live {
+        Some(live) => requested(context.topology, context.facts, live),
+        None => context.topology.cluster.kubernetes_version,
+    }
+}
+
+fn requested(topology: &Topology, facts: &Facts, live: KubernetesVersion) -> KubernetesVersion {
+    let wanted = topology.cluster.kubernetes_version;
+    let is_kept =
+        live.is_same_minor(wanted) && (live.satisfies(wanted) || live.is_newer_than(wanted));
+    if is_kept || topology.cluster.existing {
+        return live;
+    }
+    let offered = facts.offered_version.filter(|offered| offered.satisfies(wanted));
+    offered.unwrap_or(wanted)
+}
+
+/// The version that the control plane will run: the live one if the requested one will
+/// be refused.
+pub(super) fn reached(
+    topology: &Topology,
+    facts: &Facts,
+    live: KubernetesVersion,
+) -> KubernetesVersion {
+    let requested = requested(topology, facts, live);
+    let is_refused = live.is_newer_than(requested) || live.skips_minor(requested);
+    if is_refused { live } else { requested }
+}
+
+fn reached_in(context: &DesiredContext<'_>) -> KubernetesVersion {
+    match &context.facts.cluster {
+        Some(cluster) => reached(context.topology, context.facts, cluster.version),
+        None => context.topology.cluster.kubernetes_version,
+    }
+}
+
+/// The version of a node pool: that of the control plane. A pool that runs another
+/// patch is up to date if the topology names only a minor version, unless patches are
+/// to be upgraded.
+pub(super) fn node_pool(
+    context: &DesiredContext<'_>,
+    live: Option<&NodePool>,
+) -> KubernetesVersion {
+    let control_plane = reached_in(context);
+    let Some(live) = live.map(|pool| pool.kubernetes_version) else { return control_plane };
+    let is_exact = context.topology.cluster.kubernetes_version.patch.is_some();
+    keep_or_upgrade(context, live, control_plane, is_exact)
+}
+
+/// The live version if a patch is not to be upgraded or is newer already.
+fn keep_or_upgrade(
+    context: &DesiredContext<'_>,
+    live: KubernetesVersion,
+    target: KubernetesVersion,
+    is_exact: bool,
+) -> KubernetesVersion {
+    let stays = !is_exact && !context.facts.upgrade_patches;
+    if live.is_same_minor(target) && (stays || !target.is_newer_than(live)) { live } else { target }
+}
+
+/// The version of a worker's kubelet. For a minor version, it is that of the Node if
+/// that is a patch of it, else that of the control plane.
+pub(super) fn kubelet(
+    context: &DesiredContext<'_>,
+    worker: &WorkerName,
+    profile: &Profile,
+) -> KubernetesVersion {
+    let wanted = profile.kubernetes_version;
+    if wanted.patch.is_some() {
+        return wanted;
+    }
+    let control_plane = reached_in(context);
+    let target = if control_plane.is_same_minor(wanted) { control_plane } else { wanted };
+    match context.facts.assigned.get(worker).and_then(|assigned| assigned.kubelet_version) {
+        Some(live) => keep_or_upgrade(context, live, target, false),
+        None => target,
+    }
+}

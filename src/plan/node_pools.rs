@@ -1,0 +1,180 @@
+//! Node pools: the order in which pools come and go, and what follows from it.
+
+use std::collections::BTreeSet;
+
+use ipnet::Ipv4Net;
+
+use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
+use super::{Action, Blocked, Change, Deferred, FieldChange};
+use crate::desired::DesiredResource;
+use crate::desired::names::ROUTER_ROUTE_TABLE;
+use crate::diagnostics::{Code, Failure};
+use crate::resource::settings::NodePoolMode;
+use crate::resource::{Address, Kind, Resource, Site};
+
+/// Blocks a pool that differs in what AKS cannot change in place and for which there is
+/// no successor, or that would be adopted with such a difference.
+pub(super) fn refuse(desired: &DesiredResource, fields: &[FieldChange]) -> Option<Blocked> {
+    let Resource::NodePool(pool) = &desired.resource else { return None };
+    let fixed: Vec<String> = fields
+        .iter()
+        .filter(|field| field.forces_replacement)
+        .map(|field| format!("`{}`", field.path))
+        .collect();
+    if fixed.is_empty() {
+        return None;
+    }
+    let failure = Failure::new(
+        Code::NodePoolNotReplaceable,
+        format!(
+            "AKS cannot change {} of node pool {} in place, and no successor can take its place",
+            fixed.join(" and "),
+            pool.key
+        ),
+        format!(
+            "undo the edit; or rename [cluster.node_pools.{}] to a key of at most 11 characters: the \
+             new pool is created before the old one is deleted",
+            pool.key
+        ),
+    );
+    Some(Blocked {
+        address: desired.address.clone(),
+        action: Action::Replace,
+        fields: fields.to_vec(),
+        failure,
+        caused_by: None,
+        planned_because_of: desired.planned_because_of.clone(),
+    })
+}
+
+/// Defers the deletion of pools until those that take their place have nodes with
+/// routes: pods that are evicted go there. It also waits until another pool is a system
+/// pool.
+pub(super) fn defer_deletions(decisions: &mut ResourceDecisions) {
+    let changes = || decisions.values().filter_map(change_of);
+    let mut waits_for: Vec<Address> =
+        changes().filter(|it| prepares(it)).map(|it| it.address.clone()).collect();
+    let is_deletion =
+        |change: &&Change| change.action == Action::Delete && change.address.kind == Kind::NodePool;
+    let deletions: Vec<Deferred> = changes().filter(is_deletion).map(deferred_deletion).collect();
+    waits_for.extend(changes().filter(|it| adds_routes(it)).map(|it| it.address.clone()));
+    // A pool that could not be created or changed is needed all the same.
+    let held = decisions.iter().filter(|(address, decision)| {
+        address.kind == Kind::NodePool
+            && matches!(decision, ResourceDecision::Blocked(_) | ResourceDecision::Deferred(_))
+    });
+    waits_for.extend(held.map(|(address, _)| address.clone()));
+    if waits_for.is_empty() {
+        return;
+    }
+    for deletion in deletions {
+        let deferred = Deferred { waits_for: waits_for.clone(), ..deletion };
+        decisions.insert(deferred.address.clone(), deferred.into());
+    }
+}
+
+fn change_of(decision: &ResourceDecision) -> Option<&Change> {
+    match decision {
+        ResourceDecision::Change(change) => Some(change),
+        _ => None,
+    }
+}
+
+fn deferred_deletion(change: &Change) -> Deferred {
+    Deferred {
+        address: change.address.clone(),
+        action: Action::Delete,
+        waits_for: Vec::new(),
+        fields: Vec::new(),
+        planned_because_of: change.planned_because_of.clone(),
+    }
+}
+
+/// Whether a change creates a pool, or makes one a system pool.
+fn prepares(change: &Change) -> bool {
+    match (&change.before, &change.after) {
+        (None, Some(Resource::NodePool(_))) => true,
+        (Some(Resource::NodePool(before)), Some(Resource::NodePool(after))) => {
+            before.mode == NodePoolMode::User && after.mode == NodePoolMode::System
+        }
+        _ => false,
+    }
+}
+
+/// Whether a change adds routes that were missing.
+fn adds_routes(change: &Change) -> bool {
+    let before = change.before.as_ref().map(prefixes).unwrap_or_default();
+    let after = change.after.as_ref().map(prefixes).unwrap_or_default();
+    after.iter().any(|prefix| !before.contains(prefix))
+}
+
+fn prefixes(resource: &Resource) -> BTreeSet<Ipv4Net> {
+    match resource {
+        Resource::RouteTable(table) => {
+            table.routes.known().map(|it| it.keys().copied().collect()).unwrap_or_default()
+        }
+        Resource::AdvertisedRoutes(routes) | Resource::ApprovedRoutes(routes) => {
+            routes.prefixes.known().cloned().unwrap_or_default()
+        }
+        Resource::RouterHost(router) => {
+            router.kernel_routes.known().map(|it| it.keys().copied().collect()).unwrap_or_default()
+        }
+        _ => BTreeSet::new(),
+    }
+}
+
+/// Shows what follows once pools have other nodes: AKS assigns their pod CIDRs, and the
+/// routes to them are written afterwards, in the same apply.
+pub(super) fn defer_routes(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
+    let changes_nodes = |(address, decision): (&Address, &ResourceDecision)| {
+        let changes = match decision {
+            ResourceDecision::Change(change) => changes_nodes(change),
+            ResourceDecision::Deferred(_) => true,
+            _ => false,
+        };
+        (address.kind == Kind::NodePool && changes).then(|| address.clone())
+    };
+    let pools: Vec<Address> = decisions.iter().filter_map(changes_nodes).collect();
+    if pools.is_empty() {
+        return;
+    }
+    for desired in input.desired.iter().filter(|desired| holds_node_routes(desired)) {
+        if decisions.get(&desired.address) != Some(&ResourceDecision::Unchanged) {
+            continue;
+        }
+        let deferred = Deferred {
+            address: desired.address.clone(),
+            action: Action::Update,
+            waits_for: pools.clone(),
+            fields: Vec::new(),
+            planned_because_of: "routes to the pods of the pools' nodes".to_owned(),
+        };
+        decisions.insert(desired.address.clone(), deferred.into());
+    }
+}
+
+/// Whether a change of a pool adds, removes or recreates nodes.
+fn changes_nodes(change: &Change) -> bool {
+    const FIELDS: [&str; 2] = ["scale", "kubernetes_version"];
+    let is_one = |field: &FieldChange| {
+        field.path.0.first().is_some_and(|name| FIELDS.contains(&name.as_str()))
+    };
+    match change.action {
+        Action::Create => true,
+        // The routes of its nodes are withdrawn in the same plan.
+        Action::Delete => false,
+        _ => change.differences.iter().any(is_one),
+    }
+}
+
+/// Whether a resource routes to the pods of single AKS nodes.
+fn holds_node_routes(desired: &DesiredResource) -> bool {
+    let Address { kind, site, name } = &desired.address;
+    let is_cluster = *site == Site::Cluster;
+    match kind {
+        Kind::RouteTable => is_cluster && name.as_str() == ROUTER_ROUTE_TABLE,
+        Kind::AdvertisedRoutes | Kind::ApprovedRoutes => is_cluster,
+        Kind::RouterHost => !is_cluster,
+        _ => false,
+    }
+}

@@ -1,0 +1,112 @@
+//! What the removal of node pools means for reachability: their nodes are deleted, and
+//! with them the pairs of their pods.
+
+use std::collections::BTreeSet;
+
+use super::impact::{Loss, Projection, Reachability, assess};
+use super::{Action, Plan};
+use crate::connectivity::Sources;
+use crate::desired::Facts;
+use crate::resource::{Address, Kind, ObjectKey, Resource, Site};
+
+/// The pools that a plan removes, by their names in Azure.
+#[derive(Debug, Default)]
+pub(super) struct LeavingPools {
+    /// Those whose key has another pool: its nodes take the place of theirs.
+    superseded: BTreeSet<String>,
+    /// Those whose key is no longer in the topology, with their addresses.
+    lost: Vec<(String, Address)>,
+}
+
+impl LeavingPools {
+    /// The pools that a plan deletes, now or once their successors exist.
+    pub(super) fn of(facts: &Facts, plan: &Plan) -> Self {
+        let mut leaving = Self::default();
+        let wanted: Vec<(&str, &str)> = plan.desired().iter().filter_map(wanted).collect();
+        let live = facts.cluster.iter().flat_map(|cluster| &cluster.node_pools);
+        for (name, pool) in live.filter(|(_, pool)| pool.is_ours) {
+            let Some(value) = &pool.value else { continue };
+            let is_wanted = wanted.iter().any(|(_, wanted)| wanted.eq_ignore_ascii_case(name));
+            let address = |name: &str| Address::new(Kind::NodePool, Site::Cluster, name);
+            let addresses = [address(&value.key), address(&format!("{}/{name}", value.key))];
+            let Some(deleted) = addresses.into_iter().find(|it| deletes(plan, it)) else {
+                continue;
+            };
+            if is_wanted {
+                continue;
+            }
+            if wanted.iter().any(|(key, _)| *key == value.key) {
+                leaving.superseded.insert(name.clone());
+            } else {
+                leaving.lost.push((name.clone(), deleted));
+            }
+        }
+        leaving
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.superseded.is_empty() && self.lost.is_empty()
+    }
+
+    /// The facts without the nodes of all of these pools.
+    pub(super) fn without_nodes(&self, facts: &Facts) -> Facts {
+        let lost = self.lost.iter().map(|(name, _)| name);
+        without(facts, &self.superseded.iter().chain(lost).map(String::as_str).collect())
+    }
+
+    /// Adds the pairs that are lost with the pools to what is known of the rest. The
+    /// nodes of a pool with a successor are replaced; no pair is lost with them.
+    pub(super) fn add_losses(
+        &self,
+        observed: Sources<'_>,
+        plan: &Plan,
+        mut rest: Reachability,
+    ) -> Reachability {
+        let mut gone: BTreeSet<&str> = self.superseded.iter().map(String::as_str).collect();
+        let mut before = reached(observed, plan, &gone);
+        for (name, address) in &self.lost {
+            let nodes = observed.facts.nodes.iter();
+            let node = nodes.clone().find(|node| node.pool.as_deref() == Some(name));
+            gone.insert(name);
+            let after = reached(observed, plan, &gone);
+            let pairs = before.saturating_sub(after);
+            before = after;
+            let Some(node) = node.filter(|_| pairs > 0) else { continue };
+            let mut others = nodes.filter(|other| other.name != node.name);
+            let other = others.next().map_or_else(String::new, |other| other.name.clone());
+            let example = (node.name.clone(), other);
+            rest.lost += pairs;
+            rest.losses.push(Loss { pairs, example, resource: Some(address.clone()) });
+        }
+        rest
+    }
+}
+
+/// The key of a desired pool, and its name in Azure.
+fn wanted(desired: &crate::desired::DesiredResource) -> Option<(&str, &str)> {
+    let (Resource::NodePool(pool), Some(ObjectKey::Azure(id))) = (&desired.resource, &desired.key)
+    else {
+        return None;
+    };
+    Some((&pool.key, id.name()))
+}
+
+fn deletes(plan: &Plan, address: &Address) -> bool {
+    let changes = plan.changes.iter().map(|change| (&change.address, change.action));
+    let deferred = plan.deferred.iter().map(|deferred| (&deferred.address, deferred.action));
+    changes.chain(deferred).any(|it| it == (address, Action::Delete))
+}
+
+fn without(facts: &Facts, pools: &BTreeSet<&str>) -> Facts {
+    let mut facts = facts.clone();
+    facts.nodes.retain(|node| node.pool.as_deref().is_none_or(|pool| !pools.contains(pool)));
+    facts
+}
+
+/// How many pairs reach each other before the plan, without the nodes of these pools.
+fn reached(observed: Sources<'_>, plan: &Plan, pools: &BTreeSet<&str>) -> u64 {
+    let facts = without(observed.facts, pools);
+    let observed = Sources { facts: &facts, ..observed };
+    let unchanged = Plan { contents: plan.without_lists(), desired: plan.desired.clone() };
+    assess(Projection { observed, plan: &unchanged }).reachability.kept
+}

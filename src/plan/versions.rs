@@ -1,0 +1,193 @@
+//! Kubernetes versions that cannot be reached: older ones, ones beyond the next minor
+//! version, and kubelets that the control plane does not support.
+
+use super::decision::{Comparison, ResourceDecision, deferred};
+use super::diff::{self, FieldChange, ObjectDiff};
+use super::{Action, Blocked};
+use crate::desired::DesiredResource;
+use crate::diagnostics::{Code, Failure};
+use crate::inventory::Observed;
+use crate::resource::kubernetes::Manifest;
+use crate::resource::version::KubernetesVersion;
+use crate::resource::{Address, Kind, Resource, Site};
+
+/// Blocks a change to a version that cannot be reached. Defers a worker whose version
+/// becomes known with the upgrade of the control plane.
+pub(super) fn refuse(
+    input: Comparison<'_>,
+    desired: &DesiredResource,
+    observed: Option<&Observed>,
+) -> Option<ResourceDecision> {
+    let live = observed.map(|observed| &observed.resource);
+    let failure = match (live, &desired.resource) {
+        (Some(Resource::ManagedCluster(live)), Resource::ManagedCluster(wanted)) => {
+            control_plane(input, live.kubernetes_version, wanted.kubernetes_version)
+        }
+        (Some(Resource::Manifest(live)), Resource::Manifest(wanted)) => profile(live, wanted),
+        (live, Resource::Worker(wanted)) => {
+            let live = match live {
+                Some(Resource::Worker(live)) => Some(live.kubelet_version),
+                _ => None,
+            };
+            let name = &desired.address.name;
+            if awaits_upgrade(input, live, wanted.kubelet_version) {
+                let cluster =
+                    input.desired.iter().find(|it| it.address.kind == Kind::ManagedCluster);
+                let waits_for = cluster.map(|cluster| cluster.address.clone());
+                return Some(deferred(desired, observed, waits_for.into_iter().collect()).into());
+            }
+            worker(input, name, live, wanted.kubelet_version)
+        }
+        _ => None,
+    };
+    failure.map(|failure| blocked(desired, live, failure).into())
+}
+
+fn blocked(desired: &DesiredResource, live: Option<&Resource>, failure: Failure) -> Blocked {
+    let (action, fields): (Action, Vec<FieldChange>) = match live {
+        Some(live) => (Action::Update, diff::between(live, &desired.resource)),
+        None => (Action::Create, diff::whole(&desired.resource, ObjectDiff::Created)),
+    };
+    Blocked {
+        address: desired.address.clone(),
+        action,
+        fields,
+        failure,
+        caused_by: None,
+        planned_because_of: desired.planned_because_of.clone(),
+    }
+}
+
+/// Whether a failure only says that a version stays: what depends on the object can be
+/// changed, for it exists and works.
+pub(super) fn keeps_version(code: Code) -> bool {
+    matches!(code, Code::KubernetesDowngrade | Code::KubernetesMinorSkipped | Code::LiveVersionSkew)
+}
+
+fn control_plane(
+    input: Comparison<'_>,
+    live: KubernetesVersion,
+    wanted: KubernetesVersion,
+) -> Option<Failure> {
+    if live.is_newer_than(wanted) {
+        return Some(Failure::new(
+            Code::KubernetesDowngrade,
+            format!(
+                "the cluster runs Kubernetes {live}, and the topology names {wanted}: AKS takes no \
+                 cluster back to an older version"
+            ),
+            format!(
+                "set `kubernetes_version` of [cluster] to \"{}.{}\"; other changes are made",
+                live.major, live.minor
+            ),
+        ));
+    }
+    if live.skips_minor(wanted) {
+        let next = format!("{}.{}", live.major, live.minor.saturating_add(1));
+        return Some(Failure::new(
+            Code::KubernetesMinorSkipped,
+            format!(
+                "the cluster runs Kubernetes {live}, and an upgrade to {wanted} leaves out a minor \
+                 version"
+            ),
+            format!(
+                "set `kubernetes_version` of [cluster] and of the profiles to \"{next}\", apply, and \
+                 then continue with the next minor version"
+            ),
+        ));
+    }
+    let (address, kubelet) = oldest_kubelet(input).filter(|(_, it)| !it.may_join(wanted))?;
+    if live.is_same_minor(wanted) {
+        return None;
+    }
+    Some(Failure::new(
+        Code::LiveVersionSkew,
+        format!(
+            "{address} runs Kubernetes {kubelet}, which a control plane of {wanted} does not support"
+        ),
+        format!("upgrade {address} first, to a version of the present control plane ({live})"),
+    ))
+}
+
+/// The oldest kubelet of the pools and workers.
+fn oldest_kubelet(input: Comparison<'_>) -> Option<(Address, KubernetesVersion)> {
+    let version = |resource: &Resource| match resource {
+        Resource::Worker(worker) => Some(worker.kubelet_version),
+        Resource::NodePool(pool) => Some(pool.kubernetes_version),
+        _ => None,
+    };
+    let all = input.inventory.iter().filter_map(|(key, observed)| {
+        let kind = observed.resource.kind();
+        Some((Address::new(kind, Site::Cluster, key.name()), version(&observed.resource)?))
+    });
+    all.min_by_key(|(_, version)| (version.major, version.minor))
+}
+
+/// The version of a profile in the cluster does not go back either.
+fn profile(live: &Manifest, wanted: &Manifest) -> Option<Failure> {
+    if Kind::from(wanted.kind) != Kind::ProvisioningProfile {
+        return None;
+    }
+    let version = |manifest: &Manifest| -> Option<KubernetesVersion> {
+        manifest.body.pointer("/spec/kubernetesVersion")?.as_str()?.parse().ok()
+    };
+    let (live, wanted_version) = (version(live)?, version(wanted)?);
+    live.is_newer_than(wanted_version).then(|| {
+        let name = &wanted.name;
+        downgrade(&format!("profile {name}"), live, wanted_version)
+    })
+}
+
+fn downgrade(subject: &str, live: KubernetesVersion, wanted: KubernetesVersion) -> Failure {
+    Failure::new(
+        Code::KubernetesDowngrade,
+        format!(
+            "{subject} has Kubernetes {live}, and the topology names {wanted}: a kubelet is not \
+             taken back to an older version"
+        ),
+        format!(
+            "set `kubernetes_version` of the profile to \"{}.{}\" for any patch, or to \"{live}\"",
+            live.major, live.minor
+        ),
+    )
+}
+
+/// Whether the patch of a worker is that of a control plane that is upgraded first.
+fn awaits_upgrade(
+    input: Comparison<'_>,
+    live: Option<KubernetesVersion>,
+    wanted: KubernetesVersion,
+) -> bool {
+    let control_plane = input.control_plane;
+    wanted.patch.is_none()
+        && live.is_none_or(|live| !live.is_newer_than(wanted))
+        && control_plane.is_some_and(|it| it.patch.is_none() && it.is_same_minor(wanted))
+}
+
+fn worker(
+    input: Comparison<'_>,
+    name: &str,
+    live: Option<KubernetesVersion>,
+    wanted: KubernetesVersion,
+) -> Option<Failure> {
+    if let Some(live) = live.filter(|live| live.is_newer_than(wanted)) {
+        return Some(downgrade(&format!("worker {name}"), live, wanted));
+    }
+    let control_plane = input.control_plane?;
+    let is_settled = live == Some(wanted) || wanted.patch.is_some();
+    if wanted.may_join(control_plane) && is_settled {
+        return None;
+    }
+    Some(Failure::new(
+        Code::LiveVersionSkew,
+        format!(
+            "worker {name} would get kubelet {wanted}, which the control plane of version \
+             {control_plane} does not support"
+        ),
+        format!(
+            "set `kubernetes_version` of the profile to \"{}.{}\", or to a version that is not newer \
+             than the control plane and at most three minor versions older",
+            control_plane.major, control_plane.minor
+        ),
+    ))
+}

@@ -1,0 +1,124 @@
+//! The node pools of the topology's cluster, from the cluster's body.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{Observation, Scope, azure};
+use crate::desired::facts::LivePool;
+use crate::diagnostics::{Code, Failure};
+use crate::plan::{Finding, FindingSeverity};
+use crate::provider::azure::codec::{self, node_pool};
+use crate::provider::clients::ReadClients;
+use crate::resource::version::KubernetesVersion;
+use crate::resource::{Address, ArmId, Kind, Ownership, Site};
+
+/// How many pools a message names.
+const MAX_NAMED: usize = 5;
+
+/// The pools that the cluster's body lists, as their own URLs answer them.
+fn bodies(cluster: &Value) -> Vec<Value> {
+    let Some(id) = codec::id(cluster) else { return Vec::new() };
+    let profiles = cluster.pointer("/properties/agentPoolProfiles").and_then(Value::as_array);
+    let profiles = profiles.into_iter().flatten();
+    profiles.filter_map(|profile| node_pool::from_profile(&id, profile)).collect()
+}
+
+/// The pools as facts, by their names.
+pub(super) fn live(cluster: &Value, scope: &Scope<'_>) -> BTreeMap<String, LivePool> {
+    let fact = |body: &Value| {
+        let ownership = azure::ownership(body, &scope.owner(), scope);
+        let pool = LivePool {
+            is_ours: matches!(ownership, Ownership::Ours { .. }),
+            value: node_pool::decode(body).ok(),
+        };
+        Some((codec::id(body)?.name().to_owned(), pool))
+    };
+    bodies(cluster).iter().filter_map(fact).collect()
+}
+
+/// Notes the pools as objects, and reports those of others.
+pub(super) fn note(cluster: &Value, scope: &Scope<'_>, observation: &mut Observation) {
+    let mut foreign = Vec::new();
+    for body in bodies(cluster) {
+        let ownership = azure::ownership(&body, &scope.owner(), scope);
+        if ownership == Ownership::Foreign {
+            foreign.extend(codec::id(&body).map(|id| id.name().to_owned()));
+        }
+        azure::note_object(&body, ownership, observation);
+    }
+    if !scope.topology.cluster.existing && !foreign.is_empty() {
+        observation.findings.push(foreign_pools(scope, &foreign));
+    }
+}
+
+fn foreign_pools(scope: &Scope<'_>, names: &[String]) -> Finding {
+    let shown = names.iter().take(MAX_NAMED).cloned().collect::<Vec<_>>().join(", ");
+    let more = names.len().saturating_sub(MAX_NAMED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let cluster = scope.topology.cluster.name.as_str();
+    let example = names.first().map_or("", String::as_str);
+    let address = Address::new(Kind::NodePool, Site::Cluster, example);
+    let failure = Failure::new(
+        Code::ForeignNodePool,
+        format!(
+            "the AKS cluster {cluster} has node pools that the topology does not own: \
+             {shown}{more}; they are not changed, and their nodes get routes"
+        ),
+        format!(
+            "to manage one, add `[cluster.node_pools.{example}]` to the topology and run `stargate \
+             apply --adopt {address}`"
+        ),
+    );
+    Finding::new(FindingSeverity::Warning, failure)
+}
+
+/// The newest patch that AKS offers of the minor version that the topology upgrades the
+/// cluster to. Without an answer, AKS chooses it during the upgrade.
+pub(super) async fn offered_version(
+    clients: &ReadClients,
+    live: KubernetesVersion,
+    scope: &Scope<'_>,
+) -> Option<KubernetesVersion> {
+    let cluster = &scope.topology.cluster;
+    let wanted = cluster.kubernetes_version;
+    let is_upgrade = wanted.patch.is_none() && wanted.is_newer_than(live);
+    if cluster.existing || !is_upgrade {
+        return None;
+    }
+    let id = ArmId::new(format!(
+        "/subscriptions/{}/providers/Microsoft.ContainerService/locations/{}/kubernetesVersions",
+        scope.subscription, scope.topology.azure.location
+    ));
+    let response = clients.azure.get(&id).await.ok().flatten()?;
+    newest_patch(&response, wanted)
+}
+
+/// `values` is a list of minor versions, each with its patches by their full versions
+/// (*Managed Clusters - List Kubernetes Versions*).
+fn newest_patch(response: &Value, minor: KubernetesVersion) -> Option<KubernetesVersion> {
+    let minors = response.get("values")?.as_array()?.iter();
+    let patches = minors.filter(|it| it["isPreview"] != true);
+    let patches = patches.filter_map(|it| it.get("patchVersions")?.as_object());
+    let versions = patches.flat_map(|it| it.keys()).filter_map(|text| text.parse().ok());
+    versions.filter(|version: &KubernetesVersion| version.satisfies(minor)).max()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_newest_patch_of_a_minor_version_is_found() {
+        let response = json!({ "values": [
+            { "version": "1.34", "patchVersions": { "1.34.2": {}, "1.34.10": {}, "1.34.9": {} } },
+            { "version": "1.35", "isPreview": true, "patchVersions": { "1.35.0": {} } },
+        ]});
+        let newest = |text: &str| newest_patch(&response, text.parse().unwrap());
+        assert_eq!(newest("1.34"), Some("1.34.10".parse().unwrap()));
+        assert_eq!(newest("1.35"), None);
+        assert_eq!(newest_patch(&json!({ "error": {} }), "1.34".parse().unwrap()), None);
+    }
+}
