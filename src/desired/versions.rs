@@ -50,16 +50,22 @@ fn reached_in(context: &DesiredContext<'_>) -> KubernetesVersion {
 }
 
 /// The version of a node pool: that of the control plane. A pool that runs another
-/// patch is up to date if the topology names only a minor version, unless patches are
-/// to be upgraded.
+/// patch is up to date if the topology names only a minor version, and one that runs
+/// the patch that the topology names need not follow a control plane that AKS upgraded,
+/// unless patches are to be upgraded.
 pub(super) fn node_pool(
     context: &DesiredContext<'_>,
     live: Option<&NodePool>,
 ) -> KubernetesVersion {
-    let control_plane = reached_in(context);
-    let Some(live) = live.map(|pool| pool.kubernetes_version) else { return control_plane };
-    let is_exact = context.topology.cluster.kubernetes_version.patch.is_some();
-    keep_or_upgrade(context, live, control_plane, is_exact)
+    let wanted = context.topology.cluster.kubernetes_version;
+    let reached = reached_in(context);
+    let is_exact = wanted.patch.is_some();
+    let stays = is_exact && !context.facts.upgrade_patches && reached.is_same_minor(wanted);
+    let target = if stays { wanted } else { reached };
+    match live.map(|pool| pool.kubernetes_version) {
+        Some(live) => keep_or_upgrade(context, live, target, is_exact),
+        None => target,
+    }
 }
 
 /// The live version if a patch is not to be upgraded or is newer already.

@@ -174,7 +174,7 @@ fn holds_node_routes(desired: &DesiredResource) -> bool {
     match kind {
         Kind::RouteTable => is_cluster && name.as_str() == ROUTER_ROUTE_TABLE,
         Kind::AdvertisedRoutes | Kind::ApprovedRoutes => is_cluster,
-        Kind::RouterHost => !is_cluster,
+        Kind::RouterHost => true,
         _ => false,
     }
 }

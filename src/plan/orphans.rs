@@ -21,7 +21,7 @@ pub(super) fn delete(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
         if input.inventory.gap_for(kind, Some(key)).is_some() {
             continue;
         }
-        if goes_with_cluster(key, &claimed) {
+        if goes_with_cluster(input, key, &claimed) {
             continue;
         }
         let name = match &observed.resource {
@@ -46,11 +46,20 @@ pub(super) fn delete(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
 
 /// Whether an object is a node pool of a cluster that is not wanted either: AKS deletes
 /// the pools of a cluster with it, and refuses to delete the last system pool before.
-fn goes_with_cluster(key: &ObjectKey, claimed: &HashSet<&ObjectKey>) -> bool {
+/// While nothing is known of the cluster, its pools are not known either.
+fn goes_with_cluster(
+    input: Comparison<'_>,
+    key: &ObjectKey,
+    claimed: &HashSet<&ObjectKey>,
+) -> bool {
     let ObjectKey::Azure(id) = key else { return false };
     let is_pool = id.resource_type().and_then(|name| Kind::of_arm_type(&name));
-    is_pool == Some(Kind::NodePool)
-        && id.parent().is_none_or(|cluster| !claimed.contains(&ObjectKey::Azure(cluster)))
+    if is_pool != Some(Kind::NodePool) {
+        return false;
+    }
+    let is_wanted = |cluster| claimed.contains(&ObjectKey::Azure(cluster));
+    let has_pools = input.desired.iter().any(|desired| desired.address.kind == Kind::NodePool);
+    !has_pools || !id.parent().is_some_and(is_wanted)
 }
 
 /// Leaves to a cluster that is deleted what AKS deletes with it: everything in its node

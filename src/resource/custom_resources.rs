@@ -21,8 +21,8 @@ const IPV4_PREFIX: &str = r"^((25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])\.){3}(25[0-5]|
 const MAC: &str = "^([0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}$";
 /// A DNS label or name, as Kubernetes has them.
 const DNS_NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
-/// An exact Kubernetes version.
-const EXACT_VERSION: &str = r"^v?1\.[0-9]+\.[0-9]+$";
+/// A Kubernetes version, exact or minor.
+const VERSION_PATTERN: &str = r"^v?1\.[0-9]+(\.[0-9]+)?$";
 /// A taint as a kubelet takes it.
 const TAINT: &str = "^[^=:]+(=[^=:]*)?:(NoSchedule|PreferNoSchedule|NoExecute)$";
 
@@ -128,7 +128,10 @@ fn profile_spec() -> Value {
     object(
         "The desired state of a worker.",
         &json!({
-            "kubernetesVersion": pattern("The exact version of the kubelet.", EXACT_VERSION),
+            "kubernetesVersion": pattern(
+                "The version of the kubelet; without a patch, any patch matches.",
+                VERSION_PATTERN,
+            ),
             "containerRuntime": one_of("The container runtime.", &["containerd"]),
             "managedCilium": {
                 "type": "boolean",

@@ -112,7 +112,7 @@ async fn a_profile_edit_is_rolled_out_in_waves_with_failed_workers_last() {
     });
     let edited = deployment.edited(&text.replace(
         "[profiles.standard]\n        kubernetes_version = \"1.33.5\"",
-        "[profiles.standard]\n        kubernetes_version = \"1.33.4\"",
+        "[profiles.standard]\n        kubernetes_version = \"1.33.6\"",
     ));
     let plan = edited.plan().await;
     let updated = |kind| {
