@@ -50,8 +50,8 @@ pub fn build(topology: &Topology, facts: &Facts) -> Result<DesiredSet, Allocatio
         if let DatacenterKind::Azure(azure) = &datacenter.kind {
             datacenter_site::network(&context, datacenter, azure, &mut set);
             datacenter_site::router_machine(&context, datacenter, azure, &mut set);
-            datacenter_site::worker_machines(&context, datacenter, site, &mut set);
-            datacenter_site::route_tables(&context, datacenter, site, &mut set);
+            datacenter_site::worker_machines(&context, datacenter, azure, &mut set);
+            datacenter_site::route_tables(&context, datacenter, azure, &mut set);
         }
     }
     routers::cluster_router(&context, &mut set);
