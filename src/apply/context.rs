@@ -6,6 +6,7 @@ use super::events::Reporter;
 use super::stop::StopSignal;
 use crate::lease::LeaseIdentity;
 use crate::pipeline::Pipeline;
+use crate::plan::Plan;
 use crate::provider::access::ClusterCredentials;
 use crate::provider::clients::Clients;
 use crate::provider::read_write::ClusterWrite;
@@ -20,6 +21,8 @@ pub struct ApplyContext<'a> {
     pub reporter: &'a dyn Reporter,
     /// Asks to stop.
     pub stop: StopSignal,
+    /// The saved plan that is applied, if there is one: nothing else was approved.
+    pub saved: Option<&'a Plan>,
     /// The Lease that is held while changes are made, or `None` to go without.
     pub lease: Option<LeaseIdentity>,
 }

@@ -93,16 +93,10 @@ fn created_since(change: &Change, current: &Observed) -> GuardVerdict {
     GuardVerdict::Stale("it was created after the plan was made and differs from it".to_owned())
 }
 
-/// Whether a machine is connected at the moment, and how far its provisioning is,
-/// is no change that anyone made.
-fn is_passing(field: &diff::FieldChange) -> bool {
-    ["online", "ready", "provisioning"].iter().any(|passing| field.path.0 == [*passing])
-}
-
 fn unchanged(change: &Change, current: &Observed) -> GuardVerdict {
     let Some(before) = &change.before else { return GuardVerdict::Act };
     let moved = diff::between(before, &current.resource);
-    let moved = moved.iter().find(|field| !is_passing(field));
+    let moved = moved.iter().find(|field| !field.is_transient());
     match moved {
         None => GuardVerdict::Act,
         Some(field) => {

@@ -63,14 +63,16 @@ pub async fn apply(
         let cluster = connect(context, planned.observation.cluster_access()).await;
         match lease.ensure(cluster.as_ref()).await {
             Permission::Granted => {}
-            Permission::GrantedLater => {
-                let Some(next) = next_plan(context).await else {
-                    applied.status = ApplyStatus::Interrupted;
+            Permission::GrantedLater => match plan_after_wait(context).await {
+                Ok(next) => {
+                    planned = next;
+                    continue;
+                }
+                Err(status) => {
+                    applied.status = status;
                     break;
-                };
-                planned = next;
-                continue;
-            }
+                }
+            },
             Permission::Refused(status) => {
                 applied.status = status;
                 break;
@@ -113,6 +115,19 @@ async fn next_plan(context: &ApplyContext<'_>) -> Option<Planned> {
     }
 }
 
+/// The plan after another apply held the Lease. Of a saved plan it keeps only what is
+/// still the same.
+async fn plan_after_wait(context: &ApplyContext<'_>) -> Result<Planned, ApplyStatus> {
+    let Some(saved) = context.saved else {
+        return next_plan(context).await.ok_or(ApplyStatus::Interrupted);
+    };
+    tokio::select! {
+        biased;
+        () = context.stop.requested() => Err(ApplyStatus::Interrupted),
+        confirmed = context.pipeline.confirm(saved) => confirmed.map_err(ApplyStatus::Refused),
+    }
+}
+
 /// A plan may lose pairs of pods only if the user allowed it.
 fn loses_pairs(plan: &Plan) -> Option<ApplyStatus> {
     let found = &plan.reachability;
@@ -131,18 +146,34 @@ fn no_progress(plan: &Plan) -> String {
     format!("the last iteration changed nothing; still to be changed: {}{more}", names.join(", "))
 }
 
-/// Executes exactly the changes of a saved plan, once.
-pub async fn apply_once(context: &ApplyContext<'_>, planned: Planned) -> Applied {
+/// Executes exactly the changes of a plan, once.
+pub async fn apply_once(context: &ApplyContext<'_>, mut planned: Planned) -> Applied {
+    let ended = |status, planned: Planned| Applied {
+        outcomes: BTreeMap::new(),
+        iterations: 0,
+        status,
+        remaining: Some(planned.plan),
+    };
     if let Some(status) = loses_pairs(&planned.plan) {
-        let outcomes = BTreeMap::new();
-        return Applied { outcomes, iterations: 0, status, remaining: Some(planned.plan) };
+        return ended(status, planned);
     }
     let lease = WriteLease::new(context);
     let cluster = connect(context, planned.observation.cluster_access()).await;
-    // After a wait the guards tell what the plan no longer fits.
-    if let Permission::Refused(status) = lease.ensure(cluster.as_ref()).await {
-        let outcomes = BTreeMap::new();
-        return Applied { outcomes, iterations: 0, status, remaining: Some(planned.plan) };
+    match lease.ensure(cluster.as_ref()).await {
+        Permission::Refused(status) => return ended(status, planned),
+        Permission::GrantedLater if context.saved.is_some() => {
+            let next = plan_after_wait(context).await;
+            let lost = next.as_ref().ok().and_then(|next| loses_pairs(&next.plan));
+            match (next, lost) {
+                (Ok(next), None) => planned = next,
+                (Err(status), _) | (Ok(_), Some(status)) => {
+                    lease.release().await;
+                    return ended(status, planned);
+                }
+            }
+        }
+        // Without a saved plan the guards of the steps find out what no longer fits.
+        Permission::Granted | Permission::GrantedLater => {}
     }
     let outcomes = run_iteration(context, &lease, cluster, &planned, 1).await;
     let status = lease.loss().or_else(|| ends_after_iteration(context, &outcomes));

@@ -201,8 +201,14 @@ async fn plan_of_a_matching_state(workers: u32) -> RecordedRequest {
     let stop = StopSignal::default();
     let readers = clients.read_only();
     let pipeline = Pipeline { clients: &readers, scope: &scope, now: &clock };
-    let context =
-        ApplyContext { pipeline, clients: &clients, reporter: &NoReporter, stop, lease: None };
+    let context = ApplyContext {
+        pipeline,
+        clients: &clients,
+        reporter: &NoReporter,
+        stop,
+        saved: None,
+        lease: None,
+    };
     let first = pipeline.run().await;
     let applied = apply(&context, first, &|_| false).await;
     assert_eq!(applied.status, ApplyStatus::Converged, "{:?}", applied.remaining);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::events::Outcome;
 use crate::diagnostics::Failure;
 use crate::plan::Plan;
+use crate::plan::saved_plan::SavedPlanRefusal;
 use crate::resource::Address;
 
 /// What an apply did.
@@ -29,6 +30,8 @@ pub enum ApplyStatus {
     Partial(Failure),
     /// Objects changed after the plan was made.
     Stale,
+    /// A saved plan contains changes that a plan made now does not.
+    Refused(SavedPlanRefusal),
     /// What is left is blocked.
     Blocked,
     /// It was asked to stop.

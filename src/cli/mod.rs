@@ -12,6 +12,7 @@ mod process_name;
 mod safe_output;
 #[cfg_attr(not(feature = "sandbox"), path = "no_sandbox.rs")]
 mod sandbox_state;
+mod saved_plan_file;
 mod session;
 mod ssh_access;
 mod topology;
@@ -78,6 +79,7 @@ fn run(arguments: &Arguments, ui: &Ui) -> Result<u8, CliError> {
         Command::Explain(explain) => commands::explain::run(explain, ui),
         Command::Completions(completions) => commands::completions::run(completions, ui),
         Command::Plan(plan) => {
+            commands::plan::check(plan, global)?;
             wait(reading(global, ui, async |session| commands::plan::run(plan, session, ui).await))
         }
         Command::Apply(apply) => wait(commands::apply::run(apply, global, ui)),

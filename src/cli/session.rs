@@ -15,7 +15,7 @@ use crate::apply::{ApplyContext, StopSignal};
 use crate::diagnostics::{Code, Failure};
 use crate::lease::LeaseIdentity;
 use crate::pipeline::Pipeline;
-use crate::plan::PlanOptions;
+use crate::plan::{Plan, PlanOptions};
 use crate::provider::azure::ArmClient;
 use crate::provider::azure::client::PUBLIC_CLOUD;
 use crate::provider::clients::{Clients, KubeconfigConnector, ReadClients};
@@ -126,6 +126,7 @@ impl WriteSession {
         &'a self,
         scope: &'a Scope<'a>,
         reporter: &'a dyn Reporter,
+        saved: Option<&'a Plan>,
         lease: Option<LeaseIdentity>,
     ) -> ApplyContext<'a> {
         ApplyContext {
@@ -133,6 +134,7 @@ impl WriteSession {
             clients: &self.clients,
             reporter,
             stop: self.reads.stop.clone(),
+            saved,
             lease,
         }
     }

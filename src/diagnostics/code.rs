@@ -48,6 +48,8 @@ pub enum Code {
     ScaleConflict,
     /// SG0115: the file cannot be read.
     Unreadable,
+    /// SG0130: a file would be overwritten.
+    OutputExists,
     /// SG0201: the name is not a legal host or Kubernetes name.
     IllegalName,
     /// SG0202: Azure does not take the name.
@@ -216,6 +218,12 @@ pub enum Code {
     LeaseLost,
     /// SG0523: the change needs a replacement that was not requested.
     ReplacementNotRequested,
+    /// SG0530: the signature of the saved plan does not verify.
+    PlanSignature,
+    /// SG0531: the saved plan names objects outside the topology.
+    PlanOutOfScope,
+    /// SG0532: an unsigned plan needs a permission.
+    PlanPermission,
     /// SG0601: no Azure credentials were found.
     AzureCredentialsMissing,
     /// SG0602: Azure refused the credentials.

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use crate::connectivity::Sources;
 use crate::desired;
 use crate::plan::impact::Projection;
+use crate::plan::saved_plan::{SavedPlanRefusal, confirm};
 use crate::plan::{Plan, PlanningInput, plan};
 use crate::provider::clients::ReadClients;
 use crate::refresh::{Clock, Observation, Scope, observe};
@@ -50,6 +51,19 @@ impl Pipeline<'_> {
         let reading = self.read().await;
         let plan = plan(reading.input(self.scope));
         Planned { plan, observation: reading.observation }
+    }
+
+    /// Reads live state, plans, and keeps the changes that the saved plan contains
+    /// too.
+    ///
+    /// # Errors
+    ///
+    /// The saved plan contains something that the new plan does not.
+    pub async fn confirm(&self, saved: &Plan) -> Result<Planned, SavedPlanRefusal> {
+        let reading = self.read().await;
+        let input = reading.input(self.scope);
+        let plan = confirm(input, saved, plan(input))?;
+        Ok(Planned { plan, observation: reading.observation })
     }
 
     /// Reads live state: everything that can be listed, then the objects that the

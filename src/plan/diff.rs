@@ -22,6 +22,14 @@ pub struct FieldChange {
     pub forces_replacement: bool,
 }
 
+impl FieldChange {
+    /// Whether it is a passing state: whether a machine is connected at the moment, and
+    /// how far its provisioning is, changes without anyone's doing.
+    pub fn is_transient(&self) -> bool {
+        ["online", "ready", "provisioning"].iter().any(|field| self.path.0 == [*field])
+    }
+}
+
 /// The way to a field. Keys may hold dots (prefixes do), so it is a list.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -25,6 +25,7 @@ pub mod preflight;
 mod propagation;
 mod protection;
 mod replacement;
+mod restrict;
 mod rollout;
 pub mod saved_plan;
 pub mod stale_facts;

@@ -154,7 +154,7 @@ fn protects_anything(topology: &Topology) -> bool {
 /// Orders changes so that a new path exists before the old one goes, and finds
 /// out what the plan does to reachability. Deleting everything loses every pair,
 /// as it is meant to.
-fn assess_reachability(input: PlanningInput<'_>, plan: &mut Plan) {
+pub(super) fn assess_reachability(input: PlanningInput<'_>, plan: &mut Plan) {
     if !input.options.destroy && !plan.changes.is_empty() {
         let observed = Sources {
             topology: input.topology,

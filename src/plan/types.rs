@@ -14,7 +14,7 @@ use super::{ApplySettings, Finding, FindingSeverity, Rollout};
 use crate::desired::DesiredSet;
 use crate::diagnostics::Code;
 use crate::inventory::Gap;
-use crate::resource::Address;
+use crate::resource::{Address, Resource};
 
 /// A plan, as [`plan()`](super::plan()) returned it or a file holds it. It can be
 /// read as its [`PlanContents`] and cannot be changed:
@@ -182,6 +182,14 @@ impl PlanContents {
         let destroys = matches!(action, Action::Replace | Action::Delete);
         let is_destroyed = |deferred: &&Deferred| destroys && deferred.action == action;
         changes + self.deferred.iter().filter(is_destroyed).count()
+    }
+
+    /// Whether a change relies on what was read on a worker's host.
+    pub fn reads_worker_hosts(&self) -> bool {
+        self.changes.iter().any(|change| match &change.before {
+            Some(Resource::Worker(worker)) => worker.host.observed().is_some(),
+            _ => false,
+        })
     }
 
     /// Gaps that nothing else in the plan explains.

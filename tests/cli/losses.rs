@@ -82,9 +82,27 @@ fn a_saved_plan_that_loses_pairs_needs_permission() {
     let location = losing();
     let before = changes(&location);
     location.run(&format!("plan {MOVE} --sandbox --out plan.json")).exits(5);
-    is_refused(location.run("apply --sandbox plan.json"));
+    is_refused(location.run(&format!("apply --sandbox {MOVE} plan.json")));
     assert_eq!(changes(&location), before);
     location.run(&format!("plan {MOVE} --sandbox --allow-loss --out plan.json"));
-    let ran = location.run("apply --sandbox plan.json");
+    // The file permits neither the replacement nor the loss.
+    location.run("apply --sandbox plan.json").fails(5, "SG0532", "--replace subnet/cluster/");
+    is_refused(location.run(&format!("apply --sandbox {MOVE} plan.json")));
+    assert_eq!(changes(&location), before);
+    let ran = location.run(&format!("apply --sandbox {MOVE} --allow-loss plan.json"));
+    goes_through(&location, &before, &ran);
+}
+
+#[test]
+fn a_signed_plan_keeps_its_permissions() {
+    let location = losing();
+    let before = changes(&location);
+    let signed = |line: &str| {
+        Ran::of(
+            location.command(line).env("STARGATE_PLAN_KEY", "a key of at least thirty-two bytes"),
+        )
+    };
+    signed(&format!("plan {MOVE} --sandbox --allow-loss --out plan.json"));
+    let ran = signed("apply --sandbox plan.json");
     goes_through(&location, &before, &ran);
 }

@@ -4,6 +4,7 @@
 
 mod connectivity;
 mod credentials;
+mod edited_plans;
 mod first_steps;
 mod graphs;
 mod location;

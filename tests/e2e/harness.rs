@@ -12,6 +12,7 @@ use stargate::apply::events::{Event, Outcome, Reporter};
 use stargate::apply::{Applied, ApplyContext, ApplyStatus, StopSignal, apply, apply_once};
 use stargate::lease::LeaseIdentity;
 use stargate::pipeline::{Pipeline, Planned, Reading};
+use stargate::plan::saved_plan::SavedPlanRefusal;
 use stargate::plan::{Plan, PlanOptions, WorkerRequest};
 use stargate::provider::azure::ArmClient;
 use stargate::provider::clients::{Clients, ClusterConnector};
@@ -206,6 +207,18 @@ impl Deployment {
         apply_once(&self.context(pipeline, &IgnoreProgress), planned).await
     }
 
+    /// Applies the changes of a saved plan that a new plan confirms.
+    pub(crate) async fn apply_saved(&self, saved: &Plan) -> Result<Applied, SavedPlanRefusal> {
+        let scope = self.scope(&RefreshOptions::default());
+        let clock = clock(self.sandbox.now());
+        let clients = self.clients.read_only();
+        let pipeline = Pipeline { clients: &clients, scope: &scope, now: &clock };
+        let planned = pipeline.confirm(saved).await?;
+        let context =
+            ApplyContext { saved: Some(saved), ..self.context(pipeline, &IgnoreProgress) };
+        Ok(apply_once(&context, planned).await)
+    }
+
     fn context<'a>(
         &'a self,
         pipeline: Pipeline<'a>,
@@ -213,7 +226,14 @@ impl Deployment {
     ) -> ApplyContext<'a> {
         let identity = || LeaseIdentity::new(&self.topology.name, unique_holder());
         let lease = self.takes_lease.then(identity);
-        ApplyContext { pipeline, clients: &self.clients, reporter, stop: self.stop.clone(), lease }
+        ApplyContext {
+            pipeline,
+            clients: &self.clients,
+            reporter,
+            stop: self.stop.clone(),
+            saved: None,
+            lease,
+        }
     }
 
     /// Applies, and asserts that no changes are left.

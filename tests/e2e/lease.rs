@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use stargate::apply::ApplyStatus;
 use stargate::apply::events::{Event, Reporter};
 use stargate::diagnostics::Code;
+use stargate::plan::saved_plan::SavedPlanRefusal;
 use stargate::provider::cluster::{LeaseClaim, LeaseRecord};
 use stargate::provider::read_write::ClusterWrite;
 use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInjector};
@@ -233,4 +234,29 @@ async fn an_apply_without_a_lease_does_not_ask_for_it() {
     let calls = observe(&deployment, Disposition::Pass);
     deployment.iterate().await;
     assert_eq!(*calls.count.lock().unwrap(), 0);
+}
+
+/// The infrastructure moves on while the applier of a saved plan waits: it changes nothing.
+#[tokio::test(start_paused = true)]
+async fn a_saved_plan_is_confirmed_again_after_the_wait() {
+    let deployment = with_work().await;
+    deployment.inject(Fault::RouteMissing, None);
+    let plan = deployment.plan().await;
+    Other::of(&deployment).await.hold("another apply").await;
+    let meddle = async {
+        sleep(VALID / 2).await;
+        deployment.inject(Fault::RouteWrongHop, None);
+        deployment.writes()
+    };
+    let (applied, writes) = tokio::join!(deployment.apply_saved(&plan), meddle);
+    let applied = applied.unwrap();
+    let ApplyStatus::Refused(SavedPlanRefusal::Stale(found)) = &applied.status else {
+        panic!("{applied:?}")
+    };
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(applied.outcomes.is_empty(), "{applied:?}");
+    // The lease was taken over and released.
+    let lease_writes = deployment.writes() - writes;
+    assert!(lease_writes <= 2, "{lease_writes} writes");
+    assert!(deployment.plan().await.changes.len() >= 2);
 }

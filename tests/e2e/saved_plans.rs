@@ -1,11 +1,12 @@
-//! Saved plans: each step checks only the facts that it relies on.
+//! Saved plans: only what a plan made now confirms is applied, and each step checks the
+//! facts that it relies on.
 
 use std::collections::BTreeSet;
 
-use stargate::apply::ApplyStatus;
 use stargate::apply::events::Outcome;
+use stargate::apply::{Applied, ApplyStatus};
 use stargate::plan::Plan;
-use stargate::plan::saved_plan::{Expected, FORMAT_VERSION, SavedPlan};
+use stargate::plan::saved_plan::{Expected, FORMAT_VERSION, SavedPlan, SavedPlanRefusal};
 use stargate::sandbox::faults::Fault;
 
 use crate::harness::{Deployment, summary};
@@ -16,14 +17,16 @@ fn saved(plan: &Plan) -> Plan {
         format_version: FORMAT_VERSION,
         stargate_version: "1".to_owned(),
         topology_digest: "digest".to_owned(),
-        adopt: BTreeSet::new(),
         replace: BTreeSet::new(),
-        destroy: false,
         plan: plan.clone(),
     };
-    let expected =
-        Expected { stargate_version: "1", topology: &plan.topology, topology_digest: "digest" };
-    SavedPlan::from_text(&saved.to_text().unwrap(), expected).unwrap().plan
+    let expected = Expected {
+        stargate_version: "1",
+        topology: &plan.topology,
+        topology_digest: "digest",
+        key: None,
+    };
+    SavedPlan::from_text(&saved.to_text(None).unwrap(), expected).unwrap().plan
 }
 
 /// Injects three faults in three services, and plans.
@@ -112,4 +115,48 @@ async fn steps_that_wait_for_each_other_are_an_error() {
     let applied = deployment.apply_once(&plan).await;
     let ApplyStatus::Partial(failure) = applied.status else { panic!("{:?}", applied.status) };
     assert!(failure.message.contains("cycle"), "{failure}");
+}
+
+/// Nothing of a stale plan is applied, and each difference is named.
+#[tokio::test(start_paused = true)]
+async fn a_stale_plan_changes_nothing() {
+    let (deployment, plan) = plan_with_three_faults().await;
+    deployment.inject(Fault::RouteMissing, None);
+    let writes = deployment.writes();
+    let Err(SavedPlanRefusal::Stale(found)) = deployment.apply_saved(&plan).await else {
+        panic!("the plan is not stale")
+    };
+    assert_eq!(deployment.writes(), writes);
+    let [found] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!(found.address.to_string(), "route-table/cluster/stargate-workers-rt");
+    assert!(found.reason.contains("changed after the plan was made"), "{found}");
+}
+
+/// What was found since is not applied with it.
+#[tokio::test(start_paused = true)]
+async fn only_the_changes_of_a_saved_plan_are_applied() {
+    let (deployment, plan) = plan_with_three_faults().await;
+    deployment.inject(Fault::CiliumNodeEmpty, None);
+    let applied = deployment.apply_saved(&plan).await.unwrap();
+    assert_eq!(applied.status, ApplyStatus::Converged);
+    let mut addresses: Vec<_> = plan.changes.iter().map(|change| &change.address).collect();
+    addresses.sort();
+    assert_eq!(applied.outcomes.keys().collect::<Vec<_>>(), addresses);
+    let left = deployment.plan().await;
+    assert_eq!(left.changes.len(), 1, "{}", summary(&left));
+}
+
+/// One of two appliers of one plan makes the changes; the other one finds them made.
+#[tokio::test(start_paused = true)]
+async fn two_appliers_of_one_plan_change_everything_once() {
+    let (deployment, plan) = plan_with_three_faults().await;
+    let (one, other) = tokio::join!(deployment.apply_saved(&plan), deployment.apply_saved(&plan));
+    let done = |applied: &Applied| {
+        applied.outcomes.values().filter(|outcome| **outcome == Outcome::Done).count()
+    };
+    let (one, other) = (one.unwrap(), other.unwrap());
+    assert_eq!((&one.status, &other.status), (&ApplyStatus::Converged, &ApplyStatus::Converged));
+    assert_eq!(done(&one) + done(&other), plan.changes.len(), "{one:?}\n{other:?}");
+    assert!(done(&one) == 0 || done(&other) == 0, "both made changes");
+    assert!(deployment.plan().await.is_empty());
 }

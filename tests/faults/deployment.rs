@@ -98,6 +98,7 @@ impl Deployment {
         let now = move || sandbox.now();
         let clients = self.clients.read_only();
         let context = ApplyContext {
+            saved: None,
             lease: None,
             pipeline: Pipeline { clients: &clients, scope: &scope, now: &now },
             clients: &self.clients,

@@ -68,20 +68,18 @@ fn older_workers(fixture: &Fixture) -> Inventory {
 }
 
 const EXPECTED: Expected<'_> =
-    Expected { stargate_version: "1.2.3", topology: "large", topology_digest: "digest" };
+    Expected { stargate_version: "1.2.3", topology: "large", topology_digest: "digest", key: None };
 
 fn write(plan: &Plan, path: &Path) {
     let saved = SavedPlan {
         format_version: FORMAT_VERSION,
         stargate_version: "1.2.3".to_owned(),
         topology_digest: "digest".to_owned(),
-        adopt: BTreeSet::new(),
         replace: BTreeSet::new(),
-        destroy: false,
         plan,
     };
     let mut file = BufWriter::new(File::create(path).unwrap());
-    saved.write(&mut file).unwrap();
+    saved.write(&mut file, None).unwrap();
     file.flush().unwrap();
 }
 

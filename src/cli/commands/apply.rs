@@ -1,7 +1,7 @@
 //! `stargate apply`.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 
@@ -12,17 +12,16 @@ use crate::cli::arguments::{Format, Global, PlanFormat};
 use crate::cli::error::CliError;
 use crate::cli::exit;
 use crate::cli::interrupt;
+use crate::cli::saved_plan_file;
 use crate::cli::session::WriteSession;
 use crate::cli::topology;
 use crate::cli::ui::{ApprovalPrompt, Ui};
 use crate::diagnostics::{Code, Failure};
-use crate::pipeline::Planned;
-use crate::plan::saved_plan::{Expected, PlanFileError, SavedPlan};
+use crate::plan::saved_plan::{SavedPlan, SavedPlanRefusal};
 use crate::plan::{Action, Change, FindingSeverity, Plan, PlanOptions, PlanStatus};
 use crate::render::Purpose;
 use crate::render::apply_events::{JsonReporter, PlainReporter, ProgressReporter};
 use crate::resource::Address;
-use crate::topology::load::Loaded;
 
 /// Create, update and delete infrastructure to match the topology
 ///
@@ -31,7 +30,8 @@ use crate::topology::load::Loaded;
 /// apply continues. A second signal stops immediately.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ApplyArguments {
-    /// Apply exactly this plan, saved by `stargate plan --out`
+    /// Apply the changes of this plan, saved by `stargate plan --out`. A new plan is
+    /// made and shown; if it does not contain all of them, nothing is applied
     #[arg(value_name = "PLAN")]
     pub(crate) plan: Option<PathBuf>,
     /// Skip the approval prompt
@@ -44,10 +44,10 @@ pub(crate) struct ApplyArguments {
     #[arg(long, value_name = "ADDRESS", conflicts_with = "plan")]
     pub(crate) adopt: Vec<Address>,
     /// Permit changes after which some pods no longer reach each other
-    #[arg(long, conflicts_with = "plan")]
+    #[arg(long)]
     pub(crate) allow_loss: bool,
     /// Permit the replacement of a resource and of everything in it; may be repeated
-    #[arg(long, value_name = "ADDRESS", conflicts_with = "plan")]
+    #[arg(long, value_name = "ADDRESS")]
     pub(crate) replace: Vec<Address>,
     /// Upgrade node pools and workers to the patch of the control plane
     #[arg(long, conflicts_with = "plan")]
@@ -101,10 +101,15 @@ pub(crate) async fn run(
 ) -> Result<u8, CliError> {
     let loaded = topology::load_or_report(global, ui)?;
     // An unusable plan is refused before any client is created.
-    let saved = read_plan(arguments.plan.as_deref(), &loaded)?;
+    let key = saved_plan_file::key()?;
+    let saved = match &arguments.plan {
+        Some(path) => Some(saved_plan_file::read(path, &loaded, key.as_ref())?),
+        None => None,
+    };
+    let options = options(arguments, saved.as_ref(), key.is_some())?;
     let session = WriteSession::of(loaded, global, interrupt::watch()?).await?;
     let request = ApplyRequest {
-        options: options(arguments, saved.as_ref()),
+        options,
         yes: arguments.yes || saved.is_some(),
         saved,
         no_lease: arguments.no_lease,
@@ -116,47 +121,44 @@ pub(crate) async fn run(
     code
 }
 
-/// The options of a saved plan take precedence.
-fn options(arguments: &ApplyArguments, saved: Option<&SavedPlan>) -> PlanOptions {
-    let deep = arguments.deep;
-    match saved {
-        Some(saved) => PlanOptions {
-            deep,
-            destroy: saved.destroy,
-            adopt: saved.adopt.clone(),
-            replace: saved.replace.clone(),
-            allow_loss: saved.plan.reachability.loss_allowed,
-            upgrade_patches: saved.plan.settings.upgrade_patches,
-            ..PlanOptions::default()
-        },
-        None => PlanOptions {
-            deep,
-            adopt: arguments.adopt.iter().cloned().collect(),
-            replace: arguments.replace.iter().cloned().collect(),
-            allow_loss: arguments.allow_loss,
-            upgrade_patches: arguments.upgrade_patches,
-            ..PlanOptions::default()
-        },
+/// The options of the plan. Permissions of a saved plan count if its signature was
+/// verified; otherwise the user must repeat them.
+fn options(
+    arguments: &ApplyArguments,
+    saved: Option<&SavedPlan>,
+    is_signed: bool,
+) -> Result<PlanOptions, CliError> {
+    let mut options = PlanOptions {
+        deep: arguments.deep,
+        adopt: arguments.adopt.iter().cloned().collect(),
+        replace: arguments.replace.iter().cloned().collect(),
+        allow_loss: arguments.allow_loss,
+        upgrade_patches: arguments.upgrade_patches,
+        ..PlanOptions::default()
+    };
+    let Some(saved) = saved else { return Ok(options) };
+    options.deep |= saved.plan.reads_worker_hosts();
+    options.upgrade_patches |= saved.plan.settings.upgrade_patches;
+    if is_signed {
+        options.replace.extend(saved.replace.iter().cloned());
+        options.allow_loss |= saved.plan.reachability.loss_allowed;
     }
+    let missing: Vec<String> = saved.replace.difference(&options.replace).map(option).collect();
+    if missing.is_empty() {
+        return Ok(options);
+    }
+    let missing = missing.join(" ");
+    Err(CliError::coded(
+        Code::PlanPermission,
+        format!("the plan was saved with `{missing}`, which an unsigned plan cannot permit"),
+    )
+    .remedy(format!("review the plan, then repeat the permission: `stargate apply {missing} FILE`"))
+    .remedy("or set STARGATE_PLAN_KEY for `stargate plan --out` and `stargate apply`")
+    .exit(exit::BLOCKED))
 }
 
-fn read_plan(path: Option<&Path>, loaded: &Loaded) -> Result<Option<SavedPlan>, CliError> {
-    let Some(path) = path else { return Ok(None) };
-    let bytes = std::fs::read(path).map_err(|error| {
-        CliError::coded(
-            Code::Unreadable,
-            format!("the plan `{}` cannot be read: {error}", path.display()),
-        )
-        .remedy("create one with `stargate plan --out FILE`")
-    })?;
-    let text = String::from_utf8(bytes)
-        .map_err(|_| PlanFileError::Damaged("it is not UTF-8".to_owned()))?;
-    let expected = Expected {
-        stargate_version: env!("CARGO_PKG_VERSION"),
-        topology: loaded.topology.name.as_str(),
-        topology_digest: &loaded.digest,
-    };
-    Ok(Some(SavedPlan::from_text(&text, expected)?))
+fn option(address: &Address) -> String {
+    format!("--replace {address}")
 }
 
 /// Makes the plan, shows it, asks for approval and applies it.
@@ -166,23 +168,36 @@ pub(crate) async fn run_plan(
     ui: &Ui,
 ) -> Result<u8, CliError> {
     let scope = session.reads.scope(request.options.clone());
-    let fresh = session.reads.unless_interrupted(session.reads.pipeline(&scope).run()).await;
-    let Some(fresh) = fresh else { return Ok(interrupted_before(request.purpose, ui)) };
-    let planned = match &request.saved {
-        Some(saved) => match refuse_errors(&fresh.plan, request, ui) {
-            Some(code) => return Ok(code),
-            None => Planned { plan: saved.plan.clone(), ..fresh },
-        },
-        None => fresh,
+    let pipeline = session.reads.pipeline(&scope);
+    let planning = async {
+        match &request.saved {
+            Some(saved) => pipeline.confirm(&saved.plan).await,
+            None => Ok(pipeline.run().await),
+        }
     };
-    if request.format == Format::Text && request.saved.is_none() {
+    let planned = match session.reads.unless_interrupted(planning).await {
+        Some(Ok(planned)) => planned,
+        Some(Err(refusal)) => return Ok(refuse_saved_plan(&refusal, ui)),
+        None => return Ok(interrupted_before(request.purpose, ui)),
+    };
+    if let Some(saved) = &request.saved
+        && planned.plan.changes.is_empty()
+        && planned.plan.blocked.is_empty()
+        && saved.plan.deferred.is_empty()
+    {
+        ui.status(
+            "Apply complete: 0 changes made. The changes of the saved plan were made before.",
+        );
+        return Ok(exit::DONE);
+    }
+    if request.format == Format::Text {
         plan::show(ui, &planned.plan, request.purpose, PlanFormat::Text, false)?;
     }
     if let Some(code) = nothing_to_do(&planned.plan, request.options.destroy) {
         return Ok(code);
     }
     if planned.plan.reachability.is_refused() {
-        return Ok(refuse_loss(&planned.plan, ui));
+        return Ok(refuse_loss(&planned.plan, request.saved.is_some(), ui));
     }
     let approval = approval(request.purpose);
     let stop = &session.reads.stop;
@@ -199,7 +214,8 @@ pub(crate) async fn run_plan(
     }
     let reporter = reporter(ui, request.format);
     let lease = (!request.no_lease).then(|| session.lease());
-    let context = session.apply_context(&scope, reporter.as_ref(), lease);
+    let saved = request.saved.as_ref().map(|saved| &saved.plan);
+    let context = session.apply_context(&scope, reporter.as_ref(), saved, lease);
     let refuse = |_: &Plan| false;
     let applied = match &request.saved {
         Some(saved) if saved.plan.deferred.is_empty() => apply_once(&context, planned).await,
@@ -238,28 +254,35 @@ fn interrupted_before(purpose: Purpose, ui: &Ui) -> u8 {
     exit::INTERRUPTED
 }
 
-/// Refuses a saved plan if a new plan has errors.
-fn refuse_errors(fresh: &Plan, request: &ApplyRequest, ui: &Ui) -> Option<u8> {
-    if request.options.destroy {
-        return None;
+/// Differences from a saved plan that are reported one by one.
+const MAX_REASONS: usize = 10;
+
+/// Reports why a saved plan is not applied.
+fn refuse_saved_plan(refusal: &SavedPlanRefusal, ui: &Ui) -> u8 {
+    let failures = refusal.failures();
+    for failure in failures.iter().take(MAX_REASONS) {
+        ui.error(&CliError::from(failure.clone()));
     }
-    let mut errors = fresh
-        .findings
-        .iter()
-        .filter(|finding| finding.severity == FindingSeverity::Error)
-        .peekable();
-    errors.peek()?;
-    for finding in errors {
-        ui.error(&CliError::from(finding.failure.clone()));
-    }
-    ui.status(
-        "Apply stopped: 0 changes made. The saved plan does not take these errors into account.",
-    );
-    Some(exit::BLOCKED)
+    let left = failures.len().saturating_sub(MAX_REASONS);
+    let more = match left {
+        0 => String::new(),
+        left => format!(" {left} more changes differ."),
+    };
+    let (code, reason) = match refusal {
+        SavedPlanRefusal::Errors(_) => {
+            (exit::BLOCKED, "The saved plan does not take these errors into account.")
+        }
+        SavedPlanRefusal::OutOfScope(_) => {
+            (exit::ERROR, "The saved plan names objects outside the topology.")
+        }
+        SavedPlanRefusal::Stale(_) => (exit::STALE, "The plan is stale."),
+    };
+    ui.status(&format!("Apply stopped: 0 changes made. {reason}{more}"));
+    code
 }
 
 /// Reports pairs that would be lost without permission.
-fn refuse_loss(plan: &Plan, ui: &Ui) -> u8 {
+fn refuse_loss(plan: &Plan, is_saved: bool, ui: &Ui) -> u8 {
     let pairs = usize::try_from(plan.reachability.lost).unwrap_or(usize::MAX);
     let pairs = crate::render::text::counted(pairs, "pair");
     let error = CliError::coded(
@@ -269,11 +292,11 @@ fn refuse_loss(plan: &Plan, ui: &Ui) -> u8 {
     let losses =
         plan.reachability.loss_summaries().into_iter().map(|loss| format!("the plan {loss}"));
     let error = losses.take(MAX_LOSSES).fold(error, CliError::remedy);
-    ui.error(
-        &error
-            .remedy("inspect a pair with `stargate trace --planned`")
-            .remedy("to permit the loss, plan with `--allow-loss`"),
-    );
+    let permit = match is_saved {
+        true => "to permit the loss, pass `--allow-loss` to apply too: only a signed plan keeps it",
+        false => "to permit the loss, plan with `--allow-loss`",
+    };
+    ui.error(&error.remedy("inspect a pair with `stargate trace --planned`").remedy(permit));
     exit::BLOCKED
 }
 
@@ -333,6 +356,7 @@ fn print_result(applied: &Applied, request: &ApplyRequest, ui: &Ui) -> Result<u8
         }
         ApplyStatus::Partial(_) => (exit::PARTIAL, "incomplete", ""),
         ApplyStatus::Stale => (exit::STALE, "stopped", " The plan is stale."),
+        ApplyStatus::Refused(refusal) => return Ok(refuse_saved_plan(refusal, ui)),
         ApplyStatus::Blocked => {
             (exit::BLOCKED, "incomplete", " The remaining changes are blocked.")
         }

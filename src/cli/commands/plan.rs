@@ -1,14 +1,13 @@
 //! `stargate plan`.
 
-use std::collections::BTreeSet;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::cli::arguments::PlanFormat;
+use crate::cli::arguments::{Global, PlanFormat};
 use crate::cli::error::CliError;
 use crate::cli::exit;
+use crate::cli::saved_plan_file;
 use crate::cli::session::ReadSession;
 use crate::cli::ui::Ui;
 use crate::plan::saved_plan::{FORMAT_VERSION, SavedPlan};
@@ -22,7 +21,8 @@ use crate::resource::Address;
 /// `+` create, `~` update, `-/+` replace, `-` delete, `>` adopt.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PlanArguments {
-    /// Save the plan to a file, for `stargate apply FILE`
+    /// Save the plan to a file, for `stargate apply FILE`; signed, if
+    /// `STARGATE_PLAN_KEY` is set
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
     /// Output format
@@ -48,12 +48,19 @@ pub(crate) struct PlanArguments {
     pub(crate) upgrade_patches: bool,
 }
 
+/// Refuses a path that the plan must not be saved to, before any work is done.
+pub(crate) fn check(arguments: &PlanArguments, global: &Global) -> Result<(), CliError> {
+    let path = arguments.out.as_deref();
+    path.map_or(Ok(()), |path| saved_plan_file::check_output(path, &global.topology))
+}
+
 /// Makes the plan and shows it.
 pub(crate) async fn run(
     arguments: &PlanArguments,
     session: &ReadSession,
     ui: &Ui,
 ) -> Result<u8, CliError> {
+    let key = saved_plan_file::key()?;
     let options = PlanOptions {
         deep: arguments.deep,
         allow_loss: arguments.allow_loss,
@@ -65,7 +72,10 @@ pub(crate) async fn run(
     let planned = session.pipeline(&scope).run().await;
     let printed = show(ui, &planned.plan, Purpose::Plan, arguments.format, arguments.full);
     let kept = match &arguments.out {
-        Some(path) => save(path, session, &planned.plan, &scope.options),
+        Some(path) => {
+            let saved = saved_plan(session, &planned.plan, &scope.options);
+            saved_plan_file::write(path, &saved, key.as_ref())
+        }
         None => Ok(()),
     };
     printed.and(kept)?;
@@ -98,31 +108,18 @@ pub(crate) fn show(
     ui.data(&text)
 }
 
-/// Saves a plan to a file.
-fn save(
-    path: &Path,
+fn saved_plan<'a>(
     session: &ReadSession,
-    plan: &Plan,
+    plan: &'a Plan,
     options: &PlanOptions,
-) -> Result<(), CliError> {
-    let saved = SavedPlan {
+) -> SavedPlan<&'a Plan> {
+    SavedPlan {
         format_version: FORMAT_VERSION,
         stargate_version: env!("CARGO_PKG_VERSION").to_owned(),
         topology_digest: session.loaded.digest.clone(),
-        adopt: BTreeSet::new(),
         replace: options.replace.clone(),
-        destroy: false,
         plan,
-    };
-    let written = std::fs::File::create(path).and_then(|file| {
-        let mut file = std::io::BufWriter::new(file);
-        saved.write(&mut file)?;
-        file.flush()
-    });
-    written.map_err(|error| {
-        CliError::new(format!("could not write `{}`: {error}", path.display()))
-            .remedy("check the mode of the directory and the free space")
-    })
+    }
 }
 
 /// The exit code of a plan; blocked plans, errors and unread sources are failures.

@@ -4,7 +4,7 @@ use super::Code;
 
 impl Code {
     /// Every code, in order.
-    pub const ALL: [Self; 144] = [
+    pub const ALL: [Self; 148] = [
         Self::NotUtf8,
         Self::EmptyFile,
         Self::TooLarge,
@@ -20,6 +20,7 @@ impl Code {
         Self::NamePatternInvalid,
         Self::ScaleConflict,
         Self::Unreadable,
+        Self::OutputExists,
         Self::IllegalName,
         Self::IllegalAzureName,
         Self::DuplicateName,
@@ -104,6 +105,9 @@ impl Code {
         Self::DrainBlocked,
         Self::LeaseLost,
         Self::ReplacementNotRequested,
+        Self::PlanSignature,
+        Self::PlanOutOfScope,
+        Self::PlanPermission,
         Self::AzureCredentialsMissing,
         Self::AzureRefused,
         Self::TailscaleCredentialsMissing,

@@ -34,9 +34,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         code: Code::StalePlan,
         text: "SG0504",
         title: "the plan is stale",
-        explanation: "Every step compares the live state with the plan before it acts, and the state had \
-                      changed. The step and those that depend on it changed nothing. Run `stargate plan` \
-                      again and review the new changes.",
+        explanation: "A saved plan is applied only if a plan that is made now contains the same changes, \
+                      and every step compares the live state with the plan before it acts. The state had \
+                      changed, or the saved plan was edited. A saved plan that is stale changes nothing; a \
+                      step that is stale ends with those that depend on it. Run `stargate plan` again and \
+                      review the new changes.",
     },
     Entry {
         code: Code::PlanTruncated,
@@ -199,5 +201,33 @@ pub(super) const ENTRIES: &[Entry] = &[
                       only if `--replace ADDRESS` names the object. Undo the edit, or review `stargate \
                       plan --replace ADDRESS` and apply with the same option; a plan that loses pairs \
                       of pods also needs `--allow-loss`.",
+    },
+    Entry {
+        code: Code::PlanSignature,
+        text: "SG0530",
+        title: "the signature of the saved plan does not verify",
+        explanation: "`STARGATE_PLAN_KEY` is set, so `stargate apply FILE` accepts only plans that \
+                      `stargate plan --out FILE` signed with the same key (HMAC-SHA256). This one is not \
+                      signed, was signed with another key, or was edited. Nothing was applied. Make a new \
+                      plan with the key set; a key has at least 32 bytes, such as the output of \
+                      `openssl rand -hex 32`.",
+    },
+    Entry {
+        code: Code::PlanOutOfScope,
+        text: "SG0531",
+        title: "the saved plan names objects outside the topology",
+        explanation: "A change of the saved plan is about an object in another subscription, or about one \
+                      that the topology neither describes nor owns. stargate does not make such plans, so \
+                      the file was edited, or the object is gone. Nothing was applied. Make a new plan with \
+                      `stargate plan --out FILE`, and find out who changed the file.",
+    },
+    Entry {
+        code: Code::PlanPermission,
+        text: "SG0532",
+        title: "an unsigned plan needs a permission",
+        explanation: "The plan was saved with `--replace` or `--allow-loss`. A file that is not signed \
+                      cannot grant such a permission, since it may have been edited. Nothing was applied. \
+                      Repeat the options at `stargate apply`, or set `STARGATE_PLAN_KEY` for `stargate \
+                      plan --out` and `stargate apply`: the permissions of a signed plan count.",
     },
 ];

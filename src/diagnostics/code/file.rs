@@ -129,4 +129,12 @@ pub(super) const ENTRIES: &[Entry] = &[
                       reading. stargate looks for `stargate.toml` in the current folder unless \
                       `-f` names another file; `stargate init` writes one to start from.",
     },
+    Entry {
+        code: Code::OutputExists,
+        text: "SG0130",
+        title: "a file would be overwritten",
+        explanation: "`stargate plan --out FILE` replaces an older saved plan and nothing else. FILE is \
+                      the topology, or a file that is not a saved plan, so it was left as it is and no \
+                      plan was made. Choose another path, or delete the file first.",
+    },
 ];

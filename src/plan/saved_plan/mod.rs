@@ -7,19 +7,18 @@
 //! ```text
 //! {
 //! "saved_plan": {
-//! "adopt": […],              addresses of `--adopt`
 //! "blocked": [rows],
 //! "changes": [rows],
 //! "deferred": [rows],
-//! "destroy": false,
-//! "format_version": 2,
+//! "format_version": 5,
 //! "plan": {…},               everything else of the plan: findings, gaps, cost, …
 //! "replace": […],            addresses of `--replace`
 //! "stargate_version": "…",
 //! "texts": ["…"],            texts that occur more than once
 //! "topology_digest": "…"
 //! },
-//! "sha256": "…"              the digest of `saved_plan`
+//! "sha256": "…",             the digest of `saved_plan`
+//! "signature": "…"           its HMAC-SHA256, if `STARGATE_PLAN_KEY` was set
 //! }
 //! ```
 //!
@@ -34,11 +33,15 @@
 //! `stargate plan --format json` shows everything written out.
 //!
 //! The digest is that of the text between `"saved_plan":` and the comma behind
-//! it, without white space between tokens.
+//! it, without white space between tokens. It detects damage; who can edit the file
+//! can compute it again. So a saved plan is no authority: [`confirm()`] applies only
+//! what a plan made from the current state contains too.
 
+mod confirm;
 mod delta;
 mod rows;
 mod seal;
+mod signature;
 mod texts;
 
 use std::borrow::Borrow;
@@ -54,12 +57,14 @@ use super::{Blocked, Change, Deferred, Plan, PlanContents, StepGraph};
 use crate::desired::DesiredSet;
 use crate::diagnostics::Code;
 use crate::resource::Address;
+pub use confirm::{Discrepancy, SavedPlanRefusal, confirm};
 use rows::{Item, Rows};
 use seal::{Digesting, Seal, TokenDigest};
+pub use signature::{PlanKey, ShortKey};
 use texts::{Table, TextCounts};
 
 /// The version of the file's format; readers refuse any other.
-pub const FORMAT_VERSION: u32 = 4;
+pub const FORMAT_VERSION: u32 = 5;
 
 /// A plan and what it was made from. What is only written can borrow its plan.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,12 +75,8 @@ pub struct SavedPlan<P = Plan> {
     pub stargate_version: String,
     /// The digest of the topology file.
     pub topology_digest: String,
-    /// Objects that the plan takes over.
-    pub adopt: BTreeSet<Address>,
     /// Resources that the plan may replace with everything in them.
     pub replace: BTreeSet<Address>,
-    /// Whether it deletes everything.
-    pub destroy: bool,
     /// The plan, with the facts that it relied on.
     pub plan: P,
 }
@@ -89,6 +90,8 @@ pub struct Expected<'a> {
     pub topology: &'a str,
     /// The digest of the topology file.
     pub topology_digest: &'a str,
+    /// The key that the plan must be signed with, if there is one.
+    pub key: Option<&'a PlanKey>,
 }
 
 /// A saved plan that cannot be used.
@@ -105,6 +108,9 @@ pub enum PlanFileError {
         /// This version.
         expected: String,
     },
+    /// A key is set, and the plan is not signed with it.
+    #[error("the signature of the saved plan does not verify: {0}")]
+    Signature(&'static str),
     /// It was made from another topology, or from an older state of this one.
     #[error("the saved plan was made from another topology: {0}")]
     OtherTopology(String),
@@ -116,23 +122,29 @@ impl PlanFileError {
         match self {
             Self::Damaged(_) => Code::PlanTruncated,
             Self::OtherVersion { .. } => Code::PlanVersion,
+            Self::Signature(_) => Code::PlanSignature,
             Self::OtherTopology(_) => Code::PlanTopology,
         }
     }
 }
 
 impl<P: Borrow<Plan>> SavedPlan<P> {
-    /// Writes the file, a row at a time: see the module's documentation.
+    /// Writes the file, a row at a time: see the module's documentation. A key signs
+    /// it.
     ///
     /// # Errors
     ///
     /// The writer fails.
-    pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
+    pub fn write(&self, out: &mut impl Write, key: Option<&PlanKey>) -> io::Result<()> {
         out.write_all(b"{\n\"saved_plan\": ")?;
         let mut body = Digesting::new(&mut *out);
         self.write_body(&mut body)?;
         let (out, digest) = body.finish();
-        write!(out, ",\n\"sha256\": \"{digest}\"\n}}\n")
+        write!(out, ",\n\"sha256\": \"{digest}\"")?;
+        if let Some(key) = key {
+            write!(out, ",\n\"signature\": \"{}\"", key.sign(&digest))?;
+        }
+        out.write_all(b"\n}\n")
     }
 
     /// The text of the file.
@@ -140,9 +152,9 @@ impl<P: Borrow<Plan>> SavedPlan<P> {
     /// # Errors
     ///
     /// A value of the plan has no JSON form.
-    pub fn to_text(&self) -> io::Result<String> {
+    pub fn to_text(&self, key: Option<&PlanKey>) -> io::Result<String> {
         let mut text = Vec::new();
-        self.write(&mut text)?;
+        self.write(&mut text, key)?;
         String::from_utf8(text).map_err(io::Error::other)
     }
 
@@ -150,11 +162,9 @@ impl<P: Borrow<Plan>> SavedPlan<P> {
         let plan = &self.plan.borrow().contents;
         let table = count_texts(plan)?;
         out.write_all(b"{\n")?;
-        member(out, "adopt", &self.adopt)?;
         list(out, "blocked", &plan.blocked, &table)?;
         list(out, "changes", &plan.changes, &table)?;
         list(out, "deferred", &plan.deferred, &table)?;
-        member(out, "destroy", &self.destroy)?;
         member(out, "format_version", &self.format_version)?;
         member(out, "plan", &rest_of(plan)?)?;
         member(out, "replace", &self.replace)?;
@@ -232,11 +242,9 @@ fn rest_of(plan: &PlanContents) -> io::Result<Value> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body {
-    adopt: BTreeSet<Address>,
     blocked: Vec<Value>,
     changes: Vec<Value>,
     deferred: Vec<Value>,
-    destroy: bool,
     format_version: u32,
     plan: Value,
     replace: BTreeSet<Address>,
@@ -250,14 +258,13 @@ impl SavedPlan {
     ///
     /// # Errors
     ///
-    /// The file is damaged, of another version, or of another topology.
+    /// The file is damaged, not signed as expected, of another version, or of another
+    /// topology.
     pub fn from_text(text: &str, expected: Expected<'_>) -> Result<Self, PlanFileError> {
         parse::<IgnoredAny>(text)?;
         let body = seal::body_of(text).ok_or_else(|| damaged("it is not a saved plan"))?;
         check_version(body, expected)?;
-        if parse::<Seal>(text)?.sha256 != Some(TokenDigest::of(body)) {
-            return Err(damaged("checksum mismatch"));
-        }
+        check_seal(&parse(text)?, body, expected)?;
         let saved = Self::from_body(parse(body)?)?;
         check_topology(&saved, expected)?;
         Ok(saved)
@@ -280,9 +287,7 @@ impl SavedPlan {
             format_version: body.format_version,
             stargate_version: body.stargate_version,
             topology_digest: body.topology_digest,
-            adopt: body.adopt,
             replace: body.replace,
-            destroy: body.destroy,
             plan: Plan { contents: plan, desired: DesiredSet::default() },
         })
     }
@@ -295,6 +300,12 @@ fn items<T: Item>(rows: Vec<Value>, table: &Table) -> Result<Vec<T>, PlanFileErr
         item.ok_or_else(|| damaged(&format!("row {at} of a list cannot be read")))
     });
     items.collect()
+}
+
+/// Whether a file that begins with this text is a saved plan, of any version.
+pub fn begins_saved_plan(text: &str) -> bool {
+    let rest = text.trim_start().strip_prefix('{');
+    rest.is_some_and(|rest| rest.trim_start().starts_with("\"saved_plan\""))
 }
 
 fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, PlanFileError> {
@@ -324,6 +335,21 @@ fn check_version(body: &str, expected: Expected<'_>) -> Result<(), PlanFileError
         found: format!("{version} (format {format})"),
         expected: format!("{} (format {FORMAT_VERSION})", expected.stargate_version),
     })
+}
+
+fn check_seal(seal: &Seal, body: &str, expected: Expected<'_>) -> Result<(), PlanFileError> {
+    let digest = TokenDigest::of(body);
+    if seal.sha256.as_ref() != Some(&digest) {
+        return Err(damaged("checksum mismatch"));
+    }
+    match (expected.key, &seal.signature) {
+        (None, _) => Ok(()),
+        (Some(key), Some(signature)) if key.verify(&digest, signature) => Ok(()),
+        (Some(_), Some(_)) => {
+            Err(PlanFileError::Signature("another key made it, or the plan was edited"))
+        }
+        (Some(_), None) => Err(PlanFileError::Signature("the plan is not signed")),
+    }
 }
 
 fn check_topology(saved: &SavedPlan, expected: Expected<'_>) -> Result<(), PlanFileError> {

@@ -6,11 +6,15 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use sha2::{Digest, Sha256};
 
+use super::signature::hexadecimal;
+
 /// What the file has beside its body.
 #[derive(Deserialize)]
 pub(super) struct Seal {
     /// See [`TokenDigest`].
     pub(super) sha256: Option<String>,
+    /// The signature of the digest, if the plan was saved with a key.
+    pub(super) signature: Option<String>,
 }
 
 /// The SHA-256 digest of JSON text without the white space between its tokens:
@@ -58,7 +62,7 @@ impl TokenDigest {
     }
 
     pub(super) fn finish(self) -> String {
-        self.hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hexadecimal(&self.hasher.finalize())
     }
 }
 

@@ -10,11 +10,11 @@ use super::case::{
 use crate::diagnostics::Code;
 use crate::inventory::Source;
 use crate::plan::Plan;
-use crate::plan::saved_plan::{Expected, FORMAT_VERSION, PlanFileError, SavedPlan};
+use crate::plan::saved_plan::{Expected, FORMAT_VERSION, PlanFileError, PlanKey, SavedPlan};
 use crate::resource::Ownership;
 
 const EXPECTED: Expected<'_> =
-    Expected { stargate_version: "1.2.3", topology: "lab", topology_digest: "digest" };
+    Expected { stargate_version: "1.2.3", topology: "lab", topology_digest: "digest", key: None };
 
 /// A plan with something of everything.
 fn plan() -> Plan {
@@ -38,9 +38,7 @@ fn saved() -> SavedPlan {
         format_version: FORMAT_VERSION,
         stargate_version: "1.2.3".to_owned(),
         topology_digest: "digest".to_owned(),
-        adopt: BTreeSet::from([address("route-table/dc/theirs")]),
         replace: BTreeSet::from([address("subnet/dc/subnet")]),
-        destroy: false,
         plan: plan(),
     }
 }
@@ -54,14 +52,14 @@ fn a_saved_plan_reads_back_as_it_was_written() {
     let mut saved = saved();
     // A datacenter's tables are hidden; the rest is of every sort.
     assert!(!saved.plan.changes.is_empty() && !saved.plan.gaps.is_empty());
-    assert_eq!(SavedPlan::from_text(&saved.to_text().unwrap(), EXPECTED), Ok(saved.clone()));
+    assert_eq!(SavedPlan::from_text(&saved.to_text(None).unwrap(), EXPECTED), Ok(saved.clone()));
     saved.plan = Case::default().plan();
-    assert_eq!(SavedPlan::from_text(&saved.to_text().unwrap(), EXPECTED), Ok(saved));
+    assert_eq!(SavedPlan::from_text(&saved.to_text(None).unwrap(), EXPECTED), Ok(saved));
 }
 
 #[test]
 fn a_truncated_file_is_detected_at_every_length() {
-    let text = saved().to_text().unwrap();
+    let text = saved().to_text(None).unwrap();
     for end in (0..text.trim_end().len()).step_by(97) {
         assert_eq!(refusal(&text[..end], EXPECTED), Code::PlanTruncated, "at {end}");
     }
@@ -69,8 +67,8 @@ fn a_truncated_file_is_detected_at_every_length() {
 
 #[test]
 fn an_edited_file_is_detected() {
-    let text = saved().to_text().unwrap();
-    for (from, to) in [("small", "large"), ("\"destroy\": false", "\"destroy\": true")] {
+    let text = saved().to_text(None).unwrap();
+    for (from, to) in [("small", "large"), ("subnet/dc/subnet", "subnet/dc/another")] {
         assert!(text.contains(from), "{from}");
         assert_eq!(refusal(&text.replacen(from, to, 1), EXPECTED), Code::PlanTruncated);
     }
@@ -81,26 +79,46 @@ fn an_edited_file_is_detected() {
 #[test]
 fn white_space_is_not_an_edit() {
     let saved = saved();
-    let value: Value = serde_json::from_str(&saved.to_text().unwrap()).unwrap();
+    let value: Value = serde_json::from_str(&saved.to_text(None).unwrap()).unwrap();
     assert_eq!(SavedPlan::from_text(&value.to_string(), EXPECTED), Ok(saved));
 }
 
 #[test]
 fn the_plan_of_another_version_is_refused_with_both_versions() {
     let newer = Expected { stargate_version: "1.2.4", ..EXPECTED };
-    let error = SavedPlan::from_text(&saved().to_text().unwrap(), newer).unwrap_err();
+    let error = SavedPlan::from_text(&saved().to_text(None).unwrap(), newer).unwrap_err();
     assert_eq!(error.code(), Code::PlanVersion);
     let text = error.to_string();
     assert!(text.contains("1.2.3") && text.contains("1.2.4"), "{text}");
     let format = SavedPlan { format_version: FORMAT_VERSION + 1, ..saved() };
-    assert_eq!(refusal(&format.to_text().unwrap(), EXPECTED), Code::PlanVersion);
+    assert_eq!(refusal(&format.to_text(None).unwrap(), EXPECTED), Code::PlanVersion);
 }
 
 #[test]
 fn the_plan_of_another_topology_or_of_an_older_state_is_refused() {
-    let text = saved().to_text().unwrap();
+    let text = saved().to_text(None).unwrap();
     assert_eq!(refusal(&text, Expected { topology: "other", ..EXPECTED }), Code::PlanTopology);
     let changed = SavedPlan::from_text(&text, Expected { topology_digest: "new", ..EXPECTED });
     let Err(PlanFileError::OtherTopology(reason)) = changed else { panic!("{changed:?}") };
     assert!(reason.contains("changed since"), "{reason}");
+}
+
+#[test]
+fn with_a_key_only_plans_signed_with_it_are_accepted() {
+    let (key, other) = (PlanKey::new(&[1; 32]).unwrap(), PlanKey::new(&[2; 32]).unwrap());
+    let saved = saved();
+    let signed = saved.to_text(Some(&key)).unwrap();
+    let expected = Expected { key: Some(&key), ..EXPECTED };
+    assert_eq!(SavedPlan::from_text(&signed, expected), Ok(saved.clone()));
+    // Without a key the signature is not verified.
+    assert_eq!(SavedPlan::from_text(&signed, EXPECTED), Ok(saved.clone()));
+    for text in [saved.to_text(None).unwrap(), saved.to_text(Some(&other)).unwrap()] {
+        assert_eq!(refusal(&text, expected), Code::PlanSignature);
+    }
+    // The signature of another plan of the same key.
+    let another = SavedPlan { replace: BTreeSet::new(), ..saved };
+    let another: Value = serde_json::from_str(&another.to_text(Some(&key)).unwrap()).unwrap();
+    let mut forged: Value = serde_json::from_str(&signed).unwrap();
+    forged["signature"] = another["signature"].clone();
+    assert_eq!(refusal(&forged.to_string(), expected), Code::PlanSignature);
 }
