@@ -1,22 +1,39 @@
 //! Exit codes, a stable interface for scripts and CI jobs.
 
+use crate::plan::PlanStatus;
+
 /// Success, or nothing to do.
 pub const DONE: u8 = 0;
 /// An error.
 pub const ERROR: u8 = 1;
-/// There are changes (`plan --detailed-exitcode`) or drift (`drift`), or a packet
-/// is dropped (`trace`, `check`). `kubectl diff` uses 1 for differences.
+/// There are changes (`plan --detailed-exitcode`) or drift (`drift`) that an apply
+/// corrects, or a packet is dropped (`trace`, `check`). `kubectl diff` uses 1 for
+/// differences.
 pub const CHANGES: u8 = 2;
 /// The plan was applied in part; the next apply continues.
 pub const PARTIAL: u8 = 3;
 /// The infrastructure or the topology changed after the plan was made.
 pub const STALE: u8 = 4;
-/// A lint, a protection or a foreign object blocks the change.
+/// A lint, a protection, a router that is offline or a foreign object blocks the
+/// change, or packets are dropped although the infrastructure matches the topology: no
+/// apply corrects it.
 pub const BLOCKED: u8 = 5;
 /// Invalid usage (`EX_USAGE` of `sysexits.h`).
 pub const USAGE: u8 = 64;
 /// Interrupted, by the shell convention for SIGINT.
 pub const INTERRUPTED: u8 = 130;
+
+/// The exit code for live state that compares like this with the topology; `changes` is
+/// the code for differences that an apply corrects. One meaning for every command.
+pub(crate) fn from_status(status: PlanStatus, changes: u8) -> u8 {
+    match status {
+        PlanStatus::Matches => DONE,
+        PlanStatus::Differs => changes,
+        PlanStatus::Wrong | PlanStatus::Blocked | PlanStatus::Unreachable => BLOCKED,
+        // An unread source may hide a difference.
+        PlanStatus::Unknown => ERROR,
+    }
+}
 
 /// The exit code for a result of the argument parser: help and version are
 /// requested output, anything else is invalid usage.

@@ -4,6 +4,7 @@ mod arguments;
 mod commands;
 pub mod error;
 pub mod exit;
+mod findings;
 mod health;
 mod interrupt;
 mod logging;

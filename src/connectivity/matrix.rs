@@ -24,6 +24,15 @@ pub struct Pairs {
     pub unknown: u64,
 }
 
+/// Which addresses of nodes are traced between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ends {
+    /// Those of the pods on them.
+    Pods,
+    /// Their own.
+    Nodes,
+}
+
 /// Pairs that the same fact stands against.
 #[derive(Debug, Clone)]
 pub struct Broken {
@@ -31,8 +40,10 @@ pub struct Broken {
     pub example: (End, End),
     /// Its status.
     pub round_trip: RoundTrip,
-    /// How many there are.
+    /// How many pairs of nodes, by the pods on them.
     pub pairs: u64,
+    /// How many pairs of nodes, by their own addresses.
+    pub node_pairs: u64,
     /// From and to which sites, by their numbers in the model.
     pub sites: BTreeSet<(usize, usize)>,
 }
@@ -40,8 +51,11 @@ pub struct Broken {
 /// Site against site.
 #[derive(Debug, Clone, Default)]
 pub struct Matrix {
-    /// By the numbers of the asking and the asked site.
+    /// Pairs of nodes, by the pods on them, by the numbers of the asking and the asked
+    /// site.
     pub cells: BTreeMap<(usize, usize), Pairs>,
+    /// Pairs of nodes, by their own addresses.
+    pub nodes: Pairs,
     /// By what stands against them, the most pairs first.
     pub broken: Vec<Broken>,
     /// Nodes whose pods could not be read.
@@ -58,19 +72,19 @@ impl Matrix {
         let mut matrix = Self::default();
         let site_of = sites_by_host(model);
         let mut reasons = BTreeMap::new();
-        for ends in [pod_ends(model), node_ends(model)] {
+        for (ends, of) in [(pod_ends(model), Ends::Pods), (node_ends(model), Ends::Nodes)] {
             let classes = Classes::of(&model.network, ends);
             for round_trip in classes.trips(&model.network, PROTOCOL) {
-                matrix.add(&classes, round_trip, &site_of, &mut reasons);
+                matrix.add(&classes, (round_trip, of), &site_of, &mut reasons);
             }
         }
         matrix.unread = unread_nodes(model);
         matrix.add_unread(model, &site_of);
-        matrix.broken.sort_by_key(|broken| std::cmp::Reverse(broken.pairs));
+        matrix.broken.sort_by_key(|broken| std::cmp::Reverse((broken.pairs, broken.node_pairs)));
         matrix
     }
 
-    /// All cells together.
+    /// All cells together: the pairs of pods.
     pub fn total(&self) -> Pairs {
         self.cells.values().fold(Pairs::default(), |sum, cell| Pairs {
             reached: sum.reached + cell.reached,
@@ -82,7 +96,7 @@ impl Matrix {
     fn add(
         &mut self,
         classes: &Classes,
-        found: ClassRoundTrip,
+        (found, ends): (ClassRoundTrip, Ends),
         site_of: &BTreeMap<HostId, usize>,
         reasons: &mut BTreeMap<String, usize>,
     ) {
@@ -90,7 +104,10 @@ impl Matrix {
         let site = |end: End| site_of.get(&end.host).copied().unwrap_or_default();
         let place = (site(found.example.0), site(found.example.1));
         debug_assert!(classes.members(found.from).all(|end| site(end) == place.0));
-        let cell = self.cells.entry(place).or_default();
+        let cell = match ends {
+            Ends::Pods => self.cells.entry(place).or_default(),
+            Ends::Nodes => &mut self.nodes,
+        };
         match found.round_trip.broken() {
             None => cell.reached += found.pairs,
             Some((_, Verdict::Dropped(_))) => cell.dropped += found.pairs,
@@ -100,15 +117,21 @@ impl Matrix {
             return;
         }
         let key = format!("{:?}", reason(&found.round_trip));
+        let (pairs, node_pairs) = match ends {
+            Ends::Pods => (found.pairs, 0),
+            Ends::Nodes => (0, found.pairs),
+        };
         let known = reasons.get(&key).and_then(|at| self.broken.get_mut(*at));
         if let Some(broken) = known {
-            broken.pairs += found.pairs;
+            broken.pairs += pairs;
+            broken.node_pairs += node_pairs;
             broken.sites.insert(place);
             return;
         }
         reasons.insert(key, self.broken.len());
-        let (example, round_trip, pairs) = (found.example, found.round_trip, found.pairs);
-        self.broken.push(Broken { example, round_trip, pairs, sites: BTreeSet::from([place]) });
+        let (example, round_trip) = (found.example, found.round_trip);
+        let sites = BTreeSet::from([place]);
+        self.broken.push(Broken { example, round_trip, pairs, node_pairs, sites });
     }
 
     /// A node whose pods could not be read: the status of its pairs is unknown.

@@ -155,7 +155,9 @@ fn protects_anything(topology: &Topology) -> bool {
 /// out what the plan does to reachability. Deleting everything loses every pair,
 /// as it is meant to.
 pub(super) fn assess_reachability(input: PlanningInput<'_>, plan: &mut Plan) {
-    if !input.options.destroy && !plan.changes.is_empty() {
+    // With errors nothing is known, and a request for workers is about nothing else.
+    let of_workers = input.options.worker_request.is_some() && plan.changes.is_empty();
+    if !(input.options.destroy || of_workers || has_errors(&plan.findings)) {
         let observed = Sources {
             topology: input.topology,
             facts: input.facts,

@@ -12,7 +12,6 @@ use super::impact::{Reachability, Wait};
 use super::step_graph::StepGraph;
 use super::{ApplySettings, Finding, FindingSeverity, Rollout};
 use crate::desired::DesiredSet;
-use crate::diagnostics::Code;
 use crate::inventory::Gap;
 use crate::resource::{Address, Resource};
 
@@ -119,18 +118,18 @@ impl PlanContents {
     /// How live state compares with the topology.
     pub fn status(&self) -> PlanStatus {
         let is_error = |finding: &Finding| finding.severity == FindingSeverity::Error;
-        // A router that is offline is for its owner to start: nothing to decide.
-        let undecided = |blocked: &Blocked| blocked.failure.code != Code::RouterOffline;
         if self.unexplained_gaps().next().is_some() {
             PlanStatus::Unknown
         } else if self.findings.iter().any(is_error) {
             PlanStatus::Wrong
-        } else if self.blocked.iter().any(undecided) || self.reachability.is_refused() {
+        } else if !self.blocked.is_empty() || self.reachability.is_refused() {
             PlanStatus::Blocked
-        } else if self.is_empty() {
-            PlanStatus::Matches
-        } else {
+        } else if !self.is_empty() {
             PlanStatus::Differs
+        } else if self.reachability.stays_broken() {
+            PlanStatus::Unreachable
+        } else {
+            PlanStatus::Matches
         }
     }
 
@@ -207,8 +206,11 @@ pub enum PlanStatus {
     Differs,
     /// An error that no change fixes, or that forbids all changes.
     Wrong,
-    /// A change is blocked until the user decides.
+    /// A change is blocked until the user, or the owner of an object, acts.
     Blocked,
+    /// It matches, and packets between pods are dropped all the same: by an object that
+    /// the topology does not own, or by a failure outside of it.
+    Unreachable,
     /// A source could not be read, so the difference is unknown.
     Unknown,
 }

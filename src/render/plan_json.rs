@@ -52,7 +52,8 @@ pub struct PlanJson {
     pub cost: CostJson,
     /// The effect on reachability between the pods of nodes.
     pub reachability: ReachabilityJson,
-    /// The current reachability; only in the output of `drift`.
+    /// The current reachability; only in the output of `drift`, and of a `plan` that
+    /// changes nothing although packets are dropped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub current_reachability: Option<ReachabilityReportJson>,
 }

@@ -30,8 +30,12 @@ pub fn render(plan: &Plan, purpose: Purpose) -> String {
     rendered(plan, purpose, &reachability(plan))
 }
 
-/// Renders the drift of a topology and the current reachability.
-pub fn render_drift(plan: &Plan, report: ReachabilityReportText<'_>) -> String {
+/// Renders a plan and the current reachability.
+pub fn render_with_reachability(
+    plan: &Plan,
+    purpose: Purpose,
+    report: ReachabilityReportText<'_>,
+) -> String {
     let lines = report.summary_lines(Style::Plain);
     let text = match lines.split_first() {
         None => String::new(),
@@ -41,7 +45,7 @@ pub fn render_drift(plan: &Plan, report: ReachabilityReportText<'_>) -> String {
             format!("{}\n\n{fence}text\n{}\n{fence}\n\n", escape(summary), causes.join("\n"))
         }
     };
-    rendered(plan, Purpose::Drift, &text)
+    rendered(plan, purpose, &text)
 }
 
 fn rendered(plan: &Plan, purpose: Purpose, reachability: &str) -> String {
@@ -233,7 +237,7 @@ fn deferred(plan: &Plan) -> Vec<String> {
 /// The effect on reachability between the pods of nodes.
 fn reachability(plan: &Plan) -> String {
     let found = &plan.reachability;
-    if found.pairs() == 0 {
+    if found.pairs() == 0 || plan.is_empty() {
         return String::new();
     }
     let mut text = format!("Reachability: {}\n\n", count_pairs(found));

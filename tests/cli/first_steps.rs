@@ -19,7 +19,7 @@ fn after_an_apply_there_are_no_changes() {
     let plan = location.run("plan --sandbox --detailed-exitcode").exits(0);
     assert_eq!(plan.out, "No changes. The infrastructure matches the topology.\n");
     let drift = location.run("drift --sandbox").exits(0);
-    let reached = "Reachability: all 24 pairs reached";
+    let reached = "Reachability: all 12 pairs reached";
     assert_eq!(
         drift.out,
         format!("{reached}\n\nNo drift. The infrastructure matches the topology.\n")

@@ -9,6 +9,7 @@ mod first_steps;
 mod graphs;
 mod location;
 mod losses;
+mod one_meaning;
 mod outputs;
 mod readme;
 mod sandbox_folder;

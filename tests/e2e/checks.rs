@@ -248,7 +248,7 @@ fn remedies_repair_the_fault(deployment: &Deployment, planned: &Planned, fault: 
 async fn a_source_that_is_down_makes_results_unknown() {
     let healthy = Deployment::example_applied().await.copy_of_state();
     // Connectivity within the virtual networks does not depend on the tailnet.
-    for (api, within) in [("azure", 0), ("tailscale", 8), ("kubernetes", 0)] {
+    for (api, within) in [("azure", 0), ("tailscale", 4), ("kubernetes", 0)] {
         let deployment = Deployment::of(EXAMPLE, healthy.clone());
         deployment.inject(Fault::SourceDown, Some(api));
         let (planned, report) = check(&deployment, false).await;

@@ -215,7 +215,11 @@ async fn refused(
         &IntermediateState::Observed,
         1,
     );
-    let drift = drift_json::render(&planned.plan, ReachabilityReportText { report: &report });
+    let drift = drift_json::render(
+        &planned.plan,
+        Purpose::Drift,
+        ReachabilityReportText { report: &report },
+    );
     Reported {
         plan: code_of_gap(&plan_json::render(&planned.plan, Purpose::Plan), source),
         drift: code_of_gap(&drift, source),

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::plan;
+use super::apply_saved;
+use super::plan::{self, Reported};
 use crate::apply::events::{NoReporter, Outcome, Reporter};
 use crate::apply::{Applied, ApplyStatus, apply, apply_once};
 use crate::cli::arguments::{Format, Global, PlanFormat};
@@ -17,8 +18,8 @@ use crate::cli::session::WriteSession;
 use crate::cli::topology;
 use crate::cli::ui::{ApprovalPrompt, Ui};
 use crate::diagnostics::{Code, Failure};
-use crate::plan::saved_plan::{SavedPlan, SavedPlanRefusal};
-use crate::plan::{Action, Change, FindingSeverity, Plan, PlanOptions, PlanStatus};
+use crate::plan::saved_plan::SavedPlan;
+use crate::plan::{Action, Change, Plan, PlanOptions, PlanStatus};
 use crate::render::Purpose;
 use crate::render::apply_events::{JsonReporter, PlainReporter, ProgressReporter};
 use crate::resource::Address;
@@ -106,7 +107,7 @@ pub(crate) async fn run(
         Some(path) => Some(saved_plan_file::read(path, &loaded, key.as_ref())?),
         None => None,
     };
-    let options = options(arguments, saved.as_ref(), key.is_some())?;
+    let options = apply_saved::options(arguments, saved.as_ref(), key.is_some())?;
     let session = WriteSession::of(loaded, global, interrupt::watch()?).await?;
     let request = ApplyRequest {
         options,
@@ -119,46 +120,6 @@ pub(crate) async fn run(
     let code = run_plan(&session, &request, ui).await;
     session.close().await?;
     code
-}
-
-/// The options of the plan. Permissions of a saved plan count if its signature was
-/// verified; otherwise the user must repeat them.
-fn options(
-    arguments: &ApplyArguments,
-    saved: Option<&SavedPlan>,
-    is_signed: bool,
-) -> Result<PlanOptions, CliError> {
-    let mut options = PlanOptions {
-        deep: arguments.deep,
-        adopt: arguments.adopt.iter().cloned().collect(),
-        replace: arguments.replace.iter().cloned().collect(),
-        allow_loss: arguments.allow_loss,
-        upgrade_patches: arguments.upgrade_patches,
-        ..PlanOptions::default()
-    };
-    let Some(saved) = saved else { return Ok(options) };
-    options.deep |= saved.plan.reads_worker_hosts();
-    options.upgrade_patches |= saved.plan.settings.upgrade_patches;
-    if is_signed {
-        options.replace.extend(saved.replace.iter().cloned());
-        options.allow_loss |= saved.plan.reachability.loss_allowed;
-    }
-    let missing: Vec<String> = saved.replace.difference(&options.replace).map(option).collect();
-    if missing.is_empty() {
-        return Ok(options);
-    }
-    let missing = missing.join(" ");
-    Err(CliError::coded(
-        Code::PlanPermission,
-        format!("the plan was saved with `{missing}`, which an unsigned plan cannot permit"),
-    )
-    .remedy(format!("review the plan, then repeat the permission: `stargate apply {missing} FILE`"))
-    .remedy("or set STARGATE_PLAN_KEY for `stargate plan --out` and `stargate apply`")
-    .exit(exit::BLOCKED))
-}
-
-fn option(address: &Address) -> String {
-    format!("--replace {address}")
 }
 
 /// Makes the plan, shows it, asks for approval and applies it.
@@ -177,7 +138,7 @@ pub(crate) async fn run_plan(
     };
     let planned = match session.reads.unless_interrupted(planning).await {
         Some(Ok(planned)) => planned,
-        Some(Err(refusal)) => return Ok(refuse_saved_plan(&refusal, ui)),
+        Some(Err(refusal)) => return Ok(apply_saved::refuse(&refusal, ui)),
         None => return Ok(interrupted_before(request.purpose, ui)),
     };
     if let Some(saved) = &request.saved
@@ -191,9 +152,10 @@ pub(crate) async fn run_plan(
         return Ok(exit::DONE);
     }
     if request.format == Format::Text {
-        plan::show(ui, &planned.plan, request.purpose, PlanFormat::Text, false)?;
+        let shown = Reported { purpose: request.purpose, format: PlanFormat::Text, full: false };
+        plan::show(ui, &planned, &session.reads.loaded.topology, shown)?;
     }
-    if let Some(code) = nothing_to_do(&planned.plan, request.options.destroy) {
+    if let Some(code) = nothing_to_do(&planned.plan, request.options.destroy, ui) {
         return Ok(code);
     }
     if planned.plan.reachability.is_refused() {
@@ -254,33 +216,6 @@ fn interrupted_before(purpose: Purpose, ui: &Ui) -> u8 {
     exit::INTERRUPTED
 }
 
-/// Differences from a saved plan that are reported one by one.
-const MAX_REASONS: usize = 10;
-
-/// Reports why a saved plan is not applied.
-fn refuse_saved_plan(refusal: &SavedPlanRefusal, ui: &Ui) -> u8 {
-    let failures = refusal.failures();
-    for failure in failures.iter().take(MAX_REASONS) {
-        ui.error(&CliError::from(failure.clone()));
-    }
-    let left = failures.len().saturating_sub(MAX_REASONS);
-    let more = match left {
-        0 => String::new(),
-        left => format!(" {left} more changes differ."),
-    };
-    let (code, reason) = match refusal {
-        SavedPlanRefusal::Errors(_) => {
-            (exit::BLOCKED, "The saved plan does not take these errors into account.")
-        }
-        SavedPlanRefusal::OutOfScope(_) => {
-            (exit::ERROR, "The saved plan names objects outside the topology.")
-        }
-        SavedPlanRefusal::Stale(_) => (exit::STALE, "The plan is stale."),
-    };
-    ui.status(&format!("Apply stopped: 0 changes made. {reason}{more}"));
-    code
-}
-
 /// Reports pairs that would be lost without permission.
 fn refuse_loss(plan: &Plan, is_saved: bool, ui: &Ui) -> u8 {
     let pairs = usize::try_from(plan.reachability.lost).unwrap_or(usize::MAX);
@@ -300,19 +235,27 @@ fn refuse_loss(plan: &Plan, is_saved: bool, ui: &Ui) -> u8 {
     exit::BLOCKED
 }
 
-/// The exit code of a plan that cannot or need not be applied.
-fn nothing_to_do(plan: &Plan, destroys: bool) -> Option<u8> {
-    let wrong = plan.findings.iter().any(|finding| finding.severity == FindingSeverity::Error);
+/// The exit code of a plan that cannot or need not be applied; its last line says why.
+fn nothing_to_do(plan: &Plan, destroys: bool, ui: &Ui) -> Option<u8> {
+    let status = plan.status();
     // What is deleted need not fit together any more.
-    if wrong && !destroys {
+    if status == PlanStatus::Wrong && !destroys {
         return Some(exit::BLOCKED);
     }
     if !plan.changes.is_empty() {
         return None;
     }
-    // A router that is offline is nothing to decide about, but it is not done.
-    let waits = !plan.blocked.is_empty() && plan.status() != PlanStatus::Unknown;
-    Some(if waits { exit::BLOCKED } else { plan::exit_code(plan, false) })
+    let deferred = plan.deferred.first().filter(|_| status == PlanStatus::Differs);
+    if let Some(deferred) = deferred {
+        let message = format!("{} depends on a value that does not exist yet", deferred.address);
+        ui.error(
+            &CliError::coded(Code::PartlyApplied, message)
+                .remedy("run the same command again; `stargate plan` shows what it waits for"),
+        );
+        ui.status("Apply incomplete: 0 changes made.");
+        return Some(exit::PARTIAL);
+    }
+    Some(exit::from_status(status, exit::DONE))
 }
 
 fn reporter(ui: &Ui, format: Format) -> Box<dyn Reporter> {
@@ -341,7 +284,18 @@ fn operation(purpose: Purpose) -> &'static str {
 /// Prints the errors and the closing line.
 fn print_result(applied: &Applied, request: &ApplyRequest, ui: &Ui) -> Result<u8, CliError> {
     let done = applied.outcomes.values().filter(|outcome| **outcome == Outcome::Done).count();
+    let unreachable = applied.remaining.as_ref().filter(|plan| {
+        applied.status == ApplyStatus::Converged && plan.status() == PlanStatus::Unreachable
+    });
+    if let Some(plan) = unreachable {
+        let problem = plan.reachability.broken_summary();
+        ui.error(
+            &CliError::new(format!("the infrastructure matches the topology, but {problem}"))
+                .remedy("`stargate drift` names the cause and who can change it"),
+        );
+    }
     let (code, status, note) = match &applied.status {
+        ApplyStatus::Converged if unreachable.is_some() => (exit::BLOCKED, "incomplete", ""),
         ApplyStatus::Converged if request.purpose == Purpose::Destroy => {
             (exit::DONE, "complete", " No resources of the topology remain.")
         }
@@ -356,7 +310,7 @@ fn print_result(applied: &Applied, request: &ApplyRequest, ui: &Ui) -> Result<u8
         }
         ApplyStatus::Partial(_) => (exit::PARTIAL, "incomplete", ""),
         ApplyStatus::Stale => (exit::STALE, "stopped", " The plan is stale."),
-        ApplyStatus::Refused(refusal) => return Ok(refuse_saved_plan(refusal, ui)),
+        ApplyStatus::Refused(refusal) => return Ok(apply_saved::refuse(refusal, ui)),
         ApplyStatus::Blocked => {
             (exit::BLOCKED, "incomplete", " The remaining changes are blocked.")
         }

@@ -10,7 +10,7 @@ use crate::cli::session::ReadSession;
 use crate::cli::ui::Ui;
 use crate::connectivity::unchecked;
 use crate::plan::impact::{IntermediateState, Projection, ReachabilityReport, violations};
-use crate::plan::{FindingSeverity, Plan, PlanOptions};
+use crate::plan::{FindingSeverity, Plan, PlanOptions, PlanStatus};
 use crate::render::connectivity::check::{CheckReport, CheckStatus};
 use crate::render::connectivity::live::LiveReport;
 
@@ -22,8 +22,8 @@ use crate::render::connectivity::live::LiveReport;
 /// Goldpinger measured.
 ///
 /// Exits with 0 if all pairs are reached and all rules hold, 2 if a packet is
-/// dropped, a rule is violated or a measurement differs, and 1 if not everything
-/// could be read or measured.
+/// dropped, a rule is violated or a measurement differs, 5 if no apply helps against
+/// it, and 1 if not everything could be read or measured.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct CheckArguments {
     /// Output format
@@ -58,11 +58,18 @@ pub(crate) async fn run(
     let live = measured.as_ref().map(|measured| measured.report(&report.model));
     let (text, status) = render(arguments, sources, &report, live, ui);
     ui.data(&text)?;
-    Ok(match status {
-        CheckStatus::Passed => exit::DONE,
-        CheckStatus::Failed => exit::CHANGES,
-        CheckStatus::Unknown => exit::ERROR,
-    })
+    Ok(exit_code(status, planned.plan.status()))
+}
+
+/// As `drift` has it: an unread source comes first, and 5 says that no apply helps.
+fn exit_code(status: CheckStatus, status: PlanStatus) -> u8 {
+    match (status, status) {
+        (CheckStatus::Failed, PlanStatus::Matches) => exit::CHANGES,
+        (CheckStatus::Failed, status) => exit::from_status(status, exit::CHANGES),
+        (CheckStatus::Unknown, PlanStatus::Wrong | PlanStatus::Blocked) => exit::BLOCKED,
+        (CheckStatus::Unknown, _) => exit::ERROR,
+        (CheckStatus::Passed, _) => exit::DONE,
+    }
 }
 
 fn render(

@@ -2,20 +2,23 @@
 
 use clap::Args;
 
+use super::plan::{self, Reported};
 use crate::cli::arguments::PlanFormat;
 use crate::cli::error::CliError;
 use crate::cli::exit;
 use crate::cli::session::ReadSession;
 use crate::cli::ui::Ui;
-use crate::plan::impact::{IntermediateState, ReachabilityReport};
-use crate::plan::{Plan, PlanOptions, PlanStatus};
-use crate::render::connectivity::reachability_report::{MAX_PROBLEMS, ReachabilityReportText};
-use crate::render::{Purpose, drift_json, plan_markdown, plan_text};
+use crate::plan::PlanOptions;
+use crate::render::Purpose;
 
 /// Show how the infrastructure differs from the topology
 ///
 /// Reads only and needs no write permissions. Also shows which pods cannot reach
-/// each other now, and why. Exits with 2 if there is drift.
+/// each other now, and why.
+///
+/// Exits with 0 if the infrastructure matches the topology and no packet is dropped,
+/// 2 if there is drift that `apply` corrects, 5 if it is blocked or packets are
+/// dropped that no apply helps, and 1 if not everything could be read.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DriftArguments {
     /// Output format
@@ -24,6 +27,9 @@ pub(crate) struct DriftArguments {
     /// Probe the worker hosts over SSH, too
     #[arg(long)]
     pub(crate) deep: bool,
+    /// Show every field of every change, and truncate nothing
+    #[arg(long)]
+    pub(crate) full: bool,
 }
 
 /// Reads the live state and shows the drift.
@@ -35,35 +41,8 @@ pub(crate) async fn run(
     let options = PlanOptions { deep: arguments.deep, ..PlanOptions::default() };
     let scope = session.scope(options);
     let planned = session.pipeline(&scope).run().await;
-    let sources = planned.paths(&session.loaded.topology);
-    let report = ReachabilityReport::of_state(sources, &IntermediateState::Observed, MAX_PROBLEMS);
-    ui.data(&text(&planned.plan, &report, arguments.format, ui))?;
-    Ok(exit_code(&planned.plan))
-}
-
-fn text(plan: &Plan, report: &ReachabilityReport, format: PlanFormat, ui: &Ui) -> String {
-    let reachability = ReachabilityReportText { report };
-    match format {
-        PlanFormat::Text => {
-            let options = plan_text::Options {
-                style: ui.style(),
-                purpose: Purpose::Drift,
-                full: false,
-                verbose: ui.verbosity() > 0,
-            };
-            plan_text::render_drift(plan, reachability, options)
-        }
-        PlanFormat::Json => drift_json::render(plan, reachability),
-        PlanFormat::Markdown => plan_markdown::render_drift(plan, reachability),
-    }
-}
-
-/// An unread source may hide drift, so it is an error.
-fn exit_code(plan: &Plan) -> u8 {
-    match plan.status() {
-        PlanStatus::Matches => exit::DONE,
-        PlanStatus::Differs | PlanStatus::Wrong => exit::CHANGES,
-        PlanStatus::Blocked => exit::BLOCKED,
-        PlanStatus::Unknown => exit::ERROR,
-    }
+    let shown =
+        Reported { purpose: Purpose::Drift, format: arguments.format, full: arguments.full };
+    plan::show(ui, &planned, &session.loaded.topology, shown)?;
+    Ok(exit::from_status(planned.plan.status(), exit::CHANGES))
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use clap::{Args, ValueEnum};
 
 use crate::cli::error::CliError;
-use crate::cli::exit;
+use crate::cli::findings::report_errors;
 use crate::cli::session::ReadSession;
 use crate::cli::ui::Ui;
 use crate::pipeline::Planned;
@@ -48,7 +48,7 @@ pub(crate) async fn run(
         GraphFormat::Svg => graph.to_svg(),
     };
     ui.data(&drawing)?;
-    Ok(exit::DONE)
+    Ok(report_errors(&planned.plan, ui))
 }
 
 fn graph_of(planned: &Planned) -> ResourceGraph {

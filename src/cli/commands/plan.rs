@@ -10,10 +10,14 @@ use crate::cli::exit;
 use crate::cli::saved_plan_file;
 use crate::cli::session::ReadSession;
 use crate::cli::ui::Ui;
+use crate::pipeline::Planned;
+use crate::plan::impact::{IntermediateState, ReachabilityReport};
 use crate::plan::saved_plan::{FORMAT_VERSION, SavedPlan};
 use crate::plan::{Plan, PlanOptions, PlanStatus};
-use crate::render::{Purpose, plan_json, plan_markdown, plan_text};
+use crate::render::connectivity::reachability_report::{MAX_PROBLEMS, ReachabilityReportText};
+use crate::render::{Purpose, drift_json, plan_json, plan_markdown, plan_text};
 use crate::resource::Address;
+use crate::topology::model::Topology;
 
 /// Show the changes that apply would make
 ///
@@ -70,7 +74,9 @@ pub(crate) async fn run(
     };
     let scope = session.scope(options);
     let planned = session.pipeline(&scope).run().await;
-    let printed = show(ui, &planned.plan, Purpose::Plan, arguments.format, arguments.full);
+    let topology = &session.loaded.topology;
+    let shown = Reported { purpose: Purpose::Plan, format: arguments.format, full: arguments.full };
+    let printed = show(ui, &planned, topology, shown);
     let kept = match &arguments.out {
         Some(path) => {
             let saved = saved_plan(session, &planned.plan, &scope.options);
@@ -83,29 +89,51 @@ pub(crate) async fn run(
         let path = path.display();
         ui.status(&format!("Saved the plan to {path}; apply it with `stargate apply {path}`."));
     }
-    Ok(exit_code(&planned.plan, arguments.detailed_exitcode))
+    let changes = if arguments.detailed_exitcode { exit::CHANGES } else { exit::DONE };
+    Ok(exit::from_status(planned.plan.status(), changes))
 }
 
-/// Prints a plan in a format.
+/// How a plan is printed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reported {
+    /// The command.
+    pub(crate) purpose: Purpose,
+    /// The format.
+    pub(crate) format: PlanFormat,
+    /// Every field of every change.
+    pub(crate) full: bool,
+}
+
+/// Prints a plan; with the causes of dropped packets if it changes nothing about them,
+/// and always for `drift`.
 pub(crate) fn show(
     ui: &Ui,
-    plan: &Plan,
-    purpose: Purpose,
-    format: PlanFormat,
-    full: bool,
+    planned: &Planned,
+    topology: &Topology,
+    shown: Reported,
 ) -> Result<(), CliError> {
-    let text = match format {
-        PlanFormat::Text => {
-            let verbose = ui.verbosity() > 0;
-            plan_text::render(
-                plan,
-                plan_text::Options { style: ui.style(), purpose, full, verbose },
-            )
+    let Reported { purpose, format, full } = shown;
+    let plan = &planned.plan;
+    let is_current = purpose == Purpose::Drift || plan.status() == PlanStatus::Unreachable;
+    let report = is_current.then(|| {
+        let sources = planned.paths(topology);
+        ReachabilityReport::of_state(sources, &IntermediateState::Observed, MAX_PROBLEMS)
+    });
+    let report = report.as_ref().map(|report| ReachabilityReportText { report });
+    let options =
+        plan_text::Options { style: ui.style(), purpose, full, verbose: ui.verbosity() > 0 };
+    ui.data(&match (format, report) {
+        (PlanFormat::Text, None) => plan_text::render(plan, options),
+        (PlanFormat::Text, Some(report)) => {
+            plan_text::render_with_reachability(plan, report, options)
         }
-        PlanFormat::Json => plan_json::render(plan, purpose),
-        PlanFormat::Markdown => plan_markdown::render(plan, purpose),
-    };
-    ui.data(&text)
+        (PlanFormat::Json, None) => plan_json::render(plan, purpose),
+        (PlanFormat::Json, Some(report)) => drift_json::render(plan, purpose, report),
+        (PlanFormat::Markdown, None) => plan_markdown::render(plan, purpose),
+        (PlanFormat::Markdown, Some(report)) => {
+            plan_markdown::render_with_reachability(plan, purpose, report)
+        }
+    })
 }
 
 fn saved_plan<'a>(
@@ -119,15 +147,5 @@ fn saved_plan<'a>(
         topology_digest: session.loaded.digest.clone(),
         replace: options.replace.clone(),
         plan,
-    }
-}
-
-/// The exit code of a plan; blocked plans, errors and unread sources are failures.
-pub(crate) fn exit_code(plan: &Plan, detailed: bool) -> u8 {
-    match plan.status() {
-        PlanStatus::Differs if detailed => exit::CHANGES,
-        PlanStatus::Matches | PlanStatus::Differs => exit::DONE,
-        PlanStatus::Wrong | PlanStatus::Blocked => exit::BLOCKED,
-        PlanStatus::Unknown => exit::ERROR,
     }
 }

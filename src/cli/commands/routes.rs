@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::cli::arguments::Format;
 use crate::cli::error::CliError;
-use crate::cli::exit;
+use crate::cli::findings::report_errors;
 use crate::cli::overview;
 use crate::cli::session::ReadSession;
 use crate::cli::ui::Ui;
@@ -37,5 +37,5 @@ pub(crate) async fn run(
         Format::Json => table.to_json(),
     };
     ui.data(&text)?;
-    Ok(exit::DONE)
+    Ok(report_errors(&planned.plan, ui))
 }

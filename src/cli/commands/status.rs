@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::cli::arguments::Format;
 use crate::cli::error::CliError;
-use crate::cli::exit;
+use crate::cli::findings::report_errors;
 use crate::cli::health;
 use crate::cli::session::ReadSession;
 use crate::cli::ui::Ui;
@@ -57,5 +57,5 @@ pub(crate) async fn run(
         }
     };
     ui.data(&text)?;
-    Ok(exit::DONE)
+    Ok(report_errors(&planned.plan, ui))
 }

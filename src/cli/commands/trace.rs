@@ -38,7 +38,7 @@ const MAX_NAMES: usize = 8;
 /// shows the cause and the change that fixes it.
 ///
 /// Exits with 0 if packet and reply are delivered, 2 if one is dropped, and 1 if
-/// a required fact is unknown.
+/// a required fact or one of the hosts is unknown.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct TraceArguments {
     /// Source: a node, worker or router, `pod/NODE` for a pod on a node, or an

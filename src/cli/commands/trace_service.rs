@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::trace::breaches_on_path;
 use crate::cli::error::CliError;
+use crate::cli::exit;
 use crate::connectivity::{NoPort, PathModel, Target, is_pod, translates};
 use crate::dataplane::{End, Protocol, trace_round_trip};
 use crate::diagnostics::Code;
@@ -35,7 +36,8 @@ pub(super) async fn read(
         Ok(None) => Err(CliError::new(format!(
             "{address} is in the service CIDR, but no service has it; packets to it are dropped"
         ))
-        .remedy("`kubectl get services -A` lists the services")),
+        .remedy("`kubectl get services -A` lists the services")
+        .exit(exit::CHANGES)),
         Err(error) if error.is_refused() => {
             Err(CliError::coded(Code::ServiceUnreadable, error.to_string()).remedy(
                 "give the credential `list` on services and on endpointslices of discovery.k8s.io",

@@ -11,7 +11,7 @@ use super::projection::{IntermediateState, Projection, loses_cluster, made_value
 use super::reachability::{Loss, Reachability, Unexamined, Wait};
 use super::retained_pairs::{RetainedPairs, is_kept};
 use crate::connectivity::snapshot::{Nodes, PairStatus, Snapshot, ends};
-use crate::connectivity::{self, IncrementalModel, PathModel, ProjectedState};
+use crate::connectivity::{self, IncrementalModel, Matrix, Pairs, PathModel, ProjectedState};
 use crate::plan::{Change, StepGraph};
 use crate::resource::{Address, ObjectKey};
 
@@ -68,12 +68,22 @@ fn assess_with(projection: Projection<'_>, find_waits: FindWaits) -> Assessment 
         return Assessment::default();
     }
     if changes.is_empty() && projection.plan.deferred.is_empty() {
-        let nodes = Snapshot::nodes_of_both(observed.model(), observed.model());
-        let snapshot = Snapshot::of(observed.model(), &nodes);
-        let reachability = compare(&snapshot, &snapshot, observed.model());
-        return Assessment { waits: Vec::new(), reachability };
+        return Assessment { waits: Vec::new(), reachability: unchanged(observed.model()) };
     }
     compare_states(projection, &paths, observed, find_waits)
+}
+
+/// The pairs where the plan changes nothing, as `drift` and `check` count them.
+fn unchanged(model: &PathModel) -> Reachability {
+    let matrix = Matrix::of(model);
+    let Pairs { reached, dropped, unknown } = matrix.total();
+    Reachability {
+        kept: reached,
+        broken: dropped,
+        nodes_dropped: matrix.nodes.dropped,
+        unknown,
+        ..Reachability::default()
+    }
 }
 
 /// The changes that packets depend on, and their objects.

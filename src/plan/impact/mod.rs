@@ -25,4 +25,4 @@ pub use reachability::{Loss, Reachability, Unexamined, Wait};
 pub use reachability_report::{ReachabilityReport, UnreadNodes};
 #[cfg(test)]
 pub(crate) use remedy_search::fewest_changes;
-pub use remedy_search::{PathQuery, Remedy, find_remedy};
+pub use remedy_search::{FactOwner, PathQuery, Remedy, find_remedy};

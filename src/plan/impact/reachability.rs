@@ -20,6 +20,10 @@ pub struct Reachability {
     pub lost: u64,
     /// Reached neither before nor after.
     pub broken: u64,
+    /// Pairs of nodes by their own addresses that are dropped; counted where a plan
+    /// changes nothing.
+    #[serde(default)]
+    pub nodes_dropped: u64,
     /// A fact is missing before or after the plan, or is known only after apply.
     pub unknown: u64,
     /// Why pairs are lost.
@@ -88,6 +92,23 @@ impl Reachability {
     /// How many pairs there are.
     pub fn pairs(&self) -> u64 {
         self.kept + self.gained + self.lost + self.broken + self.unknown
+    }
+
+    /// Whether packets are dropped that no change of the plan affects. Pairs of nodes
+    /// count if no pair of pods is dropped.
+    pub fn stays_broken(&self) -> bool {
+        self.broken + self.nodes_dropped > 0
+    }
+
+    /// The pairs that stay broken as a clause, such as `2 of 12 pairs are dropped`.
+    pub fn broken_summary(&self) -> String {
+        let be = |count| if count == 1 { "is" } else { "are" };
+        match (self.broken, self.nodes_dropped) {
+            (0, nodes) => format!("{} of nodes {} dropped", counted(nodes, "pair"), be(nodes)),
+            (pods, _) => {
+                format!("{pods} of {} {} dropped", counted(self.pairs(), "pair"), be(pods))
+            }
+        }
     }
 
     /// The losses and their causes as text: `loses 4 pairs, for example …`.

@@ -9,12 +9,13 @@ use super::projection::{
 };
 use super::shrink::shrink;
 use crate::connectivity::{
-    IncrementalModel, ObjectValue, PathModel, ProjectedState, Provenance, addresses, provenance,
+    IncrementalModel, ObjectValue, PathModel, ProjectedState, Provenance, Sources, addresses,
+    provenance,
 };
-use crate::dataplane::{Cause, Protocol, RoundTrip, Verdict, trace_round_trip};
-use crate::inventory::Source;
-use crate::plan::{Blocked, FindingSeverity};
-use crate::resource::{Address, Kind, ObjectKey};
+use crate::dataplane::{Cause, Drop, Protocol, RoundTrip, Verdict, trace_round_trip};
+use crate::inventory::{Observed, Source};
+use crate::plan::{Blocked, FieldChange, FindingSeverity};
+use crate::resource::{Address, ArmId, Kind, ObjectKey};
 
 /// The remedy of a broken path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +46,26 @@ pub enum Remedy {
     },
     /// The topology does not contain it: what to add.
     EditTopology(String),
+    /// A resource that no change of the plan affects has to be changed.
+    ChangeOutside {
+        /// The resource that drops the packets.
+        resource: Address,
+        /// Its id, if it is an object of Azure.
+        id: Option<ArmId>,
+        /// Who can change it.
+        owner: FactOwner,
+    },
+}
+
+/// Whose the resource is that drops packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FactOwner {
+    /// The topology's: it is as the topology describes it.
+    Topology,
+    /// AKS's, or of another program that works in the cluster's node resource group.
+    NodeResourceGroup,
+    /// Another's.
+    Other,
 }
 
 /// The path in question.
@@ -182,7 +203,9 @@ fn remedy_outside_plan(
 ) -> Remedy {
     let Some((_, verdict)) = round_trip.broken() else { return Remedy::Apply(Vec::new()) };
     let named = addresses(planned, verdict);
-    let blocked = sources.plan.blocked.iter().find(|blocked| named.contains(&blocked.address));
+    let blocked = sources.plan.blocked.iter().find(|blocked| {
+        named.contains(&blocked.address) || named.iter().any(|it| keeps_table(blocked, it))
+    });
     if let Some(blocked) = blocked {
         return Remedy::ResolveBlocked(Box::new(blocked.clone()));
     }
@@ -195,12 +218,60 @@ fn remedy_outside_plan(
     {
         return read(sources, provenance);
     }
-    Remedy::EditTopology(match verdict {
-        Verdict::Dropped(drop) => edit(query, &drop.cause),
-        Verdict::Arrived(_) | Verdict::Unknown { .. } | Verdict::Exited(_) => {
-            unknown_address(query.to)
+    match verdict {
+        Verdict::Dropped(Drop { cause: Cause::CniNotConfigured, .. }) => {
+            Remedy::EditTopology("give the worker a profile, so that it joins".to_owned())
         }
-    })
+        // The topology routes to its own hosts and their pods: the obstacle is elsewhere.
+        Verdict::Dropped(_) if planned.network.end(query.to).is_some() => {
+            match named.into_iter().next() {
+                Some(resource) => change_outside(sources, resource),
+                None => Remedy::EditTopology(unknown_address(query.to)),
+            }
+        }
+        _ => Remedy::EditTopology(unknown_address(query.to)),
+    }
+}
+
+/// Whether a blocked association keeps a foreign route table on a subnet.
+fn keeps_table(blocked: &Blocked, table: &Address) -> bool {
+    let is_kept = |field: &FieldChange| {
+        let id = field.before.as_ref().and_then(|before| before.as_str());
+        id.is_some_and(|id| ArmId::new(id).name().eq_ignore_ascii_case(&table.name))
+    };
+    blocked.address.kind == Kind::RouteTableAssociation
+        && table.kind == Kind::RouteTable
+        && blocked.fields.iter().any(is_kept)
+}
+
+/// Whose the resource is, and which object.
+fn change_outside(sources: Projection<'_>, resource: Address) -> Remedy {
+    let Sources { desired, inventory, facts, .. } = sources.observed;
+    if let Some(wanted) = desired.get(&resource) {
+        let id = wanted.key.as_ref().and_then(arm_id).cloned();
+        return Remedy::ChangeOutside { resource, id, owner: FactOwner::Topology };
+    }
+    let is_it = |key: &ObjectKey, observed: &Observed| {
+        observed.resource.kind() == resource.kind && key.name() == &*resource.name
+    };
+    let key = inventory.iter().find(|(key, observed)| is_it(key, observed)).map(|(key, _)| key);
+    let id = key.and_then(arm_id).cloned();
+    let group = id.as_ref().and_then(ArmId::resource_group_name);
+    let of_nodes = facts.cluster.as_ref().zip(group);
+    let owner = match of_nodes {
+        Some((cluster, group)) if cluster.node_resource_group.eq_ignore_ascii_case(group) => {
+            FactOwner::NodeResourceGroup
+        }
+        _ => FactOwner::Other,
+    };
+    Remedy::ChangeOutside { resource, id, owner }
+}
+
+fn arm_id(key: &ObjectKey) -> Option<&ArmId> {
+    match key {
+        ObjectKey::Azure(id) | ObjectKey::AzureAssociation(id) => Some(id),
+        _ => None,
+    }
 }
 
 /// The remedy of a missing fact: read the source that did not answer, or probe the
@@ -229,13 +300,6 @@ pub(super) fn read(sources: Projection<'_>, provenance: &Provenance) -> Remedy {
             reason: format!("stargate does not read {address}"),
             remedy: "look at it in the portal".to_owned(),
         },
-    }
-}
-
-fn edit(query: PathQuery, cause: &Cause) -> String {
-    match cause {
-        Cause::CniNotConfigured => "give the worker a profile, so that it joins".to_owned(),
-        _ => unknown_address(query.to),
     }
 }
 

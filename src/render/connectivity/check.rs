@@ -113,9 +113,11 @@ impl CheckReport<'_> {
     /// The result by the model alone.
     fn model_status(&self) -> CheckStatus {
         let total = self.reachability.matrix.total();
-        if total.dropped > 0 || !self.violations.is_empty() {
+        let nodes = self.reachability.matrix.nodes;
+        if total.dropped + nodes.dropped > 0 || !self.violations.is_empty() {
             CheckStatus::Failed
-        } else if total.unknown > 0 || !self.errors.is_empty() || total.reached == 0 {
+        } else if total.unknown + nodes.unknown > 0 || !self.errors.is_empty() || total.reached == 0
+        {
             CheckStatus::Unknown
         } else {
             CheckStatus::Passed
@@ -144,7 +146,8 @@ impl CheckReport<'_> {
             lines.extend(wrap(error, "unknown: ", "         "));
         }
         lines.extend(self.unchecked_lines(style));
-        lines.extend([String::new(), self.last_line(style)]);
+        lines.push(String::new());
+        lines.extend(self.last_lines(style));
         if let Some(live) = &self.live {
             lines.push(String::new());
             lines.extend(live.lines(style));
@@ -224,20 +227,27 @@ impl CheckReport<'_> {
         }
     }
 
-    fn last_line(&self, style: Style) -> String {
+    fn last_lines(&self, style: Style) -> Vec<String> {
         let Pairs { reached, dropped, unknown } = self.reachability.matrix.total();
         let pairs = reached + dropped + unknown;
         let violations = match self.violations.len() {
             0 => String::new(),
             count => format!(", {}", counted(count, "violation")),
         };
+        let nodes = match self.reachability.matrix.nodes {
+            Pairs { dropped: 0, unknown: 0, .. } => String::new(),
+            Pairs { dropped, unknown, .. } => {
+                format!("; of nodes: {dropped} dropped, {unknown} unknown")
+            }
+        };
+        let pairs = usize::try_from(pairs).unwrap_or(usize::MAX);
         let line = format!(
-            "{}: {reached} reached, {dropped} dropped, {unknown} unknown{violations}.",
+            "{}: {reached} reached, {dropped} dropped, {unknown} unknown{nodes}{violations}.",
             counted(pairs, "pair"),
         );
         let role =
             if self.model_status() == CheckStatus::Passed { Role::Good } else { Role::Error };
-        style.paint(role, line)
+        wrap(&line, "", "  ").into_iter().map(|line| style.paint(role, line)).collect()
     }
 
     /// The result as JSON.

@@ -10,7 +10,7 @@ use crate::connectivity::{Broken, Pairs, addresses};
 use crate::dataplane::Verdict;
 use crate::plan::impact::{ReachabilityReport, Remedy, UnreadNodes};
 use crate::render::style::{Role, Style};
-use crate::render::text::{counted, wrap};
+use crate::render::text::wrap;
 
 /// Names listed before `and N more`.
 const MAX_NAMED: usize = 3;
@@ -26,10 +26,23 @@ pub struct ReachabilityReportJson {
     pub dropped: u64,
     /// Pairs that depend on an unread fact.
     pub unknown: u64,
+    /// The same for pairs of nodes by their own addresses.
+    pub nodes: NodePairsJson,
     /// Dropped and unknown pairs, grouped by cause.
     pub problems: Vec<ProblemJson>,
     /// Nodes whose pod CIDR could not be read; their pairs are not counted.
     pub nodes_with_unknown_pod_cidr: Vec<String>,
+}
+
+/// Pairs of nodes by their own addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct NodePairsJson {
+    /// Pairs for which request and reply are delivered.
+    pub reached: u64,
+    /// Pairs for which the request or the reply is dropped.
+    pub dropped: u64,
+    /// Pairs that depend on an unread fact.
+    pub unknown: u64,
 }
 
 /// Pairs that are dropped or unknown for one cause.
@@ -45,8 +58,10 @@ pub struct ProblemJson {
     pub verdict: String,
     /// The addresses of the resources that hold the facts, the most specific first.
     pub resources: Vec<String>,
-    /// The number of pairs.
+    /// The number of pairs of nodes, by the pods on them.
     pub pairs: u64,
+    /// The number of pairs of nodes, by their own addresses.
+    pub node_pairs: u64,
     /// The source and destination sites.
     pub sites: Vec<SitePairJson>,
     /// What to do; null if no remedy was searched for.
@@ -75,24 +90,25 @@ impl ReachabilityReportText<'_> {
         self.report.model.sites.get(number).map_or(String::new(), |site| site.site.to_string())
     }
 
-    /// A summary of the pairs; `None` without pairs.
+    /// A summary of the pairs; `None` without pairs. Those of nodes are named where not
+    /// all are reached.
     pub fn summary(&self) -> Option<String> {
-        let Pairs { reached, dropped, unknown } = self.report.matrix.total();
-        let pairs = reached + dropped + unknown;
-        Some(match (pairs, dropped, unknown) {
-            (0, ..) => return None,
-            (_, 0, 0) => format!("all {} reached", counted(pairs, "pair")),
-            (_, 0, _) => format!("{unknown} of {} unknown", counted(pairs, "pair")),
-            (_, _, 0) => format!("{dropped} of {} dropped", counted(pairs, "pair")),
-            _ => format!("{dropped} of {} dropped, {unknown} unknown", counted(pairs, "pair")),
-        })
+        let pods = summarize(self.report.matrix.total(), "pair")?;
+        let nodes = self.report.matrix.nodes;
+        match (nodes.dropped, nodes.unknown) {
+            (0, 0) => Some(pods),
+            _ => Some(match summarize(nodes, "pair of nodes") {
+                Some(nodes) => format!("{pods}; {nodes}"),
+                None => pods,
+            }),
+        }
     }
 
     /// The summary and the problems that affect the most pairs.
     pub fn summary_lines(&self, style: Style) -> Vec<String> {
         let Some(summary) = self.summary() else { return Vec::new() };
-        let total = self.report.matrix.total();
-        let role = match (total.dropped, total.unknown) {
+        let (pods, nodes) = (self.report.matrix.total(), self.report.matrix.nodes);
+        let role = match (pods.dropped + nodes.dropped, pods.unknown + nodes.unknown) {
             (0, 0) => Role::Good,
             (0, _) => Role::Warning,
             _ => Role::Error,
@@ -117,7 +133,13 @@ impl ReachabilityReportText<'_> {
     pub fn problem(&self, problem: &Broken, remedy: Option<&Remedy>, style: Style) -> Vec<String> {
         let Some((direction, verdict)) = problem.round_trip.broken() else { return Vec::new() };
         let wording = Wording { model: &self.report.model };
-        let pairs = counted(usize::try_from(problem.pairs).unwrap_or(usize::MAX), "pair");
+        let pairs = match (problem.pairs, problem.node_pairs) {
+            (pods, 0) => counted_pairs(pods, "pair"),
+            (0, nodes) => counted_pairs(nodes, "pair of nodes"),
+            (pods, nodes) => {
+                format!("{} and {nodes} of nodes", counted_pairs(pods, "pair of pods"))
+            }
+        };
         let (from, to) = (problem.example.0.address, problem.example.1.address);
         let outcome = if matches!(verdict, Verdict::Dropped(_)) { "dropped" } else { "unknown" };
         let text = format!(
@@ -168,6 +190,11 @@ impl ReachabilityReportText<'_> {
             reached,
             dropped,
             unknown,
+            nodes: NodePairsJson {
+                reached: self.report.matrix.nodes.reached,
+                dropped: self.report.matrix.nodes.dropped,
+                unknown: self.report.matrix.nodes.unknown,
+            },
             problems: problems.filter_map(|(number, one)| self.problem_json(number, one)).collect(),
             nodes_with_unknown_pod_cidr: self
                 .report
@@ -192,9 +219,32 @@ impl ReachabilityReportText<'_> {
             verdict: Wording { model: &self.report.model }.verdict(verdict),
             resources: resources.iter().map(ToString::to_string).collect(),
             pairs: problem.pairs,
+            node_pairs: problem.node_pairs,
             sites: problem.sites.iter().map(|it| self.site_pair(*it)).collect(),
             remedy: self.report.remedies.get(number).map(wording::describe_remedy),
         })
+    }
+}
+
+/// How many pairs of a sort are reached; `None` without pairs.
+fn summarize(pairs: Pairs, noun: &str) -> Option<String> {
+    let Pairs { reached, dropped, unknown } = pairs;
+    let all = reached + dropped + unknown;
+    let pairs = counted_pairs(all, noun);
+    Some(match (all, dropped, unknown) {
+        (0, ..) => return None,
+        (_, 0, 0) => format!("all {pairs} reached"),
+        (_, 0, _) => format!("{unknown} of {pairs} unknown"),
+        (_, _, 0) => format!("{dropped} of {pairs} dropped"),
+        _ => format!("{dropped} of {pairs} dropped, {unknown} unknown"),
+    })
+}
+
+/// A number of pairs of a sort, as in `2 pairs of nodes`.
+fn counted_pairs(count: u64, noun: &str) -> String {
+    match noun.strip_prefix("pair") {
+        Some(rest) if count != 1 => format!("{count} pairs{rest}"),
+        _ => format!("{count} {noun}"),
     }
 }
 

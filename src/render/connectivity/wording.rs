@@ -8,8 +8,8 @@ use crate::dataplane::{
     Cause, Decision, Direction, Drop, HostId, Origin, Place, Protocol, Verdict,
 };
 use crate::inventory::Source;
-use crate::plan::impact::Remedy;
-use crate::resource::Address;
+use crate::plan::impact::{FactOwner, Remedy};
+use crate::resource::{Address, ArmId};
 
 /// Describes hops of one network.
 #[derive(Debug, Clone, Copy)]
@@ -215,6 +215,28 @@ pub(super) fn describe_remedy(remedy: &Remedy) -> String {
         Remedy::ProbeHosts => "run the command again with `--deep` to probe the hosts".to_owned(),
         Remedy::FixError { message, remedy } => format!("{message}; {remedy}"),
         Remedy::EditTopology(edit) => edit.clone(),
+        Remedy::ChangeOutside { resource, id, owner } => {
+            change_outside(resource, id.as_ref(), *owner)
+        }
+    }
+}
+
+/// Whose a resource is that drops packets, and who can change it.
+fn change_outside(resource: &Address, id: Option<&ArmId>, owner: FactOwner) -> String {
+    let group = id.and_then(ArmId::resource_group_name);
+    let place = group.map(|group| format!(" in the resource group {group}")).unwrap_or_default();
+    match owner {
+        FactOwner::Topology => format!(
+            "{resource}{place} is as the topology describes it, so no apply changes it; inspect \
+             the object"
+        ),
+        FactOwner::NodeResourceGroup => format!(
+            "the topology does not own {resource}: it belongs to the AKS cluster{place}; ask the \
+             administrator of the cluster to change it"
+        ),
+        FactOwner::Other => {
+            format!("the topology does not own {resource}{place}; ask its owner to change it")
+        }
     }
 }
 

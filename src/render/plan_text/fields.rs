@@ -11,8 +11,9 @@ use crate::plan::diff::FieldChange;
 
 use super::super::style::Role;
 use super::super::text::{WIDTH, counted, width};
-use super::super::value::{KNOWN_AFTER_APPLY, one_line};
+use super::super::value::{KNOWN_AFTER_APPLY, NONE, one_line};
 use super::Page;
+use super::difference::{Part, around, parts};
 
 /// The maximum number of lines for the fields of a creation.
 const MAX_CREATION_LINES: usize = 7;
@@ -22,6 +23,9 @@ const MAX_DIFFERENCE_LINES: usize = 12;
 
 /// Values are aligned behind paths up to this width.
 const MAX_PATH_WIDTH: usize = 26;
+
+/// Columns in front of a value with a sign.
+const SIGNED_INDENT: usize = 10;
 
 /// The note on a field whose change forces a replacement.
 const REPLACES: &str = "  # forces replacement";
@@ -78,33 +82,44 @@ impl Page {
 
     fn changed_field(&mut self, field: &FieldChange, column: usize) {
         let behind = if field.forces_replacement { REPLACES } else { "" };
-        let path = format!("{}:", field.path);
-        let after = match field.pending {
-            true => KNOWN_AFTER_APPLY.to_owned(),
-            false => one_line(field.after.as_ref()),
-        };
-        let before = one_line(field.before.as_ref());
-        let line = format!("      {path:column$} {before} -> {after}");
-        if let (Some(Value::String(old)), Some(Value::String(new))) = (&field.before, &field.after)
+        if field.pending {
+            let (path, before) = (format!("{}:", field.path), one_line(field.before.as_ref()));
+            let line = format!("      {path:column$} {before} -> {KNOWN_AFTER_APPLY}");
+            return self.cut_line(None, &(line + behind));
+        }
+        let parts = parts(field);
+        let listed = self.differences_shown(parts.len());
+        parts.iter().take(listed).for_each(|part| self.changed_part(part, column, behind));
+        self.left_out(parts.len() - listed, "change");
+    }
+
+    fn changed_part(&mut self, part: &Part, column: usize, behind: &str) {
+        let path = format!("{}:", part.path);
+        let (before, after) = (one_line(part.before.as_ref()), one_line(part.after.as_ref()));
+        if let (Some(Value::String(old)), Some(Value::String(new))) = (&part.before, &part.after)
             && (old.contains('\n') || new.contains('\n'))
         {
             self.line(format!("      {path}{behind}"));
             return self.text_difference(old, new);
         }
         // Without the alignment, the value may still fit on the line.
+        let aligned = format!("      {path:column$} {before} -> {after}");
         let close = format!("      {path} {before} -> {after}");
-        for line in [line, close] {
+        for line in [aligned, close] {
             if width(&line) + width(behind) <= WIDTH || self.options.full {
                 return self.line(line + behind);
             }
         }
         self.line(format!("      {path}{behind}"));
-        match (&field.before, &field.after) {
+        match (&part.before, &part.after) {
             (Some(Value::Array(old)), Some(Value::Array(new))) => self.list_difference(old, new),
-            _ => {
-                self.signed(Action::Delete, &before);
-                self.signed(Action::Create, &after);
+            (Some(Value::String(old)), Some(Value::String(new))) if !self.options.full => {
+                // Two columns are for the quotes.
+                let (old, new) = around(old, new, WIDTH - SIGNED_INDENT - 2);
+                let text = |text: String| one_line(Some(&Value::String(text)));
+                self.both(&text(old), &text(new));
             }
+            _ => self.both(&before, &after),
         }
     }
 
@@ -113,23 +128,44 @@ impl Page {
         self.cut_line(Some(Role::Action(action)), &line);
     }
 
-    /// Removed and added items; both lists in full where only the order differs.
+    /// Two values below each other, cut around what differs; an absent one is left out.
+    fn both(&mut self, before: &str, after: &str) {
+        let (before, after) = match self.options.full {
+            true => (before.to_owned(), after.to_owned()),
+            false => around(before, after, WIDTH - SIGNED_INDENT),
+        };
+        for (action, text) in [(Action::Delete, before), (Action::Create, after)] {
+            if text != NONE {
+                self.signed(action, &text);
+            }
+        }
+    }
+
+    /// Removed and added items; where only the order differs, both lists around the
+    /// first difference.
     fn list_difference(&mut self, old: &[Value], new: &[Value]) {
         let removed =
             old.iter().filter(|item| !new.contains(item)).map(|item| (Action::Delete, item));
         let added =
             new.iter().filter(|item| !old.contains(item)).map(|item| (Action::Create, item));
         let differing: Vec<_> = removed.chain(added).collect();
-        if differing.is_empty() {
-            self.signed(Action::Delete, &one_line(Some(&Value::Array(old.to_vec()))));
-            self.signed(Action::Create, &one_line(Some(&Value::Array(new.to_vec()))));
-            return;
+        let text = |item: &Value| one_line(Some(item));
+        match differing.as_slice() {
+            [] => {
+                let whole = |list: &[Value]| one_line(Some(&Value::Array(list.to_vec())));
+                self.both(&whole(old), &whole(new));
+            }
+            [(Action::Delete, before), (Action::Create, after)] => {
+                self.both(&text(before), &text(after));
+            }
+            _ => {
+                let listed = self.differences_shown(differing.len());
+                for (action, item) in &differing[..listed] {
+                    self.signed(*action, &text(item));
+                }
+                self.left_out(differing.len() - listed, "item");
+            }
         }
-        let listed = self.differences_shown(differing.len());
-        for (action, item) in &differing[..listed] {
-            self.signed(*action, &one_line(Some(item)));
-        }
-        self.left_out(differing.len() - listed, "item");
     }
 
     /// A line diff with one line of context.

@@ -1,5 +1,6 @@
 //! A plan on a terminal and in a log: 80 columns, and readable without color.
 
+mod difference;
 mod fields;
 mod folding;
 mod sections;
@@ -35,8 +36,8 @@ pub fn render(plan: &Plan, options: Options) -> String {
     rendered(plan, options, None)
 }
 
-/// Renders the drift of a topology and the current reachability.
-pub fn render_drift(
+/// Renders a plan and the current reachability.
+pub fn render_with_reachability(
     plan: &Plan,
     reachability: ReachabilityReportText<'_>,
     options: Options,
@@ -58,6 +59,7 @@ fn rendered(plan: &Plan, options: Options, current: Option<ReachabilityReportTex
     }
     match current {
         Some(report) => page.current_reachability(report),
+        None if plan.is_empty() => {}
         None => page.reachability(&plan.reachability),
     }
     if let Some(text) = uncounted(plan) {
@@ -76,6 +78,10 @@ pub fn last_line(plan: &Plan, purpose: Purpose) -> String {
                 "No changes found, but not all sources could be read.".to_owned()
             }
             PlanStatus::Wrong => "No plan: resolve the errors above and plan again.".to_owned(),
+            PlanStatus::Unreachable => format!(
+                "The infrastructure matches the topology, but {}.",
+                plan.reachability.broken_summary()
+            ),
             _ => purpose.no_changes().to_owned(),
         };
     }

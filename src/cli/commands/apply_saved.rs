@@ -1,0 +1,78 @@
+//! `stargate apply FILE`: which permissions of a saved plan count, and why it is not
+//! applied.
+
+use super::apply::ApplyArguments;
+use crate::cli::error::CliError;
+use crate::cli::exit;
+use crate::cli::ui::Ui;
+use crate::diagnostics::Code;
+use crate::plan::PlanOptions;
+use crate::plan::saved_plan::{SavedPlan, SavedPlanRefusal};
+use crate::resource::Address;
+
+/// The options of the plan. Permissions of a saved plan count if its signature was
+/// verified; otherwise the user must repeat them.
+pub(super) fn options(
+    arguments: &ApplyArguments,
+    saved: Option<&SavedPlan>,
+    is_signed: bool,
+) -> Result<PlanOptions, CliError> {
+    let mut options = PlanOptions {
+        deep: arguments.deep,
+        adopt: arguments.adopt.iter().cloned().collect(),
+        replace: arguments.replace.iter().cloned().collect(),
+        allow_loss: arguments.allow_loss,
+        upgrade_patches: arguments.upgrade_patches,
+        ..PlanOptions::default()
+    };
+    let Some(saved) = saved else { return Ok(options) };
+    options.deep |= saved.plan.reads_worker_hosts();
+    options.upgrade_patches |= saved.plan.settings.upgrade_patches;
+    if is_signed {
+        options.replace.extend(saved.replace.iter().cloned());
+        options.allow_loss |= saved.plan.reachability.loss_allowed;
+    }
+    let missing: Vec<String> = saved.replace.difference(&options.replace).map(option).collect();
+    if missing.is_empty() {
+        return Ok(options);
+    }
+    let missing = missing.join(" ");
+    Err(CliError::coded(
+        Code::PlanPermission,
+        format!("the plan was saved with `{missing}`, which an unsigned plan cannot permit"),
+    )
+    .remedy(format!("review the plan, then repeat the permission: `stargate apply {missing} FILE`"))
+    .remedy("or set STARGATE_PLAN_KEY for `stargate plan --out` and `stargate apply`")
+    .exit(exit::BLOCKED))
+}
+
+fn option(address: &Address) -> String {
+    format!("--replace {address}")
+}
+
+/// Differences from a saved plan that are reported one by one.
+const MAX_REASONS: usize = 10;
+
+/// Reports why a saved plan is not applied.
+pub(super) fn refuse(refusal: &SavedPlanRefusal, ui: &Ui) -> u8 {
+    let failures = refusal.failures();
+    for failure in failures.iter().take(MAX_REASONS) {
+        ui.error(&CliError::from(failure.clone()));
+    }
+    let left = failures.len().saturating_sub(MAX_REASONS);
+    let more = match left {
+        0 => String::new(),
+        left => format!(" {left} more changes differ."),
+    };
+    let (code, reason) = match refusal {
+        SavedPlanRefusal::Errors(_) => {
+            (exit::BLOCKED, "The saved plan does not take these errors into account.")
+        }
+        SavedPlanRefusal::OutOfScope(_) => {
+            (exit::ERROR, "The saved plan names objects outside the topology.")
+        }
+        SavedPlanRefusal::Stale(_) => (exit::STALE, "The plan is stale."),
+    };
+    ui.status(&format!("Apply stopped: 0 changes made. {reason}{more}"));
+    code
+}
