@@ -62,8 +62,8 @@ pub(crate) async fn run(
 }
 
 /// As `drift` has it: an unread source comes first, and 5 says that no apply helps.
-fn exit_code(status: CheckStatus, status: PlanStatus) -> u8 {
-    match (status, status) {
+fn exit_code(checked: CheckStatus, status: PlanStatus) -> u8 {
+    match (checked, status) {
         (CheckStatus::Failed, PlanStatus::Matches) => exit::CHANGES,
         (CheckStatus::Failed, status) => exit::from_status(status, exit::CHANGES),
         (CheckStatus::Unknown, PlanStatus::Wrong | PlanStatus::Blocked) => exit::BLOCKED,
