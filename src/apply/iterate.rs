@@ -279,7 +279,7 @@ async fn run_iteration(
         stop: &context.stop,
         lease,
         cluster,
-        routers: RouterAddresses::default(),
+        routers: RouterAddresses::planned(&planned.observation.facts.router_addresses),
         unfinished: Unfinished::default(),
     };
     execute(&iteration, &planned.plan).await

@@ -15,9 +15,19 @@ use crate::refresh::{find_device, targets};
 /// All workers of a datacenter are reached through one of them, and Tailscale may
 /// be asked only twice a second.
 #[derive(Debug, Default)]
-pub(super) struct RouterAddresses(Mutex<BTreeMap<String, Ipv4Addr>>);
+pub(super) struct RouterAddresses {
+    /// Those that the tailnet answered in this iteration.
+    current: Mutex<BTreeMap<String, Ipv4Addr>>,
+    /// Those that the plan was made with, for devices that do not have the router's name.
+    planned: Mutex<BTreeMap<String, Ipv4Addr>>,
+}
 
 impl RouterAddresses {
+    /// The addresses that a plan was made with.
+    pub(super) fn planned(addresses: &BTreeMap<String, Ipv4Addr>) -> Self {
+        Self { current: Mutex::default(), planned: Mutex::new(addresses.clone()) }
+    }
+
     /// The address of a host and of the jump host before it. `None` if the router
     /// has not joined the tailnet and nothing else leads to it.
     pub(super) async fn resolve(
@@ -40,18 +50,22 @@ impl RouterAddresses {
         router: &str,
     ) -> Result<Option<Ipv4Addr>, Failure> {
         // Held while asking: others that need the address wait for this answer.
-        let mut known = self.0.lock().await;
+        let mut known = self.current.lock().await;
         if let Some(address) = known.get(router) {
             return Ok(Some(*address));
         }
         let device = find_device(iteration.readers, &iteration.settings.owner, router).await?;
-        let address = device.and_then(|device| device.addresses.first().copied());
+        let Some(device) = device else {
+            return Ok(self.planned.lock().await.get(router).copied());
+        };
+        let address = device.addresses.first().copied();
         known.extend(address.map(|address| (router.to_owned(), address)));
         Ok(address)
     }
 
     /// Forgets a router whose device came or went.
     pub(super) async fn forget(&self, router: &str) {
-        self.0.lock().await.remove(router);
+        self.current.lock().await.remove(router);
+        self.planned.lock().await.remove(router);
     }
 }

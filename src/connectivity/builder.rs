@@ -91,6 +91,7 @@ impl<'a> ModelBuilder<'a> {
         for datacenter in &self.sources.topology.datacenters {
             self.datacenter_site(datacenter);
         }
+        self.foreign_peers();
     }
 
     /// Builds a part, and notes the objects that it was built from.

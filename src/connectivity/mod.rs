@@ -15,6 +15,7 @@
 mod builder;
 mod cluster_site;
 mod datacenter_site;
+mod foreign_peers;
 mod incremental;
 mod invariants;
 mod kernel;

@@ -66,24 +66,28 @@ impl ModelBuilder<'_> {
             ProjectedFact::Unread => Fact::unknown(origin),
         };
         let own: Option<&Ipv4Addr> = self.sources.facts.router_addresses.get(name);
-        let advertised = self.prefixes(&address(Kind::AdvertisedRoutes));
-        let approved = self.prefixes(&address(Kind::ApprovedRoutes));
+        let advertised = self.prefixes(name, &address(Kind::AdvertisedRoutes));
+        let approved = self.prefixes(name, &address(Kind::ApprovedRoutes));
         Member {
             address: own.map_or(Fact::unknown(origin), |own| Fact::known(*own, origin)),
             connected,
             peers: Fact::unknown(origin),
             advertised: AdvertisedPrefixes { advertised, approved, accepts },
+            is_foreign: false,
         }
     }
 
-    fn prefixes(&mut self, address: &Address) -> Fact<Vec<Ipv4Net>> {
+    fn prefixes(&mut self, router: &str, address: &Address) -> Fact<Vec<Ipv4Net>> {
         let origin = self.provenance.of(address);
         match self.state.resource(address) {
             ProjectedFact::There(
                 Resource::AdvertisedRoutes(RouteSet { prefixes, .. })
                 | Resource::ApprovedRoutes(RouteSet { prefixes, .. }),
             ) => match prefixes.known() {
-                Some(prefixes) => Fact::known(prefixes.iter().copied().collect(), origin),
+                Some(prefixes) => {
+                    let prefixes = prefixes.iter().copied().collect();
+                    self.beside_foreign_peers(router, prefixes, origin)
+                }
                 None => Fact::unknown(origin),
             },
             ProjectedFact::There(_) | ProjectedFact::Absent => Fact::known(Vec::new(), origin),

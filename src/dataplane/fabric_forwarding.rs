@@ -227,6 +227,9 @@ impl Tracer<'_> {
         };
         let (owner, origin) = (peer.owner, peer.origin);
         self.note(place, Decision::Tunnelled { owner, prefix }, origin);
+        if tunnel.members.get(&owner).is_some_and(|member| member.is_foreign) {
+            return Err(self.dropped(place, Cause::ForeignPeer { owner, prefix }, vec![origin]));
+        }
         self.out_of_tunnel(id, owner)
     }
 

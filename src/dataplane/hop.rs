@@ -131,6 +131,13 @@ pub enum Cause {
     NoInterface(Ipv4Addr),
     /// No peer of the sender accepts the destination.
     NoPeer(Lacking),
+    /// The peer that serves the destination is a device of others.
+    ForeignPeer {
+        /// The device.
+        owner: HostId,
+        /// Its prefix.
+        prefix: Ipv4Net,
+    },
     /// The host is not in the tunnel.
     NotInTunnel,
     /// A member is not connected.

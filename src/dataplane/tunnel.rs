@@ -36,6 +36,8 @@ pub struct Member {
     pub peers: Fact<PrefixTable<PeerPrefix>>,
     /// Advertised and approved routes: the reason why others lack a prefix.
     pub advertised: AdvertisedPrefixes,
+    /// Whether it is a device of others: it forwards nothing for the topology.
+    pub is_foreign: bool,
 }
 
 /// A prefix of a peer.
@@ -144,8 +146,12 @@ impl Tunnel {
         let holds = |prefixes: &Fact<Vec<Ipv4Net>>| {
             prefixes.read().is_ok_and(|all| all.iter().any(|prefix| prefix.contains(&address)))
         };
-        let mut found = (Lacking::NoAdvertiser, Vec::new());
-        for (id, peer) in self.members.iter().filter(|(id, _)| **id != me) {
+        let peers = || self.members.iter().filter(|(id, _)| **id != me);
+        // A member that is not connected may be the one that should advertise it.
+        let away = peers().filter(|(_, peer)| peer.connected.read() == Ok(&false));
+        let mut found =
+            (Lacking::NoAdvertiser, away.map(|(_, peer)| peer.connected.origin()).collect());
+        for (id, peer) in peers() {
             let (advertised, approved) =
                 (holds(&peer.advertised.advertised), holds(&peer.advertised.approved));
             let provenance =

@@ -108,7 +108,7 @@ fn add(context: &DesiredContext<'_>, router: Router<'_>, set: &mut DesiredSet) {
     let device_resource = ResourceBuilder::new(
         device.clone(),
         Some(ObjectKey::Device(name.clone())),
-        Resource::TailnetDevice(Device { hostname: name.clone(), authorized: true, online: true }),
+        Resource::TailnetDevice(Device::in_service(&name)),
     )
     .protected(router.protect);
     let device_resource = if router.has_machine {

@@ -164,6 +164,8 @@ pub enum Code {
     KubeconfigServer,
     /// SG0412: the existing cluster was not found.
     ExistingClusterMissing,
+    /// SG0421: the node key of a router expires.
+    RouterKeyExpiry,
     /// SG0431: the topology names an older Kubernetes version than the live one.
     KubernetesDowngrade,
     /// SG0432: the upgrade would leave out a minor version of Kubernetes.

@@ -1,5 +1,6 @@
 //! What was observed.
 
+mod foreign_peer;
 mod measurement;
 mod service;
 
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::diagnostics::Failure;
 use crate::resource::{self, Address, Kind, ObjectKey, Ownership, Resource, Site};
 
+pub use foreign_peer::ForeignPeer;
 pub use measurement::{GoldpingerPod, Measurement, PingFailure, PingResult};
 pub use service::{Endpoint, KubernetesService, Readiness, ServicePort, TransportProtocol};
 
@@ -30,6 +32,11 @@ pub struct Inventory {
     pub foreign_contents: BTreeMap<ObjectKey, Vec<String>>,
     /// Kernel routes of others on hosts, by prefix and metric, as they are shown.
     pub foreign_routes: BTreeMap<ObjectKey, BTreeMap<(Ipv4Net, u32), String>>,
+    /// Devices of others in the tailnet that serve prefixes.
+    pub foreign_peers: Vec<ForeignPeer>,
+    /// The prefixes for which Tailscale selects a router, by the router's name; without
+    /// routers whose hosts could not be read.
+    pub primary_routes: BTreeMap<String, BTreeSet<Ipv4Net>>,
 }
 
 /// One object as it was seen.

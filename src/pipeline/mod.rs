@@ -74,6 +74,7 @@ impl Pipeline<'_> {
         // What cannot be allocated is an error of the plan; it names nothing to read.
         let desired = desired::build(self.scope.topology, &observation.facts).unwrap_or_default();
         observation.refresh_by_id(self.clients, self.scope, &desired).await;
+        observation.find_spent_machines(self.clients, &desired).await;
         let requests = since(&before, &self.clients.requests.by_api());
         Reading { observation, requests }
     }

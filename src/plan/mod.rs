@@ -20,6 +20,7 @@ mod node_pools;
 mod orphans;
 mod planner;
 mod planning;
+mod prefix_conflicts;
 mod pool_removal;
 pub mod preflight;
 mod propagation;

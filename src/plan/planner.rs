@@ -158,10 +158,14 @@ fn differing(
     change(desired, Some(observed), action)
 }
 
-/// A router that is not connected to the tailnet cannot be changed.
+/// A router that is not connected to the tailnet cannot be changed. An authorization
+/// or a key that was taken from it is given back in the tailnet, and may be the reason.
 fn offline(desired: &DesiredResource, fields: &[FieldChange]) -> Option<Blocked> {
     let Resource::TailnetDevice(device) = &desired.resource else { return None };
-    fields.iter().find(|field| field.path.0 == ["online"])?;
+    let differs = |name: &str| fields.iter().any(|field| field.path.0 == [name]);
+    if !differs("online") || differs("authorized") || differs("key_expiry_disabled") {
+        return None;
+    }
     Some(Blocked {
         address: desired.address.clone(),
         action: Action::Update,

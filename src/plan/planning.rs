@@ -66,7 +66,7 @@ pub struct PlanningInput<'a> {
 /// that destroys does not care.
 pub fn plan(input: PlanningInput<'_>) -> Plan {
     let mut findings = input.findings.to_vec();
-    findings.extend(live_lints(input.topology, input.facts, input.tailnet));
+    findings.extend(live_lints(input.topology, input.facts, input.tailnet, input.inventory));
     let desired = desired_state(input.topology, input.facts, &mut findings);
     // Without addresses the protected resources are not known either.
     let may_destroy =

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use ipnet::Ipv4Net;
 
-use super::{Finding, FindingSeverity};
+use super::{Finding, FindingSeverity, prefix_conflicts};
 use crate::desired::Facts;
 use crate::desired::facts::ClusterFacts;
 use crate::desired::names::CLUSTER_ROUTER_SUBNET;
 use crate::desired::{Allocation, allocate};
 use crate::diagnostics::{Code, Failure};
+use crate::inventory::Inventory;
 use crate::net::prefix::overlaps;
 use crate::topology::model::Topology;
 
@@ -18,23 +19,28 @@ use crate::topology::model::Topology;
 pub struct TailnetFacts {
     /// Tags that the policy has owners for; absent where it could not be read.
     pub owned_tags: Option<Vec<String>>,
-    /// Prefixes that devices which are not ours serve, by host name.
-    pub advertised_by_others: BTreeMap<String, Vec<Ipv4Net>>,
 }
 
 /// Looks for what the topology and the live state make impossible together.
-pub fn live_lints(topology: &Topology, facts: &Facts, tailnet: &TailnetFacts) -> Vec<Finding> {
+pub fn live_lints(
+    topology: &Topology,
+    facts: &Facts,
+    tailnet: &TailnetFacts,
+    inventory: &Inventory,
+) -> Vec<Finding> {
     let mut findings = Vec::new();
     if let Some(cluster) = &facts.cluster {
         router_subnet(topology, cluster, &mut findings);
         network_settings(cluster, &mut findings);
         address_space(topology, cluster, &mut findings);
     }
-    if let Ok(allocation) = allocate(topology, facts) {
-        pod_cidrs(topology, facts, &allocation, &mut findings);
+    let allocation = allocate(topology, facts).ok();
+    if let Some(allocation) = &allocation {
+        pod_cidrs(topology, facts, allocation, &mut findings);
     }
     tag_owners(topology, tailnet, &mut findings);
-    prefixes_with_two_owners(topology, tailnet, &mut findings);
+    let peers = &inventory.foreign_peers;
+    prefix_conflicts::check(topology, facts, allocation.as_ref(), peers, &mut findings);
     findings
 }
 
@@ -147,35 +153,5 @@ fn tag_owners(topology: &Topology, tailnet: &TailnetFacts, findings: &mut Vec<Fi
                  give the OAuth client that tag"
             ),
         ));
-    }
-}
-
-fn prefixes_with_two_owners(
-    topology: &Topology,
-    tailnet: &TailnetFacts,
-    findings: &mut Vec<Finding>,
-) {
-    let ours = topology
-        .datacenters
-        .iter()
-        .flat_map(|datacenter| std::iter::once(datacenter.network()).chain(datacenter.pod_pool));
-    for prefix in ours {
-        for (device, served) in &tailnet.advertised_by_others {
-            // The more specific prefix wins, on any device, and a router takes its
-            // own prefixes from a device that serves a broader one. The default
-            // route of an exit node is used only by clients that chose it.
-            let is_exit = |other: &&Ipv4Net| other.prefix_len() == 0;
-            let taken = served.iter().filter(|other| overlaps(other, &prefix));
-            for other in taken.filter(|other| !is_exit(other)) {
-                findings.push(error(
-                    Code::PrefixConflict,
-                    format!(
-                        "device {device} of the tailnet already advertises {other}, which \
-                             overlaps {prefix}"
-                    ),
-                    format!("withdraw {other} from {device}, or choose another range"),
-                ));
-            }
-        }
     }
 }

@@ -31,7 +31,18 @@ pub(super) fn replace_creators(input: Comparison<'_>, decisions: &mut ResourceDe
             .is_some_and(|key| input.inventory.recently_created.contains(key));
         if absent && creator_stays && !is_booting {
             replace(input, creator, decisions);
+            explain(creator, &desired.address, decisions);
         }
+    }
+}
+
+/// Says why a machine that does not differ is replaced.
+fn explain(creator: &Address, missing: &Address, decisions: &mut ResourceDecisions) {
+    if let Some(ResourceDecision::Change(change)) = decisions.get_mut(creator) {
+        change.planned_because_of = format!(
+            "{missing} is missing: a machine joins the tailnet only at its first boot, with an \
+             auth key that can be used once"
+        );
     }
 }
 

@@ -106,6 +106,8 @@ pub struct TailscaleProbe {
     pub accept_routes: bool,
     /// Whether it applies SNAT to packets that leave the tailnet for the LAN.
     pub snat_subnet_routes: bool,
+    /// Approved prefixes for which Tailscale selects it among the devices that serve them.
+    pub primary_routes: BTreeSet<Ipv4Net>,
 }
 
 /// One change of a router, kept across reboots and restarts of tailscaled.
@@ -140,6 +142,8 @@ pub enum RouterChange {
     },
     /// The complete list of prefixes to offer, by `tailscale set`.
     AdvertisedRoutes(BTreeSet<Ipv4Net>),
+    /// The host name that the device reports to the tailnet, by `tailscale set`.
+    DeviceName(String),
     /// Install Tailscale and join the tailnet (machines that were there before us).
     JoinTailnet {
         /// A single-use key.

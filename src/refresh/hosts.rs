@@ -1,15 +1,13 @@
 //! Hosts: every router, and the workers where a deep look is asked for.
 
-use std::collections::BTreeMap;
-
 use futures::StreamExt;
 
+use super::router_devices::{self, Devices};
 use super::{Clock, Observation, Scope, targets};
 use crate::inventory::Source;
 use crate::plan::HostRoute;
 use crate::provider::clients::ReadClients;
 use crate::provider::host::{HostError, HostTarget, RouterProbe, WorkerProbe};
-use crate::provider::tailnet::TailnetDevice;
 use crate::resource::host::RouterHost;
 use crate::resource::kubernetes::ObjectName;
 use crate::resource::ownership::SiteName;
@@ -23,7 +21,7 @@ const WIDTH: usize = 32;
 pub(super) async fn read(
     clients: &ReadClients,
     scope: &Scope<'_>,
-    (devices, now): (&BTreeMap<String, TailnetDevice>, &Clock),
+    (devices, now): (&mut Devices, &Clock),
     observation: &mut Observation,
 ) {
     let targets = routers(scope, observation);
@@ -37,6 +35,8 @@ pub(super) async fn read(
             .collect()
             .await;
     for (site, target, probe) in probes {
+        let name = target.hostname.as_str();
+        router_devices::confirm(name, probe.as_ref(), devices, scope, observation);
         match probe {
             Ok(probe) => {
                 observation.read_at.insert(Source::Host(target.hostname.clone()), now());
@@ -88,6 +88,10 @@ fn note_router(scope: &Scope<'_>, site: &Site, probe: RouterProbe, observation: 
     } else {
         Ownership::Inherited
     };
+    if let Some(tailscale) = &probe.tailscale {
+        let primary = tailscale.primary_routes.clone();
+        observation.inventory.primary_routes.insert(name.clone(), primary);
+    }
     let key = ObjectKey::Host(name);
     observation.inventory.foreign_routes.insert(key.clone(), probe.routes_of_others.clone());
     observation.inventory.note(key, Resource::RouterHost(router_host(probe)), ownership);

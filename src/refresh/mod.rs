@@ -7,13 +7,16 @@ mod cluster;
 mod cluster_facts;
 mod groups;
 mod hosts;
+mod key_expiry;
 pub mod measure;
 mod node_pools;
 mod observation;
+mod router_devices;
 mod scope;
 mod single;
 mod tailnet;
 pub(crate) mod targets;
+mod unable_to_join;
 
 use jiff::Timestamp;
 
@@ -23,7 +26,7 @@ use crate::provider::clients::ReadClients;
 pub use observation::{Clock, Observation};
 pub use scope::Scope;
 pub use single::{Current, read_one};
-pub(crate) use single::{find_device, no_cluster};
+pub(crate) use single::{device_of, find_device, no_cluster};
 
 /// Reads Azure and the tailnet side by side, then the cluster (whose
 /// credentials Azure gives), then the hosts (which the tailnet leads to).
@@ -36,10 +39,10 @@ pub async fn observe(clients: &ReadClients, scope: &Scope<'_>, now: &Clock) -> O
     observation.read_at.insert(Source::Azure, azure_at);
     observation.read_at.insert(Source::Tailscale, tailnet_at);
     azure::note(azure, scope, &mut observation);
-    let devices = tailnet::note(tailnet, scope, &mut observation);
+    let mut devices = tailnet::note(tailnet, scope, &mut observation);
     cluster::read(clients, scope, &mut observation).await;
     observation.read_at.insert(Source::Kubernetes, now());
-    hosts::read(clients, scope, (&devices, now), &mut observation).await;
+    hosts::read(clients, scope, (&mut devices, now), &mut observation).await;
     observation
 }
 

@@ -74,6 +74,12 @@ impl Observation {
         self.inventory.note_gap(Gap { source, failure, explained: false });
     }
 
+    /// Records that a source could not be read, for a reason that the plan's changes
+    /// remove.
+    pub(super) fn explained_gap(&mut self, source: Source, failure: Failure) {
+        self.inventory.note_gap(Gap { source, failure, explained: true });
+    }
+
     /// Records that one object could not be read, while its source could.
     pub(super) fn unread(&mut self, key: ObjectKey, source: Source, failure: impl Into<Failure>) {
         let failure = failure.into();

@@ -57,6 +57,13 @@ impl<'a> Scope<'a> {
             .map_or(Site::Cluster, |datacenter| Site::Datacenter(datacenter.name.clone()))
     }
 
+    /// Whether the topology has a router of this name.
+    pub(super) fn is_router(&self, name: &str) -> bool {
+        let mut datacenters = self.topology.datacenters.iter();
+        self.topology.cluster.router.name.as_str() == name
+            || datacenters.any(|datacenter| datacenter.router.name.as_str() == name)
+    }
+
     /// The id of the topology's cluster.
     pub(super) fn cluster_id(&self) -> ArmId {
         let cluster = &self.topology.cluster;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{cluster, hosts};
+use super::{cluster, hosts, tailnet};
 use crate::diagnostics::service_text::{Breaks, make_safe};
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::Observed;
@@ -15,7 +15,7 @@ use crate::provider::read_write::ClusterRead;
 use crate::provider::tailnet::TailnetDevice;
 use crate::resource::kubernetes::{CiliumNode, Manifest};
 use crate::resource::ownership::SiteName;
-use crate::resource::tailnet::{Device, RouteSet};
+use crate::resource::tailnet::RouteSet;
 use crate::resource::{ArmId, Kind, ObjectKey, Owner, Ownership, Pending, Resource};
 
 /// An object as it is now, and the body that Azure sent for it.
@@ -42,9 +42,9 @@ pub async fn read_one(
     match &change.key {
         ObjectKey::Azure(id) => azure(clients, &settings.owner, id, change).await,
         ObjectKey::AzureAssociation(id) => association(clients, id).await,
-        ObjectKey::Device(name)
-        | ObjectKey::DeviceAdvertised(name)
-        | ObjectKey::DeviceApproved(name) => device(clients, &settings.owner, name, change).await,
+        ObjectKey::Device(_) | ObjectKey::DeviceAdvertised(_) | ObjectKey::DeviceApproved(_) => {
+            device(clients, &settings.owner, change).await
+        }
         ObjectKey::Kubernetes(_) => kubernetes(cluster, settings, change).await,
         ObjectKey::Host(_) => router(clients, target, change).await,
     }
@@ -97,32 +97,40 @@ pub(crate) async fn find_device(
     let (name, id) = name.split_once('#').map_or((name, None), |(name, id)| (name, Some(id)));
     Ok(devices
         .into_iter()
-        .filter(|device| device.hostname == name)
+        .filter(|device| device.hostname.eq_ignore_ascii_case(name))
         .filter(|device| id.is_none_or(|id| device.id == id))
         .filter(|device| device.tags.iter().any(|other| other == tag))
-        .max_by_key(|device| (device.online, device.created)))
+        .max_by_key(TailnetDevice::rank))
 }
 
-async fn device(
+/// The device that a change is about: of its router's name, or of the name that the
+/// plan saw.
+pub(crate) async fn device_of(
     clients: &ReadClients,
     owner: &Owner,
-    name: &str,
     change: &Change,
-) -> Result<Current, Failure> {
-    let Some(device) = find_device(clients, owner, name).await? else {
+) -> Result<Option<TailnetDevice>, Failure> {
+    let name = change.key.name();
+    let device = find_device(clients, owner, name).await?;
+    match &change.before {
+        Some(Resource::TailnetDevice(seen)) if device.is_none() && !name.contains('#') => {
+            find_device(clients, owner, &seen.hostname).await
+        }
+        _ => Ok(device),
+    }
+}
+
+async fn device(clients: &ReadClients, owner: &Owner, change: &Change) -> Result<Current, Failure> {
+    let Some(device) = device_of(clients, owner, change).await? else {
         return Ok(Current::default());
     };
-    let hostname = device.hostname;
+    let hostname = change.key.name().split('#').next().unwrap_or_default().to_owned();
     let routes =
         |prefixes| RouteSet { hostname: hostname.clone(), prefixes: Pending::Known(prefixes) };
     let resource = match &change.key {
         ObjectKey::DeviceAdvertised(_) => Resource::AdvertisedRoutes(routes(device.advertised)),
         ObjectKey::DeviceApproved(_) => Resource::ApprovedRoutes(routes(device.enabled)),
-        _ => Resource::TailnetDevice(Device {
-            hostname: hostname.clone(),
-            authorized: device.authorized,
-            online: device.online,
-        }),
+        _ => Resource::TailnetDevice(tailnet::resource(&device)),
     };
     let ownership = Ownership::Ours { site: SiteName::from(&change.address.site) };
     Ok(Current { observed: Some(Observed { resource, ownership }), body: None })

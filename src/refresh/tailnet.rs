@@ -1,10 +1,13 @@
 //! The tailnet, by one list.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
-use super::{Observation, Scope};
+use ipnet::Ipv4Net;
+
+use super::router_devices::{self, Devices};
+use super::{Observation, Scope, key_expiry};
 use crate::diagnostics::{Code, Failure};
-use crate::inventory::Source;
+use crate::inventory::{ForeignPeer, Source};
 use crate::plan::{Finding, FindingSeverity};
 use crate::provider::clients::ReadClients;
 use crate::provider::error::RequestError;
@@ -31,32 +34,29 @@ pub(super) async fn read(
     Ok(TailnetResponses { devices: devices?, policy })
 }
 
-/// Notes our devices and returns them by host name.
+/// Notes our devices and returns them, routers by the names that the topology has.
 pub(super) fn note(
     responses: Result<TailnetResponses, RequestError>,
     scope: &Scope<'_>,
     observation: &mut Observation,
-) -> BTreeMap<String, TailnetDevice> {
+) -> Devices {
     let responses = match responses {
         Ok(responses) => responses,
         Err(error) => {
             observation.gap(Source::Tailscale, error);
-            return BTreeMap::new();
+            return Devices::new();
         }
     };
     note_policy(responses.policy, observation);
     let tag = scope.topology.tailnet.tag.as_str();
-    let mut ours = BTreeMap::new();
+    let mut ours = Devices::new();
     let mut without_tag = Vec::new();
     for device in responses.devices {
         if device.tags.is_empty() && is_router(&device, scope) {
-            without_tag.push(device.hostname.clone());
+            without_tag.push(device.hostname.to_ascii_lowercase());
         }
         if !device.tags.iter().any(|other| other == tag) {
-            // Host names need not be unique.
-            let others = &mut observation.tailnet.advertised_by_others;
-            let served = device.enabled.intersection(&device.advertised).copied();
-            others.entry(device.hostname).or_default().extend(served);
+            observation.inventory.foreign_peers.extend(foreign_peer(device));
             continue;
         }
         if device.hostname.is_empty() {
@@ -68,10 +68,27 @@ pub(super) fn note(
     for name in without_tag.iter().filter(|name| !ours.contains_key(*name)) {
         hide_router(name, tag, observation);
     }
-    for device in ours.values() {
-        note_routes(device, scope, observation);
+    router_devices::recognise(&mut ours, scope, observation);
+    for (name, device) in &ours {
+        note_routes(name, device, scope, observation);
+        if scope.is_router(name) {
+            key_expiry::check(name, device, observation);
+        }
     }
     ours
+}
+
+/// A device of others, if it serves prefixes.
+fn foreign_peer(device: TailnetDevice) -> Option<ForeignPeer> {
+    let served = device.enabled.intersection(&device.advertised).copied();
+    let prefixes: BTreeSet<Ipv4Net> = served.filter(|prefix| prefix.prefix_len() > 0).collect();
+    let takes_part = device.authorized && device.lock_error.is_none();
+    (takes_part && !prefixes.is_empty()).then(|| ForeignPeer {
+        address: device.addresses.first().copied(),
+        hostname: device.hostname,
+        online: device.online,
+        prefixes,
+    })
 }
 
 /// Nothing tells which router it is.
@@ -101,10 +118,7 @@ fn note_policy(policy: Result<TailnetPolicy, RequestError>, observation: &mut Ob
 /// Whether a device has the name of one of the topology's routers and serves prefixes,
 /// as a router does.
 fn is_router(device: &TailnetDevice, scope: &Scope<'_>) -> bool {
-    let topology = scope.topology;
-    let of_datacenters = topology.datacenters.iter().map(|datacenter| &datacenter.router.name);
-    let mut names = std::iter::once(&topology.cluster.router.name).chain(of_datacenters);
-    names.any(|name| name.as_str() == device.hostname) && !device.advertised.is_empty()
+    scope.is_router(&device.hostname.to_ascii_lowercase()) && !device.advertised.is_empty()
 }
 
 /// A router that lost its tag is there: a machine in its place would cut off what it
@@ -136,51 +150,51 @@ fn hide_router(name: &str, tag: &str, observation: &mut Observation) {
 fn note_device(
     device: TailnetDevice,
     scope: &Scope<'_>,
-    ours: &mut BTreeMap<String, TailnetDevice>,
+    ours: &mut Devices,
     observation: &mut Observation,
 ) {
-    let name = device.hostname.clone();
+    let name = device.hostname.to_ascii_lowercase();
     let stale = match ours.get(&name) {
-        Some(other) if prefer(other, &device) => Some(device),
+        Some(other) if other.rank() >= device.rank() => Some(device),
         _ => ours.insert(name, device),
     };
     if let Some(stale) = stale {
         let key = ObjectKey::Device(format!("{}#{}", stale.hostname, stale.id));
-        note_one(&stale, key, scope, observation);
+        note_one(&stale, key, &scope.site_of_router(&stale.hostname), observation);
     }
 }
 
-fn prefer(one: &TailnetDevice, other: &TailnetDevice) -> bool {
-    (one.online, &one.created) >= (other.online, &other.created)
+fn note_one(device: &TailnetDevice, key: ObjectKey, site: &Site, observation: &mut Observation) {
+    let ownership = Ownership::Ours { site: SiteName::from(site) };
+    observation.inventory.note(key, Resource::TailnetDevice(resource(device)), ownership);
 }
 
-fn note_one(
+/// What of a device is compared. The letter case of a host name does not count.
+pub(super) fn resource(device: &TailnetDevice) -> Device {
+    Device {
+        hostname: device.hostname.to_ascii_lowercase(),
+        authorized: device.authorized,
+        online: device.online,
+        key_expiry_disabled: device.key_expiry_disabled,
+    }
+}
+
+/// Notes the device of a router, and its routes, under the router's name.
+pub(super) fn note_routes(
+    name: &str,
     device: &TailnetDevice,
-    key: ObjectKey,
     scope: &Scope<'_>,
     observation: &mut Observation,
 ) {
-    let site = scope.site_of_router(&device.hostname);
-    let value = Device {
-        hostname: device.hostname.clone(),
-        authorized: device.authorized,
-        online: device.online,
-    };
-    let ownership = Ownership::Ours { site: SiteName::from(&site) };
-    observation.inventory.note(key, Resource::TailnetDevice(value), ownership);
-}
-
-fn note_routes(device: &TailnetDevice, scope: &Scope<'_>, observation: &mut Observation) {
-    let name = &device.hostname;
-    note_one(device, ObjectKey::Device(name.clone()), scope, observation);
     let site = scope.site_of_router(name);
+    note_one(device, ObjectKey::Device(name.to_owned()), &site, observation);
     let ownership = Ownership::Ours { site: SiteName::from(&site) };
-    let set = |prefixes: &std::collections::BTreeSet<ipnet::Ipv4Net>| RouteSet {
-        hostname: name.clone(),
+    let set = |prefixes: &BTreeSet<Ipv4Net>| RouteSet {
+        hostname: name.to_owned(),
         prefixes: Pending::Known(prefixes.clone()),
     };
-    let advertised = ObjectKey::DeviceAdvertised(name.clone());
-    let approved = ObjectKey::DeviceApproved(name.clone());
+    let advertised = ObjectKey::DeviceAdvertised(name.to_owned());
+    let approved = ObjectKey::DeviceApproved(name.to_owned());
     if let Some(route) = &device.unreadable_route {
         let failure = Failure::new(
             Code::SourceGap,
@@ -195,28 +209,40 @@ fn note_routes(device: &TailnetDevice, scope: &Scope<'_>, observation: &mut Obse
         let value = Resource::ApprovedRoutes(set(&device.enabled));
         observation.inventory.note(approved, value, ownership);
     }
-    note_address(device, &site, scope, observation);
+    note_address(name, device, &site, scope, observation);
 }
 
 fn note_address(
+    name: &str,
     device: &TailnetDevice,
     site: &Site,
     scope: &Scope<'_>,
     observation: &mut Observation,
 ) {
-    let name = &device.hostname;
+    if !device.authorized && !scope.is_existing(site) {
+        observation.explained_gap(Source::Host(name.to_owned()), unauthorized(name));
+    }
     if device.addresses.is_empty() && !scope.is_existing(site) {
         let failure = Failure::new(
             Code::SourceGap,
             format!("Tailscale answers no IPv4 address of the device {name}"),
             "run the same command again; the device's page in the admin console shows its addresses",
         );
-        observation.gap(Source::Host(name.clone()), failure);
+        observation.gap(Source::Host(name.to_owned()), failure);
     }
     // Where SSH reaches the router, and what Servers name as their router.
     if let Some(address) = device.addresses.first()
         && (scope.is_existing(site) || device.authorized)
     {
-        observation.facts.router_addresses.insert(name.clone(), *address);
+        observation.facts.router_addresses.insert(name.to_owned(), *address);
     }
+}
+
+fn unauthorized(name: &str) -> Failure {
+    Failure::new(
+        Code::SourceGap,
+        format!("the device {name} is not authorized in the tailnet, so its host cannot be read"),
+        "`stargate apply` authorizes it; the Machines page of the admin console shows who \
+         withdrew the authorization",
+    )
 }

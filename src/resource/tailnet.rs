@@ -16,6 +16,20 @@ pub struct Device {
     pub authorized: bool,
     /// Whether it is connected. No API call can change that.
     pub online: bool,
+    /// Whether its node key never expires.
+    pub key_expiry_disabled: bool,
+}
+
+impl Device {
+    /// A device as a router needs it.
+    pub fn in_service(hostname: &str) -> Self {
+        Self {
+            hostname: hostname.to_owned(),
+            authorized: true,
+            online: true,
+            key_expiry_disabled: true,
+        }
+    }
 }
 
 /// Routes that a device offers, or that the tailnet accepts from it.

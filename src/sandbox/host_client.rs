@@ -22,7 +22,7 @@ use crate::provider::host::{
 impl HostRead for SharedSandbox {
     async fn probe_router(&self, target: &HostTarget) -> Result<RouterProbe, HostError> {
         self.intercepted(target, "probe-router", false, || {
-            self.read(|sandbox| Ok(reachable_host(sandbox, target)?.probe_router()))
+            self.read(|sandbox| Ok(reachable_host(sandbox, target)?.probe_router(&sandbox.tailnet)))
         })
     }
 

@@ -72,7 +72,7 @@ async fn a_healthy_network_has_no_findings() {
 /// A fault, and the expected result of a check: causes of drops, and violated rules.
 pub(crate) type Case = (Fault, &'static [&'static str], &'static [&'static str]);
 
-pub(crate) const CASES: [Case; 27] = [
+pub(crate) const CASES: [Case; 33] = [
     (Fault::RouteMissing, &["RouteNone route-table/cluster/stargate-workers-rt"], &[]),
     (
         Fault::RouteWrongHop,
@@ -122,7 +122,10 @@ pub(crate) const CASES: [Case; 27] = [
     (
         Fault::ServerRouterIpHostname,
         &[],
-        &["ServerRouterAddressCurrent server/dc1/stargate-aks-e2e-2-worker-1"],
+        &[
+            "ServerRouterAddressCurrent server/dc1/stargate-aks-e2e-2-worker-1",
+            "ServerRouterAddressCurrent server/dc1/stargate-aks-e2e-2-worker-2",
+        ],
     ),
     (
         Fault::CniConfigMissing,
@@ -170,6 +173,19 @@ pub(crate) const CASES: [Case; 27] = [
             "NoStaleRoutes route-table/cluster/stargate-router-rt",
         ],
     ),
+    (Fault::DeviceRenamed, &[], &[]),
+    (
+        Fault::DeviceDeleted,
+        &[
+            "NoPeer tailnet-device/dc1/stargate-aks-e2e-2-dc-router",
+            "Offline tailnet-device/dc1/stargate-aks-e2e-2-dc-router",
+        ],
+        &["ServerRouterAddressCurrent server/dc1/stargate-aks-e2e-2-worker-1"],
+    ),
+    (Fault::DeviceUnauthorized, &["Offline tailnet-device/dc1/stargate-aks-e2e-2-dc-router"], &[]),
+    (Fault::DeviceKeyExpiring, &[], &[]),
+    (Fault::DeviceKeyExpired, &["Offline tailnet-device/dc1/stargate-aks-e2e-2-dc-router"], &[]),
+    (Fault::PrefixServedTwice, &[], &[]),
     (Fault::WorkerNotReady, &[], &["WorkersReady worker/dc1/stargate-aks-e2e-2-worker-1"]),
     (
         Fault::WorkerVmDeleted,

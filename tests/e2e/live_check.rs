@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use jiff::SignedDuration;
 use stargate::connectivity::{MeasurementComparison, PathModel, by_nearness};
 use stargate::diagnostics::{Code, Failure};
 use stargate::inventory::{Measurement, PingFailure, PingResult};
@@ -76,6 +77,35 @@ async fn measurement_and_model_agree_on_every_fault() {
         // to a node.
         let homeless = *fault == Fault::AksPodCidrCollision;
         assert_eq!(found.strangers.len(), usize::from(homeless), "{fault}: {found:#?}");
+    }
+}
+
+/// Of two devices that serve one prefix Tailscale selects the oldest. The model follows it.
+#[tokio::test(start_paused = true)]
+async fn measurement_and_model_agree_on_prefixes_of_foreign_devices() {
+    let healthy = healthy().await;
+    for (prefix, is_older, breaks) in [
+        ("10.224.0.0/16", true, false),
+        ("10.244.0.0/24", true, true),
+        ("10.244.0.0/24", false, false),
+        ("10.244.65.0/24", false, true),
+        ("10.0.0.0/8", true, false),
+    ] {
+        let deployment = Deployment::of(EXAMPLE, healthy.clone());
+        deployment.sandbox.change(|sandbox, now| {
+            let SandboxState { tailnet, entropy, .. } = sandbox;
+            let id = tailnet.add_foreign("office", &[prefix.parse().unwrap()], now, entropy);
+            let joined = now + SignedDuration::from_hours(1);
+            tailnet.device_mut(&id).unwrap().joined = (!is_older).then_some(joined);
+        });
+        let (_, found) = measured(&deployment).await;
+        let differing: Vec<_> = found
+            .differences
+            .iter()
+            .map(|it| (it.measured, it.example, it.round_trip.broken(), it.pairs))
+            .collect();
+        assert!(differing.is_empty(), "{prefix} {is_older}: {differing:#?}");
+        assert_eq!(found.dropped > 0, breaks, "{prefix} {is_older}: {found:#?}");
     }
 }
 

@@ -131,3 +131,26 @@ async fn a_foreign_object_with_a_name_of_stargate() {
     );
     assert!(deployment.plan().await.is_empty());
 }
+
+/// A prefix that another device serves, too: the plan names both owners.
+#[tokio::test(start_paused = true)]
+async fn a_prefix_of_a_router_that_a_foreign_device_serves() {
+    let deployment = Deployment::example_applied().await;
+    let healthy = deployment.copy_of_state();
+    for (router, prefix) in [
+        ("stargate-aks-e2e-2-router", "10.224.0.0/16"),
+        ("stargate-aks-e2e-2-router", "10.244.0.0/24"),
+        ("stargate-aks-e2e-2-dc-router", "10.50.0.0/16"),
+    ] {
+        let deployment = Deployment::of(EXAMPLE, healthy.clone());
+        deployment.sandbox.change(|sandbox, now| {
+            let SandboxState { tailnet, entropy, .. } = sandbox;
+            tailnet.add_foreign("office-router", &[prefix.parse().unwrap()], now, entropy);
+        });
+        refuses(&deployment, Code::PrefixConflict).await;
+        let message = deployment.plan().await.findings[0].failure.message.clone();
+        for named in ["office-router", router, prefix] {
+            assert!(message.contains(named), "{message}");
+        }
+    }
+}

@@ -27,6 +27,7 @@ mod reachability;
 mod repeat;
 mod replacements;
 mod rollout;
+mod router_devices;
 mod rules;
 mod saved_plans;
 mod service_errors;

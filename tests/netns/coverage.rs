@@ -87,6 +87,7 @@ fn cause(cause: &Cause) -> &'static str {
         Cause::SourceNotAllowed { .. } => "source not allowed",
         Cause::CniNotConfigured => "CNI not configured",
         Cause::Loop => "own source came back, or loop",
+        Cause::ForeignPeer { .. } => "peer of others",
         Cause::Misdelivered => "reply taken by another host",
     }
 }

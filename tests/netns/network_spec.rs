@@ -136,6 +136,7 @@ pub(crate) fn healthy(masquerade: bool, local_rules: bool) -> NetworkSpec {
                 approved: known(prefixes),
                 accepts: known(true),
             },
+            is_foreign: false,
         };
         (HostId(router), member)
     };

@@ -11,6 +11,7 @@ use crate::plan::{Action, Change};
 use crate::provider::azure::client::Precondition;
 use crate::provider::azure::codec::{self, Marks, virtual_machine::MachineCreation};
 use crate::provider::error::RequestError;
+use crate::provider::tailnet::key_description;
 use crate::refresh::Current;
 use crate::resource::azure::{MachineRole, RouteTableAssociation, VirtualMachine};
 use crate::resource::{ArmId, ObjectKey, Pending, Resource};
@@ -107,7 +108,7 @@ async fn machine_creation(
         MachineRole::Worker => None,
         MachineRole::Router => {
             progress(iteration, change, "creating an auth key for the tailnet");
-            let description = format!("stargate {name}");
+            let description = key_description(name);
             let key = iteration.clients.tailnet.create_auth_key(tag, &description).await;
             Some(key.map_err(|error| of_api(&error))?)
         }

@@ -6,6 +6,7 @@ use crate::apply::iteration::Iteration;
 use crate::diagnostics::{Code, Failure};
 use crate::plan::{Action, Change, Execution, HostRoute, RouterExecution};
 use crate::provider::host::{HostError, HostTarget, RouterChange};
+use crate::provider::tailnet::key_description;
 use crate::refresh::Current;
 use crate::resource::host::RouterHost;
 use crate::resource::tailnet::RouteSet;
@@ -75,11 +76,23 @@ pub(super) async fn join_tailnet(
         return Ok(());
     }
     let tag = iteration.settings.owner.tag.as_str();
-    let description = format!("stargate {}", change.address.name);
+    let description = key_description(&change.address.name);
     let auth_key =
         iteration.clients.tailnet.create_auth_key(tag, &description).await.map_err(failed)?;
     let join = RouterChange::JoinTailnet { auth_key };
     hosts.change_router(&target, &join).await.map_err(|error| of_host(&error))
+}
+
+/// Sets the host name that a router's device reports to the tailnet.
+pub(super) async fn rename_device(
+    iteration: &Iteration<'_>,
+    change: &Change,
+    hostname: &str,
+) -> Result<(), Outcome> {
+    let target = reachable_router(iteration, change).await?;
+    let rename = RouterChange::DeviceName(hostname.to_owned());
+    let renamed = iteration.clients.hosts.change_router(&target, &rename).await;
+    renamed.map_err(|error| of_host(&error))
 }
 
 /// Sets what of a router differs, and nothing else.

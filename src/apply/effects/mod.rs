@@ -26,6 +26,9 @@ pub(super) async fn make(
 ) -> Result<(), Outcome> {
     let Some(wanted) = &change.after else { return Ok(()) };
     match wanted {
+        Resource::TailnetDevice(device) if change.action == Action::Update => {
+            tailnet::update_device(iteration, change, device).await
+        }
         Resource::TailnetDevice(device) => tailnet::await_device(iteration, change, device).await,
         Resource::AdvertisedRoutes(routes) => hosts::advertise(iteration, change, routes).await,
         Resource::ApprovedRoutes(routes) => tailnet::approve(iteration, routes).await,
@@ -84,7 +87,7 @@ pub(super) async fn remove(
         }
         (ObjectKey::Azure(id), _) => azure::delete(iteration, id).await,
         (ObjectKey::AzureAssociation(id), _) => azure::detach(iteration, id, current).await,
-        (ObjectKey::Device(name), _) => tailnet::delete_device(iteration, name).await,
+        (ObjectKey::Device(_), _) => tailnet::delete_device(iteration, change).await,
         (ObjectKey::Kubernetes(_), Some(Resource::Manifest(manifest))) => {
             kubernetes::delete(iteration, manifest).await
         }

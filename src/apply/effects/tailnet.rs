@@ -10,7 +10,7 @@ use crate::apply::events::Outcome;
 use crate::apply::iteration::Iteration;
 use crate::diagnostics::{Code, Failure};
 use crate::plan::Change;
-use crate::refresh::find_device;
+use crate::refresh::{device_of, find_device};
 use crate::resource::tailnet::{Device, RouteSet};
 
 /// How long a router may take from its first boot to the tailnet.
@@ -50,27 +50,57 @@ pub(super) async fn await_device(
     }
 }
 
+/// Brings a device that exists to the settings that a router needs.
+pub(super) async fn update_device(
+    iteration: &Iteration<'_>,
+    change: &Change,
+    wanted: &Device,
+) -> Result<(), Outcome> {
+    let found = device_of(iteration.readers, &iteration.settings.owner, change).await;
+    let Some(found) = found.map_err(failed)? else {
+        return Err(failed(missing(&wanted.hostname)));
+    };
+    let tailnet = &iteration.clients.tailnet;
+    if wanted.authorized && !found.authorized {
+        tailnet.authorize_device(&found.node_id).await.map_err(failed)?;
+    }
+    if wanted.key_expiry_disabled && !found.key_expiry_disabled {
+        tailnet.disable_key_expiry(&found.node_id).await.map_err(failed)?;
+    }
+    if !found.hostname.eq_ignore_ascii_case(&wanted.hostname) {
+        hosts::rename_device(iteration, change, &wanted.hostname).await?;
+    }
+    Ok(())
+}
+
+fn missing(hostname: &str) -> Failure {
+    Failure::new(
+        Code::RouterOffline,
+        format!("the tailnet has no device {hostname}"),
+        "run the same command again once the router has joined",
+    )
+}
+
 /// Approves exactly these prefixes of a router.
 pub(super) async fn approve(iteration: &Iteration<'_>, routes: &RouteSet) -> Result<(), Outcome> {
     let Some(prefixes) = routes.prefixes.known() else { return Ok(()) };
     let device = find_device(iteration.readers, &iteration.settings.owner, &routes.hostname).await;
     let Some(device) = device.map_err(failed)? else {
-        return Err(failed(Failure::new(
-            Code::RouterOffline,
-            format!("the tailnet has no device {}", routes.hostname),
-            "run the same command again once the router has joined",
-        )));
+        return Err(failed(missing(&routes.hostname)));
     };
     let response = iteration.clients.tailnet.set_enabled_routes(&device.node_id, prefixes).await;
     response.map(drop).map_err(failed)
 }
 
 /// Removes a device.
-pub(super) async fn delete_device(iteration: &Iteration<'_>, name: &str) -> Result<(), Outcome> {
+pub(super) async fn delete_device(
+    iteration: &Iteration<'_>,
+    change: &Change,
+) -> Result<(), Outcome> {
     let device =
-        find_device(iteration.readers, &iteration.settings.owner, name).await.map_err(failed)?;
+        device_of(iteration.readers, &iteration.settings.owner, change).await.map_err(failed)?;
     let Some(device) = device else { return Ok(()) };
-    iteration.routers.forget(&device.hostname).await;
+    iteration.routers.forget(&change.address.name).await;
     let response = iteration.clients.tailnet.delete_device(&device.node_id).await;
     response.map_err(failed)
 }

@@ -4,7 +4,7 @@ use super::Code;
 
 impl Code {
     /// Every code, in order.
-    pub const ALL: [Self; 148] = [
+    pub const ALL: [Self; 149] = [
         Self::NotUtf8,
         Self::EmptyFile,
         Self::TooLarge,
@@ -78,6 +78,7 @@ impl Code {
         Self::ClusterUnsupported,
         Self::KubeconfigServer,
         Self::ExistingClusterMissing,
+        Self::RouterKeyExpiry,
         Self::KubernetesDowngrade,
         Self::KubernetesMinorSkipped,
         Self::ForeignNodePool,

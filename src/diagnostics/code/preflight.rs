@@ -106,6 +106,15 @@ pub(super) const ENTRIES: &[Entry] = &[
                       the subscription, or remove `existing` to create the cluster.",
     },
     Entry {
+        code: Code::RouterKeyExpiry,
+        text: "SG0421",
+        title: "the node key of a router expires",
+        explanation: "A device whose node key has expired is disconnected from the tailnet until it \
+                      logs in again, and everything behind the router is unreachable until then. \
+                      Tailscale switches key expiry off for tagged devices; it was switched on since. \
+                      stargate switches it off again where its credentials allow it.",
+    },
+    Entry {
         code: Code::KubernetesDowngrade,
         text: "SG0431",
         title: "the topology names an older Kubernetes version than the live one",

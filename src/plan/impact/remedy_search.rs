@@ -222,6 +222,13 @@ fn remedy_outside_plan(
         Verdict::Dropped(Drop { cause: Cause::CniNotConfigured, .. }) => {
             Remedy::EditTopology("give the worker a profile, so that it joins".to_owned())
         }
+        Verdict::Dropped(Drop { cause: Cause::ForeignPeer { owner, prefix }, .. }) => {
+            Remedy::EditTopology(format!(
+                "withdraw {prefix} from {} in the Tailscale admin console, or use another range in \
+                 the topology",
+                planned.network.name(*owner)
+            ))
+        }
         // The topology routes to its own hosts and their pods: the obstacle is elsewhere.
         Verdict::Dropped(_) if planned.network.end(query.to).is_some() => {
             match named.into_iter().next() {

@@ -244,7 +244,7 @@ pub(super) fn machine(size: &str, network_interface: &str) -> Resource {
 
 pub(super) fn device(online: bool) -> Resource {
     let hostname = "router".to_owned();
-    Resource::TailnetDevice(Device { hostname, authorized: true, online })
+    Resource::TailnetDevice(Device { online, ..Device::in_service(&hostname) })
 }
 
 pub(super) fn manifest(kind: ManifestKind, name: &str, body: Value) -> Resource {

@@ -295,7 +295,7 @@ impl LiveState {
         self.addresses += 1;
         self.joined.insert(name.to_owned(), Ipv4Addr::new(100, 64, 0, self.addresses));
         let hostname = name.to_owned();
-        let device = Device { hostname: hostname.clone(), authorized: true, online: true };
+        let device = Device::in_service(&hostname);
         let none =
             RouteSet { hostname: hostname.clone(), prefixes: Pending::Known(BTreeSet::new()) };
         let host = RouterHost {

@@ -8,6 +8,7 @@ use crate::desired::tests::generate::{
     Sketch, SketchedDatacenter, SketchedWorker, all_facts, no_facts,
 };
 use crate::diagnostics::Code;
+use crate::inventory::{ForeignPeer, Inventory};
 use crate::plan::preflight::{TailnetFacts, live_lints};
 use crate::plan::{Finding, FindingSeverity};
 use crate::topology::model::Topology;
@@ -49,7 +50,7 @@ fn with_cluster(change: impl FnOnce(&mut ClusterFacts)) -> Facts {
 }
 
 fn lints(facts: &Facts, tailnet: &TailnetFacts) -> Vec<Finding> {
-    live_lints(&topology(), facts, tailnet)
+    live_lints(&topology(), facts, tailnet, &Inventory::default())
 }
 
 fn only(facts: &Facts, tailnet: &TailnetFacts, code: Code) -> Finding {
@@ -119,7 +120,6 @@ fn pod_cidrs_of_aks_nodes_and_workers_must_not_overlap() {
 fn the_tag_must_have_an_owner_in_the_policy() {
     let with = |tags: &[&str]| TailnetFacts {
         owned_tags: Some(tags.iter().map(|tag| (*tag).to_owned()).collect()),
-        ..TailnetFacts::default()
     };
     let finding = only(&no_facts(), &with(&["tag:other"]), Code::TagOwnersMissing);
     assert!(finding.failure.remedy.contains("tag:stargate-lab"), "{}", finding.failure.remedy);
@@ -128,16 +128,32 @@ fn the_tag_must_have_an_owner_in_the_policy() {
 
 #[test]
 fn a_prefix_has_one_advertiser_in_the_tailnet() {
-    let served = |prefix: &str| TailnetFacts {
-        advertised_by_others: [("theirs".to_owned(), vec![net(prefix)])].into(),
-        ..TailnetFacts::default()
+    let conflict = |facts: &Facts, prefix: &str| {
+        let peer = ForeignPeer {
+            hostname: "theirs".to_owned(),
+            address: None,
+            online: true,
+            prefixes: [net(prefix)].into(),
+        };
+        let mut inventory = Inventory::default();
+        inventory.foreign_peers.push(peer);
+        live_lints(&topology(), facts, &TailnetFacts::default(), &inventory)
     };
     // The network, what covers the pods' pool, and what would win over both.
     for prefix in ["10.50.0.0/16", "10.244.0.0/16", "10.50.1.0/24", "10.244.65.0/24"] {
-        only(&no_facts(), &served(prefix), Code::PrefixConflict);
+        let found = conflict(&no_facts(), prefix);
+        let [finding] = &found[..] else { panic!("{prefix}: {found:#?}") };
+        assert_eq!(finding.failure.code, Code::PrefixConflict);
+        let message = &finding.failure.message;
+        assert!(message.contains("theirs") && message.contains("of router"), "{message}");
     }
-    // An exit node serves everything, and takes nothing from anybody.
-    for prefix in ["10.99.0.0/16", "0.0.0.0/0"] {
-        assert_eq!(lints(&no_facts(), &served(prefix)), [], "{prefix}");
+    assert_eq!(conflict(&no_facts(), "10.99.0.0/16"), []);
+    // The subnets of AKS's nodes and the pod CIDR of each node.
+    let facts = all_facts(&topology());
+    let subnet = facts.cluster.as_ref().unwrap().node_subnets[0].prefix;
+    for prefix in [subnet, facts.nodes[0].pod_cidr] {
+        let found = conflict(&facts, &prefix.to_string());
+        assert_eq!(found.len(), 1, "{found:#?}");
+        assert!(found[0].failure.message.contains(&topology().cluster.router.name.to_string()));
     }
 }

@@ -21,6 +21,9 @@ pub trait TailnetRead: Debug + Send + Sync {
 
     /// The tailnet's policy.
     async fn policy(&self) -> Result<TailnetPolicy, RequestError>;
+
+    /// Whether a machine can still join with an auth key of this description.
+    async fn has_unused_key(&self, description: &str) -> Result<bool, RequestError>;
 }
 
 /// Writes to the tailnet; can read it too.
@@ -37,6 +40,12 @@ pub trait TailnetWrite: TailnetRead {
     /// Creates a key with which one machine may join once within the hour.
     async fn create_auth_key(&self, tag: &str, description: &str) -> Result<Secret, RequestError>;
 
+    /// Lets a device take part in the tailnet.
+    async fn authorize_device(&self, id: &str) -> Result<(), RequestError>;
+
+    /// Switches off the expiry of a device's node key.
+    async fn disable_key_expiry(&self, id: &str) -> Result<(), RequestError>;
+
     /// Removes a device. Succeeds if it does not exist.
     async fn delete_device(&self, id: &str) -> Result<(), RequestError>;
 }
@@ -49,6 +58,10 @@ impl TailnetRead for TailnetClient {
 
     async fn policy(&self) -> Result<TailnetPolicy, RequestError> {
         Self::policy(self).await
+    }
+
+    async fn has_unused_key(&self, description: &str) -> Result<bool, RequestError> {
+        Self::has_unused_key(self, description).await
     }
 }
 
@@ -64,6 +77,14 @@ impl TailnetWrite for TailnetClient {
 
     async fn create_auth_key(&self, tag: &str, description: &str) -> Result<Secret, RequestError> {
         Self::create_auth_key(self, tag, description).await
+    }
+
+    async fn authorize_device(&self, id: &str) -> Result<(), RequestError> {
+        Self::authorize_device(self, id).await
+    }
+
+    async fn disable_key_expiry(&self, id: &str) -> Result<(), RequestError> {
+        Self::disable_key_expiry(self, id).await
     }
 
     async fn delete_device(&self, id: &str) -> Result<(), RequestError> {

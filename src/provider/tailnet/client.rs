@@ -14,8 +14,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::model::{
-    CreatedKey, DeviceJson, DeviceList, GrantedToken, PolicyBody, Routes, TailnetDevice,
-    TailnetPolicy,
+    CreatedKey, DeviceJson, DeviceList, GrantedToken, KeyDetails, KeyList, PolicyBody, Routes,
+    TailnetDevice, TailnetPolicy,
 };
 use crate::diagnostics::service_text::safe_refusal;
 use crate::provider::credentials::{TailnetCredentials, TokenCache};
@@ -144,6 +144,46 @@ impl TailnetClient {
         Ok(Secret::new(self.fetch::<CreatedKey>(call).await?.key))
     }
 
+    /// Whether an auth key of this description exists with which a machine can still
+    /// join: a single-use key that was used is no longer listed, or is invalid.
+    pub async fn has_unused_key(&self, description: &str) -> Result<bool, RequestError> {
+        let description = sound_description(description);
+        // Keys of OAuth clients belong to the tailnet, and are listed only with `all`.
+        let path = self.tailnet_path("keys?all=true")?;
+        let list: KeyList =
+            self.fetch(ApiCall::new(Method::GET, path, "GET auth keys of the tailnet")).await?;
+        for key in list.keys {
+            check_segment(&key.id, "the auth key's id")?;
+            let path = self.tailnet_path(&format!("keys/{}", key.id))?;
+            let call = ApiCall::new(Method::GET, path, format!("GET auth key {}", key.id));
+            match self.fetch::<KeyDetails>(call).await {
+                Ok(key) if key.is_usable(&description) => return Ok(true),
+                Err(error) if !error.is_not_found() => return Err(error),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        Ok(false)
+    }
+
+    /// Lets a device take part in the tailnet.
+    pub async fn authorize_device(&self, id: &str) -> Result<(), RequestError> {
+        self.set(id, "authorized", &json!({ "authorized": true })).await
+    }
+
+    /// Switches off the expiry of a device's node key.
+    pub async fn disable_key_expiry(&self, id: &str) -> Result<(), RequestError> {
+        self.set(id, "key", &json!({ "keyExpiryDisabled": true })).await
+    }
+
+    async fn set(&self, id: &str, what: &str, body: &Value) -> Result<(), RequestError> {
+        let url = self.device_path(id, &format!("/{what}"))?;
+        let call = ApiCall::new(Method::POST, url, format!("POST {what} of device {id}"))
+            .json(body)
+            .repeat(RetryClass::Idempotent);
+        // The answer is `{}` or nothing at all.
+        self.send(call).await.map(drop)
+    }
+
     /// Removes a device; one that is not there is removed.
     pub async fn delete_device(&self, id: &str) -> Result<(), RequestError> {
         let url = self.device_path(id, "")?;
@@ -156,12 +196,7 @@ impl TailnetClient {
 
     /// Sets a device's tags to exactly these.
     pub async fn set_tags(&self, id: &str, tags: &BTreeSet<String>) -> Result<(), RequestError> {
-        let url = self.device_path(id, "/tags")?;
-        let call = ApiCall::new(Method::POST, url, format!("POST tags of device {id}"))
-            .json(&json!({ "tags": tags }))
-            .repeat(RetryClass::Idempotent);
-        // The answer is `{}` or nothing at all.
-        self.send(call).await.map(drop)
+        self.set(id, "tags", &json!({ "tags": tags })).await
     }
 
     /// The tailnet's policy.
@@ -265,6 +300,12 @@ fn check_segment(text: &str, what: &str) -> Result<(), RequestError> {
         return Ok(());
     }
     Err(malformed(what, "it contains characters that are not allowed"))
+}
+
+/// The description of the auth key that a router joins with: it says later whether the
+/// key was used.
+pub fn key_description(router: &str) -> String {
+    format!("stargate {router}")
 }
 
 /// At most 50 letters, digits, hyphens and spaces.

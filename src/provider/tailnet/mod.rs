@@ -3,5 +3,5 @@
 pub mod client;
 pub mod model;
 
-pub use client::TailnetClient;
+pub use client::{TailnetClient, key_description};
 pub use model::{TailnetDevice, TailnetPolicy};

@@ -34,9 +34,26 @@ pub struct TailnetDevice {
     pub authorized: bool,
     /// When it joined.
     pub created: Option<Timestamp>,
+    /// Whether its node key never expires.
+    pub key_expiry_disabled: bool,
+    /// When its node key expires, unless expiry is disabled.
+    pub expires: Option<Timestamp>,
+    /// Whether it refuses connections from the tailnet (`tailscale set --shields-up`).
+    pub blocks_incoming: bool,
+    /// Why tailnet lock keeps the other devices from accepting its node key.
+    pub lock_error: Option<String>,
     /// One of its routes that is no prefix at all, if there is one: its sets of
     /// prefixes are then incomplete.
     pub unreadable_route: Option<String>,
+}
+
+impl TailnetDevice {
+    /// Orders devices of one host name: the greatest is the router, the others are what is
+    /// left of earlier machines. Connected ones precede, then those that serve prefixes.
+    pub fn rank(&self) -> impl Ord + use<> {
+        let serves = self.enabled.intersection(&self.advertised).next().is_some();
+        (self.online, serves, self.created)
+    }
 }
 
 #[derive(Deserialize)]
@@ -64,6 +81,10 @@ pub(super) struct DeviceJson {
     last_seen: Option<String>,
     authorized: Option<bool>,
     created: Option<String>,
+    key_expiry_disabled: Option<bool>,
+    expires: Option<String>,
+    blocks_incoming_connections: Option<bool>,
+    tailnet_lock_error: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -102,6 +123,11 @@ impl From<DeviceJson> for TailnetDevice {
             authorized: device.authorized.unwrap_or(true),
             addresses: device.addresses.iter().filter_map(|text| text.parse().ok()).collect(),
             created: device.created.and_then(|text| text.parse().ok()),
+            // Servers without key expiry do not mention it.
+            key_expiry_disabled: device.key_expiry_disabled.unwrap_or(true),
+            expires: device.expires.and_then(|text| text.parse().ok()).filter(is_a_date),
+            blocks_incoming: device.blocks_incoming_connections.unwrap_or(false),
+            lock_error: device.tailnet_lock_error.filter(|error| !error.is_empty()),
             id: device.id,
             hostname: device.hostname,
             name: device.name,
@@ -111,6 +137,11 @@ impl From<DeviceJson> for TailnetDevice {
             unreadable_route,
         }
     }
+}
+
+/// Year 1 stands for no date.
+fn is_a_date(time: &Timestamp) -> bool {
+    *time > Timestamp::UNIX_EPOCH
 }
 
 /// The IPv4 prefixes; routers carry IPv6 ones for others.
@@ -176,6 +207,33 @@ impl From<PolicyBody> for TailnetPolicy {
 #[derive(Deserialize)]
 pub(super) struct CreatedKey {
     pub(super) key: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct KeyList {
+    /// Required: an answer without it must not pass for a tailnet without keys.
+    pub(super) keys: Vec<ListedKey>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ListedKey {
+    pub(super) id: String,
+}
+
+/// An auth key without its secret.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct KeyDetails {
+    #[serde(deserialize_with = "or_default")]
+    description: String,
+    invalid: bool,
+}
+
+impl KeyDetails {
+    /// Whether a machine can still join with this key of that description.
+    pub(super) fn is_usable(&self, description: &str) -> bool {
+        !self.invalid && self.description == description
+    }
 }
 
 #[derive(Deserialize)]

@@ -80,6 +80,10 @@ impl Wording<'_> {
             Cause::NoPeer(lacking) => {
                 format!("no peer accepts the packet: {}", self.lacking(*lacking))
             }
+            Cause::ForeignPeer { owner, prefix } => {
+                let owner = self.name(*owner);
+                format!("{owner}, which the topology does not own, serves {prefix}")
+            }
             Cause::NotInTunnel => "the host is not in the tailnet".to_owned(),
             Cause::Offline(id) => format!("{} is not connected to the tailnet", self.name(*id)),
             Cause::SourceNotAllowed { lacking } => {

@@ -2,6 +2,7 @@
 
 mod azure;
 mod cluster;
+mod devices;
 mod hosts;
 mod tailnet;
 
@@ -52,6 +53,12 @@ faults! {
     DcRouteMissing = "dc-route-missing", "A worker's pod route is missing from its datacenter's route table.";
     TailnetRouteUnapproved = "tailnet-route-unapproved", "A prefix that a router advertises is not approved in the tailnet.";
     TailnetBroadRoute = "tailnet-broad-route", "The AKS router advertises the whole pod CIDR, which captures the workers' own traffic.";
+    DeviceRenamed = "device-renamed", "The device of a router has another host name in the tailnet.";
+    DeviceDeleted = "device-deleted", "The device of a router is deleted in the tailnet's console.";
+    DeviceUnauthorized = "device-unauthorized", "The device of a router is no longer authorized in the tailnet.";
+    DeviceKeyExpiring = "device-key-expiring", "The node key of a router expires in two days.";
+    DeviceKeyExpired = "device-key-expired", "The node key of a router has expired.";
+    PrefixServedTwice = "prefix-served-twice", "A device that stargate does not own serves a prefix of a router.";
     CiliumNodeEmpty = "cilium-node-empty", "A worker's CiliumNode has no pod CIDRs.";
     ServerRouterIpHostname = "server-router-ip-hostname", "A Server names its router by host name instead of by address.";
     CniConfigMissing = "cni-config-missing", "A worker's CNI configuration is missing.";
@@ -133,6 +140,12 @@ pub fn inject(
         Fault::AksScaleIn => azure::scale(sandbox, injection, -1),
         Fault::TailnetRouteUnapproved => tailnet::route_unapproved(sandbox, injection),
         Fault::TailnetBroadRoute => tailnet::broad_route(sandbox, injection),
+        Fault::DeviceRenamed
+        | Fault::DeviceDeleted
+        | Fault::DeviceUnauthorized
+        | Fault::DeviceKeyExpiring
+        | Fault::DeviceKeyExpired => devices::inject(sandbox, injection),
+        Fault::PrefixServedTwice => devices::prefix_served_twice(sandbox, injection),
         Fault::CiliumNodeEmpty => cluster::cilium_node_empty(sandbox, injection),
         Fault::ServerRouterIpHostname => cluster::server_router_hostname(sandbox, injection),
         Fault::AksPodCidrCollision => cluster::pod_cidr_collision(sandbox, injection),

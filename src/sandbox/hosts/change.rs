@@ -45,6 +45,10 @@ impl EmulatedHost {
             RouterChange::AdvertisedRoutes(prefixes) => {
                 self.logged_in()?.advertised_routes = prefixes.clone();
             }
+            RouterChange::DeviceName(name) => {
+                let device = self.logged_in()?.device.clone().unwrap_or_default();
+                environment.tailnet.rename(&device, name);
+            }
             RouterChange::JoinTailnet { auth_key } => {
                 return self.join_tailnet(auth_key.expose(), environment);
             }
@@ -121,7 +125,9 @@ fn change_milliseconds(change: &RouterChange) -> u64 {
     match change {
         RouterChange::JoinTailnet { .. } => 30_000,
         RouterChange::Remove => 5_000,
-        RouterChange::TailscaleSettings { .. } | RouterChange::AdvertisedRoutes(_) => 500,
+        RouterChange::TailscaleSettings { .. }
+        | RouterChange::AdvertisedRoutes(_)
+        | RouterChange::DeviceName(_) => 500,
         _ => 300,
     }
 }
@@ -135,6 +141,7 @@ pub fn change_name(change: &RouterChange) -> &'static str {
         RouterChange::KernelRoutes(_) => "kernel-routes",
         RouterChange::TailscaleSettings { .. } => "tailscale-settings",
         RouterChange::AdvertisedRoutes(_) => "advertised-routes",
+        RouterChange::DeviceName(_) => "device-name",
         RouterChange::JoinTailnet { .. } => "join-tailnet",
         RouterChange::Remove => "remove",
     }

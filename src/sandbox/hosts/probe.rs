@@ -3,12 +3,13 @@
 use super::EmulatedHost;
 use crate::provider::host::{RouterProbe, TailscaleProbe, WorkerProbe};
 use crate::resource::host::WorkerHost;
+use crate::sandbox::tailnet::TailnetStore;
 
 use super::CNI_FILE;
 
 impl EmulatedHost {
     /// Probes a router.
-    pub fn probe_router(&self) -> RouterProbe {
+    pub fn probe_router(&self, tailnet: &TailnetStore) -> RouterProbe {
         RouterProbe {
             hostname: self.name.clone(),
             ip_forwarding: self.kernel.ip_forwarding,
@@ -26,6 +27,11 @@ impl EmulatedHost {
                 advertised_routes: tailscale.advertised_routes.clone(),
                 accept_routes: tailscale.accept_routes,
                 snat_subnet_routes: tailscale.snat_subnet_routes,
+                primary_routes: tailscale
+                    .device
+                    .as_deref()
+                    .map(|device| tailnet.primary_routes(device))
+                    .unwrap_or_default(),
             }),
         }
     }

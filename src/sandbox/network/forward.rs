@@ -1,5 +1,6 @@
 //! Forwards a packet from host to host.
 
+use std::cmp::Reverse;
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
@@ -211,7 +212,9 @@ impl<'a> EmulatedFabric<'a> {
             let own = (device.address == to).then_some(32);
             Some((own.max(longest)?, *device))
         };
-        others.filter_map(longest_match).max_by_key(|(length, _)| *length).map(|(_, device)| device)
+        let first =
+            |(length, device): &(u8, &EmulatedDevice)| (*length, Reverse(device.precedence()));
+        others.filter_map(longest_match).max_by_key(first).map(|(_, device)| device)
     }
 
     fn over_tailnet(&'a self, host: &EmulatedHost, packet: &Packet) -> Option<(&'a str, Link)> {

@@ -42,6 +42,9 @@ pub struct EmulatedDevice {
     pub advertised_routes: BTreeSet<IpNet>,
     /// The routes that are approved, advertised or not.
     pub enabled_routes: BTreeSet<IpNet>,
+    /// When it joined. Absent in states that were saved before this field existed.
+    #[serde(default)]
+    pub joined: Option<Timestamp>,
 }
 
 impl EmulatedDevice {
@@ -68,7 +71,19 @@ impl EmulatedDevice {
             expires: now.checked_add(KEY_LIFETIME).unwrap_or(now),
             advertised_routes: BTreeSet::new(),
             enabled_routes: BTreeSet::new(),
+            joined: Some(now),
         }
+    }
+
+    /// Whether it serves a prefix: advertised and approved.
+    pub fn serves(&self, prefix: &IpNet) -> bool {
+        self.advertised_routes.contains(prefix) && self.enabled_routes.contains(prefix)
+    }
+
+    /// Orders devices that serve one prefix: Tailscale selects the first, which is the
+    /// oldest of those that are connected.
+    pub fn precedence(&self) -> impl Ord + use<> {
+        (!(self.online && self.authorized), self.joined, self.node_id.clone())
     }
 
     /// Whether its node key has expired.

@@ -69,6 +69,23 @@ impl TailnetStore {
         node_id.is_some_and(|id| self.devices.remove(&id).is_some())
     }
 
+    /// Makes the keys of a description unused, as before a machine joined with them.
+    pub fn restore_key(&mut self, description: &str) {
+        let keys = self.keys.values_mut().filter(|key| key.description == description);
+        keys.for_each(|key| key.used = false);
+    }
+
+    /// Gives a device another host name, and the DNS name that follows from it.
+    pub fn rename(&mut self, id: &str, hostname: &str) {
+        let name = self.free_name(hostname);
+        if let Some(device) = self.device_mut(id)
+            && device.hostname != hostname
+        {
+            hostname.clone_into(&mut device.hostname);
+            device.name = name;
+        }
+    }
+
     /// The policy.
     pub fn policy(&self) -> &AccessPolicy {
         &self.policy
@@ -100,6 +117,45 @@ impl TailnetStore {
         let node_id = device.node_id.clone();
         self.devices.insert(node_id.clone(), device);
         Some(node_id)
+    }
+
+    /// The prefixes for which a device is selected among those that serve them.
+    pub fn primary_routes(&self, id: &str) -> BTreeSet<Ipv4Net> {
+        let Some(device) = self.device(id) else { return BTreeSet::new() };
+        let is_selected = |prefix: &&IpNet| {
+            let others = self.devices().filter(|other| other.serves(prefix));
+            device.serves(prefix)
+                && others.map(EmulatedDevice::precedence).min() == Some(device.precedence())
+        };
+        let selected = device.enabled_routes.iter().filter(is_selected);
+        selected
+            .filter_map(|prefix| match prefix {
+                IpNet::V4(prefix) => Some(*prefix),
+                IpNet::V6(_) => None,
+            })
+            .collect()
+    }
+
+    /// Adds the device of a user, connected, with these prefixes advertised and approved.
+    /// Returns its node id.
+    pub fn add_foreign(
+        &mut self,
+        hostname: &str,
+        routes: &[IpNet],
+        now: Timestamp,
+        entropy: &mut Entropy,
+    ) -> String {
+        let address = self.free_address(entropy);
+        let name = self.free_name(hostname);
+        let mut device =
+            EmulatedDevice::new(hostname, name, address, Vec::new(), true, now, entropy);
+        device.advertised_routes.extend(routes);
+        device.enabled_routes.extend(routes);
+        // Older than any that joined since: Tailscale selects the oldest.
+        device.joined = None;
+        let node_id = device.node_id.clone();
+        self.devices.insert(node_id.clone(), device);
+        node_id
     }
 
     /// Records the report of a device's host. The policy may approve prefixes that are advertised

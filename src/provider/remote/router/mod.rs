@@ -54,6 +54,10 @@ pub(super) fn change(topology: &str, change: &RouterChange) -> HostScript {
                 .value("second", "")
                 .build(include_str!("../sh/router_tailscale.sh"))
         }
+        RouterChange::DeviceName(name) => Script::change("set the device's host name", topology)
+            .value("first", &format!("--hostname={name}"))
+            .value("second", "")
+            .build(include_str!("../sh/router_tailscale.sh")),
         RouterChange::JoinTailnet { auth_key } => Script::change("join the tailnet", topology)
             .with_packages()
             .value("folder", FOLDER)
@@ -123,6 +127,7 @@ mod tests {
             RouterChange::TailscaleSettings { accept_routes: true, snat_subnet_routes: false },
             RouterChange::AdvertisedRoutes(prefixes),
             RouterChange::AdvertisedRoutes(BTreeSet::new()),
+            RouterChange::DeviceName("dc1-router".to_owned()),
             RouterChange::JoinTailnet { auth_key: Secret::new("tskey-auth-marked") },
             RouterChange::Remove,
         ];

@@ -145,6 +145,15 @@ struct Status {
     backend_state: String,
     #[serde(rename = "TailscaleIPs")]
     addresses: Option<Vec<IpAddr>>,
+    #[serde(rename = "Self")]
+    own: Option<OwnStatus>,
+}
+
+/// What the status says of the device itself.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct OwnStatus {
+    primary_routes: Option<Vec<IpNet>>,
 }
 
 /// A part of `tailscale debug prefs` (`ipn/prefs.go`).
@@ -174,6 +183,8 @@ fn tailscale(output: &ProbeOutput) -> Result<Option<TailscaleProbe>, ProbeError>
         IpAddr::V4(address) => Some(*address),
         IpAddr::V6(_) => None,
     };
+    let own = status.iter().filter_map(|status| status.own.as_ref());
+    let primary = own.filter_map(|own| own.primary_routes.as_ref()).flatten();
     let advertised = settings.iter().filter_map(|settings| settings.advertise_routes.as_ref());
     // An exit node also advertises the default routes; `tailscale set` leaves them unchanged, and
     // so does stargate.
@@ -185,6 +196,7 @@ fn tailscale(output: &ProbeOutput) -> Result<Option<TailscaleProbe>, ProbeError>
         running,
         address: addresses.filter_map(ipv4).next(),
         advertised_routes: advertised.flatten().filter_map(prefix).collect(),
+        primary_routes: primary.filter_map(prefix).collect(),
         accept_routes: settings.as_ref().is_some_and(|settings| settings.route_all),
         snat_subnet_routes: settings.as_ref().is_some_and(|settings| !settings.no_snat),
     }))

@@ -1,0 +1,99 @@
+//! Devices of the tailnet that the topology does not own, where they serve prefixes that
+//! concern it.
+
+use std::collections::BTreeSet;
+
+use ipnet::Ipv4Net;
+
+use super::builder::ModelBuilder;
+use crate::dataplane::host::{Kernel, Pods};
+use crate::dataplane::tunnel::AdvertisedPrefixes;
+use crate::dataplane::{Fact, Host, Member, Origin};
+use crate::inventory::ForeignPeer;
+use crate::resource::{Address, Kind, Site};
+
+/// Which of two devices with one prefix Tailscale selects.
+enum Primary {
+    Router,
+    Foreign,
+    /// The router's host did not say.
+    Unknown,
+}
+
+impl ModelBuilder<'_> {
+    /// Adds them as members that keep what they receive.
+    pub(super) fn foreign_peers(&mut self) {
+        let inventory = self.sources.inventory;
+        for peer in &inventory.foreign_peers {
+            let origin = self.origin_of_peer(peer);
+            let host = self.add_host(Host {
+                name: peer.hostname.clone(),
+                runs: Fact::known(true, origin),
+                ports: Vec::new(),
+                pods: Fact::known(Pods::None, origin),
+                kernel: Fact::known(Kernel::plain(Default::default()), origin),
+            });
+            let served = self.selected(peer);
+            let member = Member {
+                address: peer.address.map_or(Fact::unknown(origin), |it| Fact::known(it, origin)),
+                connected: Fact::known(peer.online, origin),
+                peers: Fact::unknown(origin),
+                advertised: AdvertisedPrefixes {
+                    advertised: Fact::known(served.clone(), origin),
+                    approved: Fact::known(served, origin),
+                    accepts: Fact::known(false, origin),
+                },
+                is_foreign: true,
+            };
+            self.members.insert(host, member);
+        }
+    }
+
+    fn origin_of_peer(&mut self, peer: &ForeignPeer) -> Origin {
+        let address = Address::new(Kind::TailnetDevice, Site::Cluster, peer.hostname.as_str());
+        self.provenance.of(&address)
+    }
+
+    /// The prefixes that packets are sent to a device for: not those for which Tailscale
+    /// selected a router of the topology.
+    fn selected(&self, peer: &ForeignPeer) -> Vec<Ipv4Net> {
+        let of_routers: BTreeSet<Ipv4Net> =
+            self.sources.inventory.primary_routes.values().flatten().copied().collect();
+        let prefixes = peer.prefixes.iter().copied();
+        prefixes.filter(|prefix| !of_routers.contains(prefix)).collect()
+    }
+
+    /// What is left of a router's prefixes beside the devices that serve the same ones.
+    /// Unknown where it is not known which of two devices Tailscale selects.
+    pub(super) fn beside_foreign_peers(
+        &mut self,
+        router: &str,
+        prefixes: Vec<Ipv4Net>,
+        origin: Origin,
+    ) -> Fact<Vec<Ipv4Net>> {
+        let inventory = self.sources.inventory;
+        let mut left = prefixes;
+        for peer in inventory.foreign_peers.iter().filter(|peer| peer.online) {
+            for prefix in &peer.prefixes {
+                if !left.contains(prefix) {
+                    continue;
+                }
+                match self.primary(router, prefix) {
+                    Primary::Router => {}
+                    Primary::Foreign => left.retain(|other| other != prefix),
+                    Primary::Unknown => return Fact::unknown(self.origin_of_peer(peer)),
+                }
+            }
+        }
+        Fact::known(left, origin)
+    }
+
+    fn primary(&self, router: &str, prefix: &Ipv4Net) -> Primary {
+        match self.sources.inventory.primary_routes.get(router) {
+            Some(routes) if routes.contains(prefix) => Primary::Router,
+            // A router that is selected for nothing may be of a version that does not say.
+            Some(routes) if !routes.is_empty() => Primary::Foreign,
+            _ => Primary::Unknown,
+        }
+    }
+}
