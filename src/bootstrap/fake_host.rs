@@ -55,11 +55,14 @@ impl FakeHost {
             bootstrap_kubeconfig: false,
             boot_id: "boot-1".to_owned(),
             routes_persistent: true,
+            foreign_rules: Vec::new(),
             host: WorkerHost {
                 cni_configuration: None,
                 cni_chosen: None,
                 ip_forwarding: false,
-                swap_off: false,
+                wrong_sysctls: BTreeMap::new(),
+                swap: ["/swapfile".to_owned()].into(),
+                persistent: false,
                 container_runtime_active: false,
                 kubelet_active: false,
                 kernel_routes: BTreeMap::new(),
@@ -135,7 +138,8 @@ impl FakeHost {
             WorkerStep::Kernel => {
                 probe.modules = ["overlay", "br_netfilter"].map(str::to_owned).into();
                 probe.host.ip_forwarding = true;
-                probe.host.swap_off = true;
+                probe.host.swap.clear();
+                probe.host.persistent = true;
                 "kernel"
             }
             WorkerStep::KernelRoutes(routes) => {

@@ -43,7 +43,9 @@ impl Evidence<'_> {
             }
             JoinStep::KernelSettings => {
                 host.ip_forwarding
-                    && host.swap_off
+                    && host.wrong_sysctls.is_empty()
+                    && host.swap.is_empty()
+                    && host.persistent
                     && MODULES.iter().all(|module| probe.modules.contains(*module))
             }
             JoinStep::KernelRoutes => {

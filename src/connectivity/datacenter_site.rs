@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::builder::{ModelBuilder, Part};
-use super::kernel::{RouterParts, add_routes, node_kernel, pod_snat};
+use super::kernel::{RouterParts, add_foreign_rules, add_routes, node_kernel, pod_snat};
 use super::path_model::SiteHosts;
 use super::projected_state::ProjectedFact;
 use crate::dataplane::fabric::{Fabric, Lan};
@@ -214,6 +214,9 @@ impl ModelBuilder<'_> {
         let mut kernel = node_kernel(network, origin);
         add_routes(&mut kernel, &host.kernel_routes, origin);
         kernel.forwarding = host.ip_forwarding;
+        if let Some(rules) = self.sources.inventory.foreign_rules.get(worker.name.as_str()) {
+            add_foreign_rules(&mut kernel, rules, origin);
+        }
         let topology = self.sources.topology;
         let managed = topology.profiles.get(&worker.profile).is_some_and(|it| it.managed_cilium);
         if let Some(node) = node.filter(|_| managed) {

@@ -43,6 +43,7 @@ impl ModelBuilder<'_> {
                     approved: Fact::known(served, origin),
                     accepts: Fact::known(false, origin),
                 },
+                blocks_incoming: false,
                 is_foreign: true,
             };
             self.members.insert(host, member);

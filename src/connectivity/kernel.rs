@@ -9,6 +9,7 @@ use crate::dataplane::host::{
     TableId, Translation,
 };
 use crate::dataplane::{Fact, Member, Origin};
+use crate::resource::foreign_rule::{ForeignHop, ForeignRule};
 use crate::resource::host::RouterHost;
 
 /// The metric of routes that end a way: any other route goes before them.
@@ -16,6 +17,7 @@ const LAST_METRIC: u32 = 4_096;
 /// Our rules, Tailscale's, and the kernel's own.
 const OUR_RULE: u32 = 5_200;
 const TAILSCALE_RULE: u32 = 5_270;
+const TUNNEL_DEVICE: &str = "tailscale0";
 
 /// A router as it is read, before the tailnet's tables are known.
 pub(super) struct RouterParts {
@@ -31,6 +33,8 @@ pub(super) struct PendingRouter {
     pub(super) config: Fact<RouterHost>,
     /// Its own network, on the LAN or in the fabric.
     pub(super) network: Ipv4Net,
+    /// Rules of others on it.
+    pub(super) foreign_rules: Vec<ForeignRule>,
 }
 
 /// A kernel that sends everything to the one segment that it is on.
@@ -64,6 +68,27 @@ pub(super) fn add_routes(
         };
         kernel.add_route(TableId::MAIN, *prefix, ForwardingEntry { metric, hop, origin });
     }
+}
+
+/// Adds rules of other programs with their tables.
+pub(super) fn add_foreign_rules(kernel: &mut Kernel, rules: &[ForeignRule], origin: Origin) {
+    for (number, rule) in rules.iter().enumerate() {
+        // A table with a name gets a number that no kernel uses.
+        let unnamed = || u32::MAX - u32::try_from(number).unwrap_or_default();
+        let table = TableId(rule.table.parse().unwrap_or_else(|_| unnamed()));
+        for (prefix, hop) in &rule.routes {
+            let hop = match hop {
+                ForeignHop::Via(neighbour) => KernelHop::Via(0, *neighbour),
+                ForeignHop::Device(device) if device == TUNNEL_DEVICE => KernelHop::Tunnel,
+                // What is behind another device is not modelled.
+                ForeignHop::Device(_) | ForeignHop::Nowhere => KernelHop::Unreachable,
+            };
+            kernel.add_route(table, *prefix, ForwardingEntry { metric: 0, hop, origin });
+        }
+        let (priority, from, to) = (rule.priority, rule.from, rule.to);
+        kernel.rules.push(RoutingRule { priority, from, to, table });
+    }
+    kernel.sort_rules();
 }
 
 impl PendingRouter {
@@ -103,7 +128,7 @@ impl PendingRouter {
             kernel.tables.insert(TableId::TAILSCALE, table);
             kernel.rules.push(RoutingRule::any(TAILSCALE_RULE, TableId::TAILSCALE));
         }
-        kernel.sort_rules();
+        add_foreign_rules(&mut kernel, &self.foreign_rules, origin);
         Fact::known(kernel, origin)
     }
 }

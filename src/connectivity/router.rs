@@ -50,7 +50,9 @@ impl ModelBuilder<'_> {
             Err(_) => Fact::unknown(origin),
         };
         let member = self.member(site, name, accepts);
-        RouterParts { host, member, in_making: PendingRouter { config, network } }
+        let foreign_rules = self.sources.inventory.foreign_rules.get(name).cloned();
+        let foreign_rules = foreign_rules.unwrap_or_default();
+        RouterParts { host, member, in_making: PendingRouter { config, network, foreign_rules } }
     }
 
     /// A device that is not there is as one that is not connected.
@@ -60,7 +62,8 @@ impl ModelBuilder<'_> {
         let origin = self.provenance.of(&device);
         let connected = match self.state.resource(&device) {
             ProjectedFact::There(Resource::TailnetDevice(device)) => {
-                Fact::known(device.authorized && device.online, origin)
+                let is_accepted = !self.sources.inventory.locked_out.contains(name);
+                Fact::known(device.authorized && device.online && is_accepted, origin)
             }
             ProjectedFact::There(_) | ProjectedFact::Absent => Fact::known(false, origin),
             ProjectedFact::Unread => Fact::unknown(origin),
@@ -73,6 +76,7 @@ impl ModelBuilder<'_> {
             connected,
             peers: Fact::unknown(origin),
             advertised: AdvertisedPrefixes { advertised, approved, accepts },
+            blocks_incoming: self.sources.inventory.blocks_incoming.contains(name),
             is_foreign: false,
         }
     }

@@ -211,7 +211,7 @@ impl Tracer<'_> {
         let place = Place::Tunnel(id);
         let tunnel = self.network.tunnel();
         let Some(sender) = tunnel.members.get(&id) else {
-            return Err(self.dropped(place, Cause::NotInTunnel, Vec::new()));
+            return Err(self.dropped(place, Cause::NotInTunnel, self.last_origins()));
         };
         if !*self.read(place, &sender.connected)? {
             let provenance = vec![sender.connected.origin()];
@@ -242,6 +242,10 @@ impl Tracer<'_> {
         if !*self.read(place, &receiver.connected)? {
             let provenance = vec![receiver.connected.origin()];
             return Err(self.dropped(place, Cause::Offline(to), provenance));
+        }
+        if receiver.blocks_incoming && self.tracking.answered(to, &self.packet).is_none() {
+            let provenance = vec![receiver.connected.origin()];
+            return Err(self.dropped(place, Cause::ShieldsUp, provenance));
         }
         let source = self.packet.source;
         let owner = self.read(place, &receiver.peers)?.lookup(source);

@@ -138,6 +138,8 @@ pub enum Cause {
         /// Its prefix.
         prefix: Ipv4Net,
     },
+    /// The receiver refuses connections from the tunnel.
+    ShieldsUp,
     /// The host is not in the tunnel.
     NotInTunnel,
     /// A member is not connected.

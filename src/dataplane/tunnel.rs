@@ -36,6 +36,8 @@ pub struct Member {
     pub peers: Fact<PrefixTable<PeerPrefix>>,
     /// Advertised and approved routes: the reason why others lack a prefix.
     pub advertised: AdvertisedPrefixes,
+    /// Whether it refuses connections from other members (shields up).
+    pub blocks_incoming: bool,
     /// Whether it is a device of others: it forwards nothing for the topology.
     pub is_foreign: bool,
 }

@@ -166,6 +166,12 @@ pub enum Code {
     ExistingClusterMissing,
     /// SG0421: the node key of a router expires.
     RouterKeyExpiry,
+    /// SG0422: a routing rule of others captures packets of the topology.
+    ForeignHostRouting,
+    /// SG0423: a setting of Tailscale keeps a router from its work.
+    RouterTailscaleState,
+    /// SG0424: a Node is of no known kind.
+    UnknownNode,
     /// SG0431: the topology names an older Kubernetes version than the live one.
     KubernetesDowngrade,
     /// SG0432: the upgrade would leave out a minor version of Kubernetes.

@@ -1,5 +1,6 @@
 //! What was observed.
 
+mod foreign_node;
 mod foreign_peer;
 mod measurement;
 mod service;
@@ -11,8 +12,10 @@ use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostics::Failure;
+use crate::resource::foreign_rule::ForeignRule;
 use crate::resource::{self, Address, Kind, ObjectKey, Ownership, Resource, Site};
 
+pub use foreign_node::ForeignNode;
 pub use foreign_peer::ForeignPeer;
 pub use measurement::{GoldpingerPod, Measurement, PingFailure, PingResult};
 pub use service::{Endpoint, KubernetesService, Readiness, ServicePort, TransportProtocol};
@@ -32,8 +35,16 @@ pub struct Inventory {
     pub foreign_contents: BTreeMap<ObjectKey, Vec<String>>,
     /// Kernel routes of others on hosts, by prefix and metric, as they are shown.
     pub foreign_routes: BTreeMap<ObjectKey, BTreeMap<(Ipv4Net, u32), String>>,
+    /// Nodes of the cluster that neither AKS nor the topology made.
+    pub foreign_nodes: Vec<ForeignNode>,
     /// Devices of others in the tailnet that serve prefixes.
     pub foreign_peers: Vec<ForeignPeer>,
+    /// Rules of others on hosts that select packets of the topology, by host name.
+    pub foreign_rules: BTreeMap<String, Vec<ForeignRule>>,
+    /// Routers that refuse connections from the tailnet.
+    pub blocks_incoming: BTreeSet<String>,
+    /// Routers whose keys other devices do not accept, because of tailnet lock.
+    pub locked_out: BTreeSet<String>,
     /// The prefixes for which Tailscale selects a router, by the router's name; without
     /// routers whose hosts could not be read.
     pub primary_routes: BTreeMap<String, BTreeSet<Ipv4Net>>,

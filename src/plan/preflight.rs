@@ -10,7 +10,7 @@ use crate::desired::facts::ClusterFacts;
 use crate::desired::names::CLUSTER_ROUTER_SUBNET;
 use crate::desired::{Allocation, allocate};
 use crate::diagnostics::{Code, Failure};
-use crate::inventory::Inventory;
+use crate::inventory::{ForeignNode, Inventory};
 use crate::net::prefix::overlaps;
 use crate::topology::model::Topology;
 
@@ -36,7 +36,8 @@ pub fn live_lints(
     }
     let allocation = allocate(topology, facts).ok();
     if let Some(allocation) = &allocation {
-        pod_cidrs(topology, facts, allocation, &mut findings);
+        let others = &inventory.foreign_nodes;
+        pod_cidrs(topology, (facts, others), allocation, &mut findings);
     }
     tag_owners(topology, tailnet, &mut findings);
     let peers = &inventory.foreign_peers;
@@ -105,15 +106,23 @@ fn address_space(topology: &Topology, cluster: &ClusterFacts, findings: &mut Vec
     }
 }
 
-/// AKS does not see the workers' pod CIDRs and may assign one of them to a node.
+/// AKS does not see the workers' pod CIDRs and may assign one of them to a node; so may
+/// others.
 fn pod_cidrs(
     topology: &Topology,
-    facts: &Facts,
+    (facts, others): (&Facts, &[ForeignNode]),
     allocation: &Allocation,
     findings: &mut Vec<Finding>,
 ) {
-    let mut ranges: Vec<(Ipv4Net, String)> =
-        facts.nodes.iter().map(|node| (node.pod_cidr, format!("AKS node {}", node.name))).collect();
+    let of_aks = facts.nodes.iter().map(|node| (node.pod_cidr, format!("AKS node {}", node.name)));
+    let of_others = others.iter().filter_map(|node| {
+        let name = match &node.topology {
+            Some(topology) => format!("the worker {} of topology {topology}", node.name),
+            None => format!("the foreign Node {}", node.name),
+        };
+        Some((node.pod_cidr?, name))
+    });
+    let mut ranges: Vec<(Ipv4Net, String)> = of_aks.chain(of_others).collect();
     let node_count = ranges.len();
     for worker in topology.datacenters.iter().flat_map(|datacenter| &datacenter.workers) {
         if let Some(place) = allocation.place(&worker.name) {
@@ -133,8 +142,8 @@ fn pod_cidrs(
                 Code::LivePodOverlap,
                 format!("{node} has pod CIDR {range}, which overlaps {other} of {worker}"),
                 format!(
-                    "give {worker} a `pod_cidr` that AKS has not assigned (choose it at the end \
-                     of the cluster's pod CIDR), or drain and remove {node}"
+                    "give {worker} a `pod_cidr` that no node has (choose it at the end of the \
+                     cluster's pod CIDR), or drain and remove {node}"
                 ),
             ));
         }

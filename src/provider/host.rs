@@ -11,6 +11,7 @@ use ipnet::Ipv4Net;
 pub use super::host_error::HostError;
 pub use super::read_write::{HostRead, HostWrite};
 use super::secret::Secret;
+use crate::resource::foreign_rule::ForeignRule;
 use crate::resource::host::{KernelRoute, WorkerHost};
 use crate::resource::settings::{HostKeyPolicy, PackageSource};
 use crate::resource::version::KubernetesVersion;
@@ -86,6 +87,8 @@ pub struct RouterProbe {
     pub kernel_routes: BTreeMap<Ipv4Net, KernelRoute>,
     /// Routes of others in table main, by prefix and metric, as `ip` shows them.
     pub routes_of_others: BTreeMap<(Ipv4Net, u32), String>,
+    /// Rules of others that select tables other than the kernel's and Tailscale's.
+    pub foreign_rules: Vec<ForeignRule>,
     /// Whether all of the above, and nothing else of ours, is back after a reboot
     /// and after a restart of tailscaled.
     pub persistent: bool,
@@ -106,6 +109,10 @@ pub struct TailscaleProbe {
     pub accept_routes: bool,
     /// Whether it applies SNAT to packets that leave the tailnet for the LAN.
     pub snat_subnet_routes: bool,
+    /// The exit node that it sends its traffic to, by id or address.
+    pub exit_node: Option<String>,
+    /// Whether it refuses connections from the tailnet.
+    pub shields_up: bool,
     /// Approved prefixes for which Tailscale selects it among the devices that serve them.
     pub primary_routes: BTreeSet<Ipv4Net>,
 }
@@ -182,6 +189,8 @@ pub struct WorkerProbe {
     pub boot_id: String,
     /// Whether the kernel routes, and no others of ours, are back after a reboot.
     pub routes_persistent: bool,
+    /// Rules of others that select tables other than the kernel's.
+    pub foreign_rules: Vec<ForeignRule>,
     /// What is compared with the topology.
     pub host: WorkerHost,
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::FutureExt as _;
 use ipnet::Ipv4Net;
 
-use super::{Observation, Scope, aks_nodes};
+use super::{Observation, Scope, aks_nodes, foreign_nodes};
 use crate::desired::DesiredSet;
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::Source;
@@ -93,6 +93,8 @@ fn note(responses: ClusterResponses, scope: &Scope<'_>, observation: &mut Observ
             note_worker(node, scope, observation);
         } else if aks_nodes::is_one(node, &responses.network_configs) {
             aks_nodes::note(node, &responses.network_configs, &responses.cilium_nodes, observation);
+        } else {
+            foreign_nodes::note(node, &responses.cilium_nodes, observation);
         }
     }
     let workers: Vec<&NodeFacts> =

@@ -3,7 +3,7 @@
 use futures::StreamExt;
 
 use super::router_devices::{self, Devices};
-use super::{Clock, Observation, Scope, targets};
+use super::{Clock, Observation, Scope, host_findings, targets};
 use crate::inventory::Source;
 use crate::plan::HostRoute;
 use crate::provider::clients::ReadClients;
@@ -91,7 +91,9 @@ fn note_router(scope: &Scope<'_>, site: &Site, probe: RouterProbe, observation: 
     if let Some(tailscale) = &probe.tailscale {
         let primary = tailscale.primary_routes.clone();
         observation.inventory.primary_routes.insert(name.clone(), primary);
+        host_findings::note_tailscale(&name, tailscale, observation);
     }
+    host_findings::note_rules(&name, &probe.foreign_rules, scope, observation);
     let key = ObjectKey::Host(name);
     observation.inventory.foreign_routes.insert(key.clone(), probe.routes_of_others.clone());
     observation.inventory.note(key, Resource::RouterHost(router_host(probe)), ownership);
@@ -148,6 +150,8 @@ async fn read_workers(
         match probe {
             Ok(probe) => {
                 observation.read_at.insert(Source::Host(target.hostname.clone()), now());
+                let rules = &probe.foreign_rules;
+                host_findings::note_rules(&target.hostname, rules, scope, observation);
                 note_worker(&target.hostname, probe, observation);
             }
             Err(error) => gap(&target.hostname, &error, false, observation),

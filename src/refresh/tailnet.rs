@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ipnet::Ipv4Net;
 
 use super::router_devices::{self, Devices};
-use super::{Observation, Scope, key_expiry};
+use super::{Observation, Scope, host_findings, key_expiry};
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::{ForeignPeer, Source};
 use crate::plan::{Finding, FindingSeverity};
@@ -73,6 +73,7 @@ pub(super) fn note(
         note_routes(name, device, scope, observation);
         if scope.is_router(name) {
             key_expiry::check(name, device, observation);
+            host_findings::note_device(name, device, observation);
         }
     }
     ours

@@ -111,10 +111,14 @@ pub struct WorkerHost {
     pub cni_configuration: Option<Ipv4Net>,
     /// The name of the CNI configuration that the runtime chose.
     pub cni_chosen: Option<String>,
-    /// Whether the kernel forwards, now and after a reboot.
+    /// Whether the kernel forwards.
     pub ip_forwarding: bool,
-    /// Whether swap is off, now and after a reboot.
-    pub swap_off: bool,
+    /// Sysctls that have another value than stargate sets, with that value.
+    pub wrong_sysctls: BTreeMap<String, String>,
+    /// Swap that is on, and the units and files that turn it on at the next boot.
+    pub swap: BTreeSet<String>,
+    /// Whether modules, sysctls and swap are the same after a reboot.
+    pub persistent: bool,
     /// Whether containerd is active.
     pub container_runtime_active: bool,
     /// Whether the kubelet is active.

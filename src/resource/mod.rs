@@ -13,6 +13,7 @@ pub mod arm_type;
 pub mod azure;
 pub mod custom_resources;
 pub mod digest;
+pub mod foreign_rule;
 pub mod host;
 mod kind;
 mod kind_facts;

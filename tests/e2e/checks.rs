@@ -72,7 +72,7 @@ async fn a_healthy_network_has_no_findings() {
 /// A fault, and the expected result of a check: causes of drops, and violated rules.
 pub(crate) type Case = (Fault, &'static [&'static str], &'static [&'static str]);
 
-pub(crate) const CASES: [Case; 33] = [
+pub(crate) const CASES: [Case; 41] = [
     (Fault::RouteMissing, &["RouteNone route-table/cluster/stargate-workers-rt"], &[]),
     (
         Fault::RouteWrongHop,
@@ -122,10 +122,7 @@ pub(crate) const CASES: [Case; 33] = [
     (
         Fault::ServerRouterIpHostname,
         &[],
-        &[
-            "ServerRouterAddressCurrent server/dc1/stargate-aks-e2e-2-worker-1",
-            "ServerRouterAddressCurrent server/dc1/stargate-aks-e2e-2-worker-2",
-        ],
+        &["ServerRouterAddressCurrent server/dc1/stargate-aks-e2e-2-worker-1"],
     ),
     (
         Fault::CniConfigMissing,
@@ -173,6 +170,22 @@ pub(crate) const CASES: [Case; 33] = [
             "NoStaleRoutes route-table/cluster/stargate-router-rt",
         ],
     ),
+    (Fault::RouterLockedOut, &["Offline tailnet-device/dc1/stargate-aks-e2e-2-dc-router"], &[]),
+    (Fault::RouterShieldsUp, &["ShieldsUp tailnet-device/dc1/stargate-aks-e2e-2-dc-router"], &[]),
+    // Its own traffic to the internet is not that of pods.
+    (Fault::RouterExitNode, &[], &[]),
+    (Fault::WorkerTailscale, &["NotInTunnel worker/dc1/stargate-aks-e2e-2-worker-1"], &[]),
+    (Fault::WorkerSysctl, &[], &[]),
+    (Fault::WorkerSwap, &[], &[]),
+    (Fault::ForeignNode, &[], &["PodCidrsDisjoint worker/dc1/stargate-aks-e2e-2-worker-1"]),
+    (
+        Fault::AksProvisionedNode,
+        &[
+            "RouteNone route-table/cluster/stargate-router-rt",
+            "Unreachable router-host/dc1/stargate-aks-e2e-2-dc-router",
+        ],
+        &[],
+    ),
     (Fault::DeviceRenamed, &[], &[]),
     (
         Fault::DeviceDeleted,
@@ -180,7 +193,10 @@ pub(crate) const CASES: [Case; 33] = [
             "NoPeer tailnet-device/dc1/stargate-aks-e2e-2-dc-router",
             "Offline tailnet-device/dc1/stargate-aks-e2e-2-dc-router",
         ],
-        &["ServerRouterAddressCurrent server/dc1/stargate-aks-e2e-2-worker-1"],
+        &[
+            "ServerRouterAddressCurrent server/dc1/stargate-aks-e2e-2-worker-1",
+            "ServerRouterAddressCurrent server/dc1/stargate-aks-e2e-2-worker-2",
+        ],
     ),
     (Fault::DeviceUnauthorized, &["Offline tailnet-device/dc1/stargate-aks-e2e-2-dc-router"], &[]),
     (Fault::DeviceKeyExpiring, &[], &[]),

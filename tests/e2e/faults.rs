@@ -27,7 +27,7 @@ const fn case(fault: Fault, affected: &'static [(&'static str, &'static [&'stati
 /// The router on the AKS side of the example.
 const ROUTER: &str = "stargate-aks-e2e-2-router";
 
-const CASES: [Case; 20] = [
+const CASES: [Case; 23] = [
     case(
         Fault::RouteMissing,
         &[("route-table/cluster/stargate-workers-rt", &["routes[10.244.64.0/20].appliance"])],
@@ -103,6 +103,32 @@ const CASES: [Case; 20] = [
     case(
         Fault::MssClampMissing,
         &[("router-host/dc1/stargate-aks-e2e-2-dc-router", &["mss_clamp"])],
+    ),
+    Case {
+        fault: Fault::WorkerSysctl,
+        deep: true,
+        affected: &[(
+            "worker/dc1/stargate-aks-e2e-2-worker-1",
+            &["host.wrong_sysctls[vm.overcommit_memory]"],
+        )],
+        follows: &[],
+    },
+    Case {
+        fault: Fault::WorkerSwap,
+        deep: true,
+        affected: &[("worker/dc1/stargate-aks-e2e-2-worker-1", &["host.swap"])],
+        follows: &[],
+    },
+    // A node of AKS in no pool is one like others.
+    case(
+        Fault::AksProvisionedNode,
+        &[
+            ("advertised-routes/cluster/stargate-aks-e2e-2-router", &["prefixes"]),
+            ("approved-routes/cluster/stargate-aks-e2e-2-router", &["prefixes"]),
+            ("route-table/cluster/stargate-router-rt", &["routes[10.244.9.0/24].appliance"]),
+            ("router-host/cluster/stargate-aks-e2e-2-router", &["local_prefixes"]),
+            ("router-host/dc1/stargate-aks-e2e-2-dc-router", &["kernel_routes[10.244.9.0/24]"]),
+        ],
     ),
     case(Fault::WorkerNotReady, &[("worker/dc1/stargate-aks-e2e-2-worker-1", &["ready"])]),
     Case {
@@ -202,7 +228,7 @@ async fn every_fault_is_reported_and_repaired() {
             "{}",
             case.fault
         );
-        if case.fault != Fault::AksScaleOut {
+        if !matches!(case.fault, Fault::AksScaleOut | Fault::AksProvisionedNode) {
             let differing = differences(&expected, &canonical_state(&deployment.copy_of_state()));
             assert_eq!(differing, Vec::<String>::new(), "{}", case.fault);
         }

@@ -15,6 +15,7 @@ mod executor;
 mod faults;
 mod first_deployment;
 mod harness;
+mod host_effects;
 mod kill;
 mod lease;
 mod live_check;

@@ -88,6 +88,7 @@ fn cause(cause: &Cause) -> &'static str {
         Cause::CniNotConfigured => "CNI not configured",
         Cause::Loop => "own source came back, or loop",
         Cause::ForeignPeer { .. } => "peer of others",
+        Cause::ShieldsUp => "shields up",
         Cause::Misdelivered => "reply taken by another host",
     }
 }

@@ -136,6 +136,7 @@ pub(crate) fn healthy(masquerade: bool, local_rules: bool) -> NetworkSpec {
                 approved: known(prefixes),
                 accepts: known(true),
             },
+            blocks_incoming: false,
             is_foreign: false,
         };
         (HostId(router), member)

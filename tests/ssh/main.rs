@@ -10,7 +10,6 @@
 //! namespaces, which are deleted when it ends.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
-#![expect(clippy::print_stderr, reason = "prints why a test is skipped")]
 
 #[path = "../e2e/harness.rs"]
 #[expect(dead_code, reason = "the whole loop's tests use all of it")]

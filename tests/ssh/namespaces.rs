@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::lab::Lab;
+use super::scripts::skipped;
 
 /// The environment variable with the test's folder, set inside of the namespaces.
 const FOLDER: &str = "STARGATE_LAB_FOLDER";
@@ -31,7 +32,7 @@ pub(crate) fn run_isolated(test: &str, body: impl AsyncFnOnce(&mut Lab)) {
     }
     let folder = tempfile::tempdir().unwrap();
     if let Some(reason) = reason_to_skip(folder.path()) {
-        eprintln!("SKIPPED: no lab can be made here: {reason}");
+        skipped(&format!("no lab can be made here: {reason}"));
         return;
     }
     let mut command = isolated();

@@ -8,6 +8,7 @@ use super::super::usual;
 use super::{Checker, Invariant, Sources};
 use crate::dataplane::fabric::{FabricHop, Segment};
 use crate::dataplane::{Fact, HostId, Origin};
+use crate::net::prefix::overlaps;
 use crate::resource::Kind;
 
 impl Checker<'_> {
@@ -138,6 +139,7 @@ impl Checker<'_> {
         let mut ranges: Vec<(Ipv4Net, HostId)> =
             nodes.filter_map(|node| Some((self.range(*node)?, *node))).collect();
         ranges.sort();
+        self.foreign_ranges(&ranges);
         let mut widest: Option<(Ipv4Net, HostId)> = None;
         for (range, node) in ranges {
             let holder = widest.filter(|(wide, _)| wide.contains(&range));
@@ -151,6 +153,24 @@ impl Checker<'_> {
             let origin = network.host(node).map(|host| host.pods.origin());
             if let Some(origin) = origin {
                 self.add_at(Invariant::PodCidrsDisjoint, origin, found);
+            }
+        }
+    }
+
+    /// Ranges that Nodes of others have, too.
+    fn foreign_ranges(&mut self, ranges: &[(Ipv4Net, HostId)]) {
+        let inventory = self.state.sources().inventory;
+        for foreign in &inventory.foreign_nodes {
+            let Some(pods) = foreign.pod_cidr else { continue };
+            let shared = ranges.iter().filter(|(range, _)| overlaps(range, &pods));
+            for (range, node) in shared {
+                let network = &self.model.network;
+                let (name, other) = (network.name(*node), &foreign.name);
+                let found = format!("{range} of {name} is also assigned to {other}");
+                let origin = network.host(*node).map(|host| host.pods.origin());
+                if let Some(origin) = origin {
+                    self.add_at(Invariant::PodCidrsDisjoint, origin, found);
+                }
             }
         }
     }

@@ -95,6 +95,7 @@ pub(crate) fn healthy(choice: Choice) -> TestNetwork {
             approved: Fact::known(prefixes.iter().map(|text| net(text)).collect(), APPROVED),
             accepts: Fact::known(true, KERNEL),
         },
+        blocks_incoming: false,
         is_foreign: false,
     };
     let of_cluster = ["10.224.0.0/16", "10.244.0.0/24", "10.244.1.0/24"];

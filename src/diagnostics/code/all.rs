@@ -4,7 +4,7 @@ use super::Code;
 
 impl Code {
     /// Every code, in order.
-    pub const ALL: [Self; 149] = [
+    pub const ALL: [Self; 152] = [
         Self::NotUtf8,
         Self::EmptyFile,
         Self::TooLarge,
@@ -79,6 +79,9 @@ impl Code {
         Self::KubeconfigServer,
         Self::ExistingClusterMissing,
         Self::RouterKeyExpiry,
+        Self::ForeignHostRouting,
+        Self::RouterTailscaleState,
+        Self::UnknownNode,
         Self::KubernetesDowngrade,
         Self::KubernetesMinorSkipped,
         Self::ForeignNodePool,

@@ -115,6 +115,32 @@ pub(super) const ENTRIES: &[Entry] = &[
                       stargate switches it off again where its credentials allow it.",
     },
     Entry {
+        code: Code::ForeignHostRouting,
+        text: "SG0422",
+        title: "a routing rule of others captures packets of the topology",
+        explanation: "A host has a routing rule that another program set, and its table has routes for \
+                      prefixes of the topology. The kernel evaluates it before table main, so packets \
+                      leave by another way than the topology's. tailscaled on a worker does this where it \
+                      accepts routes. Follow the remedy on the host.",
+    },
+    Entry {
+        code: Code::RouterTailscaleState,
+        text: "SG0423",
+        title: "a setting of Tailscale keeps a router from its work",
+        explanation: "A router uses an exit node, refuses connections from the tailnet, or is locked out by \
+                      tailnet lock. An administrator may have set this on purpose, so stargate reports it \
+                      and does not change it. The remedy has the command.",
+    },
+    Entry {
+        code: Code::UnknownNode,
+        text: "SG0424",
+        title: "a Node is of no known kind",
+        explanation: "The cluster has a Node that AKS did not create and that is no worker of the topology. \
+                      stargate makes no routes to its pods, so that they may be unreachable from the \
+                      datacenters. Add it to the topology as a worker, or delete the Node if its machine is \
+                      gone.",
+    },
+    Entry {
         code: Code::KubernetesDowngrade,
         text: "SG0431",
         title: "the topology names an older Kubernetes version than the live one",

@@ -222,6 +222,9 @@ fn remedy_outside_plan(
         Verdict::Dropped(Drop { cause: Cause::CniNotConfigured, .. }) => {
             Remedy::EditTopology("give the worker a profile, so that it joins".to_owned())
         }
+        Verdict::Dropped(Drop { cause: Cause::ShieldsUp, .. }) => Remedy::EditTopology(
+            "run `tailscale set --shields-up=false` on the router that refuses it".to_owned(),
+        ),
         Verdict::Dropped(Drop { cause: Cause::ForeignPeer { owner, prefix }, .. }) => {
             Remedy::EditTopology(format!(
                 "withdraw {prefix} from {} in the Tailscale admin console, or use another range in \

@@ -32,12 +32,14 @@ fn worker(host: Observable<WorkerHost>) -> Resource {
     })
 }
 
-fn host(swap_off: bool) -> Observable<WorkerHost> {
+fn host(persistent: bool) -> Observable<WorkerHost> {
     Observable::Observed(WorkerHost {
         cni_configuration: None,
         cni_chosen: None,
         ip_forwarding: true,
-        swap_off,
+        wrong_sysctls: Default::default(),
+        swap: Default::default(),
+        persistent,
         container_runtime_active: true,
         kubelet_active: true,
         kernel_routes: Default::default(),
@@ -98,7 +100,7 @@ fn an_unread_host_does_not_differ() {
     assert!(diff::between(&unseen, &worker(host(true))).is_empty());
     assert!(diff::between(&worker(host(true)), &unseen).is_empty());
     let fields = diff::between(&worker(host(false)), &worker(host(true)));
-    assert_eq!(paths(&fields), ["host.swap_off"]);
+    assert_eq!(paths(&fields), ["host.persistent"]);
 }
 
 #[test]

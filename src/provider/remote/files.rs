@@ -120,7 +120,8 @@ pub(super) fn unit(folder: &str, wanted_by: &str) -> String {
         "[Unit]\n\
          Description=Kernel routes, rules and firewall of stargate\n\
          Wants=network-online.target\n\
-         After=network-online.target systemd-sysctl.service nftables.service tailscaled.service\n\
+         After=network-online.target systemd-sysctl.service systemd-modules-load.service \
+         swap.target nftables.service tailscaled.service\n\
          StartLimitIntervalSec=0\n\
          \n\
          [Service]\n\

@@ -13,6 +13,7 @@
 //! routes and rules have their own protocol number, and the firewall is a separate table.
 
 mod files;
+mod foreign_rules;
 mod kernel;
 mod output;
 mod quote;

@@ -117,18 +117,15 @@ impl Script {
     /// the text of the unit that applies the files of a folder after a boot, and the part that is
     /// applied at once.
     #[must_use]
-    pub(super) fn with_apply(
-        self,
-        folder: &str,
-        (unit_name, unit): (&str, &str),
-        part: &str,
-    ) -> Self {
-        self.with_packages()
-            .value("folder", folder)
-            .value("unit_name", unit_name)
-            .value("unit", unit)
-            .value("apply", files::APPLY)
-            .value("part_name", part)
+    pub(super) fn with_apply(self, folder: &str, unit: (&str, &str), part: &str) -> Self {
+        self.with_packages().value("folder", folder).with_unit(unit).value("part_name", part)
+    }
+
+    /// Adds the name and the text of the unit that applies the files of a folder after a
+    /// boot, and the program that it runs.
+    #[must_use]
+    pub(super) fn with_unit(self, (name, text): (&str, &str)) -> Self {
+        self.value("unit_name", name).value("unit", text).value("apply", files::APPLY)
     }
 
     /// Sets a secret as standard input.

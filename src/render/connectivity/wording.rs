@@ -84,6 +84,9 @@ impl Wording<'_> {
                 let owner = self.name(*owner);
                 format!("{owner}, which the topology does not own, serves {prefix}")
             }
+            Cause::ShieldsUp => {
+                "Tailscale refuses connections from the tailnet (shields up)".to_owned()
+            }
             Cause::NotInTunnel => "the host is not in the tailnet".to_owned(),
             Cause::Offline(id) => format!("{} is not connected to the tailnet", self.name(*id)),
             Cause::SourceNotAllowed { lacking } => {

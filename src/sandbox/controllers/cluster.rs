@@ -18,6 +18,12 @@ pub(crate) const CLUSTER_LABEL: &str = "kubernetes.azure.com/cluster";
 /// The label with a node's pool.
 pub(crate) const POOL_LABEL: &str = "kubernetes.azure.com/agentpool";
 
+/// Whether a Node is one of AKS's: of a pool, or provisioned outside of pools.
+pub(crate) fn is_of_aks(node: &Value) -> bool {
+    let provider = node.pointer("/spec/providerID").and_then(Value::as_str).unwrap_or_default();
+    label(node, POOL_LABEL).is_some() || provider.starts_with("azure://")
+}
+
 /// The cluster's objects and the current time.
 pub(crate) struct ClusterObjects<'a> {
     pub(crate) store: &'a mut KubernetesStore,

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::certificates;
 use super::changes::{Since, follow};
-use super::cluster::{ClusterObjects, NODE, POOL_LABEL, label, name};
+use super::cluster::{ClusterObjects, NODE, is_of_aks, name};
 use super::nodes::{ready, status};
 use super::signer::{
     self, CLIENT_SIGNER, CLUSTER_ROLE, CLUSTER_ROLE_BINDING, REQUEST, condition, is_issued,
@@ -71,7 +71,7 @@ fn affected(
     };
     let mut names = touched.clone();
     let nodes = nodes.iter().filter_map(|deltas| deltas.last());
-    let of_workers = nodes.filter(|node| label(node, POOL_LABEL).is_none());
+    let of_workers = nodes.filter(|node| !is_of_aks(node));
     names.extend(of_workers.map(|node| host_of(hosts, name(node)).to_owned()));
     let awaited = DEPENDENCY_KINDS
         .iter()
@@ -242,7 +242,7 @@ fn state(host: &EmulatedHost, now: &str) -> Value {
 /// Updates the status of a worker's Node. A Node without a host is unreachable.
 fn report(cluster: &mut ClusterObjects<'_>, hosts: &Hosts, node_name: &str) {
     let Some(mut node) = cluster.node(node_name).cloned() else { return };
-    if label(&node, POOL_LABEL).is_some() {
+    if is_of_aks(&node) {
         return;
     }
     let now = cluster.now.clone();

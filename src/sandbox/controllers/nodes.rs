@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::cluster::{
-    CILIUM_NODE, CLUSTER_LABEL, ClusterObjects, NETWORK_CONFIG, NODE, POOL_LABEL, label, name,
-    owner,
+    CILIUM_NODE, CLUSTER_LABEL, ClusterObjects, NETWORK_CONFIG, NODE, POOL_LABEL, is_of_aks, label,
+    name, owner,
 };
 
 /// The first address that AKS assigns to a node in its default virtual network.
@@ -88,7 +88,7 @@ pub(crate) fn scale(
 /// The nodes of AKS's own pools.
 fn pool_nodes(cluster: &ClusterObjects<'_>) -> Vec<Value> {
     let nodes = cluster.store.list(NODE.0, NODE.1, None).into_iter();
-    nodes.filter(|node| label(node, POOL_LABEL).is_some()).cloned().collect()
+    nodes.filter(|node| is_of_aks(node)).cloned().collect()
 }
 
 fn index(name: &str) -> Option<u64> {

@@ -55,6 +55,10 @@ fn change(device: &mut EmulatedDevice, name: &str, injection: Injection<'_>) -> 
     match injection.fault {
         Fault::DeviceKeyExpiring => expire(injection.now + REST_OF_KEY),
         Fault::DeviceKeyExpired => expire(injection.now),
+        Fault::RouterLockedOut => {
+            device.lock_error = Some("node key is not signed".to_owned());
+            format!("tailnet lock does not accept the key of {name}")
+        }
         _ => {
             device.authorized = false;
             format!("withdrew the authorization of {name}")

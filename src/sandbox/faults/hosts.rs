@@ -1,9 +1,16 @@
 //! Faults of hosts.
 
+use ipnet::Ipv4Net;
+
 use super::{Fault, FaultError, Injection};
 use crate::resource::azure::MachineRole;
-use crate::sandbox::hosts::{CNI_FILE, EmulatedHost};
+use crate::resource::host::KernelRoute;
+use crate::sandbox::hosts::{CNI_FILE, EmulatedHost, EmulatedRule, Route};
 use crate::sandbox::state::SandboxState;
+
+/// The table and the rule of tailscaled.
+const TAILSCALE_TABLE: u32 = 52;
+const TAILSCALE_RULE: u32 = 5_270;
 
 /// Injects the fault into the first host that it changes.
 pub(super) fn inject(
@@ -45,6 +52,21 @@ fn apply_fault(host: &mut EmulatedHost, fault: Fault) -> Option<String> {
         Fault::AcceptRoutesOff => {
             clear(&mut host.tailscale.as_mut()?.accept_routes, "disabled accept-routes")
         }
+        Fault::RouterShieldsUp if router => {
+            host.tailscale.as_mut()?.shields_up = true;
+            Some("set shields up".to_owned())
+        }
+        Fault::RouterExitNode if router => {
+            host.tailscale.as_mut()?.exit_node = Some("n3x1tCNTRL".to_owned());
+            Some("uses the exit node n3x1tCNTRL".to_owned())
+        }
+        Fault::WorkerTailscale if !router => accept_routes(host),
+        Fault::WorkerSysctl if !router => {
+            let (name, value) = ("vm.overcommit_memory", "0");
+            host.kernel.wrong_sysctls.insert(name.to_owned(), value.to_owned());
+            Some(format!("set {name} to {value}"))
+        }
+        Fault::WorkerSwap if !router => clear(&mut host.kernel.swap_off, "turned on swap"),
         Fault::WorkerFirewall if !router && !host.drops_pods => {
             host.drops_pods = true;
             Some("added a firewall that drops connections to its pods".to_owned())
@@ -52,6 +74,27 @@ fn apply_fault(host: &mut EmulatedHost, fault: Fault) -> Option<String> {
         Fault::RouterOffline if router => clear(&mut host.powered_on, "powered off"),
         _ => None,
     }
+}
+
+/// The rule and the table that tailscaled keeps on a device that accepts routes.
+fn accept_routes(host: &mut EmulatedHost) -> Option<String> {
+    let network = Ipv4Net::new(host.ip, 24).ok()?.trunc();
+    let pods = host.cni_chosen().map(|(_, pods)| *pods)?.supernet()?;
+    for destination in [network, pods] {
+        host.kernel.routes.push(Route {
+            destination,
+            via: KernelRoute::Tunnel,
+            table: TAILSCALE_TABLE,
+            protocol: 0,
+        });
+    }
+    let destination = Ipv4Net::default();
+    host.kernel.rules.push(EmulatedRule {
+        priority: TAILSCALE_RULE,
+        destination,
+        table: TAILSCALE_TABLE,
+    });
+    Some(format!("tailscaled accepts routes to {network} and {pods}"))
 }
 
 fn clear(flag: &mut bool, what: &str) -> Option<String> {

@@ -59,6 +59,14 @@ faults! {
     DeviceKeyExpiring = "device-key-expiring", "The node key of a router expires in two days.";
     DeviceKeyExpired = "device-key-expired", "The node key of a router has expired.";
     PrefixServedTwice = "prefix-served-twice", "A device that stargate does not own serves a prefix of a router.";
+    RouterLockedOut = "router-locked-out", "Tailnet lock keeps other devices from accepting the key of a router.";
+    RouterShieldsUp = "router-shields-up", "A router refuses connections from the tailnet.";
+    RouterExitNode = "router-exit-node", "A router sends its traffic to an exit node.";
+    WorkerTailscale = "worker-tailscale", "A worker runs tailscaled, which accepts routes to its network and to pods.";
+    WorkerSysctl = "worker-sysctl", "Another program changed a sysctl of a worker.";
+    WorkerSwap = "worker-swap", "A generator turned on swap on a worker.";
+    ForeignNode = "foreign-node", "Another program adds a Node with the pod CIDR of a worker.";
+    AksProvisionedNode = "aks-provisioned-node", "Node auto-provisioning adds an AKS node that is in no pool.";
     CiliumNodeEmpty = "cilium-node-empty", "A worker's CiliumNode has no pod CIDRs.";
     ServerRouterIpHostname = "server-router-ip-hostname", "A Server names its router by host name instead of by address.";
     CniConfigMissing = "cni-config-missing", "A worker's CNI configuration is missing.";
@@ -144,13 +152,21 @@ pub fn inject(
         | Fault::DeviceDeleted
         | Fault::DeviceUnauthorized
         | Fault::DeviceKeyExpiring
+        | Fault::RouterLockedOut
         | Fault::DeviceKeyExpired => devices::inject(sandbox, injection),
         Fault::PrefixServedTwice => devices::prefix_served_twice(sandbox, injection),
+        Fault::ForeignNode => cluster::foreign_node(sandbox, injection),
+        Fault::AksProvisionedNode => cluster::provisioned_node(sandbox, injection),
         Fault::CiliumNodeEmpty => cluster::cilium_node_empty(sandbox, injection),
         Fault::ServerRouterIpHostname => cluster::server_router_hostname(sandbox, injection),
         Fault::AksPodCidrCollision => cluster::pod_cidr_collision(sandbox, injection),
         Fault::SourceDown => source_down(sandbox, injection),
         Fault::CniConfigMissing
+        | Fault::RouterShieldsUp
+        | Fault::RouterExitNode
+        | Fault::WorkerTailscale
+        | Fault::WorkerSysctl
+        | Fault::WorkerSwap
         | Fault::KernelRouteMissing
         | Fault::ForwardingOff
         | Fault::MasqueradeMissing

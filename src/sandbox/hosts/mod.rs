@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::resource::ArmId;
 use crate::resource::azure::MachineRole;
+use crate::resource::foreign_rule::{ForeignHop, ForeignRule};
 use crate::resource::host::KernelRoute;
 use crate::resource::ownership::ROUTE_PROTOCOL;
 use crate::topology::version::KubernetesVersion;
@@ -93,6 +94,9 @@ pub struct EmulatedKernel {
     pub send_redirects: bool,
     /// Whether swap is off.
     pub swap_off: bool,
+    /// Sysctls that have another value than stargate sets, with that value.
+    #[serde(default)]
+    pub wrong_sysctls: BTreeMap<String, String>,
     /// Loaded modules.
     pub modules: BTreeSet<String>,
     /// Routes that were added to the kernel's own.
@@ -155,6 +159,12 @@ pub struct Tailscale {
     pub snat_subnet_routes: bool,
     /// The prefixes that it advertises.
     pub advertised_routes: BTreeSet<Ipv4Net>,
+    /// The exit node that it uses.
+    #[serde(default)]
+    pub exit_node: Option<String>,
+    /// Whether it refuses connections from the tailnet.
+    #[serde(default)]
+    pub shields_up: bool,
 }
 
 /// The software and configuration of a worker.
@@ -297,6 +307,29 @@ impl EmulatedHost {
             ((it.destination, it.via.metric()), text)
         };
         self.kernel.routes.iter().filter(theirs).map(rendered).collect()
+    }
+
+    /// Rules of other programs, with the routes of the tables that they select.
+    pub fn foreign_rules(&self) -> Vec<ForeignRule> {
+        let rules = self.kernel.rules.iter().filter(|rule| rule.table != MAIN_TABLE);
+        let hop = |route: &Route| match route.via {
+            KernelRoute::Tunnel => ForeignHop::Device("tailscale0".to_owned()),
+            KernelRoute::Via(hop) => ForeignHop::Via(hop),
+            KernelRoute::Unreachable => ForeignHop::Nowhere,
+        };
+        let routes = |table: u32| {
+            let routes = self.kernel.routes.iter().filter(move |route| route.table == table);
+            routes.map(|route| (route.destination, hop(route))).collect()
+        };
+        rules
+            .map(|rule| ForeignRule {
+                priority: rule.priority,
+                from: Ipv4Net::default(),
+                to: rule.destination,
+                table: rule.table.to_string(),
+                routes: routes(rule.table),
+            })
+            .collect()
     }
 
     /// Replaces the routes with stargate's protocol number.

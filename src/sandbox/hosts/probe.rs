@@ -20,6 +20,7 @@ impl EmulatedHost {
             local_prefixes: self.local_prefixes(),
             kernel_routes: self.our_routes(),
             routes_of_others: self.routes_of_others(),
+            foreign_rules: self.foreign_rules(),
             persistent: self.kernel.persistent,
             tailscale: self.tailscale.as_ref().map(|tailscale| TailscaleProbe {
                 running: tailscale.device.is_some(),
@@ -27,6 +28,8 @@ impl EmulatedHost {
                 advertised_routes: tailscale.advertised_routes.clone(),
                 accept_routes: tailscale.accept_routes,
                 snat_subnet_routes: tailscale.snat_subnet_routes,
+                exit_node: tailscale.exit_node.clone(),
+                shields_up: tailscale.shields_up,
                 primary_routes: tailscale
                     .device
                     .as_deref()
@@ -39,6 +42,7 @@ impl EmulatedHost {
     /// Probes a worker.
     pub fn probe_worker(&self) -> WorkerProbe {
         let worker = &self.worker;
+        let swap = (!self.kernel.swap_off).then_some("/swapfile");
         WorkerProbe {
             hostname: self.name.clone(),
             architecture: "x86_64".to_owned(),
@@ -55,11 +59,14 @@ impl EmulatedHost {
             bootstrap_kubeconfig: worker.bootstrap.is_some(),
             boot_id: self.boot_id(),
             routes_persistent: true,
+            foreign_rules: self.foreign_rules(),
             host: WorkerHost {
                 cni_configuration: worker.cni_files.get(CNI_FILE).copied(),
                 cni_chosen: self.cni_chosen().map(|(name, _)| name.clone()),
                 ip_forwarding: self.kernel.ip_forwarding,
-                swap_off: self.kernel.swap_off,
+                wrong_sysctls: self.kernel.wrong_sysctls.clone(),
+                swap: swap.map(str::to_owned).into_iter().collect(),
+                persistent: self.kernel.persistent,
                 container_runtime_active: worker.container_runtime_active,
                 kubelet_active: worker.kubelet_active,
                 kernel_routes: self.our_routes(),

@@ -16,6 +16,8 @@ impl EmulatedHost {
         match step {
             WorkerStep::Kernel => {
                 self.kernel.swap_off = true;
+                self.kernel.wrong_sysctls.clear();
+                self.kernel.persistent = true;
                 self.kernel.ip_forwarding = true;
                 self.kernel.modules.extend(WORKER_MODULES.map(str::to_owned));
             }
@@ -47,6 +49,7 @@ impl EmulatedHost {
             WorkerStep::Reset => {
                 *worker = WorkerState::default();
                 self.set_our_routes(&std::collections::BTreeMap::new());
+                self.kernel.persistent = false;
             }
         }
         Ok(())

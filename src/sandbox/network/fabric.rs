@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::resource::ArmId;
-use crate::sandbox::controllers::cluster::{NETWORK_CONFIG, NODE, POOL_LABEL, label, name};
+use crate::sandbox::controllers::cluster::{NETWORK_CONFIG, NODE, is_of_aks, name};
 use crate::sandbox::controllers::nodes::{internal_ip, network_config_range};
 use crate::sandbox::hosts::{EmulatedHost, HostKind};
 use crate::sandbox::state::SandboxState;
@@ -142,7 +142,7 @@ impl<'a> EmulatedFabric<'a> {
 fn aks_nodes(sandbox: &SandboxState) -> BTreeMap<&str, EmulatedNode> {
     let Some(store) = &sandbox.kubernetes else { return BTreeMap::new() };
     let nodes = store.list(NODE.0, NODE.1, None).into_iter();
-    let own = nodes.filter(|node| label(node, POOL_LABEL).is_some());
+    let own = nodes.filter(|node| is_of_aks(node));
     own.filter_map(|node| {
         let config = store.get(NETWORK_CONFIG.0, NETWORK_CONFIG.1, Some("kube-system"), name(node));
         let pods = config.and_then(network_config_range);

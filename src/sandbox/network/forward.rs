@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::fabric::{EmulatedFabric, EmulatedHop, EmulatedInterface, EmulatedNetwork};
 use crate::resource::host::KernelRoute;
-use crate::sandbox::hosts::{CNI_FILE, EmulatedHost, HostKind, MAIN_TABLE};
+use crate::sandbox::hosts::{CNI_FILE, EmulatedHost, EmulatedRule, HostKind, MAIN_TABLE};
 use crate::sandbox::tailnet::EmulatedDevice;
 
 /// A packet with more hops than this is in a loop.
@@ -172,15 +172,25 @@ impl<'a> EmulatedFabric<'a> {
 
     /// Looks up a destination in the rules and tables of a host.
     fn route(&self, host: &EmulatedHost, to: Ipv4Addr) -> Option<(Link, Ipv4Addr)> {
-        let first = host.kernel.rules.iter().any(|rule| {
-            rule.priority < TAILSCALE_RULE
-                && rule.table == MAIN_TABLE
-                && rule.destination.contains(&to)
-        });
-        if !first && self.peer(host, to).is_some() {
+        let mut rules: Vec<_> =
+            host.kernel.rules.iter().filter(|rule| rule.destination.contains(&to)).collect();
+        rules.sort_by_key(|rule| rule.priority);
+        let is_first = |rule: &&&EmulatedRule| rule.priority < TAILSCALE_RULE;
+        let before = rules.iter().filter(is_first);
+        let has_route = |table: u32| {
+            let routes = host.kernel.routes.iter().filter(|route| route.table == table);
+            routes.clone().any(|route| route.destination.contains(&to))
+        };
+        let selected = |rule: &&&EmulatedRule| rule.table == MAIN_TABLE || has_route(rule.table);
+        let mut table =
+            before.map(|rule| *rule).find(|rule| selected(&rule)).map(|rule| rule.table);
+        if table.is_none() && self.peer(host, to).is_some() {
             return Some((Link::Tailnet, to));
         }
-        let routes = host.kernel.routes.iter().filter(|route| route.table == MAIN_TABLE);
+        let after = rules.iter().find(|rule| !is_first(rule) && has_route(rule.table));
+        table = table.or(after.map(|rule| rule.table));
+        let table = table.unwrap_or(MAIN_TABLE);
+        let routes = host.kernel.routes.iter().filter(|route| route.table == table);
         let fitting = routes.filter(|route| route.destination.contains(&to));
         let rank = |via: KernelRoute| u32::MAX - via.metric();
         match fitting.max_by_key(|route| (route.destination.prefix_len(), rank(route.via))) {
@@ -196,7 +206,9 @@ impl<'a> EmulatedFabric<'a> {
     fn device(&self, host: &EmulatedHost) -> Option<&EmulatedDevice> {
         let id = host.tailscale.as_ref()?.device.as_deref()?;
         let known = self.devices.iter().find(|(device, _)| device.node_id == id || device.id == id);
-        known.map(|(device, _)| *device).filter(|it| it.authorized && !it.is_expired(self.now))
+        known
+            .map(|(device, _)| *device)
+            .filter(|it| it.authorized && it.lock_error.is_none() && !it.is_expired(self.now))
     }
 
     /// The device that Tailscale on a host sends packets for an address to.
@@ -204,7 +216,10 @@ impl<'a> EmulatedFabric<'a> {
         let own = self.device(host)?;
         let accepts = host.tailscale.as_ref().is_some_and(|it| it.accept_routes);
         let others = self.devices.iter().filter(|(device, _)| {
-            device.node_id != own.node_id && device.authorized && !device.is_expired(self.now)
+            device.node_id != own.node_id
+                && device.authorized
+                && device.lock_error.is_none()
+                && !device.is_expired(self.now)
         });
         let longest_match = |(device, routes): &'_ (&'a EmulatedDevice, Vec<Ipv4Net>)| {
             let routes = routes.iter().filter(|route| accepts && route.contains(&to));
@@ -224,6 +239,10 @@ impl<'a> EmulatedFabric<'a> {
             self.device(host).is_some_and(|device| device.node_id == peer.node_id)
         };
         let receiver = self.machines.values().find(has)?;
+        let is_shielded = receiver.tailscale.as_ref().is_some_and(|it| it.shields_up);
+        if is_shielded && !packet.is_reply {
+            return None;
+        }
         let sender = self.peer(receiver, packet.source)?;
         (sender.node_id == own.node_id).then_some((receiver.name.as_str(), Link::Tailnet))
     }

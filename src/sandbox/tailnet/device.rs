@@ -42,6 +42,9 @@ pub struct EmulatedDevice {
     pub advertised_routes: BTreeSet<IpNet>,
     /// The routes that are approved, advertised or not.
     pub enabled_routes: BTreeSet<IpNet>,
+    /// Why tailnet lock keeps other devices from accepting its key.
+    #[serde(default)]
+    pub lock_error: Option<String>,
     /// When it joined. Absent in states that were saved before this field existed.
     #[serde(default)]
     pub joined: Option<Timestamp>,
@@ -71,6 +74,7 @@ impl EmulatedDevice {
             expires: now.checked_add(KEY_LIFETIME).unwrap_or(now),
             advertised_routes: BTreeSet::new(),
             enabled_routes: BTreeSet::new(),
+            lock_error: None,
             joined: Some(now),
         }
     }
@@ -132,7 +136,7 @@ impl EmulatedDevice {
             "machineKey": format!("mkey:{}", self.node_id),
             "nodeKey": format!("nodekey:{}", self.node_id),
             "tailnetLockKey": "",
-            "tailnetLockError": "",
+            "tailnetLockError": self.lock_error.as_deref().unwrap_or_default(),
         });
         if !self.tags.is_empty() {
             rendered["tags"] = json!(self.tags);

@@ -11,6 +11,12 @@ use stargate::provider::remote::HostScript;
 /// standard input ends.
 const SETUP: &str = include_str!("../tools/setup.sh");
 
+/// Prints that a test is skipped. The test runner captures what a passing test prints by macros,
+/// so that it stays unseen; it does not capture what is written to the stream itself.
+pub(crate) fn skipped(reason: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {reason}");
+}
+
 /// A host. It is deleted with everything on it when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Host {
@@ -25,15 +31,21 @@ impl Host {
     pub(crate) fn new(name: &str) -> Option<Self> {
         let stub_folder = tempfile::tempdir().unwrap();
         let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ssh/tools");
-        let mut holder = Command::new("unshare")
+        let spawned = Command::new("unshare")
             .args(["--net", "--mount", "--uts", "--propagation", "private", "--"])
             .args(["sh", "-c", SETUP, "setup", name])
             .args([stub_folder.path(), tools.as_path()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .spawn()
-            .ok()?;
+            .spawn();
+        let mut holder = match spawned {
+            Ok(holder) => holder,
+            Err(error) => {
+                skipped(&format!("unshare cannot be run: {error}"));
+                return None;
+            }
+        };
         let mut word = String::new();
         let mut error = std::io::BufReader::new(holder.stdout.take()?);
         std::io::BufRead::read_line(&mut error, &mut word).unwrap();
@@ -43,7 +55,7 @@ impl Host {
         drop(holder.stdin.take());
         let output = holder.wait_with_output().unwrap();
         let reason = String::from_utf8_lossy(&output.stderr).into_owned();
-        eprintln!("SKIPPED: no namespaces can be made here: {}", reason.trim());
+        skipped(&format!("no namespaces can be made here: {}", reason.trim()));
         None
     }
 

@@ -8,3 +8,5 @@ mod host;
 mod over_ssh;
 mod router;
 mod worker;
+
+pub(crate) use host::skipped;

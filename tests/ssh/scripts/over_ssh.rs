@@ -23,7 +23,7 @@ use stargate::provider::ssh_hosts::SshHosts;
 use stargate::resource::host::KernelRoute;
 use stargate::topology::model::HostKeyPolicy;
 
-use super::host::Host;
+use super::host::{Host, skipped};
 
 const SSHD: &str = "/usr/sbin/sshd";
 const WORKER: Ipv4Addr = Ipv4Addr::new(10, 50, 1, 5);
@@ -79,7 +79,7 @@ fn relay(host: &Host) -> u16 {
 impl Site {
     fn new() -> Option<Self> {
         if !Path::new(SSHD).exists() {
-            eprintln!("SKIPPED: there is no {SSHD}; install openssh-server");
+            skipped(&format!("there is no {SSHD}; install openssh-server"));
             return None;
         }
         let (router, worker) = (Host::new("dc1-router")?, Host::new("dc1-w1")?);

@@ -85,11 +85,13 @@ fn a_bare_machine_becomes_a_worker() {
     let Some(host) = bare_machine() else { return };
     let bare = probe_host(&host);
     assert_eq!((bare.kubelet_version, bare.container_runtime_version), (None, None));
-    assert!(!bare.host.swap_off && !bare.host.ip_forwarding && bare.routes_persistent);
+    assert!(bare.host.swap.contains("/etc/fstab: /swapfile"), "{:?}", bare.host);
+    assert!(!bare.host.persistent && !bare.host.ip_forwarding && bare.routes_persistent);
     assert_eq!(host.files().lines().count(), 1, "the package's config alone");
     steps().iter().for_each(|one| step(&host, one));
     let probe = probe_host(&host);
-    assert!(probe.host.swap_off && probe.host.ip_forwarding, "{probe:#?}");
+    assert!(probe.host.swap.is_empty() && probe.host.ip_forwarding, "{probe:#?}");
+    assert!(probe.host.persistent, "{probe:#?}");
     assert_eq!(probe.container_runtime_version.as_deref(), Some("1.7.34"));
     assert_eq!(probe.kubelet_version, Some("1.33.7".parse().unwrap()));
     assert_eq!(probe.cluster_ca_digest, Some(text_digest(CA)));

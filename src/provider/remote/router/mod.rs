@@ -11,7 +11,7 @@ use crate::provider::host::RouterChange;
 /// The folder of stargate's files on a router.
 const FOLDER: &str = "/etc/stargate/router";
 const UNIT: &str = "stargate-router.service";
-const SYSCTL_FILE: &str = "/etc/sysctl.d/90-stargate.conf";
+const SYSCTL_FILE: &str = "/etc/sysctl.d/zz-stargate.conf";
 
 /// The fingerprint of the key that signs Tailscale's packages; see
 /// <https://tailscale.com/kb/1485/install-clients>.

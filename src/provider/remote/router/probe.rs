@@ -8,17 +8,22 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::super::files;
+use super::super::foreign_rules::foreign_rules;
 use super::super::kernel::{KernelState, kernel_routes, routes_of_others};
 use super::super::output::{ProbeError, ProbeOutput};
 use super::super::routing::RULE_PRIORITY;
 use super::super::script::{HostScript, Script};
 use super::firewall::{Firewall, Ruleset};
 use crate::provider::host::{RouterProbe, TailscaleProbe};
+use crate::provider::printable::line as printable;
 use crate::resource::ownership::ROUTE_PROTOCOL;
 
 /// The script, which changes nothing.
 pub(in super::super) fn script() -> HostScript {
-    Script::probe_script("probe the router").build(include_str!("../sh/router_probe.sh"))
+    // The table that Tailscale keeps on every router.
+    Script::probe_script("probe the router")
+        .value("known_table", "52")
+        .build(include_str!("../sh/router_probe.sh"))
 }
 
 /// Parses the output.
@@ -27,8 +32,7 @@ pub(in super::super) fn parse(hostname: &str, stdout: &str) -> Result<RouterProb
     let settings = Settings::of(output.text("settings")?.unwrap_or_default())?;
     let routes = kernel_routes(&output)?;
     let rules = local_prefixes(&output)?;
-    let firewall = output.json::<Ruleset>("firewall")?;
-    let firewall = firewall.map_or_else(Firewall::default, |ruleset| ruleset.firewall());
+    let firewall = firewall(&output)?;
     let mut probe = RouterProbe {
         hostname: hostname.to_owned(),
         ip_forwarding: settings.ip_forwarding,
@@ -39,11 +43,24 @@ pub(in super::super) fn parse(hostname: &str, stdout: &str) -> Result<RouterProb
         local_prefixes: rules.known,
         kernel_routes: routes.known,
         routes_of_others: routes_of_others(&output)?,
+        foreign_rules: foreign_rules(&output)?,
         persistent: false,
         tailscale: tailscale(&output)?,
     };
     probe.persistent = !routes.unexpected && !rules.unexpected && is_persistent(&output, &probe);
     Ok(probe)
+}
+
+/// The functions of stargate's table. Without `nft` the kernel may still hold a table that
+/// was set before, so that nothing is known of it; a host that was never configured has
+/// none.
+fn firewall(output: &ProbeOutput) -> Result<Firewall, ProbeError> {
+    let is_readable = output.text("firewall_tables")?.is_some_and(|text| !text.trim().is_empty());
+    if !is_readable && output.has("firewall_file") {
+        return Err(ProbeError::Lacks("nft"));
+    }
+    let ruleset = output.json::<Ruleset>("firewall")?;
+    Ok(ruleset.map_or_else(Firewall::default, |ruleset| ruleset.firewall()))
 }
 
 /// Whether the files match the kernel, and the unit that restores them is enabled.
@@ -81,8 +98,12 @@ impl Settings {
         let redirects = values.iter().any(|(name, value)| {
             name.ends_with("/send_redirects") && !name.starts_with("conf/lo/") && *value != "0"
         });
+        // An interface whose own setting is off forwards nothing that arrives on it.
+        let stops = values.iter().any(|(name, value)| {
+            name.ends_with("/forwarding") && !name.starts_with("conf/lo/") && *value == "0"
+        });
         Ok(Self {
-            ip_forwarding: number("ip_forward")? != 0,
+            ip_forwarding: number("ip_forward")? != 0 && !stops,
             reverse_path_filter: number("conf/all/rp_filter")?,
             send_redirects: redirects,
         })
@@ -165,6 +186,20 @@ struct Preferences {
     #[serde(rename = "NoSNAT", default)]
     no_snat: bool,
     advertise_routes: Option<Vec<IpNet>>,
+    #[serde(rename = "ExitNodeID", default)]
+    exit_node_id: String,
+    #[serde(rename = "ExitNodeIP", default)]
+    exit_node_ip: String,
+    #[serde(default)]
+    shields_up: bool,
+}
+
+impl Preferences {
+    /// The exit node that is used, by its id or address.
+    fn exit_node(&self) -> Option<String> {
+        let chosen = [&self.exit_node_id, &self.exit_node_ip];
+        chosen.into_iter().find(|text| !text.is_empty()).map(|text| printable(text))
+    }
 }
 
 fn tailscale(output: &ProbeOutput) -> Result<Option<TailscaleProbe>, ProbeError> {
@@ -197,6 +232,8 @@ fn tailscale(output: &ProbeOutput) -> Result<Option<TailscaleProbe>, ProbeError>
         address: addresses.filter_map(ipv4).next(),
         advertised_routes: advertised.flatten().filter_map(prefix).collect(),
         primary_routes: primary.filter_map(prefix).collect(),
+        exit_node: settings.as_ref().and_then(Preferences::exit_node),
+        shields_up: settings.as_ref().is_some_and(|settings| settings.shields_up),
         accept_routes: settings.as_ref().is_some_and(|settings| settings.route_all),
         snat_subnet_routes: settings.as_ref().is_some_and(|settings| !settings.no_snat),
     }))

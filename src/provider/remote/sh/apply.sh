@@ -7,7 +7,10 @@ PATH=$PATH:/usr/sbin:/sbin
 LC_ALL=C
 export PATH LC_ALL
 state=${0%/*}
-sysctl_file=/etc/sysctl.d/90-stargate.conf
+case $state in
+*/worker) sysctl_file=/etc/sysctl.d/zz-stargate-worker.conf ;;
+*) sysctl_file=/etc/sysctl.d/zz-stargate.conf ;;
+esac
 strict=''
 
 # Serialises concurrent runs, which would undo each other's work. The folder is the lock.
@@ -28,10 +31,20 @@ sysctls() {
     sysctl -q -p "$sysctl_file" || return 1
     redirects=$(sed -n 's/^net\.ipv4\.conf\.all\.send_redirects *= *//p' "$sysctl_file")
     [ -n "$redirects" ] || return 0
+    # `ip_forward` sets every interface only if its own value changes.
+    forwarding=$(sed -n 's/^net\.ipv4\.ip_forward *= *//p' "$sysctl_file")
+    for setting in /proc/sys/net/ipv4/conf/*/forwarding; do
+        printf '%s\n' "$forwarding" 2>/dev/null >"$setting" || [ ! -e "$setting" ] || return 1
+    done
     # A redirect is sent if either `all` or the interface enables it.
     for setting in /proc/sys/net/ipv4/conf/*/send_redirects; do
         printf '%s\n' "$redirects" 2>/dev/null >"$setting" || [ ! -e "$setting" ] || return 1
     done
+}
+
+swap() {
+    [ -f "$state/no-swap" ] || return 0
+    swapoff -a
 }
 
 firewall() {
@@ -185,7 +198,7 @@ if [ "$#" -gt 0 ]; then
     strict=1
     for part in "$@"; do
         case $part in
-        sysctls | firewall | rules | routes) "$part" || exit 1 ;;
+        sysctls | swap | firewall | rules | routes) "$part" || exit 1 ;;
         *)
             say "unknown part: $part"
             exit 64
@@ -195,7 +208,7 @@ if [ "$#" -gt 0 ]; then
     exit 0
 fi
 failed=0
-for part in sysctls firewall rules routes; do
+for part in sysctls swap firewall rules routes; do
     "$part" || failed=1
 done
 exit "$failed"

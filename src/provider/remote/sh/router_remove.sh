@@ -44,7 +44,8 @@ leave_tailnet() {
 main() {
     drop_unit stargate-router.service
     empty_kernel
-    drop /etc/sysctl.d/90-stargate.conf
+    drop /etc/sysctl.d/zz-stargate.conf
+    drop_old_sysctls /etc/sysctl.d/90-stargate.conf
     restore_sysctls
     if have tailscale; then
         # Restores the defaults for a later login on this host.

@@ -21,6 +21,10 @@ main() {
         install_packages nftables
     fi
     put 0644 "$file" "$content"
+    if [ "$part_name" = sysctls ]; then
+        # Earlier versions wrote a file that others' files override.
+        drop_old_sysctls /etc/sysctl.d/90-stargate.conf
+    fi
     put 0644 "$folder/apply" "$apply"
     enable_unit "$unit_name" "$unit"
     sh "$folder/apply" "$part_name"

@@ -11,14 +11,28 @@ comment_swap() {
     mv -f "$part" /etc/fstab
 }
 
+# swap.target starts every swap unit at boot: those of fstab, of GPT and of generators.
+mask_swap() {
+    have systemctl || return 0
+    if [ "$(systemctl is-enabled swap.target 2>/dev/null || true)" != masked ]; then
+        systemctl mask swap.target >/dev/null 2>&1 || fail 'swap.target cannot be masked'
+        put 0644 "$folder/swap-masked" ''
+    fi
+}
+
 main() {
     mkdir -p "$folder"
-    swapoff -a || fail 'swap cannot be disabled'
     comment_swap
+    mask_swap
+    put 0644 "$folder/no-swap" ''
     put 0644 "$modules_file" "$modules"
     for module in overlay br_netfilter; do
         modprobe "$module" || fail "the kernel has no module $module"
     done
     put 0644 "$sysctl_file" "$sysctls"
-    sysctl -q -p "$sysctl_file" || fail 'a sysctl cannot be set'
+    drop_old_sysctls /etc/sysctl.d/90-stargate-worker.conf
+    put 0644 "$folder/apply" "$apply"
+    enable_unit "$unit_name" "$unit"
+    sh "$folder/apply" swap || fail 'swap cannot be disabled'
+    sh "$folder/apply" sysctls || fail 'a sysctl cannot be set'
 }

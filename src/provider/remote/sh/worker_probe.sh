@@ -10,12 +10,35 @@ modules() {
     fi
 }
 
-# Swap that is enabled now, or will be after the next boot.
+# Swap that is on, and what turns it on at the next boot. A masked swap.target starts no
+# swap unit.
 swap() {
-    sed 1d /proc/swaps
-    if [ -f /etc/fstab ]; then
-        awk '!/^[ \t]*#/ && $3 == "swap"' /etc/fstab
+    awk 'NR > 1 { print $1 }' /proc/swaps
+    if ! have systemctl; then
+        return 0
     fi
+    if [ "$(systemctl is-enabled swap.target 2>/dev/null)" = masked ]; then
+        return 0
+    fi
+    if [ -f /etc/fstab ]; then
+        awk '!/^[ \t]*#/ && $3 == "swap" { print "/etc/fstab: " $1 }' /etc/fstab
+    fi
+    systemctl list-unit-files --type=swap --no-legend 2>/dev/null |
+        awk '$2 != "masked" { print $1 }'
+    for file in /etc/systemd/zram-generator.conf /usr/lib/systemd/zram-generator.conf; do
+        if [ -s "$file" ]; then
+            printf '%s\n' "$file"
+        fi
+    done
+}
+
+sysctls() {
+    for name in $sysctl_names; do
+        file=/proc/sys/$(printf '%s' "$name" | tr . /)
+        if [ -r "$file" ]; then
+            printf '%s = %s\n' "$name" "$(cat "$file")"
+        fi
+    done
 }
 
 # The cluster's CA: the one that stargate wrote, or that of a foreign kubelet.
@@ -69,7 +92,8 @@ main() {
     part forwarding cat /proc/sys/net/ipv4/ip_forward
     part modules modules
     part swap swap
-    content sysctls_file /etc/sysctl.d/90-stargate-worker.conf
+    part sysctls sysctls
+    content sysctls_file /etc/sysctl.d/zz-stargate-worker.conf
     content modules_file /etc/modules-load.d/stargate.conf
     part containerd containerd --version
     content containerd_file /etc/containerd/config.toml
@@ -86,6 +110,8 @@ main() {
     part certificate certificate
     part bootstrap bootstrap
     content stamp "$folder/stamp"
+    part rules ip -4 -j rule show
+    part tables tables
     part routes ip -4 -j route show table all proto 117
     content routes_file "$folder/routes"
     content apply "$folder/apply"

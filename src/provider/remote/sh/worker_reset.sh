@@ -72,6 +72,10 @@ forget_routes() {
 
 forget_kernel() {
     drop "$sysctl_file"
+    drop_old_sysctls /etc/sysctl.d/90-stargate-worker.conf
+    if [ -f "$folder/swap-masked" ]; then
+        systemctl unmask swap.target >/dev/null 2>&1 || true
+    fi
     drop "$modules_file"
     if [ -f /etc/fstab ] && grep -q '^#stargate: ' /etc/fstab; then
         part=$(mktemp /etc/fstab.XXXXXX)

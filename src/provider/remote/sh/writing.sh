@@ -64,6 +64,13 @@ drop_unit() {
     fi
 }
 
+# drop_old_sysctls PATH: deletes a file of an earlier version, if it is there.
+drop_old_sysctls() {
+    if [ -f "$1" ]; then
+        drop "$1"
+    fi
+}
+
 # drop PATH: deletes one of stargate's files.
 drop() {
     claim "$1"

@@ -19,7 +19,7 @@ use crate::resource::version::KubernetesVersion;
 pub use cni::{CNI_FILE, CniRelease};
 
 const UNIT: &str = "stargate-worker.service";
-const SYSCTL_FILE: &str = "/etc/sysctl.d/90-stargate-worker.conf";
+const SYSCTL_FILE: &str = "/etc/sysctl.d/zz-stargate-worker.conf";
 const MODULES_FILE: &str = "/etc/modules-load.d/stargate.conf";
 
 /// The fingerprint of the key that signs the packages of pkgs.k8s.io, the same for
@@ -44,7 +44,7 @@ const SYSCTLS: &str = "net.ipv4.ip_forward = 1\n\
     fs.inotify.max_user_watches = 1048576\n\
     fs.inotify.max_user_instances = 1024\n";
 
-/// The unit that restores the routes after a boot.
+/// The unit that restores sysctls and routes after a boot, and turns swap off.
 fn unit() -> String {
     files::unit(FOLDER, "multi-user.target")
 }
@@ -53,6 +53,7 @@ fn unit() -> String {
 pub(super) fn step(topology: &str, step: &WorkerStep) -> HostScript {
     match step {
         WorkerStep::Kernel => kernel_files(begin("set up the kernel", topology))
+            .with_unit((UNIT, &unit()))
             .value("modules", MODULES)
             .value("sysctls", SYSCTLS)
             .build(include_str!("../sh/worker_kernel.sh")),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::Ipv4Net;
 
 use super::super::files;
+use super::super::foreign_rules::foreign_rules;
 use super::super::kernel::{KernelState, kernel_routes};
 use super::super::output::{ProbeError, ProbeOutput};
 use super::super::script::{HostScript, Script};
@@ -16,7 +17,16 @@ use crate::resource::version::KubernetesVersion;
 
 /// The script, which changes nothing.
 pub(in super::super) fn script() -> HostScript {
-    Script::probe_script("probe the worker").build(include_str!("../sh/worker_probe.sh"))
+    let names: Vec<&str> = sysctls().map(|(name, _)| name).collect();
+    Script::probe_script("probe the worker")
+        .value("known_table", "")
+        .value("sysctl_names", &names.join(" "))
+        .build(include_str!("../sh/worker_probe.sh"))
+}
+
+/// The sysctls that stargate sets, with their values.
+fn sysctls() -> impl Iterator<Item = (&'static str, &'static str)> {
+    SYSCTLS.lines().filter_map(|line| line.split_once(" = "))
 }
 
 /// Parses the output.
@@ -37,13 +47,15 @@ pub(in super::super) fn parse(hostname: &str, stdout: &str) -> Result<WorkerProb
         client_certificate: says_yes("certificate")?,
         bootstrap_kubeconfig: says_yes("bootstrap")?,
         routes_persistent,
+        foreign_rules: foreign_rules(&output)?,
         boot_id: printable(output.line("boot_id")?),
         host: WorkerHost {
             cni_configuration: output.text("cni_file")?.and_then(cni::subnet_of),
             cni_chosen: non_empty(printable(output.line("cni_chosen")?)),
-            ip_forwarding: output.line("forwarding")? == "1"
-                && output.file_has_content("sysctls_file", SYSCTLS),
-            swap_off: output.line("swap")?.is_empty(),
+            ip_forwarding: output.line("forwarding")? == "1",
+            wrong_sysctls: wrong_sysctls(&output)?,
+            swap: output.text("swap")?.unwrap_or_default().lines().map(printable).collect(),
+            persistent: kernel_is_persistent(&output),
             container_runtime_active: output.line("containerd_active")? == "active",
             kubelet_active: output.line("kubelet_active")? == "active",
             kernel_routes: routes.known,
@@ -51,6 +63,28 @@ pub(in super::super) fn parse(hostname: &str, stdout: &str) -> Result<WorkerProb
         },
         architecture,
     })
+}
+
+/// Sysctls that have another value than stargate's, with that value.
+fn wrong_sysctls(output: &ProbeOutput) -> Result<BTreeMap<String, String>, ProbeError> {
+    let text = output.text("sysctls")?.unwrap_or_default();
+    let found: BTreeMap<&str, &str> =
+        text.lines().filter_map(|line| line.split_once(" = ")).collect();
+    let wrong = sysctls().filter_map(|(name, wanted)| match found.get(name) {
+        Some(value) if value.trim() == wanted => None,
+        Some(value) => Some((name.to_owned(), printable(value))),
+        None => Some((name.to_owned(), "missing".to_owned())),
+    });
+    Ok(wrong.collect())
+}
+
+/// Whether sysctls, modules and swap are the same after a boot, after the files of others.
+fn kernel_is_persistent(output: &ProbeOutput) -> bool {
+    output.file_has_content("sysctls_file", SYSCTLS)
+        && output.file_has_content("modules_file", MODULES)
+        && output.file_has_content("apply", files::APPLY)
+        && output.file_has_content("unit", &super::unit())
+        && output.line("unit_enabled") == Ok("enabled")
 }
 
 fn non_empty(text: String) -> Option<String> {

@@ -55,6 +55,7 @@ fn configured() -> TestProbeOutput {
         .with("settings", SETTINGS)
         .with("routes", ROUTES)
         .with("rules", RULES)
+        .with("firewall_tables", "{\"nftables\":[]}")
         .with("firewall", &firewall_json())
         .with("tailscale_status", STATUS)
         .with("tailscale_settings", PREFERENCES)
@@ -159,6 +160,39 @@ fn a_missing_firewall_rule_disables_mss_clamping() {
         let probe = parsed(&configured().with("firewall", &firewall_json().replacen(from, to, 9)));
         assert!(!probe.mss_clamp, "{from} {to}");
     }
+}
+
+/// Without `nft`, or where it fails, nothing is known of a firewall that was set before.
+#[test]
+fn a_firewall_that_cannot_be_read_is_unknown() {
+    for output in [
+        configured().without("firewall").without("firewall_tables"),
+        configured().with("firewall", "").with("firewall_tables", ""),
+    ] {
+        assert_eq!(parse("dc1-router", &output.line()), Err(ProbeError::Lacks("nft")));
+    }
+}
+
+#[test]
+fn effects_that_no_file_shows_are_read() {
+    let stopped = SETTINGS.replace("ip_forward 1", "ip_forward 1\nconf/eth1/forwarding 0");
+    assert!(!parsed(&configured().with("settings", &stopped)).ip_forwarding);
+    let tables = "vpn [{\"dst\":\"10.0.0.0/8\",\"dev\":\"wg0\"}]\n";
+    let rules = RULES.replace(
+        "{\"priority\":32766",
+        "{\"priority\":99,\"src\":\"all\",\"table\":\"vpn\"},{\"priority\":32766",
+    );
+    let probe = parsed(&configured().with("tables", tables).with("rules", &rules));
+    assert_eq!(probe.foreign_rules.len(), 1);
+    let preferences = PREFERENCES.replacen(
+        '{',
+        "{\"ExitNodeID\":\"n9\",\"ExitNodeIP\":\"\",\"ShieldsUp\":true,",
+        1,
+    );
+    let tailscale = parsed(&configured().with("tailscale_settings", &preferences)).tailscale;
+    let tailscale = tailscale.unwrap();
+    assert_eq!(tailscale.exit_node.as_deref(), Some("n9"));
+    assert!(tailscale.shields_up);
 }
 
 #[test]

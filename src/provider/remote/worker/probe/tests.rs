@@ -4,6 +4,12 @@ use super::*;
 use crate::resource::digest::text_digest;
 
 const ROUTES: &str = r#"[{"dst":"10.244.0.0/16","gateway":"10.60.0.2","dev":"eth0","flags":[]}]"#;
+/// As tailscaled sets them.
+const RULES: &str = r#"[{"priority":0,"src":"all","table":"local"},
+    {"priority":5210,"src":"all","fwmark":"0x80000","fwmask":"0xff0000","table":"main"},
+    {"priority":5250,"src":"all","fwmark":"0x80000","fwmask":"0xff0000","action":"unreachable"},
+    {"priority":5270,"src":"all","table":"52"},
+    {"priority":32766,"src":"all","table":"main"}]"#;
 const CA: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
 const SUMS: &str = "aa  /opt/cni/bin/host-local\nbb  /opt/cni/bin/loopback\n";
 
@@ -15,6 +21,9 @@ fn joined() -> TestProbeOutput {
         .with("forwarding", "1\n")
         .with("modules", "overlay\nbr_netfilter\n")
         .with("swap", "")
+        .with("sysctls", SYSCTLS)
+        .with("rules", RULES)
+        .with("tables", "52 [{\"dst\":\"100.101.102.103\",\"dev\":\"tailscale0\"}]\n")
         .with_file("sysctls_file", SYSCTLS)
         .with_file("modules_file", MODULES)
         .with("containerd", "containerd github.com/containerd/containerd 1.7.34 abc\n")
@@ -57,7 +66,8 @@ fn a_joined_worker_is_read() {
     let host = probe.host;
     assert_eq!(host.cni_configuration, Some("10.244.65.0/24".parse().unwrap()));
     assert_eq!(host.cni_chosen.as_deref(), Some("00-stargate.conflist"));
-    assert!(host.ip_forwarding && host.swap_off);
+    assert!(host.ip_forwarding && host.swap.is_empty() && host.persistent);
+    assert_eq!(host.wrong_sysctls, BTreeMap::new());
     assert!(host.container_runtime_active && host.kubelet_active);
     assert_eq!(host.kernel_routes.len(), 1);
     assert_eq!(host.stamp.as_deref(), Some("stamped"));
@@ -68,7 +78,7 @@ fn a_bare_machine_is_read() {
     let bare = TestProbeOutput::of("dc1-w1.example.com")
         .with("architecture", "aarch64\n")
         .with("forwarding", "0\n")
-        .with("swap", "/swapfile file 2097148 0 -2\n")
+        .with("swap", "/swapfile\n")
         .with("routes", "[]")
         .without("containerd")
         .without("kubelet")
@@ -78,9 +88,25 @@ fn a_bare_machine_is_read() {
     assert!(probe.modules.is_empty() && !probe.cni_plugins && !probe.client_certificate);
     assert_eq!((probe.container_runtime_version, probe.kubelet_version), (None, None));
     assert_eq!((probe.cluster_ca_digest, probe.kubelet_configuration_digest), (None, None));
-    assert!(!probe.host.ip_forwarding && !probe.host.swap_off);
+    assert!(!probe.host.ip_forwarding && !probe.host.persistent);
+    assert_eq!(probe.host.swap.len(), 1);
     assert_eq!((probe.host.stamp, probe.host.cni_chosen), (None, None));
     assert!(probe.routes_persistent, "no routes to restore");
+}
+
+#[test]
+fn wrong_sysctls_and_rules_of_others_are_named() {
+    let output = joined()
+        .with("sysctls", &SYSCTLS.replace("vm.panic_on_oom = 0", "vm.panic_on_oom = 1"))
+        .with("tables", r#"52 [{"dst":"10.60.0.0/16","dev":"tailscale0","flags":[]},{"dst":"default","gateway":"10.9.9.9","dev":"wg0"},{"type":"throw","dst":"10.0.0.0/8"}]"#);
+    let probe = parsed(&output);
+    let wrong = BTreeMap::from([("vm.panic_on_oom".to_owned(), "1".to_owned())]);
+    assert_eq!(probe.host.wrong_sysctls, wrong);
+    let [rule] = &probe.foreign_rules[..] else { panic!("{:?}", probe.foreign_rules) };
+    assert_eq!((rule.priority, rule.table.as_str(), rule.from), (5270, "52", Ipv4Net::default()));
+    let routes: Vec<String> =
+        rule.routes.iter().map(|(prefix, hop)| format!("{prefix} {hop:?}")).collect();
+    assert_eq!(routes, ["0.0.0.0/0 Via(10.9.9.9)", "10.60.0.0/16 Device(\"tailscale0\")"]);
 }
 
 /// Whether the probe differs from that of a joined worker.
@@ -93,7 +119,10 @@ fn manual_changes_are_detected() {
     let broken = [
         ("forwarding", "0\n"),
         ("modules", "overlay\n"),
-        ("swap", "/dev/sdb1 none swap sw 0 0\n"),
+        ("swap", "dev-zram0.swap\n"),
+        ("sysctls", "net.ipv4.ip_forward = 1\n"),
+        ("sysctls", &SYSCTLS.replace("panic_on_oom = 0", "panic_on_oom = 1")),
+        ("tables", "52 [{\"dst\":\"10.244.0.0/16\",\"dev\":\"tailscale0\"}]\n"),
         ("sysctls_file", "net.ipv4.ip_forward = 1\n"),
         ("modules_file", "overlay\n"),
         ("containerd_file", "version = 2\n"),
