@@ -79,6 +79,15 @@ impl Snapshot {
 
     /// Traces a round trip for each pair of classes of these nodes' pods.
     pub(crate) fn of(model: &PathModel, nodes: &Nodes) -> Self {
+        Self::of_traced(model, nodes, |_, _| ())
+    }
+
+    /// The same, with a look at each trip and the pair that it was traced for.
+    pub(crate) fn of_traced(
+        model: &PathModel,
+        nodes: &Nodes,
+        mut look: impl FnMut((End, End), &RoundTrip),
+    ) -> Self {
         let found = ends(model, nodes);
         let classes = Classes::of(&model.network, found.iter().flatten().copied().collect());
         let mut number = 0;
@@ -93,7 +102,10 @@ impl Snapshot {
             .collect();
         let trips = classes.trips(&model.network, PROTOCOL);
         let trips = trips
-            .map(|round_trip| ((round_trip.from, round_trip.to), ClassPair::of(round_trip)))
+            .map(|found| {
+                look(found.example, &found.round_trip);
+                ((found.from, found.to), ClassPair::of(found))
+            })
             .collect();
         Self { class_of, site_of: nodes.values().cloned().collect(), trips }
     }

@@ -7,11 +7,13 @@ use super::examiner::Examiner;
 use super::intermediate_states::affects_data_plane;
 use super::known_state::{Known, classes};
 use super::make_before_break::make_before_break;
+use super::passed_elements::Traced;
 use super::projection::{IntermediateState, Projection, loses_cluster, made_value, numbers};
 use super::reachability::{Loss, Reachability, Unexamined, Wait};
 use super::retained_pairs::{RetainedPairs, is_kept};
 use crate::connectivity::snapshot::{Nodes, PairStatus, Snapshot, ends};
 use crate::connectivity::{self, IncrementalModel, Matrix, Pairs, PathModel, ProjectedState};
+use crate::dataplane::RoundTrip;
 use crate::plan::{Change, StepGraph};
 use crate::resource::{Address, ObjectKey};
 
@@ -126,31 +128,40 @@ fn compare_states<'a>(
         .then(|| connectivity::path_model(projection.state(&IntermediateState::Planned)));
     let after_model = planned.as_ref().unwrap_or(applied.model());
     let nodes = Snapshot::nodes_of_both(observed.model(), after_model);
-    let before = Snapshot::of(observed.model(), &nodes);
-    let after = Snapshot::of(after_model, &nodes);
+    let (before, of_observed) = traced(observed.model(), &nodes);
+    let (after, of_planned) = traced(after_model, &nodes);
     let mut reachability = compare(&before, &after, after_model);
     if !keeps_any(&before, &after) {
         return Assessment { waits: Vec::new(), reachability };
     }
     reachability.unexamined = unexamined(projection, observed.model(), &nodes);
     let kept = || RetainedPairs { before: &before, after: &after };
-    let of_applied = match &planned {
-        Some(_) => classes(applied.model(), &ends(applied.model(), &nodes)),
-        None => after.classes().to_vec(),
+    let (classes_applied, of_applied) = match &planned {
+        Some(_) => (classes(applied.model(), &ends(applied.model(), &nodes)), Traced::default()),
+        None => (after.classes().to_vec(), of_planned),
     };
+    let lost = paths.loses_cluster;
     let mut examiner = Examiner {
         changes: &plan.changes,
         objects: &paths.objects,
         nodes: &nodes,
         kept: kept(),
-        observed: Known::new(observed, false, before.classes(), &nodes, &kept()),
-        applied: Known::new(applied, paths.loses_cluster, &of_applied, &nodes, &kept()),
+        observed: Known::new(observed, false, before.classes(), &nodes, &kept(), of_observed),
+        applied: Known::new(applied, lost, &classes_applied, &nodes, &kept(), of_applied),
     };
     let mut graph = plan.steps.clone();
     let waits = find_waits(&mut examiner, &mut graph);
     let deferred = plan.deferred.first().map(|deferred| &deferred.address);
     reachability.disruptions = disruptions(&mut examiner, &graph, deferred);
     Assessment { waits, reachability }
+}
+
+/// Which pairs are reached in a state, and what their packets pass.
+fn traced(model: &PathModel, nodes: &Nodes) -> (Snapshot, Traced) {
+    let mut traced = Traced::default();
+    let look = |pair, trip: &RoundTrip| traced.note(&model.network, pair, trip);
+    let snapshot = Snapshot::of_traced(model, nodes, look);
+    (snapshot, traced)
 }
 
 /// The network once all changes are made.

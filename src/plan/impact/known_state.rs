@@ -5,16 +5,14 @@
 //! differs itself is examined alone.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::net::Ipv4Addr;
 
+use super::passed_elements::{Element, Traced, passed_by};
 use super::retained_pairs::{Members, RetainedPairs};
 use crate::connectivity::snapshot::{Class, Nodes, end_of, ends};
 use crate::connectivity::{IncrementalModel, ObjectValue, PROTOCOL, PathModel, Watched, addresses};
 use crate::dataplane::difference::NetworkDifference;
 use crate::dataplane::equivalence::{Classes, Refinement, Refiner};
-use crate::dataplane::{
-    Decision, End, HostId, Network, Place, RoundTrip, Segment, SegmentId, trace_round_trip,
-};
+use crate::dataplane::{End, HostId, trace_round_trip};
 use crate::resource::{Address, Site};
 
 /// With more nodes than this that differ by themselves, finding the classes of
@@ -30,15 +28,6 @@ pub(super) struct LostPairs {
     pub(super) pairs: u64,
     /// The resource whose fact drops their packets.
     pub(super) obstacle: Option<Address>,
-}
-
-/// An element that a round trip passed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Element {
-    Host(HostId),
-    Segment(SegmentId),
-    Subnet(SegmentId, usize),
-    Member(HostId),
 }
 
 /// Some of the nodes of a group that are still alike.
@@ -94,14 +83,15 @@ pub(super) struct Known<'a> {
 }
 
 impl<'a> Known<'a> {
-    /// Traces every pair of classes that the plan keeps. The classes are those of
-    /// the nodes in this state.
+    /// Traces every pair of classes that the plan keeps, unless its trip is among those
+    /// that were traced in this state. The classes are those of the nodes in this state.
     pub(super) fn new(
         model: IncrementalModel<'a>,
         is_cluster_lost: bool,
         classes: &[Class],
         nodes: &Nodes,
         kept: &RetainedPairs<'_>,
+        traced: Traced,
     ) -> Self {
         let found = ends(model.model(), nodes);
         let all: Vec<End> = found.iter().flatten().copied().collect();
@@ -128,12 +118,12 @@ impl<'a> Known<'a> {
             kept: HashSet::new(),
             watched: Watched::default(),
         };
-        known.trace(&found, kept);
+        known.trace(&found, kept, traced);
         known.watch();
         known
     }
 
-    fn trace(&mut self, ends: &[Option<End>], kept: &RetainedPairs<'_>) {
+    fn trace(&mut self, ends: &[Option<End>], kept: &RetainedPairs<'_>, mut traced: Traced) {
         let parts: Vec<Part> = (0..self.groups.len()).filter_map(|it| self.whole(it)).collect();
         let network = &self.model.model().network;
         for from in &parts {
@@ -148,13 +138,12 @@ impl<'a> Known<'a> {
                     self.broken.push(pair);
                     continue;
                 };
-                let round_trip = trace_round_trip(network, source, destination.address, PROTOCOL);
-                if round_trip.reached() {
-                    for element in elements(network, &round_trip) {
+                let passed = traced.passed.remove(&(source, destination));
+                match passed.or_else(|| passed_by(network, source, destination)) {
+                    Some(passed) => passed.into_iter().for_each(|element| {
                         self.passing.entry(element).or_default().push(pair);
-                    }
-                } else {
-                    self.broken.push(pair);
+                    }),
+                    None => self.broken.push(pair),
                 }
             }
         }
@@ -176,8 +165,11 @@ impl<'a> Known<'a> {
         self.watched = self.model.watch(&hosts, &segments);
     }
 
+    /// All nodes of a group, without a look at each.
     fn whole(&self, group: usize) -> Option<Part> {
-        Part::of(group, self.groups.get(group)?.iter().copied())
+        let members = self.groups.get(group)?;
+        let (first, second) = (*members.first()?, members.get(1).copied());
+        Some(Part { group, count: members.len() as u64, first, second })
     }
 
     /// Whether objects with other values may cut a pair that is reached here, or
@@ -228,18 +220,22 @@ impl<'a> Known<'a> {
                 dropped_pairs.push(LostPairs { example, pairs, obstacle });
             }
         };
-        let parts = self.parts(&refinement, &single);
+        let affected = self.affected(difference);
+        let of_affected = || affected.iter().flat_map(|(from, to)| [*from, *to]).collect();
+        let groups =
+            if single.is_empty() { of_affected() } else { (0..self.groups.len()).collect() };
+        let parts = self.parts(&groups, &refinement, &single);
         let alone: Vec<Part> = single
             .iter()
             .filter_map(|it| Part::of(self.group_of[*it], [*it].into_iter()))
             .collect();
-        for (from, to) in self.affected(difference) {
+        for (from, to) in &affected {
             for from in &parts[from] {
                 parts[to].iter().for_each(|to| examine(from, to));
             }
         }
         for one in &alone {
-            for other in parts.iter().flatten() {
+            for other in parts.values().flatten() {
                 examine(one, other);
                 examine(other, one);
             }
@@ -260,13 +256,21 @@ impl<'a> Known<'a> {
         passing.chain(&self.broken).copied().collect()
     }
 
-    /// What of each group is still alike, without single nodes.
-    fn parts(&self, refinement: &Refinement<'_>, single: &BTreeSet<usize>) -> Vec<Vec<Part>> {
+    /// What of these groups is still alike, without single nodes.
+    fn parts(
+        &self,
+        groups: &BTreeSet<usize>,
+        refinement: &Refinement<'_>,
+        single: &BTreeSet<usize>,
+    ) -> BTreeMap<usize, Vec<Part>> {
         let network = &self.model.model().network;
-        let of_group = |(group, members): (usize, &Members)| {
+        let with_single: BTreeSet<usize> = single.iter().map(|node| self.group_of[*node]).collect();
+        let of_group = |group: usize, members: &Members| -> Vec<Part> {
             let alike = members.iter().copied().filter(|node| !single.contains(node));
             if !refinement.distinguishes() {
-                return Part::of(group, alike).into_iter().collect();
+                let is_whole = !with_single.contains(&group);
+                let part = if is_whole { self.whole(group) } else { Part::of(group, alike) };
+                return part.into_iter().collect();
             }
             let mut by_aspect: BTreeMap<_, Members> = BTreeMap::new();
             for node in alike {
@@ -275,7 +279,7 @@ impl<'a> Known<'a> {
             }
             by_aspect.into_values().filter_map(|nodes| Part::of(group, nodes.into_iter())).collect()
         };
-        self.groups.iter().enumerate().map(of_group).collect()
+        groups.iter().map(|group| (*group, of_group(*group, &self.groups[*group]))).collect()
     }
 }
 
@@ -285,45 +289,6 @@ fn hosts(model: &PathModel, nodes: &Nodes) -> Vec<Option<HostId>> {
     let by_name: HashMap<&str, HostId> =
         all.map(|host| (model.network.name(*host), *host)).collect();
     nodes.keys().map(|name| by_name.get(name.as_str()).copied()).collect()
-}
-
-/// The elements whose tables a round trip was looked up in.
-fn elements(network: &Network, round_trip: &RoundTrip) -> Vec<Element> {
-    let mut found = Vec::new();
-    let mut add_host = |id: HostId| {
-        found.extend([Element::Host(id), Element::Member(id)]);
-        for port in network.host(id).into_iter().flat_map(|host| &host.ports) {
-            found.extend(interface(network, port.segment, port.address));
-        }
-    };
-    let traces = std::iter::once(&round_trip.forward).chain(&round_trip.return_path);
-    let mut interfaces = Vec::new();
-    for hop in traces.flat_map(|trace| &trace.hops) {
-        match hop.place {
-            Place::Host(id) | Place::Tunnel(id) => add_host(id),
-            Place::Interface(segment, address) => interfaces.push((segment, address)),
-        }
-        if let Decision::Tunnelled { owner, .. } = hop.decision {
-            add_host(owner);
-        }
-    }
-    for (segment, address) in interfaces {
-        found.extend(interface(network, segment, address));
-    }
-    found.sort_unstable();
-    found.dedup();
-    found
-}
-
-fn interface(network: &Network, segment: SegmentId, address: Ipv4Addr) -> Vec<Element> {
-    let mut found = vec![Element::Segment(segment)];
-    if let Some(Segment::Fabric(fabric)) = network.segment(segment)
-        && let Some(interface) = fabric.interfaces.get(&address)
-    {
-        found.push(Element::Subnet(segment, interface.subnet));
-        found.push(Element::Host(interface.host));
-    }
-    found
 }
 
 /// The pairs that a plan keeps and that are cut in a network, all of them traced.

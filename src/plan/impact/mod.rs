@@ -7,6 +7,7 @@ mod examiner;
 mod intermediate_states;
 mod known_state;
 mod make_before_break;
+mod passed_elements;
 mod projection;
 mod reachability;
 mod reachability_report;
