@@ -1,6 +1,6 @@
 //! Which address and which pod CIDR each worker gets.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
@@ -13,7 +13,7 @@ use crate::topology::names::{DatacenterName, WorkerName};
 /// The place of every worker.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Allocation {
-    positions: BTreeMap<WorkerName, AddressAssignment>,
+    positions: HashMap<WorkerName, AddressAssignment>,
 }
 
 /// A worker's place in the network.
@@ -70,12 +70,12 @@ pub enum AllocationError {
 ///
 /// A pool or network has no room left.
 pub fn allocate(topology: &Topology, facts: &Facts) -> Result<Allocation, AllocationError> {
-    let mut positions = BTreeMap::new();
+    let mut positions = HashMap::new();
     for datacenter in &topology.datacenters {
         let addresses = addresses(datacenter, facts)?;
         let pod_cidrs = pod_cidrs(datacenter, facts)?;
-        for worker in &datacenter.workers {
-            let place = addresses.get(&worker.name).zip(pod_cidrs.get(&worker.name));
+        for (number, worker) in datacenter.workers.iter().enumerate() {
+            let place = addresses.get(&number).zip(pod_cidrs.get(&number));
             if let Some((&ip, &pod_cidr)) = place {
                 positions.insert(worker.name.clone(), AddressAssignment { ip, pod_cidr });
             }
@@ -84,19 +84,21 @@ pub fn allocate(topology: &Topology, facts: &Facts) -> Result<Allocation, Alloca
     Ok(Allocation { positions })
 }
 
+/// The address of each worker, by its place in the file.
 fn addresses(
     datacenter: &Datacenter,
     facts: &Facts,
-) -> Result<BTreeMap<WorkerName, Ipv4Addr>, AllocationError> {
+) -> Result<BTreeMap<usize, Ipv4Addr>, AllocationError> {
     let subnet = match &datacenter.kind {
         DatacenterKind::Azure(azure) => azure.subnet_cidr,
         DatacenterKind::Existing(existing) => existing.network_cidr,
     };
-    let claims: Vec<Claim<WorkerName, Ipv4Addr>> = datacenter
+    let claims: Vec<Claim<usize, Ipv4Addr>> = datacenter
         .workers
         .iter()
-        .map(|worker| Claim {
-            owner: worker.name.clone(),
+        .enumerate()
+        .map(|(owner, worker)| Claim {
+            owner,
             written: worker.ip,
             held: facts.assigned.get(&worker.name).and_then(|assigned| assigned.ip),
         })
@@ -104,19 +106,21 @@ fn addresses(
     let reserved = BTreeSet::from([datacenter.router.ip]);
     allocate_addresses(subnet, &reserved, &claims).map_err(|exhausted| AllocationError::Network {
         datacenter: datacenter.name.clone(),
-        worker: exhausted.owner,
+        worker: datacenter.workers[exhausted.owner].name.clone(),
     })
 }
 
+/// The pod range of each worker, by its place in the file.
 fn pod_cidrs(
     datacenter: &Datacenter,
     facts: &Facts,
-) -> Result<BTreeMap<WorkerName, Ipv4Net>, AllocationError> {
-    let claims: Vec<Claim<WorkerName, Ipv4Net>> = datacenter
+) -> Result<BTreeMap<usize, Ipv4Net>, AllocationError> {
+    let claims: Vec<Claim<usize, Ipv4Net>> = datacenter
         .workers
         .iter()
-        .map(|worker| Claim {
-            owner: worker.name.clone(),
+        .enumerate()
+        .map(|(owner, worker)| Claim {
+            owner,
             written: worker.pod_cidr,
             held: facts.assigned.get(&worker.name).and_then(|assigned| assigned.pod_cidr),
         })
@@ -125,6 +129,9 @@ fn pod_cidrs(
         return Ok(claims.into_iter().filter_map(|c| Some((c.owner, c.written?))).collect());
     };
     allocate_prefixes(pool, datacenter.pod_prefix_length, &claims).map_err(|exhausted| {
-        AllocationError::PodPool { datacenter: datacenter.name.clone(), worker: exhausted.owner }
+        AllocationError::PodPool {
+            datacenter: datacenter.name.clone(),
+            worker: datacenter.workers[exhausted.owner].name.clone(),
+        }
     })
 }

@@ -27,6 +27,8 @@ pub use allocation::{AddressAssignment, Allocation, AllocationError, allocate};
 pub use facts::Facts;
 pub use set::{DesiredResource, DesiredSet, Protected};
 
+use std::sync::Arc;
+
 use crate::resource::Site;
 use crate::resource::version::KubernetesVersion;
 use crate::topology::model::{DatacenterKind, Topology};
@@ -38,9 +40,13 @@ use context::DesiredContext;
 ///
 /// A pool or subnet has no room for a worker that needs a place in it.
 pub fn build(topology: &Topology, facts: &Facts) -> Result<DesiredSet, AllocationError> {
-    let allocation = allocate(topology, facts)?;
+    Ok(build_with(topology, facts, Arc::new(allocate(topology, facts)?)))
+}
+
+/// The same with the places of workers that [`allocate`] returned.
+pub fn build_with(topology: &Topology, facts: &Facts, allocation: Arc<Allocation>) -> DesiredSet {
     let context = DesiredContext::new(topology, facts, &allocation);
-    let mut set = DesiredSet::default();
+    let mut set = DesiredSet::with_allocation(allocation.clone());
 
     cluster_site::control_plane(&context, &mut set);
     node_pools::existing(&context, &mut set);
@@ -64,7 +70,7 @@ pub fn build(topology: &Topology, facts: &Facts) -> Result<DesiredSet, Allocatio
         workers::join(&context, datacenter, &mut set);
     }
     protect(topology, &mut set);
-    Ok(set)
+    set
 }
 
 /// The version that the control plane runs once the topology is applied; `None` while

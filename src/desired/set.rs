@@ -1,7 +1,9 @@
 //! The set of desired resources.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use super::Allocation;
 use crate::resource::{Address, ObjectKey, Resource, Site};
 
 /// A resource that should exist.
@@ -32,6 +34,8 @@ pub struct DesiredSet {
     resources: BTreeMap<Address, DesiredResource>,
     /// Sites of which everything is protected.
     protected_sites: BTreeSet<Site>,
+    /// The places of workers that the resources were built with.
+    allocation: Option<Arc<Allocation>>,
 }
 
 /// What must be neither replaced nor deleted.
@@ -70,6 +74,17 @@ impl Protected {
 }
 
 impl DesiredSet {
+    /// An empty set of resources that are built with these places of workers.
+    pub(super) fn with_allocation(allocation: Arc<Allocation>) -> Self {
+        Self { allocation: Some(allocation), ..Self::default() }
+    }
+
+    /// The places of workers that the resources were built with; `None` in a set that
+    /// was not built from a topology.
+    pub(crate) fn allocation(&self) -> Option<&Arc<Allocation>> {
+        self.allocation.as_ref()
+    }
+
     /// Adds a resource.
     pub fn add(&mut self, resource: DesiredResource) {
         self.resources.insert(resource.address.clone(), resource);

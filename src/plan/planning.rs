@@ -1,6 +1,7 @@
 //! From what was read to a complete plan.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::cluster_replacement::{lose_all_pairs, loses_cluster, mark_replaced};
 use super::cost::Cost;
@@ -14,7 +15,7 @@ use super::{
     ApplySettings, Finding, FindingSeverity, Plan, PlanContents, WorkerRequest, surviving,
 };
 use crate::connectivity::Sources;
-use crate::desired::{self, AllocationError, DesiredSet, Facts};
+use crate::desired::{self, Allocation, AllocationError, DesiredSet, Facts, allocate};
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::Inventory;
 use crate::resource::{Address, Api};
@@ -66,8 +67,16 @@ pub struct PlanningInput<'a> {
 /// that destroys does not care.
 pub fn plan(input: PlanningInput<'_>) -> Plan {
     let mut findings = input.findings.to_vec();
-    findings.extend(live_lints(input.topology, input.facts, input.tailnet, input.inventory));
-    let desired = desired_state(input.topology, input.facts, &mut findings);
+    let allocation = allocate(input.topology, input.facts).map(Arc::new);
+    let places = allocation.as_deref().ok();
+    findings.extend(live_lints(
+        input.topology,
+        input.facts,
+        input.tailnet,
+        input.inventory,
+        places,
+    ));
+    let desired = desired_state(input.topology, input.facts, allocation, &mut findings);
     // Without addresses the protected resources are not known either.
     let may_destroy =
         input.options.destroy && !(desired.is_empty() && protects_anything(input.topology));
@@ -82,11 +91,19 @@ pub fn plan(input: PlanningInput<'_>) -> Plan {
 
 /// What should exist. Empty, with an error among the findings, if the addresses
 /// that the topology leaves open cannot be allocated.
-fn desired_state(topology: &Topology, facts: &Facts, findings: &mut Vec<Finding>) -> DesiredSet {
-    desired::build(topology, facts).unwrap_or_else(|error| {
-        findings.push(allocation_failed(&error));
-        DesiredSet::default()
-    })
+fn desired_state(
+    topology: &Topology,
+    facts: &Facts,
+    allocation: Result<Arc<Allocation>, AllocationError>,
+    findings: &mut Vec<Finding>,
+) -> DesiredSet {
+    match allocation {
+        Ok(allocation) => desired::build_with(topology, facts, allocation),
+        Err(error) => {
+            findings.push(allocation_failed(&error));
+            DesiredSet::default()
+        }
+    }
 }
 
 fn allocation_failed(error: &AllocationError) -> Finding {
@@ -131,7 +148,8 @@ fn compare_states(
     let Some((facts, inventory)) = surviving(input.facts, input.inventory, &contents) else {
         return Plan { contents, desired: wanted };
     };
-    let wanted = desired_state(input.topology, &facts, &mut findings);
+    let allocation = allocate(input.topology, &facts).map(Arc::new);
+    let wanted = desired_state(input.topology, &facts, allocation, &mut findings);
     if has_errors(&findings) && !input.options.destroy {
         return without_changes(input, findings, wanted);
     }

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use ipnet::Ipv4Net;
 
 use super::{Finding, FindingSeverity, prefix_conflicts};
+use crate::desired::Allocation;
 use crate::desired::Facts;
 use crate::desired::facts::ClusterFacts;
 use crate::desired::names::CLUSTER_ROUTER_SUBNET;
-use crate::desired::{Allocation, allocate};
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::{ForeignNode, Inventory};
 use crate::net::prefix::overlaps;
@@ -21,12 +21,14 @@ pub struct TailnetFacts {
     pub owned_tags: Option<Vec<String>>,
 }
 
-/// Looks for what the topology and the live state make impossible together.
+/// Looks for what the topology and the live state make impossible together. Without
+/// an allocation the pod ranges of workers are not checked.
 pub fn live_lints(
     topology: &Topology,
     facts: &Facts,
     tailnet: &TailnetFacts,
     inventory: &Inventory,
+    allocation: Option<&Allocation>,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
     if let Some(cluster) = &facts.cluster {
@@ -34,14 +36,13 @@ pub fn live_lints(
         network_settings(cluster, &mut findings);
         address_space(topology, cluster, &mut findings);
     }
-    let allocation = allocate(topology, facts).ok();
-    if let Some(allocation) = &allocation {
+    if let Some(allocation) = allocation {
         let others = &inventory.foreign_nodes;
         pod_cidrs(topology, (facts, others), allocation, &mut findings);
     }
     tag_owners(topology, tailnet, &mut findings);
     let peers = &inventory.foreign_peers;
-    prefix_conflicts::check(topology, facts, allocation.as_ref(), peers, &mut findings);
+    prefix_conflicts::check(topology, facts, allocation, peers, &mut findings);
     findings
 }
 
@@ -136,8 +137,9 @@ fn pod_cidrs(
         let hit = by_start
             .range(..=range.broadcast())
             .next_back()
-            .filter(|(_, (other, _))| overlaps(range, other));
+            .filter(|(_, (other, _))| overlaps(&range, other));
         if let Some((_, (other, worker))) = hit {
+            let (node, worker) = (format!("AKS node {}", node.name), format!("worker {worker}"));
             findings.push(error(
                 Code::LivePodOverlap,
                 format!("{node} has pod CIDR {range}, which overlaps {other} of {worker}"),

@@ -2,11 +2,11 @@
 
 use ipnet::Ipv4Net;
 
-use crate::desired::Facts;
 use crate::desired::facts::ClusterFacts;
 use crate::desired::tests::generate::{
     Sketch, SketchedDatacenter, SketchedWorker, all_facts, no_facts,
 };
+use crate::desired::{Facts, allocate};
 use crate::diagnostics::Code;
 use crate::inventory::{ForeignPeer, Inventory};
 use crate::plan::preflight::{TailnetFacts, live_lints};
@@ -50,7 +50,9 @@ fn with_cluster(change: impl FnOnce(&mut ClusterFacts)) -> Facts {
 }
 
 fn lints(facts: &Facts, tailnet: &TailnetFacts) -> Vec<Finding> {
-    live_lints(&topology(), facts, tailnet, &Inventory::default())
+    let topology = topology();
+    let allocation = allocate(&topology, facts).ok();
+    live_lints(&topology, facts, tailnet, &Inventory::default(), allocation.as_ref())
 }
 
 fn only(facts: &Facts, tailnet: &TailnetFacts, code: Code) -> Finding {
