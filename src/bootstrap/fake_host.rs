@@ -1,7 +1,7 @@
 //! A worker of a few lines, whose kubelet asks the fake cluster for a
 //! certificate and registers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
@@ -65,7 +65,7 @@ impl FakeHost {
                 persistent: false,
                 container_runtime_active: false,
                 kubelet_active: false,
-                kernel_routes: BTreeMap::new(),
+                kernel_routes: Default::default(),
                 stamp: None,
             },
         };
@@ -143,7 +143,7 @@ impl FakeHost {
                 "kernel"
             }
             WorkerStep::KernelRoutes(routes) => {
-                probe.host.kernel_routes = routes.clone();
+                probe.host.kernel_routes = routes.clone().into();
                 "routes"
             }
             WorkerStep::ContainerRuntime(_) => {

@@ -15,7 +15,7 @@ mod record;
 mod step;
 mod waiting;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
@@ -106,8 +106,8 @@ pub fn kubelet_configuration(
         node_name: desired.name.clone(),
         node_ip: desired.ip,
         cluster_dns: settings.cluster_dns,
-        labels: desired.labels.clone(),
-        taints: desired.taints.clone(),
+        labels: BTreeMap::clone(&desired.labels),
+        taints: BTreeSet::clone(&desired.taints),
         provider_id: desired.provider_id.clone(),
         max_pods: settings.max_pods,
         digest,

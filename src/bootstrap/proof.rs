@@ -49,7 +49,7 @@ impl Evidence<'_> {
                     && MODULES.iter().all(|module| probe.modules.contains(*module))
             }
             JoinStep::KernelRoutes => {
-                host.kernel_routes == self.settings.kernel_routes && probe.routes_persistent
+                *host.kernel_routes == self.settings.kernel_routes && probe.routes_persistent
             }
             JoinStep::ContainerRuntime => probe.container_runtime_version.is_some(),
             JoinStep::Kubelet => probe.kubelet_version == Some(desired.kubelet_version),

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use ipnet::Ipv4Net;
 
-use super::kernel::PendingRouter;
+use super::kernel::{NodeKernels, PendingRouter};
 use super::path_model::{PathModel, SiteHosts, Sources};
 use super::projected_state::ProjectedState;
 use super::provenance::ProvenanceTable;
@@ -47,7 +48,7 @@ pub(super) struct NodePlace {
 pub(super) struct ModelBuilder<'a> {
     pub(super) state: ProjectedState<'a>,
     pub(super) sources: Sources<'a>,
-    pub(super) allocation: Allocation,
+    pub(super) allocation: Arc<Allocation>,
     pub(super) provenance: ProvenanceTable,
     pub(super) hosts: Vec<Host>,
     /// The address of each host on its segment.
@@ -58,6 +59,7 @@ pub(super) struct ModelBuilder<'a> {
     /// Routers whose kernels wait for the tailnet's tables.
     pub(super) routers: BTreeMap<HostId, PendingRouter>,
     pub(super) sites: Vec<SiteHosts>,
+    pub(super) node_kernels: NodeKernels,
     /// The worker of each host of a datacenter, by its place in the file.
     pub(super) workers: BTreeMap<HostId, usize>,
     /// AKS's nodes that have an address.
@@ -66,13 +68,20 @@ pub(super) struct ModelBuilder<'a> {
     pub(super) readers: BTreeMap<usize, BTreeSet<Part>>,
 }
 
+/// The places of workers: those that the desired resources were built with, or would
+/// be. Without an allocation no worker has a place.
+fn allocation(sources: Sources<'_>) -> Arc<Allocation> {
+    let allocate = || allocate(sources.topology, sources.facts).unwrap_or_default();
+    sources.desired.allocation().cloned().unwrap_or_else(|| Arc::new(allocate()))
+}
+
 impl<'a> ModelBuilder<'a> {
     pub(super) fn new(state: ProjectedState<'a>) -> Self {
         let sources = state.sources();
         Self {
             state,
             sources,
-            allocation: allocate(sources.topology, sources.facts).unwrap_or_default(),
+            allocation: allocation(sources),
             provenance: ProvenanceTable::default(),
             hosts: Vec::new(),
             own_addresses: Vec::new(),
@@ -80,6 +89,7 @@ impl<'a> ModelBuilder<'a> {
             members: BTreeMap::new(),
             routers: BTreeMap::new(),
             sites: Vec::new(),
+            node_kernels: NodeKernels::default(),
             workers: BTreeMap::new(),
             aks_nodes: Vec::new(),
             readers: BTreeMap::new(),

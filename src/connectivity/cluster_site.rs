@@ -146,7 +146,7 @@ impl ModelBuilder<'_> {
         (segment, origin): (SegmentId, Origin),
     ) -> HostId {
         let network = node_network(cluster, node.address);
-        let mut kernel = node_kernel(network, origin);
+        let mut kernel = node_kernel(network);
         kernel.translations.push(pod_snat(node.pod_cidr, cluster.pod_cidr));
         let host = self.add_host(Host {
             name: node.name.clone(),
@@ -168,7 +168,7 @@ impl ModelBuilder<'_> {
         (segment, origin): (SegmentId, Origin),
     ) -> Option<HostId> {
         let address = node.address?;
-        let kernel = node_kernel(node_network(cluster, address), origin);
+        let kernel = node_kernel(node_network(cluster, address));
         let host = self.add_host(Host {
             name: node.name.clone(),
             runs: Fact::known(true, origin),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::builder::{ModelBuilder, Part};
-use super::kernel::{RouterParts, add_foreign_rules, add_routes, node_kernel, pod_snat};
+use super::kernel::{RouterParts, add_foreign_rules, pod_snat};
 use super::path_model::SiteHosts;
 use super::projected_state::ProjectedFact;
 use crate::dataplane::fabric::{Fabric, Lan};
@@ -14,7 +14,7 @@ use crate::resource::host::{JoinedWorker, WorkerHost};
 use crate::resource::{Address, Kind, Observable, Resource, Site};
 use crate::topology::model::{self, Datacenter, DatacenterKind};
 
-impl ModelBuilder<'_> {
+impl<'a> ModelBuilder<'a> {
     pub(super) fn datacenter_site(&mut self, datacenter: &Datacenter) {
         let segment = self.next_segment();
         let parts = self
@@ -161,7 +161,7 @@ impl ModelBuilder<'_> {
             DatacenterKind::Azure(_) => self.machine_runs(&site, name),
             DatacenterKind::Existing(_) => Fact::known(true, origin),
         };
-        let pods = match (node, &config) {
+        let pods = match (node, config) {
             (Some(node), Some(host)) => Fact::known(pods_of(node, host), origin),
             // On a machine that is gone nothing else about its pods matters.
             (Some(node), None) if node.ready || runs.read() == Ok(&false) => {
@@ -172,10 +172,8 @@ impl ModelBuilder<'_> {
             }
             _ => Fact::unknown(origin),
         };
-        let kernel = match &config {
-            Some(host) => {
-                Fact::known(self.worker_kernel(datacenter, worker, node, host, origin), origin)
-            }
+        let kernel = match config {
+            Some(host) => Fact::known(self.worker_kernel(datacenter, worker, node, host), origin),
             None => Fact::unknown(origin),
         };
         let own = self.private_ip(&site, name).or(node.map(|node| node.ip)).unwrap_or(place.ip);
@@ -185,9 +183,9 @@ impl ModelBuilder<'_> {
 
     /// The state of a worker's host: as read from the host, or else inferred from
     /// its Node by the digest of the applied profile.
-    fn worker_host(&self, address: &Address, node: &JoinedWorker) -> Option<WorkerHost> {
+    fn worker_host(&self, address: &Address, node: &'a JoinedWorker) -> Option<&'a WorkerHost> {
         if let Observable::Observed(host) = &node.host {
-            return Some(host.clone());
+            return Some(host);
         }
         // If the host was queried and did not answer, its state is not inferred.
         if self.state.is_host_silent(&node.name) {
@@ -196,23 +194,21 @@ impl ModelBuilder<'_> {
         let desired = self.sources.desired.get(address)?;
         let Resource::Worker(wanted) = &desired.resource else { return None };
         let inferred = node.profile_digest == wanted.profile_digest && node.ready;
-        wanted.host.observed().filter(|_| inferred).cloned()
+        wanted.host.observed().filter(|_| inferred)
     }
 
     fn worker_kernel(
-        &self,
+        &mut self,
         datacenter: &Datacenter,
         worker: &model::Worker,
         node: Option<&JoinedWorker>,
         host: &WorkerHost,
-        origin: Origin,
     ) -> Kernel {
         let network = match &datacenter.kind {
             DatacenterKind::Azure(azure) => azure.subnet_cidr,
             DatacenterKind::Existing(existing) => existing.network_cidr,
         };
-        let mut kernel = node_kernel(network, origin);
-        add_routes(&mut kernel, &host.kernel_routes, origin);
+        let mut kernel = self.node_kernels.of(network, &host.kernel_routes);
         kernel.forwarding = host.ip_forwarding;
         if let Some(rules) = self.sources.inventory.foreign_rules.get(worker.name.as_str()) {
             add_foreign_rules(&mut kernel, rules, origin);

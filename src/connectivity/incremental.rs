@@ -2,6 +2,7 @@
 //! that an object's value goes into are built again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use ipnet::Ipv4Net;
 
@@ -26,7 +27,7 @@ pub(crate) struct IncrementalModel<'a> {
 #[derive(Clone, Default)]
 struct Undo<'a> {
     values: Vec<(usize, ObjectValue<'a>)>,
-    hosts: Vec<(HostId, Host)>,
+    hosts: Vec<(HostId, Arc<Host>)>,
     segments: Vec<(SegmentId, Segment)>,
     members: Vec<(HostId, Member)>,
     routers: Vec<(HostId, PendingRouter)>,
@@ -285,7 +286,7 @@ impl<'a> IncrementalModel<'a> {
             rebuilt.moved.push((id, before.into_iter().chain(now).collect()));
         }
         self.note_address(id, &host);
-        if let Some(before) = self.model.network.exchange_host(id, host) {
+        if let Some(before) = self.model.network.exchange_host(id, Arc::new(host)) {
             self.undo.hosts.push((id, before));
         }
     }

@@ -9,6 +9,7 @@ use crate::dataplane::host::{
     TableId, Translation,
 };
 use crate::dataplane::{Fact, Member, Origin};
+use crate::resource::Shared;
 use crate::resource::foreign_rule::{ForeignHop, ForeignRule};
 use crate::resource::host::RouterHost;
 
@@ -38,8 +39,8 @@ pub(super) struct PendingRouter {
 }
 
 /// A kernel that sends everything to the one segment that it is on.
-pub(super) fn node_kernel(network: Ipv4Net, origin: Origin) -> Kernel {
-    let route = ForwardingEntry { metric: 0, hop: KernelHop::OnLink(0), origin };
+pub(super) fn node_kernel(network: Ipv4Net) -> Kernel {
+    let route = ForwardingEntry { metric: 0, hop: KernelHop::OnLink(0), origin: None };
     Kernel::plain([(network, route), (Ipv4Net::default(), route)].into_iter().collect())
 }
 
@@ -57,7 +58,6 @@ pub(super) fn pod_snat(pods: Ipv4Net, pod_cidr: Ipv4Net) -> Translation {
 pub(super) fn add_routes(
     kernel: &mut Kernel,
     routes: &BTreeMap<Ipv4Net, crate::resource::host::KernelRoute>,
-    origin: Origin,
 ) {
     use crate::resource::host::KernelRoute::{Tunnel, Unreachable, Via};
     for (prefix, route) in routes {
@@ -66,7 +66,30 @@ pub(super) fn add_routes(
             Via(neighbour) => (0, KernelHop::Via(0, *neighbour)),
             Unreachable => (LAST_METRIC, KernelHop::Unreachable),
         };
-        kernel.add_route(TableId::MAIN, *prefix, ForwardingEntry { metric, hop, origin });
+        kernel.add_route(TableId::MAIN, *prefix, ForwardingEntry { metric, hop, origin: None });
+    }
+}
+
+/// The kernel of the last worker, for the next one: workers of a datacenter have the
+/// same routes, and share the tables that these make.
+#[derive(Clone, Default)]
+pub(super) struct NodeKernels(Option<(Ipv4Net, KernelRoutes, Kernel)>);
+
+/// The routes that stargate wrote on a worker.
+type KernelRoutes = Shared<BTreeMap<Ipv4Net, crate::resource::host::KernelRoute>>;
+
+impl NodeKernels {
+    /// The kernel of a node in that network with these routes.
+    pub(super) fn of(&mut self, network: Ipv4Net, routes: &KernelRoutes) -> Kernel {
+        if let Some((of_network, of_routes, kernel)) = &self.0
+            && (*of_network, of_routes) == (network, routes)
+        {
+            return kernel.clone();
+        }
+        let mut kernel = node_kernel(network);
+        add_routes(&mut kernel, routes);
+        self.0 = Some((network, routes.clone(), kernel.clone()));
+        kernel
     }
 }
 
@@ -97,8 +120,8 @@ impl PendingRouter {
         let origin = self.config.origin();
         let Ok(config) = self.config.read() else { return Fact::unknown(origin) };
         let Some(routes) = config.kernel_routes.known() else { return Fact::unknown(origin) };
-        let mut kernel = node_kernel(self.network, origin);
-        add_routes(&mut kernel, routes, origin);
+        let mut kernel = node_kernel(self.network);
+        add_routes(&mut kernel, routes);
         kernel.forwarding = config.ip_forwarding;
         kernel.reverse_path_filter = match config.reverse_path_filter {
             0 => ReversePathFilter::Off,
@@ -113,7 +136,11 @@ impl PendingRouter {
                 .push(RoutingRule { to: *prefix, ..RoutingRule::any(OUR_RULE, TableId::MAIN) });
         }
         if let Some(member) = member {
-            let route = |origin| ForwardingEntry { metric: 0, hop: KernelHop::Tunnel, origin };
+            let route = |origin| ForwardingEntry {
+                metric: 0,
+                hop: KernelHop::Tunnel,
+                origin: Some(origin),
+            };
             let table = match member.peers.read() {
                 Ok(peers) => {
                     peers.iter().map(|(prefix, peer)| (prefix, route(peer.origin))).collect()

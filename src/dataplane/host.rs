@@ -8,6 +8,7 @@ use ipnet::Ipv4Net;
 use super::fabric::SegmentId;
 use super::fact::{Fact, Origin};
 use super::table::PrefixTable;
+use crate::resource::Shared;
 
 /// The number of a host in its network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -79,7 +80,7 @@ pub struct Kernel {
     /// The rules in order of priority; the table of local addresses precedes all.
     pub rules: Vec<RoutingRule>,
     /// Routes by table.
-    pub tables: BTreeMap<TableId, KernelTable>,
+    pub tables: Shared<BTreeMap<TableId, KernelTable>>,
     /// SNAT rules; the first match applies.
     pub translations: Vec<Translation>,
     /// Whether the TCP MSS is clamped to the MTU of the tunnel.
@@ -139,8 +140,8 @@ pub struct ForwardingEntry {
     pub metric: u32,
     /// The next hop.
     pub hop: KernelHop,
-    /// The origin of the fact.
-    pub origin: Origin,
+    /// The origin of the fact; `None` where the kernel itself was read.
+    pub origin: Option<Origin>,
 }
 
 /// The next hop of a kernel route.
@@ -212,7 +213,7 @@ impl Kernel {
             forwarding: true,
             reverse_path_filter: ReversePathFilter::Off,
             rules: vec![RoutingRule::any(32_766, TableId::MAIN)],
-            tables: BTreeMap::from([(TableId::MAIN, main)]),
+            tables: BTreeMap::from([(TableId::MAIN, main)]).into(),
             translations: Vec::new(),
             clamps_segment_size: false,
         }

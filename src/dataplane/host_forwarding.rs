@@ -87,13 +87,14 @@ impl Tracer<'_> {
         if found.route.hop == KernelHop::Tunnel {
             self.know_peers(id)?;
         }
-        self.note(place, Decision::Routed(found), found.route.origin);
+        let of_route = found.route.origin.unwrap_or(origin);
+        self.note(place, Decision::Routed(found), of_route);
         let (port, neighbour) = match found.route.hop {
             KernelHop::OnLink(number) => (Port::Segment(number), self.packet.destination),
             KernelHop::Via(number, neighbour) => (Port::Segment(number), neighbour),
             KernelHop::Tunnel => (Port::Tunnel, self.packet.destination),
             KernelHop::Unreachable | KernelHop::Throw => {
-                let provenance = vec![found.route.origin];
+                let provenance = vec![of_route];
                 return Err(self.dropped(place, Cause::Unreachable(found), provenance));
             }
         };
@@ -223,7 +224,8 @@ impl Tracer<'_> {
         if fine {
             return Ok(());
         }
-        let provenance = found.map_or(vec![origin], |found| vec![found.route.origin, origin]);
+        let provenance =
+            found.map_or(vec![origin], |found| vec![found.route.origin.unwrap_or(origin), origin]);
         Err(self.dropped(Place::Host(id), Cause::ReversePath, provenance))
     }
 

@@ -1,6 +1,7 @@
 //! The network: its elements, and the owner of each address.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use ipnet::Ipv4Net;
 
@@ -13,7 +14,8 @@ use super::tunnel::Tunnel;
 /// Hosts, segments, and one tunnel.
 #[derive(Debug, Clone)]
 pub struct Network {
-    hosts: Vec<Host>,
+    /// Shared with the networks of other states, which differ in a few hosts.
+    hosts: Vec<Arc<Host>>,
     segments: Vec<Segment>,
     tunnel: Tunnel,
     owners: PrefixTable<HostId>,
@@ -32,6 +34,7 @@ impl Network {
     /// Puts the elements together. An address that two hosts claim is the
     /// first one's.
     pub fn new(hosts: Vec<Host>, segments: Vec<Segment>, tunnel: Tunnel) -> Self {
+        let hosts = hosts.into_iter().map(Arc::new).collect();
         let mut network = Self { hosts, segments, tunnel, owners: PrefixTable::default() };
         network.assign_owners();
         network
@@ -72,7 +75,7 @@ impl Network {
     }
 
     /// Exchanges a host; the owners of addresses do not change.
-    pub(crate) fn exchange_host(&mut self, id: HostId, host: Host) -> Option<Host> {
+    pub(crate) fn exchange_host(&mut self, id: HostId, host: Arc<Host>) -> Option<Arc<Host>> {
         self.hosts.get_mut(id.0).map(|known| std::mem::replace(known, host))
     }
 
@@ -88,12 +91,12 @@ impl Network {
 
     /// Its hosts in the order of their numbers.
     pub fn hosts(&self) -> impl Iterator<Item = (HostId, &Host)> {
-        self.hosts.iter().enumerate().map(|(number, host)| (HostId(number), host))
+        self.hosts.iter().enumerate().map(|(number, host)| (HostId(number), &**host))
     }
 
     /// A host.
     pub fn host(&self, id: HostId) -> Option<&Host> {
-        self.hosts.get(id.0)
+        self.hosts.get(id.0).map(|host| &**host)
     }
 
     /// Its segments in the order of their numbers.
@@ -135,7 +138,7 @@ impl Network {
     /// The source of a node on a segment that could not be read: the node may
     /// have an address there that seems unassigned.
     pub fn unread_on(&self, segment: SegmentId) -> Option<Origin> {
-        let on_it = |host: &&Host| host.ports.iter().any(|port| port.segment == segment);
+        let on_it = |host: &&Arc<Host>| host.ports.iter().any(|port| port.segment == segment);
         let mut hosts = self.hosts.iter().filter(on_it);
         hosts.find_map(|host| Some(host.pods.read().err()?.origin))
     }

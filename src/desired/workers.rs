@@ -11,14 +11,14 @@ use crate::net::prefix::TAILNET_RANGE;
 use crate::resource::host::{JoinedWorker, KernelRoute, WorkerHost};
 use crate::resource::kubernetes::{CiliumNode, ObjectName};
 use crate::resource::version::KubernetesVersion;
-use crate::resource::{Address, Kind, ObjectKey, Observable, Resource, Site};
+use crate::resource::{Address, Kind, ObjectKey, Observable, Resource, Shared, Site};
 use crate::topology::model::{self, Datacenter, DatacenterKind, Profile};
 use crate::topology::names::{ProfileName, ResourceGroupName};
 
 /// The membership and the CiliumNode of each worker of a datacenter.
 pub(super) fn join(context: &DesiredContext<'_>, datacenter: &Datacenter, set: &mut DesiredSet) {
     let site = Site::Datacenter(datacenter.name.clone());
-    let routes = kernel_routes(context, datacenter);
+    let routes = kernel_routes(context, datacenter).into();
     let upgraded_pools = node_pools::upgraded(context);
     let mut all_common: BTreeMap<&ProfileName, Common<'_>> = BTreeMap::new();
     for (worker, place) in context.worker_places(datacenter) {
@@ -85,9 +85,9 @@ fn node_key(context: &DesiredContext<'_>, kind: &str, name: &str) -> Option<Obje
 /// What the workers of one profile in one datacenter have in common.
 struct Common<'a> {
     profile: &'a Profile,
-    labels: BTreeMap<String, String>,
-    taints: BTreeSet<String>,
-    kernel_routes: &'a BTreeMap<Ipv4Net, KernelRoute>,
+    labels: Shared<BTreeMap<String, String>>,
+    taints: Shared<BTreeSet<String>>,
+    kernel_routes: &'a Shared<BTreeMap<Ipv4Net, KernelRoute>>,
     /// The profile's digest, by the kubelet's version and the number of pods that a
     /// worker has room for.
     digests: BTreeMap<(KubernetesVersion, u32), String>,
@@ -98,7 +98,7 @@ impl<'a> Common<'a> {
         context: &DesiredContext<'_>,
         datacenter: &Datacenter,
         profile: &'a Profile,
-        kernel_routes: &'a BTreeMap<Ipv4Net, KernelRoute>,
+        kernel_routes: &'a Shared<BTreeMap<Ipv4Net, KernelRoute>>,
     ) -> Self {
         let node_group = context.node_group();
         let node_group = node_group.known().and_then(|group| group.resource_group_name());
@@ -109,7 +109,7 @@ impl<'a> Common<'a> {
             profile,
         );
         let taints = profile.taints.iter().cloned().collect();
-        Self { profile, labels, taints, kernel_routes, digests: BTreeMap::new() }
+        Self { profile, labels: labels.into(), taints, kernel_routes, digests: BTreeMap::new() }
     }
 
     fn digest(&mut self, kubelet: KubernetesVersion, max_pods: u32) -> String {

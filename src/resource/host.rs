@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
-use super::{Address, Observable, Pending};
+use super::{Address, Observable, Pending, Shared};
 use crate::resource::settings::SourceAddresses;
 use crate::resource::version::KubernetesVersion;
 
@@ -85,9 +85,9 @@ pub struct JoinedWorker {
     /// Its provider id; likewise.
     pub provider_id: String,
     /// The labels that stargate sets.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Shared<BTreeMap<String, String>>,
     /// The taints that stargate sets, as in `key=value:NoSchedule`.
-    pub taints: BTreeSet<String>,
+    pub taints: Shared<BTreeSet<String>>,
     /// The version of its kubelet.
     pub kubelet_version: KubernetesVersion,
     /// The digest of the profile that was applied, from the Node's annotation.
@@ -125,7 +125,7 @@ pub struct WorkerHost {
     pub kubelet_active: bool,
     /// Routes through the datacenter's router, for kinds without a fabric that
     /// has them; exactly these.
-    pub kernel_routes: BTreeMap<Ipv4Net, KernelRoute>,
+    pub kernel_routes: Shared<BTreeMap<Ipv4Net, KernelRoute>>,
     /// The digest that the stamp file holds.
     pub stamp: Option<String>,
 }

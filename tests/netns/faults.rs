@@ -162,7 +162,7 @@ fn lose_kernel_route(spec: &mut NetworkSpec, rng: &mut Rng) -> String {
 fn add_kernel_route(spec: &mut NetworkSpec, rng: &mut Rng) -> String {
     let (host, prefix) = (any_host(rng), any_prefix(rng));
     let hop = any_hop(host, rng);
-    let route = ForwardingEntry { metric: 0, hop, origin: ORIGIN };
+    let route = ForwardingEntry { metric: 0, hop, origin: None };
     spec.kernel(host).tables.entry(TableId::MAIN).or_default().insert(prefix, route);
     format!("{} gets {prefix} {hop:?}", HOSTS[host].name)
 }
@@ -175,7 +175,7 @@ fn shadow_kernel_route(spec: &mut NetworkSpec, rng: &mut Rng) -> String {
     let main = kernel.tables.entry(TableId::MAIN).or_default();
     let Some(prefix) = entry(main, rng) else { return String::new() };
     let before = *main.get(&prefix).unwrap();
-    let added = ForwardingEntry { metric, hop, origin: ORIGIN };
+    let added = ForwardingEntry { metric, hop, origin: None };
     if added.metric == before.metric {
         return String::new();
     }
@@ -201,7 +201,7 @@ fn add_accepted_route(spec: &mut NetworkSpec, rng: &mut Rng) -> String {
         2..=4 => KernelHop::Unreachable,
         _ => KernelHop::Tunnel,
     };
-    let route = ForwardingEntry { metric: 0, hop, origin: ORIGIN };
+    let route = ForwardingEntry { metric: 0, hop, origin: None };
     spec.kernel(router).tables.entry(TableId::TAILSCALE).or_default().insert(prefix, route);
     format!("table 52 of {} gets {prefix} {hop:?}", HOSTS[router].name)
 }
@@ -342,7 +342,7 @@ fn filter_neighbours(spec: &mut NetworkSpec, rng: &mut Rng) -> String {
     let kernel = spec.kernel(router);
     let found = kernel.lookup(ip(HOSTS[router].address), prefix.addr());
     let table = found.map_or(TableId::TAILSCALE, |found| found.rule.table);
-    let route = ForwardingEntry { metric: 0, hop: KernelHop::Tunnel, origin: ORIGIN };
+    let route = ForwardingEntry { metric: 0, hop: KernelHop::Tunnel, origin: None };
     kernel.tables.entry(table).or_default().insert(prefix, route);
     kernel.reverse_path_filter = ReversePathFilter::Strict;
     format!("{} has {prefix} in the tunnel and a strict reverse path filter", HOSTS[router].name)

@@ -82,7 +82,7 @@ fn routes(spec: &NetworkSpec, id: usize, kernel: &Kernel) -> String {
         let table = table.0;
         writeln!(text, "rule add pref {priority} from {from} to {to} lookup {table}").unwrap();
     }
-    for (table, entries) in &kernel.tables {
+    for (table, entries) in kernel.tables.iter() {
         for (prefix, route) in entries.iter() {
             text += &route_line(*table, prefix, route);
         }

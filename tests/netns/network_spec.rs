@@ -232,7 +232,7 @@ fn metal() -> Segment {
 }
 
 pub(crate) fn route(hop: KernelHop) -> ForwardingEntry {
-    ForwardingEntry { metric: 0, hop, origin: ORIGIN }
+    ForwardingEntry { metric: 0, hop, origin: None }
 }
 
 fn kernel(id: usize, masquerade: bool, local_rules: bool) -> Kernel {

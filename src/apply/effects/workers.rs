@@ -1,5 +1,6 @@
 //! Work on workers.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
@@ -101,7 +102,7 @@ fn settings(
     worker: &JoinedWorker,
     profile: &WorkerProfile,
 ) -> WorkerSettings {
-    let routes = worker.host.observed().map(|host| host.kernel_routes.clone());
+    let routes = worker.host.observed().map(|host| BTreeMap::clone(&host.kernel_routes));
     WorkerSettings {
         cluster_ca_pem: access.credentials.certificate_authority.clone(),
         api_server: access.credentials.api_server.clone(),

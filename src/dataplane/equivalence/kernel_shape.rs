@@ -1,15 +1,19 @@
 //! Kernels that differ, wherever they were read.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{Hash, Hasher};
 
 use ipnet::Ipv4Net;
 
 use crate::dataplane::fact::Origin;
 use crate::dataplane::host::{
-    Egress, Host, Kernel, KernelHop, Port, ReversePathFilter, RoutingRule, TableId,
+    Egress, Host, Kernel, KernelHop, KernelTable, Port, ReversePathFilter, RoutingRule, TableId,
 };
 use crate::dataplane::network::Network;
+use crate::resource::Shared;
+
+/// How many routes tell kernels apart that do not share them.
+const HASHED_ROUTES: usize = 4;
 
 /// A kernel, and the first host that has such a one.
 pub(super) struct Distinct<'a> {
@@ -27,25 +31,52 @@ pub(super) fn range_of(host: &Host) -> Option<Ipv4Net> {
 struct KernelShape<'a> {
     flags: (bool, ReversePathFilter, bool),
     rules: &'a [RoutingRule],
-    routes: Vec<Route>,
+    routes: Routes<'a>,
     /// Each with its sources, unless these are the host's own pods.
     snat: Vec<SnatShape<'a>>,
 }
 
-/// Kernels of one datacenter have the same routes, and those of two differ in the
-/// number of their routes or in the first or the last: hashing all of them would
-/// take longer than to compare those that are nearly always equal.
 impl Hash for KernelShape<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.flags.hash(state);
         self.snat.hash(state);
-        (self.rules.len(), self.routes.len()).hash(state);
-        (self.routes.first(), self.routes.last()).hash(state);
+        self.rules.len().hash(state);
+        self.routes.hash(state);
     }
 }
 
 /// A route with where it was read, unless that is where the kernel was.
 type Route = (TableId, Ipv4Net, KernelHop, Option<Origin>);
+
+/// The routes of all tables. Kernels of one datacenter share them.
+#[derive(Debug)]
+struct Routes<'a>(&'a Shared<BTreeMap<TableId, KernelTable>>);
+
+impl<'a> Routes<'a> {
+    fn iter(&self) -> impl Iterator<Item = Route> + use<'a> {
+        let routes = |(id, table): (&'a TableId, &'a KernelTable)| {
+            let id = *id;
+            table.iter().map(move |(prefix, route)| (id, prefix, route.hop, route.origin))
+        };
+        self.0.iter().flat_map(routes)
+    }
+}
+
+impl PartialEq for Routes<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.is_same(other.0) || self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Routes<'_> {}
+
+/// Kernels of two datacenters differ in the first few routes: hashing all of them would
+/// take longer than to compare those that are nearly always equal.
+impl Hash for Routes<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.iter().take(HASHED_ROUTES).for_each(|route| route.hash(state));
+    }
+}
 
 /// A translation by its ports, its sources and what it leaves alone.
 type SnatShape<'a> = (Option<Port>, Egress, Option<Ipv4Net>, &'a [Ipv4Net]);
@@ -71,14 +102,6 @@ pub(super) fn distinct_kernels(network: &Network) -> (Vec<Distinct<'_>>, Vec<Opt
 fn shape<'a>(kernel: &'a Kernel, host: &Host) -> KernelShape<'a> {
     let own = range_of(host);
     let sources = |prefix: Ipv4Net| (Some(prefix) != own).then_some(prefix);
-    let read = host.kernel.origin();
-    let elsewhere = |origin: Origin| (origin != read).then_some(origin);
-    let routes = kernel.tables.iter().flat_map(|(id, table)| {
-        let route = move |(prefix, route): (Ipv4Net, &crate::dataplane::host::ForwardingEntry)| {
-            (*id, prefix, route.hop, elsewhere(route.origin))
-        };
-        table.iter().map(route)
-    });
     let snat = kernel
         .translations
         .iter()
@@ -86,7 +109,7 @@ fn shape<'a>(kernel: &'a Kernel, host: &Host) -> KernelShape<'a> {
     KernelShape {
         flags: (kernel.forwarding, kernel.reverse_path_filter, kernel.clamps_segment_size),
         rules: &kernel.rules,
-        routes: routes.collect(),
+        routes: Routes(&kernel.tables),
         snat: snat.collect(),
     }
 }

@@ -219,6 +219,7 @@ impl<'a> Queries<'a> {
 
     fn ask_kernels(&mut self, host_kernels: &[Distinct<'_>]) {
         for Distinct { host, kernel } in host_kernels {
+            let read = host.kernel.origin();
             for table in kernel.tables.values() {
                 self.ask(table, |route| {
                     let (hop, to) = match route.hop {
@@ -227,7 +228,7 @@ impl<'a> Queries<'a> {
                         }
                         other => (other, None),
                     };
-                    Written { lead: Lead::Kernel(hop), to, origin: route.origin }
+                    Written { lead: Lead::Kernel(hop), to, origin: route.origin.unwrap_or(read) }
                 });
             }
             // Of rules side by side that ask one table any may be the one that fits.

@@ -169,14 +169,8 @@ fn add_worker(test_network: &mut TestNetwork, number: u8) {
 fn own_origins(test_network: &mut TestNetwork) {
     for (number, host) in (0_u32..).zip(&mut test_network.hosts) {
         let own = Origin(OF_KERNELS + number);
-        if let Fact::Known { value, origin } = &mut host.kernel {
-            *origin = own;
-            for table in value.tables.values_mut() {
-                *table = table.iter().map(|(at, route)| (at, of(*route, own))).collect();
-            }
-        } else {
-            host.kernel = Fact::unknown(own);
-        }
+        let (Fact::Known { origin, .. } | Fact::Unknown { origin }) = &mut host.kernel;
+        *origin = own;
     }
     for segment in &mut test_network.segments {
         let Segment::Fabric(fabric) = segment else { continue };
@@ -186,14 +180,6 @@ fn own_origins(test_network: &mut TestNetwork) {
             *origin = own;
         }
     }
-}
-
-fn of(
-    route: crate::dataplane::host::ForwardingEntry,
-    own: Origin,
-) -> crate::dataplane::host::ForwardingEntry {
-    let origin = if route.origin == KERNEL { own } else { route.origin };
-    crate::dataplane::host::ForwardingEntry { origin, ..route }
 }
 
 fn prefix() -> impl Strategy<Value = Ipv4Net> {

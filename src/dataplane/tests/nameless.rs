@@ -122,7 +122,7 @@ impl<'a> Nameless<'a> {
     fn found(&self, mut found: Found) -> Found {
         found.prefix = Self::prefix(found.prefix);
         found.rule.to = Ipv4Net::default();
-        found.route.origin = self.origin(found.route.origin);
+        found.route.origin = found.route.origin.map(|origin| self.origin(origin));
         if let KernelHop::Via(_, address) = &mut found.route.hop {
             *address = self.address(*address);
         }

@@ -193,7 +193,7 @@ fn lan() -> Segment {
 }
 
 pub(crate) fn route(hop: KernelHop) -> ForwardingEntry {
-    ForwardingEntry { metric: 0, hop, origin: KERNEL }
+    ForwardingEntry { metric: 0, hop, origin: None }
 }
 
 fn kernel(name: &str, choice: Choice) -> Kernel {

@@ -18,7 +18,7 @@ fn worker(name: &str, ready: bool, digest: &str) -> Resource {
         pod_cidr: "10.244.65.0/24".parse().unwrap(),
         provider_id: format!("stargate:///dc1/{name}"),
         labels: Default::default(),
-        taints: BTreeSet::new(),
+        taints: Default::default(),
         kubelet_version: "1.33.5".parse().unwrap(),
         profile_digest: digest.to_owned(),
         ready,

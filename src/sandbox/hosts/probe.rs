@@ -69,7 +69,7 @@ impl EmulatedHost {
                 persistent: self.kernel.persistent,
                 container_runtime_active: worker.container_runtime_active,
                 kubelet_active: worker.kubelet_active,
-                kernel_routes: self.our_routes(),
+                kernel_routes: self.our_routes().into(),
                 stamp: worker.stamp.clone(),
             },
         }

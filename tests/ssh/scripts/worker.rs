@@ -101,7 +101,7 @@ fn a_bare_machine_becomes_a_worker() {
     assert_eq!(probe.host.cni_chosen.as_deref(), Some(CNI_FILE));
     assert_eq!(CNI_FILE, bootstrap::CNI_CONFIGURATION_NAME);
     assert!(probe.host.container_runtime_active && probe.host.kubelet_active);
-    assert_eq!(probe.host.kernel_routes, routes());
+    assert_eq!(*probe.host.kernel_routes, routes());
     assert!(probe.routes_persistent);
     assert_eq!(probe.host.stamp, Some(text_digest("the profile")));
     step(&host, &WorkerStep::RemoveBootstrapKubeconfig);

@@ -58,7 +58,7 @@ pub(in super::super) fn parse(hostname: &str, stdout: &str) -> Result<WorkerProb
             persistent: kernel_is_persistent(&output),
             container_runtime_active: output.line("containerd_active")? == "active",
             kubelet_active: output.line("kubelet_active")? == "active",
-            kernel_routes: routes.known,
+            kernel_routes: routes.known.into(),
             stamp: stamp(&output)?,
         },
         architecture,
