@@ -82,11 +82,11 @@ impl Snapshot {
         Self::of_traced(model, nodes, |_, _| ())
     }
 
-    /// The same, with a look at each trip and the pair that it was traced for.
+    /// The same; calls `note` with each round trip and the pair that it was traced for.
     pub(crate) fn of_traced(
         model: &PathModel,
         nodes: &Nodes,
-        mut look: impl FnMut((End, End), &RoundTrip),
+        mut note: impl FnMut((End, End), &RoundTrip),
     ) -> Self {
         let found = ends(model, nodes);
         let classes = Classes::of(&model.network, found.iter().flatten().copied().collect());
@@ -103,7 +103,7 @@ impl Snapshot {
         let trips = classes.trips(&model.network, PROTOCOL);
         let trips = trips
             .map(|found| {
-                look(found.example, &found.round_trip);
+                note(found.example, &found.round_trip);
                 ((found.from, found.to), ClassPair::of(found))
             })
             .collect();

@@ -68,13 +68,13 @@ pub struct PlanningInput<'a> {
 pub fn plan(input: PlanningInput<'_>) -> Plan {
     let mut findings = input.findings.to_vec();
     let allocation = allocate(input.topology, input.facts).map(Arc::new);
-    let places = allocation.as_deref().ok();
+    let allocated = allocation.as_deref().ok();
     findings.extend(live_lints(
         input.topology,
         input.facts,
         input.tailnet,
         input.inventory,
-        places,
+        allocated,
     ));
     let desired = desired_state(input.topology, input.facts, allocation, &mut findings);
     // Without addresses the protected resources are not known either.

@@ -159,8 +159,10 @@ fn compare_states<'a>(
 /// Which pairs are reached in a state, and what their packets pass.
 fn traced(model: &PathModel, nodes: &Nodes) -> (Snapshot, Traced) {
     let mut traced = Traced::default();
-    let look = |pair, trip: &RoundTrip| traced.note(&model.network, pair, trip);
-    let snapshot = Snapshot::of_traced(model, nodes, look);
+    let note = |pair, round_trip: &RoundTrip| {
+        traced.note(&model.network, pair, round_trip);
+    };
+    let snapshot = Snapshot::of_traced(model, nodes, note);
     (snapshot, traced)
 }
 
