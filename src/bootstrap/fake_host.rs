@@ -60,7 +60,7 @@ impl FakeHost {
                 cni_configuration: None,
                 cni_chosen: None,
                 ip_forwarding: false,
-                wrong_sysctls: BTreeMap::new(),
+                wrong_sysctls: Default::default(),
                 swap: ["/swapfile".to_owned()].into(),
                 persistent: false,
                 container_runtime_active: false,

@@ -211,7 +211,7 @@ impl<'a> ModelBuilder<'a> {
         let mut kernel = self.node_kernels.of(network, &host.kernel_routes);
         kernel.forwarding = host.ip_forwarding;
         if let Some(rules) = self.sources.inventory.foreign_rules.get(worker.name.as_str()) {
-            add_foreign_rules(&mut kernel, rules, origin);
+            add_foreign_rules(&mut kernel, rules);
         }
         let topology = self.sources.topology;
         let managed = topology.profiles.get(&worker.profile).is_some_and(|it| it.managed_cilium);

@@ -8,7 +8,7 @@ use crate::dataplane::host::{
     self, Egress, ForwardingEntry, Kernel, KernelHop, Port, ReversePathFilter, RoutingRule,
     TableId, Translation,
 };
-use crate::dataplane::{Fact, Member, Origin};
+use crate::dataplane::{Fact, Member};
 use crate::resource::Shared;
 use crate::resource::foreign_rule::{ForeignHop, ForeignRule};
 use crate::resource::host::RouterHost;
@@ -94,7 +94,7 @@ impl NodeKernels {
 }
 
 /// Adds rules of other programs with their tables.
-pub(super) fn add_foreign_rules(kernel: &mut Kernel, rules: &[ForeignRule], origin: Origin) {
+pub(super) fn add_foreign_rules(kernel: &mut Kernel, rules: &[ForeignRule]) {
     for (number, rule) in rules.iter().enumerate() {
         // A table with a name gets a number that no kernel uses.
         let unnamed = || u32::MAX - u32::try_from(number).unwrap_or_default();
@@ -104,9 +104,9 @@ pub(super) fn add_foreign_rules(kernel: &mut Kernel, rules: &[ForeignRule], orig
                 ForeignHop::Via(neighbour) => KernelHop::Via(0, *neighbour),
                 ForeignHop::Device(device) if device == TUNNEL_DEVICE => KernelHop::Tunnel,
                 // What is behind another device is not modelled.
-                ForeignHop::Device(_) | ForeignHop::Nowhere => KernelHop::Unreachable,
+                ForeignHop::Device(_) | ForeignHop::Unreachable => KernelHop::Unreachable,
             };
-            kernel.add_route(table, *prefix, ForwardingEntry { metric: 0, hop, origin });
+            kernel.add_route(table, *prefix, ForwardingEntry { metric: 0, hop, origin: None });
         }
         let (priority, from, to) = (rule.priority, rule.from, rule.to);
         kernel.rules.push(RoutingRule { priority, from, to, table });
@@ -155,7 +155,7 @@ impl PendingRouter {
             kernel.tables.insert(TableId::TAILSCALE, table);
             kernel.rules.push(RoutingRule::any(TAILSCALE_RULE, TableId::TAILSCALE));
         }
-        add_foreign_rules(&mut kernel, &self.foreign_rules, origin);
+        add_foreign_rules(&mut kernel, &self.foreign_rules);
         Fact::known(kernel, origin)
     }
 }

@@ -137,9 +137,8 @@ fn pod_cidrs(
         let hit = by_start
             .range(..=range.broadcast())
             .next_back()
-            .filter(|(_, (other, _))| overlaps(&range, other));
+            .filter(|(_, (other, _))| overlaps(range, other));
         if let Some((_, (other, worker))) = hit {
-            let (node, worker) = (format!("AKS node {}", node.name), format!("worker {worker}"));
             findings.push(error(
                 Code::LivePodOverlap,
                 format!("{node} has pod CIDR {range}, which overlaps {other} of {worker}"),

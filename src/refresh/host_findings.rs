@@ -82,7 +82,7 @@ fn describe(name: &str, rule: &ForeignRule) -> String {
 fn device(hop: &ForeignHop) -> Option<&str> {
     match hop {
         ForeignHop::Device(device) => Some(device),
-        ForeignHop::Via(_) | ForeignHop::Nowhere => None,
+        ForeignHop::Via(_) | ForeignHop::Unreachable => None,
     }
 }
 

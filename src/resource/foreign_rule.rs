@@ -27,6 +27,6 @@ pub enum ForeignHop {
     Via(Ipv4Addr),
     /// To a device.
     Device(String),
-    /// Nowhere: unreachable, prohibit or blackhole.
-    Nowhere,
+    /// Dropped: unreachable, prohibit or blackhole.
+    Unreachable,
 }

@@ -139,7 +139,8 @@ fn a_prefix_has_one_advertiser_in_the_tailnet() {
         };
         let mut inventory = Inventory::default();
         inventory.foreign_peers.push(peer);
-        live_lints(&topology(), facts, &TailnetFacts::default(), &inventory)
+        let allocation = allocate(&topology(), facts).ok();
+        live_lints(&topology(), facts, &TailnetFacts::default(), &inventory, allocation.as_ref())
     };
     // The network, what covers the pods' pool, and what would win over both.
     for prefix in ["10.50.0.0/16", "10.244.0.0/16", "10.50.1.0/24", "10.244.65.0/24"] {

@@ -62,7 +62,7 @@ fn hop(route: &Route) -> Option<ForeignHop> {
     match (route.kind.as_deref().unwrap_or("unicast"), route.gateway, &route.dev) {
         ("unicast", Some(gateway), _) => Some(ForeignHop::Via(gateway)),
         ("unicast", None, Some(device)) => Some(ForeignHop::Device(printable(device))),
-        ("unreachable" | "prohibit" | "blackhole", _, _) => Some(ForeignHop::Nowhere),
+        ("unreachable" | "prohibit" | "blackhole", _, _) => Some(ForeignHop::Unreachable),
         // `throw` continues with the next rule.
         _ => None,
     }

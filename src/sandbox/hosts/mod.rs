@@ -315,7 +315,7 @@ impl EmulatedHost {
         let hop = |route: &Route| match route.via {
             KernelRoute::Tunnel => ForeignHop::Device("tailscale0".to_owned()),
             KernelRoute::Via(hop) => ForeignHop::Via(hop),
-            KernelRoute::Unreachable => ForeignHop::Nowhere,
+            KernelRoute::Unreachable => ForeignHop::Unreachable,
         };
         let routes = |table: u32| {
             let routes = self.kernel.routes.iter().filter(move |route| route.table == table);
