@@ -77,12 +77,8 @@ impl Snapshot {
         both.map(|(name, (site, _))| (name.to_owned(), site.clone())).collect()
     }
 
-    /// Traces a round trip for each pair of classes of these nodes' pods.
-    pub(crate) fn of(model: &PathModel, nodes: &Nodes) -> Self {
-        Self::of_traced(model, nodes, |_, _| ())
-    }
-
-    /// The same; calls `note` with each round trip and the pair that it was traced for.
+    /// Traces a round trip for each pair of classes of these nodes' pods; calls `note`
+    /// with each and the pair that it was traced for.
     pub(crate) fn of_traced(
         model: &PathModel,
         nodes: &Nodes,
