@@ -100,8 +100,9 @@ impl<'a> Pools<'a> {
         let all = || context.topology.cluster.node_pools.iter();
         let has_system = all().any(|(key, pool)| pools.mode(key, pool) == NodePoolMode::System);
         if !has_system {
-            let open = || all().filter(|(_, pool)| pool.mode.is_none());
-            let first = open().find(|(_, pool)| pool.is_first).or_else(|| open().next());
+            let open = all().filter(|(_, pool)| pool.mode.is_none());
+            let usable = open.filter(|(_, pool)| pool.scale.min_nodes() > 0);
+            let first = usable.min_by_key(|(_, pool)| pool.position);
             pools.default_system = first.map(|(key, _)| key);
         }
         pools

@@ -16,6 +16,17 @@ use crate::resource::{Address, Kind, Resource, Site};
 /// no successor, or that would be adopted with such a difference.
 pub(super) fn refuse(desired: &DesiredResource, fields: &[FieldChange]) -> Option<Blocked> {
     let Resource::NodePool(pool) = &desired.resource else { return None };
+    let blocked = |action: Action, failure: Failure| Blocked {
+        address: desired.address.clone(),
+        action,
+        fields: fields.to_vec(),
+        failure,
+        caused_by: None,
+        planned_because_of: desired.planned_because_of.clone(),
+    };
+    if pool.mode == NodePoolMode::System && pool.scale.min_nodes() == 0 && !fields.is_empty() {
+        return Some(blocked(Action::Update, without_nodes(&pool.key)));
+    }
     let fixed: Vec<String> = fields
         .iter()
         .filter(|field| field.forces_replacement)
@@ -37,14 +48,18 @@ pub(super) fn refuse(desired: &DesiredResource, fields: &[FieldChange]) -> Optio
             pool.key
         ),
     );
-    Some(Blocked {
-        address: desired.address.clone(),
-        action: Action::Replace,
-        fields: fields.to_vec(),
-        failure,
-        caused_by: None,
-        planned_because_of: desired.planned_because_of.clone(),
-    })
+    Some(blocked(Action::Replace, failure))
+}
+
+fn without_nodes(key: &str) -> Failure {
+    Failure::new(
+        Code::NoSystemPool,
+        format!("node pool {key} is a system pool: AKS needs at least one node in it"),
+        format!(
+            "raise `count` or `min` of [cluster.node_pools.{key}], or set `mode = \"user\"` in it \
+             and `mode = \"system\"` in another pool"
+        ),
+    )
 }
 
 /// Defers the deletion of pools until those that take their place have nodes with

@@ -62,13 +62,13 @@ impl LeavingPools {
         plan: &Plan,
         mut rest: Reachability,
     ) -> Reachability {
-        let mut gone: BTreeSet<&str> = self.superseded.iter().map(String::as_str).collect();
-        let mut before = reached(observed, plan, &gone);
+        let mut removed: BTreeSet<&str> = self.superseded.iter().map(String::as_str).collect();
+        let mut before = reached(observed, plan, &removed);
         for (name, address) in &self.lost {
             let nodes = observed.facts.nodes.iter();
             let node = nodes.clone().find(|node| node.pool.as_deref() == Some(name));
-            gone.insert(name);
-            let after = reached(observed, plan, &gone);
+            removed.insert(name);
+            let after = reached(observed, plan, &removed);
             let pairs = before.saturating_sub(after);
             before = after;
             let Some(node) = node.filter(|_| pairs > 0) else { continue };

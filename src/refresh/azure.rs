@@ -85,7 +85,7 @@ pub(super) fn note(
             return;
         }
     };
-    let cluster = cluster_facts::note(&responses.cluster, scope, observation);
+    let mut cluster = cluster_facts::note(&responses.cluster, scope, observation);
     let owner = scope.owner();
     let groups = groups::wanted(scope);
     for group in &responses.groups {
@@ -100,6 +100,9 @@ pub(super) fn note(
     let clusters = responses.objects.get(&Kind::ManagedCluster).into_iter().flatten();
     for value in clusters.filter(|value| codec::id(value) == Some(scope.cluster_id())) {
         node_pools::note(value, scope, observation);
+        if let Some(facts) = &mut cluster {
+            facts.node_pools = node_pools::live(value, scope);
+        }
     }
     note_subnets(&responses, scope, cluster.as_ref(), observation);
     note_held(&responses, scope, observation);

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::single::unreadable;
-use super::{Observation, Scope, node_pools};
+use super::{Observation, Scope};
 use crate::desired::facts::{ClusterFacts, NodeSubnet};
 use crate::desired::names;
 use crate::diagnostics::{Code, Failure};
@@ -66,8 +66,6 @@ pub(super) async fn read(
         Ok(profile) => network(clients, profile, objects).await,
         Err(error) => Err(unreadable(&id, &error)),
     };
-    let facts =
-        facts.map(|facts| ClusterFacts { node_pools: node_pools::live(&cluster, scope), ..facts });
     Ok(match facts {
         Ok(facts) => ClusterResponse::Facts(Box::new(facts)),
         Err(failure) => ClusterResponse::Unknown(failure),

@@ -53,7 +53,7 @@ pub(super) fn note(cluster: &Value, scope: &Scope<'_>, observation: &mut Observa
 }
 
 fn foreign_pools(scope: &Scope<'_>, names: &[String]) -> Finding {
-    let shown = names.iter().take(MAX_NAMED).cloned().collect::<Vec<_>>().join(", ");
+    let listed = names.iter().take(MAX_NAMED).cloned().collect::<Vec<_>>().join(", ");
     let more = names.len().saturating_sub(MAX_NAMED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let cluster = scope.topology.cluster.name.as_str();
@@ -63,7 +63,7 @@ fn foreign_pools(scope: &Scope<'_>, names: &[String]) -> Finding {
         Code::ForeignNodePool,
         format!(
             "the AKS cluster {cluster} has node pools that the topology does not own: \
-             {shown}{more}; they are not changed, and their nodes get routes"
+             {listed}{more}; they are not changed, and their nodes get routes"
         ),
         format!(
             "to manage one, add `[cluster.node_pools.{example}]` to the topology and run `stargate \

@@ -101,14 +101,6 @@ pub struct NodePool {
     pub provisioning: Provisioning,
 }
 
-impl NodePool {
-    /// The fields that AKS cannot change in place: it refuses a PUT that does
-    /// (`PropertyChangeNotAllowed`; *Agent Pools - Create Or Update*, and *Resize node
-    /// pools in AKS*: "AKS doesn't support resizing node pools directly").
-    pub const FIXED: &'static [&'static str] =
-        &["vm_size", "max_pods", "os_disk_gb", "zones", "subnet"];
-}
-
 /// A virtual network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VirtualNetwork {

@@ -10,7 +10,6 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::arm_type::{ArmType, COMPUTE, CONTAINER_SERVICE, NETWORK, RESOURCES};
-use super::azure::NodePool;
 use super::custom_resources::{GROUP, VERSION};
 use super::kind_facts::{
     Calls, DataPlaneRole, FixedFields, KindFacts, Requests, Service, UsualSeconds, device, host,
@@ -68,7 +67,9 @@ kinds! {
     NodePool = KindFacts {
         containers: &[Kind::ManagedCluster],
         locks_container: true,
-        fixed: FixedFields::Only(NodePool::FIXED),
+        // AKS refuses a PUT that changes one of these (`PropertyChangeNotAllowed`; *Resize
+        // node pools in AKS*: "AKS doesn't support resizing node pools directly").
+        fixed: FixedFields::Only(&["vm_size", "max_pods", "os_disk_gb", "zones", "subnet"]),
         restarts: &[("kubernetes_version", Restart::PoolNodes)],
         seconds: UsualSeconds { update: 180, ..UsualSeconds::all(240) },
         ..in_azure("node-pool",

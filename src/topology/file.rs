@@ -151,8 +151,8 @@ pub struct NodePoolSection {
     /// a new pool takes the place of the old one.
     pub vm_size: Located<String>,
     /// Whether AKS runs its own pods on the pool. At least one pool must be `system`.
-    /// The default is `system` for the first pool in the file if no other pool is, and
-    /// `user` for the others; a pool that exists keeps its mode.
+    /// The default is `system` for the first pool with nodes in the file if no other
+    /// pool is, and `user` for the others; a pool that exists keeps its mode.
     pub mode: Option<NodePoolMode>,
     /// Labels of the nodes.
     #[serde(default)]

@@ -120,8 +120,8 @@ pub struct NodePoolSettings {
     pub vm_size: VmSize,
     /// What it is for, if set.
     pub mode: Option<NodePoolMode>,
-    /// Whether it is the first pool in the file.
-    pub is_first: bool,
+    /// Its place in the file; pools are sorted by name.
+    pub position: usize,
     /// Labels of the nodes.
     pub labels: BTreeMap<String, String>,
     /// Taints of the nodes, such as `key=value:NoSchedule`.

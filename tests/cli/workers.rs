@@ -71,7 +71,7 @@ fn the_waves_of_a_plan_are_shown_in_every_format() {
     let profile = "kubernetes_version = \"1.33.7\"";
     let topology = location.read("stargate.toml");
     assert!(topology.contains(profile));
-    location.write("stargate.toml", topology.replace(profile, "kubernetes_version = \"1.33.6\""));
+    location.write("stargate.toml", topology.replace(profile, "kubernetes_version = \"1.33.8\""));
     let plan = location.run("plan --sandbox --format json").exits(0).out;
     let plan: Value = serde_json::from_str(&plan).expect("JSON");
     let workers = [1, 2].map(|number| format!("worker/dc1/stargate-aks-e2e-2-worker-{number}"));

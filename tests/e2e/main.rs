@@ -23,6 +23,7 @@ mod live_lints;
 mod makespan;
 mod node_pools;
 mod pipeline;
+mod pool_replacements;
 mod protection;
 mod reachability;
 mod repeat;

@@ -11,7 +11,6 @@ use stargate::plan::{Action, Plan};
 use stargate::provider::azure::client::Precondition;
 use stargate::resource::{ArmId, Kind, Resource};
 use stargate::sandbox::{SandboxState, arm};
-use stargate::topology::load::load_text;
 
 use crate::harness::{Deployment, EXAMPLE, RefreshOptions, failures, summary};
 
@@ -25,7 +24,7 @@ pub(crate) fn with_pools(pools: &str) -> String {
     EXAMPLE.replace(POOL, pools)
 }
 
-fn pool(name: &str, settings: &str) -> String {
+pub(crate) fn pool(name: &str, settings: &str) -> String {
     let size = if settings.contains("vm_size") { "" } else { "vm_size = \"Standard_D2ads_v5\"\n" };
     format!("[cluster.node_pools.{name}]\n{size}{settings}\n")
 }
@@ -43,7 +42,7 @@ pub(crate) fn live_pools(deployment: &Deployment) -> Vec<Value> {
     })
 }
 
-fn names(deployment: &Deployment) -> Vec<String> {
+pub(crate) fn names(deployment: &Deployment) -> Vec<String> {
     let pools = live_pools(deployment);
     pools.iter().map(|pool| pool["name"].as_str().unwrap().to_owned()).collect()
 }
@@ -69,10 +68,8 @@ fn nodes_and_routes(deployment: &Deployment) -> (BTreeSet<String>, BTreeSet<Stri
         let address =
             |node: &Value| node["status"]["addresses"][0]["address"].as_str().map(str::to_owned);
         let tables = sandbox.arm.list("Microsoft.Network/routeTables");
-        let (_, table) = tables
-            .into_iter()
-            .find(|(id, _)| id.name() == "stargate-router-rt")
-            .expect("the router's table");
+        let (_, table) =
+            tables.into_iter().find(|(id, _)| id.name() == "stargate-router-rt").unwrap();
         let routes = table["properties"]["routes"].as_array().unwrap().iter();
         let hop =
             |route: &Value| route["properties"]["nextHopIpAddress"].as_str().map(str::to_owned);
@@ -86,7 +83,7 @@ fn routes_are_complete(deployment: &Deployment) {
     assert_eq!(nodes, routes);
 }
 
-async fn converges(deployment: &Deployment, options: &RefreshOptions) {
+pub(crate) async fn converges(deployment: &Deployment, options: &RefreshOptions) {
     let applied = deployment.apply(options).await;
     let left = applied.remaining.as_ref().map(summary).unwrap_or_default();
     let failures = failures(&applied).join("\n");
@@ -96,23 +93,23 @@ async fn converges(deployment: &Deployment, options: &RefreshOptions) {
     routes_are_complete(deployment);
 }
 
-fn allowing_loss() -> RefreshOptions {
+pub(crate) fn allowing_loss() -> RefreshOptions {
     RefreshOptions { allow_loss: true, ..RefreshOptions::default() }
 }
 
-async fn applied(pools: &str) -> Deployment {
+pub(crate) async fn applied(pools: &str) -> Deployment {
     let deployment = Deployment::of(&with_pools(pools), SandboxState::new(21));
     deployment.iterate().await;
     assert!(deployment.plan().await.is_empty());
     deployment
 }
 
-fn two_pools() -> String {
+pub(crate) fn two_pools() -> String {
     pool("system", "count = 2") + &pool("apps", "count = 2")
 }
 
 /// The actions on node pools, planned or deferred.
-fn on_pools(plan: &Plan) -> Vec<(Action, String)> {
+pub(crate) fn on_pools(plan: &Plan) -> Vec<(Action, String)> {
     let changes = plan.changes.iter().map(|it| (it.action, &it.address));
     let deferred = plan.deferred.iter().map(|it| (it.action, &it.address));
     let of_pools = changes.chain(deferred).filter(|(_, address)| address.kind == Kind::NodePool);
@@ -137,7 +134,7 @@ async fn put_pool(deployment: &Deployment, name: &str, properties: Value) {
     deployment.clients.azure.put(&id, &body, Precondition::None).await.unwrap();
 }
 
-/// Somebody adds a pool with `az aks nodepool add`.
+/// Another client adds a pool, as `az aks nodepool add` does.
 #[tokio::test(start_paused = true)]
 async fn a_pool_of_others_is_reported_and_gets_routes() {
     let deployment = Deployment::example_applied().await;
@@ -272,81 +269,6 @@ async fn labels_taints_surge_and_mode_change_in_place() {
         nodes.into_iter().any(|node| node["spec"]["taints"].to_string().contains("blue"))
     });
     assert!(!tainted);
-}
-
-/// The remaining pool becomes a system pool before the last one goes.
-#[tokio::test(start_paused = true)]
-async fn the_last_system_pool_is_never_missing() {
-    let all_user = with_pools(&pool("apps", "count = 2\nmode = \"user\""));
-    let errors = load_text("stargate.toml", &all_user).unwrap_err();
-    assert!(errors.list.iter().any(|it| it.code == Code::NoSystemPool), "{errors:?}");
-    let empty =
-        with_pools(&pool("system", "count = 0\nmode = \"system\"")) + &pool("a", "count = 1");
-    let errors = load_text("stargate.toml", &empty).unwrap_err();
-    assert!(errors.list.iter().any(|it| it.code == Code::NoSystemPool), "{errors:?}");
-    let deployment = applied(&two_pools()).await;
-    let edited = deployment.edited(&with_pools(&pool("apps", "count = 2")));
-    let plan = edited.plan().await;
-    let expected = [(Action::Update, "apps".to_owned()), (Action::Delete, "system".to_owned())];
-    assert_eq!(on_pools(&plan), expected, "{}", summary(&plan));
-    assert_eq!(plan.count(Action::Delete), 1);
-    assert!(plan.reachability.is_refused());
-    converges(&edited, &allowing_loss()).await;
-    let pools = live_pools(&edited);
-    assert_eq!(
-        (pools.len(), &pools[0]["name"], &pools[0]["mode"]),
-        (1, &json!("apps"), &json!("System"))
-    );
-}
-
-/// The only pool gets another name: the new one is created before the old one goes.
-#[tokio::test(start_paused = true)]
-async fn the_only_pool_is_renamed_in_one_apply() {
-    let deployment = applied(&pool("system", "count = 2")).await;
-    let edited = deployment.edited(&with_pools(&pool("base", "count = 2")));
-    let plan = edited.plan().await;
-    let expected = [(Action::Create, "base".to_owned()), (Action::Delete, "system".to_owned())];
-    assert_eq!(on_pools(&plan), expected, "{}", summary(&plan));
-    assert!(plan.reachability.is_refused(), "the nodes of `system` go");
-    converges(&edited, &allowing_loss()).await;
-    assert_eq!(names(&edited), ["base"]);
-}
-
-/// A successor takes the place of a pool that AKS cannot change. No pair is lost.
-#[tokio::test(start_paused = true)]
-async fn a_fixed_setting_leads_to_a_successor() {
-    let mut deployment = applied(&pool("system", "count = 2")).await;
-    let mut name = "system".to_owned();
-    for (settings, successor) in [
-        ("vm_size = \"Standard_D4s_v5\"", "systema"),
-        ("vm_size = \"Standard_D4s_v5\"\nmax_pods = 60", "systemb"),
-        ("vm_size = \"Standard_D4s_v5\"\nmax_pods = 60\nos_disk_gb = 64", "systema"),
-        ("vm_size = \"Standard_D4s_v5\"\nzones = [\"1\", \"2\"]", "systemb"),
-    ] {
-        let pools = pool("system", &format!("count = 2\n{settings}"));
-        deployment = deployment.edited(&with_pools(&pools));
-        let plan = deployment.plan().await;
-        let old = format!("system/{name}");
-        let expected = [(Action::Create, "system".to_owned()), (Action::Delete, old)];
-        assert_eq!(on_pools(&plan), expected, "{}", summary(&plan));
-        assert_eq!((plan.count(Action::Create), plan.count(Action::Delete)), (1, 1));
-        assert_eq!(plan.reachability.lost, 0);
-        converges(&deployment, &RefreshOptions::default()).await;
-        assert_eq!(names(&deployment), [successor]);
-        assert_eq!(live_pools(&deployment)[0]["tags"]["stargate-pool"], "system");
-        name = successor.to_owned();
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_key_without_room_for_a_successor_is_refused() {
-    let deployment = applied(&pool("twelveletter", "count = 2")).await;
-    let settings = "count = 2\nvm_size = \"Standard_D4s_v5\"";
-    let edited = deployment.edited(&with_pools(&pool("twelveletter", settings)));
-    let plan = edited.plan().await;
-    let [blocked] = &plan.blocked[..] else { panic!("{}", summary(&plan)) };
-    assert_eq!(blocked.failure.code, Code::NodePoolNotReplaceable);
-    assert!(plan.changes.is_empty(), "{}", summary(&plan));
 }
 
 /// No state of a pool or of the cluster leads to a deletion.

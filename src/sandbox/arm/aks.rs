@@ -239,4 +239,87 @@ mod tests {
         let expected = json!({"kubeconfigs": [{"name": "clusterUser", "value": "Y29uZmln"}]});
         assert_eq!(reply.body, expected);
     }
+
+    fn versioned(client: &mut TestClient, version: &str, pool_version: &str) -> (u16, String) {
+        let mut wanted = client.get(&cluster("k")).body;
+        wanted["properties"]["kubernetesVersion"] = json!(version);
+        wanted["properties"]["agentPoolProfiles"][0]["orchestratorVersion"] = json!(pool_version);
+        let response = client.put(&cluster("k"), wanted);
+        if response.status.as_u16() == 200 {
+            client.follow(&response);
+            return (200, String::new());
+        }
+        let (status, code) = response.refusal();
+        (status, code.to_owned())
+    }
+
+    #[test]
+    fn versions_go_up_by_one_minor_version_and_pools_follow() {
+        let mut client = TestClient::new();
+        client.make(&cluster("k"), body("10.240.0.0/16", json!([pool("p")])));
+        let refused = |code: &str| (400, code.to_owned());
+        for (version, pool_version, expected) in [
+            ("1.32.9", "1.33", refused("OperationNotAllowed")),
+            ("1.33.4", "1.33", refused("OperationNotAllowed")),
+            ("1.35", "1.33", refused("OperationNotAllowed")),
+            ("nonsense", "1.33", refused("K8sVersionNotSupported")),
+            ("1.99.0", "1.33", refused("K8sVersionNotSupported")),
+            ("1.33", "1.34", refused("NodePoolMcVersionIncompatible")),
+            ("1.34", "1.33", (200, String::new())),
+            ("1.34", "1.34.7", refused("NodePoolMcVersionIncompatible")),
+            ("1.34", "1.34", (200, String::new())),
+            ("1.34", "1.33", refused("OperationNotAllowed")),
+            ("1.34.7", "1.34.6", (200, String::new())),
+        ] {
+            let found = versioned(&mut client, version, pool_version);
+            assert_eq!(found, expected, "{version} {pool_version}");
+        }
+        let properties = client.get(&cluster("k")).body["properties"].clone();
+        assert_eq!(properties["currentKubernetesVersion"], "1.34.7");
+        let pool = &properties["agentPoolProfiles"][0];
+        assert_eq!(pool["currentOrchestratorVersion"], "1.34.6");
+        let list = "/subscriptions/s/providers/Microsoft.ContainerService/locations/westeurope/\
+                    kubernetesVersions";
+        let versions = client.get(list).body;
+        assert!(versions["values"][0]["patchVersions"].is_object(), "{versions}");
+    }
+
+    #[test]
+    fn fixed_settings_of_a_pool_are_refused_and_others_change() {
+        let mut client = TestClient::new();
+        client.make(&cluster("k"), body("10.240.0.0/16", json!([pool("p")])));
+        let path = format!("{}/agentPools/p", cluster("k"));
+        let mut with = |member: &str, value: Value| {
+            let mut wanted = client.get(&path).body;
+            wanted["properties"][member] = value;
+            let response = client.put(&path, wanted);
+            match response.status.as_u16() {
+                200 => {
+                    client.follow(&response);
+                    "changed".to_owned()
+                }
+                _ => response.refusal().1.to_owned(),
+            }
+        };
+        for (member, value) in [
+            ("vmSize", json!("Standard_D8s_v5")),
+            ("maxPods", json!(60)),
+            ("osDiskSizeGB", json!(64)),
+        ] {
+            assert_eq!(with(member, value), "PropertyChangeNotAllowed", "{member}");
+        }
+        assert_eq!(with("mode", json!("User")), "InvalidParameter");
+        assert_eq!(with("count", json!(0)), "InvalidParameter");
+        for (member, value) in [
+            ("count", json!(4)),
+            ("nodeLabels", json!({ "a": "b" })),
+            ("nodeTaints", json!(["a=b:NoSchedule"])),
+            ("upgradeSettings", json!({ "maxSurge": "1" })),
+            ("tags", json!({ "stargate-pool": "p" })),
+        ] {
+            assert_eq!(with(member, value), "changed", "{member}");
+        }
+        let twelve = client.put(&format!("{}/agentPools/Capital", cluster("k")), json!({}));
+        assert_eq!(twelve.refusal(), (400, "InvalidParameter"));
+    }
 }

@@ -14,12 +14,10 @@ impl Checker<'_> {
         &mut self,
         section: &ClusterSection,
     ) -> BTreeMap<NodePoolName, NodePoolSettings> {
-        let first = section.node_pools.keys().map(|key| key.span.start).min();
         let mut pools = BTreeMap::new();
         for (key, pool) in &section.node_pools {
             self.node_pool_name(key);
-            let is_first = first == Some(key.span.start);
-            pools.insert(NodePoolName::new(&key.value), self.node_pool(key, pool, is_first));
+            pools.insert(NodePoolName::new(&key.value), self.node_pool(key, pool));
         }
         let nodes: u32 = pools.values().map(|pool| pool.scale.max_nodes()).sum();
         if nodes == 0 && !section.existing {
@@ -34,12 +32,7 @@ impl Checker<'_> {
         pools
     }
 
-    fn node_pool(
-        &mut self,
-        key: &Located<String>,
-        section: &NodePoolSection,
-        is_first: bool,
-    ) -> NodePoolSettings {
+    fn node_pool(&mut self, key: &Located<String>, section: &NodePoolSection) -> NodePoolSettings {
         self.vm_size(&section.vm_size);
         let labels = section.labels.iter();
         labels.for_each(|(key, value)| self.label(key, value));
@@ -49,7 +42,7 @@ impl Checker<'_> {
             scale: self.scale(key, section),
             vm_size: VmSize::new(&section.vm_size.value),
             mode: section.mode,
-            is_first,
+            position: key.span.start,
             labels: labels.map(|(key, value)| (key.value.clone(), value.value.clone())).collect(),
             taints: section.taints.iter().map(|taint| taint.value.clone()).collect(),
             max_surge: section.max_surge.as_ref().map(|written| self.surge(written)),
@@ -65,15 +58,18 @@ impl Checker<'_> {
         section: &ClusterSection,
         pools: &BTreeMap<NodePoolName, NodePoolSettings>,
     ) {
-        let is_user = |pool: &NodePoolSettings| pool.mode == Some(NodePoolMode::User);
         let names = section.node_pools.keys().zip(pools.values());
         let remedy =
             "set `mode = \"system\"` in a pool with at least one node (AKS recommends two)";
-        if !pools.is_empty() && pools.values().all(is_user) {
+        let may_be_system = |pool: &NodePoolSettings| match pool.mode {
+            Some(mode) => mode == NodePoolMode::System,
+            None => pool.scale.min_nodes() > 0,
+        };
+        if !pools.is_empty() && !pools.values().any(may_be_system) {
             let span = section.name.span.clone();
             self.found.push(
                 Diagnostic::error(Code::NoSystemPool, "the cluster has no system node pool")
-                    .at(span, "every pool has `mode = \"user\"`")
+                    .at(span, "every pool has `mode = \"user\"` or may have no nodes")
                     .remedy(remedy),
             );
         }

@@ -161,3 +161,51 @@ fn dns_prefix(topology: &str) -> String {
 fn dns_service(services: Ipv4Net) -> Ipv4Addr {
     Ipv4Addr::from(u32::from(services.network()).saturating_add(10))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::tests::{cluster, owner};
+    use super::*;
+    use crate::resource::Site;
+    use crate::resource::settings::NodePoolScale;
+
+    #[test]
+    fn the_body_of_an_existing_cluster_keeps_all_pools_as_they_are() {
+        let (owner, site) = (owner(), Site::Cluster);
+        let marks = Marks { owner: &owner, site: &site };
+        let pool = node_pool::tests::pool(NodePoolScale::Fixed { count: 3 });
+        let wanted = cluster(BTreeMap::from([("kept".into(), pool)]), "x".into());
+        let pools = json!([
+            {"name": "kept", "count": 1, "vmSize": "V", "orchestratorVersion": "1.32"},
+            {"name": "theirs", "count": 9}]);
+        let base = json!({"properties": {"kubernetesVersion": "1.32", "agentPoolProfiles": pools}});
+        let body = encode(&wanted, Some(&base), &marks);
+        assert_eq!(body["properties"]["agentPoolProfiles"], pools);
+        assert_eq!(body["properties"]["kubernetesVersion"], "1.33.5");
+        assert!(body.get("identity").is_none());
+        let created = encode(&wanted, None, &marks);
+        assert_eq!(created["properties"]["networkProfile"]["dnsServiceIP"], "10.2.0.10");
+        assert_eq!(created["properties"]["dnsPrefix"], "stargate-lab");
+        let created = &created["properties"]["agentPoolProfiles"][0];
+        assert_eq!((&created["mode"], &created["count"]), (&json!("System"), &json!(3)));
+        assert_eq!(created["tags"]["stargate-pool"], "system");
+    }
+
+    /// AKS reads a minor version as its newest patch: written again, it is an upgrade.
+    #[test]
+    fn a_requested_minor_version_is_written_back_while_a_patch_of_it_runs() {
+        let (owner, site) = (owner(), Site::Cluster);
+        let marks = Marks { owner: &owner, site: &site };
+        let wanted = cluster(BTreeMap::new(), "x".into());
+        let requested = |current: &str| {
+            let base = json!({"properties": {
+                "kubernetesVersion": "1.33", "currentKubernetesVersion": current}});
+            let body = encode(&wanted, Some(&base), &marks);
+            body["properties"]["kubernetesVersion"].clone()
+        };
+        assert_eq!(requested("1.33.5"), "1.33");
+        assert_eq!(requested("1.33.4"), "1.33.5");
+    }
+}

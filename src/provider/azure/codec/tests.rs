@@ -16,7 +16,7 @@ use crate::resource::names::{TailnetTag, TopologyName};
 use crate::resource::settings::NodePoolScale;
 use crate::resource::{Address, ArmId, Owner, Ownership, Pending, Site};
 
-fn owner() -> Owner {
+pub(super) fn owner() -> Owner {
     Owner { topology: TopologyName::new("lab"), tag: TailnetTag::new("tag:stargate-lab") }
 }
 
@@ -93,7 +93,7 @@ prop_compose! {
     }
 }
 
-fn cluster(pools: BTreeMap<String, NodePool>, location: String) -> ManagedCluster {
+pub(super) fn cluster(pools: BTreeMap<String, NodePool>, location: String) -> ManagedCluster {
     ManagedCluster {
         location,
         kubernetes_version: "1.33.5".parse().unwrap(),
@@ -276,44 +276,6 @@ fn a_machine_is_created_whole_and_changed_without_its_secrets() {
     assert!(body.get("resources").is_none() && body["properties"].get("vmId").is_none());
     assert!(body["properties"]["osProfile"].get("customData").is_none());
     assert_eq!(body["properties"]["priority"], "Regular");
-}
-
-#[test]
-fn the_body_of_an_existing_cluster_keeps_all_pools_as_they_are() {
-    let (owner, site) = (owner(), Site::Cluster);
-    let marks = Marks { owner: &owner, site: &site };
-    let pool = node_pool::tests::pool(NodePoolScale::Fixed { count: 3 });
-    let wanted = cluster(BTreeMap::from([("kept".into(), pool)]), "x".into());
-    let pools = json!([
-        {"name": "kept", "count": 1, "vmSize": "V", "orchestratorVersion": "1.32"},
-        {"name": "theirs", "count": 9}]);
-    let base = json!({"properties": {"kubernetesVersion": "1.32", "agentPoolProfiles": pools}});
-    let body = managed_cluster::encode(&wanted, Some(&base), &marks);
-    assert_eq!(body["properties"]["agentPoolProfiles"], pools);
-    assert_eq!(body["properties"]["kubernetesVersion"], "1.33.5");
-    assert!(body.get("identity").is_none());
-    let created = managed_cluster::encode(&wanted, None, &marks);
-    assert_eq!(created["properties"]["networkProfile"]["dnsServiceIP"], "10.2.0.10");
-    assert_eq!(created["properties"]["dnsPrefix"], "stargate-lab");
-    let created = &created["properties"]["agentPoolProfiles"][0];
-    assert_eq!((&created["mode"], &created["count"]), (&json!("System"), &json!(3)));
-    assert_eq!(created["tags"]["stargate-pool"], "system");
-}
-
-/// AKS reads a minor version as its newest patch: written again, it is an upgrade.
-#[test]
-fn a_requested_minor_version_is_written_back_while_a_patch_of_it_runs() {
-    let (owner, site) = (owner(), Site::Cluster);
-    let marks = Marks { owner: &owner, site: &site };
-    let wanted = cluster(BTreeMap::new(), "x".into());
-    let requested = |current: &str| {
-        let base = json!({"properties": {
-            "kubernetesVersion": "1.33", "currentKubernetesVersion": current}});
-        let body = managed_cluster::encode(&wanted, Some(&base), &marks);
-        body["properties"]["kubernetesVersion"].clone()
-    };
-    assert_eq!(requested("1.33.5"), "1.33");
-    assert_eq!(requested("1.33.4"), "1.33.5");
 }
 
 /// A default in its place would differ from what is wanted, and replace the object.

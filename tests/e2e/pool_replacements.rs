@@ -1,0 +1,123 @@
+//! Node pools that take the place of others, and the system pool that a cluster always has.
+
+use serde_json::json;
+use stargate::diagnostics::Code;
+use stargate::plan::{Action, Plan};
+use stargate::resource::Kind;
+use stargate::topology::load::load_text;
+
+use crate::harness::{RefreshOptions, summary};
+use crate::node_pools::{
+    allowing_loss, applied, converges, live_pools, names, on_pools, pool, two_pools, with_pools,
+};
+
+fn blocked_pools(plan: &Plan) -> Vec<Code> {
+    let blocked = plan.blocked.iter().filter(|it| it.address.kind == Kind::NodePool);
+    blocked.map(|it| it.failure.code).collect()
+}
+
+/// The remaining pool becomes a system pool before the last one goes.
+#[tokio::test(start_paused = true)]
+async fn the_last_system_pool_is_never_missing() {
+    let all_user = with_pools(&pool("apps", "count = 2\nmode = \"user\""));
+    let errors = load_text("stargate.toml", &all_user).unwrap_err();
+    assert!(errors.list.iter().any(|it| it.code == Code::NoSystemPool), "{errors:?}");
+    let empty =
+        with_pools(&pool("system", "count = 0\nmode = \"system\"")) + &pool("a", "count = 1");
+    let errors = load_text("stargate.toml", &empty).unwrap_err();
+    assert!(errors.list.iter().any(|it| it.code == Code::NoSystemPool), "{errors:?}");
+    let deployment = applied(&two_pools()).await;
+    let edited = deployment.edited(&with_pools(&pool("apps", "count = 2")));
+    let plan = edited.plan().await;
+    let expected = [(Action::Update, "apps".to_owned()), (Action::Delete, "system".to_owned())];
+    assert_eq!(on_pools(&plan), expected, "{}", summary(&plan));
+    assert_eq!(plan.count(Action::Delete), 1);
+    assert!(plan.reachability.is_refused());
+    converges(&edited, &allowing_loss()).await;
+    let pools = live_pools(&edited);
+    assert_eq!(
+        (pools.len(), &pools[0]["name"], &pools[0]["mode"]),
+        (1, &json!("apps"), &json!("System"))
+    );
+}
+
+/// The only pool gets another name: the new one is created before the old one goes.
+#[tokio::test(start_paused = true)]
+async fn the_only_pool_is_renamed_in_one_apply() {
+    let deployment = applied(&pool("system", "count = 2")).await;
+    let edited = deployment.edited(&with_pools(&pool("base", "count = 2")));
+    let plan = edited.plan().await;
+    let expected = [(Action::Create, "base".to_owned()), (Action::Delete, "system".to_owned())];
+    assert_eq!(on_pools(&plan), expected, "{}", summary(&plan));
+    assert!(plan.reachability.is_refused(), "the nodes of `system` go");
+    converges(&edited, &allowing_loss()).await;
+    assert_eq!(names(&edited), ["base"]);
+}
+
+/// A successor takes the place of a pool that AKS cannot change. No pair is lost.
+#[tokio::test(start_paused = true)]
+async fn a_fixed_setting_leads_to_a_successor() {
+    let mut deployment = applied(&pool("system", "count = 2")).await;
+    let mut name = "system".to_owned();
+    for (settings, successor) in [
+        ("vm_size = \"Standard_D4s_v5\"", "systema"),
+        ("vm_size = \"Standard_D4s_v5\"\nmax_pods = 60", "systemb"),
+        ("vm_size = \"Standard_D4s_v5\"\nmax_pods = 60\nos_disk_gb = 64", "systema"),
+        ("vm_size = \"Standard_D4s_v5\"\nzones = [\"1\", \"2\"]", "systemb"),
+    ] {
+        let pools = pool("system", &format!("count = 2\n{settings}"));
+        deployment = deployment.edited(&with_pools(&pools));
+        let plan = deployment.plan().await;
+        let old = format!("system/{name}");
+        let expected = [(Action::Create, "system".to_owned()), (Action::Delete, old)];
+        assert_eq!(on_pools(&plan), expected, "{}", summary(&plan));
+        assert_eq!((plan.count(Action::Create), plan.count(Action::Delete)), (1, 1));
+        assert_eq!(plan.reachability.lost, 0);
+        converges(&deployment, &RefreshOptions::default()).await;
+        assert_eq!(names(&deployment), [successor]);
+        assert_eq!(live_pools(&deployment)[0]["tags"]["stargate-pool"], "system");
+        name = successor.to_owned();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_without_room_for_a_successor_is_refused() {
+    let deployment = applied(&pool("twelveletter", "count = 2")).await;
+    let settings = "count = 2\nvm_size = \"Standard_D4s_v5\"";
+    let edited = deployment.edited(&with_pools(&pool("twelveletter", settings)));
+    let plan = edited.plan().await;
+    let [blocked] = &plan.blocked[..] else { panic!("{}", summary(&plan)) };
+    assert_eq!(blocked.failure.code, Code::NodePoolNotReplaceable);
+    assert!(plan.changes.is_empty(), "{}", summary(&plan));
+}
+
+/// Neither a removed pool nor one that would get a successor is touched, and no successor
+/// is paid for.
+#[tokio::test(start_paused = true)]
+async fn a_protected_cluster_keeps_its_pools() {
+    let protect = |text: &str| text.replace("[cluster]  ", "[cluster]\nprotect = true #");
+    let deployment = applied(&two_pools()).await;
+    for pools in [
+        pool("system", "count = 2"),
+        two_pools() + "\n",
+        pool("system", "count = 2") + &pool("apps", "count = 2\nvm_size = \"Standard_D4s_v5\""),
+    ] {
+        let edited = deployment.edited(&protect(&with_pools(&pools)));
+        let plan = edited.plan().await;
+        assert!(plan.changes.is_empty(), "{}", summary(&plan));
+        let is_blocked = !pools.ends_with("\n\n");
+        assert_eq!(!blocked_pools(&plan).is_empty(), is_blocked, "{}", summary(&plan));
+    }
+    assert_eq!(names(&deployment), ["apps", "system"]);
+}
+
+/// AKS refuses a system pool without nodes.
+#[tokio::test(start_paused = true)]
+async fn a_system_pool_is_not_scaled_to_zero() {
+    let deployment = applied(&two_pools()).await;
+    let pools = pool("system", "count = 0") + &pool("apps", "count = 2");
+    let edited = deployment.edited(&with_pools(&pools));
+    let plan = edited.plan().await;
+    assert_eq!(blocked_pools(&plan), [Code::NoSystemPool], "{}", summary(&plan));
+    assert!(plan.changes.is_empty(), "{}", summary(&plan));
+}
