@@ -86,8 +86,12 @@ pub fn whole(resource: &Resource, site: ObjectDiff) -> Vec<FieldChange> {
     let whole = Whole { kind: resource.kind(), site };
     whole.add(&mut Vec::new(), fields(resource), &mut changes);
     // That a new object becomes ready, or that a deleted one was, goes without saying.
-    changes.retain(|change| change.path.0 != ["provisioning"]);
+    changes.retain(|change| !is_provisioning(&change.path));
     changes
+}
+
+fn is_provisioning(path: &FieldPath) -> bool {
+    path.0.last().is_some_and(|field| field == "provisioning")
 }
 
 /// A value that comes or goes as a whole.
@@ -321,7 +325,7 @@ mod tests {
             let mut walked = Vec::new();
             visit(resource.kind(), &mut Vec::new(), None, Some(&fields(&resource)), &mut walked);
             walked.retain(|change| {
-                !change.after.as_ref().is_some_and(is_empty) && change.path.0 != ["provisioning"]
+                !change.after.as_ref().is_some_and(is_empty) && !is_provisioning(&change.path)
             });
             assert_eq!(whole(&resource, ObjectDiff::Created), walked);
         }

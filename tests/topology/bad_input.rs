@@ -88,7 +88,7 @@ fn every_error_has_a_code() {
         ("e2e-2-dc-router", "e2e-2-router", Code::DuplicateName),
         ("\"stargate-aks-e2e-2-dc\"", "\"stargate-AKS-e2e-2\"", Code::DuplicateName),
         ("profile = \"azure-k8s-worker\"", "profile = \"azure-k8s-wroker\"", Code::UnknownProfile),
-        ("\"1.33.7\"", "\"1.33\"", Code::InvalidVersion),
+        ("\"1.33.7\"", "\"1.32\"", Code::VersionSkew),
         ("\"1.33.7\"", "\"latest\"", Code::InvalidVersion),
         ("\"1.33.7\"", "\"1.34.0\"", Code::VersionSkew),
         ("\"1.33.7\"", "\"1.29.9\"", Code::VersionSkew),
