@@ -250,12 +250,14 @@ fn ends_after_iteration(
 
 /// How many workers were not started, and why.
 fn held_back(outcomes: &BTreeMap<Address, Outcome>) -> Option<String> {
-    let mut reasons = outcomes.values().filter_map(|outcome| match outcome {
-        Outcome::RolloutHalted { reason } => Some(reason),
+    let halted = outcomes.iter().filter_map(|(address, outcome)| match outcome {
+        Outcome::RolloutHalted { reason } => Some((address, reason)),
         _ => None,
     });
-    let reason = reasons.next()?;
-    Some(match reasons.count() + 1 {
+    let reason = halted.clone().next()?.1;
+    // A worker whose machine changes too is one worker.
+    let workers: BTreeSet<_> = halted.map(|(address, _)| (&address.site, &address.name)).collect();
+    Some(match workers.len() {
         1 => format!("{reason}; 1 more worker was not started"),
         count => format!("{reason}; {count} more workers were not started"),
     })

@@ -254,7 +254,7 @@ mod tests {
     fn a_wave_waits_for_the_previous_wave_and_its_dependencies() {
         let in_wave = |name, after: &[&str], number| {
             let mut change = change(name, Action::Create, after);
-            change.wave = Some(InWave { number, destroy_waits: true });
+            change.wave = Some(InWave { number, destroy_waits: true, is_canary: false });
             change
         };
         let mut steps = steps_of(&[
@@ -277,7 +277,7 @@ mod tests {
     fn a_replaced_worker_is_kept_until_its_wave() {
         let replaced = |destroy_waits| {
             let mut change = change("w", Action::Replace, &[]);
-            change.wave = Some(InWave { number: 2, destroy_waits });
+            change.wave = Some(InWave { number: 2, destroy_waits, is_canary: false });
             let mut steps = steps_of(&[change]);
             let before = take_ready(&mut steps);
             before.iter().for_each(|step| steps.done(step));

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use super::events::Outcome;
 use crate::diagnostics::counted;
-use crate::plan::{Change, Plan, Rollout};
+use crate::plan::{Change, InWave, Plan, Rollout};
 use crate::resource::Address;
 
 /// How far the rollout of a plan is.
 #[derive(Debug, Default)]
 pub(super) struct Waves {
     rollout: Option<Rollout>,
-    /// The wave of each worker that has not ended.
-    left: BTreeMap<Address, u32>,
+    /// The wave of each change of a worker that has not ended.
+    left: BTreeMap<Address, InWave>,
     /// How many of each wave have not ended.
     open: BTreeMap<u32, usize>,
     failed: u32,
@@ -31,11 +31,14 @@ pub(super) enum RolloutDecision {
 
 impl Waves {
     pub(super) fn of(plan: &Plan) -> Self {
-        let place = |change: &Change| Some((change.address.clone(), change.wave?.number));
-        let left: BTreeMap<Address, u32> = plan.changes.iter().filter_map(place).collect();
+        let place = |change: &Change| Some((change.address.clone(), change.wave?));
+        Self::with(plan.rollout, plan.changes.iter().filter_map(place).collect())
+    }
+
+    fn with(rollout: Option<Rollout>, left: BTreeMap<Address, InWave>) -> Self {
         let mut open = BTreeMap::new();
-        left.values().for_each(|wave| *open.entry(*wave).or_default() += 1);
-        Self { rollout: plan.rollout, left, open, failed: 0 }
+        left.values().for_each(|wave| *open.entry(wave.number).or_default() += 1);
+        Self { rollout, left, open, failed: 0 }
     }
 
     /// Whether a change is a worker's that has not ended.
@@ -54,11 +57,11 @@ impl Waves {
         if failed && let Some(reason) = self.stops(rollout, wave, address) {
             return RolloutDecision::Stop(reason);
         }
-        self.begins_after(wave)
+        self.begins_after(wave.number)
     }
 
-    fn stops(&self, rollout: Rollout, wave: u32, address: &Address) -> Option<String> {
-        if rollout.canary > 0 && wave == 1 && rollout.waves > 1 {
+    fn stops(&self, rollout: Rollout, wave: InWave, address: &Address) -> Option<String> {
+        if wave.is_canary && rollout.waves > wave.number {
             return Some(format!("canary {address} failed"));
         }
         let most = rollout.max_failures;
@@ -92,13 +95,14 @@ mod tests {
     }
 
     fn waves(workers: &[(&str, u32)], canary: u32, max_failures: u32) -> Waves {
-        let left: BTreeMap<_, _> =
-            workers.iter().map(|(name, wave)| (address(name), *wave)).collect();
-        let mut open = BTreeMap::new();
-        left.values().for_each(|wave| *open.entry(*wave).or_default() += 1);
-        let waves = open.len() as u32;
-        let rollout = Some(Rollout { canary, width: 2, max_failures, waves });
-        Waves { rollout, left, open, failed: 0 }
+        let in_wave = |number: u32| {
+            let is_canary = number == 1 && canary > 0;
+            InWave { number, destroy_waits: true, is_canary }
+        };
+        let left = workers.iter().map(|(name, wave)| (address(name), in_wave(*wave))).collect();
+        let numbers = workers.iter().map(|(_, wave)| *wave);
+        let waves = numbers.collect::<std::collections::BTreeSet<_>>().len() as u32;
+        Waves::with(Some(Rollout { canary, width: 2, max_failures, waves }), left)
     }
 
     fn failed() -> Outcome {

@@ -34,6 +34,8 @@ pub enum JoinCause {
     Refused(Box<Refusal>),
     /// The step ran, and its result was not found afterwards.
     NotProven,
+    /// Pods did not leave the worker, or the cluster refused to evict them.
+    NotDrained,
     /// What the step waits for did not happen in time.
     TimedOut,
 }
@@ -47,6 +49,7 @@ impl JoinCause {
             Self::WrongHost => Code::WrongHost,
             Self::Refused(_) => Code::CertificateRefused,
             Self::NotProven => Code::StepNotVerified,
+            Self::NotDrained => Code::DrainBlocked,
             Self::TimedOut => Code::StepTimedOut,
         }
     }
@@ -74,6 +77,13 @@ impl JoinError {
         let failure = Box::new(of_cluster(&error, step.remedy()));
         let cause = JoinCause::Cluster(Box::new(error));
         Self { step, hostname: hostname.to_owned(), cause, failure }
+    }
+
+    /// The worker could not be drained, and nothing was changed.
+    pub(super) fn drain(error: LeaveError) -> Self {
+        let LeaveError { hostname, failure } = error;
+        let (step, failure) = (JoinStep::OperatingSystem, Box::new(failure));
+        Self { step, hostname, cause: JoinCause::NotDrained, failure }
     }
 }
 

@@ -6,7 +6,7 @@ use super::error::{JoinCause, JoinError};
 use super::proof::{Evidence, check_set_once};
 use super::record::{Records, Subject};
 use super::step::{JoinStep, StepEvent};
-use super::{JoinContext, Progress, kubelet_configuration};
+use super::{JoinContext, Progress, drain, kubelet_configuration};
 use crate::provider::cluster::{BootstrapToken, NodeFacts, PROFILE_DIGEST_ANNOTATION};
 use crate::provider::host::{WorkerProbe, WorkerStep};
 use crate::topology::names::WorkerName;
@@ -50,12 +50,13 @@ pub async fn join(
     };
     if JoinStep::ALL.iter().all(|step| run.evidence().proves(*step)) {
         JoinStep::ALL.into_iter().for_each(|step| progress(StepEvent::Proven(step)));
+        run.uncordon().await?;
         return Ok(JoinReport::default());
     }
     let message = "applying the profile to the worker";
     let continues = context.continues.clone();
     let mut records = Records::begin(context.subject(), progress, continues, message).await;
-    if let Err(error) = run.steps(&mut records).await {
+    if let Err(error) = run.drain_and_apply(&mut records).await {
         run.clean_up().await;
         let message =
             format!("{}: {}; {}", error.step, error.failure.message, error.failure.remedy);
@@ -101,6 +102,18 @@ impl JoinRun<'_> {
             started: self.applied.contains(&JoinStep::Start),
             token: self.token.is_some(),
         }
+    }
+
+    async fn drain_and_apply(&mut self, records: &mut Records<'_>) -> Result<(), JoinError> {
+        if let (Some(within), Some(node)) = (self.context.drain_within, &self.node) {
+            records.reaches("draining the worker").await;
+            let drained = drain::clear(self.context.cluster, node, within, self.progress).await;
+            drained.map_err(JoinError::drain)?;
+            self.node = self.context.cluster.node(&node.name).await.map_err(|error| {
+                JoinError::cluster(JoinStep::OperatingSystem, &self.context.desired.name, error)
+            })?;
+        }
+        self.steps(records).await
     }
 
     async fn steps(&mut self, records: &mut Records<'_>) -> Result<(), JoinError> {
@@ -340,7 +353,13 @@ impl JoinRun<'_> {
         let annotations = BTreeMap::from([(PROFILE_DIGEST_ANNOTATION, Some(digest))]);
         let written = self.context.cluster.patch_node_annotations(&desired.name, &annotations);
         written.await.map_err(self.cluster_error(JoinStep::Stamp))?;
-        // A reboot that was cut off has left it cordoned.
+        self.uncordon().await
+    }
+
+    /// Uncordons a Node that was cordoned for this work, or for work that was
+    /// interrupted.
+    async fn uncordon(&self) -> Result<(), JoinError> {
+        let desired = &self.context.desired;
         if self.node.as_ref().is_some_and(NodeFacts::is_cordoned_for_work) {
             let released = self.context.cluster.uncordon_after_work(&desired.name).await;
             released.map_err(self.cluster_error(JoinStep::Stamp))?;

@@ -9,6 +9,7 @@ mod drain;
 mod error;
 mod join;
 mod leave;
+mod maintenance;
 mod proof;
 mod reboot;
 mod record;
@@ -17,6 +18,7 @@ mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use ipnet::Ipv4Net;
 use jiff::Timestamp;
@@ -34,6 +36,7 @@ pub use drain::drain_nodes;
 pub use error::{JoinCause, JoinError, LeaveError, RebootError};
 pub use join::{JoinReport, join};
 pub use leave::{ComesBack, HostFate, LeaveContext, LeaveReport, leave};
+pub use maintenance::{MaintenanceContext, begin_maintenance, cancel_maintenance, end_maintenance};
 pub use reboot::{RebootContext, reboot};
 pub use step::{JoinStep, Stage, StepEvent};
 
@@ -64,6 +67,9 @@ pub struct JoinContext<'a> {
     pub profile: ProfileName,
     /// What is recorded as being done.
     pub operation: OperationKind,
+    /// The time limit of the drain before the first step. `None` if the pods may keep
+    /// running, or if there are none yet.
+    pub drain_within: Option<Duration>,
     /// The record to continue: that of the leave, if the worker is reprovisioned.
     pub continues: Option<OperationRecord>,
     /// The current time.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::error::{LeaveError, RebootError};
+use super::maintenance::wait_until_ready;
 use super::record::{Records, Subject};
 use super::step::{Stage, StepEvent};
 use super::waiting::POLL;
@@ -18,8 +19,6 @@ use crate::topology::version::KubernetesVersion;
 
 /// How long a machine may take to come back.
 const REBOOT_TIMEOUT: Duration = Duration::from_secs(900);
-/// How long its Node may then take to be Ready.
-const READY_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// What a reboot works with.
 #[derive(Clone)]
@@ -152,28 +151,9 @@ impl RebootContext<'_> {
     /// Waits until the kubelet of the new boot says that it is Ready: what the
     /// Node says of itself may be from before.
     async fn ready(&self, boot: &str) -> Result<(), RebootError> {
-        let stage = Stage::Ready;
-        let deadline = Instant::now() + READY_TIMEOUT;
         let is_back =
             |node: &NodeFacts| node.ready && (node.boot_id.is_empty() || node.boot_id == boot);
-        loop {
-            let observed = match self.cluster.node(self.worker.as_str()).await {
-                Ok(node) => node,
-                Err(error) if error.is_unavailable() => None,
-                Err(error) => return Err(self.cluster_failed(stage, &error)),
-            };
-            if observed.as_ref().is_some_and(is_back) {
-                return Ok(());
-            }
-            if Instant::now() >= deadline {
-                let condition =
-                    observed.and_then(|node| node.not_ready_because).unwrap_or_default();
-                let message = format!("its Node is not Ready after five minutes: {condition}");
-                let message = message.trim_end_matches(": ");
-                let remedy = "look at `journalctl -u kubelet -u containerd` on the worker";
-                return Err(self.failed(stage, Code::StepTimedOut, message, remedy));
-            }
-            sleep(POLL).await;
-        }
+        let ready = wait_until_ready(self.cluster, self.worker.as_str(), is_back).await;
+        ready.map_err(|failure| self.at(Stage::Ready, failure))
     }
 }

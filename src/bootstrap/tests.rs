@@ -41,6 +41,7 @@ fn desired() -> JoinedWorker {
         kubelet_version: "1.33.5".parse().unwrap(),
         profile_digest: "digest-1".to_owned(),
         ready: true,
+        cordoned_for_work: false,
         host: Observable::unobserved(),
     }
 }
@@ -61,6 +62,7 @@ fn context<'a>(host: &'a FakeHost, cluster: &'a ClusterClient) -> JoinContext<'a
         },
         profile: ProfileName::new("default"),
         operation: OperationKind::Join,
+        drain_within: None,
         continues: None,
         now: &now,
     }

@@ -152,6 +152,7 @@ impl<'a> Common<'a> {
             }),
             profile_digest,
             ready: true,
+            cordoned_for_work: false,
         }
     }
 }

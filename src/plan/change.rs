@@ -40,7 +40,8 @@ pub struct Change {
     pub caused_by: Option<Address>,
     /// What stops working while it is made.
     pub interrupts: Option<String>,
-    /// Its place in the rollout; only workers have one.
+    /// Its place in the rollout; only workers and machines of workers that restart have
+    /// one.
     #[serde(default)]
     pub wave: Option<InWave>,
     /// Whether the user requested it by name, regardless of the topology.
@@ -163,4 +164,7 @@ pub struct InWave {
     /// not if several workers must be deleted before the first one can be created
     /// again, for example because their network is replaced.
     pub destroy_waits: bool,
+    /// Whether no later wave starts if it fails.
+    #[serde(default)]
+    pub is_canary: bool,
 }

@@ -6,7 +6,10 @@ use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
 use super::exclusive_claims::Claims;
 use super::impact::restart_of;
 use super::orphans::interruption;
+use super::rollout::{is_rolled_out, restarts_worker};
 use super::{Action, Change};
+use crate::resource::azure::MachineRole;
+use crate::resource::restarts::Restart;
 use crate::resource::{Address, ArmId, DataPlaneRole, Kind, ObjectKey, Resource, Site};
 
 /// Fills in the edges between changes and says what each one interrupts.
@@ -24,6 +27,11 @@ pub(super) fn add(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
             && let Some(restart) = restart_of(change)
         {
             change.interrupts = Some(restart.interruption(&change.address.name));
+            if restarts_worker(change) {
+                let name = &change.address.name;
+                change.interrupts =
+                    Some(format!("the pods on {name} are evicted, then {name} restarts"));
+            }
         }
         change.depends_on = edges.depends_on;
         change.destroy_after = edges.destroy_after;
@@ -83,6 +91,8 @@ struct Index<'a> {
     deleted: BTreeMap<&'a ArmId, &'a Address>,
     /// Changes whose present value points at an id.
     pointing_at: BTreeMap<&'a ArmId, Vec<&'a Change>>,
+    /// Updates that restart a router's machine, by side.
+    restarting_routers: BTreeMap<&'a Site, Vec<&'a Address>>,
     /// Deletions of Kubernetes objects, by kind.
     deleted_kinds: BTreeMap<Kind, Vec<&'a Address>>,
     claims: Claims<'a>,
@@ -100,6 +110,7 @@ impl<'a> Index<'a> {
             leaving_from: BTreeMap::new(),
             deleted: BTreeMap::new(),
             pointing_at: BTreeMap::new(),
+            restarting_routers: BTreeMap::new(),
             deleted_kinds: BTreeMap::new(),
         };
         for change in index.changes.clone() {
@@ -119,6 +130,10 @@ impl<'a> Index<'a> {
         }
         for id in change.before.iter().flat_map(references) {
             self.pointing_at.entry(id).or_default().push(change);
+        }
+        if restarts_router(change) {
+            let routers = self.restarting_routers.entry(&change.address.site).or_default();
+            routers.push(&change.address);
         }
         if change.action != Action::Delete {
             return;
@@ -185,7 +200,15 @@ impl<'a> Index<'a> {
         let pools = self.deleted_kinds.get(&Kind::NodePool).into_iter().flatten();
         let leaving = self.leaving_workers.values().chain(pools).copied();
         let leaving = carries_routes.then_some(leaving);
-        changed.chain(leaving.into_iter().flatten())
+        let routers = is_rolled_out(change).then(|| self.routers_before(&change.address.site));
+        changed.chain(leaving.into_iter().flatten()).chain(routers.into_iter().flatten())
+    }
+
+    /// The restarts of routers that come before work on a worker: it is reached through
+    /// its router, and its pods are disturbed once at a time.
+    fn routers_before(&self, site: &Site) -> impl Iterator<Item = &'a Address> {
+        let of_site = |site: &Site| self.restarting_routers.get(site).cloned().unwrap_or_default();
+        of_site(&Site::Cluster).into_iter().chain(of_site(site))
     }
 
     /// A deletion follows the changes of what points at the object or is in it.
@@ -282,6 +305,14 @@ impl<'a> Index<'a> {
 
 fn kinds_where(holds: impl Fn(Kind) -> bool) -> impl Iterator<Item = Kind> {
     Kind::ALL.iter().copied().filter(move |kind| holds(*kind))
+}
+
+/// Whether a change restarts the machine of a router.
+fn restarts_router(change: &Change) -> bool {
+    matches!(
+        &change.after,
+        Some(Resource::VirtualMachine(machine)) if machine.role == MachineRole::Router
+    ) && restart_of(change) == Some(Restart::Machine)
 }
 
 fn carries_routes(kind: Kind) -> bool {

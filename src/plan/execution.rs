@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use super::Change;
 use super::host_route::HostRoute;
+use super::rollout::restarts_worker;
 use crate::desired::{Facts, labels};
 use crate::resource::{Kind, Owner, Resource, Site};
 use crate::topology::model::{self, Datacenter, DatacenterKind, PackageSource, Topology};
-use crate::topology::names::ProfileName;
+use crate::topology::names::{ProfileName, WorkerName};
 
 /// What all changes of a plan have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +70,17 @@ pub enum Execution {
     Worker(Box<WorkerExecution>),
     /// On a node pool, and on its nodes in the cluster.
     NodePool(NodePoolExecution),
+    /// An update of a worker's machine that restarts it, with the worker drained.
+    WorkerRestart(WorkerRestart),
+}
+
+/// The worker whose machine restarts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerRestart {
+    /// Its name.
+    pub worker: WorkerName,
+    /// How long a drain may take.
+    pub drain_within: Duration,
 }
 
 /// Work on a node pool.
@@ -152,6 +164,12 @@ impl<'a> Sites<'a> {
             Kind::NodePool => Execution::NodePool(NodePoolExecution {
                 drain_within: self.topology.rollout.drain_within,
             }),
+            Kind::VirtualMachine if restarts_worker(change) => {
+                Execution::WorkerRestart(WorkerRestart {
+                    worker: WorkerName::new(change.address.name.as_str()),
+                    drain_within: self.topology.rollout.drain_within,
+                })
+            }
             _ => Execution::Api,
         }
     }

@@ -41,7 +41,7 @@ pub use change::{Action, Change, InWave};
 pub use diff::{FieldChange, FieldPath};
 pub use execution::{
     ApplySettings, Execution, ManagedNodeFields, NodePoolExecution, RouterExecution,
-    WorkerExecution, WorkerProfile,
+    WorkerExecution, WorkerProfile, WorkerRestart,
 };
 pub use findings::{Finding, FindingSeverity};
 pub use held::{Blocked, Deferred};

@@ -1,7 +1,7 @@
 //! The changes between live and desired state: [`plan_changes`] is the table of
 //! contents.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::cost::Cost;
 use super::decision::{Comparison, ResourceDecision, ResourceDecisions, change, deferred};
@@ -21,7 +21,7 @@ use super::{Action, Blocked, PlanContents};
 use crate::desired::DesiredResource;
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::{Gap, Inventory, Observed};
-use crate::resource::{Address, ArmId, Kind, Ownership, Resource};
+use crate::resource::{Address, ArmId, Kind, Ownership, Resource, Site};
 
 /// Compares what should exist with what exists. What the changes do to
 /// reachability is not known yet.
@@ -245,10 +245,21 @@ fn assemble(input: Comparison<'_>, decisions: ResourceDecisions) -> PlanContents
         }
     }
     let graph = StepGraph::of(&plan.changes);
-    plan.rollout = rollout::assign(input.rollout, input.inventory, &graph, &mut plan.changes);
+    let sizes = workers_of_sides(input);
+    plan.rollout =
+        rollout::assign(input.rollout, &sizes, input.inventory, &graph, &mut plan.changes);
     (plan.changes, plan.steps) = graph.sort(plan.changes);
     plan.cost = Cost::of(&plan.changes, &plan.steps, input.requests);
     plan
+}
+
+/// How many workers the topology has on each site.
+fn workers_of_sides<'a>(input: Comparison<'a>) -> BTreeMap<&'a Site, usize> {
+    let mut sizes = BTreeMap::new();
+    for desired in input.desired.iter().filter(|desired| desired.address.kind == Kind::Worker) {
+        *sizes.entry(&desired.address.site).or_default() += 1;
+    }
+    sizes
 }
 
 /// A router that is offline explains why its host could not be read.

@@ -1,22 +1,25 @@
 //! In which waves a plan's changes reach the workers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::change::{Action, Change, InWave};
+use super::impact::restart_of;
 use super::step_graph::StepGraph;
 use crate::inventory::Inventory;
-use crate::resource::{Address, Kind, Resource};
+use crate::resource::azure::MachineRole;
+use crate::resource::restarts::Restart;
+use crate::resource::{Address, Kind, Resource, Site};
 use crate::topology::model;
 
 /// The waves of a plan's workers, and when they stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rollout {
-    /// How many workers the first wave has, which must all succeed; 0 where the
-    /// waves are all alike.
+    /// How many workers a canary wave has, which must all succeed; 0 for no such wave.
     pub canary: u32,
-    /// How many workers a later wave has at the most.
+    /// How many workers of one datacenter are disturbed at the same time, at most.
+    /// Workers that join for the first time are not counted.
     pub width: u32,
     /// How many workers may fail before the rollout halts.
     pub max_failures: u32,
@@ -25,83 +28,186 @@ pub struct Rollout {
 }
 
 impl Rollout {
-    /// The workers of each wave, in the order of the waves.
-    pub fn waves<'a>(&self, changes: &'a [Change]) -> Vec<Vec<&'a Address>> {
+    /// The addresses of the workers of each wave, in the order of the waves. A worker
+    /// is listed once, whether itself or its machine changes, or both.
+    pub fn waves(&self, changes: &[Change]) -> Vec<Vec<Address>> {
         let mut waves = vec![Vec::new(); self.waves as usize];
+        let mut listed = BTreeSet::new();
         for change in changes {
             let number = change.wave.and_then(|wave| wave.number.checked_sub(1));
             let place = number.and_then(|number| waves.get_mut(number as usize));
-            if let Some(wave) = place {
-                wave.push(&change.address);
+            let Some(wave) = place else { continue };
+            let address = Address { kind: Kind::Worker, ..change.address.clone() };
+            if listed.insert(address.clone()) {
+                wave.push(address);
             }
         }
         waves
     }
 }
 
-/// Assigns every worker that is created or changed to a wave. Deletions run after
-/// all other changes and need no wave.
+/// Whether a change restarts the machine of a worker, so that the worker is drained.
+pub(super) fn restarts_worker(change: &Change) -> bool {
+    matches!(
+        &change.after,
+        Some(Resource::VirtualMachine(machine)) if machine.role == MachineRole::Worker
+    ) && restart_of(change) == Some(Restart::Machine)
+}
+
+/// Whether a change works on a worker or its machine, so that it belongs into a wave.
+/// Deletions run after all other changes and need no wave.
+pub(super) fn is_rolled_out(change: &Change) -> bool {
+    match change.address.kind {
+        Kind::Worker => change.action != Action::Delete,
+        _ => restarts_worker(change),
+    }
+}
+
+/// Whether a change disturbs the pods of a worker, or could: a worker that joins has
+/// none yet, and an update without a restart leaves them alone.
+fn disturbs(change: &Change) -> bool {
+    match change.action {
+        Action::Create | Action::Delete => false,
+        Action::Replace | Action::Reboot => true,
+        Action::Update | Action::Adopt => restart_of(change).is_some(),
+    }
+}
+
+/// A worker, with the changes of itself and of its machine.
+struct Unit<'a> {
+    site: &'a Site,
+    changes: Vec<usize>,
+    is_disturbed: bool,
+    /// A worker that is already broken, or on which the last operation failed, proves
+    /// nothing about the others, so it is not the canary.
+    is_broken: bool,
+}
+
+/// The workers of a plan, in the order of the rollout: new workers before workers that
+/// run pods, and of these, broken ones last.
+fn units<'a>(inventory: &Inventory, changes: &'a [Change]) -> Vec<Unit<'a>> {
+    let mut units: BTreeMap<(&Site, &str), Unit<'a>> = BTreeMap::new();
+    for (index, change) in changes.iter().enumerate() {
+        if !is_rolled_out(change) {
+            continue;
+        }
+        let Address { site, name, .. } = &change.address;
+        let unit = units.entry((site, name.as_str())).or_insert_with(|| Unit {
+            site,
+            changes: Vec::new(),
+            is_disturbed: false,
+            is_broken: inventory.failed_before.contains(name.as_str()),
+        });
+        unit.changes.push(index);
+        unit.is_disturbed |= disturbs(change);
+        unit.is_broken |= matches!(&change.before, Some(Resource::Worker(worker)) if !worker.ready);
+    }
+    let mut units: Vec<Unit<'a>> = units.into_values().collect();
+    units.sort_by_key(|unit| (unit.is_broken, unit.is_disturbed));
+    units
+}
+
+/// Assigns every worker that is created or changed to a wave.
+///
+/// New workers come first: a canary, then all others, because a first join disturbs
+/// nothing. Then workers that run pods: a canary, then at most `width` of each
+/// datacenter at the same time. `sizes` is the number of workers of each datacenter.
 pub(super) fn assign(
     policy: &model::RolloutSettings,
+    sizes: &BTreeMap<&Site, usize>,
     inventory: &Inventory,
     graph: &StepGraph,
     changes: &mut [Change],
 ) -> Option<Rollout> {
-    let mut workers: Vec<usize> = (0..changes.len())
-        .filter(|index| {
-            let change = &changes[*index];
-            change.address.kind == Kind::Worker && change.action != Action::Delete
-        })
-        .collect();
-    if workers.is_empty() {
-        return None;
+    let units = units(inventory, changes);
+    let width = |site: &Site| policy.width.of(sizes.get(site).copied().unwrap_or_default());
+    let largest = units.iter().map(|unit| width(unit.site)).max()?;
+    let waves = schedule(&units, policy.canary as usize, width);
+    let shared = shared_teardowns(changes, graph, &units);
+    let members: Vec<Vec<usize>> = units.into_iter().map(|unit| unit.changes).collect();
+    let mut last = 0;
+    for (changed, slot) in members.iter().zip(waves) {
+        last = last.max(slot.number);
+        for index in changed {
+            let destroy_waits = !shared.contains(index);
+            changes[*index].wave = Some(InWave { destroy_waits, ..slot });
+        }
     }
-    workers.sort_by_cached_key(|index| turn(&changes[*index], inventory));
-    let shared = shared_teardowns(changes, graph, &workers);
-    let mut waves = 0;
-    for (place, index) in workers.into_iter().enumerate() {
-        let number = wave_of(policy, place);
-        waves = waves.max(number);
-        changes[index].wave = Some(InWave { number, destroy_waits: !shared.contains(&index) });
-    }
-    let model::RolloutSettings { canary, width, max_failures, .. } = *policy;
-    Some(Rollout { canary, width, max_failures, waves })
+    let model::RolloutSettings { canary, max_failures, .. } = *policy;
+    Some(Rollout { canary, width: largest, max_failures, waves: last })
 }
 
-/// The sort key of the rollout order. A worker that is already broken, or on which
-/// the last operation failed, proves nothing about the others, so it is not the
-/// canary. New workers come before workers that run pods.
-fn turn(change: &Change, inventory: &Inventory) -> (bool, Action, Address) {
-    let broken = matches!(&change.before, Some(Resource::Worker(worker)) if !worker.ready);
-    let failed = inventory.failed_before.contains(&*change.address.name);
-    (broken || failed, change.action, change.address.clone())
-}
-
-fn wave_of(policy: &model::RolloutSettings, place: usize) -> u32 {
-    let (canary, width) = (policy.canary as usize, policy.width.max(1) as usize);
-    let wave = match place.checked_sub(canary) {
-        None => 1,
-        Some(behind) => behind / width + 1 + usize::from(canary > 0),
+/// The wave of each worker, in the order of the workers.
+fn schedule<'a>(units: &[Unit<'a>], canary: usize, width: impl Fn(&Site) -> u32) -> Vec<InWave> {
+    let joins = units.iter().filter(|unit| !unit.is_disturbed).count();
+    let has_canary = canary > 0;
+    // A new worker that fails as a canary keeps workers that run pods from being disturbed.
+    let first_disturbed = 1 + u32::from(joins > 0);
+    let mut disturbance = Disturbance {
+        canaries: canary,
+        first: first_disturbed + u32::from(has_canary),
+        in_canary: BTreeMap::new(),
+        later: BTreeMap::new(),
     };
-    u32::try_from(wave).unwrap_or(u32::MAX)
+    let mut joined = 0;
+    let slot = |unit: &Unit<'a>| {
+        let (number, is_canary) = if unit.is_disturbed {
+            disturbance.slot(unit.site, width(unit.site).max(1), first_disturbed)
+        } else {
+            joined += 1;
+            let is_canary = joined <= canary;
+            (1 + u32::from(has_canary && !is_canary), is_canary)
+        };
+        InWave { number, destroy_waits: true, is_canary }
+    };
+    units.iter().map(slot).collect()
 }
 
-/// The workers whose deletion other workers wait for.
-fn shared_teardowns(changes: &[Change], graph: &StepGraph, workers: &[usize]) -> BTreeSet<usize> {
+/// How many workers of each datacenter are in the waves that disturb pods.
+struct Disturbance<'a> {
+    /// How many workers may still be canaries.
+    canaries: usize,
+    /// The first wave after the canary.
+    first: u32,
+    in_canary: BTreeMap<&'a Site, u32>,
+    later: BTreeMap<&'a Site, u32>,
+}
+
+impl<'a> Disturbance<'a> {
+    /// The wave of the next worker of a datacenter, and whether it is a canary.
+    fn slot(&mut self, site: &'a Site, width: u32, canary_wave: u32) -> (u32, bool) {
+        let canaries = self.in_canary.entry(site).or_default();
+        if self.canaries > 0 && *canaries < width {
+            self.canaries -= 1;
+            *canaries += 1;
+            return (canary_wave, true);
+        }
+        let before = self.later.entry(site).or_default();
+        let number = self.first + *before / width;
+        *before += 1;
+        (number, false)
+    }
+}
+
+/// The changes of workers whose deletion other workers wait for.
+fn shared_teardowns(changes: &[Change], graph: &StepGraph, units: &[Unit<'_>]) -> BTreeSet<usize> {
+    let numbered = units.iter().enumerate();
+    let worker_of: BTreeMap<usize, usize> =
+        numbered.flat_map(|(number, it)| it.changes.iter().map(move |at| (*at, number))).collect();
     let replaced: Vec<usize> =
-        workers.iter().copied().filter(|it| changes[*it].action == Action::Replace).collect();
+        worker_of.keys().copied().filter(|it| changes[*it].action == Action::Replace).collect();
     if replaced.is_empty() {
         return BTreeSet::new();
     }
-    let workers = workers.iter().copied().collect();
-    let mut search = Search { graph, workers, known: vec![None; graph.len()] };
-    let is_shared = |worker: &usize| {
-        graph.destroy_step(*worker).is_some_and(|it| search.waiting(it) == Waiting::Several)
+    let mut search = Search { graph, worker_of, known: vec![None; graph.len()] };
+    let is_shared = |change: &usize| {
+        graph.destroy_step(*change).is_some_and(|it| search.waiting(it) == Waiting::Several)
     };
     replaced.into_iter().filter(is_shared).collect()
 }
 
-/// Which workers wait for a step, including the worker that the step changes.
+/// Which workers wait for a step, including the worker that the step is about. Workers
+/// are numbered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Waiting {
     NoWorker,
@@ -121,7 +227,8 @@ impl Waiting {
 
 struct Search<'a> {
     graph: &'a StepGraph,
-    workers: BTreeSet<usize>,
+    /// The worker of each change of a worker.
+    worker_of: BTreeMap<usize, usize>,
     /// By step.
     known: Vec<Option<Waiting>>,
 }
@@ -135,8 +242,8 @@ impl Search<'_> {
         // This ends the recursion if the edges form a cycle.
         self.known[step] = Some(Waiting::NoWorker);
         let change = self.graph.steps()[step].change;
-        let own = self.workers.contains(&change);
-        let mut waiting = if own { Waiting::Only(change) } else { Waiting::NoWorker };
+        let own = self.worker_of.get(&change).copied();
+        let mut waiting = own.map_or(Waiting::NoWorker, Waiting::Only);
         for effect in self.graph.effects(step) {
             waiting = waiting.and(self.waiting(*effect));
         }

@@ -125,6 +125,7 @@ fn restarted(resource: Resource) -> Resource {
     match resource {
         Resource::Worker(mut worker) => {
             worker.ready = true;
+            worker.cordoned_for_work = false;
             Resource::Worker(worker)
         }
         other => other,

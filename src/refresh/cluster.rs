@@ -211,6 +211,7 @@ pub(super) fn worker(
             .cloned()
             .unwrap_or_default(),
         ready: node.ready,
+        cordoned_for_work: node.is_cordoned_for_work(),
         host: Observable::unobserved(),
     })
 }

@@ -204,7 +204,10 @@ async fn router(
 fn stays_behind(change: &Change) -> bool {
     let is_existing = match &change.execution {
         Execution::Router(execution) => execution.is_existing,
-        Execution::Api | Execution::Worker(_) | Execution::NodePool(_) => false,
+        Execution::Api
+        | Execution::Worker(_)
+        | Execution::WorkerRestart(_)
+        | Execution::NodePool(_) => false,
     };
     change.action == Action::Delete && is_existing
 }

@@ -179,13 +179,13 @@ fn summary(plan: &Plan) -> String {
 fn notes(plan: &Plan) -> Vec<String> {
     let mut notes = Vec::new();
     if let Some(rollout) = plan.rollout.filter(|rollout| rollout.waves > 1) {
-        let workers = plan.changes.iter().filter(|change| change.wave.is_some()).count();
+        let workers = rollout.waves(&plan.changes).iter().map(Vec::len).sum::<usize>();
         let first = match rollout.canary {
             0 => String::new(),
             canary => format!("{canary} first, then "),
         };
         notes.push(format!(
-            "**rollout**: {} in {}: {first}up to {} in parallel",
+            "**rollout**: {} in {}: {first}at most {} of a datacenter disturbed at the same time",
             counted(workers, "worker"),
             counted(rollout.waves as usize, "wave"),
             rollout.width

@@ -94,6 +94,9 @@ pub struct JoinedWorker {
     pub profile_digest: String,
     /// Whether the Node is Ready.
     pub ready: bool,
+    /// Whether stargate has cordoned the Node for work that has not ended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cordoned_for_work: bool,
     /// What only a look at the host itself tells.
     pub host: Observable<WorkerHost>,
 }

@@ -221,7 +221,7 @@ kinds! {
         // A Node's pod CIDR and provider id can be set once.
         fixed: FixedFields::Only(&["pod_cidr", "provider_id", "ip"]),
         restarts: &[
-            ("kubelet_version", Restart::NodeAgents),
+            ("kubelet_version", Restart::KubeletUpgrade),
             ("profile_digest", Restart::NodeAgents),
             ("host", Restart::NodeAgents),
             ("ready", Restart::NodeAgents),

@@ -60,9 +60,13 @@ impl KindFacts {
     /// - Tailscale: `tailscale set` changes the preferences of a running tailscaled;
     ///   sysctls, rules, routes and nftables of a router change in its kernel. The
     ///   units that keep them are written, and started, without a restart of tailscaled.
-    /// - Worker: a new version or profile is applied by the steps of a join, of which
-    ///   some restart containerd and the kubelet. Containers outlive both: containerd's
-    ///   shims keep them (containerd, *runtime/v2*), and a kubelet takes up what runs.
+    /// - Worker: a new profile is applied by the steps of a join, of which some restart
+    ///   containerd and the kubelet. Containers outlive both: containerd's shims keep
+    ///   them (containerd, *runtime/v2*), and a kubelet takes up what runs. A kubelet of
+    ///   another version does not: "Before performing a minor version kubelet upgrade,
+    ///   drain pods from that node. In-place minor version kubelet upgrades are not
+    ///   supported" (Kubernetes, *Version skew policy*), and a patch may restart
+    ///   containers as well.
     /// - Other Kubernetes objects hold nothing that restarts on the network's path. A
     ///   DaemonSet replaces its own pods.
     pub fn restart_on(&self, field: &str) -> Option<Restart> {

@@ -11,6 +11,8 @@ pub enum Restart {
     /// The nodes of a pool, one after another: each is cordoned, drained and
     /// reimaged.
     PoolNodes,
+    /// The kubelet, with another version. The worker is cordoned and drained first.
+    KubeletUpgrade,
     /// The kubelet and, where its configuration changes, containerd. Containers
     /// keep running and keep their addresses.
     NodeAgents,
@@ -21,7 +23,7 @@ impl Restart {
     pub fn stops_packets(self) -> bool {
         match self {
             Self::Machine => true,
-            Self::ControlPlane | Self::PoolNodes | Self::NodeAgents => false,
+            Self::ControlPlane | Self::PoolNodes | Self::KubeletUpgrade | Self::NodeAgents => false,
         }
     }
 
@@ -36,9 +38,14 @@ impl Restart {
             Self::PoolNodes => format!(
                 "the nodes of pool {name} are upgraded one after another; pods on each are evicted"
             ),
-            Self::NodeAgents => {
-                format!("the kubelet and containerd of {name} restart; its pods keep running")
-            }
+            Self::KubeletUpgrade => format!(
+                "the pods on {name} are evicted, and no pods are scheduled on it until its kubelet \
+                 is upgraded"
+            ),
+            Self::NodeAgents => format!(
+                "the kubelet and containerd of {name} restart; its pods keep running, so it is not \
+                 drained"
+            ),
         }
     }
 }

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::located::{
-    AddressText, CidrText, Located, MacText, NamePattern, SurgeText, VersionText,
+    AddressText, CidrText, Located, MacText, NamePattern, SurgeText, VersionText, WidthText,
 };
 use super::model::{ContainerRuntime, HostKeyPolicy, NodePoolMode, PackageSource, SourceAddresses};
 
@@ -208,18 +208,21 @@ pub struct NetworkSection {
 }
 
 /// How changes are rolled out to workers: first a canary wave, then waves of workers
-/// in parallel. Applies to joins, profile changes and replacements, and to
-/// `stargate repave` and `stargate reboot`.
+/// in parallel. Applies to joins, profile changes, replacements and new sizes of
+/// workers' machines, and to `stargate repave` and `stargate reboot`.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RolloutSection {
-    /// The number of workers in the first wave. If one of them fails, no other wave
-    /// starts. The default is 1; 0 disables the canary wave.
+    /// The number of workers in a canary wave. If one of them fails, no later wave
+    /// starts. New workers, and workers that run pods, have a canary wave each. The
+    /// default is 1; 0 disables the canary waves.
     #[schemars(range(max = 64))]
     pub canary: Option<Located<u32>>,
-    /// The number of workers in each later wave. The default is 32.
-    #[schemars(range(min = 1, max = 64))]
-    pub width: Option<Located<u32>>,
+    /// The number of workers of one datacenter that are disturbed at the same time: a
+    /// count from 1 to 64, or a percentage of the datacenter's workers such as `"25%"`,
+    /// rounded down, at least 1 and at most 64. Workers that join for the first time
+    /// disturb nothing and are not counted. The default is the smaller of 10 % and 8.
+    pub width: Option<Located<WidthText>>,
     /// The number of failed workers above which no further worker is started. The
     /// default is 3.
     #[schemars(range(max = 5000))]

@@ -122,3 +122,33 @@ text_types! {
     /// A pattern for names with a placeholder for a number.
     NamePattern = r"\{(:0[1-9])?\}", "dc2-worker-{:03}";
 }
+
+/// An unchecked width of a rollout: a count or a percentage.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum WidthText {
+    /// A number of workers.
+    Count(u32),
+    /// A percentage, as in `25%`.
+    Percentage(String),
+}
+
+impl JsonSchema for WidthText {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "WidthText".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let mut schema = Schema::default();
+        schema.insert("type".to_owned(), serde_json::json!(["integer", "string"]));
+        schema.insert("minimum".to_owned(), 1.into());
+        schema.insert("maximum".to_owned(), 64.into());
+        schema.insert("pattern".to_owned(), "^(100|[1-9][0-9]?)%$".into());
+        schema.insert("examples".to_owned(), serde_json::json!([8, "25%"]));
+        schema
+    }
+}

@@ -165,17 +165,59 @@ pub struct NetworkSettings {
 pub struct RolloutSettings {
     /// The size of the first wave, all of which must succeed; 0 for no such wave.
     pub canary: u32,
-    /// The size of later waves.
-    pub width: u32,
+    /// How many workers of one datacenter are disturbed at the same time.
+    pub width: RolloutWidth,
     /// The number of failed workers above which the rollout halts.
     pub max_failures: u32,
     /// The time limit for draining a worker.
     pub drain_within: Duration,
 }
 
+/// How many workers of one datacenter a rollout disturbs at the same time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RolloutWidth {
+    /// The smaller of [`DEFAULT_PERCENT`](Self::DEFAULT_PERCENT) of the workers and
+    /// [`DEFAULT_COUNT`](Self::DEFAULT_COUNT).
+    #[default]
+    Default,
+    /// A number of workers.
+    Count(u32),
+    /// A percentage of the datacenter's workers.
+    Percent(u32),
+}
+
+impl RolloutWidth {
+    /// The largest width.
+    pub const MAX: u32 = 64;
+    /// The default in percent of a datacenter's workers.
+    pub const DEFAULT_PERCENT: u32 = 10;
+    /// The default in workers.
+    pub const DEFAULT_COUNT: u32 = 8;
+
+    /// The number of workers in a datacenter that has this many: a percentage is
+    /// rounded down, at least 1, at most [`Self::MAX`].
+    pub fn of(self, workers: usize) -> u32 {
+        let percent = |percent: u32| {
+            let count = workers as u64 * u64::from(percent) / 100;
+            u32::try_from(count).unwrap_or(u32::MAX)
+        };
+        let width = match self {
+            Self::Default => percent(Self::DEFAULT_PERCENT).min(Self::DEFAULT_COUNT),
+            Self::Count(count) => count,
+            Self::Percent(share) => percent(share),
+        };
+        width.clamp(1, Self::MAX)
+    }
+}
+
 impl Default for RolloutSettings {
     fn default() -> Self {
-        Self { canary: 1, width: 32, max_failures: 3, drain_within: Duration::from_secs(300) }
+        Self {
+            canary: 1,
+            width: RolloutWidth::Default,
+            max_failures: 3,
+            drain_within: Duration::from_secs(300),
+        }
     }
 }
 

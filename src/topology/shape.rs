@@ -75,7 +75,7 @@ impl<'a> Walk<'a> {
         let key = place.key;
         let schema = self.resolve(schema);
         let span = value.span();
-        match (expected_type(schema), value.get_mut()) {
+        match (type_for(schema, value.get_ref()), value.get_mut()) {
             ("object", DeValue::Table(table)) => self.table(table, schema, span, place),
             ("array", DeValue::Array(array)) => {
                 let mut index = 0;
@@ -318,6 +318,14 @@ fn expected_type(schema: &Schema) -> &str {
         // An enumeration of constants has no type.
         _ => "string",
     }
+}
+
+/// The type of a schema that a value is checked against: the value's own if the schema
+/// allows several.
+fn type_for<'a>(schema: &'a Schema, value: &DeValue<'_>) -> &'a str {
+    let own = value.type_str();
+    let listed = schema["type"].as_array().into_iter().flatten().filter_map(Schema::as_str);
+    listed.into_iter().find(|name| *name == own).unwrap_or_else(|| expected_type(schema))
 }
 
 fn choices(schema: &Schema) -> Vec<&str> {

@@ -14,15 +14,18 @@ use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInject
 use crate::harness::{Deployment, EXAMPLE, RefreshOptions};
 use crate::makespan::many_workers;
 
-/// Hosts whose package installation fails.
+/// Hosts on which a step fails.
 #[derive(Debug)]
-struct NoPackagesOn(BTreeSet<&'static str>);
+struct FailingStep {
+    step: &'static str,
+    hosts: BTreeSet<&'static str>,
+}
 
-impl FaultInjector for NoPackagesOn {
+impl FaultInjector for FailingStep {
     fn before(&self, effect: &Call) -> Disposition {
         match effect {
-            Call::Host { hostname, activity: "container-runtime", .. }
-                if self.0.contains(hostname.as_str()) =>
+            Call::Host { hostname, activity, .. }
+                if *activity == self.step && self.hosts.contains(hostname.as_str()) =>
             {
                 Disposition::Refuse { status: 100, retry_after: None }
             }
@@ -35,8 +38,17 @@ impl FaultInjector for NoPackagesOn {
     }
 }
 
+/// Applies while the installation of packages fails on these hosts.
 async fn apply_with_broken(deployment: &Deployment, hosts: &[&'static str]) -> Applied {
-    let broken = NoPackagesOn(hosts.iter().copied().collect());
+    apply_with_faults(deployment, "container-runtime", hosts).await
+}
+
+async fn apply_with_faults(
+    deployment: &Deployment,
+    step: &'static str,
+    hosts: &[&'static str],
+) -> Applied {
+    let broken = FailingStep { step, hosts: hosts.iter().copied().collect() };
     deployment.sandbox.set_fault_injector(Some(Arc::new(broken)));
     let applied = deployment.apply(&RefreshOptions::default()).await;
     deployment.sandbox.set_fault_injector(None);
@@ -82,11 +94,19 @@ async fn a_failed_canary_halts_the_rollout() {
 #[tokio::test(start_paused = true)]
 async fn the_rollout_halts_only_after_too_many_failures() {
     let text = many_workers(14, "canary = 0\nwidth = 4\nmax_failures = 1");
-    let few = Deployment::of(&text, SandboxState::new(4));
-    let applied = apply_with_broken(&few, &["dc1-worker-002"]).await;
+    let with_upgrade = |broken: &'static [&'static str]| {
+        let text = &text;
+        async move {
+            let deployment = Deployment::of(text, SandboxState::new(4));
+            deployment.iterate().await;
+            let edited = deployment.edited(&upgraded(text));
+            let applied = apply_with_faults(&edited, "kubelet", broken).await;
+            (edited, applied)
+        }
+    };
+    let (_, applied) = with_upgrade(&["dc1-worker-002"]).await;
     assert_eq!((workers(&applied, held_back), workers(&applied, Outcome::is_success)), (0, 13));
-    let many = Deployment::of(&text, SandboxState::new(4));
-    let applied = apply_with_broken(&many, &["dc1-worker-002", "dc1-worker-006"]).await;
+    let (many, applied) = with_upgrade(&["dc1-worker-002", "dc1-worker-006"]).await;
     // The running wave completes.
     assert_eq!((workers(&applied, held_back), workers(&applied, Outcome::is_success)), (6, 6));
     assert!(
@@ -96,9 +116,19 @@ async fn the_rollout_halts_only_after_too_many_failures() {
     many.iterate().await;
 }
 
-fn waves(plan: &Plan) -> Vec<Vec<&str>> {
+/// The same topology with another version of the kubelets.
+fn upgraded(text: &str) -> String {
+    let edited = text.replace(
+        "[profiles.standard]\n        kubernetes_version = \"1.33.5\"",
+        "[profiles.standard]\n        kubernetes_version = \"1.33.6\"",
+    );
+    assert_ne!(edited, text);
+    edited
+}
+
+fn waves(plan: &Plan) -> Vec<Vec<String>> {
     let waves = plan.rollout.map(|rollout| rollout.waves(&plan.changes)).unwrap_or_default();
-    waves.into_iter().map(|wave| wave.iter().map(|it| it.name.as_str()).collect()).collect()
+    waves.into_iter().map(|wave| wave.iter().map(|it| it.name.to_string()).collect()).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -110,10 +140,7 @@ async fn a_profile_edit_is_rolled_out_in_waves_with_failed_workers_last() {
     deployment.sandbox.change(|sandbox, _| {
         sandbox.hosts.get_mut("dc1-worker-001").unwrap().worker.kubelet_active = false;
     });
-    let edited = deployment.edited(&text.replace(
-        "[profiles.standard]\n        kubernetes_version = \"1.33.5\"",
-        "[profiles.standard]\n        kubernetes_version = \"1.33.6\"",
-    ));
+    let edited = deployment.edited(&upgraded(&text));
     let plan = edited.plan().await;
     let updated = |kind| {
         plan.changes
@@ -161,7 +188,8 @@ async fn a_worker_is_destroyed_when_its_wave_starts() {
         .replace("10.244.65.0/24", "10.244.67.0/24")
         .replace("10.244.66.0/24", "10.244.68.0/24");
     let edited = Deployment::example_applied().await.edited(&text);
-    let broken = NoPackagesOn(BTreeSet::from(["stargate-aks-e2e-2-worker-1"]));
+    let hosts = BTreeSet::from(["stargate-aks-e2e-2-worker-1"]);
+    let broken = FailingStep { step: "container-runtime", hosts };
     edited.sandbox.set_fault_injector(Some(Arc::new(broken)));
     let applied = edited.apply(&RefreshOptions::default()).await;
     assert_eq!(workers(&applied, held_back), 1, "{:?}", applied.outcomes);

@@ -20,7 +20,10 @@ fn of_host(error: &HostError) -> Outcome {
 fn execution(change: &Change) -> Option<&RouterExecution> {
     match &change.execution {
         Execution::Router(execution) => Some(execution),
-        Execution::Api | Execution::Worker(_) | Execution::NodePool(_) => None,
+        Execution::Api
+        | Execution::Worker(_)
+        | Execution::WorkerRestart(_)
+        | Execution::NodePool(_) => None,
     }
 }
 

@@ -12,7 +12,7 @@ use report::progress;
 
 use super::events::Outcome;
 use super::iteration::Iteration;
-use crate::plan::{Action, Change};
+use crate::plan::{Action, Change, Execution};
 use crate::provider::host::HostTarget;
 use crate::refresh::Current;
 use crate::resource::azure::Provisioning;
@@ -25,6 +25,10 @@ pub(super) async fn make(
     current: &Current,
 ) -> Result<(), Outcome> {
     let Some(wanted) = &change.after else { return Ok(()) };
+    if let Execution::WorkerRestart(restart) = &change.execution {
+        let update = azure::put(iteration, change, wanted, current);
+        return workers::restart_machine(iteration, change, restart, update).await;
+    }
     match wanted {
         Resource::TailnetDevice(device) if change.action == Action::Update => {
             tailnet::update_device(iteration, change, device).await

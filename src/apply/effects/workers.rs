@@ -12,21 +12,25 @@ use crate::apply::context::ClusterWriter;
 use crate::apply::events::{Event, Outcome};
 use crate::apply::iteration::Iteration;
 use crate::bootstrap::{
-    self, ComesBack, HostFate, JoinContext, LeaveContext, RebootContext, StepEvent, WorkerSettings,
+    self, ComesBack, HostFate, JoinContext, LeaveContext, MaintenanceContext, RebootContext,
+    StepEvent, WorkerSettings,
 };
 use crate::diagnostics::{Code, Failure};
-use crate::plan::{Action, Change, Execution, WorkerExecution, WorkerProfile};
+use crate::plan::{Action, Change, Execution, WorkerExecution, WorkerProfile, WorkerRestart};
 use crate::provider::cluster::OperationKind;
 use crate::provider::host::HostTarget;
-use crate::resource::Kind;
 use crate::resource::host::JoinedWorker;
+use crate::resource::{Kind, Resource};
 use crate::topology::names::WorkerName;
 
 /// What work on a worker needs.
 fn execution(change: &Change) -> Result<&WorkerExecution, Outcome> {
     match &change.execution {
         Execution::Worker(execution) => Ok(execution),
-        Execution::Api | Execution::Router(_) | Execution::NodePool(_) => {
+        Execution::Api
+        | Execution::Router(_)
+        | Execution::WorkerRestart(_)
+        | Execution::NodePool(_) => {
             let message = format!("the plan does not say how {} is reached", change.address);
             Err(failed(Failure::new(Code::StalePlan, message, "run `stargate plan` again")))
         }
@@ -89,12 +93,47 @@ pub(super) async fn join(
             Action::Replace => OperationKind::Repave,
             _ => OperationKind::Join,
         },
+        drain_within: is_kubelet_upgrade(change).then_some(execution(change)?.drain_within),
         continues: iteration.unfinished.take(&worker.name),
         now: iteration.now,
     };
     let sink = ProgressSink::of(iteration, change);
     let joined = bootstrap::join(&context, &|event| sink.report(event)).await;
     joined.map(drop).map_err(failed)
+}
+
+/// Whether a change gives a worker that serves pods a kubelet of another version.
+fn is_kubelet_upgrade(change: &Change) -> bool {
+    let version = |value: &Option<Resource>| match value {
+        Some(Resource::Worker(worker)) => Some(worker.kubelet_version),
+        _ => None,
+    };
+    let (before, after) = (version(&change.before), version(&change.after));
+    change.action != Action::Replace && before.is_some() && before != after
+}
+
+/// Changes the machine of a worker by an update that restarts it: cordons and drains
+/// the worker before, waits until it is Ready afterwards, and uncordons it.
+pub(super) async fn restart_machine(
+    iteration: &Iteration<'_>,
+    change: &Change,
+    restart: &WorkerRestart,
+    update: impl Future<Output = Result<(), Outcome>>,
+) -> Result<(), Outcome> {
+    let context = MaintenanceContext {
+        cluster: access(iteration)?.client.as_ref(),
+        worker: restart.worker.clone(),
+        drain_within: restart.drain_within,
+    };
+    let sink = ProgressSink::of(iteration, change);
+    let progress = |event| sink.report(event);
+    let node = bootstrap::begin_maintenance(&context, &progress).await.map_err(failed)?;
+    if let Err(outcome) = update.await {
+        bootstrap::cancel_maintenance(&context, &progress).await;
+        return Err(outcome);
+    }
+    let Some(node) = node else { return Ok(()) };
+    bootstrap::end_maintenance(&context, &node, &progress).await.map_err(failed)
 }
 
 fn settings(

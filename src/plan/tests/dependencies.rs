@@ -27,6 +27,7 @@ fn worker() -> Resource {
         kubelet_version: "1.33.5".parse().unwrap(),
         profile_digest: String::new(),
         ready: true,
+        cordoned_for_work: false,
         host: crate::resource::Observable::unobserved(),
     })
 }

@@ -28,6 +28,7 @@ fn worker(host: Observable<WorkerHost>) -> Resource {
         kubelet_version: "1.33.5".parse().unwrap(),
         profile_digest: "digest".to_owned(),
         ready: true,
+        cordoned_for_work: false,
         host,
     })
 }

@@ -28,7 +28,7 @@ impl Page {
         let workers = counted(waves.iter().map(Vec::len).sum::<usize>(), "worker");
         let canary = match rollout.canary {
             0 => "",
-            _ => "a failure in the first wave, or ",
+            _ => "a failed canary, or ",
         };
         self.title(&format!(
             "Rollout: {workers} in {}, one after the other; {canary}more than {} in total, \
@@ -47,7 +47,7 @@ impl Page {
         self.blank();
     }
 
-    fn wave(&mut self, number: usize, wave: &[&Address]) {
+    fn wave(&mut self, number: usize, wave: &[Address]) {
         let names = match wave {
             [] => return,
             [only] => only.name.to_string(),

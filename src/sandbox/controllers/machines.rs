@@ -47,6 +47,7 @@ pub(super) fn reconcile(sandbox: &mut SandboxState, now: Timestamp) {
     }
     for id in &affected {
         publish(sandbox, id);
+        resize(sandbox, id);
     }
 }
 
@@ -116,6 +117,38 @@ fn publish(sandbox: &mut SandboxState, id: &ArmId) {
     }
 }
 
+/// Restarts the host of a VM whose size changed: it is down until the VM is updated.
+fn resize(sandbox: &mut SandboxState, id: &ArmId) {
+    let SandboxState { arm, hosts, reconciled, .. } = sandbox;
+    let (Some(machine), Some(name)) = (arm.get(id), reconciled.machines.booted.get(id)) else {
+        return;
+    };
+    let (wanted, is_updated) = (size(machine), succeeded(machine));
+    let differs =
+        |host: &EmulatedHost| matches!(&host.kind, HostKind::Vm { size, .. } if *size != wanted);
+    if !hosts.get(name).is_some_and(differs) {
+        return;
+    }
+    let Some(host) = hosts.get_mut(name) else { return };
+    let is_on = host.powered_on;
+    let HostKind::Vm { size, is_resizing, .. } = &mut host.kind else { return };
+    match (size.is_empty(), is_updated) {
+        (true, _) => *size = wanted,
+        (false, false) => {
+            *is_resizing |= is_on;
+            host.powered_on = false;
+        }
+        (false, true) => {
+            let restarts = std::mem::take(is_resizing) || is_on;
+            *size = wanted;
+            if restarts {
+                host.powered_on = true;
+                host.reboot();
+            }
+        }
+    }
+}
+
 /// Creates the host of a provisioned VM unless it exists.
 fn boot(sandbox: &mut SandboxState, id: &ArmId, now: Timestamp) {
     let machine = sandbox.arm.get(id).filter(|machine| succeeded(machine));
@@ -143,7 +176,8 @@ fn start(
     if sandbox.hosts.contains_key(&name) {
         return None;
     }
-    let kind = HostKind::Vm { id: id.clone(), instance };
+    let size = sandbox.arm.get(id).map(size).unwrap_or_default();
+    let kind = HostKind::Vm { id: id.clone(), instance, size, is_resizing: false };
     let mut host = EmulatedHost::bare(&name, address, kind, role);
     if let Some(machine) = machine {
         host.kernel.ip_forwarding = machine.ip_forwarding;
@@ -170,6 +204,11 @@ pub(super) fn succeeded(object: &Value) -> bool {
 fn instance(machine: &Value) -> String {
     let id = machine.pointer("/properties/vmId").and_then(Value::as_str);
     id.unwrap_or_default().to_owned()
+}
+
+fn size(machine: &Value) -> String {
+    let size = machine.pointer("/properties/hardwareProfile/vmSize").and_then(Value::as_str);
+    size.unwrap_or_default().to_owned()
 }
 
 fn interface<'a>(arm: &'a ArmStore, machine: &ArmId) -> Option<&'a Value> {

@@ -75,6 +75,13 @@ pub enum HostKind {
         id: ArmId,
         /// The unique id of the VM: a later VM of the same name has a different one.
         instance: String,
+        /// The size that it runs with. Empty in states that were saved before this field
+        /// existed.
+        #[serde(default)]
+        size: String,
+        /// Whether it is down because its size changes.
+        #[serde(default)]
+        is_resizing: bool,
     },
     /// A machine that existed before stargate.
     Existing {

@@ -14,9 +14,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::file::{ProfileSection, TopologyFile};
+use super::located::{Located, WidthText};
 use super::model::{
     Azure, ContainerRuntime, HostKeyPolicy, NetworkSettings, PackageSource, Profile,
-    PublicKeySource, RolloutSettings, SourceAddresses, Ssh, Tailnet, Topology,
+    PublicKeySource, RolloutSettings, RolloutWidth, SourceAddresses, Ssh, Tailnet, Topology,
 };
 use super::names::{Location, ProfileName, SubscriptionId, TailnetTag, TopologyName};
 use super::spans::{ProfileSpans, TopologySpans};
@@ -40,7 +41,7 @@ pub(super) fn build(
     let (profiles, profile_spans) = profiles?;
     let (datacenters, datacenter_spans): (Vec<_>, Vec<_>) = datacenters?.into_iter().unzip();
     let network = network(file);
-    let rollout = rollout(file);
+    let rollout = checker.rollout(file);
     let topology =
         Topology { name, azure, tailnet, ssh, cluster, network, rollout, profiles, datacenters };
     let mut spans = TopologySpans {
@@ -77,18 +78,45 @@ fn network(file: &TopologyFile) -> NetworkSettings {
     }
 }
 
-fn rollout(file: &TopologyFile) -> RolloutSettings {
-    let (section, default) = (&file.rollout, RolloutSettings::default());
-    let drain = section.drain_seconds.as_ref().map(|written| written.value.into());
-    RolloutSettings {
-        canary: section.canary.as_ref().map_or(default.canary, |written| written.value),
-        width: section.width.as_ref().map_or(default.width, |written| written.value),
-        max_failures: section.max_failures.as_ref().map_or(default.max_failures, |it| it.value),
-        drain_within: drain.map_or(default.drain_within, Duration::from_secs),
-    }
-}
-
 impl Checker<'_> {
+    fn rollout(&mut self, file: &TopologyFile) -> RolloutSettings {
+        let (section, default) = (&file.rollout, RolloutSettings::default());
+        let drain = section.drain_seconds.as_ref().map(|written| written.value.into());
+        RolloutSettings {
+            canary: section.canary.as_ref().map_or(default.canary, |written| written.value),
+            width: section.width.as_ref().map_or(default.width, |it| self.rollout_width(it)),
+            max_failures: section.max_failures.as_ref().map_or(default.max_failures, |it| it.value),
+            drain_within: drain.map_or(default.drain_within, Duration::from_secs),
+        }
+    }
+
+    /// The bounds of a count are those of the schema.
+    fn rollout_width(&mut self, written: &Located<WidthText>) -> RolloutWidth {
+        let text = match &written.value {
+            WidthText::Count(count) => return RolloutWidth::Count(*count),
+            WidthText::Percentage(text) => text,
+        };
+        let digits = text.strip_suffix('%');
+        let remedy = "set a number of workers from 1 to 64, or a percentage such as \"25%\"";
+        let Some(percent) = digits.and_then(|digits| digits.parse().ok()) else {
+            let message = format!("`width` is neither a number nor a percentage: \"{text}\"");
+            self.found.push(
+                Diagnostic::error(Code::UnknownValue, message)
+                    .at(written.span.clone(), "not a percentage")
+                    .remedy(remedy),
+            );
+            return RolloutWidth::Default;
+        };
+        if !(1..=100).contains(&percent) {
+            self.found.push(
+                Diagnostic::error(Code::OutOfBounds, "`width` is out of range")
+                    .at(written.span.clone(), "not between 1% and 100%")
+                    .remedy(remedy),
+            );
+        }
+        RolloutWidth::Percent(percent)
+    }
+
     fn topology_name(&mut self, file: &TopologyFile) -> TopologyName {
         self.host_name(&file.stargate.name, "topology");
         TopologyName::new(&file.stargate.name.value)
