@@ -168,6 +168,8 @@ fn facts(topology: &Topology, nodes: u32) -> Facts {
                 pool: Some("system".to_owned()),
             })
             .collect(),
+        departed: BTreeMap::new(),
+        request: None,
         router_addresses: routers
             .zip(0x6440_0001_u32..)
             .map(|(name, address)| (name.to_string(), Ipv4Addr::from_bits(address)))

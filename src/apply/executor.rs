@@ -19,11 +19,11 @@ use crate::plan::Phase;
 use crate::plan::{Action, Change, Plan};
 use crate::provider::read_write::ClusterRead;
 use crate::refresh::read_one;
-use crate::resource::{Address, Kind, Resource};
+use crate::resource::{Address, Api, Kind, Resource};
 
-/// How many steps run side by side at the most; the budgets of the APIs are
-/// what really holds them back.
-const WIDTH: usize = 64;
+/// How many steps run side by side on one API at the most; the budgets of the APIs are
+/// what really holds them back. Steps on one API do not wait for those on another.
+const WIDTH_PER_API: usize = 64;
 /// How long a service may take to show what was written.
 const READ_BACK_TIMEOUT: Duration = Duration::from_secs(60);
 const READ_BACK_POLL: Duration = Duration::from_secs(2);
@@ -42,11 +42,14 @@ pub(super) async fn execute(iteration: &Iteration<'_>, plan: &Plan) -> BTreeMap<
         kept: BTreeSet::new(),
     };
     let mut running = FuturesUnordered::new();
+    let mut at_work: BTreeMap<Api, usize> = BTreeMap::new();
     let mut is_stopping = false;
     loop {
-        while running.len() < WIDTH && !iteration.stop.is_set() {
-            let Some(step) = state.steps.take_next() else { break };
+        while !iteration.stop.is_set() {
+            let has_room = |api| count(&at_work, api) < WIDTH_PER_API;
+            let Some(step) = state.steps.take_next(has_room) else { break };
             let Some(change) = execution.changes.get(&step.0).copied() else { continue };
+            *at_work.entry(change.api()).or_default() += 1;
             let is_kept = state.kept.contains(&step.0);
             running.push(execution.run_step(change, step, is_kept));
         }
@@ -57,7 +60,13 @@ pub(super) async fn execute(iteration: &Iteration<'_>, plan: &Plan) -> BTreeMap<
                 is_stopping = true;
             }
             ended = running.next() => match ended {
-                Some((step, outcome)) => state.ended(&execution, step, outcome),
+                Some((step, outcome)) => {
+                    let api = execution.changes.get(&step.0).map(|change| change.api());
+                    if let Some(running) = api.and_then(|api| at_work.get_mut(&api)) {
+                        *running -= 1;
+                    }
+                    state.ended(&execution, step, outcome);
+                }
                 None => break,
             },
         }
@@ -66,6 +75,10 @@ pub(super) async fn execute(iteration: &Iteration<'_>, plan: &Plan) -> BTreeMap<
         execution.finish(&address, Outcome::NotStarted, &mut state.outcomes);
     }
     state.outcomes
+}
+
+fn count(at_work: &BTreeMap<Api, usize>, api: Api) -> usize {
+    at_work.get(&api).copied().unwrap_or_default()
 }
 
 /// How far an iteration is.

@@ -1,9 +1,14 @@
 //! The steps of a plan and their order.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::plan::{Change, InWave, Phase, StepGraph};
-use crate::resource::Address;
+use crate::plan::{Action, Change, InWave, Phase, StepGraph, remaining_seconds};
+use crate::resource::{Address, Api};
+
+/// What is taken first: deletions last; then what the most time depends on; then by the
+/// change's place in the plan.
+type Urgency = (bool, Reverse<u64>, usize);
 
 /// Names a step.
 pub(super) type StepId = (Address, Phase);
@@ -18,10 +23,10 @@ pub(super) struct StepQueue {
     waiting: BTreeMap<StepId, usize>,
     /// The steps that wait for each one.
     dependents: BTreeMap<StepId, Vec<StepId>>,
-    /// Those of `waiting` that wait for nothing, by their change's place in the
-    /// plan.
-    ready: BTreeSet<(usize, StepId)>,
-    positions: BTreeMap<Address, usize>,
+    /// Those of `waiting` that wait for nothing, by the API that they call and in the
+    /// order in which they are taken.
+    ready: BTreeMap<Api, BTreeSet<(Urgency, StepId)>>,
+    urgency: BTreeMap<StepId, (Api, Urgency)>,
     /// The steps that wait for the turn of their wave, besides what else.
     of_wave: BTreeMap<u32, Vec<StepId>>,
 }
@@ -29,12 +34,12 @@ pub(super) struct StepQueue {
 impl StepQueue {
     /// The steps of changes in the order of the plan, by the plan's graph.
     pub(super) fn of(changes: &[Change], graph: &StepGraph) -> Self {
-        let positions = changes.iter().map(|change| change.address.clone()).zip(0..).collect();
+        let remaining = remaining_seconds(graph, changes);
         let mut steps = Self {
             waiting: BTreeMap::new(),
             dependents: BTreeMap::new(),
-            ready: BTreeSet::new(),
-            positions,
+            ready: BTreeMap::new(),
+            urgency: BTreeMap::new(),
             of_wave: BTreeMap::new(),
         };
         let name = |step: &usize| {
@@ -45,6 +50,9 @@ impl StepQueue {
             let (Some(id), Some(change)) = (name(&number), changes.get(step.change)) else {
                 continue;
             };
+            let left = remaining.get(number).copied().unwrap_or_default();
+            let urgency = (change.action == Action::Delete, Reverse(left), step.change);
+            steps.urgency.insert(id.clone(), (change.api(), urgency));
             let waits = |wave: &InWave| step.phase == Phase::Create || wave.destroy_waits;
             let causes = graph.causes(number).iter().filter_map(name).collect();
             steps.add(id, causes, change.wave.filter(waits));
@@ -67,14 +75,20 @@ impl StepQueue {
     }
 
     fn is_ready(&mut self, step: StepId) {
-        let place = self.positions.get(&step.0).copied().unwrap_or(usize::MAX);
-        self.ready.insert((place, step));
+        let Some((api, urgency)) = self.urgency.get(&step).copied() else { return };
+        self.ready.entry(api).or_default().insert((urgency, step));
     }
 
-    /// Takes out the first step of the plan that waits for nothing any more:
-    /// where not all of them can run at once, deletions so come last.
-    pub(super) fn take_next(&mut self) -> Option<StepId> {
-        let (_, step) = self.ready.pop_first()?;
+    /// Takes out the most urgent step that waits for nothing any more and whose API has
+    /// room for it.
+    pub(super) fn take_next(&mut self, has_room: impl Fn(Api) -> bool) -> Option<StepId> {
+        let free = self.ready.iter().filter(|(api, _)| has_room(**api));
+        let (first, api) = free.filter_map(|(api, steps)| Some((steps.first()?, *api))).min()?;
+        let (_, step) = first.clone();
+        let taken = self.urgency.get(&step).map(|(_, urgency)| (*urgency, step.clone()));
+        if let (Some(taken), Some(ready)) = (taken, self.ready.get_mut(&api)) {
+            ready.remove(&taken);
+        }
         self.waiting.remove(&step);
         Some(step)
     }
@@ -125,7 +139,9 @@ impl StepQueue {
         for step in &taken {
             self.waiting.remove(step);
         }
-        self.ready.retain(|(_, step)| self.waiting.contains_key(step));
+        for ready in self.ready.values_mut() {
+            ready.retain(|(_, step)| self.waiting.contains_key(step));
+        }
         taken
     }
 
@@ -139,7 +155,6 @@ impl StepQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Action;
     use crate::resource::{Kind, ObjectKey, Site};
 
     fn address(name: &str) -> Address {
@@ -157,7 +172,7 @@ mod tests {
     }
 
     fn take_ready(steps: &mut StepQueue) -> Vec<StepId> {
-        std::iter::from_fn(|| steps.take_next()).collect()
+        std::iter::from_fn(|| steps.take_next(|_| true)).collect()
     }
 
     fn names(steps: &[StepId]) -> Vec<&str> {
@@ -218,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn ready_steps_start_in_plan_order() {
+    fn the_longest_chain_starts_first_and_deletions_last() {
         let names_in_plan = ["m", "z", "a", "gone"];
         let changes = names_in_plan.map(|name| match name {
             "gone" => change(name, Action::Delete, &[]),
@@ -226,12 +241,47 @@ mod tests {
             _ => change(name, Action::Create, &[]),
         });
         let mut steps = steps_of(&changes);
-        assert_eq!(steps.take_next().map(|step| step.0.name), Some("m".into()));
-        let second = steps.take_next().unwrap();
-        assert_eq!(second.0.name, "z");
+        let first = steps.take_next(|_| true).unwrap();
+        assert_eq!(first.0.name, "z", "another step waits for it");
+        assert_eq!(steps.take_next(|_| true).map(|step| step.0.name), Some("m".into()));
         // What only now is ready stands before the deletion all the same.
-        steps.done(&second);
+        steps.done(&first);
         assert_eq!(names(&take_ready(&mut steps)), ["a", "gone"]);
+    }
+
+    #[test]
+    fn what_the_canary_waits_for_starts_first() {
+        let worker = |name: &str, number| {
+            let mut change = change(name, Action::Create, &[&format!("{name}-machine")]);
+            let is_canary = number == 1;
+            change.wave = Some(InWave { number, destroy_waits: true, is_canary });
+            change
+        };
+        let machine = |name: &str| change(&format!("{name}-machine"), Action::Create, &[]);
+        let mut steps = steps_of(&[
+            machine("a"),
+            machine("b"),
+            machine("canary"),
+            worker("canary", 1),
+            worker("a", 2),
+            worker("b", 3),
+        ]);
+        let first = steps.take_next(|_| true).unwrap();
+        assert_eq!(first.0.name, "canary-machine");
+        steps.done(&first);
+        assert_eq!(steps.take_next(|_| true).map(|it| it.0.name), Some("canary".into()));
+    }
+
+    #[test]
+    fn a_full_api_holds_back_no_other() {
+        let worker = Address::new(Kind::Worker, Site::Cluster, "w");
+        let key = ObjectKey::Host("w".to_owned());
+        let worker = Change::new(worker, key, Action::Create, "");
+        let mut steps = steps_of(&[change("table", Action::Create, &[]), worker]);
+        let next = steps.take_next(|api| api != Api::Azure);
+        assert_eq!(next.map(|step| step.0.name), Some("w".into()));
+        assert_eq!(steps.take_next(|api| api != Api::Azure), None);
+        assert_eq!(names(&take_ready(&mut steps)), ["table"]);
     }
 
     #[test]
@@ -245,7 +295,7 @@ mod tests {
         let removed = take_ready(&mut steps);
         assert_eq!(removed, [(address("one"), Phase::Destroy), (address("other"), Phase::Destroy)]);
         steps.done(&removed[0]);
-        assert_eq!(steps.take_next(), None);
+        assert_eq!(steps.take_next(|_| true), None);
         steps.done(&removed[1]);
         assert_eq!(names(&take_ready(&mut steps)), ["one", "other"]);
     }

@@ -103,6 +103,19 @@ impl LeaveError {
         Self { hostname: hostname.to_owned(), failure: of_host(error, remedy) }
     }
 
+    /// A host that stays, and that no router leads to, cannot be reset.
+    pub(super) fn no_way(hostname: &str) -> Self {
+        let failure = Failure::new(
+            Code::HostUnreachable,
+            "its host stays and cannot be reset: the router of its datacenter is not in the tailnet",
+            format!(
+                "connect the router to the tailnet, then run the same command again; if the host \
+                 is gone for good, run `kubectl delete node {hostname}` first"
+            ),
+        );
+        Self { hostname: hostname.to_owned(), failure }
+    }
+
     pub(super) fn cluster(hostname: &str, error: &ClusterError) -> Self {
         let remedy = "look at the object with `kubectl describe`, then run the same command again";
         Self { hostname: hostname.to_owned(), failure: of_cluster(error, remedy) }

@@ -76,6 +76,7 @@ impl<'a> JoinContext<'a> {
             profile: self.profile.clone(),
             kubelet: self.desired.kubelet_version,
             kind: self.operation,
+            request: self.request.clone(),
             now: self.now,
         }
     }

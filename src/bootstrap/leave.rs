@@ -51,6 +51,8 @@ pub struct ComesBack {
     pub profile: ProfileName,
     /// The version of its kubelet, for the records.
     pub kubelet: KubernetesVersion,
+    /// The request that the work is a part of, for the records.
+    pub request: Option<String>,
 }
 
 /// What taking a worker out did.
@@ -91,6 +93,7 @@ pub async fn leave(
         profile: comes_back.profile.clone(),
         kubelet: comes_back.kubelet,
         kind: OperationKind::Repave,
+        request: comes_back.request.clone(),
         now: context.now,
     };
     let message = "removing the worker from the cluster to reprovision it";
@@ -163,7 +166,12 @@ async fn forget(context: &LeaveContext<'_>, progress: &Progress<'_>) {
 }
 
 async fn reset(context: &LeaveContext<'_>, warnings: &mut Vec<String>) -> Result<bool, LeaveError> {
-    let Some(target) = &context.target else { return Ok(false) };
+    let Some(target) = &context.target else {
+        return match context.fate {
+            HostFate::GoesAway => Ok(false),
+            HostFate::Stays => Err(LeaveError::no_way(context.worker.as_str())),
+        };
+    };
     match (context.hosts.apply_worker_step(target, &WorkerStep::Reset).await, context.fate) {
         (Ok(()), _) => Ok(true),
         (Err(error), HostFate::GoesAway) => {

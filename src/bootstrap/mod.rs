@@ -67,8 +67,10 @@ pub struct JoinContext<'a> {
     pub profile: ProfileName,
     /// What is recorded as being done.
     pub operation: OperationKind,
+    /// The request that the join is a part of, for the records.
+    pub request: Option<String>,
     /// The time limit of the drain before the first step. `None` if the pods may keep
-    /// running, or if there are none yet.
+    /// running, or if the worker has no pods yet.
     pub drain_within: Option<Duration>,
     /// The record to continue: that of the leave, if the worker is reprovisioned.
     pub continues: Option<OperationRecord>,

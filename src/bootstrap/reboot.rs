@@ -35,6 +35,8 @@ pub struct RebootContext<'a> {
     pub profile: ProfileName,
     /// The version of its kubelet, for the records.
     pub kubelet: KubernetesVersion,
+    /// The request that the reboot is a part of, for the records.
+    pub request: Option<String>,
     /// How long pods have to go.
     pub drain_within: Duration,
     /// The current time.
@@ -58,6 +60,7 @@ pub async fn reboot(
         profile: context.profile.clone(),
         kubelet: context.kubelet,
         kind: OperationKind::Reboot,
+        request: context.request.clone(),
         now: context.now,
     };
     let mut records = Records::begin(subject, progress, None, "draining the worker").await;

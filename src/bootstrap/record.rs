@@ -21,6 +21,8 @@ pub(super) struct Subject<'a> {
     pub(super) profile: ProfileName,
     pub(super) kubelet: KubernetesVersion,
     pub(super) kind: OperationKind,
+    /// The request that the work is a part of.
+    pub(super) request: Option<String>,
     pub(super) now: &'a Now<'a>,
 }
 
@@ -117,5 +119,6 @@ fn started(subject: &Subject<'_>, message: &str) -> OperationRecord {
         phase: OperationPhase::Running,
         completed: None,
         message: message.to_owned(),
+        request: subject.request.clone(),
     }
 }

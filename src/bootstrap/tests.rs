@@ -62,6 +62,7 @@ fn context<'a>(host: &'a FakeHost, cluster: &'a ClusterClient) -> JoinContext<'a
         },
         profile: ProfileName::new("default"),
         operation: OperationKind::Join,
+        request: None,
         drain_within: None,
         continues: None,
         now: &now,
@@ -224,6 +225,7 @@ fn rebooting<'a>(host: &'a FakeHost, client: &'a ClusterClient) -> RebootContext
         worker: WorkerName::new("dc1-w1"),
         profile: ProfileName::new("default"),
         kubelet: desired().kubelet_version,
+        request: None,
         drain_within: Duration::from_secs(60),
         now: &now,
     }

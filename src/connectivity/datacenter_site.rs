@@ -1,5 +1,6 @@
 //! A datacenter's side: its network, its router and its workers.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::builder::{ModelBuilder, Part};
@@ -161,7 +162,7 @@ impl<'a> ModelBuilder<'a> {
             DatacenterKind::Azure(_) => self.machine_runs(&site, name),
             DatacenterKind::Existing(_) => Fact::known(true, origin),
         };
-        let pods = match (node, config) {
+        let pods = match (node, config.as_deref()) {
             (Some(node), Some(host)) => Fact::known(pods_of(node, host), origin),
             // On a machine that is gone nothing else about its pods matters.
             (Some(node), None) if node.ready || runs.read() == Ok(&false) => {
@@ -172,7 +173,7 @@ impl<'a> ModelBuilder<'a> {
             }
             _ => Fact::unknown(origin),
         };
-        let kernel = match config {
+        let kernel = match config.as_deref() {
             Some(host) => Fact::known(self.worker_kernel(datacenter, worker, node, host), origin),
             None => Fact::unknown(origin),
         };
@@ -182,10 +183,15 @@ impl<'a> ModelBuilder<'a> {
     }
 
     /// The state of a worker's host: as read from the host, or else inferred from
-    /// its Node by the digest of the applied profile.
-    fn worker_host(&self, address: &Address, node: &'a JoinedWorker) -> Option<&'a WorkerHost> {
+    /// its Node, which is Ready and carries the digest of the applied profile. Every
+    /// profile, also one of before an edit, makes the same of what packets depend on.
+    fn worker_host(
+        &self,
+        address: &Address,
+        node: &'a JoinedWorker,
+    ) -> Option<Cow<'a, WorkerHost>> {
         if let Observable::Observed(host) = &node.host {
-            return Some(host);
+            return Some(Cow::Borrowed(host));
         }
         // If the host was queried and did not answer, its state is not inferred.
         if self.state.is_host_silent(&node.name) {
@@ -193,8 +199,10 @@ impl<'a> ModelBuilder<'a> {
         }
         let desired = self.sources.desired.get(address)?;
         let Resource::Worker(wanted) = &desired.resource else { return None };
-        let inferred = node.profile_digest == wanted.profile_digest && node.ready;
-        wanted.host.observed().filter(|_| inferred)
+        let inferred = !node.profile_digest.is_empty() && node.ready;
+        let host = wanted.host.observed().filter(|_| inferred)?;
+        // The range of a Node is that of its configuration: it is set once.
+        Some(Cow::Owned(WorkerHost { cni_configuration: Some(node.pod_cidr), ..host.clone() }))
     }
 
     fn worker_kernel(

@@ -7,7 +7,7 @@ use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
 use crate::resource::azure::NodePool;
-use crate::resource::{ArmId, Kind, ObjectKey};
+use crate::resource::{ArmId, Kind, ObjectKey, Site};
 use crate::topology::names::{SubscriptionId, WorkerName};
 use crate::topology::version::KubernetesVersion;
 
@@ -26,6 +26,11 @@ pub struct Facts {
     pub nodes_without_pod_cidr: Vec<NodeWithoutPodCidr>,
     /// The tailnet address of each router that has joined, by host name.
     pub router_addresses: BTreeMap<String, Ipv4Addr>,
+    /// Datacenters that the topology no longer has and whose workers the cluster still
+    /// records.
+    pub departed: BTreeMap<Site, DepartedSite>,
+    /// How far the requested work on workers is, if work was requested.
+    pub request: Option<RequestProgress>,
     /// What each worker holds already.
     pub assigned: BTreeMap<WorkerName, AssignedAddresses>,
     /// The patch that AKS offers for the minor version that the cluster is to be
@@ -34,6 +39,25 @@ pub struct Facts {
     /// Whether node pools and workers that run another patch than the control plane are
     /// upgraded to it.
     pub upgrade_patches: bool,
+}
+
+/// How far the work on workers is that the user requested by their names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestProgress {
+    /// Names the request in the records of the work: an interrupted one is continued
+    /// under its name.
+    pub id: String,
+    /// Workers on which an interrupted run has done the work, and when it ended.
+    pub done: BTreeMap<WorkerName, String>,
+}
+
+/// A datacenter that left the topology: what is on its hosts must still be removed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DepartedSite {
+    /// The host name of its router, if the router is in the tailnet.
+    pub router: Option<String>,
+    /// Whether its machines existed before stargate and stay after it.
+    pub is_existing: bool,
 }
 
 /// The AKS cluster as it is.

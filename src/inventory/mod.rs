@@ -59,6 +59,16 @@ pub struct Observed {
     pub ownership: Ownership,
 }
 
+impl Observed {
+    /// The site that the mark of an object of ours names.
+    pub fn site(&self) -> Option<Site> {
+        match &self.ownership {
+            Ownership::Ours { site } => Some(Site::from(site)),
+            Ownership::Foreign | Ownership::Inherited => None,
+        }
+    }
+}
+
 /// Where facts come from.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

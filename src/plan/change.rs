@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Execution;
 use super::diff::{self, FieldChange, ObjectDiff};
 use crate::inventory::Observed;
-use crate::resource::{Address, ObjectKey, Ownership, Resource};
+use crate::resource::{Address, Api, ObjectKey, Ownership, Resource, Site};
 
 /// One change of one object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +85,25 @@ impl Change {
         self.before = Some(observed.resource.clone());
         self.ownership = Some(observed.ownership.clone());
         self
+    }
+
+    /// The API that most requests of the change go to.
+    pub fn api(&self) -> Api {
+        self.address.kind.facts().requests.api
+    }
+
+    /// The site that the observed object is marked with.
+    pub(super) fn old_side(&self) -> Option<Site> {
+        match &self.ownership {
+            Some(Ownership::Ours { site }) => Some(Site::from(site)),
+            _ => None,
+        }
+    }
+
+    /// The site that a replaced object leaves for another one.
+    pub(super) fn moves_from(&self) -> Option<Site> {
+        let is_moved = |site: &Site| *site != self.address.site;
+        (self.action == Action::Replace).then(|| self.old_side()).flatten().filter(is_moved)
     }
 
     /// Sets the desired value and the fields in which the observed one differs

@@ -33,18 +33,41 @@ pub(super) fn mark_replaced(before: &PlanContents, after: &mut PlanContents) {
 
 /// Every pair that reaches each other now is lost: no node outlives its cluster.
 pub(super) fn lose_all_pairs(observed: Sources<'_>, plan: &Plan, cluster: &Change) -> Reachability {
-    let unchanged = Plan { contents: plan.without_lists(), desired: plan.desired.clone() };
+    let now = current(observed, plan);
+    let losses = losses(observed, plan, now.kept, Some(cluster));
+    Reachability { kept: 0, lost: now.kept, losses, ..now }
+}
+
+/// A plan that destroys and leaves the cluster: pairs with a node that goes are lost.
+pub(super) fn lose_deleted_nodes(observed: Sources<'_>, plan: &Plan) -> Reachability {
+    let now = current(observed, plan);
+    let after = assess(Projection { observed, plan }).reachability;
+    let lost = now.kept.saturating_sub(after.kept);
+    let worker = plan.changes.iter().find(|change| change.address.kind == Kind::Worker);
+    let losses = losses(observed, plan, lost, worker);
+    Reachability { kept: after.kept, lost, losses, ..now }
+}
+
+/// The pairs that reach each other now.
+fn current(observed: Sources<'_>, plan: &Plan) -> Reachability {
+    let unchanged = unchanged(plan);
+    assess(Projection { observed, plan: &unchanged }).reachability
+}
+
+fn unchanged(plan: &Plan) -> Plan {
+    Plan { contents: plan.without_lists(), desired: plan.desired.clone() }
+}
+
+fn losses(observed: Sources<'_>, plan: &Plan, pairs: u64, cause: Option<&Change>) -> Vec<Loss> {
+    if pairs == 0 {
+        return Vec::new();
+    }
+    let unchanged = unchanged(plan);
     let projection = Projection { observed, plan: &unchanged };
-    let now = assess(projection).reachability;
     let model = path_model(projection, &IntermediateState::Observed);
     let mut nodes = model.sites.iter().rev().filter_map(|site| site.nodes.first());
     let mut name =
         || nodes.next().map_or_else(String::new, |it| model.network.name(*it).to_owned());
-    let loss = Loss {
-        pairs: now.kept,
-        example: (name(), name()),
-        resource: Some(cluster.address.clone()),
-    };
-    let losses = if now.kept > 0 { vec![loss] } else { Vec::new() };
-    Reachability { kept: 0, lost: now.kept, losses, ..now }
+    let resource = cause.map(|change| change.address.clone());
+    vec![Loss { pairs, example: (name(), name()), resource }]
 }

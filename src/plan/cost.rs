@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::impact::restart_of;
 use super::step_graph::StepGraph;
 use super::{Action, Change};
 use crate::resource::Api;
+use crate::resource::restarts::Restart;
 use crate::resource::{Address, Kind};
 
 /// Requests and time.
@@ -54,8 +56,11 @@ fn calls(change: &Change) -> (Api, u64, u64) {
 /// Seconds that a change usually takes.
 pub(super) fn seconds(change: &Change) -> u64 {
     let usual = change.address.kind.facts().seconds;
+    let is_upgrade = restart_of(change) == Some(Restart::KubeletUpgrade);
     match change.action {
         Action::Create | Action::Replace => usual.create,
+        // It is drained, and the steps of a join are done again.
+        Action::Update | Action::Adopt if is_upgrade => usual.create,
         Action::Update | Action::Adopt => usual.update,
         Action::Delete => usual.delete,
         Action::Reboot => usual.reboot,

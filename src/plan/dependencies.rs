@@ -27,6 +27,11 @@ pub(super) fn add(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
             && let Some(restart) = restart_of(change)
         {
             change.interrupts = Some(restart.interruption(&change.address.name));
+            if restarts_router(change) {
+                let name = &change.address.name;
+                change.interrupts =
+                    Some(format!("pods lose connectivity through {name} while it restarts"));
+            }
             if restarts_worker(change) {
                 let name = &change.address.name;
                 change.interrupts =
@@ -87,6 +92,8 @@ struct Index<'a> {
     leaving_workers: BTreeMap<&'a str, &'a Address>,
     /// The same, by their site.
     leaving_from: BTreeMap<&'a Site, Vec<&'a Address>>,
+    /// Workers that leave a site for another one, by the site that they leave.
+    moving_from: BTreeMap<Site, Vec<&'a Address>>,
     /// Deletions by the object's id, in the id's order.
     deleted: BTreeMap<&'a ArmId, &'a Address>,
     /// Changes whose present value points at an id.
@@ -108,6 +115,7 @@ impl<'a> Index<'a> {
             contained: BTreeMap::new(),
             leaving_workers: BTreeMap::new(),
             leaving_from: BTreeMap::new(),
+            moving_from: BTreeMap::new(),
             deleted: BTreeMap::new(),
             pointing_at: BTreeMap::new(),
             restarting_routers: BTreeMap::new(),
@@ -130,6 +138,11 @@ impl<'a> Index<'a> {
         }
         for id in change.before.iter().flat_map(references) {
             self.pointing_at.entry(id).or_default().push(change);
+        }
+        if change.address.kind == Kind::Worker
+            && let Some(site) = change.moves_from()
+        {
+            self.moving_from.entry(site).or_default().push(&change.address);
         }
         if restarts_router(change) {
             let routers = self.restarting_routers.entry(&change.address.site).or_default();
@@ -159,7 +172,7 @@ impl<'a> Index<'a> {
                 let (ends, comes): (Vec<_>, Vec<_>) = self
                     .before_deletion(change)
                     .into_iter()
-                    .partition(|address| self.is_moving_resident(address, change));
+                    .partition(|address| self.is_moving(address, change));
                 found.create_after_destroy_of.extend(ends);
                 found.depends_on.extend(comes);
                 return found.into();
@@ -171,6 +184,7 @@ impl<'a> Index<'a> {
             Action::Update | Action::Adopt | Action::Reboot => {}
         }
         found.depends_on.extend(self.before_creation(input, change));
+        found.create_after_destroy_of.extend(self.moving_before(change));
         found.into()
     }
 
@@ -218,6 +232,8 @@ impl<'a> Index<'a> {
             ObjectKey::Azure(id) => self.before_azure_deletion(id, change, &mut edges),
             ObjectKey::AzureAssociation(_) => {}
             ObjectKey::Kubernetes(_) => self.before_kubernetes_deletion(change, &mut edges),
+            // A worker without a Node waits for nothing, its router for it.
+            ObjectKey::Host(_) if change.address.kind == Kind::Worker => {}
             ObjectKey::Device(_)
             | ObjectKey::DeviceAdvertised(_)
             | ObjectKey::DeviceApproved(_)
@@ -239,6 +255,8 @@ impl<'a> Index<'a> {
                     edges.extend(self.changed(&Address::new(kind, site.clone(), name)));
                 }
                 edges.extend(self.leaving_workers.get(name));
+                let moving = self.moving_from.get(site).into_iter().flatten();
+                edges.extend(moving.filter(|worker| worker.name == name));
             }
             // With the cluster goes its API server, and the group with the
             // router and the tables.
@@ -259,11 +277,22 @@ impl<'a> Index<'a> {
         self.by_address.get(address).map(|change| &change.address)
     }
 
-    /// Whether a change replaces what lives in a machine that is deleted.
-    fn is_moving_resident(&self, address: &Address, machine: &Change) -> bool {
-        machine.address.kind == Kind::VirtualMachine
-            && address.kind.is_contained_in(Kind::VirtualMachine)
-            && self.by_address.get(address).is_some_and(|it| it.action == Action::Replace)
+    /// Whether an address is that of a replacement that leaves what a change deletes: of
+    /// it only the end counts, because it may come back elsewhere.
+    fn is_moving(&self, address: &Address, deleted: &Change) -> bool {
+        let Some(replaced) = self.by_address.get(address) else { return false };
+        let is_resident = deleted.address.kind == Kind::VirtualMachine
+            && address.kind.is_contained_in(Kind::VirtualMachine);
+        replaced.action == Action::Replace && (is_resident || replaced.moves_from().is_some())
+    }
+
+    /// The moving workers that leave before an update withdraws their routes.
+    fn moving_before(&self, change: &'a Change) -> impl Iterator<Item = &'a Address> {
+        let withdraws = change.action == Action::Update && carries_routes(change.address.kind);
+        let from =
+            |site: &Site| *site == change.address.site || change.address.site == Site::Cluster;
+        let moving = self.moving_from.iter().filter(move |(site, _)| withdraws && from(site));
+        moving.flat_map(|(_, workers)| workers.iter().copied())
     }
 
     /// Deletions of objects whose ids begin with this one.
@@ -278,6 +307,13 @@ impl<'a> Index<'a> {
             let name = change.address.name.as_str();
             edges.extend(self.leaving_workers.get(name));
         }
+        // A Server says which router its datacenter has: it goes after the router.
+        if kind == Kind::Server {
+            for router in [Kind::TailnetDevice, Kind::RouterHost] {
+                let deleted = self.deleted_kinds.get(&router).into_iter().flatten();
+                edges.extend(deleted.filter(|address| address.site == change.address.site));
+            }
+        }
         let holds = matches!(kind, Kind::CustomResourceDefinition | Kind::Namespace);
         let goes_first = |other: Kind| {
             holds && other.is_contained_in(kind) || other.facts().relies_on.contains(&kind)
@@ -290,8 +326,9 @@ impl<'a> Index<'a> {
 
     /// Workers are reached through their router, so they leave first.
     fn before_router_deletion(&self, change: &Change, edges: &mut Vec<&'a Address>) {
-        let leaving = self.leaving_from.get(&change.address.site).into_iter().flatten();
-        edges.extend(leaving);
+        let site = &change.address.site;
+        edges.extend(self.leaving_from.get(site).into_iter().flatten());
+        edges.extend(self.moving_from.get(site).into_iter().flatten());
         if change.address.kind == Kind::TailnetDevice {
             let host = Address::new(
                 Kind::RouterHost,
@@ -322,49 +359,4 @@ fn carries_routes(kind: Kind) -> bool {
 /// The ids that a value points at.
 pub(super) fn references(resource: &Resource) -> Vec<&ArmId> {
     resource.references().into_iter().map(|reference| reference.id).collect()
-}
-
-/// Marks a change that only follows from another one of this plan.
-pub(super) fn mark_consequences(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
-    let causes: BTreeMap<Address, Address> = decisions
-        .iter()
-        .filter(|(_, decision)| matches!(decision, ResourceDecision::Change(_)))
-        .filter_map(|(address, _)| Some((address.clone(), cause(input, decisions, address)?)))
-        .collect();
-    for (address, cause) in causes {
-        if let Some(ResourceDecision::Change(change)) = decisions.get_mut(&address) {
-            change.caused_by = Some(cause);
-        }
-    }
-}
-
-/// The created or replaced resource that a changed resource is in, if there is one;
-/// else, for what is replaced, the replaced one that it points at.
-fn cause(
-    input: Comparison<'_>,
-    decisions: &ResourceDecisions,
-    address: &Address,
-) -> Option<Address> {
-    let desired = input.desired.get(address)?;
-    let action = |address: &Address| match decisions.get(address) {
-        Some(ResourceDecision::Change(change)) => Some(change.action),
-        _ => None,
-    };
-    let is_created =
-        |container: &&Address| matches!(action(container), Some(Action::Create | Action::Replace));
-    if let Some(container) = desired.contained_in.iter().find(is_created) {
-        return Some(container.clone());
-    }
-    let Some(ResourceDecision::Change(change)) = decisions.get(address) else { return None };
-    let forced = change.differences.iter().any(|field| field.forces_replacement);
-    if change.action != Action::Replace || forced {
-        return None;
-    }
-    let pointed_at: Vec<&ArmId> = change.before.iter().flat_map(references).collect();
-    let is_pointed_at = |address: &Address| match input.desired.get(address)?.key.as_ref()? {
-        ObjectKey::Azure(id) => pointed_at.contains(&id).then_some(()),
-        _ => None,
-    };
-    let mut replaced = desired.depends_on.iter().filter(|it| action(it) == Some(Action::Replace));
-    replaced.find(|address| is_pointed_at(address).is_some()).cloned()
 }

@@ -62,6 +62,23 @@ impl HostRoute {
         }
     }
 
+    /// The router of a datacenter that left the topology, through the tailnet.
+    pub(crate) fn departed_router(topology: &Topology, hostname: &str) -> Self {
+        Self::new(topology, hostname, HostLocation::Tailnet { before_joining: None })
+    }
+
+    /// A worker of a datacenter that left the topology, through its router.
+    pub(crate) fn departed_worker(
+        topology: &Topology,
+        router: &str,
+        name: &str,
+        address: Ipv4Addr,
+    ) -> Self {
+        let router = Self::departed_router(topology, router);
+        let location = HostLocation::Local(address);
+        Self { jump: Some(Box::new(router)), ..Self::new(topology, name, location) }
+    }
+
     /// A worker, through its datacenter's router.
     pub(crate) fn worker(
         topology: &Topology,

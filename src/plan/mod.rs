@@ -5,12 +5,14 @@
 
 mod change;
 mod cluster_replacement;
+mod consequences;
 pub mod cost;
 mod decision;
 mod dependencies;
 pub mod diff;
 mod exclusive_claims;
 mod execution;
+mod execution_details;
 pub mod findings;
 mod held;
 mod held_back;
@@ -25,8 +27,10 @@ mod prefix_conflicts;
 pub mod preflight;
 mod propagation;
 mod protection;
+mod remaining_time;
 mod replacement;
 mod restrict;
+mod retain_hosts;
 mod rollout;
 pub mod saved_plan;
 pub mod stale_facts;
@@ -41,12 +45,13 @@ pub use change::{Action, Change, InWave};
 pub use diff::{FieldChange, FieldPath};
 pub use execution::{
     ApplySettings, Execution, ManagedNodeFields, NodePoolExecution, RouterExecution,
-    WorkerExecution, WorkerProfile, WorkerRestart,
+    WorkerDeparture, WorkerExecution, WorkerProfile, WorkerRestart,
 };
 pub use findings::{Finding, FindingSeverity};
 pub use held::{Blocked, Deferred};
 pub use host_route::{HostLocation, HostRoute};
 pub use planning::{PlanOptions, PlanningInput, plan};
+pub use remaining_time::remaining_seconds;
 pub use rollout::Rollout;
 use stale_facts::surviving;
 pub use step_graph::{Phase, StepGraph};

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::consequences;
 use super::cost::Cost;
 use super::decision::{Comparison, ResourceDecision, ResourceDecisions, change, deferred};
 use super::dependencies;
@@ -48,7 +49,7 @@ pub(super) fn plan_changes(input: Comparison<'_>) -> PlanContents {
     node_pools::defer_routes(input, &mut decisions);
     worker_request::reboot(input, &mut decisions);
     dependencies::add(input, &mut decisions);
-    dependencies::mark_consequences(input, &mut decisions);
+    consequences::mark(input, &mut decisions);
     worker_request::restrict(input, &mut decisions);
     assemble(input, decisions)
 }

@@ -3,14 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::cluster_replacement::{lose_all_pairs, loses_cluster, mark_replaced};
+use super::cluster_replacement::{
+    lose_all_pairs, lose_deleted_nodes, loses_cluster, mark_replaced,
+};
 use super::cost::Cost;
 use super::decision::Comparison;
-use super::execution;
+use super::execution_details;
 use super::impact::{Assessment, Projection, assess};
 use super::planner::plan_changes;
 use super::pool_removal::LeavingPools;
 use super::preflight::{TailnetFacts, live_lints};
+use super::retain_hosts;
+use super::worker_request;
 use super::{
     ApplySettings, Finding, FindingSeverity, Plan, PlanContents, WorkerRequest, surviving,
 };
@@ -80,12 +84,14 @@ pub fn plan(input: PlanningInput<'_>) -> Plan {
     // Without addresses the protected resources are not known either.
     let may_destroy =
         input.options.destroy && !(desired.is_empty() && protects_anything(input.topology));
+    // What is destroyed is known only by what was desired before.
+    let current = input.options.destroy.then(|| desired.clone());
     let mut plan = if has_errors(&findings) && !may_destroy {
         without_changes(input, findings, desired)
     } else {
         compare_states(input, findings, desired)
     };
-    assess_reachability(input, &mut plan);
+    assess_reachability(input, current.as_ref(), &mut plan);
     plan
 }
 
@@ -125,6 +131,9 @@ fn compare_states(
 ) -> Plan {
     let settings = settings(input);
     let protected = desired.protected();
+    let progress = input.facts.request.as_ref();
+    let worker_request = input.options.worker_request.as_ref().map(|it| it.remaining(progress));
+    findings.extend(worker_request::already_done(input.options.worker_request.as_ref(), progress));
     let compare =
         |findings: &[Finding], desired: &DesiredSet, (facts, inventory): (&Facts, &Inventory)| {
             let mut contents = plan_changes(Comparison {
@@ -136,15 +145,18 @@ fn compare_states(
                 replace: &input.options.replace,
                 protected: &protected,
                 rollout: &input.topology.rollout,
-                worker_request: input.options.worker_request.as_ref(),
+                worker_request: worker_request.as_ref(),
                 control_plane: desired::control_plane_version(input.topology, facts),
                 requests: input.requests,
             });
-            execution::attach(input.topology, facts, &mut contents.changes);
+            execution_details::attach(input.topology, facts, inventory, &mut contents.changes);
             contents
         };
     let wanted = if input.options.destroy { DesiredSet::default() } else { desired };
-    let contents = compare(&findings, &wanted, (input.facts, input.inventory));
+    let mut contents = compare(&findings, &wanted, (input.facts, input.inventory));
+    if input.options.destroy {
+        retain_hosts::hold_back(input, &mut contents);
+    }
     let Some((facts, inventory)) = surviving(input.facts, input.inventory, &contents) else {
         return Plan { contents, desired: wanted };
     };
@@ -170,29 +182,30 @@ fn protects_anything(topology: &Topology) -> bool {
 }
 
 /// Orders changes so that a new path exists before the old one goes, and finds
-/// out what the plan does to reachability. Deleting everything loses every pair,
-/// as it is meant to.
-pub(super) fn assess_reachability(input: PlanningInput<'_>, plan: &mut Plan) {
-    // With errors nothing is known, and a request for workers is about nothing else.
-    let of_workers = input.options.worker_request.is_some() && plan.changes.is_empty();
-    if !(input.options.destroy || of_workers || has_errors(&plan.findings)) {
+/// out what the plan does to reachability. A plan that destroys loses every pair with a
+/// node that goes, as it is meant to: `current` is what it destroys.
+pub(super) fn assess_reachability(
+    input: PlanningInput<'_>,
+    current: Option<&DesiredSet>,
+    plan: &mut Plan,
+) {
+    if !plan.changes.is_empty() {
         let observed = Sources {
             topology: input.topology,
             facts: input.facts,
-            desired: &plan.desired,
+            desired: current.unwrap_or(&plan.desired),
             inventory: input.inventory,
         };
-        let Assessment { waits, reachability } = match loses_cluster(plan) {
-            Some(cluster) => Assessment {
-                waits: Vec::new(),
-                reachability: lose_all_pairs(observed, plan, cluster),
-            },
-            None => assess_without_pools(observed, plan),
+        let reachability = |reachability| Assessment { waits: Vec::new(), reachability };
+        let Assessment { waits, reachability } = match (loses_cluster(plan), current) {
+            (Some(cluster), _) => reachability(lose_all_pairs(observed, plan, cluster)),
+            (None, Some(_)) => reachability(lose_deleted_nodes(observed, plan)),
+            (None, None) => assess_without_pools(observed, plan),
         };
         plan.contents.wait_for(waits);
         plan.contents.reachability = reachability;
     }
-    plan.contents.reachability.loss_allowed = input.options.allow_loss;
+    plan.contents.reachability.loss_allowed = input.options.allow_loss || input.options.destroy;
 }
 
 /// The nodes of pools that the plan removes are left out, and the pairs of their pods

@@ -28,7 +28,7 @@ pub(super) fn restrict(
     contents.steps = StepGraph::of(&contents.changes);
     contents.cost = Cost::of(&contents.changes, &contents.steps, &contents.cost.requests);
     contents.reachability = Default::default();
-    assess_reachability(input, &mut plan);
+    assess_reachability(input, None, &mut plan);
     plan
 }
 

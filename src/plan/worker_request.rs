@@ -4,8 +4,9 @@
 use std::collections::BTreeSet;
 
 use super::decision::{Comparison, ResourceDecision, ResourceDecisions, change};
-use super::{Action, Blocked, Change};
+use super::{Action, Blocked, Change, Finding, FindingSeverity};
 use crate::desired::DesiredResource;
+use crate::desired::facts::RequestProgress;
 use crate::diagnostics::{Code, Failure};
 use crate::resource::{Address, Kind, Ownership, Resource};
 use crate::topology::names::WorkerName;
@@ -17,6 +18,34 @@ pub struct WorkerRequest {
     pub operation: WorkerOperation,
     /// The workers that it is done on.
     pub workers: BTreeSet<WorkerName>,
+}
+
+impl WorkerRequest {
+    /// The request without the workers on which an interrupted run has done the work.
+    pub(super) fn remaining(&self, progress: Option<&RequestProgress>) -> Self {
+        let is_done = |worker: &&WorkerName| {
+            progress.is_some_and(|progress| progress.done.contains_key(*worker))
+        };
+        let workers = self.workers.iter().filter(|worker| !is_done(worker)).cloned().collect();
+        Self { operation: self.operation, workers }
+    }
+}
+
+/// Names the workers that are left out because an interrupted run has done the work.
+pub(super) fn already_done(
+    request: Option<&WorkerRequest>,
+    progress: Option<&RequestProgress>,
+) -> Vec<Finding> {
+    let (Some(request), Some(progress)) = (request, progress) else { return Vec::new() };
+    let command = request.operation.command();
+    let finding = |(worker, time): (&WorkerName, &String)| {
+        let message = format!(
+            "{worker} is left out: an interrupted run of the same command completed it at {time}"
+        );
+        let remedy = format!("to do it again, name it alone: `{command} {worker}`");
+        Finding::new(FindingSeverity::Warning, Failure::new(Code::PartlyApplied, message, remedy))
+    };
+    progress.done.iter().map(finding).collect()
 }
 
 /// A kind of work on workers.

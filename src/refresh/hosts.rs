@@ -1,5 +1,7 @@
 //! Hosts: every router, and the workers where a deep look is asked for.
 
+use std::net::Ipv4Addr;
+
 use futures::StreamExt;
 
 use super::router_devices::{self, Devices};
@@ -8,11 +10,12 @@ use crate::inventory::Source;
 use crate::plan::HostRoute;
 use crate::provider::clients::ReadClients;
 use crate::provider::host::{HostError, HostTarget, RouterProbe, WorkerProbe};
-use crate::resource::host::RouterHost;
+use crate::resource::host::{JoinedWorker, RouterHost};
 use crate::resource::kubernetes::ObjectName;
 use crate::resource::ownership::SiteName;
-use crate::resource::{ObjectKey, Observable, Ownership, Pending, Resource, Site};
+use crate::resource::{Kind, ObjectKey, Observable, Ownership, Pending, Resource, Site};
 use crate::topology::model::DatacenterKind;
+use crate::topology::version::KubernetesVersion;
 
 /// How many hosts are looked at side by side.
 const WIDTH: usize = 32;
@@ -45,12 +48,104 @@ pub(super) async fn read(
             Err(error) => {
                 let offline = devices.get(&target.hostname).is_some_and(|device| !device.online);
                 gap(&target.hostname, &error, offline, observation);
+                retain_device(scope, &site, &target.hostname, &error, observation);
             }
         }
     }
     if scope.options.deep {
         read_workers(clients, scope, now, observation).await;
     }
+    if scope.options.destroy {
+        read_hosts_without_nodes(clients, scope, observation).await;
+    }
+}
+
+/// Before everything is deleted: looks at machines that existed before and whose Nodes
+/// are gone. Nothing else tells what stargate left on them.
+async fn read_hosts_without_nodes(
+    clients: &ReadClients,
+    scope: &Scope<'_>,
+    observation: &mut Observation,
+) {
+    let hosts = hosts_without_nodes(scope, observation);
+    let probes: Vec<(Leftover, Result<WorkerProbe, HostError>)> = futures::stream::iter(hosts)
+        .map(|host| async move {
+            let probe = clients.hosts.probe_worker(&host.target).await;
+            (host, probe)
+        })
+        .buffer_unordered(WIDTH)
+        .collect()
+        .await;
+    for (host, probe) in probes {
+        match probe {
+            Ok(probe) => note_leftover(host, probe, observation),
+            Err(error) => gap(&host.target.hostname, &error, false, observation),
+        }
+    }
+}
+
+/// A host that may have what stargate installed.
+struct Leftover {
+    site: Site,
+    target: HostTarget,
+    ip: Ipv4Addr,
+    /// The version of its profile.
+    version: KubernetesVersion,
+}
+
+/// The hosts behind routers that are in the tailnet.
+fn hosts_without_nodes(scope: &Scope<'_>, observation: &Observation) -> Vec<Leftover> {
+    let addresses = &observation.facts.router_addresses;
+    let mut found = Vec::new();
+    for datacenter in &scope.topology.datacenters {
+        let is_existing = matches!(datacenter.kind, DatacenterKind::Existing(_));
+        if !is_existing || !addresses.contains_key(datacenter.router.name.as_str()) {
+            continue;
+        }
+        for worker in &datacenter.workers {
+            let name = worker.name.as_str();
+            let key = node_key(name);
+            let is_unread = observation.inventory.gap_for(Kind::Worker, Some(&key)).is_some();
+            let (Some(ip), false) = (worker.ip, is_unread) else { continue };
+            if observation.inventory.get(&key).is_some() {
+                continue;
+            }
+            let host_key = worker.host_key.as_ref();
+            let route = HostRoute::worker(scope.topology, datacenter, name, host_key, ip);
+            let profile = scope.topology.profiles.get(&worker.profile);
+            let target = targets::resolve(&route, addresses);
+            let (Some(target), Some(profile)) = (target, profile) else { continue };
+            let (site, version) =
+                (Site::Datacenter(datacenter.name.clone()), profile.kubernetes_version);
+            found.push(Leftover { site, target, ip, version });
+        }
+    }
+    found
+}
+
+fn note_leftover(host: Leftover, probe: WorkerProbe, observation: &mut Observation) {
+    let has_leftovers = probe.host.stamp.is_some()
+        || probe.host.cni_configuration.is_some()
+        || probe.kubelet_configuration_digest.is_some();
+    if !has_leftovers {
+        return;
+    }
+    let name = host.target.hostname;
+    let worker = JoinedWorker {
+        name: name.clone(),
+        ip: host.ip,
+        pod_cidr: probe.host.cni_configuration.unwrap_or(JoinedWorker::NO_POD_CIDR),
+        provider_id: String::new(),
+        labels: Default::default(),
+        taints: Default::default(),
+        kubelet_version: probe.kubelet_version.unwrap_or(host.version),
+        profile_digest: probe.host.stamp.clone().unwrap_or_default(),
+        ready: false,
+        cordoned_for_work: false,
+        host: Observable::Observed(probe.host),
+    };
+    let ownership = Ownership::Ours { site: SiteName::from(&host.site) };
+    observation.inventory.note(ObjectKey::Host(name), Resource::Worker(worker), ownership);
 }
 
 fn gap(name: &str, error: &HostError, explained: bool, observation: &mut Observation) {
@@ -59,6 +154,28 @@ fn gap(name: &str, error: &HostError, explained: bool, observation: &mut Observa
         failure: error.into(),
         explained,
     });
+}
+
+/// Keeps the device of a router that goes on without stargate while its host cannot be
+/// read: without the device its configuration could not be removed any more.
+fn retain_device(
+    scope: &Scope<'_>,
+    site: &Site,
+    name: &str,
+    error: &HostError,
+    observation: &mut Observation,
+) {
+    let leaves = scope.options.destroy || observation.facts.departed.contains_key(site);
+    if leaves && is_existing(scope, site, observation) {
+        let key = ObjectKey::Device(name.to_owned());
+        observation.unread(key, Source::Host(name.to_owned()), error);
+    }
+}
+
+/// Whether the machines of a site existed before stargate, also if it left the topology.
+fn is_existing(scope: &Scope<'_>, site: &Site, observation: &Observation) -> bool {
+    let departed = observation.facts.departed.get(site);
+    scope.is_existing(site) || departed.is_some_and(|site| site.is_existing)
 }
 
 /// Routers that can be reached: through the tailnet, or as the topology says.
@@ -75,6 +192,14 @@ fn routers(scope: &Scope<'_>, observation: &Observation) -> Vec<(Site, HostTarge
             found.push((Site::Datacenter(datacenter.name.clone()), target));
         }
     }
+    // A VM goes as a whole; a machine that existed before is cleaned up.
+    let departed = observation.facts.departed.iter().filter(|(_, found)| found.is_existing);
+    for (site, departed_site) in departed {
+        let router = departed_site.router.as_deref().filter(|name| !scope.is_router(name));
+        let route = router.map(|name| HostRoute::departed_router(scope.topology, name));
+        let target = route.and_then(|route| targets::resolve(&route, addresses));
+        found.extend(target.map(|target| (site.clone(), target)));
+    }
     found
 }
 
@@ -83,7 +208,7 @@ fn note_router(scope: &Scope<'_>, site: &Site, probe: RouterProbe, observation: 
     // A machine that was there before us is ours to clean up once we left
     // something on it; a VM goes as a whole.
     let touched = !probe.kernel_routes.is_empty() || !probe.local_prefixes.is_empty();
-    let ownership = if touched && scope.is_existing(site) {
+    let ownership = if touched && is_existing(scope, site, observation) {
         Ownership::Ours { site: SiteName::from(site) }
     } else {
         Ownership::Inherited

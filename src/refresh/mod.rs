@@ -5,6 +5,7 @@ mod azure;
 mod by_id;
 mod cluster;
 mod cluster_facts;
+mod departed;
 mod foreign_nodes;
 mod groups;
 mod host_findings;
@@ -13,6 +14,7 @@ mod key_expiry;
 pub mod measure;
 mod node_pools;
 mod observation;
+mod request_progress;
 mod router_devices;
 mod scope;
 mod single;
@@ -44,6 +46,8 @@ pub async fn observe(clients: &ReadClients, scope: &Scope<'_>, now: &Clock) -> O
     let mut devices = tailnet::note(tailnet, scope, &mut observation);
     cluster::read(clients, scope, &mut observation).await;
     observation.read_at.insert(Source::Kubernetes, now());
+    request_progress::note(scope, now, &mut observation).await;
+    departed::note(scope, &mut observation);
     hosts::read(clients, scope, (&mut devices, now), &mut observation).await;
     observation
 }

@@ -53,6 +53,8 @@ impl Observation {
                 cluster: None,
                 nodes: Vec::new(),
                 router_addresses: BTreeMap::new(),
+                departed: BTreeMap::new(),
+                request: None,
                 assigned: BTreeMap::new(),
                 nodes_without_pod_cidr: Vec::new(),
                 offered_version: None,

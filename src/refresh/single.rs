@@ -46,6 +46,7 @@ pub async fn read_one(
             device(clients, &settings.owner, change).await
         }
         ObjectKey::Kubernetes(_) => kubernetes(cluster, settings, change).await,
+        ObjectKey::Host(_) if change.address.kind == Kind::Worker => Ok(as_planned(change)),
         ObjectKey::Host(_) => router(clients, target, change).await,
     }
 }
@@ -176,6 +177,13 @@ async fn manifest_now(
         resource: Resource::Manifest(live.with_desired_fields(manifest)),
         ownership: live.ownership,
     }))
+}
+
+/// A host without a Node, as the plan saw it: a reset is right in any state.
+fn as_planned(change: &Change) -> Current {
+    let ownership = change.ownership.clone().unwrap_or(Ownership::Inherited);
+    let observed = change.before.clone().map(|resource| Observed { resource, ownership });
+    Current { observed, body: None }
 }
 
 async fn router(

@@ -27,6 +27,11 @@ impl Restart {
         }
     }
 
+    /// Whether the pods on it are evicted or unreachable during the restart.
+    pub fn interrupts_pods(self) -> bool {
+        matches!(self, Self::KubeletUpgrade) || self.stops_packets()
+    }
+
     /// The interruption in words, for an object of that name.
     pub fn interruption(self, name: &str) -> String {
         match self {

@@ -76,7 +76,7 @@ fn the_waves_of_a_plan_are_shown_in_every_format() {
     let plan: Value = serde_json::from_str(&plan).expect("JSON");
     let workers = [1, 2].map(|number| format!("worker/dc1/stargate-aks-e2e-2-worker-{number}"));
     assert_eq!(plan["rollout"]["waves"], serde_json::json!([[workers[0]], [workers[1]]]));
-    assert_eq!((&plan["rollout"]["canary"], &plan["rollout"]["width"]), (&1.into(), &32.into()));
+    assert_eq!((&plan["rollout"]["canary"], &plan["rollout"]["width"]), (&1.into(), &1.into()));
     let changes = plan["changes"].as_array().expect("changes");
     let wave = |address: &str| {
         let change = changes.iter().find(|change| change["address"] == address);
@@ -86,6 +86,7 @@ fn the_waves_of_a_plan_are_shown_in_every_format() {
     let text = location.run("plan --sandbox").exits(0).out;
     assert!(text.contains("Rollout: 2 workers in 2 waves, one after the other;"), "{text}");
     let markdown = location.run("plan --sandbox --format markdown").exits(0).out;
-    let note = "**rollout**: 2 workers in 2 waves: 1 first, then up to 32 in parallel";
+    let note = "**rollout**: 2 workers in 2 waves: 1 first, then at most 1 of a datacenter \
+                disturbed at the same time";
     assert!(markdown.contains(note), "{markdown}");
 }

@@ -8,10 +8,12 @@ use serde_json::{Value, json};
 use stargate::apply::ApplyStatus;
 use stargate::apply::events::Outcome;
 use stargate::diagnostics::Code;
-use stargate::plan::{Action, Plan};
+use stargate::plan::impact::WaveRange;
+use stargate::plan::{Action, Plan, WorkerOperation, WorkerRequest};
 use stargate::resource::{Kind, Resource};
 use stargate::sandbox::SandboxState;
 use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInjector};
+use stargate::topology::names::WorkerName;
 
 use crate::harness::{Deployment, EXAMPLE, RefreshOptions, failures, summary};
 use crate::observer::Observer;
@@ -80,7 +82,12 @@ fn waves(plan: &Plan) -> Vec<Vec<String>> {
 
 /// Of the workers' machines, those that were restarted at the same time.
 fn at_most_disturbed(observer: &Observer) -> usize {
-    observer.moments().iter().map(|moment| moment.disturbed.len()).max().unwrap_or_default()
+    observer
+        .observed_calls()
+        .iter()
+        .map(|observed| observed.disturbed.len())
+        .max()
+        .unwrap_or_default()
 }
 
 #[tokio::test(start_paused = true)]
@@ -101,11 +108,14 @@ async fn a_new_size_of_workers_is_rolled_out_with_drains() {
         .collect();
     assert_eq!(interrupts["w0"], "the pods on w0 are evicted, then w0 restarts");
     let router = "stargate-aks-e2e-2-dc-router";
-    assert_eq!(interrupts[router], format!("{router} restarts"));
+    assert_eq!(
+        interrupts[router],
+        format!("pods lose connectivity through {router} while it restarts")
+    );
     let observer = Observer::of(&edited);
     edited.iterate().await;
     for name in (0..7).map(|number| format!("w{number}")) {
-        let update = observer.moment(&["PUT", "virtualMachines", &name]);
+        let update = observer.observed_call(&["PUT", "virtualMachines", &name]);
         assert!(update.disturbed.contains(&name), "{name} is cordoned: {update:?}");
         assert!(!update.serving.contains(&name), "{name} is drained: {update:?}");
         assert_eq!(boots(&edited, &name), 1);
@@ -113,7 +123,7 @@ async fn a_new_size_of_workers_is_rolled_out_with_drains() {
         assert!(node["spec"]["unschedulable"].is_null(), "{node}");
         assert!(node["metadata"]["annotations"]["stargate.io/cordoned-for-work"].is_null());
     }
-    let canary = observer.moment(&["PUT", "virtualMachines", "w0"]);
+    let canary = observer.observed_call(&["PUT", "virtualMachines", "w0"]);
     assert_eq!(canary.disturbed.len(), 1, "{canary:?}");
     assert_eq!(at_most_disturbed(&observer), 3);
     let router = observer.place(&["PUT", "virtualMachines", router]).unwrap();
@@ -224,7 +234,7 @@ async fn a_kubelet_upgrade_drains_each_worker() {
     let observer = Observer::of(&edited);
     edited.iterate().await;
     for name in (0..5).map(|number| format!("w{number}")) {
-        let upgrade = observer.moment(&[&format!("kubelet on {name}")]);
+        let upgrade = observer.observed_call(&[&format!("kubelet on {name}")]);
         assert!(upgrade.disturbed.contains(&name) && !upgrade.serving.contains(&name), "{name}");
         assert!(node(&edited, &name)["spec"]["unschedulable"].is_null(), "{name}");
     }
@@ -267,4 +277,71 @@ async fn a_size_and_a_version_change_in_the_same_wave() {
     let applied = edited.apply(&RefreshOptions::default()).await;
     assert_eq!(applied.status, ApplyStatus::Converged, "{:?}", failures(&applied));
     assert_eq!(at_most_disturbed(&observer), 1);
+}
+
+/// What the plan itself does to workers is known: they are disrupted in their wave, and then as
+/// before.
+#[tokio::test(start_paused = true)]
+async fn the_plan_of_an_upgrade_knows_its_reachability() {
+    let text = azure_workers(5, "width = 2");
+    let deployment = Deployment::of(&text, SandboxState::new(48));
+    deployment.iterate().await;
+    let now = Matrix::of(&deployment).await;
+    let edited = deployment.edited(&text.replace("1.33.7", "1.33.4"));
+    let plan = edited.plan().await;
+    let found = &plan.reachability;
+    assert_eq!((found.kept, found.lost, found.unknown), (now.reached, 0, 0), "{found:?}");
+    let [disruption] = &found.disruptions[..] else { panic!("{found:?}") };
+    assert_eq!(disruption.waves, Some(WaveRange { first: 1, last: 3 }));
+    assert_eq!(disruption.during.len(), 5);
+    // Two workers at a time, each with every other node in both directions.
+    assert_eq!(disruption.pairs, 2 * 2 * (now.nodes - 1), "{disruption:?}");
+    assert!((60..=300).contains(&disruption.seconds), "{disruption:?}");
+    let [summary] = &found.disruption_summaries()[..] else { panic!("{found:?}") };
+    assert!(summary.contains("at a time") && summary.contains("waves 1 to 3"), "{summary}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn repaves_reboots_and_destroys_say_what_they_disrupt() {
+    let text = azure_workers(3, "");
+    let deployment = Deployment::of(&text, SandboxState::new(49));
+    deployment.iterate().await;
+    let now = Matrix::of(&deployment).await;
+    for operation in [WorkerOperation::Repave, WorkerOperation::Reboot] {
+        let workers = ["w0", "w1"].into_iter().map(WorkerName::new).collect();
+        let options = RefreshOptions {
+            worker_request: Some(WorkerRequest { operation, workers }),
+            ..RefreshOptions::default()
+        };
+        let plan = deployment.refresh_and_plan(&options).await.plan;
+        let found = &plan.reachability;
+        assert_eq!(
+            (found.kept, found.unknown, found.lost),
+            (now.reached, 0, 0),
+            "{operation:?} {found:?}"
+        );
+        let [disruption] = &found.disruptions[..] else { panic!("{operation:?} {found:?}") };
+        assert_eq!(disruption.waves, Some(WaveRange { first: 1, last: 2 }), "{operation:?}");
+        assert_eq!(disruption.pairs, 2 * (now.nodes - 1), "{operation:?} {disruption:?}");
+    }
+    let plan = deployment.refresh_and_plan(&RefreshOptions::destroying()).await.plan;
+    let found = &plan.reachability;
+    assert_eq!((found.kept, found.lost, found.is_refused()), (0, now.reached, false), "{found:?}");
+}
+
+/// The pairs of nodes that reach each other now.
+struct Matrix {
+    nodes: u64,
+    reached: u64,
+}
+
+impl Matrix {
+    async fn of(deployment: &Deployment) -> Self {
+        let nodes = deployment
+            .sandbox
+            .read(|sandbox| sandbox.kubernetes.as_ref().unwrap().list("v1", "Node", None).len());
+        let nodes = nodes as u64;
+        assert!(deployment.plan().await.is_empty());
+        Self { nodes, reached: nodes * (nodes - 1) }
+    }
 }

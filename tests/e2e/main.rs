@@ -28,6 +28,7 @@ mod pipeline;
 mod pool_replacements;
 mod protection;
 mod reachability;
+mod removals;
 mod repeat;
 mod replacements;
 mod rollout;

@@ -11,7 +11,7 @@ use crate::harness::Deployment;
 
 /// A call that may change something, and the state right before it.
 #[derive(Debug, Clone)]
-pub(crate) struct Moment {
+pub(crate) struct ObservedCall {
     /// The call, as in `PUT …/virtualMachines/a` and `reset on a`.
     pub(crate) call: String,
     /// Nodes that take no new pods or are not Ready.
@@ -23,7 +23,7 @@ pub(crate) struct Moment {
 #[derive(Clone)]
 pub(crate) struct Observer {
     sandbox: SharedSandbox,
-    moments: Arc<Mutex<Vec<Moment>>>,
+    observed: Arc<Mutex<Vec<ObservedCall>>>,
 }
 
 impl std::fmt::Debug for Observer {
@@ -35,31 +35,31 @@ impl std::fmt::Debug for Observer {
 impl Observer {
     /// Observes a deployment from now on.
     pub(crate) fn of(deployment: &Deployment) -> Self {
-        let observer = Self { sandbox: deployment.sandbox.clone(), moments: Arc::default() };
+        let observer = Self { sandbox: deployment.sandbox.clone(), observed: Arc::default() };
         deployment.sandbox.set_fault_injector(Some(Arc::new(observer.clone())));
         observer
     }
 
     /// What was observed, in order.
-    pub(crate) fn moments(&self) -> Vec<Moment> {
-        self.moments.lock().unwrap().clone()
+    pub(crate) fn observed(&self) -> Vec<ObservedCall> {
+        self.observed.lock().unwrap().clone()
     }
 
     /// The place of the first call that contains all of these texts.
     pub(crate) fn place(&self, texts: &[&str]) -> Option<usize> {
-        let is_it = |moment: &Moment| texts.iter().all(|text| moment.call.contains(text));
-        self.moments.lock().unwrap().iter().position(is_it)
+        let is_it = |observed: &ObservedCall| texts.iter().all(|text| observed.call.contains(text));
+        self.observed.lock().unwrap().iter().position(is_it)
     }
 
     /// The first call that contains all of these texts.
-    pub(crate) fn moment(&self, texts: &[&str]) -> Moment {
+    pub(crate) fn observed_call(&self, texts: &[&str]) -> ObservedCall {
         let place = self.place(texts).unwrap_or_else(|| panic!("{texts:?}: {:#?}", self.calls()));
-        self.moments()[place].clone()
+        self.observed_calls()[place].clone()
     }
 
     /// All calls that may change something, in order.
     pub(crate) fn calls(&self) -> Vec<String> {
-        self.moments().into_iter().map(|moment| moment.call).collect()
+        self.observed_calls().into_iter().map(|observed| observed.call).collect()
     }
 }
 
@@ -82,11 +82,11 @@ impl FaultInjector for Observer {
             Call::Request { method, path, .. } => format!("{method} {path}"),
             Call::Host { hostname, activity, .. } => format!("{activity} on {hostname}"),
         };
-        let moment = self.sandbox.read(|sandbox| {
+        let observed = self.sandbox.read(|sandbox| {
             let store = sandbox.kubernetes.as_ref();
             let list = |kind| store.map(|it| it.list("v1", kind, None)).into_iter().flatten();
             let pods = list("Pod").filter(|pod| pod["metadata"]["namespace"] == "default");
-            Moment {
+            ObservedCall {
                 call,
                 disturbed: list("Node").filter(|node| is_disturbed(node)).map(name).collect(),
                 serving: pods
@@ -94,7 +94,7 @@ impl FaultInjector for Observer {
                     .collect(),
             }
         });
-        self.moments.lock().unwrap().push(moment);
+        self.observed.lock().unwrap().push(observed);
         Disposition::Pass
     }
 

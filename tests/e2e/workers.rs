@@ -248,6 +248,65 @@ async fn an_interrupted_reboot_is_recorded_and_cleared_by_the_next() {
     assert!(node(&deployment, FIRST)["spec"]["unschedulable"].is_null());
 }
 
+/// The same command after an interrupt does only what is not proven done; the same command after a
+/// complete run does everything again.
+#[tokio::test(start_paused = true)]
+async fn an_interrupted_request_is_continued() {
+    let deployment = Deployment::example_applied().await;
+    deployment.sandbox.simulate_host_delays();
+    let boots = |name: &str| deployment.sandbox.read(|it| it.hosts.get(name).unwrap().boots);
+    let both = options(WorkerOperation::Reboot, &[FIRST, SECOND]);
+    // The canary is done, and the second worker has not restarted yet.
+    let until_second = async {
+        while boots(FIRST) == 0 || node(&deployment, SECOND)["spec"]["unschedulable"] != true {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    tokio::select! {
+        _ = plan_and_apply(&deployment, &both) => panic!("it was not interrupted"),
+        () = until_second => {}
+    }
+    assert_eq!((boots(FIRST), boots(SECOND)), (1, 0));
+    let (plan, applied) = plan_and_apply(&deployment, &both).await;
+    let names: Vec<&str> = plan.changes.iter().map(|it| it.address.name.as_str()).collect();
+    assert_eq!(names, [SECOND], "{}", summary(&plan));
+    let said: Vec<&str> = plan.findings.iter().map(|it| it.failure.message.as_str()).collect();
+    assert!(said.iter().any(|it| it.contains(FIRST) && it.contains("left out")), "{said:?}");
+    assert!(applied.outcomes.values().all(|it| *it == Outcome::Done), "{:?}", applied.outcomes);
+    assert_eq!((boots(FIRST), boots(SECOND)), (1, 1));
+    // Another request, for one of them, is not the interrupted one.
+    let alone = deployment.refresh_and_plan(&options(WorkerOperation::Reboot, &[FIRST])).await.plan;
+    assert_eq!(alone.count(Action::Reboot), 1, "{}", summary(&alone));
+    let (plan, _) = plan_and_apply(&deployment, &both).await;
+    assert_eq!(plan.count(Action::Reboot), 2, "{}", summary(&plan));
+    assert_eq!((boots(FIRST), boots(SECOND)), (2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interrupted_repave_is_continued() {
+    let deployment = Deployment::example_applied().await;
+    deployment.sandbox.simulate_host_delays();
+    let both = options(WorkerOperation::Repave, &[FIRST, SECOND]);
+    let uid = |name: &str| node(&deployment, name)["metadata"]["uid"].clone();
+    let (first, second) = (uid(FIRST), uid(SECOND));
+    let until_second = async {
+        while node(&deployment, SECOND)["spec"]["unschedulable"] != true {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    tokio::select! {
+        _ = plan_and_apply(&deployment, &both) => panic!("it was not interrupted"),
+        () = until_second => {}
+    }
+    let done = uid(FIRST);
+    assert_ne!(done, first);
+    let (_, applied) = plan_and_apply(&deployment, &both).await;
+    assert!(applied.outcomes.values().all(|it| *it == Outcome::Done), "{:?}", applied.outcomes);
+    assert_eq!(uid(FIRST), done, "it was repaved once");
+    assert_ne!(uid(SECOND), second);
+    deployment.iterate().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn only_the_last_records_are_kept() {
     let deployment = Deployment::example_applied().await;

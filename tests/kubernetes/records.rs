@@ -35,6 +35,7 @@ fn record() -> OperationRecord {
         phase: OperationPhase::Running,
         completed: None,
         message: "kubelet".to_owned(),
+        request: None,
     }
 }
 

@@ -3,4 +3,5 @@
 mod bad_input;
 mod follow_ups;
 mod messages;
+mod rollout;
 mod schema;

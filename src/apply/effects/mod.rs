@@ -98,6 +98,9 @@ pub(super) async fn remove(
         (ObjectKey::Kubernetes(_), Some(Resource::Worker(worker))) => {
             workers::leave(iteration, change, worker).await
         }
+        (ObjectKey::Host(_), Some(Resource::Worker(worker))) => {
+            workers::reset(iteration, change, worker).await
+        }
         (ObjectKey::Host(_), _) => hosts::clean(iteration, change).await,
         // Routes go with their device, a CiliumNode with its Node.
         (

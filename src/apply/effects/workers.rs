@@ -12,13 +12,15 @@ use crate::apply::context::ClusterWriter;
 use crate::apply::events::{Event, Outcome};
 use crate::apply::iteration::Iteration;
 use crate::bootstrap::{
-    self, ComesBack, HostFate, JoinContext, LeaveContext, MaintenanceContext, RebootContext,
+    self, ComesBack, HostFate, JoinContext, LeaveContext, MaintenanceContext, RebootContext, Stage,
     StepEvent, WorkerSettings,
 };
 use crate::diagnostics::{Code, Failure};
-use crate::plan::{Action, Change, Execution, WorkerExecution, WorkerProfile, WorkerRestart};
+use crate::plan::{
+    Action, Change, Execution, WorkerDeparture, WorkerExecution, WorkerProfile, WorkerRestart,
+};
 use crate::provider::cluster::OperationKind;
-use crate::provider::host::HostTarget;
+use crate::provider::host::{HostTarget, WorkerStep};
 use crate::resource::host::JoinedWorker;
 use crate::resource::{Kind, Resource};
 use crate::topology::names::WorkerName;
@@ -59,6 +61,34 @@ async fn worker_target(
     }
 }
 
+/// The host that a worker leaves.
+async fn departing_host(
+    iteration: &Iteration<'_>,
+    change: &Change,
+    worker: &JoinedWorker,
+) -> Result<Option<HostTarget>, Outcome> {
+    match &execution(change)?.departure {
+        Some(WorkerDeparture { route: Some(route), .. }) => resolve(iteration, route).await,
+        Some(WorkerDeparture { route: None, .. }) => Ok(None),
+        None => worker_target(iteration, change, worker).await,
+    }
+}
+
+/// Removes everything that stargate installed from a host without a Node.
+pub(super) async fn reset(
+    iteration: &Iteration<'_>,
+    change: &Change,
+    worker: &JoinedWorker,
+) -> Result<(), Outcome> {
+    let target = reachable_worker(iteration, change, worker).await?;
+    let sink = ProgressSink::of(iteration, change);
+    sink.report(StepEvent::Begins(Stage::Reset));
+    let reset = iteration.clients.hosts.apply_worker_step(&target, &WorkerStep::Reset).await;
+    reset.map_err(|error| failed(&error))?;
+    sink.report(StepEvent::Ended(Stage::Reset));
+    Ok(())
+}
+
 async fn reachable_worker(
     iteration: &Iteration<'_>,
     change: &Change,
@@ -93,6 +123,7 @@ pub(super) async fn join(
             Action::Replace => OperationKind::Repave,
             _ => OperationKind::Join,
         },
+        request: execution(change)?.request.clone(),
         drain_within: is_kubelet_upgrade(change).then_some(execution(change)?.drain_within),
         continues: iteration.unfinished.take(&worker.name),
         now: iteration.now,
@@ -168,6 +199,7 @@ pub(super) async fn reboot(
         worker: WorkerName::new(worker.name.as_str()),
         profile: profile.name.clone(),
         kubelet: worker.kubelet_version,
+        request: execution(change)?.request.clone(),
         drain_within: execution(change)?.drain_within,
         now: iteration.now,
     };
@@ -188,6 +220,7 @@ pub(super) async fn leave(
         Action::Replace => execution.profile.as_ref().map(|profile| ComesBack {
             profile: profile.name.clone(),
             kubelet: worker.kubelet_version,
+            request: execution.request.clone(),
         }),
         _ => None,
     };
@@ -195,7 +228,7 @@ pub(super) async fn leave(
         hosts: iteration.clients.hosts.as_ref(),
         cluster: access.client.as_ref(),
         worker: WorkerName::new(worker.name.as_str()),
-        target: worker_target(iteration, change, worker).await?,
+        target: departing_host(iteration, change, worker).await?,
         fate: fate(change, execution),
         drain_within: execution.drain_within,
         comes_back,
@@ -210,6 +243,9 @@ pub(super) async fn leave(
 
 /// A machine stays if it existed before, or if only its worker is replaced.
 fn fate(change: &Change, execution: &WorkerExecution) -> HostFate {
+    if let Some(departure) = &execution.departure {
+        return if departure.is_existing { HostFate::Stays } else { HostFate::GoesAway };
+    }
     let cause = change.caused_by.as_ref().map(|cause| cause.kind);
     let alone = change.action == Action::Replace && cause != Some(Kind::VirtualMachine);
     if execution.is_existing || alone { HostFate::Stays } else { HostFate::GoesAway }

@@ -17,7 +17,8 @@ use crate::render::Purpose;
 ///
 /// Cordons and drains each worker, restarts its machine and uncordons it once its
 /// Node is Ready. Workers that were cordoned before stay cordoned. Several
-/// workers are rebooted in waves, as set in `[rollout]`.
+/// workers are rebooted in waves, as set in `[rollout]`. The same command after an
+/// interrupt leaves out the workers that are done.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RebootArguments {
     /// Names of workers in the topology

@@ -17,7 +17,8 @@ use crate::render::Purpose;
 ///
 /// Drains each worker, removes what stargate installed on its host, deletes its
 /// Node, then provisions the host by its profile and joins it again. The machine
-/// itself is kept. Several workers are repaved in waves, as set in `[rollout]`.
+/// itself is kept. Several workers are repaved in waves, as set in `[rollout]`. The
+/// same command after an interrupt leaves out the workers that are done.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RepaveArguments {
     /// Names of workers in the topology

@@ -223,6 +223,8 @@ pub(crate) fn no_facts() -> Facts {
         cluster: None,
         nodes: Vec::new(),
         router_addresses: BTreeMap::new(),
+        departed: BTreeMap::new(),
+        request: None,
         assigned: BTreeMap::new(),
         nodes_without_pod_cidr: Vec::new(),
         offered_version: None,

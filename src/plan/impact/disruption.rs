@@ -22,8 +22,30 @@ pub struct Disruption {
     pub between: Vec<Between>,
     /// The changes that it comes from.
     pub during: Vec<Address>,
-    /// The expected duration in seconds: the usual time of the changes in `during`.
+    /// The expected duration in seconds: the usual time of the changes in `during`; of
+    /// a rollout, the time of one wave.
     pub seconds: u64,
+    /// The waves of the rollout in which pairs are disrupted.
+    #[serde(default)]
+    pub waves: Option<WaveRange>,
+}
+
+/// Waves of a rollout, counted from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaveRange {
+    /// The first one.
+    pub first: u32,
+    /// The last one.
+    pub last: u32,
+}
+
+impl WaveRange {
+    fn summary(self) -> String {
+        match (self.first, self.last) {
+            (first, last) if first == last => format!(" in wave {first}"),
+            (first, last) => format!(" in each of the waves {first} to {last}"),
+        }
+    }
 }
 
 impl Disruption {
@@ -37,11 +59,20 @@ impl Disruption {
         let during: Vec<String> = self.during.iter().map(ToString::to_string).collect();
         let (from, to) = &self.example;
         format!(
-            "disrupts {} for {time} ({}), for example {from} to {to}, because of {}",
-            counted(self.pairs, "pair"),
+            "disrupts {} for {time}{} ({}), for example {from} to {to}, because of {}",
+            self.counted_pairs(),
+            self.waves.map(WaveRange::summary).unwrap_or_default(),
             listed(sites.into_iter().collect()),
             listed(during),
         )
+    }
+}
+
+impl Disruption {
+    fn counted_pairs(&self) -> String {
+        let pairs = counted(self.pairs, "pair");
+        let is_spread = self.waves.is_some_and(|waves| waves.first < waves.last);
+        if is_spread { format!("at most {pairs} at a time") } else { pairs }
     }
 }
 

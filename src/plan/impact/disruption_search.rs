@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use super::disruption::{Between, Disruption};
+use super::disruption::{Between, Disruption, WaveRange};
 use super::examiner::Examiner;
 use super::intermediate_states::{States, affects_data_plane};
 use super::known_state::LostPairs;
@@ -125,45 +125,68 @@ impl<'a> DisruptionCollector<'a> {
 
     /// What changes of one kind and site interrupt stands together.
     fn finish(mut self, graph: &StepGraph) -> Vec<Disruption> {
-        let mut alike: BTreeMap<DisruptionKey, (Vec<Address>, Interrupted)> = BTreeMap::new();
+        let mut alike: BTreeMap<DisruptionKey, Alike> = BTreeMap::new();
         for (cause, interrupted) in std::mem::take(&mut self.by_cause) {
-            let action = self.change(&cause).map(|change| change.action);
-            let (causes, known) =
-                alike.entry((cause.kind, cause.site.clone(), action)).or_default();
-            causes.push(cause);
-            known.during.extend(&interrupted.during);
-            known.example = known.example.take().or(interrupted.example);
-            for (cell, pairs) in interrupted.between {
-                *known.between.entry(cell).or_default() += pairs;
-            }
+            let change = self.change(&cause);
+            let action = change.map(|change| change.action);
+            let wave = change.and_then(|change| change.wave).map(|wave| wave.number);
+            let known = alike.entry((cause.kind, cause.site.clone(), action)).or_default();
+            known.causes.push(cause);
+            known.by_wave.entry(wave).or_default().add(interrupted);
         }
         let mut rank = vec![0; self.changes.len()];
         let order = graph.order(self.changes);
         order.iter().enumerate().for_each(|(at, change)| rank[*change] = at);
-        let mut found: Vec<Disruption> = alike
-            .into_values()
-            .filter_map(|(during, interrupted)| self.disruption(during, interrupted, graph, &rank))
-            .collect();
+        let mut found: Vec<Disruption> =
+            alike.into_values().filter_map(|alike| self.disruption(alike, graph, &rank)).collect();
         found.sort_by_key(|one| std::cmp::Reverse(one.pairs));
         found
     }
 
-    fn disruption(
-        &self,
-        during: Vec<Address>,
-        interrupted: Interrupted,
-        graph: &StepGraph,
-        rank: &[usize],
-    ) -> Option<Disruption> {
-        let mut concurrent: Vec<usize> = interrupted.during.into_iter().collect();
-        concurrent.sort_unstable_by_key(|change| rank[*change]);
+    /// Waves come one after the other, so the one with the most pairs counts.
+    fn disruption(&self, alike: Alike, graph: &StepGraph, rank: &[usize]) -> Option<Disruption> {
+        let Alike { causes, by_wave } = alike;
+        let duration = |interrupted: &Interrupted| {
+            let mut concurrent: Vec<usize> = interrupted.during.iter().copied().collect();
+            concurrent.sort_unstable_by_key(|change| rank[*change]);
+            graph.critical_path(self.changes, &concurrent, seconds).1
+        };
+        let numbers = by_wave.iter().filter(|(_, it)| it.example.is_some());
+        let numbers: Vec<u32> = numbers.filter_map(|(number, _)| *number).collect();
+        let (first, last) = (numbers.first().copied(), numbers.last().copied());
+        let seconds = by_wave.values().map(duration).max()?;
+        let largest = by_wave.into_values().max_by_key(Interrupted::pairs)?;
         let cell = |((from, to), pairs)| Between { from, to, pairs };
         Some(Disruption {
-            pairs: interrupted.between.values().sum(),
-            example: interrupted.example?,
-            between: interrupted.between.into_iter().map(cell).collect(),
-            during,
-            seconds: graph.critical_path(self.changes, &concurrent, seconds).1,
+            pairs: largest.pairs(),
+            example: largest.example?,
+            between: largest.between.into_iter().map(cell).collect(),
+            during: causes,
+            seconds,
+            waves: first.zip(last).map(|(first, last)| WaveRange { first, last }),
         })
+    }
+}
+
+/// What alike changes interrupt.
+#[derive(Default)]
+struct Alike {
+    causes: Vec<Address>,
+    /// By the wave of the rollout; `None` for what is in no wave.
+    by_wave: BTreeMap<Option<u32>, Interrupted>,
+}
+
+impl Interrupted {
+    fn pairs(&self) -> u64 {
+        self.between.values().sum()
+    }
+
+    /// Adds what another change interrupts at the same time.
+    fn add(&mut self, other: Self) {
+        self.during.extend(&other.during);
+        self.example = self.example.take().or(other.example);
+        for (cell, pairs) in other.between {
+            *self.between.entry(cell).or_default() += pairs;
+        }
     }
 }

@@ -75,7 +75,7 @@ impl States<'_> {
         if let Some(destroyed) = destroyed {
             states.extend([self.with_done(&[destroyed]), self.without(&[made])]);
         }
-        if self.changes.get(change).and_then(restart_of).is_some_and(Restart::stops_packets) {
+        if self.changes.get(change).and_then(restart_of).is_some_and(Restart::interrupts_pods) {
             let earliest = self.with_done(self.graph.causes(made));
             let latest = self.without(&[made]);
             states.extend([earliest, latest].map(|mut state| {

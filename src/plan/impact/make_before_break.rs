@@ -55,6 +55,7 @@ pub(super) fn make_before_break(
 fn can_wait(change: &Change) -> bool {
     affects_data_plane(change.address.kind)
         && change.address.kind != Kind::Worker
+        && change.wave.is_none()
         && matches!(change.action, Action::Create | Action::Update | Action::Adopt)
 }
 

@@ -19,7 +19,7 @@ mod shrink;
 pub use assessment::{Assessment, assess};
 #[cfg(test)]
 pub(crate) use assessment::{assess_in_order, check_every_state};
-pub use disruption::{Between, Disruption};
+pub use disruption::{Between, Disruption, WaveRange};
 pub(crate) use intermediate_states::restart_of;
 pub use projection::{IntermediateState, Projection, path_model, violations};
 pub use reachability::{Loss, Reachability, Unexamined, Wait};

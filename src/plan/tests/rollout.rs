@@ -164,7 +164,10 @@ fn machines_of_workers_restart_in_waves_after_their_router() {
         super::case::change(&plan, &format!("virtual-machine/dc1/{name}")).interrupts.clone()
     };
     assert_eq!(interrupts("a").as_deref(), Some("the pods on a are evicted, then a restarts"));
-    assert_eq!(interrupts("router").as_deref(), Some("router restarts"));
+    assert_eq!(
+        interrupts("router").as_deref(),
+        Some("pods lose connectivity through router while it restarts")
+    );
     // With a change of the worker itself there is one place for both.
     let both = resized(resized(both, "a", MachineRole::Worker), "b", MachineRole::Worker).plan();
     assert_eq!(waves(&both), [["a"], ["b"]]);

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::error::ClusterError;
-use super::records::{OperationRecord, SERVER_LABEL, seconds};
+use super::records::{OperationPhase, OperationRecord, REQUEST_ANNOTATION, SERVER_LABEL, seconds};
 use super::request::{Collection, PatchKind, apis};
 use super::{ClusterClient, text_at};
 use crate::resource::custom_resources::NAMESPACE;
@@ -33,9 +33,16 @@ pub struct PastOperation {
     pub started: Option<Timestamp>,
     /// When it ended.
     pub completed: Option<Timestamp>,
+    /// The request that it was a part of; empty if there was none.
+    pub request: String,
 }
 
 impl PastOperation {
+    /// Whether it was done.
+    pub fn has_succeeded(&self) -> bool {
+        self.phase == OperationPhase::Succeeded.as_str()
+    }
+
     fn of(object: &Value) -> Self {
         let (spec, status) = (&object["spec"], &object["status"]);
         let time = |field: &str| status[field].as_str().and_then(|text| text.parse().ok());
@@ -47,21 +54,31 @@ impl PastOperation {
             message: text_at(status, "message"),
             started: time("startTime"),
             completed: time("completionTime"),
+            request: text_at(&object["metadata"]["annotations"], REQUEST_ANNOTATION),
         }
     }
 }
 
 impl ClusterClient {
+    /// Every Operation of the topology's workers that is kept, by one list.
+    ///
+    /// # Errors
+    ///
+    /// The cluster does not know Operations, did not answer, or refused.
+    pub async fn past_operations(&self) -> Result<Vec<PastOperation>, ClusterError> {
+        let selector = format!("{TOPOLOGY_LABEL}={}", self.owner.topology);
+        let objects = self.operations().list(Some(&selector), None).await?;
+        Ok(objects.iter().map(PastOperation::of).collect())
+    }
+
     /// The last Operation of each worker, by one list.
     ///
     /// # Errors
     ///
     /// The cluster does not know Operations, did not answer, or refused.
     pub async fn last_operations(&self) -> Result<BTreeMap<String, PastOperation>, ClusterError> {
-        let selector = format!("{TOPOLOGY_LABEL}={}", self.owner.topology);
         let mut last: BTreeMap<String, PastOperation> = BTreeMap::new();
-        for object in self.operations().list(Some(&selector), None).await? {
-            let operation = PastOperation::of(&object);
+        for operation in self.past_operations().await? {
             let known = last.get(&operation.worker).and_then(|known| known.started);
             if known.is_none_or(|known| operation.started > Some(known)) {
                 last.insert(operation.worker.clone(), operation);

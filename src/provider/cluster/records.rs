@@ -13,6 +13,9 @@ use crate::resource::ownership::TOPOLOGY_LABEL;
 /// The label that names the worker whose record it is.
 pub(super) const SERVER_LABEL: &str = "stargate.io/server";
 
+/// The annotation that names the request that an Operation is a part of.
+pub(super) const REQUEST_ANNOTATION: &str = "stargate.io/request";
+
 /// What is done to a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OperationKind {
@@ -74,6 +77,8 @@ pub struct OperationRecord {
     pub completed: Option<Timestamp>,
     /// The step it is at, or why it failed; never a secret.
     pub message: String,
+    /// The request that it is a part of, if the user named the worker.
+    pub request: Option<String>,
 }
 
 impl OperationRecord {
@@ -189,7 +194,7 @@ impl ClusterClient {
     /// The cluster does not know Operations, did not answer, or refused.
     pub async fn create_operation(&self, record: &OperationRecord) -> Result<(), ClusterError> {
         let name = record.name();
-        let object = json!({
+        let mut object = json!({
             "apiVersion": format!("{GROUP}/{VERSION}"),
             "kind": apis::OPERATION.kind,
             "metadata": {
@@ -203,6 +208,9 @@ impl ClusterClient {
                 "operation": record.kind.as_str(),
             },
         });
+        if let Some(request) = &record.request {
+            object["metadata"]["annotations"] = json!({ REQUEST_ANNOTATION: request });
+        }
         match self.collection(apis::OPERATION, Some(NAMESPACE)).create(&name, &object).await {
             Err(error) if !error.is_conflict() => return Err(error),
             _ => {}

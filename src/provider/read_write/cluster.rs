@@ -75,6 +75,9 @@ pub trait ClusterRead: Debug + Send + Sync {
         pods: &[GoldpingerPod],
     ) -> Result<Measurement, MeasureError>;
 
+    /// Every Operation of the topology's workers that is kept, by one list.
+    async fn past_operations(&self) -> Result<Vec<PastOperation>, ClusterError>;
+
     /// The last Operation of each worker, by one list.
     async fn last_operations(&self) -> Result<BTreeMap<String, PastOperation>, ClusterError>;
 

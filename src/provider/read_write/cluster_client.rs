@@ -79,6 +79,10 @@ impl ClusterRead for ClusterClient {
         Self::check_all(self, pinger, pods).await
     }
 
+    async fn past_operations(&self) -> Result<Vec<PastOperation>, ClusterError> {
+        Self::past_operations(self).await
+    }
+
     async fn last_operations(&self) -> Result<BTreeMap<String, PastOperation>, ClusterError> {
         Self::last_operations(self).await
     }

@@ -61,8 +61,13 @@ pub struct DisruptionJson {
     pub sites: Vec<SitePairsJson>,
     /// The addresses of the resources whose changes cause the disruption.
     pub caused_by: Vec<String>,
-    /// The estimated duration, in seconds.
+    /// The estimated duration, in seconds; of a rollout, that of one wave.
     pub estimated_seconds: u64,
+    /// The first wave of the rollout in which pairs are disrupted, counted from 1; null
+    /// for a disruption outside of the rollout.
+    pub first_wave: Option<u32>,
+    /// The last such wave.
+    pub last_wave: Option<u32>,
 }
 
 /// The number of pairs between two sites.
@@ -90,6 +95,8 @@ impl DisruptionJson {
             sites: found.between.iter().map(sites).collect(),
             caused_by: found.during.iter().map(ToString::to_string).collect(),
             estimated_seconds: found.seconds,
+            first_wave: found.waves.map(|waves| waves.first),
+            last_wave: found.waves.map(|waves| waves.last),
         }
     }
 }

@@ -21,7 +21,7 @@ use super::model::{
 };
 use super::names::{Location, ProfileName, SubscriptionId, TailnetTag, TopologyName};
 use super::spans::{ProfileSpans, TopologySpans};
-use crate::diagnostics::Diagnostic;
+use crate::diagnostics::{Code, Diagnostic};
 
 /// The checked topology and its spans; `None` if errors prevent further checks.
 pub(super) fn build(

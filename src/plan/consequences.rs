@@ -1,0 +1,53 @@
+//! Changes that only follow from others of the same plan.
+
+use std::collections::BTreeMap;
+
+use super::Action;
+use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
+use super::dependencies::references;
+use crate::resource::{Address, ArmId, ObjectKey};
+
+/// Marks a change that only follows from another one of this plan.
+pub(super) fn mark(input: Comparison<'_>, verdicts: &mut ResourceDecisions) {
+    let causes: BTreeMap<Address, Address> = verdicts
+        .iter()
+        .filter(|(_, verdict)| matches!(verdict, ResourceDecision::Change(_)))
+        .filter_map(|(address, _)| Some((address.clone(), cause(input, verdicts, address)?)))
+        .collect();
+    for (address, cause) in causes {
+        if let Some(ResourceDecision::Change(change)) = verdicts.get_mut(&address) {
+            change.caused_by = Some(cause);
+        }
+    }
+}
+
+/// The created or replaced resource that a changed resource is in, if there is one;
+/// else, for what is replaced, the replaced one that it points at.
+fn cause(
+    input: Comparison<'_>,
+    verdicts: &ResourceDecisions,
+    address: &Address,
+) -> Option<Address> {
+    let desired = input.desired.get(address)?;
+    let action = |address: &Address| match verdicts.get(address) {
+        Some(ResourceDecision::Change(change)) => Some(change.action),
+        _ => None,
+    };
+    let is_created =
+        |home: &&Address| matches!(action(home), Some(Action::Create | Action::Replace));
+    if let Some(home) = desired.contained_in.iter().find(is_created) {
+        return Some(home.clone());
+    }
+    let Some(ResourceDecision::Change(change)) = verdicts.get(address) else { return None };
+    let forced = change.differences.iter().any(|field| field.forces_replacement);
+    if change.action != Action::Replace || forced {
+        return None;
+    }
+    let pointed_at: Vec<&ArmId> = change.before.iter().flat_map(references).collect();
+    let is_pointed_at = |address: &Address| match input.desired.get(address)?.key.as_ref()? {
+        ObjectKey::Azure(id) => pointed_at.contains(&id).then_some(()),
+        _ => None,
+    };
+    let mut replaced = desired.depends_on.iter().filter(|it| action(it) == Some(Action::Replace));
+    replaced.find(|address| is_pointed_at(address).is_some()).cloned()
+}

@@ -1,0 +1,185 @@
+//! Finds out what applying the changes of a plan needs beside their values.
+
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+
+use super::Change;
+use super::execution::{
+    Execution, NodePoolExecution, RouterExecution, WorkerDeparture, WorkerExecution, WorkerProfile,
+    WorkerRestart,
+};
+use super::host_route::HostRoute;
+use super::rollout::restarts_worker;
+use crate::desired::{Facts, labels};
+use crate::inventory::Inventory;
+use crate::resource::{Kind, Resource, Site};
+use crate::topology::model::{self, Datacenter, DatacenterKind, Topology};
+use crate::topology::names::WorkerName;
+
+/// Adds to each change what applying it needs.
+pub(super) fn attach(
+    topology: &Topology,
+    facts: &Facts,
+    inventory: &Inventory,
+    changes: &mut [Change],
+) {
+    let sites = Sites::of(topology, facts, inventory);
+    for change in changes {
+        change.execution = sites.execution(change);
+    }
+}
+
+/// The topology, indexed.
+struct Sites<'a> {
+    topology: &'a Topology,
+    facts: &'a Facts,
+    inventory: &'a Inventory,
+    cluster_dns: Ipv4Addr,
+    datacenters: HashMap<&'a str, (&'a Datacenter, HashMap<&'a str, &'a model::Worker>)>,
+}
+
+impl<'a> Sites<'a> {
+    fn of(topology: &'a Topology, facts: &'a Facts, inventory: &'a Inventory) -> Self {
+        let workers = |datacenter: &'a Datacenter| {
+            datacenter.workers.iter().map(|worker| (worker.name.as_str(), worker)).collect()
+        };
+        let cluster = facts.cluster.as_ref();
+        Self {
+            topology,
+            facts,
+            inventory,
+            cluster_dns: cluster.map_or(Ipv4Addr::UNSPECIFIED, |it| it.dns_service_ip),
+            datacenters: topology
+                .datacenters
+                .iter()
+                .map(|it| (it.name.as_str(), (it, workers(it))))
+                .collect(),
+        }
+    }
+
+    fn execution(&self, change: &Change) -> Execution {
+        match change.address.kind {
+            Kind::RouterHost | Kind::AdvertisedRoutes | Kind::TailnetDevice => self.router(change),
+            Kind::Worker => Execution::Worker(Box::new(self.worker(change))),
+            Kind::NodePool => Execution::NodePool(NodePoolExecution {
+                drain_within: self.topology.rollout.drain_within,
+            }),
+            Kind::VirtualMachine if restarts_worker(change) => {
+                Execution::WorkerRestart(WorkerRestart {
+                    worker: WorkerName::new(change.address.name.as_str()),
+                    drain_within: self.topology.rollout.drain_within,
+                })
+            }
+            _ => Execution::Api,
+        }
+    }
+
+    /// A machine in Azure that the topology no longer names goes with its VM, and
+    /// nothing is done on it.
+    fn router(&self, change: &Change) -> Execution {
+        let execution = match &change.address.site {
+            Site::Cluster => Some(RouterExecution {
+                route: HostRoute::cluster_router(self.topology),
+                is_existing: false,
+            }),
+            Site::Datacenter(name) => {
+                self.datacenters.get(name.as_str()).map(|(datacenter, _)| RouterExecution {
+                    route: HostRoute::datacenter_router(self.topology, datacenter),
+                    is_existing: is_existing(datacenter),
+                })
+            }
+        };
+        let execution = execution.or_else(|| self.departed_router(&change.address.site));
+        match execution {
+            Some(execution)
+                if execution.is_existing
+                    || change.address.name == execution.route.hostname.as_str() =>
+            {
+                Execution::Router(execution)
+            }
+            _ => Execution::Api,
+        }
+    }
+
+    fn departed_router(&self, site: &Site) -> Option<RouterExecution> {
+        let site = self.facts.departed.get(site)?;
+        let route = HostRoute::departed_router(self.topology, site.router.as_deref()?);
+        Some(RouterExecution { route, is_existing: site.is_existing })
+    }
+
+    /// Where a worker leaves that is on another side than the topology says, or on one
+    /// that left the topology.
+    fn departure(&self, change: &Change) -> Option<WorkerDeparture> {
+        let (Some(Resource::Worker(worker)), Some(site)) = (&change.before, change.old_side())
+        else {
+            return None;
+        };
+        let known = match &site {
+            Site::Datacenter(name) => self.datacenters.get(name.as_str()),
+            Site::Cluster => None,
+        };
+        if let Some((datacenter, _)) = known {
+            let route = HostRoute::worker(self.topology, datacenter, &worker.name, None, worker.ip);
+            let departure =
+                WorkerDeparture { route: Some(route), is_existing: is_existing(datacenter) };
+            return (site != change.address.site).then_some(departure);
+        }
+        let site = self.facts.departed.get(&site);
+        let route = site.and_then(|site| site.router.as_deref()).map(|router| {
+            HostRoute::departed_worker(self.topology, router, &worker.name, worker.ip)
+        });
+        // Without a record of the datacenter, a machine that is no VM stays.
+        let is_existing = match site {
+            Some(site) => site.is_existing,
+            None => !self.has_machine(&worker.name),
+        };
+        Some(WorkerDeparture { route, is_existing })
+    }
+
+    fn has_machine(&self, name: &str) -> bool {
+        self.inventory.iter().any(|(key, observed)| {
+            observed.resource.kind() == Kind::VirtualMachine && key.name() == name
+        })
+    }
+
+    fn request(&self, change: &Change) -> Option<String> {
+        let request = self.facts.request.as_ref().filter(|_| change.requested);
+        request.map(|request| request.id.clone())
+    }
+
+    fn worker(&self, change: &Change) -> WorkerExecution {
+        let mut execution = WorkerExecution {
+            route: None,
+            is_existing: false,
+            drain_within: self.topology.rollout.drain_within,
+            request: self.request(change),
+            departure: self.departure(change),
+            profile: None,
+        };
+        let Site::Datacenter(name) = &change.address.site else { return execution };
+        let Some((datacenter, workers)) = self.datacenters.get(name.as_str()) else {
+            return execution;
+        };
+        let value = change.after.as_ref().or(change.before.as_ref());
+        let Some(Resource::Worker(worker)) = value else { return execution };
+        let written = workers.get(worker.name.as_str());
+        let host_key = written.and_then(|written| written.host_key.as_ref());
+        let route = HostRoute::worker(self.topology, datacenter, &worker.name, host_key, worker.ip);
+        execution.route = Some(route);
+        execution.is_existing = is_existing(datacenter);
+        execution.profile = written.and_then(|written| {
+            let profile = self.topology.profiles.get(&written.profile)?;
+            Some(WorkerProfile {
+                name: written.profile.clone(),
+                max_pods: labels::max_pods(profile, worker.pod_cidr),
+                packages: profile.packages,
+                cluster_dns: self.cluster_dns,
+            })
+        });
+        execution
+    }
+}
+
+fn is_existing(datacenter: &Datacenter) -> bool {
+    matches!(datacenter.kind, DatacenterKind::Existing(_))
+}

@@ -1,0 +1,46 @@
+//! Hosts that outlive a destroy and must be reset before anything else goes.
+
+use super::PlanContents;
+use super::cost::Cost;
+use super::planning::PlanningInput;
+use super::protection::blocked_for;
+use super::step_graph::StepGraph;
+use crate::diagnostics::{Code, Failure};
+use crate::inventory::Gap;
+use crate::resource::Kind;
+use crate::topology::model::{Datacenter, DatacenterKind};
+
+/// Blocks everything that a plan would destroy while the cluster could not be read and
+/// workers are on machines that existed before: only their Nodes tell what is on them,
+/// and with the cluster these would go.
+pub(super) fn hold_back(input: PlanningInput<'_>, plan: &mut PlanContents) {
+    let Some(gap) = input.inventory.gap_for(Kind::Worker, None) else { return };
+    let Some(datacenter) = input.topology.datacenters.iter().find(|it| has_lasting_hosts(it))
+    else {
+        return;
+    };
+    let failure = failure(datacenter, gap);
+    let changes = std::mem::take(&mut plan.changes);
+    plan.blocked.extend(changes.iter().map(|change| blocked_for(change, failure.clone(), None)));
+    plan.blocked.sort_by(|one, other| one.address.cmp(&other.address));
+    plan.steps = StepGraph::default();
+    plan.rollout = None;
+    plan.cost = Cost { requests: plan.cost.requests.clone(), ..Cost::default() };
+}
+
+fn has_lasting_hosts(datacenter: &Datacenter) -> bool {
+    matches!(datacenter.kind, DatacenterKind::Existing(_)) && !datacenter.workers.is_empty()
+}
+
+fn failure(datacenter: &Datacenter, gap: &Gap) -> Failure {
+    Failure::new(
+        Code::SourceGap,
+        format!(
+            "nothing is deleted while {} cannot be read: the hosts of [datacenters.{}] stay, and \
+             their workers could not be drained and reset",
+            gap.source, datacenter.name
+        ),
+        "restore the access to the cluster, then run the same command again; `az aks start` starts \
+         a stopped cluster",
+    )
+}

@@ -1,0 +1,64 @@
+//! Datacenters that left the topology, as the Servers in the cluster describe them.
+
+use std::collections::HashMap;
+
+use super::{Observation, Scope};
+use crate::resource::kubernetes::ManifestKind;
+use crate::resource::ownership::SiteName;
+use crate::resource::{ObjectKey, Ownership, Resource, Site};
+
+/// Notes the datacenters that the topology no longer has. A Server names the tailnet
+/// address of its router, and whether its machine existed before; a device in the
+/// tailnet names neither.
+pub(super) fn note(scope: &Scope<'_>, observation: &mut Observation) {
+    let addresses = observation.facts.router_addresses.iter();
+    // A Server that an older program wrote names its router by host name.
+    let routers: HashMap<String, String> = addresses
+        .flat_map(|(name, address)| [(address.to_string(), name), (name.clone(), name)])
+        .map(|(text, name)| (text, name.clone()))
+        .collect();
+    let servers: Vec<(Site, String, bool)> = observation
+        .inventory
+        .iter()
+        .filter_map(|(_, it)| server(it.site()?, &it.resource))
+        .collect();
+    for (site, router, is_existing) in servers {
+        if has_datacenter(scope, &site) {
+            continue;
+        }
+        let router = routers.get(&router).cloned();
+        // A datacenter that was renamed keeps its router.
+        if let Some(router) = router.as_ref().filter(|name| !scope.is_router(name)) {
+            attribute(router, &site, observation);
+        }
+        let site = observation.facts.departed.entry(site).or_default();
+        site.is_existing |= is_existing;
+        site.router = router.or(site.router.take());
+    }
+}
+
+/// The site of a Server, what it names its router, and whether its machine existed.
+fn server(site: Site, resource: &Resource) -> Option<(Site, String, bool)> {
+    let Resource::Manifest(manifest) = resource else { return None };
+    let spec = &manifest.body["spec"];
+    let router = spec["routerIP"].as_str().unwrap_or_default().to_owned();
+    (manifest.kind == ManifestKind::Server).then(|| (site, router, spec["provider"] == "existing"))
+}
+
+fn has_datacenter(scope: &Scope<'_>, site: &Site) -> bool {
+    match site {
+        Site::Cluster => true,
+        Site::Datacenter(name) => scope.topology.datacenters.iter().any(|it| it.name == *name),
+    }
+}
+
+/// Attributes a router's device and its routes to the datacenter that it served.
+fn attribute(router: &str, site: &Site, observation: &mut Observation) {
+    for key in [ObjectKey::Device, ObjectKey::DeviceAdvertised, ObjectKey::DeviceApproved] {
+        let key = key(router.to_owned());
+        if let Some(observed) = observation.inventory.get(&key).cloned() {
+            let ownership = Ownership::Ours { site: SiteName::from(site) };
+            observation.inventory.note(key, observed.resource, ownership);
+        }
+    }
+}
