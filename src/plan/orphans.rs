@@ -21,6 +21,9 @@ pub(super) fn delete(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
         if input.inventory.gap_for(kind, Some(key)).is_some() {
             continue;
         }
+        if kind == Kind::TailnetDevice && hides_departed_workers(input) {
+            continue;
+        }
         if goes_with_cluster(input, key, &claimed) {
             continue;
         }
@@ -60,6 +63,12 @@ fn goes_with_cluster(
     let is_wanted = |cluster| claimed.contains(&ObjectKey::Azure(cluster));
     let has_pools = input.desired.iter().any(|desired| desired.address.kind == Kind::NodePool);
     !has_pools || !id.parent().is_some_and(is_wanted)
+}
+
+/// Whether workers may be hidden that are reached through a router that the topology no
+/// longer names, and that must leave before its device goes.
+fn hides_departed_workers(input: Comparison<'_>) -> bool {
+    !input.desired.is_empty() && input.inventory.gap_for(Kind::Server, None).is_some()
 }
 
 /// Leaves to a cluster that is deleted what AKS deletes with it: everything in its node

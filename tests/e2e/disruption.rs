@@ -112,6 +112,10 @@ async fn a_new_size_of_workers_is_rolled_out_with_drains() {
         interrupts[router],
         format!("pods lose connectivity through {router} while it restarts")
     );
+    let disruptions = &plan.reachability.disruptions;
+    let waves: Vec<_> = disruptions.iter().map(|it| (it.during.len(), it.waves)).collect();
+    assert!(waves.contains(&(1, None)), "the router is in no wave: {waves:?}");
+    assert!(waves.contains(&(7, Some(WaveRange { first: 1, last: 3 }))), "{waves:?}");
     let observer = Observer::of(&edited);
     edited.iterate().await;
     for name in (0..7).map(|number| format!("w{number}")) {

@@ -106,6 +106,23 @@ async fn a_datacenter_of_existing_machines_leaves_nothing_behind() {
     assert!(edited.plan().await.is_empty());
 }
 
+/// Without the records in the cluster it is unknown what is behind a router that the topology no
+/// longer names.
+#[tokio::test(start_paused = true)]
+async fn a_router_stays_while_its_workers_cannot_be_read() {
+    let deployment = applied(62).await;
+    deployment.inject("source-down".parse().unwrap(), Some("kubernetes"));
+    let edited = deployment.edited(&without_attic());
+    let plan = edited.plan().await;
+    let deleted: Vec<String> = plan
+        .changes
+        .iter()
+        .filter(|it| it.action == Action::Delete)
+        .map(|it| it.address.to_string())
+        .collect();
+    assert_eq!(deleted, Vec::<String>::new());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_datacenter_of_vms_drains_its_workers_first() {
     let deployment = applied(52).await;

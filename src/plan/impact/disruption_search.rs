@@ -58,8 +58,9 @@ struct DisruptionCollector<'a> {
     by_cause: BTreeMap<Address, Interrupted>,
 }
 
-/// What changes are reported together: their kind and site, and the action.
-type DisruptionKey = (Kind, Site, Option<Action>);
+/// What changes are reported together: their kind and site, the action, and whether they
+/// are in a wave of the rollout.
+type DisruptionKey = (Kind, Site, Option<Action>, bool);
 
 /// What one change interrupts.
 #[derive(Default)]
@@ -130,7 +131,8 @@ impl<'a> DisruptionCollector<'a> {
             let change = self.change(&cause);
             let action = change.map(|change| change.action);
             let wave = change.and_then(|change| change.wave).map(|wave| wave.number);
-            let known = alike.entry((cause.kind, cause.site.clone(), action)).or_default();
+            let sort = (cause.kind, cause.site.clone(), action, wave.is_some());
+            let known = alike.entry(sort).or_default();
             known.causes.push(cause);
             known.by_wave.entry(wave).or_default().add(interrupted);
         }
