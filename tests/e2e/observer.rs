@@ -41,7 +41,7 @@ impl Observer {
     }
 
     /// What was observed, in order.
-    pub(crate) fn observed(&self) -> Vec<ObservedCall> {
+    pub(crate) fn observed_calls(&self) -> Vec<ObservedCall> {
         self.observed.lock().unwrap().clone()
     }
 
