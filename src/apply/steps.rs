@@ -251,8 +251,10 @@ mod tests {
 
     #[test]
     fn what_the_canary_waits_for_starts_first() {
+        // A join takes longer than the creation of a machine.
         let worker = |name: &str, number| {
             let mut change = change(name, Action::Create, &[&format!("{name}-machine")]);
+            change.address.kind = Kind::NatGateway;
             let is_canary = number == 1;
             change.wave = Some(InWave { number, destroy_waits: true, is_canary });
             change
