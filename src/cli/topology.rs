@@ -4,9 +4,14 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
 use crate::diagnostics::{Code, Diagnostics, Severity};
 use crate::render::diagnostic::{self, Layout};
 use crate::render::text::counted;
+use crate::topology::lints::expired_ignores;
 use crate::topology::load::{Loaded, MAX_SIZE, load_bytes};
 
 use super::arguments::Global;
@@ -33,7 +38,8 @@ pub(crate) fn load_or_report(global: &Global, ui: &Ui) -> Result<Loaded, CliErro
     let layout = Layout { style: ui.status_style(), columns: ui.columns() };
     let name = global.topology_name();
     match load_bytes(&name, &bytes) {
-        Ok(loaded) => {
+        Ok(mut loaded) => {
+            loaded.warnings.extend(expired_ignores(&loaded, today()));
             if !loaded.warnings.is_empty() && !ui.is_quiet() {
                 let text = String::from_utf8_lossy(&bytes);
                 ui.report(&diagnostic::render(&name, &text, &loaded.warnings, layout));
@@ -45,6 +51,11 @@ pub(crate) fn load_or_report(global: &Global, ui: &Ui) -> Result<Loaded, CliErro
             Err(summary(&found))
         }
     }
+}
+
+/// The day, in UTC.
+pub(crate) fn today() -> Date {
+    Timestamp::now().to_zoned(TimeZone::UTC).date()
 }
 
 /// The final error for an invalid file.

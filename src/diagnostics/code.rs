@@ -90,6 +90,8 @@ pub enum Code {
     ReservedName,
     /// SG0220: not the name of a tailnet.
     IllegalTailnetName,
+    /// SG0230: an `[[ignore]]` is not valid.
+    InvalidIgnore,
     /// SG0231: the cluster has no system node pool.
     NoSystemPool,
     /// SG0301: not an IPv4 prefix.
@@ -172,6 +174,8 @@ pub enum Code {
     RouterTailscaleState,
     /// SG0424: a Node is of no known kind.
     UnknownNode,
+    /// SG0430: an `[[ignore]]` has expired.
+    IgnoreExpired,
     /// SG0431: the topology names an older Kubernetes version than the live one.
     KubernetesDowngrade,
     /// SG0432: the upgrade would leave out a minor version of Kubernetes.
@@ -180,6 +184,8 @@ pub enum Code {
     ForeignNodePool,
     /// SG0434: no successor can take the place of a node pool.
     NodePoolNotReplaceable,
+    /// SG0435: an `[[ignore]]` matches no resource.
+    IgnoreUnused,
     /// SG0501: an object that the topology does not own has the same name.
     NotOwned,
     /// SG0502: the change is blocked by `protect = true`.

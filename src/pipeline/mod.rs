@@ -6,6 +6,9 @@
 
 use std::collections::BTreeMap;
 
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
 use crate::connectivity::Sources;
 use crate::desired;
 use crate::plan::impact::Projection;
@@ -34,6 +37,8 @@ pub struct Reading {
     pub observation: Observation,
     /// The requests that it took, by API.
     pub requests: BTreeMap<Api, u64>,
+    /// The day on which it was read, in UTC.
+    pub today: Date,
 }
 
 /// A plan and what it was made from.
@@ -76,7 +81,8 @@ impl Pipeline<'_> {
         observation.refresh_by_id(self.clients, self.scope, &desired).await;
         observation.find_spent_machines(self.clients, &desired).await;
         let requests = since(&before, &self.clients.requests.by_api());
-        Reading { observation, requests }
+        let today = (self.now)().to_zoned(TimeZone::UTC).date();
+        Reading { observation, requests, today }
     }
 }
 
@@ -91,6 +97,7 @@ impl Reading {
             tailnet: &self.observation.tailnet,
             findings: &self.observation.findings,
             requests: &self.requests,
+            today: self.today,
         }
     }
 }

@@ -18,6 +18,7 @@ mod held;
 mod held_back;
 mod host_route;
 pub mod impact;
+mod known_drift;
 mod node_pools;
 mod orphans;
 mod planner;
@@ -50,6 +51,7 @@ pub use execution::{
 pub use findings::{Finding, FindingSeverity};
 pub use held::{Blocked, Deferred};
 pub use host_route::{HostLocation, HostRoute};
+pub use known_drift::IgnoredDrift;
 pub use planning::{PlanOptions, PlanningInput, plan};
 pub use remaining_time::remaining_seconds;
 pub use rollout::Rollout;

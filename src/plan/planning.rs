@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use jiff::civil::Date;
+
 use super::cluster_replacement::{
     lose_all_pairs, lose_deleted_nodes, loses_cluster, mark_replaced,
 };
@@ -10,6 +12,7 @@ use super::cost::Cost;
 use super::decision::Comparison;
 use super::execution_details;
 use super::impact::{Assessment, Projection, assess};
+use super::known_drift;
 use super::planner::plan_changes;
 use super::pool_removal::LeavingPools;
 use super::preflight::{TailnetFacts, live_lints};
@@ -61,6 +64,8 @@ pub struct PlanningInput<'a> {
     pub findings: &'a [Finding],
     /// The requests that it took to read live state.
     pub requests: &'a BTreeMap<Api, u64>,
+    /// The day, in UTC: known drift is ignored until a date.
+    pub today: Date,
 }
 
 /// Makes the plan that brings live state to the topology.
@@ -81,6 +86,7 @@ pub fn plan(input: PlanningInput<'_>) -> Plan {
         allocated,
     ));
     let desired = desired_state(input.topology, input.facts, allocation, &mut findings);
+    findings.extend(known_drift::findings(&input.topology.ignores, input.today, &desired));
     // Without addresses the protected resources are not known either.
     let may_destroy =
         input.options.destroy && !(desired.is_empty() && protects_anything(input.topology));
@@ -135,7 +141,9 @@ fn compare_states(
     let worker_request = input.options.worker_request.as_ref().map(|it| it.remaining(progress));
     findings.extend(worker_request::already_done(input.options.worker_request.as_ref(), progress));
     let compare =
-        |findings: &[Finding], desired: &DesiredSet, (facts, inventory): (&Facts, &Inventory)| {
+        |findings: &[Finding], desired: &mut DesiredSet, (facts, inventory): (&Facts, &Inventory)| {
+            let rules = &input.topology.ignores;
+            let ignored = known_drift::ignore(rules, input.today, inventory, desired);
             let mut contents = plan_changes(Comparison {
                 settings: &settings,
                 desired,
@@ -150,10 +158,11 @@ fn compare_states(
                 requests: input.requests,
             });
             execution_details::attach(input.topology, facts, inventory, &mut contents.changes);
+            contents.ignored = ignored;
             contents
         };
-    let wanted = if input.options.destroy { DesiredSet::default() } else { desired };
-    let mut contents = compare(&findings, &wanted, (input.facts, input.inventory));
+    let mut wanted = if input.options.destroy { DesiredSet::default() } else { desired };
+    let mut contents = compare(&findings, &mut wanted, (input.facts, input.inventory));
     if input.options.destroy {
         retain_hosts::hold_back(input, &mut contents);
     }
@@ -161,11 +170,11 @@ fn compare_states(
         return Plan { contents, desired: wanted };
     };
     let allocation = allocate(input.topology, &facts).map(Arc::new);
-    let wanted = desired_state(input.topology, &facts, allocation, &mut findings);
+    let mut wanted = desired_state(input.topology, &facts, allocation, &mut findings);
     if has_errors(&findings) && !input.options.destroy {
         return without_changes(input, findings, wanted);
     }
-    let mut later = compare(&findings, &wanted, (&facts, &inventory));
+    let mut later = compare(&findings, &mut wanted, (&facts, &inventory));
     mark_replaced(&contents, &mut later);
     Plan { contents: later, desired: wanted }
 }
@@ -234,6 +243,7 @@ fn without_changes(input: PlanningInput<'_>, findings: Vec<Finding>, desired: De
         steps: Default::default(),
         deferred: Vec::new(),
         blocked: Vec::new(),
+        ignored: Vec::new(),
         findings,
         gaps: input.inventory.gaps().cloned().collect(),
         unchanged: 0,

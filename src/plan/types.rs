@@ -10,7 +10,7 @@ use super::cost::Cost;
 use super::held::{Blocked, Deferred};
 use super::impact::{Reachability, Wait};
 use super::step_graph::StepGraph;
-use super::{ApplySettings, Finding, FindingSeverity, Rollout};
+use super::{ApplySettings, Finding, FindingSeverity, IgnoredDrift, Rollout};
 use crate::desired::DesiredSet;
 use crate::inventory::Gap;
 use crate::resource::{Address, Resource};
@@ -92,6 +92,9 @@ pub struct PlanContents {
     pub deferred: Vec<Deferred>,
     /// Changes that the topology asks for and that must not be made.
     pub blocked: Vec<Blocked>,
+    /// Drift that the topology ignores; it counts as a match.
+    #[serde(default)]
+    pub ignored: Vec<IgnoredDrift>,
     /// What was found while live state was read and checked.
     pub findings: Vec<Finding>,
     /// Sources that could not be read.
@@ -164,6 +167,7 @@ impl PlanContents {
             steps: StepGraph::default(),
             deferred: Vec::new(),
             blocked: Vec::new(),
+            ignored: self.ignored.clone(),
             findings: self.findings.clone(),
             gaps: self.gaps.clone(),
             unchanged: self.unchanged,

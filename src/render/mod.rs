@@ -2,12 +2,14 @@
 
 pub mod apply_events;
 pub mod connectivity;
+mod cost_json;
 mod deferred;
 pub mod diagnostic;
 pub mod drift_json;
 #[cfg(test)]
 mod fixture;
 pub mod graph;
+mod ignored_json;
 mod markdown;
 pub mod plan_json;
 pub mod plan_markdown;

@@ -3,22 +3,21 @@
 //! Within one major version fields are only added. Readers ignore unknown fields
 //! and refuse a greater major version.
 
-use std::collections::BTreeMap;
-
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::inventory::Gap;
-use crate::plan::cost::Cost;
 use crate::plan::diff::FieldChange;
 use crate::plan::{Action, Blocked, Change, Deferred, Finding, FindingSeverity, Plan};
-use crate::resource::{Address, Api};
+use crate::resource::Address;
 
 use super::Purpose;
 use super::connectivity::reachability::ReachabilityJson;
 use super::connectivity::reachability_report::ReachabilityReportJson;
+use super::cost_json::CostJson;
+use super::ignored_json::IgnoredJson;
 use super::rollout_json::RolloutJson;
 
 /// The version of the format of `plan --format json` and `drift --format json`.
@@ -42,6 +41,8 @@ pub struct PlanJson {
     pub deferred: Vec<DeferredJson>,
     /// Changes that must not be made.
     pub blocked: Vec<BlockedJson>,
+    /// Drift that the topology ignores; it counts as a match.
+    pub ignored: Vec<IgnoredJson>,
     /// Warnings and errors about the live state.
     pub findings: Vec<FindingJson>,
     /// Sources that could not be read.
@@ -208,32 +209,6 @@ pub struct GapJson {
     pub expected: bool,
 }
 
-/// Requests and the estimated duration.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct CostJson {
-    /// Requests that the refresh took.
-    pub refresh_requests: RequestsJson,
-    /// The minimum number of requests that the apply takes.
-    pub apply_requests: RequestsJson,
-    /// The writes among them.
-    pub apply_writes: RequestsJson,
-    /// The addresses along the chain of changes that takes longest.
-    pub critical_path: Vec<String>,
-    /// The estimated duration of that chain, in seconds.
-    pub estimated_seconds: u64,
-}
-
-/// Requests by API.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct RequestsJson {
-    /// To Azure Resource Manager.
-    pub azure: u64,
-    /// To the Tailscale API.
-    pub tailscale: u64,
-    /// To the cluster's API server.
-    pub kubernetes: u64,
-}
-
 /// Converts a plan.
 pub fn to_json(plan: &Plan, purpose: Purpose) -> PlanJson {
     PlanJson {
@@ -244,10 +219,11 @@ pub fn to_json(plan: &Plan, purpose: Purpose) -> PlanJson {
         changes: plan.changes.iter().map(change).collect(),
         deferred: plan.deferred.iter().map(deferred).collect(),
         blocked: plan.blocked.iter().map(blocked).collect(),
+        ignored: plan.ignored.iter().map(IgnoredJson::of).collect(),
         findings: plan.findings.iter().map(finding).collect(),
         gaps: plan.gaps.iter().map(gap).collect(),
         rollout: plan.rollout.map(|it| RolloutJson::of(it, &plan.changes)),
-        cost: cost(&plan.cost),
+        cost: CostJson::of(&plan.cost),
         reachability: ReachabilityJson::of(&plan.reachability),
         current_reachability: None,
     }
@@ -301,7 +277,7 @@ fn change(change: &Change) -> ChangeJson {
     }
 }
 
-fn field(field: &FieldChange) -> FieldJson {
+pub(super) fn field(field: &FieldChange) -> FieldJson {
     FieldJson {
         path: field.path.0.clone(),
         before: field.before.clone(),
@@ -358,26 +334,7 @@ fn gap(gap: &Gap) -> GapJson {
     }
 }
 
-fn cost(cost: &Cost) -> CostJson {
-    CostJson {
-        refresh_requests: requests(&cost.requests),
-        apply_requests: requests(&cost.apply_requests),
-        apply_writes: requests(&cost.apply_writes),
-        critical_path: texts(&cost.critical_path),
-        estimated_seconds: cost.seconds,
-    }
-}
-
-fn requests(requests: &BTreeMap<Api, u64>) -> RequestsJson {
-    let of = |api| requests.get(&api).copied().unwrap_or_default();
-    RequestsJson {
-        azure: of(Api::Azure),
-        tailscale: of(Api::Tailscale),
-        kubernetes: of(Api::Kubernetes),
-    }
-}
-
-fn texts(addresses: &[Address]) -> Vec<String> {
+pub(super) fn texts(addresses: &[Address]) -> Vec<String> {
     addresses.iter().map(ToString::to_string).collect()
 }
 

@@ -196,6 +196,12 @@ fn notes(plan: &Plan) -> Vec<String> {
         let address = code(&one.address.to_string());
         notes.push(format!("**blocked** {address} ({}): {text}", one.failure.code));
     }
+    for one in &plan.ignored {
+        let fields: Vec<String> = one.fields.iter().map(|it| code(&it.path.to_string())).collect();
+        let until = one.until.map(|until| format!(" Until {until}.")).unwrap_or_default();
+        let (address, fields) = (code(&one.address.to_string()), fields.join(", "));
+        notes.push(format!("**ignored** {address}: {fields}: {}{until}", prose(&one.reason)));
+    }
     for finding in &plan.findings {
         let word = match finding.severity {
             FindingSeverity::Warning => "warning",

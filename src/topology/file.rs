@@ -45,6 +45,27 @@ pub struct TopologyFile {
     /// The remote datacenters: `[datacenters.<name>]`.
     #[serde(default)]
     pub datacenters: Named<DatacenterSection>,
+    /// Known drift that a plan leaves as it is, one `[[ignore]]` each.
+    #[serde(default)]
+    pub ignore: Vec<IgnoreSection>,
+}
+
+/// A field that others set, such as a policy that adds a security rule. Plans show it
+/// as ignored and keep its value. Dropped packets and objects of others are reported
+/// all the same.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IgnoreSection {
+    /// The address of the resources; `*` stands for any characters of its kind, site or
+    /// name.
+    pub address: Located<String>,
+    /// The field as plans print it, such as `rules[policy-*]`, and everything below it.
+    pub field: Located<String>,
+    /// Who sets the field, and why.
+    pub reason: Located<String>,
+    /// The last day on which the drift is ignored, such as `2026-12-31`. By default it is
+    /// ignored for ever.
+    pub until: Option<Located<String>>,
 }
 
 /// The identity of the topology.

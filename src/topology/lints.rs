@@ -6,6 +6,7 @@
 mod addresses;
 mod context;
 mod duplicates;
+mod ignores;
 mod limits;
 mod overlaps;
 mod pods;
@@ -16,6 +17,7 @@ use super::spans::TopologySpans;
 use crate::diagnostics::Diagnostic;
 use context::LintContext;
 
+pub use ignores::expired_ignores;
 pub use limits::{MAX_NODES_PER_CLUSTER, MAX_ROUTES_PER_TABLE};
 pub use overlaps::{AKS_NODE_SUBNET, AKS_RESERVED_RANGES};
 

@@ -2,6 +2,7 @@
 
 mod check;
 pub mod file;
+pub mod ignore;
 pub mod lints;
 pub mod load;
 pub mod located;

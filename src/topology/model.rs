@@ -10,6 +10,7 @@ use std::time::Duration;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
+use super::ignore::IgnoreRule;
 use super::names::{
     ClusterName, DatacenterName, Location, NodePoolName, ProfileName, ResourceGroupName,
     RouterName, SubscriptionId, TailnetTag, TopologyName, VmSize, WorkerName,
@@ -40,6 +41,8 @@ pub struct Topology {
     pub profiles: BTreeMap<ProfileName, Profile>,
     /// The datacenters, in file order.
     pub datacenters: Vec<Datacenter>,
+    /// Known drift that a plan leaves as it is.
+    pub ignores: Vec<IgnoreRule>,
 }
 
 /// The Azure subscription and region.

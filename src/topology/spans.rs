@@ -18,6 +18,8 @@ pub struct TopologySpans {
     pub profiles: BTreeMap<ProfileName, ProfileSpans>,
     /// The datacenters, in the order of the topology.
     pub datacenters: Vec<DatacenterSpans>,
+    /// `until` of each `[[ignore]]`, if set, in the order of the topology.
+    pub ignores: Vec<Option<Span>>,
     pub(super) by_datacenter: BTreeMap<DatacenterName, usize>,
     pub(super) by_worker: BTreeMap<WorkerName, (usize, usize)>,
 }

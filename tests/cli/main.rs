@@ -7,6 +7,7 @@ mod credentials;
 mod edited_plans;
 mod first_steps;
 mod graphs;
+mod ignored_drift;
 mod location;
 mod losses;
 mod one_meaning;

@@ -50,6 +50,7 @@ fn planned(fixture: &Fixture, inventory: &Inventory, destroy: bool) -> Plan {
         tailnet: &TailnetFacts::default(),
         findings: &[],
         requests: &BTreeMap::new(),
+        today: jiff::civil::date(2026, 1, 2),
     })
 }
 

@@ -11,6 +11,7 @@ use crate::cli::ui::Ui;
 use crate::diagnostics::{Code, Diagnostic};
 use crate::render::diagnostic;
 use crate::render::text::counted;
+use crate::topology::lints::expired_ignores;
 use crate::topology::load::{Loaded, load_bytes};
 
 /// Check the topology file offline
@@ -45,7 +46,11 @@ fn json_report(global: &Global, ui: &Ui) -> Result<u8, CliError> {
         }
     };
     let (valid, text, list) = match load_bytes(&name, &file) {
-        Ok(loaded) => (true, String::from_utf8_lossy(&file).into_owned(), loaded.warnings),
+        Ok(loaded) => {
+            let expired = expired_ignores(&loaded, topology::today());
+            let warnings = loaded.warnings.into_iter().chain(expired).collect();
+            (true, String::from_utf8_lossy(&file).into_owned(), warnings)
+        }
         Err(found) => (false, found.text.to_string(), found.list),
     };
     ui.data(&report(&name, valid, &text, &list))?;

@@ -4,7 +4,7 @@ use super::Code;
 
 impl Code {
     /// Every code, in order.
-    pub const ALL: [Self; 152] = [
+    pub const ALL: [Self; 155] = [
         Self::NotUtf8,
         Self::EmptyFile,
         Self::TooLarge,
@@ -41,6 +41,7 @@ impl Code {
         Self::UnusedProfile,
         Self::ReservedName,
         Self::IllegalTailnetName,
+        Self::InvalidIgnore,
         Self::NoSystemPool,
         Self::InvalidCidr,
         Self::HostBits,
@@ -82,10 +83,12 @@ impl Code {
         Self::ForeignHostRouting,
         Self::RouterTailscaleState,
         Self::UnknownNode,
+        Self::IgnoreExpired,
         Self::KubernetesDowngrade,
         Self::KubernetesMinorSkipped,
         Self::ForeignNodePool,
         Self::NodePoolNotReplaceable,
+        Self::IgnoreUnused,
         Self::NotOwned,
         Self::Protected,
         Self::RouterOffline,

@@ -173,6 +173,15 @@ pub(super) const ENTRIES: &[Entry] = &[
                       to.",
     },
     Entry {
+        code: Code::InvalidIgnore,
+        text: "SG0230",
+        title: "an `[[ignore]]` is not valid",
+        explanation: "`address` is KIND/SITE/NAME, where `*` stands for any characters of a part; \
+                      `field` is a path as `stargate plan` prints it; `reason` is not empty; `until` is \
+                      a date such as 2026-12-31. A block that cannot be understood would ignore too \
+                      much or nothing. Correct the value that the label points at.",
+    },
+    Entry {
         code: Code::NoSystemPool,
         text: "SG0231",
         title: "the cluster has no system node pool",

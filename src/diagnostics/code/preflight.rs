@@ -141,6 +141,14 @@ pub(super) const ENTRIES: &[Entry] = &[
                       gone.",
     },
     Entry {
+        code: Code::IgnoreExpired,
+        text: "SG0430",
+        title: "an `[[ignore]]` has expired",
+        explanation: "The day in `until` of the block has passed, so the drift is planned and corrected \
+                      again. Find out whether the field is still set by others. Remove the block, or \
+                      extend `until`.",
+    },
+    Entry {
         code: Code::KubernetesDowngrade,
         text: "SG0431",
         title: "the topology names an older Kubernetes version than the live one",
@@ -174,5 +182,13 @@ pub(super) const ENTRIES: &[Entry] = &[
                       of a pool. A new pool, whose name is the key plus one letter, takes its place. Names \
                       of pools have at most 12 characters, so a key of 12 leaves no room for the letter. \
                       Give the pool another key: the new pool is created before the old one is deleted.",
+    },
+    Entry {
+        code: Code::IgnoreUnused,
+        text: "SG0435",
+        title: "an `[[ignore]]` matches no resource",
+        explanation: "No resource of the topology has an address that the block's pattern matches, so it \
+                      has no effect: the address is misspelt, or the resource left the topology. Correct \
+                      the address as `stargate plan` prints it, or remove the block.",
     },
 ];

@@ -51,6 +51,7 @@ fn rendered(plan: &Plan, options: Options, current: Option<ReachabilityReportTex
     page.rollout(plan);
     page.deferred(&plan.deferred);
     page.blocked(&plan.blocked);
+    page.ignored(&plan.ignored);
     page.findings(&plan.findings);
     page.gaps(plan);
     // `drift` reports the current state; what an apply would cost is the plan's matter.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::diagnostics::Failure;
 use crate::plan::cost::Cost;
 use crate::plan::impact::Reachability;
-use crate::plan::{Blocked, Deferred, Finding, FindingSeverity, Plan};
+use crate::plan::{Action, Blocked, Deferred, Finding, FindingSeverity, IgnoredDrift, Plan};
 use crate::resource::{Address, Api};
 
 use super::super::connectivity::reachability_report::ReachabilityReportText;
@@ -131,6 +131,22 @@ impl Page {
             }
         }
         if !dependents.is_empty() {
+            self.blank();
+        }
+    }
+
+    /// Drift that the topology ignores, with the reason.
+    pub(super) fn ignored(&mut self, ignored: &[IgnoredDrift]) {
+        if ignored.is_empty() {
+            return;
+        }
+        self.title("Ignored, as `[[ignore]]` of the topology says:");
+        self.blank();
+        for one in ignored {
+            self.line(format!("    {}", self.options.style.paint(Role::Title, &one.address)));
+            let until = one.until.map(|until| format!(" (until {until})")).unwrap_or_default();
+            self.rule(&format!("{}{until}", one.reason));
+            self.fields(Action::Update, &one.fields);
             self.blank();
         }
     }

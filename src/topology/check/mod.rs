@@ -5,6 +5,7 @@
 
 mod cluster;
 mod datacenter;
+mod ignores;
 mod names;
 mod node_pools;
 mod values;
@@ -36,20 +37,36 @@ pub(super) fn build(
     let profiles = checker.profiles(file);
     let datacenters = checker.datacenters(file, &azure.location);
     checker.profile_references(file);
+    let ignores = checker.ignores(&file.ignore);
     let name = checker.topology_name(file);
     let (cluster, cluster_spans) = cluster?;
     let (profiles, profile_spans) = profiles?;
     let (datacenters, datacenter_spans): (Vec<_>, Vec<_>) = datacenters?.into_iter().unzip();
     let network = network(file);
     let rollout = checker.rollout(file);
-    let topology =
-        Topology { name, azure, tailnet, ssh, cluster, network, rollout, profiles, datacenters };
+    let topology = Topology {
+        name,
+        azure,
+        tailnet,
+        ssh,
+        cluster,
+        network,
+        rollout,
+        profiles,
+        datacenters,
+        ignores,
+    };
     let mut spans = TopologySpans {
         name: file.stargate.name.span.clone(),
         cluster: cluster_spans,
         tag: file.tailnet.tag.as_ref().map(|tag| tag.span.clone()),
         profiles: profile_spans,
         datacenters: datacenter_spans,
+        ignores: file
+            .ignore
+            .iter()
+            .map(|one| one.until.as_ref().map(|it| it.span.clone()))
+            .collect(),
         ..TopologySpans::default()
     };
     index(&topology, &mut spans);
