@@ -1,12 +1,12 @@
 //! What a plan costs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::impact::restart_of;
 use super::step_graph::StepGraph;
-use super::{Action, Change};
+use super::{Action, Change, Deferred};
 use crate::resource::Api;
 use crate::resource::restarts::Restart;
 use crate::resource::{Address, Kind};
@@ -16,14 +16,19 @@ use crate::resource::{Address, Kind};
 pub struct Cost {
     /// Requests that the refresh took, by API.
     pub requests: BTreeMap<Api, u64>,
-    /// The minimum number of requests that the apply will take, by API.
+    /// The minimum number of requests that the apply will take, by API, deferred
+    /// resources included.
     pub apply_requests: BTreeMap<Api, u64>,
     /// Writes among them.
     pub apply_writes: BTreeMap<Api, u64>,
-    /// The chain of dependent changes that takes longest.
+    /// The chain of dependent changes that takes longest; behind those of this plan, the
+    /// deferred ones.
     pub critical_path: Vec<Address>,
     /// How long that chain takes, in seconds, by durations measured on real clouds.
     pub seconds: u64,
+    /// In how many waves deferred workers join.
+    #[serde(default)]
+    pub deferred_waves: u64,
 }
 
 impl Cost {
@@ -41,26 +46,119 @@ impl Cost {
         cost.seconds = seconds;
         cost
     }
+
+    /// The cost of other changes, after the same refresh.
+    pub(super) fn of_same_refresh(
+        &self,
+        changes: &[Change],
+        graph: &StepGraph,
+        deferred: &[Deferred],
+    ) -> Self {
+        let mut cost = Self::of(changes, graph, &self.requests);
+        cost.add_deferred(deferred, self.deferred_waves);
+        cost
+    }
+
+    /// Adds deferred resources, which later iterations change after all that is planned
+    /// now. Their workers join in so many waves.
+    pub(super) fn add_deferred(&mut self, deferred: &[Deferred], waves: u64) {
+        self.deferred_waves = waves;
+        for one in deferred {
+            let is_new = one.action == Action::Create;
+            let (api, reads, writes) = calls_of(one.address.kind, one.action, is_new);
+            *self.apply_requests.entry(api).or_default() += reads + writes;
+            *self.apply_writes.entry(api).or_default() += writes;
+        }
+        let (path, seconds) = Chains::of(deferred).longest();
+        self.critical_path.extend(path);
+        // One wave is a part of the longest chain, which ends with a worker.
+        let more_waves = waves.saturating_sub(1);
+        self.seconds += seconds + more_waves * seconds_of(Kind::Worker, Action::Create);
+    }
 }
 
 /// The API that a change goes to, and its reads and writes.
 fn calls(change: &Change) -> (Api, u64, u64) {
-    let phases = if change.action == Action::Replace { 2 } else { 1 };
-    let requests = change.address.kind.facts().requests;
+    calls_of(change.address.kind, change.action, change.before.is_none())
+}
+
+fn calls_of(kind: Kind, action: Action, is_new: bool) -> (Api, u64, u64) {
+    let phases = if action == Action::Replace { 2 } else { 1 };
+    let requests = kind.facts().requests;
     // A device joins by itself: nothing is written for its creation.
-    let joins = change.address.kind == Kind::TailnetDevice && change.before.is_none();
+    let joins = kind == Kind::TailnetDevice && is_new;
     let writes = if joins { 0 } else { requests.writes.of(phases) };
     (requests.api, requests.reads.of(phases), writes)
 }
 
+/// Deferred resources, with the longest chain that ends with each of them.
+struct Chains<'a> {
+    deferred: BTreeMap<&'a Address, &'a Deferred>,
+    known: BTreeMap<&'a Address, Chain<'a>>,
+}
+
+/// How long a chain takes, in seconds, and the resource before its last one.
+#[derive(Clone, Copy)]
+struct Chain<'a> {
+    seconds: u64,
+    before: Option<&'a Address>,
+}
+
+impl<'a> Chains<'a> {
+    fn of(deferred: &'a [Deferred]) -> Self {
+        let deferred = deferred.iter().map(|one| (&one.address, one)).collect();
+        let mut chains = Self { deferred, known: BTreeMap::new() };
+        let all: Vec<&Address> = chains.deferred.keys().copied().collect();
+        let mut entered = HashSet::new();
+        all.into_iter().for_each(|address| chains.measure(address, &mut entered));
+        chains
+    }
+
+    /// Measures the chain that ends with a resource, after those that it waits for. A
+    /// cycle is entered once.
+    fn measure(&mut self, address: &'a Address, entered: &mut HashSet<&'a Address>) {
+        let mut open = vec![(address, false)];
+        while let Some((address, are_others_known)) = open.pop() {
+            let Some(one) = self.deferred.get(address).copied() else { continue };
+            if are_others_known {
+                let chain = |it: &'a Address| Some((self.known.get(it)?.seconds, it));
+                let before = one.waits_for.iter().filter_map(chain).max();
+                let own = seconds_of(one.address.kind, one.action);
+                let seconds = own + before.map_or(0, |(seconds, _)| seconds);
+                self.known.insert(address, Chain { seconds, before: before.map(|(_, it)| it) });
+            } else if entered.insert(address) {
+                open.push((address, true));
+                open.extend(one.waits_for.iter().map(|it| (it, false)));
+            }
+        }
+    }
+
+    /// The longest chain, from its beginning, and how long it takes.
+    fn longest(&self) -> (Vec<Address>, u64) {
+        let last = self.known.iter().max_by_key(|(address, chain)| (chain.seconds, *address));
+        let Some((last, chain)) = last else { return (Vec::new(), 0) };
+        let before = |address: &&'a Address| self.known.get(*address)?.before;
+        let mut path: Vec<Address> = std::iter::successors(Some(*last), before).cloned().collect();
+        path.reverse();
+        (path, chain.seconds)
+    }
+}
+
 /// Seconds that a change usually takes.
 pub(super) fn seconds(change: &Change) -> u64 {
-    let usual = change.address.kind.facts().seconds;
-    let is_upgrade = restart_of(change) == Some(Restart::KubeletUpgrade);
-    match change.action {
+    // It is drained, and the steps of a join are done again.
+    if restart_of(change) == Some(Restart::KubeletUpgrade)
+        && matches!(change.action, Action::Update | Action::Adopt)
+    {
+        return change.address.kind.facts().seconds.create;
+    }
+    seconds_of(change.address.kind, change.action)
+}
+
+fn seconds_of(kind: Kind, action: Action) -> u64 {
+    let usual = kind.facts().seconds;
+    match action {
         Action::Create | Action::Replace => usual.create,
-        // It is drained, and the steps of a join are done again.
-        Action::Update | Action::Adopt if is_upgrade => usual.create,
         Action::Update | Action::Adopt => usual.update,
         Action::Delete => usual.delete,
         Action::Reboot => usual.reboot,

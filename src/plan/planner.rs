@@ -18,11 +18,12 @@ use super::rollout;
 use super::step_graph::StepGraph;
 use super::versions;
 use super::worker_request;
-use super::{Action, Blocked, PlanContents};
+use super::{Action, Blocked, Deferred, PlanContents};
 use crate::desired::DesiredResource;
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::{Gap, Inventory, Observed};
 use crate::resource::{Address, ArmId, Kind, Ownership, Resource, Site};
+use crate::topology::model::RolloutWidth;
 
 /// Compares what should exist with what exists. What the changes do to
 /// reachability is not known yet.
@@ -247,21 +248,30 @@ fn assemble(input: Comparison<'_>, decisions: ResourceDecisions) -> PlanContents
         }
     }
     let graph = StepGraph::of(&plan.changes);
-    let sizes = workers_of_sides(input);
+    let sizes = workers_of_sites(input);
     plan.rollout =
         rollout::assign(input.rollout, &sizes, input.inventory, &graph, &mut plan.changes);
     (plan.changes, plan.steps) = graph.sort(plan.changes);
     plan.cost = Cost::of(&plan.changes, &plan.steps, input.requests);
+    plan.cost.add_deferred(&plan.deferred, waves_of_deferred(input, &plan.deferred));
     plan
 }
 
 /// How many workers the topology has on each site.
-fn workers_of_sides<'a>(input: Comparison<'a>) -> BTreeMap<&'a Site, usize> {
+fn workers_of_sites<'a>(input: Comparison<'a>) -> BTreeMap<&'a Site, usize> {
     let mut sizes = BTreeMap::new();
     for desired in input.desired.iter().filter(|desired| desired.address.kind == Kind::Worker) {
         *sizes.entry(&desired.address.site).or_default() += 1;
     }
     sizes
+}
+
+/// In how many waves deferred workers will join for the first time: a canary, then all
+/// others, as many at a time as the executor starts.
+fn waves_of_deferred(input: Comparison<'_>, deferred: &[Deferred]) -> u64 {
+    let workers = deferred.iter().filter(|one| one.address.kind == Kind::Worker).count() as u64;
+    let canary = u64::from(input.rollout.canary).min(workers);
+    u64::from(canary > 0) + (workers - canary).div_ceil(u64::from(RolloutWidth::MAX))
 }
 
 /// A router that is offline explains why its host could not be read.

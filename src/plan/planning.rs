@@ -140,27 +140,28 @@ fn compare_states(
     let progress = input.facts.request.as_ref();
     let worker_request = input.options.worker_request.as_ref().map(|it| it.remaining(progress));
     findings.extend(worker_request::already_done(input.options.worker_request.as_ref(), progress));
-    let compare =
-        |findings: &[Finding], desired: &mut DesiredSet, (facts, inventory): (&Facts, &Inventory)| {
-            let rules = &input.topology.ignores;
-            let ignored = known_drift::ignore(rules, input.today, inventory, desired);
-            let mut contents = plan_changes(Comparison {
-                settings: &settings,
-                desired,
-                inventory,
-                findings,
-                adopt: &input.options.adopt,
-                replace: &input.options.replace,
-                protected: &protected,
-                rollout: &input.topology.rollout,
-                worker_request: worker_request.as_ref(),
-                control_plane: desired::control_plane_version(input.topology, facts),
-                requests: input.requests,
-            });
-            execution_details::attach(input.topology, facts, inventory, &mut contents.changes);
-            contents.ignored = ignored;
-            contents
-        };
+    let compare = |findings: &[Finding],
+                   desired: &mut DesiredSet,
+                   (facts, inventory): (&Facts, &Inventory)| {
+        let rules = &input.topology.ignores;
+        let ignored = known_drift::ignore(rules, input.today, inventory, desired);
+        let mut contents = plan_changes(Comparison {
+            settings: &settings,
+            desired,
+            inventory,
+            findings,
+            adopt: &input.options.adopt,
+            replace: &input.options.replace,
+            protected: &protected,
+            rollout: &input.topology.rollout,
+            worker_request: worker_request.as_ref(),
+            control_plane: desired::control_plane_version(input.topology, facts),
+            requests: input.requests,
+        });
+        execution_details::attach(input.topology, facts, inventory, &mut contents.changes);
+        contents.ignored = ignored;
+        contents
+    };
     let mut wanted = if input.options.destroy { DesiredSet::default() } else { desired };
     let mut contents = compare(&findings, &mut wanted, (input.facts, input.inventory));
     if input.options.destroy {

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::cost::Cost;
 use super::planning::{PlanningInput, assess_reachability};
 use super::{Plan, StepGraph};
 use crate::resource::Address;
@@ -26,7 +25,8 @@ pub(super) fn restrict(
     renumber_waves(&mut plan);
     let contents = &mut plan.contents;
     contents.steps = StepGraph::of(&contents.changes);
-    contents.cost = Cost::of(&contents.changes, &contents.steps, &contents.cost.requests);
+    contents.cost =
+        contents.cost.of_same_refresh(&contents.changes, &contents.steps, &contents.deferred);
     contents.reachability = Default::default();
     assess_reachability(input, None, &mut plan);
     plan

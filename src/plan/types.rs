@@ -155,7 +155,7 @@ impl PlanContents {
         }
         let (changes, steps) = (std::mem::take(&mut self.changes), std::mem::take(&mut self.steps));
         (self.changes, self.steps) = steps.sort(changes);
-        self.cost = Cost::of(&self.changes, &self.steps, &self.cost.requests);
+        self.cost = self.cost.of_same_refresh(&self.changes, &self.steps, &self.deferred);
     }
 
     /// The plan without its changes, and without what is deferred and blocked.
@@ -177,14 +177,10 @@ impl PlanContents {
         }
     }
 
-    /// How many resources the plan does that to. Of deferred resources it counts those
-    /// that it destroys: they exist, and are deleted, or created again once their values
-    /// are known.
+    /// How many resources the plan does that to, now or once their values are known.
     pub fn count(&self, action: Action) -> usize {
         let changes = self.changes.iter().filter(|change| change.action == action).count();
-        let destroys = matches!(action, Action::Replace | Action::Delete);
-        let is_destroyed = |deferred: &&Deferred| destroys && deferred.action == action;
-        changes + self.deferred.iter().filter(is_destroyed).count()
+        changes + self.deferred.iter().filter(|deferred| deferred.action == action).count()
     }
 
     /// Whether a change relies on what was read on a worker's host.

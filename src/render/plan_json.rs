@@ -62,7 +62,7 @@ pub struct PlanJson {
 /// Counts of changes and resources.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct SummaryJson {
-    /// Resources to create.
+    /// Resources to create; here and below, deferred ones are included.
     pub add: usize,
     /// Resources to change in place.
     pub change: usize,
@@ -74,7 +74,7 @@ pub struct SummaryJson {
     pub adopt: usize,
     /// Workers to restart.
     pub reboot: usize,
-    /// Deferred resources.
+    /// Deferred resources among those above.
     pub deferred: usize,
     /// Blocked changes.
     pub blocked: usize,

@@ -10,13 +10,14 @@ use stargate::dataplane::{Cause, Direction, RoundTrip, Verdict};
 use stargate::plan::impact::find_remedy;
 use stargate::plan::impact::{IntermediateState, violations};
 use stargate::plan::impact::{PathQuery, Remedy};
-use stargate::resource::ArmId;
+use stargate::plan::{Action, Plan};
+use stargate::resource::{Address, ArmId, Kind};
 use stargate::sandbox::SandboxState;
 use stargate::sandbox::faults::Fault;
 use stargate::sandbox::hosts::EmulatedHost;
 
 use crate::connectivity::model;
-use crate::harness::{Deployment, EXAMPLE, RefreshOptions};
+use crate::harness::{Deployment, EXAMPLE, RefreshOptions, TWO_DATACENTERS};
 
 const CLUSTER_ROUTER: &str = "stargate-aks-e2e-2-router";
 const DATACENTER_ROUTER: &str = "stargate-aks-e2e-2-dc-router";
@@ -253,4 +254,40 @@ async fn a_broad_route_that_causes_a_loop() {
     assert_eq!(named, format!("approved-routes/cluster/{CLUSTER_ROUTER}"));
     assert!(!diagnose.find_remedy.is_empty(), "{:?}", diagnose.find_remedy);
     assert_repaired(&deployment).await;
+}
+
+/// The part of an estimate that is for deferred resources.
+fn seconds_of_deferred(plan: &Plan) -> u64 {
+    let waves = plan.cost.deferred_waves.saturating_sub(1);
+    let is_deferred = |address: &&Address| plan.deferred.iter().any(|it| it.address == **address);
+    let of_chain = |address: &Address| address.kind.facts().seconds.create;
+    let chain: u64 = plan.cost.critical_path.iter().filter(is_deferred).map(of_chain).sum();
+    chain + waves * Kind::Worker.facts().seconds.create
+}
+
+/// The first plan counts what it defers, and estimates it: the sum over the iterations
+/// that follow is not far from it.
+#[tokio::test(start_paused = true)]
+async fn the_first_plan_estimates_the_whole_apply() {
+    for text in [EXAMPLE, TWO_DATACENTERS] {
+        let deployment = Deployment::of(text, SandboxState::new(1));
+        let first = deployment.plan().await;
+        assert!(!first.deferred.is_empty());
+        let added = first.count(Action::Create);
+        let adopted = first.changes.len() + first.deferred.len() - added;
+        assert!(adopted <= 1, "a machine that exists is updated: {adopted}");
+        let (mut seconds, mut writes, mut plan) = (0, 0, first.clone());
+        while !plan.changes.is_empty() {
+            let whole = plan.cost.seconds;
+            seconds += whole - seconds_of_deferred(&plan);
+            writes += plan.changes.len() as u64;
+            deployment.apply_once(&plan).await;
+            plan = deployment.plan().await;
+        }
+        let ratio = first.cost.seconds as f64 / seconds as f64;
+        println!("estimated {} s, summed up {seconds} s: {ratio:.2}", first.cost.seconds);
+        assert!((0.85..=1.15).contains(&ratio), "{ratio}");
+        let counted = added as f64 / writes as f64;
+        assert!((0.85..=1.15).contains(&counted), "{added} planned, {writes} changed");
+    }
 }

@@ -152,8 +152,9 @@ pub(crate) async fn run_plan(
         return Ok(exit::DONE);
     }
     if request.format == Format::Text {
-        let shown = Reported { purpose: request.purpose, format: PlanFormat::Text, full: false };
-        plan::show(ui, &planned, &session.reads.loaded.topology, shown)?;
+        let displayed =
+            Reported { purpose: request.purpose, format: PlanFormat::Text, full: false };
+        plan::show(ui, &planned, &session.reads.loaded.topology, displayed)?;
     }
     if let Some(code) = nothing_to_do(&planned.plan, request.options.destroy, ui) {
         return Ok(code);

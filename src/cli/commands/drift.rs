@@ -41,8 +41,8 @@ pub(crate) async fn run(
     let options = PlanOptions { deep: arguments.deep, ..PlanOptions::default() };
     let scope = session.scope(options);
     let planned = session.pipeline(&scope).run().await;
-    let shown =
+    let displayed =
         Reported { purpose: Purpose::Drift, format: arguments.format, full: arguments.full };
-    plan::show(ui, &planned, &session.loaded.topology, shown)?;
+    plan::show(ui, &planned, &session.loaded.topology, displayed)?;
     Ok(exit::from_status(planned.plan.status(), exit::CHANGES))
 }

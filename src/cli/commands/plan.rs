@@ -75,8 +75,9 @@ pub(crate) async fn run(
     let scope = session.scope(options);
     let planned = session.pipeline(&scope).run().await;
     let topology = &session.loaded.topology;
-    let shown = Reported { purpose: Purpose::Plan, format: arguments.format, full: arguments.full };
-    let printed = show(ui, &planned, topology, shown);
+    let displayed =
+        Reported { purpose: Purpose::Plan, format: arguments.format, full: arguments.full };
+    let printed = show(ui, &planned, topology, displayed);
     let kept = match &arguments.out {
         Some(path) => {
             let saved = saved_plan(session, &planned.plan, &scope.options);
@@ -110,9 +111,9 @@ pub(crate) fn show(
     ui: &Ui,
     planned: &Planned,
     topology: &Topology,
-    shown: Reported,
+    displayed: Reported,
 ) -> Result<(), CliError> {
-    let Reported { purpose, format, full } = shown;
+    let Reported { purpose, format, full } = displayed;
     let plan = &planned.plan;
     let is_current = purpose == Purpose::Drift || plan.status() == PlanStatus::Unreachable;
     let report = is_current.then(|| {

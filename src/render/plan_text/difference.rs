@@ -117,19 +117,19 @@ pub(super) fn around(old: &str, new: &str, width: usize) -> (String, String) {
 
 /// A part of a text, with an ellipsis where something is left out.
 fn window(text: &[char], start: usize, width: usize) -> String {
-    let mut shown = String::new();
+    let mut displayed = String::new();
     if start > 0 {
-        shown.push('…');
+        displayed.push('…');
     }
     let room = width.saturating_sub(usize::from(start > 0));
     let rest = text.get(start..).unwrap_or_default();
     if rest.len() <= room {
-        shown.extend(rest);
+        displayed.extend(rest);
     } else {
-        shown.extend(rest.iter().take(room.saturating_sub(1)));
-        shown.push('…');
+        displayed.extend(rest.iter().take(room.saturating_sub(1)));
+        displayed.push('…');
     }
-    shown
+    displayed
 }
 
 #[cfg(test)]

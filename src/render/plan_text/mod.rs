@@ -105,13 +105,16 @@ pub fn last_line(plan: &Plan, purpose: Purpose) -> String {
     line + "."
 }
 
-/// The resources that the last line does not count.
+/// What the last line does not say: how many of its resources are deferred, and how
+/// many it does not count because they are blocked.
 fn uncounted(plan: &Plan) -> Option<String> {
-    let deferred = plan.deferred.iter().filter(|it| it.action != Action::Replace).count();
-    let parts = [(deferred, "deferred"), (plan.blocked.len(), "blocked")];
+    let parts = [
+        (plan.deferred.len(), "deferred (counted below)"),
+        (plan.blocked.len(), "blocked (not counted below)"),
+    ];
     let counts = parts.into_iter().filter(|(count, _)| *count > 0);
     let words: Vec<String> = counts.map(|(count, word)| format!("{count} {word}")).collect();
-    (!words.is_empty()).then(|| format!("{} (not counted below).", words.join(", ")))
+    (!words.is_empty()).then(|| format!("{}.", words.join(", ")))
 }
 
 /// The lines of one change without its header, plain: for other renderers.

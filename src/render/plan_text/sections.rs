@@ -85,6 +85,7 @@ impl Page {
         if self.options.full {
             for one in group.similar.iter().flatten() {
                 self.header(one.action, &one.address, "");
+                self.fields(one.action, &one.fields);
             }
             return;
         }
@@ -94,6 +95,7 @@ impl Page {
                 count => format!(" and {}", counted(count - 1, "other")),
             };
             self.header(similar[0].action, &similar[0].address, &behind);
+            self.fields(similar[0].action, &similar[0].fields);
         }
         let omitted: usize = group.similar.iter().skip(MAX_DEFERRED).map(Vec::len).sum();
         if omitted > 0 {
