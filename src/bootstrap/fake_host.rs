@@ -55,6 +55,7 @@ impl FakeHost {
             bootstrap_kubeconfig: false,
             boot_id: "boot-1".to_owned(),
             routes_persistent: true,
+            on_link: Default::default(),
             foreign_rules: Vec::new(),
             host: WorkerHost {
                 cni_configuration: None,

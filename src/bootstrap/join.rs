@@ -136,6 +136,11 @@ impl JoinRun<'_> {
     }
 
     async fn apply(&mut self, step: JoinStep) -> Result<(), JoinError> {
+        if step == JoinStep::KernelRoutes
+            && let Some(error) = self.evidence().distant_router()
+        {
+            return Err(error);
+        }
         match step {
             JoinStep::OperatingSystem => Err(self.evidence().wrong_host()),
             JoinStep::BootstrapCredentials => self.bootstrap_credentials().await,

@@ -8,7 +8,7 @@ use super::{CNI_CONFIGURATION_NAME, WorkerSettings, kubelet_configuration};
 use crate::desired::digest::text_digest;
 use crate::provider::cluster::{NodeFacts, PROFILE_DIGEST_ANNOTATION};
 use crate::provider::host::WorkerProbe;
-use crate::resource::host::JoinedWorker;
+use crate::resource::host::{JoinedWorker, KernelRoute};
 use crate::topology::version::KubernetesVersion;
 
 /// Modules that a worker needs.
@@ -122,6 +122,26 @@ impl Evidence<'_> {
         let empty = BTreeMap::new();
         let annotations = self.node.map_or(&empty, |node| &node.annotations);
         annotations.get(PROFILE_DIGEST_ANNOTATION) == Some(&self.desired.profile_digest)
+    }
+
+    /// The error of a worker whose next hop is on none of its segments: the kernel
+    /// refuses such a route.
+    pub(super) fn distant_router(&self) -> Option<JoinError> {
+        let on_link = &self.probe.on_link;
+        let hops = self.settings.kernel_routes.values().filter_map(|route| match route {
+            KernelRoute::Via(hop) => Some(*hop),
+            KernelRoute::Tunnel | KernelRoute::Unreachable => None,
+        });
+        let mut distant = hops.filter(|hop| !on_link.iter().any(|prefix| prefix.contains(hop)));
+        let hop = distant.next().filter(|_| !on_link.is_empty())?;
+        let segments: Vec<String> = on_link.iter().map(ToString::to_string).collect();
+        Some(JoinError::new(
+            JoinStep::KernelRoutes,
+            &self.desired.name,
+            JoinCause::NotProven,
+            format!("the next hop {hop} is on none of its own segments ({})", segments.join(", ")),
+            "write the gateway on its segment that leads to the router as `gateway` of the worker",
+        ))
     }
 
     /// Whether the host is another one than is meant.

@@ -2,6 +2,9 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
 
 use super::builder::{ModelBuilder, Part};
 use super::kernel::{RouterParts, add_foreign_rules, pod_snat};
@@ -11,7 +14,7 @@ use crate::dataplane::fabric::{Fabric, Lan};
 use crate::dataplane::host::{Kernel, Pods, SegmentPort};
 use crate::dataplane::{Fact, Host, HostId, Origin, PrefixTable, Segment, SegmentId};
 use crate::desired::names;
-use crate::resource::host::{JoinedWorker, WorkerHost};
+use crate::resource::host::{JoinedWorker, KernelRoute, WorkerHost};
 use crate::resource::{Address, Kind, Observable, Resource, Site};
 use crate::topology::model::{self, Datacenter, DatacenterKind};
 
@@ -56,7 +59,17 @@ impl<'a> ModelBuilder<'a> {
             }
         };
         let own = self.private_ip(&site, name).unwrap_or(datacenter.router.ip);
-        self.router(&site, name, SegmentPort { segment, address: own }, runs, network)
+        let port = SegmentPort { segment, address: own };
+        let mut parts = self.router(&site, name, port, runs, network);
+        parts.in_making.behind_gateway = self.behind_gateway(datacenter);
+        parts
+    }
+
+    /// The workers that the router reaches through its gateway, by their pod CIDRs.
+    fn behind_gateway(&self, datacenter: &Datacenter) -> BTreeMap<Ipv4Net, Ipv4Addr> {
+        let distant = datacenter.workers.iter().filter(|worker| worker.gateway.is_some());
+        let positions = distant.filter_map(|worker| self.allocation.place(&worker.name));
+        positions.map(|place| (place.pod_cidr, place.ip)).collect()
     }
 
     /// What connects a datacenter's hosts.
@@ -216,7 +229,22 @@ impl<'a> ModelBuilder<'a> {
             DatacenterKind::Azure(azure) => azure.subnet_cidr,
             DatacenterKind::Existing(existing) => existing.network_cidr,
         };
-        let mut kernel = self.node_kernels.of(network, &host.kernel_routes);
+        // The gateway is not modelled: it passes on what it should.
+        let passed_on = |route: &KernelRoute| match (*route, worker.gateway) {
+            (KernelRoute::Via(hop), Some(gateway)) if hop == gateway => {
+                KernelRoute::Via(datacenter.router.ip)
+            }
+            (route, _) => route,
+        };
+        let routes = match worker.gateway {
+            None => host.kernel_routes.clone(),
+            Some(_) => {
+                let routes = host.kernel_routes.iter();
+                let routes = routes.map(|(prefix, route)| (*prefix, passed_on(route)));
+                routes.collect::<BTreeMap<_, _>>().into()
+            }
+        };
+        let mut kernel = self.node_kernels.of(network, &routes);
         kernel.forwarding = host.ip_forwarding;
         if let Some(rules) = self.sources.inventory.foreign_rules.get(worker.name.as_str()) {
             add_foreign_rules(&mut kernel, rules);

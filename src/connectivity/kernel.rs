@@ -1,6 +1,7 @@
 //! The kernel configuration of AKS nodes, workers and routers.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
@@ -11,7 +12,7 @@ use crate::dataplane::host::{
 use crate::dataplane::{Fact, Member};
 use crate::resource::Shared;
 use crate::resource::foreign_rule::{ForeignHop, ForeignRule};
-use crate::resource::host::RouterHost;
+use crate::resource::host::{KernelRoute as Hop, RouterHost};
 
 /// The metric of routes that end a way: any other route goes before them.
 const LAST_METRIC: u32 = 4_096;
@@ -34,6 +35,9 @@ pub(super) struct PendingRouter {
     pub(super) config: Fact<RouterHost>,
     /// Its own network, on the LAN or in the fabric.
     pub(super) network: Ipv4Net,
+    /// The workers that it reaches through a gateway, by their pod CIDRs: the gateway is
+    /// not modelled, and passes on what it should.
+    pub(super) behind_gateway: BTreeMap<Ipv4Net, Ipv4Addr>,
     /// Rules of others on it.
     pub(super) foreign_rules: Vec<ForeignRule>,
 }
@@ -121,7 +125,11 @@ impl PendingRouter {
         let Ok(config) = self.config.read() else { return Fact::unknown(origin) };
         let Some(routes) = config.kernel_routes.known() else { return Fact::unknown(origin) };
         let mut kernel = node_kernel(self.network);
-        add_routes(&mut kernel, routes);
+        let passed_on = |(prefix, route): (&Ipv4Net, &Hop)| match self.behind_gateway.get(prefix) {
+            Some(worker) if matches!(route, Hop::Via(_)) => (*prefix, Hop::Via(*worker)),
+            _ => (*prefix, *route),
+        };
+        add_routes(&mut kernel, &routes.iter().map(passed_on).collect());
         kernel.forwarding = config.ip_forwarding;
         kernel.reverse_path_filter = match config.reverse_path_filter {
             0 => ReversePathFilter::Off,

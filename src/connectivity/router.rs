@@ -52,7 +52,16 @@ impl ModelBuilder<'_> {
         let member = self.member(site, name, accepts);
         let foreign_rules = self.sources.inventory.foreign_rules.get(name).cloned();
         let foreign_rules = foreign_rules.unwrap_or_default();
-        RouterParts { host, member, in_making: PendingRouter { config, network, foreign_rules } }
+        RouterParts {
+            host,
+            member,
+            in_making: PendingRouter {
+                config,
+                network,
+                foreign_rules,
+                behind_gateway: Default::default(),
+            },
+        }
     }
 
     /// A device that is not there is as one that is not connected.

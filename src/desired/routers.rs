@@ -93,9 +93,11 @@ fn datacenter_kernel_routes(
             .into_iter()
             .chain(context.remote_prefixes(Some(datacenter)))
             .map(|prefix| (prefix, KernelRoute::Tunnel));
-        let workers = context
-            .worker_places(datacenter)
-            .map(|(_, place)| (place.pod_cidr, KernelRoute::Via(place.ip)));
+        let workers = context.worker_places(datacenter).map(|(worker, place)| {
+            // A worker on another segment is reached through the gateway to it.
+            let gateway = worker.gateway.and(datacenter.router.gateway);
+            (place.pod_cidr, KernelRoute::Via(gateway.unwrap_or(place.ip)))
+        });
         ends.chain(tunnel).chain(workers).collect()
     })
 }

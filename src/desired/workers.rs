@@ -121,6 +121,13 @@ impl<'a> Common<'a> {
             .clone()
     }
 
+    /// A worker that is not on the router's segment reaches it through its gateway.
+    fn routes_of(&self, worker: &model::Worker) -> Shared<BTreeMap<Ipv4Net, KernelRoute>> {
+        let Some(gateway) = worker.gateway else { return self.kernel_routes.clone() };
+        let prefixes = self.kernel_routes.keys();
+        prefixes.map(|prefix| (*prefix, KernelRoute::Via(gateway))).collect()
+    }
+
     fn membership(
         &mut self,
         context: &DesiredContext<'_>,
@@ -147,7 +154,7 @@ impl<'a> Common<'a> {
                 persistent: true,
                 container_runtime_active: true,
                 kubelet_active: true,
-                kernel_routes: self.kernel_routes.clone(),
+                kernel_routes: self.routes_of(worker),
                 stamp: Some(profile_digest.clone()),
             }),
             profile_digest,

@@ -189,6 +189,8 @@ pub struct WorkerProbe {
     pub boot_id: String,
     /// Whether the kernel routes, and no others of ours, are back after a reboot.
     pub routes_persistent: bool,
+    /// Prefixes of its own segments, from the routes without a next hop.
+    pub on_link: BTreeSet<Ipv4Net>,
     /// Rules of others that select tables other than the kernel's.
     pub foreign_rules: Vec<ForeignRule>,
     /// What is compared with the topology.

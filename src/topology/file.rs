@@ -355,6 +355,10 @@ pub struct DatacenterRouterSection {
     /// The host name or address for SSH before the router joins the tailnet (kind
     /// `existing` only). The default is `ip`.
     pub ssh_address: Option<Located<String>>,
+    /// The gateway on the router's segment that leads to workers on other segments (kind
+    /// `existing` only; required if a worker has a `gateway`). It must route each of
+    /// those workers' pod CIDRs to the worker.
+    pub gateway: Option<Located<AddressText>>,
     /// The pinned SSH host key, such as `ssh-ed25519 AAAA…` or `SHA256:…`.
     pub host_key: Option<Located<String>>,
     /// The VM size (kind `azure` only). The default is that of the datacenter.
@@ -377,6 +381,10 @@ pub struct WorkerSection {
     pub pod_cidr: Option<Located<CidrText>>,
     /// The MAC address (required for kind `existing`).
     pub mac: Option<Located<MacText>>,
+    /// The gateway on the worker's segment that leads to the router (kind `existing`
+    /// only), for a worker that is not on the router's segment. It must route the
+    /// prefixes of the other sites to the router.
+    pub gateway: Option<Located<AddressText>>,
     /// The pinned SSH host key, such as `ssh-ed25519 AAAA…` or `SHA256:…`.
     pub host_key: Option<Located<String>>,
     /// The VM size (kind `azure` only). The default is that of the datacenter.
@@ -404,6 +412,9 @@ pub struct WorkerRangeSection {
     /// The pod CIDR of the first worker; the others follow. By default they come from
     /// `pod_pool`.
     pub first_pod_cidr: Option<Located<CidrText>>,
+    /// The gateway on the workers' segment that leads to the router (kind `existing`
+    /// only), for workers that are not on the router's segment.
+    pub gateway: Option<Located<AddressText>>,
     /// The VM size (kind `azure` only). The default is that of the datacenter.
     pub vm_size: Option<Located<String>>,
     /// The profile. The default is that of the datacenter.

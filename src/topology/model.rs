@@ -325,6 +325,8 @@ pub struct DatacenterRouter {
     /// The address in the datacenter: the fourth address of the subnet for kind
     /// `azure`, as set for kind `existing`.
     pub ip: Ipv4Addr,
+    /// The gateway on its segment that leads to workers on other segments.
+    pub gateway: Option<Ipv4Addr>,
     /// The host name or address for SSH before it joins the tailnet (kind `existing`).
     pub ssh_address: Option<String>,
     /// The pinned SSH host key.
@@ -346,6 +348,8 @@ pub struct Worker {
     pub pod_cidr: Option<Ipv4Net>,
     /// The MAC address (kind `existing`).
     pub mac: Option<String>,
+    /// The gateway on its segment that leads to the router, if the router is not on it.
+    pub gateway: Option<Ipv4Addr>,
     /// The pinned SSH host key.
     pub host_key: Option<String>,
     /// The VM size, if not the datacenter's (kind `azure`).

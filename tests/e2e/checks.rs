@@ -222,7 +222,16 @@ pub(crate) const CASES: [Case; 41] = [
 ];
 
 /// Faults that make facts unavailable: hosts behind an offline router cannot be read.
-const FAULTS_THAT_HIDE_FACTS: [Fault; 2] = [Fault::SourceDown, Fault::RouterOffline];
+const FAULTS_THAT_HIDE_FACTS: [Fault; 4] =
+    [Fault::SourceDown, Fault::RouterOffline, Fault::DeviceUnauthorized, Fault::DeviceKeyExpired];
+
+/// Faults that stargate reports and that an administrator repairs.
+const FAULTS_REPAIRED_BY_HAND: [Fault; 4] = [
+    Fault::RouterLockedOut,
+    Fault::RouterShieldsUp,
+    Fault::WorkerTailscale,
+    Fault::PrefixServedTwice,
+];
 
 /// Every fault is reported for the affected resource and no other, and the suggested remedy repairs
 /// it.
@@ -268,6 +277,10 @@ fn remedies_repair_the_fault(deployment: &Deployment, planned: &Planned, fault: 
             }
             Remedy::Read { remedy, .. } => {
                 assert!(FAULTS_THAT_HIDE_FACTS.contains(&fault) && !remedy.is_empty(), "{fault}");
+            }
+            Remedy::EditTopology(remedy) => {
+                let is_by_hand = FAULTS_REPAIRED_BY_HAND.contains(&fault);
+                assert!(is_by_hand && !remedy.contains("no route"), "{fault}: {remedy}");
             }
             other => panic!("{fault}: {other:?}"),
         }

@@ -1,12 +1,16 @@
 //! What hosts and Nodes show that stargate did not set is reported with its remedy, and what
 //! stargate set is compared with what is in force.
 
+use stargate::connectivity::Matrix;
 use stargate::diagnostics::Code;
+use stargate::plan::impact::IntermediateState;
 use stargate::plan::{Finding, FindingSeverity, PlanStatus};
+use stargate::resource::host::KernelRoute;
 use stargate::sandbox::SandboxState;
 use stargate::sandbox::faults::Fault;
 
-use crate::harness::{Deployment, EXAMPLE, RefreshOptions, summary};
+use crate::connectivity::model;
+use crate::harness::{Deployment, EXAMPLE, RefreshOptions, TWO_DATACENTERS, failures, summary};
 
 const WORKER: &str = "stargate-aks-e2e-2-worker-1";
 const ROUTER: &str = "stargate-aks-e2e-2-dc-router";
@@ -43,6 +47,47 @@ async fn settings_of_others_are_named_with_their_remedy() {
     }
 }
 
+/// A worker behind a gateway: the kernel takes only next hops of its own segment.
+#[tokio::test(start_paused = true)]
+async fn a_worker_on_another_segment_has_its_gateway_as_next_hop() {
+    let text = TWO_DATACENTERS
+        .replace("ip = \"10.60.0.4\"", "ip = \"10.60.0.4\"\ngateway = \"10.60.0.1\"")
+        .replace("ip = \"10.60.1.6\"", "ip = \"10.60.1.6\"\ngateway = \"10.60.1.1\"");
+    // Without the key the join stops with the key as its remedy.
+    let without = segmented(TWO_DATACENTERS);
+    let applied = without.apply(&RefreshOptions::default()).await;
+    let failed = failures(&applied).join("\n");
+    assert!(failed.contains("10.60.0.4 is on none of its own segments (10.60.1.0/24)"), "{failed}");
+    let with = segmented(&text);
+    with.iterate().await;
+    let state = with.copy_of_state();
+    let routes = state.hosts["attic-b"].our_routes();
+    let gateway = KernelRoute::Via([10, 60, 1, 1].into());
+    assert!(!routes.is_empty() && routes.values().all(|via| *via == gateway), "{routes:?}");
+    let routes = state.hosts["attic-router"].our_routes();
+    let pods = "10.244.200.0/24".parse().unwrap();
+    assert_eq!(routes[&pods], KernelRoute::Via([10, 60, 0, 1].into()));
+    let planned = with.refresh_and_plan(&RefreshOptions::deep()).await;
+    let model = model(&with, &planned, &IntermediateState::Observed);
+    assert!(Matrix::of(&model).broken.is_empty());
+}
+
+/// Two datacenters, with a machine that is not on the segment of its router.
+fn segmented(text: &str) -> Deployment {
+    let deployment = Deployment::of(text, SandboxState::new(5));
+    deployment.sandbox.change(|sandbox, _| {
+        // The router and the first worker have addresses on both segments.
+        for (name, segment) in [
+            ("attic-b", "10.60.1.0/24"),
+            ("attic-a", "10.60.0.0/16"),
+            ("attic-router", "10.60.0.0/16"),
+        ] {
+            sandbox.hosts.get_mut(name).unwrap().on_link = segment.parse().ok();
+        }
+    });
+    deployment
+}
+
 /// A worker's host is read only with `--deep`.
 #[tokio::test(start_paused = true)]
 async fn rules_on_workers_need_a_deep_refresh() {
@@ -50,7 +95,7 @@ async fn rules_on_workers_need_a_deep_refresh() {
     assert_eq!(findings(&healthy, Fault::WorkerTailscale, false).await, []);
 }
 
-/// Two Nodes with one range of pods are an error, whichever program added the other one.
+/// Two Nodes with one range of pods are an error, also if another program added one.
 #[tokio::test(start_paused = true)]
 async fn a_foreign_node_with_a_workers_range_is_an_error() {
     let deployment = Deployment::example_applied().await;

@@ -14,7 +14,7 @@ const MANUAL_CHANGES: [(&str, &str, &str); 25] = [
     ("echo 0 >/proc/sys/net/ipv4/ip_forward", HOST, "ip_forwarding"),
     ("echo 1 >/proc/sys/net/ipv4/conf/all/rp_filter", HOST, "reverse_path_filter"),
     ("echo 1 >/proc/sys/net/ipv4/conf/eth0/send_redirects", HOST, "send_redirects"),
-    ("rm /etc/sysctl.d/90-stargate.conf", HOST, "persistent"),
+    ("rm /etc/sysctl.d/zz-stargate.conf", HOST, "persistent"),
     ("nft delete table inet stargate", HOST, "masquerade"),
     ("nft flush chain inet stargate source", HOST, "masquerade"),
     ("nft flush chain inet stargate segment", HOST, "mss_clamp"),

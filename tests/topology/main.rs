@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod follow_ups;
+mod gateways;
 mod messages;
 mod rollout;
 mod schema;

@@ -13,6 +13,7 @@ fn datacenter() -> Datacenter {
         pod_prefix_length: 24,
         profile: ProfileName::new("default"),
         router: DatacenterRouter {
+            gateway: None,
             name: RouterName::new("dc1-router"),
             ip: Ipv4Addr::new(10, 50, 0, 4),
             ssh_address: None,

@@ -225,6 +225,18 @@ fn remedy_outside_plan(
         Verdict::Dropped(Drop { cause: Cause::ShieldsUp, .. }) => Remedy::EditTopology(
             "run `tailscale set --shields-up=false` on the router that refuses it".to_owned(),
         ),
+        Verdict::Dropped(Drop { cause: Cause::Offline(id), .. }) => {
+            Remedy::EditTopology(format!(
+                "connect {} to the tailnet: `tailscale status` and `tailscale lock status` on it \
+                 show what is missing",
+                planned.network.name(*id)
+            ))
+        }
+        Verdict::Dropped(Drop { cause: Cause::NotInTunnel, .. }) => Remedy::EditTopology(
+            "let no other program send packets of pods into a tunnel: `stargate plan --deep` names \
+             the rule, and the command that removes it"
+                .to_owned(),
+        ),
         Verdict::Dropped(Drop { cause: Cause::ForeignPeer { owner, prefix }, .. }) => {
             Remedy::EditTopology(format!(
                 "withdraw {prefix} from {} in the Tailscale admin console, or use another range in \

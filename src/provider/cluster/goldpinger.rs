@@ -7,10 +7,12 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use futures::StreamExt as _;
 use http_body_util::{BodyExt as _, Limited};
 use jiff::Timestamp;
 use kube::client::Body;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::error::{About, ClusterCause, ClusterError};
@@ -18,6 +20,8 @@ use super::request::{apis, failed};
 use super::request_layer::Streamed;
 use super::{ClusterClient, text_at};
 use crate::inventory::{GoldpingerPod, Measurement, PingFailure, PingResult};
+use crate::provider::response_body::check_decoded_size;
+use crate::provider::settings::MAX_DECODED_BYTES;
 
 /// The label that Goldpinger's manifests, ours and its own, put on its pods.
 const SELECTOR: &str = "app=goldpinger";
@@ -28,7 +32,11 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(45);
 /// How long an answer may be: so much for its frame, and so much for a ping.
 const FRAME: usize = 64 * 1024;
 const PER_PING: usize = 1024;
-const MAX_BYTES: usize = 256 * 1024 * 1024;
+/// How many pods one of them is asked for at most: the answer holds a ping for each pair,
+/// and that of 128 pods is 16 MiB long at most. Of more pods each is asked for its own.
+const MAX_AT_ONCE: usize = 128;
+/// How many pods are asked side by side.
+const WIDTH: usize = 64;
 
 /// Why a pod's measurement could not be had.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -96,11 +104,79 @@ impl ClusterClient {
         requested: &GoldpingerPod,
         pods: &[GoldpingerPod],
     ) -> Result<Measurement, MeasureError> {
-        let limit = limit(pods.len());
-        let asking = self.proxied(requested, "check_all", limit);
+        if pods.len() > MAX_AT_ONCE {
+            return self.check_each(requested, pods).await;
+        }
+        let bytes = self.ask(requested, "check_all", pods.len() * pods.len()).await?;
+        let response: CheckAll = decode(requested, &bytes)?;
+        let mut reader = Reader::new(requested, pods);
+        for (key, stated) in &response.responses {
+            let from = reader.address(key, &stated.address)?;
+            reader.add(from, stated.response.as_ref().filter(|_| stated.ok))?;
+        }
+        Ok(reader.measurement)
+    }
+
+    /// Asks each pod for its own pings, the given one first: if that one does not answer,
+    /// the others are not asked.
+    async fn check_each(
+        &self,
+        requested: &GoldpingerPod,
+        pods: &[GoldpingerPod],
+    ) -> Result<Measurement, MeasureError> {
+        let first = self.check(requested, pods.len()).await?;
+        let mut reader = Reader::new(requested, pods);
+        if let Some(address) = requested.address {
+            reader.add(address, Some(&first))?;
+        }
+        // Collected first: a closure in a stream does not hold for every lifetime.
+        let mut asking = Vec::new();
+        for pod in pods.iter().filter(|pod| pod.name != requested.name) {
+            if let Some(address) = pod.address {
+                asking.push(self.check_at(address, pod, pods.len()));
+            }
+        }
+        let mut responses = futures::stream::iter(asking).buffer_unordered(WIDTH);
+        while let Some((address, response)) = responses.next().await {
+            match response {
+                Ok(check) => reader.add(address, check.as_ref())?,
+                Err(MeasureError::NoResponse { .. }) => reader.add(address, None)?,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(reader.measurement)
+    }
+
+    /// The same, with the pod's address; nothing from a pod that is not ready.
+    async fn check_at(
+        &self,
+        address: Ipv4Addr,
+        pod: &GoldpingerPod,
+        pings: usize,
+    ) -> (Ipv4Addr, Result<Option<Check>, MeasureError>) {
+        let response = match pod.ready {
+            true => self.check(pod, pings).await.map(Some),
+            false => Ok(None),
+        };
+        (address, response)
+    }
+
+    /// The pings of one pod.
+    async fn check(&self, pod: &GoldpingerPod, pings: usize) -> Result<Check, MeasureError> {
+        let bytes = self.ask(pod, "check", pings).await?;
+        decode(pod, &bytes)
+    }
+
+    /// What a pod answers for so many pings.
+    async fn ask(
+        &self,
+        pod: &GoldpingerPod,
+        path: &str,
+        pings: usize,
+    ) -> Result<Vec<u8>, MeasureError> {
+        let asking = self.proxied(pod, path, limit(pings));
         let response = tokio::time::timeout(RESPONSE_TIMEOUT, asking).await;
-        let bytes = response.unwrap_or_else(|_| Err(no_response(requested, "it took too long")))?;
-        read(requested, pods, &bytes)
+        response.unwrap_or_else(|_| Err(no_response(pod, "it took too long")))
     }
 
     async fn proxied(
@@ -135,9 +211,8 @@ impl ClusterClient {
     }
 }
 
-fn limit(pods: usize) -> usize {
-    let pings = pods.saturating_mul(pods).saturating_mul(PER_PING);
-    pings.saturating_add(FRAME).min(MAX_BYTES)
+fn limit(pings: usize) -> usize {
+    pings.saturating_mul(PER_PING).saturating_add(FRAME)
 }
 
 fn no_response(requested: &GoldpingerPod, status: &str) -> MeasureError {
@@ -200,53 +275,71 @@ struct PodResult {
     error: String,
 }
 
-/// Reads an answer.
-fn read(
-    requested: &GoldpingerPod,
-    pods: &[GoldpingerPod],
-    bytes: &[u8],
-) -> Result<Measurement, MeasureError> {
-    let nonsense = |reason: String| MeasureError::Malformed { pod: requested.name.clone(), reason };
-    let response: CheckAll = serde_json::from_slice(bytes).map_err(|error| {
+/// Decodes an answer, unless it would take more memory than any of Goldpinger's.
+fn decode<T: DeserializeOwned>(pod: &GoldpingerPod, bytes: &[u8]) -> Result<T, MeasureError> {
+    if check_decoded_size(bytes, MAX_DECODED_BYTES, &pod.name).is_err() {
+        return Err(MeasureError::TooLarge { pod: pod.name.clone(), limit: MAX_DECODED_BYTES });
+    }
+    serde_json::from_slice(bytes).map_err(|error| {
         let what = match error.classify() {
             serde_json::error::Category::Data => "other JSON",
             serde_json::error::Category::Eof => "truncated JSON",
             _ => "no JSON",
         };
-        nonsense(format!("{what}, at line {} column {}", error.line(), error.column()))
-    })?;
-    let names: BTreeMap<&str, Ipv4Addr> =
-        pods.iter().filter_map(|pod| Some((pod.name.as_str(), pod.address?))).collect();
-    // The address that was pinged, else the key, which was it once, else the
-    // address that the pod of that name has now.
-    let address = |key: &str, written: &str| -> Result<Ipv4Addr, MeasureError> {
+        nonsense(pod, format!("{what}, at line {} column {}", error.line(), error.column()))
+    })
+}
+
+fn nonsense(pod: &GoldpingerPod, reason: String) -> MeasureError {
+    MeasureError::Malformed { pod: pod.name.clone(), reason }
+}
+
+/// Collects the answers of pods.
+struct Reader<'a> {
+    requested: &'a GoldpingerPod,
+    names: BTreeMap<&'a str, Ipv4Addr>,
+    measurement: Measurement,
+}
+
+impl<'a> Reader<'a> {
+    fn new(requested: &'a GoldpingerPod, pods: &'a [GoldpingerPod]) -> Self {
+        let measurement = Measurement {
+            requested: requested.name.clone(),
+            port: requested.port,
+            pods: pods.to_vec(),
+            ..Measurement::default()
+        };
+        let names = pods.iter().filter_map(|pod| Some((pod.name.as_str(), pod.address?)));
+        Self { requested, names: names.collect(), measurement }
+    }
+
+    /// The address that was pinged, else the key, which was it once, else the address that
+    /// the pod of that name has now.
+    fn address(&self, key: &str, written: &str) -> Result<Ipv4Addr, MeasureError> {
         let found = written.parse().or_else(|_| key.parse()).ok();
-        let found = found.or_else(|| names.get(key).copied());
-        found.ok_or_else(|| nonsense("a pod in it has no IPv4 address".to_owned()))
-    };
-    let mut measurement = Measurement {
-        requested: requested.name.clone(),
-        port: requested.port,
-        pods: pods.to_vec(),
-        ..Measurement::default()
-    };
-    for (key, stated) in &response.responses {
-        let from = address(key, &stated.address)?;
-        let Some(check) = stated.response.as_ref().filter(|_| stated.ok) else {
-            measurement.silent.insert(from);
-            continue;
+        let found = found.or_else(|| self.names.get(key).copied());
+        let reason = || nonsense(self.requested, "a pod in it has no IPv4 address".to_owned());
+        found.ok_or_else(reason)
+    }
+
+    /// Adds what a pod measured; nothing if it gave no answer.
+    fn add(&mut self, from: Ipv4Addr, check: Option<&Check>) -> Result<(), MeasureError> {
+        let Some(check) = check else {
+            self.measurement.silent.insert(from);
+            return Ok(());
         };
         for (key, result) in &check.pod_results {
-            let to = address(key, &result.address)?;
-            measurement.pings.insert((from, to), result.pinged());
+            let to = self.address(key, &result.address)?;
+            self.measurement.pings.insert((from, to), result.pinged());
             let time = result.time.as_deref().and_then(|time| time.parse::<Timestamp>().ok());
-            measurement.oldest = match (measurement.oldest, time) {
+            let oldest = &mut self.measurement.oldest;
+            *oldest = match (*oldest, time) {
                 (Some(known), Some(time)) => Some(known.min(time)),
                 (known, time) => known.or(time),
             };
         }
+        Ok(())
     }
-    Ok(measurement)
 }
 
 impl PodResult {

@@ -151,9 +151,52 @@ async fn hostile_answers_are_refused_and_never_shown() {
         assert!(!text.contains("owned") && text.chars().all(|it| !it.is_control()), "{text:?}");
         assert!(text.starts_with("the response of goldpinger-a is not in Goldpinger's format: "));
     }
-    let huge = vec![b' '; limit(2) + 1];
+    let huge = vec![b' '; limit(4) + 1];
     let error = ask(200, huge).await.unwrap_err();
-    assert_eq!(error, MeasureError::TooLarge { pod: "goldpinger-a".to_owned(), limit: limit(2) });
+    assert_eq!(error, MeasureError::TooLarge { pod: "goldpinger-a".to_owned(), limit: limit(4) });
+}
+
+/// Of many pods each is asked for its own pings: an answer for all pairs would be too long.
+#[tokio::test]
+async fn many_pods_are_asked_one_by_one() {
+    let pod = |number: u16| GoldpingerPod {
+        name: format!("goldpinger-{number}"),
+        address: Some(Ipv4Addr::from(0x0af4_0000 + u32::from(number))),
+        ..pods()[0].clone()
+    };
+    let pods: Vec<GoldpingerPod> = (0..600).map(pod).collect();
+    let results: BTreeMap<&str, Value> = pods
+        .iter()
+        .map(|pod| (pod.name.as_str(), json!({ "OK": true, "PodIP": pod.address })))
+        .collect();
+    let body = Bytes::from(json!({ "podResults": results }).to_string());
+    let service = tower::service_fn(move |request: Request<Body>| {
+        let status = match request.uri().path() {
+            path if path.ends_with("goldpinger-7:8080/proxy/check") => 503,
+            path if path.ends_with("/proxy/check") => 200,
+            _ => 404,
+        };
+        let response = Response::builder().status(status).body(Full::new(body.clone()));
+        async move { Ok::<_, Infallible>(response.unwrap()) }
+    });
+    let client = kube::Client::new(service, "default");
+    let client = ClusterClient { client, ..cluster_client(200, "") };
+    let measured = client.check_all(&pods[0], &pods).await.unwrap();
+    assert_eq!(measured.silent, [pods[7].address.unwrap()].into());
+    assert_eq!(measured.pings.len(), 599 * 600);
+    // The first one must answer.
+    let error = client.check_all(&pods[7], &pods).await.unwrap_err();
+    assert!(matches!(error, MeasureError::NoResponse { .. }), "{error}");
+}
+
+/// JSON that is short and takes much memory.
+#[tokio::test]
+async fn an_answer_that_unfolds_in_memory_is_refused() {
+    let pods = vec![pods()[0].clone(); MAX_AT_ONCE];
+    let body = format!("{{\"responses\":{{\"a\":{{\"x\":[{}0]}}}}}}", "{},".repeat(600_000));
+    let error = cluster_client(200, body).check_all(&pods[0], &pods).await.unwrap_err();
+    let limit = MAX_DECODED_BYTES;
+    assert_eq!(error, MeasureError::TooLarge { pod: "goldpinger-a".to_owned(), limit });
 }
 
 #[tokio::test]

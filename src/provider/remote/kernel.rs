@@ -1,7 +1,7 @@
 //! Parses the kernel's routes, which are stargate's or others' by their protocol number.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
@@ -81,6 +81,16 @@ pub(super) fn routes_of_others(
     Ok(others
         .filter_map(|route| Some(((route.prefix()?, route.metric), route.rendered())))
         .collect())
+}
+
+/// The prefixes of a host's own segments: of the routes that the kernel itself added for
+/// the addresses of interfaces.
+pub(super) fn on_link(output: &ProbeOutput) -> Result<BTreeSet<Ipv4Net>, ProbeError> {
+    let routes: Vec<Route> = output.json("main_table")?.unwrap_or_default();
+    let own = routes
+        .iter()
+        .filter(|route| route.gateway.is_none() && route.protocol.as_deref() == Some("kernel"));
+    Ok(own.filter_map(Route::prefix).collect())
 }
 
 /// Routes with stargate's protocol number in table main.

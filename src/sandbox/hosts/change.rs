@@ -36,7 +36,10 @@ impl EmulatedHost {
                 self.firewall = EmulatedFirewall { masquerade: *masquerade, mss_clamp: *mss_clamp };
             }
             RouterChange::LocalPrefixes(prefixes) => self.set_local_prefixes(prefixes),
-            RouterChange::KernelRoutes(routes) => self.set_our_routes(routes),
+            RouterChange::KernelRoutes(routes) => match self.refuses(routes) {
+                Some(reason) => return Err(reason),
+                None => self.set_our_routes(routes),
+            },
             RouterChange::TailscaleSettings { accept_routes, snat_subnet_routes } => {
                 let tailscale = self.logged_in()?;
                 tailscale.accept_routes = *accept_routes;

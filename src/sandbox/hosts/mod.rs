@@ -55,6 +55,9 @@ pub struct EmulatedHost {
     pub tailscale: Option<Tailscale>,
     /// The state of a worker's software.
     pub worker: WorkerState,
+    /// The prefix of its own segment, if that is not the whole network of its site.
+    #[serde(default)]
+    pub on_link: Option<Ipv4Net>,
     /// Whether a firewall that stargate does not see drops packets to its pods.
     #[serde(default)]
     pub drops_pods: bool,
@@ -263,6 +266,7 @@ impl EmulatedHost {
             firewall: EmulatedFirewall::default(),
             tailscale: None,
             worker: WorkerState::default(),
+            on_link: None,
             drops_pods: false,
             boots: 0,
             work_milliseconds: 0,
@@ -314,6 +318,15 @@ impl EmulatedHost {
             ((it.destination, it.via.metric()), text)
         };
         self.kernel.routes.iter().filter(theirs).map(rendered).collect()
+    }
+
+    /// Why the kernel refuses these routes, if it does: a next hop is not on its segment.
+    pub fn refuses(&self, routes: &BTreeMap<Ipv4Net, KernelRoute>) -> Option<String> {
+        let on_link = self.on_link?;
+        let is_distant =
+            |via: &KernelRoute| matches!(via, KernelRoute::Via(hop) if !on_link.contains(hop));
+        let refused = routes.iter().find(|(_, via)| is_distant(via));
+        refused.map(|(prefix, _)| format!("{prefix}: Error: Nexthop has invalid gateway."))
     }
 
     /// Rules of other programs, with the routes of the tables that they select.

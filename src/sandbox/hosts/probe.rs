@@ -59,6 +59,7 @@ impl EmulatedHost {
             bootstrap_kubeconfig: worker.bootstrap.is_some(),
             boot_id: self.boot_id(),
             routes_persistent: true,
+            on_link: self.on_link.into_iter().collect(),
             foreign_rules: self.foreign_rules(),
             host: WorkerHost {
                 cni_configuration: worker.cni_files.get(CNI_FILE).copied(),

@@ -21,7 +21,10 @@ impl EmulatedHost {
                 self.kernel.ip_forwarding = true;
                 self.kernel.modules.extend(WORKER_MODULES.map(str::to_owned));
             }
-            WorkerStep::KernelRoutes(routes) => self.set_our_routes(routes),
+            WorkerStep::KernelRoutes(routes) => match self.refuses(routes) {
+                Some(reason) => return Err(reason),
+                None => self.set_our_routes(routes),
+            },
             WorkerStep::ContainerRuntime(_) => {
                 worker.container_runtime = Some(CONTAINERD.to_owned());
             }

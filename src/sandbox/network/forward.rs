@@ -7,8 +7,9 @@ use ipnet::Ipv4Net;
 use serde_json::Value;
 
 use super::fabric::{EmulatedFabric, EmulatedHop, EmulatedInterface, EmulatedNetwork};
+use crate::resource::azure::MachineRole;
 use crate::resource::host::KernelRoute;
-use crate::sandbox::hosts::{CNI_FILE, EmulatedHost, EmulatedRule, HostKind, MAIN_TABLE};
+use crate::sandbox::hosts::{CNI_FILE, EmulatedHost, HostKind, MAIN_TABLE};
 use crate::sandbox::tailnet::EmulatedDevice;
 
 /// A packet with more hops than this is in a loop.
@@ -164,7 +165,7 @@ impl<'a> EmulatedFabric<'a> {
             Link::Tailnet => self.over_tailnet(host, packet),
             Link::Network => match host.kind {
                 HostKind::Vm { .. } => self.over_fabric(host.ip, packet, connections),
-                HostKind::Existing { .. } => self.over_lan(neighbour),
+                HostKind::Existing { .. } => self.over_lan(neighbour, packet),
             },
         }
         .map(Some)
@@ -175,21 +176,16 @@ impl<'a> EmulatedFabric<'a> {
         let mut rules: Vec<_> =
             host.kernel.rules.iter().filter(|rule| rule.destination.contains(&to)).collect();
         rules.sort_by_key(|rule| rule.priority);
-        let is_first = |rule: &&&EmulatedRule| rule.priority < TAILSCALE_RULE;
-        let before = rules.iter().filter(is_first);
         let has_route = |table: u32| {
-            let routes = host.kernel.routes.iter().filter(|route| route.table == table);
-            routes.clone().any(|route| route.destination.contains(&to))
+            let mut routes = host.kernel.routes.iter().filter(|route| route.table == table);
+            table == MAIN_TABLE || routes.any(|route| route.destination.contains(&to))
         };
-        let selected = |rule: &&&EmulatedRule| rule.table == MAIN_TABLE || has_route(rule.table);
-        let mut table =
-            before.map(|rule| *rule).find(|rule| selected(&rule)).map(|rule| rule.table);
-        if table.is_none() && self.peer(host, to).is_some() {
+        let selected = rules.into_iter().find(|rule| has_route(rule.table));
+        let is_first = selected.is_some_and(|rule| rule.priority < TAILSCALE_RULE);
+        if !is_first && self.peer(host, to).is_some() {
             return Some((Link::Tailnet, to));
         }
-        let after = rules.iter().find(|rule| !is_first(rule) && has_route(rule.table));
-        table = table.or(after.map(|rule| rule.table));
-        let table = table.unwrap_or(MAIN_TABLE);
+        let table = selected.map_or(MAIN_TABLE, |rule| rule.table);
         let routes = host.kernel.routes.iter().filter(|route| route.table == table);
         let fitting = routes.filter(|route| route.destination.contains(&to));
         let rank = |via: KernelRoute| u32::MAX - via.metric();
@@ -247,11 +243,26 @@ impl<'a> EmulatedFabric<'a> {
         (sender.node_id == own.node_id).then_some((receiver.name.as_str(), Link::Tailnet))
     }
 
-    fn over_lan(&'a self, neighbour: Ipv4Addr) -> Option<(&'a str, Link)> {
+    fn over_lan(&'a self, neighbour: Ipv4Addr, packet: &Packet) -> Option<(&'a str, Link)> {
         let there = |host: &&&'a EmulatedHost| {
             host.ip == neighbour && matches!(host.kind, HostKind::Existing { .. })
         };
-        self.machines.values().find(there).map(|host| (host.name.as_str(), Link::Network))
+        let found =
+            self.machines.values().find(there).map(|host| (host.name.as_str(), Link::Network));
+        found.or_else(|| self.over_gateway(neighbour, packet))
+    }
+
+    /// A gateway between the segments of a site: it routes the pods of each machine to the
+    /// machine, and everything else to the site's router.
+    fn over_gateway(&'a self, gateway: Ipv4Addr, packet: &Packet) -> Option<(&'a str, Link)> {
+        let segmented = || self.machines.values().filter(|host| host.on_link.is_some());
+        segmented().find(|host| host.on_link.is_some_and(|it| it.contains(&gateway)))?;
+        let has_pod = |host: &&&'a EmulatedHost| {
+            pod_cidr_of(host).is_some_and(|pods| pods.contains(&packet.destination))
+        };
+        let routers = || segmented().find(|host| host.role == MachineRole::Router);
+        let next = segmented().find(has_pod).or_else(routers)?;
+        Some((next.name.as_str(), Link::Network))
     }
 
     fn over_fabric(

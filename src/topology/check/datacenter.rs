@@ -2,12 +2,14 @@
 
 use std::net::Ipv4Addr;
 
+use ipnet::Ipv4Net;
+
 use super::Checker;
 use crate::diagnostics::Span;
 use crate::diagnostics::{Code, Diagnostic};
 use crate::net::prefix;
 use crate::topology::file::{AzureSiteSection, DatacenterSection, TopologyFile};
-use crate::topology::located::Located;
+use crate::topology::located::{AddressText, Located};
 use crate::topology::model::{
     AzureDatacenter, Datacenter, DatacenterKind, DatacenterRouter, ExistingDatacenter,
 };
@@ -152,6 +154,12 @@ impl Checker<'_> {
         self.optional_vm_size(router.vm_size.as_ref());
         let host_key = self.host_key(router.host_key.as_ref());
         let written = router.ip.as_ref().map(|written| self.address(written));
+        let gateway = self.gateway(router.gateway.as_ref(), section, kind);
+        let has_distant = section.workers.iter().any(|worker| worker.gateway.is_some())
+            || section.worker_range.as_ref().is_some_and(|range| range.value.gateway.is_some());
+        if kind == WrittenKind::Existing && has_distant && router.gateway.is_none() {
+            self.missing_fact("gateway", &router.name);
+        }
         let ip = match kind {
             WrittenKind::Azure => {
                 self.not_for(kind, "ip", router.ip.as_ref().map(|ip| &ip.span));
@@ -169,11 +177,52 @@ impl Checker<'_> {
         Some(DatacenterRouter {
             name: RouterName::new(&router.name.value),
             ip: ip?,
+            gateway,
             ssh_address: router.ssh_address.as_ref().map(|written| written.value.clone()),
             host_key,
             vm_size: router.vm_size.as_ref().map(|written| VmSize::new(&written.value)),
             protect: router.protect,
         })
+    }
+
+    /// A gateway: an address of the network that is no machine's of the datacenter.
+    pub(super) fn gateway(
+        &mut self,
+        written: Option<&Located<AddressText>>,
+        section: &DatacenterSection,
+        kind: WrittenKind,
+    ) -> Option<Ipv4Addr> {
+        let written = written?;
+        if kind == WrittenKind::Azure {
+            self.not_for(kind, "gateway", Some(&written.span));
+            return None;
+        }
+        let gateway = self.address(written)?;
+        let network = section.existing.as_ref().map(|it| it.network_cidr.value.to_string());
+        let network: Option<Ipv4Net> = network.and_then(|text| text.parse().ok());
+        if let Some(network) = network.filter(|network| !network.contains(&gateway)) {
+            let message = format!("the gateway {gateway} is outside the network {network}");
+            self.found.push(
+                Diagnostic::error(Code::AddressOutsideSubnet, message)
+                    .at(written.span.clone(), format!("not in {network}"))
+                    .remedy("write the address that the gateway has on the machine's own segment"),
+            );
+        }
+        let text = gateway.to_string();
+        let workers = section.workers.iter().filter_map(|worker| worker.ip.as_ref());
+        let mut machines = workers.chain(&section.router.ip);
+        if machines.any(|ip| ip.value.to_string() == text) {
+            let message = format!("the gateway {gateway} is a machine of the datacenter");
+            self.found.push(
+                Diagnostic::error(Code::DuplicateAddress, message)
+                    .at(written.span.clone(), "the address of the router or of a worker")
+                    .remedy(
+                        "write the gateway between the segments; a worker on the router's segment \
+                         needs none",
+                    ),
+            );
+        }
+        Some(gateway)
     }
 
     pub(super) fn not_for(&mut self, kind: WrittenKind, key: &str, span: Option<&Span>) {

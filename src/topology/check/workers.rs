@@ -23,10 +23,13 @@ impl Checker<'_> {
         kind: WrittenKind,
     ) -> Workers {
         let profile = ProfileName::new(&section.profile.value);
-        let mut workers: Workers =
-            section.workers.iter().map(|worker| self.worker(worker, &profile, kind)).unzip();
+        let mut workers: Workers = section
+            .workers
+            .iter()
+            .map(|worker| self.worker(worker, &profile, (section, kind)))
+            .unzip();
         if let Some(range) = &section.worker_range {
-            self.range(&range.value, &profile, kind, &mut workers);
+            self.range(&range.value, &profile, (section, kind), &mut workers);
         }
         if workers.0.is_empty() {
             self.found.push(
@@ -48,7 +51,7 @@ impl Checker<'_> {
         &mut self,
         section: &WorkerSection,
         profile: &ProfileName,
-        kind: WrittenKind,
+        (datacenter, kind): (&DatacenterSection, WrittenKind),
     ) -> (Worker, WorkerSpans) {
         self.host_name(&section.name, "worker");
         self.optional_vm_size(section.vm_size.as_ref());
@@ -60,6 +63,7 @@ impl Checker<'_> {
             ip: section.ip.as_ref().and_then(|written| self.address(written)),
             pod_cidr: self.optional_cidr(section.pod_cidr.as_ref()),
             mac: section.mac.as_ref().map(|written| self.mac(written)),
+            gateway: self.gateway(section.gateway.as_ref(), datacenter, kind),
             host_key: self.host_key(section.host_key.as_ref()),
             vm_size: section.vm_size.as_ref().map(|written| VmSize::new(&written.value)),
             profile: own_profile(section.profile.as_ref(), profile),
@@ -92,7 +96,7 @@ impl Checker<'_> {
         &mut self,
         section: &WorkerRangeSection,
         profile: &ProfileName,
-        kind: WrittenKind,
+        (datacenter, kind): (&DatacenterSection, WrittenKind),
         workers: &mut Workers,
     ) {
         self.optional_vm_size(section.vm_size.as_ref());
@@ -106,6 +110,7 @@ impl Checker<'_> {
         }
         let first_ip = section.first_ip.as_ref().and_then(|written| self.address(written));
         let first_pods = self.optional_cidr(section.first_pod_cidr.as_ref());
+        let gateway = self.gateway(section.gateway.as_ref(), datacenter, kind);
         let Some(pattern) = self.pattern(section) else { return };
         let spans = WorkerSpans {
             name: section.name.span.clone(),
@@ -121,6 +126,7 @@ impl Checker<'_> {
                 ip,
                 pod_cidr: first_pods.and_then(|first| prefix::following(&first, step)),
                 mac: ip.filter(|_| kind == WrittenKind::Existing).map(derived_mac),
+                gateway,
                 host_key: None,
                 vm_size: section.vm_size.as_ref().map(|written| VmSize::new(&written.value)),
                 profile: own_profile(section.profile.as_ref(), profile),

@@ -134,7 +134,7 @@ fn manual_changes_are_detected_and_repaired() {
         ("sysctl", "echo 0 >/proc/sys/net/ipv4/ip_forward"),
         ("sysctl", "echo 1 >/proc/sys/net/ipv4/conf/all/rp_filter"),
         ("sysctl", "echo 1 >/proc/sys/net/ipv4/conf/eth0/send_redirects"),
-        ("sysctl", "rm /etc/sysctl.d/90-stargate.conf"),
+        ("sysctl", "rm /etc/sysctl.d/zz-stargate.conf"),
         ("firewall", "nft delete table inet stargate"),
         ("firewall", "nft flush chain inet stargate source"),
         ("firewall", "nft flush chain inet stargate segment"),
@@ -305,14 +305,14 @@ fn a_package_source_with_another_key_is_not_used() {
 fn foreign_files_are_not_overwritten() {
     let Some(host) = bare_machine() else { return };
     let sysctls = &settings()[0];
-    host.sh("echo 'net.ipv4.ip_forward = 0' >/etc/sysctl.d/90-stargate.conf");
+    host.sh("echo 'net.ipv4.ip_forward = 0' >/etc/sysctl.d/zz-stargate.conf");
     let error = host.run_failing(&router_change("demo", sysctls));
     assert!(error.contains("was not written by stargate"), "{error}");
-    assert_eq!(host.sh("cat /etc/sysctl.d/90-stargate.conf"), "net.ipv4.ip_forward = 0\n");
-    host.sh("ln -sf /etc/passwd /etc/sysctl.d/90-stargate.conf");
+    assert_eq!(host.sh("cat /etc/sysctl.d/zz-stargate.conf"), "net.ipv4.ip_forward = 0\n");
+    host.sh("ln -sf /etc/passwd /etc/sysctl.d/zz-stargate.conf");
     let error = host.run_failing(&router_change("demo", sysctls));
     assert!(error.contains("is not a plain file"), "{error}");
-    host.sh("rm -r /etc/sysctl.d/90-stargate.conf /etc/stargate");
+    host.sh("rm -r /etc/sysctl.d/zz-stargate.conf /etc/stargate");
     host.run_ok(&router_change("other\u{1b}[2J", sysctls));
     let error = host.run_failing(&router_change("demo", sysctls));
     assert!(error.contains("belongs to another topology"), "{error}");

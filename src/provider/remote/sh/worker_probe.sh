@@ -110,6 +110,7 @@ main() {
     part certificate certificate
     part bootstrap bootstrap
     content stamp "$folder/stamp"
+    part main_table ip -4 -j route show table main
     part rules ip -4 -j rule show
     part tables tables
     part routes ip -4 -j route show table all proto 117

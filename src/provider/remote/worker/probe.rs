@@ -6,7 +6,7 @@ use ipnet::Ipv4Net;
 
 use super::super::files;
 use super::super::foreign_rules::foreign_rules;
-use super::super::kernel::{KernelState, kernel_routes};
+use super::super::kernel::{KernelState, kernel_routes, on_link};
 use super::super::output::{ProbeError, ProbeOutput};
 use super::super::script::{HostScript, Script};
 use super::{CniRelease, MODULES, SYSCTLS, cni, containerd, kubelet};
@@ -47,6 +47,7 @@ pub(in super::super) fn parse(hostname: &str, stdout: &str) -> Result<WorkerProb
         client_certificate: says_yes("certificate")?,
         bootstrap_kubeconfig: says_yes("bootstrap")?,
         routes_persistent,
+        on_link: on_link(&output)?,
         foreign_rules: foreign_rules(&output)?,
         boot_id: printable(output.line("boot_id")?),
         host: WorkerHost {
