@@ -151,7 +151,10 @@ fn manual_changes_are_detected_and_repaired() {
         (0, "echo 0 >/proc/sys/net/ipv4/ip_forward"),
         (0, "rm /etc/sysctl.d/zz-stargate-worker.conf"),
         (0, "rm /etc/modules-load.d/stargate.conf"),
-        (0, "echo '/dev/sdb1 swap swap defaults 0 0' >>/etc/fstab"),
+        (
+            0,
+            "rm /run/stand-ins/enabled/swap.target.masked; echo '/dev/sdb1 swap swap defaults 0 0' >>/etc/fstab",
+        ),
         (1, "ip route del 10.244.0.0/16"),
         (1, "rm /etc/stargate/worker/routes"),
         (1, "systemctl disable stargate-worker.service"),

@@ -34,10 +34,7 @@ swap() {
 
 sysctls() {
     for name in $sysctl_names; do
-        file=/proc/sys/$(printf '%s' "$name" | tr . /)
-        if [ -r "$file" ]; then
-            printf '%s = %s\n' "$name" "$(cat "$file")"
-        fi
+        sysctl "$name" 2>/dev/null || true
     done
 }
 
