@@ -209,7 +209,7 @@ pub(crate) const CASES: [Case; 41] = [
     ),
     (Fault::DeviceKeyExpiring, &[], &[]),
     (Fault::DeviceKeyExpired, &["Offline tailnet-device/dc1/stargate-aks-e2e-2-dc-router"], &[]),
-    (Fault::PrefixServedTwice, &[], &[]),
+    (Fault::PrefixServedTwice, &["ForeignPeer tailnet-device/cluster/office-router"], &[]),
     (Fault::WorkerNotReady, &[], &["WorkersReady worker/dc1/stargate-aks-e2e-2-worker-1"]),
     (
         Fault::WorkerVmDeleted,
@@ -230,16 +230,12 @@ pub(crate) const CASES: [Case; 41] = [
 ];
 
 /// Faults that make facts unavailable: hosts behind an offline router cannot be read.
-const FAULTS_THAT_HIDE_FACTS: [Fault; 4] =
-    [Fault::SourceDown, Fault::RouterOffline, Fault::DeviceUnauthorized, Fault::DeviceKeyExpired];
+const FAULTS_THAT_HIDE_FACTS: [Fault; 3] =
+    [Fault::SourceDown, Fault::RouterOffline, Fault::DeviceKeyExpired];
 
 /// Faults that stargate reports and that an administrator repairs.
-const FAULTS_REPAIRED_BY_HAND: [Fault; 4] = [
-    Fault::RouterLockedOut,
-    Fault::RouterShieldsUp,
-    Fault::WorkerTailscale,
-    Fault::PrefixServedTwice,
-];
+const FAULTS_REPAIRED_BY_HAND: [Fault; 3] =
+    [Fault::RouterLockedOut, Fault::RouterShieldsUp, Fault::WorkerTailscale];
 
 /// Every fault is reported for the affected resource and no other, and the suggested remedy repairs
 /// it.
@@ -281,12 +277,14 @@ fn remedies_repair_the_fault(deployment: &Deployment, planned: &Planned, fault: 
                 assert!(!blocked.failure.remedy.is_empty(), "{fault}")
             }
             Remedy::FixError { remedy, .. } => {
-                assert!(fault == Fault::AksPodCidrCollision && !remedy.is_empty(), "{fault}");
+                let is_error =
+                    matches!(fault, Fault::AksPodCidrCollision | Fault::PrefixServedTwice);
+                assert!(is_error && !remedy.is_empty(), "{fault}");
             }
             Remedy::Read { remedy, .. } => {
                 // The host of a router that joins again is known after it has joined.
-                let is_hidden =
-                    FAULTS_THAT_HIDE_FACTS.contains(&fault) || fault == Fault::DeviceDeleted;
+                let joins_again = matches!(fault, Fault::DeviceDeleted | Fault::DeviceUnauthorized);
+                let is_hidden = FAULTS_THAT_HIDE_FACTS.contains(&fault) || joins_again;
                 assert!(is_hidden && !remedy.is_empty(), "{fault}");
             }
             Remedy::EditTopology(remedy) => {
