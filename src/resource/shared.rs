@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// and two that share it are known to be equal without a look at it. To the holders it
 /// is as a value of their own, also in JSON: one that changes it copies it first if
 /// others share it.
-#[derive(Clone, Default, PartialOrd, Ord, Hash)]
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Shared<T>(Arc<T>);
 
 impl<T> Shared<T> {
@@ -44,14 +44,6 @@ impl<T: Clone> DerefMut for Shared<T> {
         Arc::make_mut(&mut self.0)
     }
 }
-
-impl<T: PartialEq> PartialEq for Shared<T> {
-    fn eq(&self, other: &Self) -> bool {
-        self.is_same(other) || self.0 == other.0
-    }
-}
-
-impl<T: Eq> Eq for Shared<T> {}
 
 impl<T: std::fmt::Debug> std::fmt::Debug for Shared<T> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

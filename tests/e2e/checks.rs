@@ -274,7 +274,7 @@ fn remedies_repair_the_fault(deployment: &Deployment, planned: &Planned, fault: 
                 assert!(repaired.reached(), "{fault}: {changes:?}");
             }
             Remedy::ResolveBlocked(blocked) => {
-                assert!(!blocked.failure.remedy.is_empty(), "{fault}")
+                assert!(!blocked.failure.remedy.is_empty(), "{fault}");
             }
             Remedy::FixError { remedy, .. } => {
                 let is_error =

@@ -222,7 +222,7 @@ async fn route_tables_of_each_datacenter_are_as_expected() {
             routers_of(&state, datacenter);
             match &datacenter.kind {
                 DatacenterKind::Azure(azure) => {
-                    fabric(&state, datacenter, azure.resource_group.as_str())
+                    fabric(&state, datacenter, azure.resource_group.as_str());
                 }
                 DatacenterKind::Existing(_) => routes_of_machines(&state, datacenter),
             }

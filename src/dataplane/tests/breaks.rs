@@ -313,7 +313,7 @@ fn unread_facts_make_dependent_paths_unknown() {
         (|test_network| test_network.fabric(1).subnets[1].security = Fact::unknown(GROUP), GROUP),
         (
             |test_network| {
-                test_network.advertised(DATACENTER_ROUTER).approved = Fact::unknown(APPROVED)
+                test_network.advertised(DATACENTER_ROUTER).approved = Fact::unknown(APPROVED);
             },
             APPROVED,
         ),

@@ -82,7 +82,7 @@ pub(super) fn apply(test_network: &mut TestNetwork, edit: Edit) {
         |test_network: &TestNetwork, host: usize| test_network.hosts[host].kernel.read().is_ok();
     match edit {
         Edit::Forwarding(host, on) if is_known(test_network, host) => {
-            test_network.kernel(host).forwarding = on
+            test_network.kernel(host).forwarding = on;
         }
         Edit::Filter(host, filter) if is_known(test_network, host) => {
             test_network.kernel(host).reverse_path_filter = filter;

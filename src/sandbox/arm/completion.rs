@@ -19,7 +19,7 @@ pub(super) fn complete(
         ArmKind::RouteTable => network::route_table::complete(draft, &mut body, context)?,
         ArmKind::NetworkInterface => network::interface::complete(draft, &mut body, context)?,
         ArmKind::NetworkSecurityGroup => {
-            network::security_group::complete(draft, &mut body, context)?
+            network::security_group::complete(draft, &mut body, context)?;
         }
         ArmKind::PublicIpAddress => network::public_ip::complete(draft, &mut body, context)?,
         ArmKind::NatGateway => network::nat_gateway::complete(draft, &mut body, context)?,

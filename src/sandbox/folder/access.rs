@@ -75,9 +75,9 @@ impl Access {
         let Some(users) = self.user_path.parent() else { return false };
         let Ok(entries) = fs::read_dir(users) else { return false };
         let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-        paths
-            .filter(|path| *path != self.user_path)
-            .fold(false, |any, path| is_living(&path) || any)
+        let others = paths.filter(|path| *path != self.user_path);
+        // All are looked at, because the file of a dead user is removed.
+        others.filter(|path| is_living(path)).count() > 0
     }
 
     /// Writes the process's id for those who wait.
