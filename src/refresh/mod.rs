@@ -15,6 +15,7 @@ mod node_pools;
 mod observation;
 mod router_devices;
 mod scope;
+mod shared_tag;
 mod single;
 mod tailnet;
 pub(crate) mod targets;
@@ -43,6 +44,7 @@ pub async fn observe(clients: &ReadClients, scope: &Scope<'_>, now: &Clock) -> O
     azure::note(azure, scope, &mut observation);
     let mut devices = tailnet::note(tailnet, scope, &mut observation);
     cluster::read(clients, scope, &mut observation).await;
+    shared_tag::check(&devices, scope, &mut observation);
     observation.read_at.insert(Source::Kubernetes, now());
     hosts::read(clients, scope, (&mut devices, now), &mut observation).await;
     observation

@@ -26,7 +26,9 @@ pub(super) async fn make(
 ) -> Result<(), Outcome> {
     let Some(wanted) = &change.after else { return Ok(()) };
     match wanted {
-        Resource::TailnetDevice(device) if change.action == Action::Update => {
+        Resource::TailnetDevice(device)
+            if matches!(change.action, Action::Update | Action::Adopt) =>
+        {
             tailnet::update_device(iteration, change, device).await
         }
         Resource::TailnetDevice(device) => tailnet::await_device(iteration, change, device).await,

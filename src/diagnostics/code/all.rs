@@ -4,7 +4,7 @@ use super::Code;
 
 impl Code {
     /// Every code, in order.
-    pub const ALL: [Self; 152] = [
+    pub const ALL: [Self; 153] = [
         Self::NotUtf8,
         Self::EmptyFile,
         Self::TooLarge,
@@ -109,6 +109,7 @@ impl Code {
         Self::DrainBlocked,
         Self::LeaseLost,
         Self::ReplacementNotRequested,
+        Self::OwnedByOtherTopology,
         Self::PlanSignature,
         Self::PlanOutOfScope,
         Self::PlanPermission,

@@ -214,6 +214,9 @@ pub trait ClusterWrite: ClusterRead {
         now: Timestamp,
     ) -> Result<(), ClusterError>;
 
+    /// Marks the records of a worker, made under the topology's former name, as its own.
+    async fn take_over_operations(&self, worker: &WorkerName) -> Result<(), ClusterError>;
+
     /// Deletes the records of a worker that has left for good.
     async fn forget_operations(&self, worker: &WorkerName) -> Result<(), ClusterError>;
 }

@@ -232,6 +232,10 @@ impl ClusterWrite for ClusterClient {
         Self::tidy_operations(self, begins, now).await
     }
 
+    async fn take_over_operations(&self, worker: &WorkerName) -> Result<(), ClusterError> {
+        Self::take_over_operations(self, worker).await
+    }
+
     async fn forget_operations(&self, worker: &WorkerName) -> Result<(), ClusterError> {
         Self::forget_operations(self, worker).await
     }
