@@ -5,6 +5,7 @@ mod azure;
 mod by_id;
 mod cluster;
 mod cluster_facts;
+mod contents;
 mod foreign_nodes;
 mod groups;
 mod host_findings;
