@@ -43,17 +43,18 @@ pub(super) fn other_topology<'a>(
     })
 }
 
-/// Says that a destroy leaves what another topology owns.
-pub(super) fn not_destroyed(topology: &str) -> Finding {
+/// Refuses a destroy: hosts carry no name of a topology, so that it is unknown whose
+/// configuration they have.
+pub(super) fn refuse_destroy(topology: &str) -> Finding {
     let failure = Failure::new(
         Code::OwnedByOtherTopology,
-        format!("topology `{topology}` owns objects that this one names: they are not deleted"),
+        format!("topology `{topology}` owns objects that this one names: nothing is deleted"),
         format!(
             "if this topology was named `{topology}` before, set `[stargate] name` back to it, \
              then run the same command again"
         ),
     );
-    Finding::new(FindingSeverity::Warning, failure)
+    Finding::new(FindingSeverity::Error, failure)
 }
 
 /// Whether an object carries the mark of the topology's former name.

@@ -82,14 +82,15 @@ pub fn plan(input: PlanningInput<'_>) -> Plan {
         allocated,
     ));
     let desired = desired_state(input.topology, input.facts, allocation, &mut findings);
-    if let Some(other) = adoption::other_topology(&desired, input.inventory) {
+    let other = adoption::other_topology(&desired, input.inventory);
+    if let Some(other) = other {
         // What the routers of that topology serve follows from it.
         findings.retain(|finding| finding.failure.code != Code::PrefixConflict);
-        findings.extend(input.options.destroy.then(|| adoption::not_destroyed(other)));
+        findings.extend(input.options.destroy.then(|| adoption::refuse_destroy(other)));
     }
     // Without addresses the protected resources are not known either.
-    let may_destroy =
-        input.options.destroy && !(desired.is_empty() && protects_anything(input.topology));
+    let is_known = !(desired.is_empty() && protects_anything(input.topology));
+    let may_destroy = input.options.destroy && is_known && other.is_none();
     let mut plan = if has_errors(&findings) && !may_destroy {
         without_changes(input, findings, desired)
     } else {

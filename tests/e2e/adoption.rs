@@ -3,7 +3,7 @@
 
 use stargate::apply::ApplyStatus;
 use stargate::diagnostics::Code;
-use stargate::plan::{Action, Plan};
+use stargate::plan::{Action, Plan, PlanStatus};
 use stargate::provider::azure::client::Precondition;
 use stargate::resource::{ArmId, Kind, Site};
 use stargate::sandbox::{SandboxState, arm};
@@ -92,6 +92,9 @@ async fn a_renamed_topology_is_blocked_and_changes_nothing() {
         assert!(plan.changes.is_empty(), "{}", summary(&plan));
         let mut findings = plan.findings.iter().map(|it| &it.failure);
         assert!(findings.any(|it| it.message.contains(&format!("`{old}` owns"))));
+        assert_eq!(plan.status(), PlanStatus::Wrong);
+        deployment.apply(&destroying).await;
+        assert_eq!(deployment.writes(), writes);
         // The topology under its former name goes on.
         assert!(before.plan().await.is_empty());
     }
