@@ -23,7 +23,7 @@ pub(super) fn check(change: &Change, current: Option<&Observed>) -> GuardVerdict
     if let Some(current) = current
         && change.action != Action::Adopt
         && change.action != Action::Create
-        && current.ownership == Ownership::Foreign
+        && current.ownership.is_foreign()
     {
         return GuardVerdict::Stale("it is no longer owned by the topology".to_owned());
     }
@@ -35,8 +35,13 @@ pub(super) fn check(change: &Change, current: Option<&Observed>) -> GuardVerdict
         (_, None) => GuardVerdict::Stale("it no longer exists".to_owned()),
         (Action::Create, Some(current)) => created_since(change, current),
         (Action::Delete | Action::Reboot, Some(current)) => unchanged(change, current),
-        (Action::Adopt, Some(current)) if current.ownership == Ownership::Foreign => {
-            unchanged(change, current)
+        (Action::Adopt, Some(current)) if current.ownership.is_foreign() => {
+            match &current.ownership {
+                Ownership::OtherTopology { topology } => {
+                    GuardVerdict::Stale(format!("it is owned by topology `{topology}`"))
+                }
+                _ => unchanged(change, current),
+            }
         }
         (Action::Update | Action::Replace | Action::Adopt, Some(current)) => {
             if is_as_wanted(change, current) {
@@ -60,7 +65,8 @@ fn was_being_deleted(change: &Change) -> bool {
 pub(super) fn is_as_wanted(change: &Change, current: &Observed) -> bool {
     change.after.as_ref().is_some_and(|wanted| {
         diff::between(&current.resource, wanted).is_empty()
-            && current.ownership != Ownership::Foreign
+            && !matches!(current.ownership, Ownership::Former { .. })
+            && !current.ownership.is_foreign()
             && sees_as_much(change.before.as_ref(), &current.resource)
     })
 }
@@ -77,7 +83,7 @@ fn sees_as_much(before: Option<&Resource>, current: &Resource) -> bool {
 }
 
 fn created_since(change: &Change, current: &Observed) -> GuardVerdict {
-    if current.ownership == Ownership::Foreign {
+    if current.ownership.is_foreign() {
         return GuardVerdict::Stale(
             "an object that the topology does not own was created there".to_owned(),
         );

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::commands;
+use crate::topology::names::TopologyName;
 
 /// Plan, apply and check an AKS cluster with workers in remote datacenters.
 ///
@@ -129,4 +130,12 @@ impl Global {
     pub(crate) fn topology_name(&self) -> String {
         self.topology.display().to_string()
     }
+}
+
+/// Parses the name of a topology.
+pub(crate) fn topology_name(text: &str) -> Result<TopologyName, String> {
+    let is_legal = |one: char| one.is_ascii_lowercase() || one.is_ascii_digit() || one == '-';
+    let fits = (1..=63).contains(&text.len()) && text.chars().all(is_legal);
+    let rule = "expected at most 63 lowercase letters, digits and hyphens";
+    if fits { Ok(TopologyName::new(text)) } else { Err(rule.to_owned()) }
 }

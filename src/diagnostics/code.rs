@@ -232,6 +232,8 @@ pub enum Code {
     LeaseLost,
     /// SG0523: the change needs a replacement that was not requested.
     ReplacementNotRequested,
+    /// SG0524: another topology owns the object.
+    OwnedByOtherTopology,
     /// SG0530: the signature of the saved plan does not verify.
     PlanSignature,
     /// SG0531: the saved plan names objects outside the topology.

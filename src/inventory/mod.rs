@@ -62,10 +62,7 @@ pub struct Observed {
 impl Observed {
     /// The site that the mark of an object of ours names.
     pub fn site(&self) -> Option<Site> {
-        match &self.ownership {
-            Ownership::Ours { site } => Some(Site::from(site)),
-            Ownership::Foreign | Ownership::Inherited => None,
-        }
+        self.ownership.site().map(Site::from)
     }
 }
 

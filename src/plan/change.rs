@@ -93,17 +93,14 @@ impl Change {
     }
 
     /// The site that the observed object is marked with.
-    pub(super) fn old_side(&self) -> Option<Site> {
-        match &self.ownership {
-            Some(Ownership::Ours { site }) => Some(Site::from(site)),
-            _ => None,
-        }
+    pub(super) fn old_site(&self) -> Option<Site> {
+        self.ownership.as_ref().and_then(Ownership::site).map(Site::from)
     }
 
     /// The site that a replaced object leaves for another one.
     pub(super) fn moves_from(&self) -> Option<Site> {
         let is_moved = |site: &Site| *site != self.address.site;
-        (self.action == Action::Replace).then(|| self.old_side()).flatten().filter(is_moved)
+        (self.action == Action::Replace).then(|| self.old_site()).flatten().filter(is_moved)
     }
 
     /// Sets the desired value and the fields in which the observed one differs

@@ -28,7 +28,7 @@ pub struct ApplySettings {
 impl ApplySettings {
     /// The settings of a topology.
     pub fn of(topology: &Topology) -> Self {
-        let owner = Owner { topology: topology.name.clone(), tag: topology.tailnet.tag.clone() };
+        let owner = Owner::new(topology.name.clone(), topology.tailnet.tag.clone());
         Self { owner, managed: ManagedNodeFields::of(topology), upgrade_patches: false }
     }
 }
@@ -143,8 +143,7 @@ pub struct WorkerProfile {
 impl Default for ApplySettings {
     fn default() -> Self {
         use crate::topology::names::{TailnetTag, TopologyName};
-        let owner =
-            Owner { topology: TopologyName::new("lab"), tag: TailnetTag::new("tag:stargate") };
+        let owner = Owner::new(TopologyName::new("lab"), TailnetTag::new("tag:stargate"));
         Self { owner, managed: ManagedNodeFields::default(), upgrade_patches: false }
     }
 }

@@ -110,7 +110,7 @@ impl<'a> Sites<'a> {
     /// Where a worker leaves that is on another side than the topology says, or on one
     /// that left the topology.
     fn departure(&self, change: &Change) -> Option<WorkerDeparture> {
-        let (Some(Resource::Worker(worker)), Some(site)) = (&change.before, change.old_side())
+        let (Some(Resource::Worker(worker)), Some(site)) = (&change.before, change.old_site())
         else {
             return None;
         };

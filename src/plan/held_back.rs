@@ -61,6 +61,12 @@ impl Causes {
             let is_kept = matches!(code, Code::Protected | Code::ReplacementNotRequested)
                 && matches!(blocked.action, Action::Replace | Action::Delete);
             match (address.kind, blocked.action) {
+                _ if code == Code::OwnedByOtherTopology && address.site == Site::Cluster => {
+                    causes.of_everything.get_or_insert_with(cause);
+                }
+                _ if code == Code::OwnedByOtherTopology => {
+                    causes.of_site.entry(address.site.clone()).or_insert_with(cause);
+                }
                 (Kind::ManagedCluster, Action::Create) => causes.of_everything = Some(cause()),
                 (Kind::ManagedCluster, Action::Adopt) => causes.of_new_objects = Some(cause()),
                 (Kind::ManagedCluster, _) if is_kept => causes.of_everything = Some(cause()),

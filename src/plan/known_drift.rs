@@ -15,7 +15,7 @@ use super::{Finding, FindingSeverity};
 use crate::desired::{DesiredResource, DesiredSet};
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::{Inventory, Observed};
-use crate::resource::{Address, Ownership, Resource};
+use crate::resource::{Address, Resource};
 use crate::topology::ignore::IgnoreRule;
 
 /// Fields of a resource that differ and are ignored.
@@ -61,7 +61,7 @@ pub(super) fn ignore(
 /// The observed object, unless it is another's: a refusal because of its owner stays.
 fn owned<'a>(inventory: &'a Inventory, wanted: &DesiredResource) -> Option<&'a Observed> {
     let observed = inventory.get(wanted.key.as_ref()?)?;
-    (observed.ownership != Ownership::Foreign).then_some(observed)
+    (!observed.ownership.is_foreign()).then_some(observed)
 }
 
 /// Applies one rule to one resource.

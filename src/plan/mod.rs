@@ -3,6 +3,7 @@
 //! Synchronous, without I/O and deterministic. A plan leaves nothing to decide and
 //! does not change once it was returned.
 
+mod adoption;
 mod change;
 mod cluster_replacement;
 mod consequences;

@@ -5,14 +5,14 @@ use std::collections::HashSet;
 use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
 use super::{Action, Change};
 use crate::inventory::Observed;
-use crate::resource::{Address, Kind, ObjectKey, Ownership, Resource, Site};
+use crate::resource::{Address, Kind, ObjectKey, Resource, Site};
 
 /// Deletes each object that the topology owns and that no desired resource claims.
 pub(super) fn delete(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     let claimed: HashSet<&ObjectKey> =
         input.desired.iter().filter_map(|desired| desired.key.as_ref()).collect();
     for (key, observed) in input.inventory.iter() {
-        let Ownership::Ours { site } = &observed.ownership else { continue };
+        let Some(site) = observed.ownership.site() else { continue };
         let kind = observed.resource.kind();
         if claimed.contains(key) || kind.facts().deleted_with_container {
             continue;

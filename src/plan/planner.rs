@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::adoption;
 use super::consequences;
 use super::cost::Cost;
 use super::decision::{Comparison, ResourceDecision, ResourceDecisions, change, deferred};
@@ -22,7 +23,7 @@ use super::{Action, Blocked, Deferred, PlanContents};
 use crate::desired::DesiredResource;
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::{Gap, Inventory, Observed};
-use crate::resource::{Address, ArmId, Kind, Ownership, Resource, Site};
+use crate::resource::{Address, Kind, Resource, Site};
 use crate::topology::model::RolloutWidth;
 
 /// Compares what should exist with what exists. What the changes do to
@@ -75,8 +76,11 @@ fn compare(input: Comparison<'_>, desired: &DesiredResource) -> ResourceDecision
         return deferred(desired, observed, waits_for).into();
     }
     match observed {
-        Some(observed) if observed.ownership == Ownership::Foreign => {
-            foreign(input, desired, observed)
+        Some(observed) if observed.ownership.is_foreign() => {
+            adoption::foreign(input, desired, observed)
+        }
+        Some(observed) if adoption::is_former(observed) => {
+            adoption::former(input, desired, observed)
         }
         observed if let Some(refused) = versions::refuse(input, desired, observed) => refused,
         None => change(desired, None, Action::Create),
@@ -90,51 +94,6 @@ fn unread<'a>(inventory: &'a Inventory, waits_for: &Address) -> Option<&'a Gap> 
     let of_cluster = (waits_for.kind == Kind::ManagedCluster).then_some(Kind::Worker);
     let kinds = std::iter::once(waits_for.kind).chain(of_cluster);
     kinds.into_iter().find_map(|kind| inventory.gap_for(kind, None))
-}
-
-fn foreign(
-    input: Comparison<'_>,
-    desired: &DesiredResource,
-    observed: &Observed,
-) -> ResourceDecision {
-    let fields = || diff::between(&observed.resource, &desired.resource);
-    if input.adopt.contains(&desired.address) {
-        if let Some(blocked) = node_pools::refuse(desired, &fields()) {
-            return blocked.into();
-        }
-        return change(desired, Some(observed), Action::Adopt);
-    }
-    let address = &desired.address;
-    let (code, reason, remedy) = match &observed.resource {
-        Resource::RouteTableAssociation(association) => (
-            Code::ForeignRouteTable,
-            format!(
-                "the subnet has the route table {}, which the topology does not own",
-                association.route_table.as_ref().map_or("", ArmId::name)
-            ),
-            format!(
-                "ask its owner to remove it from the subnet; if its routes are not needed, take \
-                 ownership with `stargate apply --adopt {address}`"
-            ),
-        ),
-        _ => (
-            Code::NotOwned,
-            "an object of this name exists and is not owned by the topology".to_owned(),
-            format!(
-                "to take ownership, run `stargate apply --adopt {address}`; otherwise rename or \
-                 remove one of the two"
-            ),
-        ),
-    };
-    Blocked {
-        address: address.clone(),
-        action: Action::Adopt,
-        fields: fields(),
-        failure: Failure::new(code, reason, remedy),
-        caused_by: None,
-        planned_because_of: desired.planned_because_of.clone(),
-    }
-    .into()
 }
 
 fn differing(

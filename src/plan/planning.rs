@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::civil::Date;
 
+use super::adoption;
 use super::cluster_replacement::{
     lose_all_pairs, lose_deleted_nodes, loses_cluster, mark_replaced,
 };
@@ -27,6 +28,7 @@ use crate::diagnostics::{Code, Failure};
 use crate::inventory::Inventory;
 use crate::resource::{Address, Api};
 use crate::topology::model::{Datacenter, Topology};
+use crate::topology::names::TopologyName;
 
 /// What the user asks of a plan, beside the topology.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,6 +39,9 @@ pub struct PlanOptions {
     pub destroy: bool,
     /// Objects that the topology does not own and that may be taken over.
     pub adopt: BTreeSet<Address>,
+    /// The name that the topology had before: everything that it owned under that name
+    /// is taken over.
+    pub adopt_from: Option<TopologyName>,
     /// Resources that may be replaced although that destroys everything in them.
     pub replace: BTreeSet<Address>,
     /// Work on these workers and nothing else.
@@ -87,9 +92,15 @@ pub fn plan(input: PlanningInput<'_>) -> Plan {
     ));
     let desired = desired_state(input.topology, input.facts, allocation, &mut findings);
     findings.extend(known_drift::findings(&input.topology.ignores, input.today, &desired));
+    let other = adoption::other_topology(&desired, input.inventory);
+    if let Some(other) = other {
+        // What the routers of that topology serve follows from it.
+        findings.retain(|finding| finding.failure.code != Code::PrefixConflict);
+        findings.extend(input.options.destroy.then(|| adoption::refuse_destroy(other)));
+    }
     // Without addresses the protected resources are not known either.
-    let may_destroy =
-        input.options.destroy && !(desired.is_empty() && protects_anything(input.topology));
+    let is_known = !(desired.is_empty() && protects_anything(input.topology));
+    let may_destroy = input.options.destroy && is_known && other.is_none();
     // What is destroyed is known only by what was desired before.
     let current = input.options.destroy.then(|| desired.clone());
     let mut plan = if has_errors(&findings) && !may_destroy {
@@ -233,7 +244,9 @@ fn assess_without_pools(observed: Sources<'_>, plan: &Plan) -> Assessment {
 
 fn settings(input: PlanningInput<'_>) -> ApplySettings {
     let upgrade_patches = input.options.upgrade_patches;
-    ApplySettings { upgrade_patches, ..ApplySettings::of(input.topology) }
+    let mut settings = ApplySettings::of(input.topology);
+    settings.owner.former.clone_from(&input.options.adopt_from);
+    ApplySettings { upgrade_patches, ..settings }
 }
 
 fn without_changes(input: PlanningInput<'_>, findings: Vec<Finding>, desired: DesiredSet) -> Plan {

@@ -7,7 +7,7 @@ use super::dependencies::references;
 use super::{Action, Blocked, Change};
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::Observed;
-use crate::resource::{Address, ArmId, ObjectKey, Ownership, Resource, Site};
+use crate::resource::{Address, ArmId, ObjectKey, Resource, Site};
 
 const LIFT_PROTECTION: &str =
     "undo the change of the topology that causes it, or remove `protect = true`";
@@ -39,7 +39,7 @@ pub(super) fn protect(input: Comparison<'_>, decisions: &mut ResourceDecisions) 
     retained
 }
 
-/// Deleting a resource group deletes everything in it.
+/// Deleting a resource group, a namespace or a definition deletes everything in it.
 fn holds_foreign(input: Comparison<'_>, change: &Change) -> Option<Blocked> {
     let contents = input.inventory.foreign_contents.get(&change.key)?;
     let what = match change.action {
@@ -158,7 +158,7 @@ fn held_back(input: Comparison<'_>, decisions: &ResourceDecisions) -> Vec<Retain
 }
 
 fn foreign(input: Comparison<'_>) -> impl Iterator<Item = Retained> {
-    let foreign = |observed: &Observed| observed.ownership == Ownership::Foreign;
+    let foreign = |observed: &Observed| observed.ownership.is_foreign();
     input.inventory.iter().filter(move |(_, observed)| foreign(observed)).map(|(key, _)| Retained {
         key: key.clone(),
         address: None,

@@ -8,7 +8,7 @@ use super::propagation::{Dependents, containers};
 use super::{Action, Blocked, Change, FieldChange, FieldPath};
 use crate::desired::DesiredResource;
 use crate::diagnostics::{Code, Failure};
-use crate::resource::{Address, Kind, ObjectKey, Ownership, Site};
+use crate::resource::{Address, Kind, ObjectKey, Site};
 
 /// How many of the contents a message names.
 const MAX_NAMED: usize = 3;
@@ -177,7 +177,7 @@ fn renamed_from<'a>(
         if observed.resource.kind() != kind {
             return None;
         }
-        let Ownership::Ours { site } = &observed.ownership else { return None };
+        let site = observed.ownership.site()?;
         let site = Site::from(site);
         let is_old = site == desired.address.site && !is_claimed(key);
         is_old.then(|| (key, Address::new(kind, site, key.name())))
@@ -196,7 +196,7 @@ fn group_of(key: Option<&ObjectKey>) -> String {
 fn objects_in(input: Comparison<'_>, group: &ObjectKey) -> Vec<Address> {
     let objects = input.inventory.iter().filter_map(|(key, observed)| {
         let (ObjectKey::Azure(group), ObjectKey::Azure(id)) = (group, key) else { return None };
-        let Ownership::Ours { site } = &observed.ownership else { return None };
+        let site = observed.ownership.site()?;
         let address = || Address::new(observed.resource.kind(), Site::from(site), key.name());
         (id != group && id.is_inside(group)).then(address)
     });

@@ -8,7 +8,7 @@ use super::{Action, Blocked, Change, Finding, FindingSeverity};
 use crate::desired::DesiredResource;
 use crate::desired::facts::RequestProgress;
 use crate::diagnostics::{Code, Failure};
-use crate::resource::{Address, Kind, Ownership, Resource};
+use crate::resource::{Address, Kind, Resource};
 use crate::topology::names::WorkerName;
 
 /// Work that the user asks for.
@@ -125,9 +125,9 @@ fn restart(input: Comparison<'_>, desired: &DesiredResource) -> ResourceDecision
         let remedy = "run `stargate apply`, which joins it to the cluster".to_owned();
         return blocked(desired, Action::Reboot, Code::WorkerOperationBlocked, reason, remedy);
     };
-    if observed.ownership == Ownership::Foreign {
+    if observed.ownership.is_foreign() {
         let reason = "its Node is not owned by the topology".to_owned();
-        let remedy = format!("run `stargate apply --adopt {}` first", desired.address);
+        let remedy = "`stargate plan` says who owns it, and how to take it over".to_owned();
         return blocked(desired, Action::Reboot, Code::NotOwned, reason, remedy);
     }
     if input.protected.contains(&desired.address) {

@@ -140,10 +140,7 @@ fn is_relevant(
     let on_nodes = cluster.is_some_and(|facts| {
         facts.node_subnets.iter().any(|subnet| subnet.security_group.as_ref() == Some(&id))
     });
-    matches!(ownership, Ownership::Ours { .. })
-        || in_node_group
-        || on_nodes
-        || wanted_groups.contains_key(&group)
+    ownership.is_ours() || in_node_group || on_nodes || wanted_groups.contains_key(&group)
 }
 
 pub(super) fn note_object(value: &Value, ownership: Ownership, observation: &mut Observation) {
@@ -159,7 +156,7 @@ pub(super) fn note_object(value: &Value, ownership: Ownership, observation: &mut
         Some(Ok(resource)) => observation.inventory.note(ObjectKey::Azure(id), resource, ownership),
         // An object that cannot be read must not look absent. One that is not ours
         // matters only if something of ours stands or should stand there.
-        Some(Err(error)) if ownership == Ownership::Foreign => {
+        Some(Err(error)) if ownership.is_foreign() => {
             observation.undecodable.insert(ObjectKey::Azure(id.clone()), unreadable(&id, &error));
         }
         Some(Err(error)) => observation.gap(Source::Azure, unreadable(&id, &error)),
@@ -203,7 +200,7 @@ pub(super) fn note_subnet(
             Ok(attached) => note_cluster_subnet(&id, subnet, attached, facts, observation),
             Err(error) => observation.gap(Source::Azure, unreadable(&id, &error)),
         }
-    } else if matches!(ownership, Ownership::Ours { .. }) {
+    } else if ownership.is_ours() {
         note_object(subnet, ownership.clone(), observation);
     }
 }
@@ -224,7 +221,7 @@ fn note_cluster_subnet(
     if facts.node_subnets.iter().any(|node_subnet| node_subnet.id == *id) {
         let ownership = match (&table, of_table) {
             (None, _) => Ownership::Inherited,
-            (Some(_), Some(Ownership::Ours { .. })) => ours,
+            (Some(_), Some(ownership)) if ownership.is_ours() => ours,
             (Some(table), _) if table.name().eq_ignore_ascii_case(names::WORKERS_ROUTE_TABLE) => {
                 Ownership::Inherited
             }
@@ -243,7 +240,8 @@ fn note_cluster_subnet(
         return;
     }
     let of_group = owner_of(&group, observation);
-    let is_ours = |ownership: &Option<Ownership>| matches!(ownership, Some(Ownership::Ours { .. }));
+    let is_ours =
+        |ownership: &Option<Ownership>| ownership.as_ref().is_some_and(Ownership::is_ours);
     let ownership =
         if is_ours(&of_table) || is_ours(&of_group) { ours } else { Ownership::Inherited };
     note_object(subnet, ownership, observation);
@@ -283,7 +281,7 @@ pub(super) fn note_held_address(
     else {
         return;
     };
-    if matches!(codec::ownership(interface, &scope.owner()), Ownership::Ours { .. })
+    if codec::ownership(interface, &scope.owner()).is_ours()
         && let Ok(decoded) = codec::network_interface::decode(interface)
     {
         observation.assigned(worker).ip = Some(decoded.private_ip);

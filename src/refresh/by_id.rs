@@ -33,6 +33,7 @@ impl Observation {
         }
         read(clients, scope, desired, self).await;
         self.refresh_manifests(desired).await;
+        self.note_foreign_contents(scope, desired).await;
     }
 }
 

@@ -18,7 +18,7 @@ use crate::resource::host::JoinedWorker;
 use crate::resource::kubernetes::{CiliumNode, Manifest, ManifestKind, ObjectName};
 use crate::resource::ownership::{SITE_LABEL, SiteName, TOPOLOGY_LABEL};
 use crate::resource::version::KubernetesVersion;
-use crate::resource::{ObjectKey, Observable, Ownership, Resource};
+use crate::resource::{ObjectKey, Observable, Owner, Ownership, Resource};
 
 /// The label that names a worker's datacenter.
 const DATACENTER_LABEL: &str = "stargate.io/datacenter";
@@ -139,7 +139,7 @@ fn object(kind: &str, name: &str) -> ObjectName {
 }
 
 fn is_ours(node: &NodeFacts, scope: &Scope<'_>) -> bool {
-    matches!(node_ownership(node, scope.topology.name.as_str()), Ownership::Ours { .. })
+    node_ownership(node, &scope.owner()).is_ours()
 }
 
 fn is_wanted(name: &str, scope: &Scope<'_>) -> bool {
@@ -148,8 +148,8 @@ fn is_wanted(name: &str, scope: &Scope<'_>) -> bool {
 
 fn note_worker(node: &NodeFacts, scope: &Scope<'_>, observation: &mut Observation) {
     let key = ObjectKey::Kubernetes(object("Node", &node.name));
-    let ownership = node_ownership(node, scope.topology.name.as_str());
-    if matches!(ownership, Ownership::Ours { .. }) {
+    let ownership = node_ownership(node, &scope.owner());
+    if ownership.is_ours() {
         let assigned = observation.assigned(&node.name);
         assigned.pod_cidr = node.pod_cidr;
         assigned.ip = assigned.ip.or(node.internal_ip);
@@ -162,12 +162,10 @@ fn note_worker(node: &NodeFacts, scope: &Scope<'_>, observation: &mut Observatio
 }
 
 /// The ownership of a worker's Node, by its labels.
-pub(super) fn node_ownership(node: &NodeFacts, topology: &str) -> Ownership {
-    if node.labels.get(TOPOLOGY_LABEL).is_none_or(|name| name != topology) {
-        return Ownership::Foreign;
-    }
+pub(super) fn node_ownership(node: &NodeFacts, owner: &Owner) -> Ownership {
     let site = node.labels.get(DATACENTER_LABEL).or_else(|| node.labels.get(SITE_LABEL));
-    Ownership::Ours { site: SiteName(site.map_or("cluster", String::as_str).to_owned()) }
+    let site = SiteName(site.map_or("cluster", String::as_str).to_owned());
+    owner.ownership(node.labels.get(TOPOLOGY_LABEL).map(String::as_str), site)
 }
 
 /// The worker that a Node represents. What the Node has beyond what stargate

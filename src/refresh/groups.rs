@@ -10,7 +10,7 @@ use crate::provider::azure::codec;
 use crate::provider::clients::ReadClients;
 use crate::provider::error::RequestError;
 use crate::resource::arm_type::RESOURCES as GROUPS_VERSION;
-use crate::resource::{ArmId, Kind, ObjectKey, Ownership, Resource};
+use crate::resource::{ArmId, Kind, ObjectKey, Resource};
 use crate::topology::model::DatacenterKind;
 use crate::topology::names::Location;
 
@@ -24,7 +24,7 @@ pub(super) async fn read_contents(
     let owner = scope.owner();
     let leaving = groups
         .iter()
-        .filter(|group| matches!(codec::ownership(group, &owner), Ownership::Ours { .. }))
+        .filter(|group| codec::ownership(group, &owner).is_ours())
         .filter(|group| scope.options.destroy || !stays(group, &wanted))
         .filter_map(codec::id);
     try_join_all(leaving.map(|id| async move {
@@ -71,7 +71,7 @@ pub(super) fn note_foreign_contents(
     for (group, contents) in contents {
         let foreign: Vec<String> = contents
             .iter()
-            .filter(|value| codec::ownership(value, &owner) == Ownership::Foreign)
+            .filter(|value| codec::ownership(value, &owner).is_foreign())
             .filter_map(codec::id)
             // A VM's disk goes with its VM and carries no mark of its own.
             .filter(|id| {

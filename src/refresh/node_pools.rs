@@ -11,7 +11,7 @@ use crate::plan::{Finding, FindingSeverity};
 use crate::provider::azure::codec::{self, node_pool};
 use crate::provider::clients::ReadClients;
 use crate::resource::version::KubernetesVersion;
-use crate::resource::{Address, ArmId, Kind, Ownership, Site};
+use crate::resource::{Address, ArmId, Kind, Site};
 
 /// How many pools a message names.
 const MAX_NAMED: usize = 5;
@@ -28,10 +28,7 @@ fn bodies(cluster: &Value) -> Vec<Value> {
 pub(super) fn live(cluster: &Value, scope: &Scope<'_>) -> BTreeMap<String, LivePool> {
     let fact = |body: &Value| {
         let ownership = azure::ownership(body, &scope.owner(), scope);
-        let pool = LivePool {
-            is_ours: matches!(ownership, Ownership::Ours { .. }),
-            value: node_pool::decode(body).ok(),
-        };
+        let pool = LivePool { is_ours: ownership.is_ours(), value: node_pool::decode(body).ok() };
         Some((codec::id(body)?.name().to_owned(), pool))
     };
     bodies(cluster).iter().filter_map(fact).collect()
@@ -42,7 +39,7 @@ pub(super) fn note(cluster: &Value, scope: &Scope<'_>, observation: &mut Observa
     let mut foreign = Vec::new();
     for body in bodies(cluster) {
         let ownership = azure::ownership(&body, &scope.owner(), scope);
-        if ownership == Ownership::Foreign {
+        if ownership.is_foreign() {
             foreign.extend(codec::id(&body).map(|id| id.name().to_owned()));
         }
         azure::note_object(&body, ownership, observation);

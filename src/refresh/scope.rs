@@ -44,7 +44,8 @@ impl<'a> Scope<'a> {
 
     /// Whose marks are looked for.
     pub fn owner(&self) -> Owner {
-        Owner { topology: self.topology.name.clone(), tag: self.topology.tailnet.tag.clone() }
+        let (name, tag) = (self.topology.name.clone(), self.topology.tailnet.tag.clone());
+        Owner { former: self.options.adopt_from.clone(), ..Owner::new(name, tag) }
     }
 
     /// The site that a router belongs to; a router that the topology does not

@@ -14,7 +14,6 @@ use crate::provider::host::HostTarget;
 use crate::provider::read_write::ClusterRead;
 use crate::provider::tailnet::TailnetDevice;
 use crate::resource::kubernetes::{CiliumNode, Manifest};
-use crate::resource::ownership::SiteName;
 use crate::resource::tailnet::RouteSet;
 use crate::resource::{ArmId, Kind, ObjectKey, Owner, Ownership, Pending, Resource};
 
@@ -94,13 +93,12 @@ pub(crate) async fn find_device(
     name: &str,
 ) -> Result<Option<TailnetDevice>, Failure> {
     let devices = clients.tailnet.devices().await?;
-    let tag = owner.tag.as_str();
     let (name, id) = name.split_once('#').map_or((name, None), |(name, id)| (name, Some(id)));
     Ok(devices
         .into_iter()
         .filter(|device| device.hostname.eq_ignore_ascii_case(name))
         .filter(|device| id.is_none_or(|id| device.id == id))
-        .filter(|device| device.tags.iter().any(|other| other == tag))
+        .filter(|device| owner.tag_among(&device.tags).is_some())
         .max_by_key(TailnetDevice::rank))
 }
 
@@ -133,7 +131,7 @@ async fn device(clients: &ReadClients, owner: &Owner, change: &Change) -> Result
         ObjectKey::DeviceApproved(_) => Resource::ApprovedRoutes(routes(device.enabled)),
         _ => Resource::TailnetDevice(tailnet::resource(&device)),
     };
-    let ownership = Ownership::Ours { site: SiteName::from(&change.address.site) };
+    let ownership = tailnet::ownership(&device.tags, owner, &change.address.site);
     Ok(Current { observed: Some(Observed { resource, ownership }), body: None })
 }
 
@@ -164,7 +162,7 @@ async fn kubernetes(
 fn node_now(node: &NodeFacts, settings: &ApplySettings) -> Result<Observed, Failure> {
     Ok(Observed {
         resource: Resource::Worker(cluster::worker(node, &settings.managed)?),
-        ownership: cluster::node_ownership(node, settings.owner.topology.as_str()),
+        ownership: cluster::node_ownership(node, &settings.owner),
     })
 }
 

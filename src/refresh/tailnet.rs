@@ -14,7 +14,7 @@ use crate::provider::error::RequestError;
 use crate::provider::tailnet::{TailnetDevice, TailnetPolicy};
 use crate::resource::ownership::SiteName;
 use crate::resource::tailnet::{Device, RouteSet};
-use crate::resource::{ObjectKey, Ownership, Pending, Resource, Site};
+use crate::resource::{ObjectKey, Owner, Ownership, Pending, Resource, Site};
 
 /// What the tailnet answered.
 pub(super) struct TailnetResponses {
@@ -48,14 +48,15 @@ pub(super) fn note(
         }
     };
     note_policy(responses.policy, observation);
-    let tag = scope.topology.tailnet.tag.as_str();
+    let owner = scope.owner();
+    let tag = owner.tag.as_str();
     let mut ours = Devices::new();
     let mut without_tag = Vec::new();
     for device in responses.devices {
         if device.tags.is_empty() && is_router(&device, scope) {
             without_tag.push(device.hostname.to_ascii_lowercase());
         }
-        if !device.tags.iter().any(|other| other == tag) {
+        if owner.tag_among(&device.tags).is_none() {
             observation.inventory.foreign_peers.extend(foreign_peer(device));
             continue;
         }
@@ -161,13 +162,33 @@ fn note_device(
     };
     if let Some(stale) = stale {
         let key = ObjectKey::Device(format!("{}#{}", stale.hostname, stale.id));
-        note_one(&stale, key, &scope.site_of_router(&stale.hostname), observation);
+        note_one(&stale, key, &scope.site_of_router(&stale.hostname), scope, observation);
     }
 }
 
-fn note_one(device: &TailnetDevice, key: ObjectKey, site: &Site, observation: &mut Observation) {
-    let ownership = Ownership::Ours { site: SiteName::from(site) };
+fn note_one(
+    device: &TailnetDevice,
+    key: ObjectKey,
+    site: &Site,
+    scope: &Scope<'_>,
+    observation: &mut Observation,
+) {
+    let ownership = ownership(&device.tags, &scope.owner(), site);
     observation.inventory.note(key, Resource::TailnetDevice(resource(device)), ownership);
+}
+
+/// The ownership of a device with one of the topology's tags.
+pub(super) fn ownership<'a>(
+    tags: impl IntoIterator<Item = &'a String>,
+    owner: &Owner,
+    site: &Site,
+) -> Ownership {
+    let site = SiteName::from(site);
+    match owner.tag_among(tags) {
+        Some(tag) if tag == owner.tag.as_str() => Ownership::Ours { site },
+        Some(_) => Ownership::Former { site },
+        None => Ownership::Foreign,
+    }
 }
 
 /// What of a device is compared. The letter case of a host name does not count.
@@ -188,7 +209,7 @@ pub(super) fn note_routes(
     observation: &mut Observation,
 ) {
     let site = scope.site_of_router(name);
-    note_one(device, ObjectKey::Device(name.to_owned()), &site, observation);
+    note_one(device, ObjectKey::Device(name.to_owned()), &site, scope, observation);
     let ownership = Ownership::Ours { site: SiteName::from(&site) };
     let set = |prefixes: &BTreeSet<Ipv4Net>| RouteSet {
         hostname: name.to_owned(),

@@ -33,6 +33,51 @@ pub struct Owner {
     pub topology: TopologyName,
     /// Its tag in the tailnet.
     pub tag: TailnetTag,
+    /// The name that the topology had before. Objects marked with it are taken over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub former: Option<TopologyName>,
+}
+
+impl Owner {
+    /// The owner of a topology that was not renamed.
+    pub fn new(topology: TopologyName, tag: TailnetTag) -> Self {
+        Self { topology, tag, former: None }
+    }
+
+    /// The ownership of an object whose mark names a topology and a site.
+    pub fn ownership(&self, topology: Option<&str>, site: SiteName) -> Ownership {
+        match topology {
+            None => Ownership::Foreign,
+            Some(name) if name == self.topology.as_str() => Ownership::Ours { site },
+            Some(name) if self.former.as_ref().is_some_and(|former| former.as_str() == name) => {
+                Ownership::Former { site }
+            }
+            Some(name) => Ownership::OtherTopology { topology: name.to_owned() },
+        }
+    }
+
+    /// The tag of a device that the topology owns, of those that the device has: its own
+    /// or, if the topology was renamed, the default tag of its former name.
+    pub fn tag_among<'a>(&self, tags: impl IntoIterator<Item = &'a String>) -> Option<&'a str> {
+        let former = self.former.as_ref().map(default_tag);
+        let rank = |tag: &str| match tag {
+            tag if tag == self.tag.as_str() => Some(0),
+            tag if Some(tag) == former.as_deref() => Some(1),
+            _ => None,
+        };
+        let ranked = tags.into_iter().filter_map(|tag| Some((rank(tag)?, tag.as_str())));
+        ranked.min().map(|(_, tag)| tag)
+    }
+
+    /// The names that mark objects of the topology: its own and its former one.
+    pub fn names(&self) -> impl Iterator<Item = &TopologyName> {
+        std::iter::once(&self.topology).chain(&self.former)
+    }
+}
+
+/// The tag in the tailnet of a topology that names none.
+pub fn default_tag(topology: &TopologyName) -> String {
+    format!("tag:stargate-{topology}")
 }
 
 /// What an observed object says of its owner.
@@ -44,11 +89,41 @@ pub enum Ownership {
         /// The site that the mark names.
         site: SiteName,
     },
-    /// It carries no mark, or another's.
+    /// It carries the mark of the name that the topology had before.
+    Former {
+        /// The site that the mark names.
+        site: SiteName,
+    },
+    /// It carries the mark of another topology.
+    OtherTopology {
+        /// The name of that topology.
+        topology: String,
+    },
+    /// It carries no mark.
     Foreign,
     /// It can carry no mark; it belongs to the owner of what contains it or of
     /// what it points at.
     Inherited,
+}
+
+impl Ownership {
+    /// Whether the topology owns the object, under its own or its former name.
+    pub fn is_ours(&self) -> bool {
+        self.site().is_some()
+    }
+
+    /// Whether the object belongs to others: another topology, or none.
+    pub fn is_foreign(&self) -> bool {
+        matches!(self, Self::Foreign | Self::OtherTopology { .. })
+    }
+
+    /// The site that the mark of the topology names.
+    pub fn site(&self) -> Option<&SiteName> {
+        match self {
+            Self::Ours { site } | Self::Former { site } => Some(site),
+            Self::OtherTopology { .. } | Self::Foreign | Self::Inherited => None,
+        }
+    }
 }
 
 /// A site as a mark names it.

@@ -49,6 +49,8 @@ fn invalid_usage_has_its_own_exit_code() {
         "plan --frobnicate",
         "trace a b --port 0",
         "apply --adopt nothing",
+        "plan --adopt-from Not_A_Name",
+        "apply --adopt-from Not_A_Name",
         "apply plan.json --adopt worker/dc1/a",
         "plan -q -v",
         "explain",

@@ -1,10 +1,13 @@
 //! A destroy deletes everything that the topology owns, and nothing else.
 
-use serde_json::json;
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
 use stargate::apply::ApplyStatus;
 use stargate::diagnostics::Code;
 use stargate::provider::azure::client::Precondition;
 use stargate::resource::ArmId;
+use stargate::sandbox::transport::kube_service;
 use stargate::sandbox::{SandboxState, arm};
 
 use crate::canonical_state::{canonical_state, differences};
@@ -173,4 +176,94 @@ async fn what_remains_of_a_deleted_existing_cluster_is_destroyed() {
     destroy(&deployment).await;
     let left = ours(&deployment.copy_of_state(), "stargate-aks-e2e-2");
     assert_eq!(left, Vec::<String>::new());
+}
+
+/// Sends a request to the cluster as another client does.
+async fn kubectl(deployment: &Deployment, method: &str, path: &str, body: Value) -> Value {
+    let service = kube_service(deployment.sandbox.clone());
+    let client = kube::client::ClientBuilder::new(service, "default").build();
+    let request = http::Request::builder().method(method).uri(path);
+    let request = request.header("content-type", "application/json");
+    client.request(request.body(serde_json::to_vec(&body).unwrap()).unwrap()).await.unwrap()
+}
+
+const SERVERS: &str = "/apis/stargate.io/v1alpha1/namespaces/stargate/servers";
+
+/// ConfigMaps of others in both namespaces, and a Server of another topology.
+async fn add_foreign_to_namespaces(deployment: &Deployment) {
+    for namespace in ["stargate", "goldpinger"] {
+        let path = format!("/api/v1/namespaces/{namespace}/configmaps");
+        let notes = json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "notes" },
+            "data": { "a": "b" },
+        });
+        kubectl(deployment, "POST", &path, notes).await;
+    }
+    let list = kubectl(deployment, "GET", SERVERS, Value::Null).await;
+    let mut server = json!({
+        "apiVersion": "stargate.io/v1alpha1", "kind": "Server",
+        "metadata": { "name": "theirs", "labels": { "stargate.io/topology": "another" } },
+    });
+    server["spec"] = list["items"][0]["spec"].clone();
+    kubectl(deployment, "POST", SERVERS, server).await;
+}
+
+async fn remove_foreign_from_namespaces(deployment: &Deployment) {
+    for namespace in ["stargate", "goldpinger"] {
+        let path = format!("/api/v1/namespaces/{namespace}/configmaps/notes");
+        kubectl(deployment, "DELETE", &path, json!({})).await;
+    }
+    kubectl(deployment, "DELETE", &format!("{SERVERS}/theirs"), json!({})).await;
+}
+
+/// A namespace or a definition of ours stays while others keep something in it, and the plan
+/// says what.
+#[tokio::test(start_paused = true)]
+async fn a_namespace_and_a_definition_with_foreign_objects_are_kept() {
+    let (deployment, _) = with_existing_cluster().await;
+    deployment.iterate().await;
+    add_foreign_to_namespaces(&deployment).await;
+    assert!(deployment.plan().await.is_empty());
+    let plan = deployment.refresh_and_plan(&RefreshOptions::destroying()).await.plan;
+    let blocked: BTreeMap<String, &str> = plan
+        .blocked
+        .iter()
+        .map(|it| (it.address.name.to_string(), it.failure.message.as_str()))
+        .collect();
+    let names: Vec<&str> = blocked.keys().map(String::as_str).collect();
+    assert_eq!(names, ["goldpinger", "servers.stargate.io", "stargate"], "{}", summary(&plan));
+    let foreign = "it holds objects that the topology does not own";
+    assert_eq!(blocked["goldpinger"], format!("{foreign}: ConfigMap notes"));
+    assert_eq!(blocked["servers.stargate.io"], format!("{foreign}: theirs"));
+    assert_eq!(blocked["stargate"], format!("{foreign}: ConfigMap notes, Server theirs"));
+    assert!(plan.blocked.iter().all(|it| it.failure.code == Code::GroupHasForeignObjects));
+    let applied = deployment.apply(&RefreshOptions::destroying()).await;
+    assert_eq!(applied.status, ApplyStatus::Blocked);
+    let server = kubectl(&deployment, "GET", &format!("{SERVERS}/theirs"), Value::Null).await;
+    assert_eq!(server["metadata"]["name"], "theirs");
+    let notes = "/api/v1/namespaces/goldpinger/configmaps/notes";
+    assert_eq!(kubectl(&deployment, "GET", notes, Value::Null).await["data"]["a"], "b");
+    remove_foreign_from_namespaces(&deployment).await;
+    destroy(&deployment).await;
+    assert_eq!(ours(&deployment.copy_of_state(), "stargate-aks-e2e-2"), Vec::<String>::new());
+}
+
+/// Goldpinger is switched off: its namespace stays while others keep something in it.
+#[tokio::test(start_paused = true)]
+async fn a_namespace_that_is_no_longer_wanted_keeps_foreign_objects() {
+    let before = Deployment::example_applied().await;
+    add_foreign_to_namespaces(&before).await;
+    let text = EXAMPLE.replace("[network]", "[network]\ngoldpinger = false");
+    let text = match EXAMPLE.contains("[network]") {
+        true => text,
+        false => format!("{EXAMPLE}\n[network]\ngoldpinger = false\n"),
+    };
+    let deployment = before.edited(&text);
+    let plan = deployment.plan().await;
+    let [blocked] = &plan.blocked[..] else { panic!("{}", summary(&plan)) };
+    assert_eq!(blocked.address.to_string(), "namespace/cluster/goldpinger");
+    assert!(blocked.failure.message.ends_with("ConfigMap notes"), "{}", blocked.failure.message);
+    assert_eq!(deployment.apply(&RefreshOptions::default()).await.status, ApplyStatus::Blocked);
+    let notes = "/api/v1/namespaces/goldpinger/configmaps/notes";
+    assert_eq!(kubectl(&deployment, "GET", notes, Value::Null).await["data"]["a"], "b");
 }

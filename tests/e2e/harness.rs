@@ -33,7 +33,7 @@ use stargate::sandbox::transport::{InMemory, kube_service};
 use stargate::sandbox::{SandboxState, SharedSandbox, arm};
 use stargate::topology::load::load_text;
 use stargate::topology::model::Topology;
-use stargate::topology::names::SubscriptionId;
+use stargate::topology::names::{SubscriptionId, TopologyName};
 
 /// The topology of the deployment log.
 pub(crate) const EXAMPLE: &str = include_str!("../../examples/aks-e2e/stargate.toml");
@@ -57,6 +57,7 @@ pub(crate) struct RefreshOptions {
     pub(crate) deep: bool,
     pub(crate) destroying: bool,
     pub(crate) adopt: BTreeSet<Address>,
+    pub(crate) adopt_from: Option<TopologyName>,
     pub(crate) replace: BTreeSet<Address>,
     pub(crate) worker_request: Option<WorkerRequest>,
     pub(crate) allow_loss: bool,
@@ -149,6 +150,7 @@ impl Deployment {
             deep: options.deep,
             destroy: options.destroying,
             adopt: options.adopt.clone(),
+            adopt_from: options.adopt_from.clone(),
             replace: options.replace.clone(),
             worker_request: options.worker_request.clone(),
             allow_loss: options.allow_loss,

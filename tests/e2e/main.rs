@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod absence;
+mod adoption;
 mod canonical_state;
 mod checks;
 mod connectivity;

@@ -71,10 +71,7 @@ pub(crate) fn text(value: &Value) -> &str {
 impl ApiServer {
     pub(crate) async fn connect(kubeconfig: &str) -> Self {
         let client = client_from_kubeconfig(kubeconfig, policy()).await.unwrap();
-        let owner = Owner {
-            topology: TopologyName::new(TOPOLOGY),
-            tag: TailnetTag::new("tag:stargate-lab"),
-        };
+        let owner = Owner::new(TopologyName::new(TOPOLOGY), TailnetTag::new("tag:stargate-lab"));
         Self {
             kubeconfig: Kubeconfig::from_yaml(kubeconfig).unwrap(),
             stargate_client: ClusterClient::new(client.clone(), owner, RequestCount::default()),

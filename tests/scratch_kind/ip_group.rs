@@ -29,7 +29,7 @@ impl Case {
     fn new() -> Self {
         let fixture = Fixture::new(SMALL).unwrap();
         let topology = &fixture.topology;
-        let owner = Owner { topology: topology.name.clone(), tag: topology.tailnet.tag.clone() };
+        let owner = Owner::new(topology.name.clone(), topology.tailnet.tag.clone());
         Self { fixture, owner, stored: BTreeMap::new() }
     }
 

@@ -8,9 +8,10 @@ use super::report::failed;
 use crate::apply::context::ClusterWriter;
 use crate::apply::events::Outcome;
 use crate::apply::iteration::Iteration;
-use crate::plan::Change;
+use crate::plan::{Action, Change};
 use crate::refresh::no_cluster;
-use crate::resource::kubernetes::{CiliumNode, Manifest};
+use crate::resource::kubernetes::{CiliumNode, Manifest, ManifestKind};
+use crate::resource::names::WorkerName;
 
 /// How long Cilium's agent may take to make a worker's CiliumNode.
 const AGENT_TIMEOUT: Duration = Duration::from_secs(180);
@@ -34,7 +35,12 @@ pub(super) async fn apply(
 ) -> Result<(), Outcome> {
     let client = &access(iteration)?.client;
     let applied = client.apply(manifest, &change.address.site, true).await;
-    applied.map(drop).map_err(failed)
+    applied.map_err(failed)?;
+    if change.action == Action::Adopt && manifest.kind == ManifestKind::Server {
+        let worker = WorkerName::new(&manifest.name);
+        client.take_over_operations(&worker).await.map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// Deletes an object and waits until it is gone.

@@ -30,7 +30,9 @@ pub(super) async fn make(
         return workers::restart_machine(iteration, change, restart, update).await;
     }
     match wanted {
-        Resource::TailnetDevice(device) if change.action == Action::Update => {
+        Resource::TailnetDevice(device)
+            if matches!(change.action, Action::Update | Action::Adopt) =>
+        {
             tailnet::update_device(iteration, change, device).await
         }
         Resource::TailnetDevice(device) => tailnet::await_device(iteration, change, device).await,

@@ -61,6 +61,12 @@ pub(super) async fn update_device(
         return Err(failed(missing(&wanted.hostname)));
     };
     let tailnet = &iteration.clients.tailnet;
+    let owner = &iteration.settings.owner;
+    if let Some(former) = owner.tag_among(&found.tags).filter(|tag| *tag != owner.tag.as_str()) {
+        let others = found.tags.iter().filter(|tag| *tag != former).cloned();
+        let tags = others.chain([owner.tag.to_string()]).collect();
+        tailnet.set_tags(&found.node_id, &tags).await.map_err(failed)?;
+    }
     if wanted.authorized && !found.authorized {
         tailnet.authorize_device(&found.node_id).await.map_err(failed)?;
     }

@@ -9,7 +9,7 @@ use super::apply_saved;
 use super::plan::{self, Reported};
 use crate::apply::events::{NoReporter, Outcome, Reporter};
 use crate::apply::{Applied, ApplyStatus, apply, apply_once};
-use crate::cli::arguments::{Format, Global, PlanFormat};
+use crate::cli::arguments::{Format, Global, PlanFormat, topology_name};
 use crate::cli::error::CliError;
 use crate::cli::exit;
 use crate::cli::interrupt;
@@ -23,6 +23,7 @@ use crate::plan::{Action, Change, Plan, PlanOptions, PlanStatus};
 use crate::render::Purpose;
 use crate::render::apply_events::{JsonReporter, PlainReporter, ProgressReporter};
 use crate::resource::Address;
+use crate::topology::names::TopologyName;
 
 /// Create, update and delete infrastructure to match the topology
 ///
@@ -44,6 +45,9 @@ pub(crate) struct ApplyArguments {
     /// Take ownership of an existing object; may be repeated
     #[arg(long, value_name = "ADDRESS", conflicts_with = "plan")]
     pub(crate) adopt: Vec<Address>,
+    /// Take over everything that the topology owned under its former name
+    #[arg(long, value_name = "OLD", value_parser = topology_name)]
+    pub(crate) adopt_from: Option<TopologyName>,
     /// Permit changes after which some pods no longer reach each other
     #[arg(long)]
     pub(crate) allow_loss: bool,

@@ -20,6 +20,7 @@ pub(super) fn options(
     let mut options = PlanOptions {
         deep: arguments.deep,
         adopt: arguments.adopt.iter().cloned().collect(),
+        adopt_from: arguments.adopt_from.clone(),
         replace: arguments.replace.iter().cloned().collect(),
         allow_loss: arguments.allow_loss,
         upgrade_patches: arguments.upgrade_patches,

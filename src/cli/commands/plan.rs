@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::cli::arguments::{Global, PlanFormat};
+use crate::cli::arguments::{Global, PlanFormat, topology_name};
 use crate::cli::error::CliError;
 use crate::cli::exit;
 use crate::cli::saved_plan_file;
@@ -18,6 +18,7 @@ use crate::render::connectivity::reachability_report::{MAX_PROBLEMS, Reachabilit
 use crate::render::{Purpose, drift_json, plan_json, plan_markdown, plan_text};
 use crate::resource::Address;
 use crate::topology::model::Topology;
+use crate::topology::names::TopologyName;
 
 /// Show the changes that apply would make
 ///
@@ -47,6 +48,9 @@ pub(crate) struct PlanArguments {
     /// Permit the replacement of a resource and of everything in it; may be repeated
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) replace: Vec<Address>,
+    /// Take over everything that the topology owned under its former name
+    #[arg(long, value_name = "OLD", value_parser = topology_name)]
+    pub(crate) adopt_from: Option<TopologyName>,
     /// Upgrade node pools and workers to the patch of the control plane
     #[arg(long)]
     pub(crate) upgrade_patches: bool,
@@ -69,6 +73,7 @@ pub(crate) async fn run(
         deep: arguments.deep,
         allow_loss: arguments.allow_loss,
         replace: arguments.replace.iter().cloned().collect(),
+        adopt_from: arguments.adopt_from.clone(),
         upgrade_patches: arguments.upgrade_patches,
         ..PlanOptions::default()
     };

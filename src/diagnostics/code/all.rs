@@ -4,7 +4,7 @@ use super::Code;
 
 impl Code {
     /// Every code, in order.
-    pub const ALL: [Self; 155] = [
+    pub const ALL: [Self; 156] = [
         Self::NotUtf8,
         Self::EmptyFile,
         Self::TooLarge,
@@ -112,6 +112,7 @@ impl Code {
         Self::DrainBlocked,
         Self::LeaseLost,
         Self::ReplacementNotRequested,
+        Self::OwnedByOtherTopology,
         Self::PlanSignature,
         Self::PlanOutOfScope,
         Self::PlanPermission,

@@ -84,9 +84,10 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: Code::GroupHasForeignObjects,
         text: "SG0510",
-        title: "the resource group has foreign objects",
-        explanation: "Deleting a resource group deletes everything in it, and this one holds objects that \
-                      the topology does not own. stargate does not delete it. Move the objects, or delete \
+        title: "the container has foreign objects",
+        explanation: "Deleting a resource group or a namespace deletes everything in it, deleting a \
+                      CustomResourceDefinition deletes its objects, and this one holds objects that the \
+                      topology does not own. stargate does not delete it. Move the objects, or delete \
                       them yourself if they are not needed, then run the same command again.",
     },
     Entry {
@@ -201,6 +202,19 @@ pub(super) const ENTRIES: &[Entry] = &[
                       only if `--replace ADDRESS` names the object. Undo the edit, or review `stargate \
                       plan --replace ADDRESS` and apply with the same option; a plan that loses pairs \
                       of pods also needs `--allow-loss`.",
+    },
+    Entry {
+        code: Code::OwnedByOtherTopology,
+        text: "SG0524",
+        title: "another topology owns the object",
+        explanation: "The object's mark (the Azure tag `stargate-topology`, the Kubernetes label \
+                      `stargate.io/topology`) names another topology. `--adopt` does not take such \
+                      an object, because that would cut off the topology that owns it. If \
+                      `[stargate] name` was edited, `stargate apply --adopt-from OLD` takes over \
+                      everything that was owned under the old name and changes nothing else. \
+                      Otherwise two topologies name the same object: each needs a cluster, resource \
+                      groups and router names of its own. While objects of the cluster's site are \
+                      another topology's, the plan changes nothing.",
     },
     Entry {
         code: Code::PlanSignature,

@@ -14,7 +14,7 @@ use crate::plan::diff::{self, FieldChange};
 use crate::plan::planning::PlanningInput;
 use crate::plan::restrict::restrict;
 use crate::plan::{Action, Change, FindingSeverity, Plan, PlanContents};
-use crate::resource::{Address, ArmId, Kind, ObjectKey, Ownership, Resource};
+use crate::resource::{Address, ArmId, Kind, ObjectKey, Resource};
 
 /// Differing fields that a discrepancy names.
 const MAX_FIELDS: usize = 3;
@@ -196,7 +196,7 @@ impl<'a> Comparison<'a> {
         let observed = self.inventory.get(&saved.key);
         is_wanted
             && observed.zip(saved.after.as_ref()).is_some_and(|(observed, after)| {
-                observed.ownership != Ownership::Foreign
+                !observed.ownership.is_foreign()
                     && diff::between(&observed.resource, after).is_empty()
             })
     }
@@ -233,7 +233,7 @@ impl<'a> Scope<'a> {
     fn of(comparison: &Comparison<'a>) -> Self {
         let desired = comparison.fresh.desired().iter().filter_map(|it| it.key.as_ref());
         let objects = comparison.inventory.iter();
-        let owned = objects.filter(|(_, it)| it.ownership != Ownership::Foreign);
+        let owned = objects.filter(|(_, it)| !it.ownership.is_foreign());
         let planned = comparison.changes.values().map(|change| &change.key);
         let keys: BTreeSet<&ObjectKey> =
             desired.chain(owned.map(|(key, _)| key)).chain(planned).collect();

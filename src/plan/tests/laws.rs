@@ -260,7 +260,7 @@ proptest! {
             return Ok(());
         }
         for (key, observed) in &live_state.objects {
-            if observed.ownership == Ownership::Foreign {
+            if observed.ownership.is_foreign() {
                 prop_assert_eq!(after.objects.get(key), Some(observed), "{}", summary(&refreshed.plan));
             }
         }

@@ -149,7 +149,7 @@ impl LiveState {
         let foreign: Vec<String> = self
             .objects
             .iter()
-            .filter(|(key, it)| it.ownership == Ownership::Foreign && is_in(key, group))
+            .filter(|(key, it)| it.ownership.is_foreign() && is_in(key, group))
             .map(|(key, _)| format!("{key:?}"))
             .collect();
         if !foreign.is_empty() {
@@ -353,7 +353,7 @@ impl LiveState {
 
     /// The objects that the topology owns.
     pub(super) fn ours(&self) -> BTreeSet<&ObjectKey> {
-        let ours = |observed: &Observed| matches!(observed.ownership, Ownership::Ours { .. });
+        let ours = |observed: &Observed| observed.ownership.is_ours();
         self.objects.iter().filter(|(_, observed)| ours(observed)).map(|(key, _)| key).collect()
     }
 }

@@ -136,10 +136,7 @@ impl FakeServer {
                 Ok::<_, Infallible>(Response::builder().status(code).body(body).unwrap())
             }
         });
-        let owner = Owner {
-            topology: TopologyName::new("demo"),
-            tag: TailnetTag::new("tag:stargate-demo"),
-        };
+        let owner = Owner::new(TopologyName::new("demo"), TailnetTag::new("tag:stargate-demo"));
         ClusterClient::new(kube::Client::new(service, "default"), owner, RequestCount::default())
     }
 }

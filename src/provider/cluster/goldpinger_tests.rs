@@ -31,8 +31,7 @@ fn cluster_client(status: u16, body: impl Into<Bytes>) -> ClusterClient {
         let response = Response::builder().status(status).body(Full::new(body.clone()));
         async move { Ok::<_, Infallible>(response.unwrap()) }
     });
-    let owner =
-        Owner { topology: TopologyName::new("demo"), tag: TailnetTag::new("tag:stargate-demo") };
+    let owner = Owner::new(TopologyName::new("demo"), TailnetTag::new("tag:stargate-demo"));
     ClusterClient::new(kube::Client::new(service, "default"), owner, RequestCount::default())
 }
 

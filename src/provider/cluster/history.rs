@@ -66,7 +66,7 @@ impl ClusterClient {
     ///
     /// The cluster does not know Operations, did not answer, or refused.
     pub async fn past_operations(&self) -> Result<Vec<PastOperation>, ClusterError> {
-        let selector = format!("{TOPOLOGY_LABEL}={}", self.owner.topology);
+        let selector = self.of_topology();
         let objects = self.operations().list(Some(&selector), None).await?;
         Ok(objects.iter().map(PastOperation::of).collect())
     }
@@ -126,8 +126,21 @@ impl ClusterClient {
         Ok(())
     }
 
+    /// Marks the records of a worker, made under the topology's former name, as its own.
+    ///
+    /// # Errors
+    ///
+    /// The cluster does not know Operations, did not answer, or refused.
+    pub async fn take_over_operations(&self, worker: &WorkerName) -> Result<(), ClusterError> {
+        let patch = json!({ "metadata": { "labels": { TOPOLOGY_LABEL: self.owner.topology } } });
+        for operation in self.operations_of(worker).await? {
+            self.operations().patch(&operation.name, None, PatchKind::Merge, &patch).await?;
+        }
+        Ok(())
+    }
+
     async fn operations_of(&self, worker: &WorkerName) -> Result<Vec<PastOperation>, ClusterError> {
-        let selector = format!("{TOPOLOGY_LABEL}={},{SERVER_LABEL}={worker}", self.owner.topology);
+        let selector = format!("{},{SERVER_LABEL}={worker}", self.of_topology());
         let objects = self.operations().list(Some(&selector), None).await?;
         Ok(objects.iter().map(PastOperation::of).collect())
     }

@@ -9,6 +9,7 @@ use super::fields::{owned_body, with_desired_fields};
 use super::request::{Collection, PatchKind};
 use super::{ClusterClient, text_at};
 use crate::resource::kubernetes::{Manifest, ManifestKind};
+use crate::resource::names::TopologyName;
 use crate::resource::ownership::{SITE_LABEL, SiteName, TOPOLOGY_LABEL};
 use crate::resource::{Ownership, Site};
 
@@ -59,7 +60,7 @@ impl ClusterClient {
     ///
     /// The cluster did not answer, or refused.
     pub async fn list_ours(&self, kind: ManifestKind) -> Result<Vec<LiveManifest>, ClusterError> {
-        let selector = format!("{TOPOLOGY_LABEL}={}", self.owner.topology);
+        let selector = self.of_topology();
         let objects = match self
             .collection(kind.api(), None)
             .keeping_breaks()
@@ -140,6 +141,15 @@ impl ClusterClient {
         delete_and_wait(&self.collection(kind.api(), namespace), name).await
     }
 
+    /// Selects the objects that the topology owns, under its own or its former name.
+    pub(super) fn of_topology(&self) -> String {
+        let names: Vec<&str> = self.owner.names().map(TopologyName::as_str).collect();
+        match names.as_slice() {
+            [name] => format!("{TOPOLOGY_LABEL}={name}"),
+            names => format!("{TOPOLOGY_LABEL} in ({})", names.join(",")),
+        }
+    }
+
     fn live(&self, kind: ManifestKind, object: &Value) -> LiveManifest {
         let metadata = &object["metadata"];
         let manifest = Manifest {
@@ -158,12 +168,8 @@ impl ClusterClient {
 
     pub(super) fn ownership_of(&self, object: &Value) -> Ownership {
         let labels = &object["metadata"]["labels"];
-        if labels[TOPOLOGY_LABEL] == self.owner.topology.as_str() {
-            let site = labels[SITE_LABEL].as_str().unwrap_or("cluster").to_owned();
-            Ownership::Ours { site: SiteName(site) }
-        } else {
-            Ownership::Foreign
-        }
+        let site = labels[SITE_LABEL].as_str().unwrap_or("cluster").to_owned();
+        self.owner.ownership(labels[TOPOLOGY_LABEL].as_str(), SiteName(site))
     }
 }
 

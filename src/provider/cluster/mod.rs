@@ -6,6 +6,7 @@
 mod approval;
 mod certificate_request;
 mod client;
+mod contents;
 mod drain;
 mod error;
 mod fields;

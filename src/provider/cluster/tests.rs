@@ -15,7 +15,7 @@ async fn applying_adds_the_marks() {
         body: json!({ "metadata": { "labels": { "app": "x" } } }),
     };
     let live = fake.client().apply(&manifest, &Site::Cluster, true).await.unwrap();
-    assert!(matches!(live.ownership, Ownership::Ours { .. }));
+    assert!(live.ownership.is_ours());
     let object = fake.get("/api/v1/namespaces/goldpinger/serviceaccounts/goldpinger").unwrap();
     assert_eq!(object["apiVersion"], "v1");
     assert_eq!(object["metadata"]["labels"]["stargate.io/topology"], "demo");

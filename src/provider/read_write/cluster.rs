@@ -16,7 +16,7 @@ use crate::provider::cluster::{
     MeasureError, NodeFacts, OperationRecord, PastOperation, ServerStatus,
 };
 use crate::resource::Site;
-use crate::resource::kubernetes::{Manifest, ManifestKind};
+use crate::resource::kubernetes::{Manifest, ManifestKind, ObjectName};
 use crate::resource::names::WorkerName;
 
 /// Reads the cluster.
@@ -60,6 +60,10 @@ pub trait ClusterRead: Debug + Send + Sync {
         namespace: Option<&str>,
         name: &str,
     ) -> Result<Option<LiveManifest>, ClusterError>;
+
+    /// The objects in a namespace, or of a definition of stargate's, that the topology
+    /// does not own, as kind and name. Empty for every other object.
+    async fn foreign_contents(&self, container: &ObjectName) -> Result<Vec<String>, ClusterError>;
 
     /// Whether the cluster would approve by itself what our bootstrap tokens ask
     /// for, which is more than stargate wants of it.
@@ -216,6 +220,9 @@ pub trait ClusterWrite: ClusterRead {
         begins: &OperationRecord,
         now: Timestamp,
     ) -> Result<(), ClusterError>;
+
+    /// Marks the records of a worker, made under the topology's former name, as its own.
+    async fn take_over_operations(&self, worker: &WorkerName) -> Result<(), ClusterError>;
 
     /// Deletes the records of a worker that has left for good.
     async fn forget_operations(&self, worker: &WorkerName) -> Result<(), ClusterError>;

@@ -15,7 +15,7 @@ use crate::provider::cluster::{
     LiveManifest, MeasureError, NodeFacts, OperationRecord, PastOperation, ServerStatus,
 };
 use crate::resource::Site;
-use crate::resource::kubernetes::{Manifest, ManifestKind};
+use crate::resource::kubernetes::{Manifest, ManifestKind, ObjectName};
 use crate::resource::names::WorkerName;
 
 use super::cluster::{ClusterRead, ClusterWrite};
@@ -61,6 +61,10 @@ impl ClusterRead for ClusterClient {
         name: &str,
     ) -> Result<Option<LiveManifest>, ClusterError> {
         Self::get(self, kind, namespace, name).await
+    }
+
+    async fn foreign_contents(&self, container: &ObjectName) -> Result<Vec<String>, ClusterError> {
+        Self::foreign_contents(self, container).await
     }
 
     async fn subject_access_review_bootstrap_autoapproves(&self) -> Result<bool, ClusterError> {
@@ -234,6 +238,10 @@ impl ClusterWrite for ClusterClient {
         now: Timestamp,
     ) -> Result<(), ClusterError> {
         Self::tidy_operations(self, begins, now).await
+    }
+
+    async fn take_over_operations(&self, worker: &WorkerName) -> Result<(), ClusterError> {
+        Self::take_over_operations(self, worker).await
     }
 
     async fn forget_operations(&self, worker: &WorkerName) -> Result<(), ClusterError> {

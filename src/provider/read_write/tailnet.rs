@@ -46,6 +46,9 @@ pub trait TailnetWrite: TailnetRead {
     /// Switches off the expiry of a device's node key.
     async fn disable_key_expiry(&self, id: &str) -> Result<(), RequestError>;
 
+    /// Sets the tags of a device to exactly these.
+    async fn set_tags(&self, id: &str, tags: &BTreeSet<String>) -> Result<(), RequestError>;
+
     /// Removes a device. Succeeds if it does not exist.
     async fn delete_device(&self, id: &str) -> Result<(), RequestError>;
 }
@@ -85,6 +88,10 @@ impl TailnetWrite for TailnetClient {
 
     async fn disable_key_expiry(&self, id: &str) -> Result<(), RequestError> {
         Self::disable_key_expiry(self, id).await
+    }
+
+    async fn set_tags(&self, id: &str, tags: &BTreeSet<String>) -> Result<(), RequestError> {
+        Self::set_tags(self, id, tags).await
     }
 
     async fn delete_device(&self, id: &str) -> Result<(), RequestError> {

@@ -23,6 +23,7 @@ use super::model::{
 use super::names::{Location, ProfileName, SubscriptionId, TailnetTag, TopologyName};
 use super::spans::{ProfileSpans, TopologySpans};
 use crate::diagnostics::{Code, Diagnostic};
+use crate::resource::ownership::default_tag;
 
 /// The checked topology and its spans; `None` if errors prevent further checks.
 pub(super) fn build(
@@ -154,7 +155,7 @@ impl Checker<'_> {
                 self.tag(written, &file.stargate.name);
                 written.value.clone()
             }
-            None => format!("tag:stargate-{}", file.stargate.name.value),
+            None => default_tag(&TopologyName::new(&file.stargate.name.value)),
         };
         if let Some(name) = &file.tailnet.name {
             self.tailnet_name(name);

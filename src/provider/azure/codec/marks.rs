@@ -33,16 +33,15 @@ impl Marks<'_> {
 /// Whose an object is, by its tags. One without a site is the cluster's. A node pool
 /// of ours also names its key: others may copy the tags of the cluster to their pools.
 pub fn ownership(body: &Value, owner: &Owner) -> Ownership {
-    let ours = tag(body, MANAGED_BY_TAG) == Some(MANAGED_BY)
-        && tag(body, TOPOLOGY_TAG) == Some(owner.topology.as_str());
+    let is_managed = tag(body, MANAGED_BY_TAG) == Some(MANAGED_BY);
     let resource_type = id(body).and_then(|id| id.resource_type());
     let is_pool = resource_type.and_then(|name| Kind::of_arm_type(&name)) == Some(Kind::NodePool);
     let lacks_key = is_pool && tag(body, POOL_TAG).is_none_or(str::is_empty);
-    if !ours || lacks_key {
+    if !is_managed || lacks_key {
         return Ownership::Foreign;
     }
     let site = tag(body, SITE_TAG).map_or(Site::Cluster, Site::from);
-    Ownership::Ours { site: SiteName::from(&site) }
+    owner.ownership(tag(body, TOPOLOGY_TAG), SiteName::from(&site))
 }
 
 /// A tag's value. Azure does not tell names of tags apart by their case. A node pool

@@ -215,7 +215,7 @@ pub(super) mod tests {
     use crate::topology::names::{TailnetTag, TopologyName};
 
     fn owner() -> Owner {
-        Owner { topology: TopologyName::new("lab"), tag: TailnetTag::new("tag:stargate-lab") }
+        Owner::new(TopologyName::new("lab"), TailnetTag::new("tag:stargate-lab"))
     }
 
     pub(in super::super) fn pool(scale: NodePoolScale) -> NodePool {

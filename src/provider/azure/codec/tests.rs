@@ -17,7 +17,7 @@ use crate::resource::settings::NodePoolScale;
 use crate::resource::{Address, ArmId, Owner, Ownership, Pending, Site};
 
 pub(super) fn owner() -> Owner {
-    Owner { topology: TopologyName::new("lab"), tag: TailnetTag::new("tag:stargate-lab") }
+    Owner::new(TopologyName::new("lab"), TailnetTag::new("tag:stargate-lab"))
 }
 
 /// Writes on nothing and again on what was written: both must read back.
@@ -363,6 +363,10 @@ fn ownership_is_read_off_the_tags() {
     body["tags"]["stargate-site"] = json!("dc1");
     assert_eq!(ownership(&body, &owner), ours("dc1"));
     body["tags"]["stargate-topology"] = json!("other");
-    assert_eq!(ownership(&body, &owner), Ownership::Foreign);
+    let other = Ownership::OtherTopology { topology: "other".to_owned() };
+    assert_eq!(ownership(&body, &owner), other);
+    let renamed = Owner { former: Some(TopologyName::new("other")), ..owner.clone() };
+    let site = (&Site::from("dc1")).into();
+    assert_eq!(ownership(&body, &renamed), Ownership::Former { site });
     assert_eq!(ownership(&json!({}), &owner), Ownership::Foreign);
 }

@@ -1,0 +1,134 @@
+//! Objects that the topology wants and that others own, and how it takes them over.
+
+use super::decision::{Comparison, ResourceDecision, change};
+use super::diff;
+use super::node_pools;
+use super::{Action, Blocked, Finding, FindingSeverity};
+use crate::desired::{DesiredResource, DesiredSet};
+use crate::diagnostics::{Code, Failure};
+use crate::inventory::{Inventory, Observed};
+use crate::resource::{ArmId, Ownership, Resource, Site};
+
+/// What the plan does about an object of others: `--adopt` takes it over, unless
+/// another topology owns it.
+pub(super) fn foreign(
+    input: Comparison<'_>,
+    desired: &DesiredResource,
+    observed: &Observed,
+) -> ResourceDecision {
+    if let Ownership::OtherTopology { topology } = &observed.ownership {
+        return blocked(desired, observed, of_other_topology(topology)).into();
+    }
+    if !input.adopt.contains(&desired.address) {
+        return blocked(desired, observed, not_owned(desired, observed)).into();
+    }
+    let fields = diff::between(&observed.resource, &desired.resource);
+    match node_pools::refuse(desired, &fields) {
+        Some(blocked) => blocked.into(),
+        None => change(desired, Some(observed), Action::Adopt),
+    }
+}
+
+/// The other topology that owns what the topology wants at the cluster's site, if one
+/// does. Then the plan changes nothing.
+pub(super) fn other_topology<'a>(
+    desired: &DesiredSet,
+    inventory: &'a Inventory,
+) -> Option<&'a str> {
+    let of_cluster = desired.iter().filter(|desired| desired.address.site == Site::Cluster);
+    let mut keys = of_cluster.filter_map(|desired| desired.key.as_ref());
+    keys.find_map(|key| match &inventory.get(key)?.ownership {
+        Ownership::OtherTopology { topology } => Some(topology.as_str()),
+        _ => None,
+    })
+}
+
+/// Refuses a destroy: hosts carry no name of a topology, so that it is unknown whose
+/// configuration they have.
+pub(super) fn refuse_destroy(topology: &str) -> Finding {
+    let failure = Failure::new(
+        Code::OwnedByOtherTopology,
+        format!("topology `{topology}` owns objects that this one names: nothing is deleted"),
+        format!(
+            "if this topology was named `{topology}` before, set `[stargate] name` back to it, \
+             then run the same command again"
+        ),
+    );
+    Finding::new(FindingSeverity::Error, failure)
+}
+
+/// Whether an object carries the mark of the topology's former name.
+pub(super) fn is_former(observed: &Observed) -> bool {
+    let is_marked = observed.resource.kind().facts().marked;
+    is_marked && matches!(observed.ownership, Ownership::Former { .. })
+}
+
+/// Takes over an object that the topology owned under its former name. A difference
+/// that needs a replacement is left to a later plan.
+pub(super) fn former(
+    input: Comparison<'_>,
+    desired: &DesiredResource,
+    observed: &Observed,
+) -> ResourceDecision {
+    let former = input.settings.owner.former.as_ref().map_or("", |name| name.as_str());
+    let fields = diff::between(&observed.resource, &desired.resource);
+    if let Some(field) = fields.iter().find(|field| field.forces_replacement) {
+        let reason = format!("{} differs, which would replace the object", field.path);
+        let remedy = format!(
+            "undo that edit of the topology, run `stargate apply --adopt-from {former}`, then \
+             make the edit again"
+        );
+        let failure = Failure::new(Code::OwnedByOtherTopology, reason, remedy);
+        return blocked(desired, observed, failure).into();
+    }
+    let reason = format!("--adopt-from {former}");
+    let desired = DesiredResource { planned_because_of: reason, ..desired.clone() };
+    change(&desired, Some(observed), Action::Adopt)
+}
+
+fn of_other_topology(topology: &str) -> Failure {
+    Failure::new(
+        Code::OwnedByOtherTopology,
+        format!("an object of this name exists and is owned by topology `{topology}`"),
+        format!(
+            "if this topology was named `{topology}` before, run `stargate apply --adopt-from \
+             {topology}`; otherwise choose another name or cluster for one of the two"
+        ),
+    )
+}
+
+fn not_owned(desired: &DesiredResource, observed: &Observed) -> Failure {
+    let address = &desired.address;
+    if let Resource::RouteTableAssociation(association) = &observed.resource {
+        return Failure::new(
+            Code::ForeignRouteTable,
+            format!(
+                "the subnet has the route table {}, which the topology does not own",
+                association.route_table.as_ref().map_or("", ArmId::name)
+            ),
+            format!(
+                "ask its owner to remove it from the subnet; if its routes are not needed, take \
+                 ownership with `stargate apply --adopt {address}`"
+            ),
+        );
+    }
+    Failure::new(
+        Code::NotOwned,
+        "an object of this name exists and is not owned by any topology",
+        format!(
+            "to take ownership, run `stargate apply --adopt {address}`; otherwise rename or \
+             remove one of the two"
+        ),
+    )
+}
+
+fn blocked(desired: &DesiredResource, observed: &Observed, failure: Failure) -> Blocked {
+    Blocked {
+        address: desired.address.clone(),
+        action: Action::Adopt,
+        fields: diff::between(&observed.resource, &desired.resource),
+        failure,
+        caused_by: None,
+        planned_because_of: desired.planned_because_of.clone(),
+    }
+}

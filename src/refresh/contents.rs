@@ -1,0 +1,46 @@
+//! What others keep in the cluster's containers that the topology owns.
+
+use super::{Observation, Scope};
+use crate::desired::DesiredSet;
+use crate::inventory::Source;
+use crate::resource::kubernetes::{ManifestKind, ObjectName};
+use crate::resource::{ObjectKey, Resource};
+
+impl Observation {
+    /// Looks into the namespaces and definitions that may have to go. A cluster that is
+    /// deleted goes with all that it holds, so that there is nothing to look for.
+    pub(super) async fn note_foreign_contents(&mut self, scope: &Scope<'_>, desired: &DesiredSet) {
+        let destroys = scope.options.destroy;
+        let Some(access) = self.access.clone() else { return };
+        if destroys && !scope.topology.cluster.existing {
+            return;
+        }
+        let is_wanted =
+            |key: &ObjectKey| desired.iter().any(|desired| desired.key.as_ref() == Some(key));
+        let leaving: Vec<(ObjectKey, ObjectName)> = self
+            .inventory
+            .iter()
+            .filter(|(_, observed)| observed.ownership.is_ours())
+            .filter_map(|(key, observed)| Some((key, container(&observed.resource)?)))
+            .filter(|(key, _)| destroys || !is_wanted(key))
+            .map(|(key, name)| (key.clone(), name))
+            .collect();
+        for (key, name) in leaving {
+            match access.client.foreign_contents(&name).await {
+                Ok(contents) if contents.is_empty() => {}
+                Ok(contents) => {
+                    self.inventory.foreign_contents.insert(key, contents);
+                }
+                // What it holds is unknown, so that it must not be deleted.
+                Err(error) => self.unread(key, Source::Kubernetes, &error),
+            }
+        }
+    }
+}
+
+fn container(resource: &Resource) -> Option<ObjectName> {
+    let Resource::Manifest(manifest) = resource else { return None };
+    let contains =
+        matches!(manifest.kind, ManifestKind::Namespace | ManifestKind::CustomResourceDefinition);
+    contains.then(|| manifest.object_name())
+}
