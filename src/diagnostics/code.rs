@@ -1,10 +1,5 @@
 //! The stable codes of errors and warnings.
 
-use std::fmt;
-use std::str::FromStr;
-
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
 mod addresses;
 mod all;
 mod apply;
@@ -14,6 +9,9 @@ mod preflight;
 mod refusals;
 mod sandbox;
 mod services;
+mod text;
+
+pub use text::UnknownCode;
 
 /// A stable code such as `SG0303`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -352,11 +350,6 @@ const GROUPS: [&[Entry]; 8] = [
     sandbox::ENTRIES,
 ];
 
-/// The text is not a code.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no code `{0}`; codes read like `SG0303`")]
-pub struct UnknownCode(pub String);
-
 impl Code {
     /// The code as it is printed.
     pub fn as_str(self) -> &'static str {
@@ -377,35 +370,6 @@ impl Code {
         let mut entries = GROUPS.into_iter().flatten();
         // A test holds that every code has an entry, so the fallback is never taken.
         entries.find(|entry| entry.code == self).unwrap_or(&file::ENTRIES[0])
-    }
-}
-
-impl fmt::Display for Code {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(self.as_str())
-    }
-}
-
-impl FromStr for Code {
-    type Err = UnknownCode;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|code| code.as_str().eq_ignore_ascii_case(text.trim()))
-            .ok_or_else(|| UnknownCode(text.to_owned()))
-    }
-}
-
-impl Serialize for Code {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
-impl<'de> Deserialize<'de> for Code {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 

@@ -176,7 +176,7 @@ fn compare_states(
     let mut wanted = if input.options.destroy { DesiredSet::default() } else { desired };
     let mut contents = compare(&findings, &mut wanted, (input.facts, input.inventory));
     if input.options.destroy {
-        retain_hosts::hold_back(input, &mut contents);
+        retain_hosts::block_all(input, &mut contents);
     }
     let Some((facts, inventory)) = surviving(input.facts, input.inventory, &contents) else {
         return Plan { contents, desired: wanted };
@@ -210,7 +210,12 @@ pub(super) fn assess_reachability(
     current: Option<&DesiredSet>,
     plan: &mut Plan,
 ) {
-    if !plan.changes.is_empty() {
+    // Without changes a plan still counts the pairs that the topology is about; with
+    // errors nothing is known, and a request for workers or a destroy is about nothing else.
+    let is_silent = input.options.destroy
+        || input.options.worker_request.is_some()
+        || has_errors(&plan.findings);
+    if !(plan.changes.is_empty() && is_silent) {
         let observed = Sources {
             topology: input.topology,
             facts: input.facts,

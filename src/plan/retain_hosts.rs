@@ -13,7 +13,7 @@ use crate::topology::model::{Datacenter, DatacenterKind};
 /// Blocks everything that a plan would destroy while the cluster could not be read and
 /// workers are on machines that existed before: only their Nodes tell what is on them,
 /// and with the cluster these would go.
-pub(super) fn hold_back(input: PlanningInput<'_>, plan: &mut PlanContents) {
+pub(super) fn block_all(input: PlanningInput<'_>, plan: &mut PlanContents) {
     let Some(gap) = input.inventory.gap_for(Kind::Worker, None) else { return };
     let Some(datacenter) = input.topology.datacenters.iter().find(|it| has_lasting_hosts(it))
     else {

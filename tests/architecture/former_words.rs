@@ -1,7 +1,7 @@
 //! The words and names that the project does without, and the terms in their place.
 
 /// Former identifiers, each with the term that replaced it.
-pub(crate) const FORMER_NAMES: [(&str, &str); 120] = [
+pub(crate) const FORMER_NAMES: [(&str, &str); 119] = [
     ("doors", "clients"),
     ("Doors", "Clients"),
     ("HostDoor", "HostClient"),
@@ -106,7 +106,6 @@ pub(crate) const FORMER_NAMES: [(&str, &str); 120] = [
     ("standing", "status"),
     ("Work", "WorkerOperation, Execution"),
     ("Run", "JoinRun"),
-    ("Turn", "RolloutDecision"),
     ("Pace", "PollInterval"),
     ("Pinger", "GoldpingerPod"),
     ("Pinged", "PingResult"),

@@ -9,11 +9,12 @@ use crate::tokens::{TokenKind, is_word as is_word_letter, tokenize};
 /// Keywords that name an item, of which each must be used somewhere.
 const ITEM_KEYWORDS: [&str; 6] = ["fn", "struct", "enum", "trait", "const", "type"];
 /// Public items that only tests use, each with its reason.
-const ALLOWED: [(&str, &str); 8] = [
+const ALLOWED: [(&str, &str); 9] = [
     ("events_since", "checks what a watch of the sandbox would have sent"),
     ("fail_next", "makes the sandbox fail a request"),
     ("kube_client", "reaches the sandbox without a socket"),
     ("reserve_address", "takes an address in the sandbox"),
+    ("restore_key", "makes a used key of the sandbox valid again"),
     ("set_fault_injector", "makes the sandbox's requests fail"),
     ("set_tags", "undoes what others change on devices"),
     ("simulate_host_delays", "gives the sandbox's hosts the durations of real ones"),

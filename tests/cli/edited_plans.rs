@@ -65,7 +65,7 @@ fn refused(location: &TestFolder, exit: i32, code: &str, words: &str) -> Ran {
 fn deletion(address: &str, key: Value, before: Value) -> Value {
     json!({
         "address": address, "key": key, "action": "delete", "differences": [],
-        "before": before, "after": null, "ownership": {"ours": {"side": "cluster"}},
+        "before": before, "after": null, "ownership": {"ours": {"site": "cluster"}},
         "depends_on": [], "destroy_after": [], "planned_because_of": "", "caused_by": null,
         "interrupts": null, "execution": "api",
     })

@@ -149,5 +149,5 @@ fn invalid_and_unused_blocks_are_reported() {
     }
     let unused = RULE.replace("network-security-group/dc1/*", "network-security-group/dc9/*");
     let plan = ignoring(&unused).run("plan --sandbox").exits(0);
-    assert!(plan.out.contains("SG0431"), "{}", plan.out);
+    assert!(plan.out.contains("SG0435"), "{}", plan.out);
 }

@@ -223,13 +223,20 @@ async fn a_worker_that_an_interrupted_apply_left_cordoned_is_uncordoned() {
     assert!(node(&deployment, "w0")["spec"]["unschedulable"].is_null());
 }
 
+/// The topology before an upgrade of the workers' kubelets.
+fn older_kubelet(text: &str) -> String {
+    let older = text.replace("1.33.7", "1.33.4");
+    assert_ne!(older, text);
+    older
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_kubelet_upgrade_drains_each_worker() {
     let text = azure_workers(5, "width = 2");
-    let deployment = Deployment::of(&text, SandboxState::new(45));
+    let deployment = Deployment::of(&older_kubelet(&text), SandboxState::new(45));
     deployment.iterate().await;
     serve_pods(&deployment, 5);
-    let edited = deployment.edited(&text.replace("1.33.7", "1.33.4"));
+    let edited = deployment.edited(&text);
     let plan = edited.plan().await;
     assert_eq!(waves(&plan), [vec!["w0"], vec!["w1", "w2"], vec!["w3", "w4"]]);
     let first = plan.changes.iter().find(|it| it.address.name == "w0").unwrap();
@@ -270,9 +277,9 @@ async fn a_profile_without_another_kubelet_drains_nothing_and_says_why() {
 #[tokio::test(start_paused = true)]
 async fn a_size_and_a_version_change_in_the_same_wave() {
     let text = azure_workers(3, "width = 1");
-    let deployment = Deployment::of(&text, SandboxState::new(47));
+    let deployment = Deployment::of(&older_kubelet(&text), SandboxState::new(47));
     deployment.iterate().await;
-    let edited = deployment.edited(&resized(&text).replace("1.33.7", "1.33.4"));
+    let edited = deployment.edited(&resized(&text));
     let plan = edited.plan().await;
     assert_eq!(waves(&plan), [["w0"], ["w1"], ["w2"]]);
     let sizes = plan.changes.iter().filter(|it| matches!(it.after, Some(Resource::Worker(_))));
@@ -288,10 +295,10 @@ async fn a_size_and_a_version_change_in_the_same_wave() {
 #[tokio::test(start_paused = true)]
 async fn the_plan_of_an_upgrade_knows_its_reachability() {
     let text = azure_workers(5, "width = 2");
-    let deployment = Deployment::of(&text, SandboxState::new(48));
+    let deployment = Deployment::of(&older_kubelet(&text), SandboxState::new(48));
     deployment.iterate().await;
     let now = Matrix::of(&deployment).await;
-    let edited = deployment.edited(&text.replace("1.33.7", "1.33.4"));
+    let edited = deployment.edited(&text);
     let plan = edited.plan().await;
     let found = &plan.reachability;
     assert_eq!((found.kept, found.lost, found.unknown), (now.reached, 0, 0), "{found:?}");

@@ -108,7 +108,7 @@ impl Folder {
         self.stamp.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The stamp of the file as it is now; `None` if there is none.
+    /// The stamp of the file as it is now; `None` without a file.
     pub(super) fn current_stamp(&self) -> Option<Stamp> {
         let found = fs::metadata(self.file()).ok()?;
         Some(Stamp { inode: inode(&found), modified: found.modified().ok(), bytes: found.len() })

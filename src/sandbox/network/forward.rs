@@ -4,9 +4,9 @@ use std::cmp::Reverse;
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
-use serde_json::Value;
 
 use super::fabric::{EmulatedFabric, EmulatedHop, EmulatedInterface, EmulatedNetwork};
+use super::group_rule::rule_matches;
 use crate::resource::azure::MachineRole;
 use crate::resource::host::KernelRoute;
 use crate::sandbox::hosts::{CNI_FILE, EmulatedHost, HostKind, MAIN_TABLE};
@@ -33,10 +33,10 @@ pub(super) struct Pod<'a> {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Packet {
-    source: Ipv4Addr,
-    destination: Ipv4Addr,
-    port: u16,
+pub(super) struct Packet {
+    pub(super) source: Ipv4Addr,
+    pub(super) destination: Ipv4Addr,
+    pub(super) port: u16,
     is_reply: bool,
 }
 
@@ -377,35 +377,4 @@ fn allowed_by_groups<'a>(
         connections.flows.push((at, source, destination));
     }
     passed
-}
-
-fn rule_matches(rule: &Value, packet: &Packet, inside: &dyn Fn(Ipv4Addr) -> bool) -> bool {
-    let all = |one: &str, many: &str| -> Vec<String> {
-        let list = rule[many].as_array().into_iter().flatten().filter_map(Value::as_str);
-        list.chain(rule[one].as_str()).map(str::to_owned).collect()
-    };
-    let address = |texts: Vec<String>, address: Ipv4Addr| {
-        texts.iter().any(|text| match text.as_str() {
-            "*" => true,
-            "VirtualNetwork" => inside(address),
-            text => match text.parse::<Ipv4Net>() {
-                Ok(prefix) => prefix.contains(&address),
-                Err(_) => text.parse() == Ok(address),
-            },
-        })
-    };
-    let port = |text: &String| {
-        let (first, last) = text.split_once('-').unwrap_or((text, text));
-        let within = |first: u16, last: u16| (first..=last).contains(&packet.port);
-        text == "*"
-            || first.parse().is_ok_and(|first| last.parse().is_ok_and(|it| within(first, it)))
-    };
-    let protocol = rule["protocol"].as_str().unwrap_or_default();
-    (protocol == "*" || protocol.eq_ignore_ascii_case("tcp"))
-        && address(all("sourceAddressPrefix", "sourceAddressPrefixes"), packet.source)
-        && address(
-            all("destinationAddressPrefix", "destinationAddressPrefixes"),
-            packet.destination,
-        )
-        && all("destinationPortRange", "destinationPortRanges").iter().any(port)
 }

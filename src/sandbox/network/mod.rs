@@ -7,5 +7,6 @@
 mod fabric;
 mod forward;
 mod goldpinger;
+mod group_rule;
 
 pub(super) use goldpinger::handle;
