@@ -1,4 +1,4 @@
-//! The cluster's side: AKS's nodes in their VNet, and the router there.
+//! The cluster's site: AKS's nodes in their VNet, and the router there.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;

@@ -1,4 +1,4 @@
-//! A datacenter's side: its network, its router and its workers.
+//! A datacenter's site: its network, its router and its workers.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

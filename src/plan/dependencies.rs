@@ -98,7 +98,7 @@ struct Index<'a> {
     deleted: BTreeMap<&'a ArmId, &'a Address>,
     /// Changes whose present value points at an id.
     pointing_at: BTreeMap<&'a ArmId, Vec<&'a Change>>,
-    /// Updates that restart a router's machine, by side.
+    /// Updates that restart a router's machine, by site.
     restarting_routers: BTreeMap<&'a Site, Vec<&'a Address>>,
     /// Deletions of Kubernetes objects, by kind.
     deleted_kinds: BTreeMap<Kind, Vec<&'a Address>>,

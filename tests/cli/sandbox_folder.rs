@@ -117,9 +117,12 @@ fn two_applies_share_a_sandbox() {
         let both = [scope.spawn(apply), scope.spawn(apply)];
         both.map(|one| one.join().expect("a result"))
     });
+    // There is no lease before there is a cluster: an apply may stop half-way because of
+    // the other, and the next one continues.
     for ran in both {
-        ran.exits(0);
+        assert!([0, 3].contains(&ran.code), "{}", ran.err);
     }
+    location.run("apply --sandbox --yes").exits(0);
     location.run("drift --sandbox").exits(0);
 }
 

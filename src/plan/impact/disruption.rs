@@ -77,7 +77,7 @@ impl Disruption {
 }
 
 impl Between {
-    /// Both sides, regardless of the direction.
+    /// Both sites, regardless of the direction.
     fn sites(&self) -> String {
         let (one, other) = (self.from.to_string(), self.to.to_string());
         if one == other {
@@ -97,7 +97,7 @@ fn listed(mut names: Vec<String>) -> String {
     names.join(", ")
 }
 
-/// How many pairs of two sides.
+/// How many pairs of two sites.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Between {
     /// The source's site.
