@@ -107,7 +107,7 @@ impl<'a> Sites<'a> {
         Some(RouterExecution { route, is_existing: site.is_existing })
     }
 
-    /// Where a worker leaves that is on another side than the topology says, or on one
+    /// Where a worker leaves that is on another site than the topology says, or on one
     /// that left the topology.
     fn departure(&self, change: &Change) -> Option<WorkerDeparture> {
         let (Some(Resource::Worker(worker)), Some(site)) = (&change.before, change.old_site())
@@ -138,7 +138,9 @@ impl<'a> Sites<'a> {
 
     fn has_machine(&self, name: &str) -> bool {
         self.inventory.iter().any(|(key, observed)| {
-            observed.resource.kind() == Kind::VirtualMachine && key.name() == name
+            observed.resource.kind() == Kind::VirtualMachine
+                && observed.ownership.is_ours()
+                && key.name() == name
         })
     }
 

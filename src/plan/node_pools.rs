@@ -73,10 +73,23 @@ pub(super) fn defer_deletions(decisions: &mut ResourceDecisions) {
         |change: &&Change| change.action == Action::Delete && change.address.kind == Kind::NodePool;
     let deletions: Vec<Deferred> = changes().filter(is_deletion).map(deferred_deletion).collect();
     waits_for.extend(changes().filter(|it| adds_routes(it)).map(|it| it.address.clone()));
-    // A pool that could not be created or changed is needed all the same.
+    // A pool that could not be created or changed is needed all the same, and so are
+    // routes to its nodes that cannot be read or written now.
+    let needed = [
+        Kind::NodePool,
+        Kind::RouteTable,
+        Kind::RouterHost,
+        Kind::AdvertisedRoutes,
+        Kind::ApprovedRoutes,
+    ];
     let held = decisions.iter().filter(|(address, decision)| {
-        address.kind == Kind::NodePool
-            && matches!(decision, ResourceDecision::Blocked(_) | ResourceDecision::Deferred(_))
+        needed.contains(&address.kind)
+            && matches!(
+                decision,
+                ResourceDecision::Blocked(_)
+                    | ResourceDecision::Deferred(_)
+                    | ResourceDecision::Unreadable(_)
+            )
     });
     waits_for.extend(held.map(|(address, _)| address.clone()));
     if waits_for.is_empty() {

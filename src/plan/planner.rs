@@ -77,14 +77,32 @@ fn compare(input: Comparison<'_>, desired: &DesiredResource) -> ResourceDecision
     }
     match observed {
         Some(observed) if observed.ownership.is_foreign() => {
-            adoption::foreign(input, desired, observed)
+            let decision = adoption::foreign(input, desired, observed);
+            unless_refused(input, desired, observed, decision)
         }
         Some(observed) if adoption::is_former(observed) => {
-            adoption::former(input, desired, observed)
+            let decision = adoption::former(input, desired, observed);
+            unless_refused(input, desired, observed, decision)
         }
         observed if let Some(refused) = versions::refuse(input, desired, observed) => refused,
         None => change(desired, None, Action::Create),
         Some(observed) => differing(input, desired, observed),
+    }
+}
+
+/// An adopted object is written as any other, so a version that is refused for an object
+/// of ours is refused for it too.
+fn unless_refused(
+    input: Comparison<'_>,
+    desired: &DesiredResource,
+    observed: &Observed,
+    decision: ResourceDecision,
+) -> ResourceDecision {
+    match decision {
+        ResourceDecision::Change(_) => {
+            versions::refuse(input, desired, Some(observed)).unwrap_or(decision)
+        }
+        other => other,
     }
 }
 

@@ -7,18 +7,22 @@ use super::protection::blocked_for;
 use super::step_graph::StepGraph;
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::Gap;
-use crate::resource::Kind;
+use crate::resource::kubernetes::ObjectName;
+use crate::resource::{Kind, ObjectKey};
 use crate::topology::model::{Datacenter, DatacenterKind};
 
 /// Blocks everything that a plan would destroy while the cluster could not be read and
 /// workers are on machines that existed before: only their Nodes tell what is on them,
 /// and with the cluster these would go.
 pub(super) fn block_all(input: PlanningInput<'_>, plan: &mut PlanContents) {
-    let Some(gap) = input.inventory.gap_for(Kind::Worker, None) else { return };
-    let Some(datacenter) = input.topology.datacenters.iter().find(|it| has_lasting_hosts(it))
-    else {
-        return;
+    let with_hosts = input.topology.datacenters.iter().filter(|it| has_lasting_hosts(it));
+    let unread = |datacenter: &Datacenter| {
+        let mut keys = datacenter.workers.iter().map(|worker| node_key(worker.name.as_str()));
+        let of_all = input.inventory.gap_for(Kind::Worker, None);
+        of_all.or_else(|| keys.find_map(|key| input.inventory.gap_for(Kind::Worker, Some(&key))))
     };
+    let mut found = with_hosts.filter_map(|datacenter| Some((datacenter, unread(datacenter)?)));
+    let Some((datacenter, gap)) = found.next() else { return };
     let failure = failure(datacenter, gap);
     let changes = std::mem::take(&mut plan.changes);
     plan.blocked.extend(changes.iter().map(|change| blocked_for(change, failure.clone(), None)));
@@ -26,6 +30,14 @@ pub(super) fn block_all(input: PlanningInput<'_>, plan: &mut PlanContents) {
     plan.steps = StepGraph::default();
     plan.rollout = None;
     plan.cost = Cost { requests: plan.cost.requests.clone(), ..Cost::default() };
+}
+
+fn node_key(name: &str) -> ObjectKey {
+    ObjectKey::Kubernetes(ObjectName {
+        kind: "Node".to_owned(),
+        namespace: None,
+        name: name.to_owned(),
+    })
 }
 
 fn has_lasting_hosts(datacenter: &Datacenter) -> bool {

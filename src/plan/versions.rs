@@ -21,6 +21,11 @@ pub(super) fn refuse(
     let live = observed.map(|observed| &observed.resource);
     let failure = match (live, &desired.resource) {
         (Some(Resource::ManagedCluster(live)), Resource::ManagedCluster(wanted)) => {
+            // The kubelets that the new version must support are not known.
+            let is_upgrade = !live.kubernetes_version.is_same_minor(wanted.kubernetes_version);
+            if let Some(gap) = input.inventory.gap_for(Kind::Worker, None).filter(|_| is_upgrade) {
+                return Some(gap.into());
+            }
             control_plane(input, live.kubernetes_version, wanted.kubernetes_version)
         }
         (Some(Resource::Manifest(live)), Resource::Manifest(wanted)) => profile(live, wanted),

@@ -72,8 +72,9 @@ impl Access {
 
     /// Whether other living users have registered. Removes the files of those that ended.
     pub(super) fn has_others(&self) -> bool {
-        let Some(users) = self.user_path.parent() else { return false };
-        let Ok(entries) = fs::read_dir(users) else { return false };
+        let Some(users) = self.user_path.parent() else { return true };
+        // What cannot be read may be another user.
+        let Ok(entries) = fs::read_dir(users) else { return true };
         let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
         let others = paths.filter(|path| *path != self.user_path);
         // All are looked at, because the file of a dead user is removed.
@@ -113,17 +114,21 @@ fn register(users: &Path) -> Result<(File, PathBuf), FolderError> {
         let file =
             owner_only(OpenOptions::new().write(true).create(true).truncate(false)).open(&path);
         let file = file.map_err(at(&path))?;
-        let locked = matches!(file.try_lock(), Ok(()));
-        // Another user may have taken the file for a dead one's before it was locked.
-        if locked && path.exists() {
-            return Ok((file, path));
+        match file.try_lock() {
+            // Another user may have taken the file for a dead one's before it was locked.
+            Ok(()) if path.exists() => return Ok((file, path)),
+            Ok(()) | Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(source)) => return Err(FolderError::Io { path, source }),
         }
     }
 }
 
 /// Whether the user of a file lives. Removes the file otherwise.
 fn is_living(path: &Path) -> bool {
-    let Ok(file) = OpenOptions::new().write(true).open(path) else { return false };
+    let file = match OpenOptions::new().write(true).open(path) {
+        Ok(file) => file,
+        Err(error) => return error.kind() != io::ErrorKind::NotFound,
+    };
     match file.try_lock() {
         Ok(()) => {
             // Fails only if another user has removed it already.
