@@ -81,7 +81,7 @@ pub(super) fn router_machine(context: &DesiredContext<'_>, set: &mut DesiredSet)
             context.in_node_group(Kind::NetworkSecurityGroup, &group_name),
             Resource::NetworkSecurityGroup(security::cluster_router(context)),
         )
-        .living_in_all(context.cluster_dependencies())
+        .contained_in_all(context.cluster_dependencies())
         .planned_because_of("allow pod and datacenter traffic only"),
     );
     let virtual_network = match &context.facts.cluster {
@@ -104,7 +104,7 @@ pub(super) fn router_machine(context: &DesiredContext<'_>, set: &mut DesiredSet)
                 ),
             }),
         )
-        .living_in_all(context.cluster_dependencies())
+        .contained_in_all(context.cluster_dependencies())
         .depends_on(address(Kind::NetworkSecurityGroup, &group_name))
         .depends_on(address(Kind::RouteTable, names::ROUTER_ROUTE_TABLE))
         .planned_because_of("[cluster.router] subnet_cidr"),
@@ -115,7 +115,7 @@ pub(super) fn router_machine(context: &DesiredContext<'_>, set: &mut DesiredSet)
             context.in_node_group(Kind::PublicIpAddress, &public_ip_name),
             Resource::PublicIpAddress(PublicIpAddress { location: location.clone() }),
         )
-        .living_in_all(context.cluster_dependencies())
+        .contained_in_all(context.cluster_dependencies())
         .planned_because_of("direct connections to the tailnet"),
     );
     set.add(
@@ -178,7 +178,7 @@ pub(super) fn route_tables(context: &DesiredContext<'_>, set: &mut DesiredSet) {
                 context.in_node_group(Kind::RouteTable, name),
                 Resource::RouteTable(RouteTable { location: context.cluster_location(), routes }),
             )
-            .living_in_all(context.cluster_dependencies())
+            .contained_in_all(context.cluster_dependencies())
             .planned_because_of(planned_because_of),
         );
     }

@@ -85,7 +85,7 @@ fn object(context: &DesiredContext<'_>, site: Site, manifest: Manifest) -> Resou
     .map(|name| Address::new(Kind::CustomResourceDefinition, Site::Cluster, name));
     let cluster = (!context.topology.cluster.existing).then(|| context.cluster_address());
     ResourceBuilder::new(address, key, Resource::Manifest(manifest))
-        .living_in_all(cluster)
+        .contained_in_all(cluster)
         .depends_on_all(namespace)
         .depends_on_all(definition)
 }

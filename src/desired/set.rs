@@ -176,7 +176,7 @@ impl ResourceBuilder {
         self
     }
 
-    pub(super) fn living_in_all(self, addresses: impl IntoIterator<Item = Address>) -> Self {
+    pub(super) fn contained_in_all(self, addresses: impl IntoIterator<Item = Address>) -> Self {
         addresses.into_iter().fold(self, Self::contained_in)
     }
 

@@ -33,7 +33,7 @@ pub(super) fn join(context: &DesiredContext<'_>, datacenter: &Datacenter, set: &
             node_key(context, "Node", name),
             Resource::Worker(common.membership(context, datacenter, worker, place)),
         )
-        .living_in_all(context.cluster_dependencies())
+        .contained_in_all(context.cluster_dependencies())
         .depends_on_all(upgraded_pools.iter().cloned())
         .depends_on(context.router_host_address(datacenter))
         .depends_on(kubernetes_objects::profile_address(worker.profile.as_str()))

@@ -174,7 +174,7 @@ async fn profiles_schema(server: &ApiServer, check_log: &mut CheckLog) {
         })
     };
     for (change, summary) in [
-        (json!({ "kubernetesVersion": "1.33" }), "spec.kubernetesVersion=FieldValueInvalid"),
+        (json!({ "kubernetesVersion": "1" }), "spec.kubernetesVersion=FieldValueInvalid"),
         (json!({ "containerRuntime": "docker" }), "spec.containerRuntime=FieldValueNotSupported"),
         (json!({ "managedCilium": "yes" }), "spec.managedCilium=FieldValueTypeInvalid"),
         (json!({ "maxPods": 0 }), "spec.maxPods=FieldValueInvalid"),

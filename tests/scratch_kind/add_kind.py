@@ -134,25 +134,25 @@ insert(
     r"\Z",
     """
 /// The networks of the datacenters, for the rules of firewalls.
-fn ip_group(context: &Context<'_>, set: &mut DesiredSet) {
-    use crate::topology::model::Site;
+fn ip_group(context: &DesiredContext<'_>, set: &mut DesiredSet) {
+    use crate::topology::model::DatacenterKind;
     let name = "stargate-networks";
-    let sites = context.topology.datacenters.iter().map(|datacenter| &datacenter.site);
-    let networks = sites.filter_map(|site| match site {
-        Site::Azure(site) => Some(site.vnet_cidr),
-        Site::Existing(_) => None,
+    let sites = context.topology.datacenters.iter().map(|datacenter| &datacenter.kind);
+    let networks = sites.filter_map(|kind| match kind {
+        DatacenterKind::Azure(azure) => Some(azure.vnet_cidr),
+        DatacenterKind::Existing(_) => None,
     });
     let group = crate::resource::azure::IpGroup {
         location: context.cluster_location(),
         prefixes: networks.collect(),
     };
     set.add(
-        Builder::new(
+        ResourceBuilder::new(
             address(Kind::IpGroup, name),
             context.in_node_group(Kind::IpGroup, name),
             Resource::IpGroup(group),
         )
-        .living_in_all(context.after_cluster())
+        .contained_in_all(context.cluster_dependencies())
         .planned_because_of("firewalls let the datacenters' networks in"),
     );
 }

@@ -66,7 +66,7 @@ impl Case {
             tailnet: &TailnetFacts::default(),
             findings: &[],
             requests: &BTreeMap::new(),
-        today: jiff::civil::date(2026, 1, 2),
+            today: jiff::civil::date(2026, 1, 2),
         })
     }
 
