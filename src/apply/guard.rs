@@ -67,13 +67,13 @@ pub(super) fn is_as_wanted(change: &Change, current: &Observed) -> bool {
         diff::between(&current.resource, wanted).is_empty()
             && !matches!(current.ownership, Ownership::Former { .. })
             && !current.ownership.is_foreign()
-            && sees_as_much(change.before.as_ref(), &current.resource)
+            && reads_as_much(change.before.as_ref(), &current.resource)
     })
 }
 
 /// A worker's Node can be Ready although its host is misconfigured: if the plan
 /// has read the host, the Node alone does not prove that it was fixed.
-fn sees_as_much(before: Option<&Resource>, current: &Resource) -> bool {
+fn reads_as_much(before: Option<&Resource>, current: &Resource) -> bool {
     match (before, current) {
         (Some(Resource::Worker(before)), Resource::Worker(current)) => {
             before.host.observed().is_none() || current.host.observed().is_some()

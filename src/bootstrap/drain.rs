@@ -62,13 +62,22 @@ pub async fn drain_nodes(
 ) -> Result<usize, LeaveError> {
     let drained = cordon_and_clear(cluster, nodes, within, progress).await;
     if drained.is_err() {
-        for node in nodes {
-            if let Err(error) = cluster.uncordon_after_work(&node.name).await {
-                progress(StepEvent::Warning(format!("{} stays cordoned: {error}", node.name)));
-            }
-        }
+        uncordon_nodes(cluster, nodes, progress).await;
     }
     drained
+}
+
+/// Lets nodes take pods again after work on them failed.
+pub async fn uncordon_nodes(
+    cluster: &dyn ClusterWrite,
+    nodes: &[NodeFacts],
+    progress: &Progress<'_>,
+) {
+    for node in nodes {
+        if let Err(error) = cluster.uncordon_after_work(&node.name).await {
+            progress(StepEvent::Warning(format!("{} stays cordoned: {error}", node.name)));
+        }
+    }
 }
 
 async fn cordon_and_clear(

@@ -32,7 +32,7 @@ use crate::resource::host::{JoinedWorker, KernelRoute};
 use crate::topology::model::PackageSource;
 use crate::topology::names::ProfileName;
 
-pub use drain::drain_nodes;
+pub use drain::{drain_nodes, uncordon_nodes};
 pub use error::{JoinCause, JoinError, LeaveError, RebootError};
 pub use join::{JoinReport, join};
 pub use leave::{ComesBack, HostFate, LeaveContext, LeaveReport, leave};

@@ -223,7 +223,7 @@ fn workers_routes(context: &DesiredContext<'_>) -> BTreeMap<Ipv4Net, NextHop> {
 
 fn router_routes(context: &DesiredContext<'_>) -> Pending<BTreeMap<Ipv4Net, NextHop>> {
     let facts = context.facts;
-    if facts.cluster.is_none() || facts.nodes.is_empty() || context.hides_live_routes() {
+    if facts.cluster.is_none() || facts.nodes.is_empty() || context.has_unread_routes() {
         return Pending::after(context.cluster_address());
     }
     Pending::Known(

@@ -149,7 +149,7 @@ impl DesiredContext<'_> {
         let Some(cluster) = &self.facts.cluster else {
             return Pending::after(self.cluster_address());
         };
-        if self.facts.nodes.is_empty() || self.hides_live_routes() {
+        if self.facts.nodes.is_empty() || self.has_unread_routes() {
             return Pending::after(self.cluster_address());
         }
         let subnets = cluster.node_subnets.iter().map(|subnet| subnet.prefix);
@@ -159,7 +159,7 @@ impl DesiredContext<'_> {
 
     /// Whether a node of AKS cannot be found in the live routes, so that routes
     /// made without it would withdraw its own.
-    pub(super) fn hides_live_routes(&self) -> bool {
+    pub(super) fn has_unread_routes(&self) -> bool {
         self.facts.nodes_without_pod_cidr.iter().any(|node| node.address.is_none())
     }
 

@@ -8,14 +8,14 @@ use super::dependencies::references;
 use crate::resource::{Address, ArmId, ObjectKey};
 
 /// Marks a change that only follows from another one of this plan.
-pub(super) fn mark(input: Comparison<'_>, verdicts: &mut ResourceDecisions) {
-    let causes: BTreeMap<Address, Address> = verdicts
+pub(super) fn mark(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
+    let causes: BTreeMap<Address, Address> = decisions
         .iter()
         .filter(|(_, verdict)| matches!(verdict, ResourceDecision::Change(_)))
-        .filter_map(|(address, _)| Some((address.clone(), cause(input, verdicts, address)?)))
+        .filter_map(|(address, _)| Some((address.clone(), cause(input, decisions, address)?)))
         .collect();
     for (address, cause) in causes {
-        if let Some(ResourceDecision::Change(change)) = verdicts.get_mut(&address) {
+        if let Some(ResourceDecision::Change(change)) = decisions.get_mut(&address) {
             change.caused_by = Some(cause);
         }
     }
@@ -25,11 +25,11 @@ pub(super) fn mark(input: Comparison<'_>, verdicts: &mut ResourceDecisions) {
 /// else, for what is replaced, the replaced one that it points at.
 fn cause(
     input: Comparison<'_>,
-    verdicts: &ResourceDecisions,
+    decisions: &ResourceDecisions,
     address: &Address,
 ) -> Option<Address> {
     let desired = input.desired.get(address)?;
-    let action = |address: &Address| match verdicts.get(address) {
+    let action = |address: &Address| match decisions.get(address) {
         Some(ResourceDecision::Change(change)) => Some(change.action),
         _ => None,
     };
@@ -38,7 +38,7 @@ fn cause(
     if let Some(home) = desired.contained_in.iter().find(is_created) {
         return Some(home.clone());
     }
-    let Some(ResourceDecision::Change(change)) = verdicts.get(address) else { return None };
+    let Some(ResourceDecision::Change(change)) = decisions.get(address) else { return None };
     let forced = change.differences.iter().any(|field| field.forces_replacement);
     if change.action != Action::Replace || forced {
         return None;

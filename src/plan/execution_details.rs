@@ -13,7 +13,7 @@ use super::rollout::restarts_worker;
 use crate::desired::{Facts, labels};
 use crate::inventory::Inventory;
 use crate::resource::{Kind, Resource, Site};
-use crate::topology::model::{self, Datacenter, DatacenterKind, Topology};
+use crate::topology::model::{self, Datacenter, Topology};
 use crate::topology::names::WorkerName;
 
 /// Adds to each change what applying it needs.
@@ -85,7 +85,7 @@ impl<'a> Sites<'a> {
             Site::Datacenter(name) => {
                 self.datacenters.get(name.as_str()).map(|(datacenter, _)| RouterExecution {
                     route: HostRoute::datacenter_router(self.topology, datacenter),
-                    is_existing: is_existing(datacenter),
+                    is_existing: datacenter.is_existing(),
                 })
             }
         };
@@ -121,7 +121,7 @@ impl<'a> Sites<'a> {
         if let Some((datacenter, _)) = known {
             let route = HostRoute::worker(self.topology, datacenter, &worker.name, None, worker.ip);
             let departure =
-                WorkerDeparture { route: Some(route), is_existing: is_existing(datacenter) };
+                WorkerDeparture { route: Some(route), is_existing: datacenter.is_existing() };
             return (site != change.address.site).then_some(departure);
         }
         let site = self.facts.departed.get(&site);
@@ -168,7 +168,7 @@ impl<'a> Sites<'a> {
         let host_key = written.and_then(|written| written.host_key.as_ref());
         let route = HostRoute::worker(self.topology, datacenter, &worker.name, host_key, worker.ip);
         execution.route = Some(route);
-        execution.is_existing = is_existing(datacenter);
+        execution.is_existing = datacenter.is_existing();
         execution.profile = written.and_then(|written| {
             let profile = self.topology.profiles.get(&written.profile)?;
             Some(WorkerProfile {
@@ -180,8 +180,4 @@ impl<'a> Sites<'a> {
         });
         execution
     }
-}
-
-fn is_existing(datacenter: &Datacenter) -> bool {
-    matches!(datacenter.kind, DatacenterKind::Existing(_))
 }

@@ -4,6 +4,7 @@
 //! does not change once it was returned.
 
 mod adoption;
+mod blocked_moves;
 mod change;
 mod cluster_replacement;
 mod consequences;

@@ -21,7 +21,7 @@ pub(super) fn delete(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
         if input.inventory.gap_for(kind, Some(key)).is_some() {
             continue;
         }
-        if kind == Kind::TailnetDevice && hides_departed_workers(input) {
+        if kind == Kind::TailnetDevice && may_have_departed_workers(input) {
             continue;
         }
         if goes_with_cluster(input, key, &claimed) {
@@ -67,7 +67,7 @@ fn goes_with_cluster(
 
 /// Whether workers may be hidden that are reached through a router that the topology no
 /// longer names, and that must leave before its device goes.
-fn hides_departed_workers(input: Comparison<'_>) -> bool {
+fn may_have_departed_workers(input: Comparison<'_>) -> bool {
     !input.desired.is_empty() && input.inventory.gap_for(Kind::Server, None).is_some()
 }
 

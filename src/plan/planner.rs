@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::adoption;
+use super::blocked_moves;
 use super::consequences;
 use super::cost::Cost;
 use super::decision::{Comparison, ResourceDecision, ResourceDecisions, change, deferred};
@@ -42,7 +43,8 @@ pub(super) fn plan_changes(input: Comparison<'_>) -> PlanContents {
     held_back::block_costly_changes(input, &mut decisions);
     loop {
         propagation::block_dependents(input, &mut decisions);
-        if !protection::retain_references(input, &retained, &mut decisions) {
+        let any_stays = blocked_moves::block(input, &mut decisions);
+        if !protection::retain_references(input, &retained, &mut decisions) && !any_stays {
             break;
         }
     }

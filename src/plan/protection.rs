@@ -69,14 +69,15 @@ fn is_protected(input: Comparison<'_>, change: &Change) -> Option<Blocked> {
     Some(blocked_for(change, failure, (!itself).then(|| protected.clone())))
 }
 
-/// What the topology no longer lists on a site of which everything is protected. The
-/// cluster's Kubernetes objects can be created again and may go.
+/// What the topology no longer lists on a site of which everything is protected, or what
+/// would move away from there. The cluster's Kubernetes objects can be created again and
+/// may go.
 fn is_part_of_protected(input: Comparison<'_>, change: &Change, deletion: &str) -> Option<Blocked> {
-    let Address { kind, site, .. } = &change.address;
-    let is_part = *site != Site::Cluster || !kind.is_kubernetes();
-    if !is_part || !input.protected.covers_site(site) {
-        return None;
-    }
+    let Address { kind, site, .. } = change.address.clone();
+    let is_part = |site: &Site| {
+        (*site != Site::Cluster || !kind.is_kubernetes()) && input.protected.covers_site(site)
+    };
+    let site = [Some(site), change.moves_from()].into_iter().flatten().find(is_part)?;
     let whole = match site {
         Site::Cluster => "the cluster".to_owned(),
         Site::Datacenter(name) => format!("datacenter {name}"),

@@ -9,7 +9,7 @@ use crate::diagnostics::{Code, Failure};
 use crate::inventory::Gap;
 use crate::resource::kubernetes::ObjectName;
 use crate::resource::{Kind, ObjectKey};
-use crate::topology::model::{Datacenter, DatacenterKind};
+use crate::topology::model::Datacenter;
 
 /// Blocks everything that a plan would destroy while the cluster could not be read and
 /// workers are on machines that existed before: only their Nodes tell what is on them,
@@ -41,7 +41,7 @@ fn node_key(name: &str) -> ObjectKey {
 }
 
 fn has_lasting_hosts(datacenter: &Datacenter) -> bool {
-    matches!(datacenter.kind, DatacenterKind::Existing(_)) && !datacenter.workers.is_empty()
+    datacenter.is_existing() && !datacenter.workers.is_empty()
 }
 
 fn failure(datacenter: &Datacenter, gap: &Gap) -> Failure {

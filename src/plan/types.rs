@@ -129,7 +129,7 @@ impl PlanContents {
             PlanStatus::Blocked
         } else if !self.is_empty() {
             PlanStatus::Differs
-        } else if self.reachability.stays_broken() {
+        } else if self.reachability.leaves_pairs_broken() {
             PlanStatus::Unreachable
         } else {
             PlanStatus::Matches

@@ -211,7 +211,7 @@ impl RequestPolicy {
             Err(_) => return None,
         };
         let why = self.reason_to_repeat(kind.retry, response)?;
-        match asked_delay(response) {
+        match requested_delay(response) {
             Some(requested) if requested > MAX_RETRY_AFTER => None,
             Some(requested) => Some(Delay::Requested(requested)),
             // The service is well, and waits for another operation itself.
@@ -273,7 +273,7 @@ fn refused_by_schema(body: &[u8]) -> bool {
 }
 
 /// How long the service asks to wait: by header, in its `Status`, or in words.
-fn asked_delay(response: &http::Response<Bytes>) -> Option<Duration> {
+fn requested_delay(response: &http::Response<Bytes>) -> Option<Duration> {
     retry_after(response.headers()).or_else(|| delay_in_body(response.body()))
 }
 

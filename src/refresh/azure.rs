@@ -257,7 +257,7 @@ fn note_unreadable_attachments(cluster: Option<&ClusterFacts>, observation: &mut
             _ => None,
         };
         for id in subnet.security_group.iter().cloned().chain(table) {
-            observation.hide_undecodable(&ObjectKey::Azure(id));
+            observation.mark_undecodable_unread(&ObjectKey::Azure(id));
         }
     }
 }

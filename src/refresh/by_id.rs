@@ -29,7 +29,7 @@ impl Observation {
         desired: &DesiredSet,
     ) {
         for desired in desired.iter() {
-            desired.key.iter().for_each(|key| self.hide_undecodable(key));
+            desired.key.iter().for_each(|key| self.mark_undecodable_unread(key));
         }
         read(clients, scope, desired, self).await;
         self.refresh_manifests(desired).await;

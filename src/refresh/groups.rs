@@ -25,7 +25,7 @@ pub(super) async fn read_contents(
     let leaving = groups
         .iter()
         .filter(|group| codec::ownership(group, &owner).is_ours())
-        .filter(|group| scope.options.destroy || !stays(group, &wanted))
+        .filter(|group| scope.options.destroy || !is_retained(group, &wanted))
         .filter_map(codec::id);
     try_join_all(leaving.map(|id| async move {
         let path = format!("{id}/resources");
@@ -38,7 +38,7 @@ pub(super) async fn read_contents(
 
 /// Whether a group is wanted where it is: one that is wanted elsewhere has to be
 /// replaced, with all that it holds.
-fn stays(group: &Value, wanted: &BTreeMap<String, &Location>) -> bool {
+fn is_retained(group: &Value, wanted: &BTreeMap<String, &Location>) -> bool {
     let Some(id) = codec::id(group) else { return true };
     let Some(location) = wanted.get(&id.name().to_ascii_lowercase()) else { return false };
     match codec::decode_any(Kind::ResourceGroup.arm_type(), group) {

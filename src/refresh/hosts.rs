@@ -14,7 +14,6 @@ use crate::resource::host::{JoinedWorker, RouterHost};
 use crate::resource::kubernetes::ObjectName;
 use crate::resource::ownership::SiteName;
 use crate::resource::{Kind, ObjectKey, Observable, Ownership, Pending, Resource, Site};
-use crate::topology::model::DatacenterKind;
 use crate::topology::version::KubernetesVersion;
 
 /// How many hosts are looked at side by side.
@@ -98,7 +97,7 @@ fn hosts_without_nodes(scope: &Scope<'_>, observation: &Observation) -> Vec<Left
     let addresses = &observation.facts.router_addresses;
     let mut found = Vec::new();
     for datacenter in &scope.topology.datacenters {
-        let is_existing = matches!(datacenter.kind, DatacenterKind::Existing(_));
+        let is_existing = datacenter.is_existing();
         if !is_existing || !addresses.contains_key(datacenter.router.name.as_str()) {
             continue;
         }
@@ -251,7 +250,7 @@ async fn read_workers(
     let addresses = &observation.facts.router_addresses;
     let mut wanted = Vec::new();
     for datacenter in &scope.topology.datacenters {
-        let existing = matches!(datacenter.kind, DatacenterKind::Existing(_));
+        let existing = datacenter.is_existing();
         for worker in &datacenter.workers {
             let key = node_key(worker.name.as_str());
             let Some(observed) = observation.inventory.get(&key) else { continue };

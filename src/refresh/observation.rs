@@ -90,7 +90,7 @@ impl Observation {
 
     /// Makes a foreign object that could not be decoded unknown, now that something
     /// depends on it.
-    pub(super) fn hide_undecodable(&mut self, key: &ObjectKey) {
+    pub(super) fn mark_undecodable_unread(&mut self, key: &ObjectKey) {
         if let Some(failure) = self.undecodable.remove(key) {
             self.unread(key.clone(), Source::Azure, failure);
         }

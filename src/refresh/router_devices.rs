@@ -51,7 +51,7 @@ pub(super) fn recognise(devices: &mut Devices, scope: &Scope<'_>, observation: &
     let routers = routers(scope, observation);
     let names: BTreeSet<&str> = routers.iter().map(|router| router.name).collect();
     for router in &routers {
-        if devices.contains_key(router.name) || !is_there(router, observation) {
+        if devices.contains_key(router.name) || !machine_exists(router, observation) {
             continue;
         }
         let serves = |device: &TailnetDevice| {
@@ -69,14 +69,19 @@ pub(super) fn recognise(devices: &mut Devices, scope: &Scope<'_>, observation: &
                     devices.insert(router.name.to_owned(), device);
                 }
             }
-            several => hide_all(router.name, several, devices, observation),
+            several => mark_all_unread(router.name, several, devices, observation),
         }
     }
 }
 
 /// Leaves alone several devices that serve the prefixes of one router: it is unknown
 /// which of them is the router's.
-fn hide_all(router: &str, names: &[String], devices: &mut Devices, observation: &mut Observation) {
+fn mark_all_unread(
+    router: &str,
+    names: &[String],
+    devices: &mut Devices,
+    observation: &mut Observation,
+) {
     let [_, ..] = names else { return };
     let failure = Failure::new(
         Code::SourceGap,
@@ -99,7 +104,7 @@ fn hide_all(router: &str, names: &[String], devices: &mut Devices, observation: 
 
 /// Whether the machine of a router exists. A router that is renamed in the topology
 /// gets another machine, which the device of the old one does not belong to.
-fn is_there(router: &Router<'_>, observation: &Observation) -> bool {
+fn machine_exists(router: &Router<'_>, observation: &Observation) -> bool {
     let is_machine = |key: &ObjectKey| matches!(key, ObjectKey::Azure(id) if id.name().eq_ignore_ascii_case(router.name));
     !router.has_machine
         || observation.inventory.gap_for(Kind::VirtualMachine, None).is_some()
@@ -138,7 +143,7 @@ pub(super) fn confirm(
         }
         (Ok(_), _) => return,
     };
-    hide(name, device, &reason, observation);
+    mark_unread(name, device, &reason, observation);
 }
 
 /// Takes the device that a host names as its own, although neither name nor prefixes
@@ -172,7 +177,7 @@ fn keys(name: &str) -> [ObjectKey; 3] {
     ]
 }
 
-fn hide(name: &str, device: &TailnetDevice, reason: &str, observation: &mut Observation) {
+fn mark_unread(name: &str, device: &TailnetDevice, reason: &str, observation: &mut Observation) {
     let found = &device.hostname;
     let failure = Failure::new(
         Code::SourceGap,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::plan::{ManagedNodeFields, PlanOptions};
 use crate::resource::{ArmId, Kind, Owner, Site};
-use crate::topology::model::{DatacenterKind, Topology};
+use crate::topology::model::Topology;
 use crate::topology::names::SubscriptionId;
 
 /// What is looked for, and how closely.
@@ -76,9 +76,11 @@ impl<'a> Scope<'a> {
     pub(super) fn is_existing(&self, site: &Site) -> bool {
         match site {
             Site::Cluster => false,
-            Site::Datacenter(name) => self.topology.datacenters.iter().any(|datacenter| {
-                datacenter.name == *name && matches!(datacenter.kind, DatacenterKind::Existing(_))
-            }),
+            Site::Datacenter(name) => self
+                .topology
+                .datacenters
+                .iter()
+                .any(|datacenter| datacenter.name == *name && datacenter.is_existing()),
         }
     }
 }

@@ -190,7 +190,7 @@ async fn router(
     change: &Change,
 ) -> Result<Current, Failure> {
     let Some(target) = target else {
-        return if stays_behind(change) {
+        return if remains_after(change) {
             Err(unreachable(change))
         } else {
             Ok(Current::default())
@@ -207,7 +207,7 @@ async fn router(
 /// Whether a change takes stargate's configuration off a machine that goes on: that
 /// the machine has no address does not say that nothing of it is there. A router
 /// that is created has none before it joins, and a VM takes its own along.
-fn stays_behind(change: &Change) -> bool {
+fn remains_after(change: &Change) -> bool {
     let is_existing = match &change.execution {
         Execution::Router(execution) => execution.is_existing,
         Execution::Api

@@ -67,7 +67,7 @@ pub(super) fn note(
         note_device(device, scope, &mut ours, observation);
     }
     for name in without_tag.iter().filter(|name| !ours.contains_key(*name)) {
-        hide_router(name, tag, observation);
+        mark_router_unread(name, tag, observation);
     }
     router_devices::recognise(&mut ours, scope, observation);
     for (name, device) in &ours {
@@ -125,7 +125,7 @@ fn is_router(device: &TailnetDevice, scope: &Scope<'_>) -> bool {
 
 /// A router that lost its tag is there: a machine in its place would cut off what it
 /// serves.
-fn hide_router(name: &str, tag: &str, observation: &mut Observation) {
+fn mark_router_unread(name: &str, tag: &str, observation: &mut Observation) {
     let failure = Failure::new(
         Code::SourceGap,
         format!(

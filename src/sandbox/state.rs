@@ -20,7 +20,7 @@ use super::tailnet::TailnetStore;
 use crate::provider::http::Api;
 use crate::resource::ArmId;
 use crate::resource::azure::MachineRole;
-use crate::topology::model::{DatacenterKind, Topology};
+use crate::topology::model::Topology;
 use crate::topology::names::TailnetTag;
 
 /// The complete state of a sandbox.
@@ -142,7 +142,7 @@ impl SandboxState {
     pub fn seed(&mut self, topology: &Topology) {
         self.seed_tag(&topology.tailnet.tag);
         let datacenters = topology.datacenters.iter();
-        for datacenter in datacenters.filter(|it| matches!(it.kind, DatacenterKind::Existing(_))) {
+        for datacenter in datacenters.filter(|it| it.is_existing()) {
             let router = &datacenter.router;
             self.seed_machine(router.name.as_str(), router.ip, None, true);
             if let Some(address) = &router.ssh_address {

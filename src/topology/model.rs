@@ -251,7 +251,6 @@ pub enum ContainerRuntime {
     Containerd,
 }
 
-/// A provisioning profile of workers.
 /// A remote datacenter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Datacenter {
@@ -275,6 +274,11 @@ pub struct Datacenter {
 }
 
 impl Datacenter {
+    /// Whether its machines existed before stargate and stay after it.
+    pub fn is_existing(&self) -> bool {
+        matches!(self.kind, DatacenterKind::Existing(_))
+    }
+
     /// The prefix of the network of the machines.
     pub fn network(&self) -> Ipv4Net {
         match &self.kind {

@@ -55,6 +55,16 @@ async fn every_pod_reaches_every_pod_in_a_healthy_network() {
     }
 }
 
+#[track_caller]
+fn assert_no_differences(found: &MeasurementComparison, what: &str) {
+    let differing: Vec<_> = found
+        .differences
+        .iter()
+        .map(|it| (it.measured, it.example, it.round_trip.broken(), it.pairs))
+        .collect();
+    assert!(differing.is_empty(), "{what}: {differing:#?}");
+}
+
 /// For every fault that affects packets, measurement and model agree on the affected pairs.
 #[tokio::test(start_paused = true)]
 async fn measurement_and_model_agree_on_every_fault() {
@@ -66,12 +76,7 @@ async fn measurement_and_model_agree_on_every_fault() {
         let deployment = Deployment::of(EXAMPLE, healthy.clone());
         deployment.inject(*fault, None);
         let (_, found) = measured(&deployment).await;
-        let differing: Vec<_> = found
-            .differences
-            .iter()
-            .map(|it| (it.measured, it.example, it.round_trip.broken(), it.pairs))
-            .collect();
-        assert!(differing.is_empty(), "{fault}: {differing:#?}");
+        assert_no_differences(&found, fault.as_str());
         assert!(found.reached > 0, "{fault}: {found:#?}");
         // The address of this pod now belongs to another node's pod CIDR, so it cannot be assigned
         // to a node.
@@ -99,12 +104,7 @@ async fn measurement_and_model_agree_on_prefixes_of_foreign_devices() {
             tailnet.device_mut(&id).unwrap().joined = (!is_older).then_some(joined);
         });
         let (_, found) = measured(&deployment).await;
-        let differing: Vec<_> = found
-            .differences
-            .iter()
-            .map(|it| (it.measured, it.example, it.round_trip.broken(), it.pairs))
-            .collect();
-        assert!(differing.is_empty(), "{prefix} {is_older}: {differing:#?}");
+        assert_no_differences(&found, prefix);
         assert_eq!(found.dropped > 0, breaks, "{prefix} {is_older}: {found:#?}");
     }
 }

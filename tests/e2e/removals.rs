@@ -339,3 +339,55 @@ async fn destroy_does_not_claim_to_have_cleaned_what_it_cannot_reach() {
         assert!(!is_configured(&deployment, host), "{host}");
     }
 }
+
+/// A worker whose move is blocked keeps its machine, its routes and its Node.
+async fn assert_stays(edited: &Deployment, worker: &str) {
+    let before = edited.sandbox.read(|sandbox| {
+        let host = sandbox.hosts.get(worker).cloned();
+        serde_json::to_value(host).unwrap()
+    });
+    let observer = Observer::of(edited);
+    let options = RefreshOptions { allow_loss: true, ..RefreshOptions::default() };
+    let plan = edited.refresh_and_plan(&options).await.plan;
+    assert!(plan.blocked.iter().any(|it| it.address.kind == Kind::Worker), "{}", summary(&plan));
+    edited.apply(&options).await;
+    let deletes: Vec<String> = observer
+        .calls()
+        .into_iter()
+        .filter(|it| it.contains("DELETE") && !it.contains("leases"))
+        .collect();
+    assert_eq!(deletes, Vec::<String>::new(), "{}", summary(&plan));
+    let after = edited
+        .sandbox
+        .read(|sandbox| serde_json::to_value(sandbox.hosts.get(worker).cloned()).unwrap());
+    assert_eq!(before["worker"], after["worker"], "{worker}");
+    assert_eq!(edited.plan().await.reachability.lost, 0);
+}
+
+const MOVED_CLOUD_B: &str = "\n[[datacenters.attic.workers]]\nname = \"cloud-b\"\n\
+                             ip = \"10.60.1.9\"\nmac = \"52:54:00:00:00:09\"\n";
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_may_not_arrive_does_not_leave() {
+    let deployment = applied(71).await;
+    let moved = without(TWO_DATACENTERS, CLOUD_B) + MOVED_CLOUD_B + "protect = true\n";
+    assert_stays(&deployment.edited(&moved), "cloud-b").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_of_a_protected_datacenter_does_not_move() {
+    let deployment = applied(72).await;
+    let protected = TWO_DATACENTERS.replace(ATTIC, &format!("{ATTIC}protect = true\n"));
+    let arrives = "\n[[datacenters.cloud.workers]]\nname = \"attic-a\"\n";
+    let text = without(&protected, ATTIC_A).replacen(ATTIC, &format!("{arrives}\n{ATTIC}"), 1);
+    assert_stays(&deployment.edited(&text), "attic-a").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_of_a_protected_datacenter_of_vms_does_not_move() {
+    let deployment = applied(73).await;
+    let cloud = "[datacenters.cloud]\n";
+    let protected = TWO_DATACENTERS.replace(cloud, &format!("{cloud}protect = true\n"));
+    let text = without(&protected, CLOUD_B) + MOVED_CLOUD_B;
+    assert_stays(&deployment.edited(&text), "cloud-b").await;
+}

@@ -88,8 +88,7 @@ pub(super) async fn remove(
 ) -> Result<(), Outcome> {
     match (&change.key, change.before.as_ref().or(change.after.as_ref())) {
         (ObjectKey::Azure(id), Some(Resource::NodePool(_))) => {
-            node_pools::drain(iteration, change, id.name()).await?;
-            azure::delete(iteration, id).await
+            node_pools::remove(iteration, change, id).await
         }
         (ObjectKey::Azure(id), _) => azure::delete(iteration, id).await,
         (ObjectKey::AzureAssociation(id), _) => azure::detach(iteration, id, current).await,

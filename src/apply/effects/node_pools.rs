@@ -9,7 +9,7 @@ use crate::bootstrap::{self, StepEvent};
 use crate::diagnostics::{Code, Failure};
 use crate::plan::{Change, Execution};
 use crate::provider::cluster::NodeFacts;
-use crate::resource::ObjectKey;
+use crate::resource::{ArmId, ObjectKey};
 
 /// The label with the pool of a node.
 const AGENT_POOL_LABEL: &str = "kubernetes.azure.com/agentpool";
@@ -27,12 +27,13 @@ pub(super) async fn wait_for_cluster(
     }
 }
 
-/// Cordons and drains the nodes of a pool: AKS deletes the nodes of a pool without
-/// evicting their pods first (*Delete node pools*).
-pub(super) async fn drain(
+/// Cordons and drains the nodes of a pool, then deletes it: AKS deletes the nodes of a
+/// pool without evicting their pods first (*Delete node pools*). If the deletion fails,
+/// the nodes take pods again.
+pub(super) async fn remove(
     iteration: &Iteration<'_>,
     change: &Change,
-    pool: &str,
+    pool: &ArmId,
 ) -> Result<(), Outcome> {
     wait_for_cluster(iteration, change).await?;
     let Execution::NodePool(execution) = &change.execution else {
@@ -43,12 +44,17 @@ pub(super) async fn drain(
     let cluster = access(iteration)?.client.as_ref();
     let nodes = cluster.nodes().await.map_err(failed)?;
     let is_of_pool = |node: &NodeFacts| {
-        node.labels.get(AGENT_POOL_LABEL).is_some_and(|name| name.eq_ignore_ascii_case(pool))
+        node.labels.get(AGENT_POOL_LABEL).is_some_and(|name| name.eq_ignore_ascii_case(pool.name()))
     };
     let nodes: Vec<NodeFacts> = nodes.into_iter().filter(is_of_pool).collect();
     let report = |event| report(iteration, change, event);
     let drained = bootstrap::drain_nodes(cluster, &nodes, execution.drain_within, &report).await;
-    drained.map(drop).map_err(failed)
+    drained.map_err(failed)?;
+    let deleted = azure::delete(iteration, pool).await;
+    if deleted.is_err() {
+        bootstrap::uncordon_nodes(cluster, &nodes, &report).await;
+    }
+    deleted
 }
 
 fn report(iteration: &Iteration<'_>, change: &Change, event: StepEvent) {

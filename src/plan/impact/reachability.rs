@@ -96,7 +96,7 @@ impl Reachability {
 
     /// Whether packets are dropped that no change of the plan affects. Pairs of nodes
     /// count if no pair of pods is dropped.
-    pub fn stays_broken(&self) -> bool {
+    pub fn leaves_pairs_broken(&self) -> bool {
         self.broken + self.nodes_dropped > 0
     }
 

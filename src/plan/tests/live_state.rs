@@ -19,7 +19,7 @@ use crate::resource::tailnet::{Device, RouteSet};
 use crate::resource::{
     Address, ArmId, Kind, ObjectKey, Observable, Ownership, Pending, Resource, Site,
 };
-use crate::topology::model::{DatacenterKind, Topology};
+use crate::topology::model::Topology;
 use crate::topology::names::WorkerName;
 
 /// Applies that need more iterations than this do not converge.
@@ -260,8 +260,7 @@ impl LiveState {
             _ => {}
         }
         let existing = topology.datacenters.iter().any(|datacenter| {
-            Site::Datacenter(datacenter.name.clone()) == *site
-                && matches!(datacenter.kind, DatacenterKind::Existing(_))
+            Site::Datacenter(datacenter.name.clone()) == *site && datacenter.is_existing()
         });
         let ownership = match value.kind() {
             Kind::CiliumNode => Ownership::Inherited,

@@ -50,18 +50,26 @@ impl ClusterClient {
     async fn namespaced_kinds(&self, namespace: &str) -> Result<Vec<Contained>, ClusterError> {
         let mut versions = vec!["/api/v1".to_owned()];
         let groups = self.read_path("/apis").await?;
-        for group in groups["groups"].as_array().into_iter().flatten() {
-            let version = group["preferredVersion"]["groupVersion"].as_str().unwrap_or_default();
-            if group["name"] != METRICS_GROUP {
-                versions.push(format!("/apis/{version}"));
-            }
+        // An answer of another form must not make a namespace look empty.
+        let Some(groups) = groups["groups"].as_array() else {
+            return Err(about("/apis").malformed("the discovery has no groups"));
+        };
+        for group in groups.iter().filter(|group| group["name"] != METRICS_GROUP) {
+            let Some(served) = group["versions"].as_array() else {
+                return Err(about("/apis").malformed("a group of the discovery has no versions"));
+            };
+            let names = served.iter().filter_map(|version| version["groupVersion"].as_str());
+            versions.extend(names.map(|version| format!("/apis/{version}")));
         }
         let lists = versions.iter().map(|path| self.read_path(path));
         let lists = futures::future::try_join_all(lists).await?;
         let mut kinds = Vec::new();
         for (path, list) in versions.iter().zip(&lists) {
-            let resources = list["resources"].as_array().into_iter().flatten();
-            for resource in resources.filter(|it| it["namespaced"] == true && is_listed(it)) {
+            let Some(resources) = list["resources"].as_array() else {
+                return Err(about(path).malformed("the discovery has no resources"));
+            };
+            for resource in resources.iter().filter(|it| it["namespaced"] == true && is_listed(it))
+            {
                 let plural = text_at(resource, "name");
                 let path = format!("{path}/namespaces/{namespace}/{plural}");
                 kinds.push(Contained { kind: text_at(resource, "kind"), path });

@@ -1,12 +1,11 @@
 //! Parses the rules of other programs, and the tables that they select.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
-use serde::Deserialize;
 use serde_json::Value;
 
+use super::kernel::Route;
 use super::output::{ProbeError, ProbeOutput};
 use crate::provider::printable::line as printable;
 use crate::resource::foreign_rule::{ForeignHop, ForeignRule};
@@ -17,15 +16,6 @@ use crate::resource::ownership::ROUTE_PROTOCOL;
 const FIELDS: [&str; 7] = ["priority", "src", "srclen", "dst", "dstlen", "table", "protocol"];
 /// The kernel's own tables.
 const OWN_TABLES: [&str; 3] = ["local", "main", "default"];
-
-#[derive(Debug, Deserialize)]
-struct Route {
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    dst: String,
-    gateway: Option<Ipv4Addr>,
-    dev: Option<String>,
-}
 
 /// Rules of other programs that select one of the tables that the probe printed, by
 /// priority. Rules of another form are ignored.

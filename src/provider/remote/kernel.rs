@@ -24,12 +24,12 @@ pub(super) struct KernelState<T> {
 
 /// A route of `ip -j route show`, which omits the protocol if it was part of the query.
 #[derive(Debug, Deserialize)]
-struct Route {
+pub(super) struct Route {
     #[serde(rename = "type")]
-    kind: Option<String>,
-    dst: String,
-    gateway: Option<Ipv4Addr>,
-    dev: Option<String>,
+    pub(super) kind: Option<String>,
+    pub(super) dst: String,
+    pub(super) gateway: Option<Ipv4Addr>,
+    pub(super) dev: Option<String>,
     table: Option<String>,
     protocol: Option<String>,
     #[serde(default)]

@@ -1,0 +1,134 @@
+//! A worker that may not move stays with all that it stands on: its machine at the old
+//! place and the routes to its pods. And a worker whose machine may not go does not move.
+
+use std::collections::BTreeMap;
+
+use ipnet::Ipv4Net;
+
+use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
+use super::protection::blocked_for;
+use super::{Action, Change};
+use crate::desired::names::machine_of;
+use crate::diagnostics::Failure;
+use crate::resource::host::JoinedWorker;
+use crate::resource::{Address, Kind, Resource};
+
+/// Blocks what would be done to the machines and routes of workers that are blocked or
+/// unread, and the moves of workers whose old machine is blocked. Returns whether
+/// anything was blocked.
+pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) -> bool {
+    // A plan that destroys wants no worker, and has rules of its own.
+    if input.desired.is_empty() {
+        return false;
+    }
+    let staying = StayingWorkers::of(input, decisions);
+    let machines = blocked_machines(decisions);
+    let mut any = false;
+    for decision in decisions.values_mut() {
+        let ResourceDecision::Change(change) = decision else { continue };
+        let found = staying.needs(change).or_else(|| holds_machine(&machines, change));
+        let Some((cause, failure)) = found else { continue };
+        let message = format!("{} stays as it is, because {cause} does", change.address);
+        let failure = failure.clone().within(message);
+        *decision = blocked_for(change, failure, Some(cause.clone())).into();
+        any = true;
+    }
+    any
+}
+
+type Reason<'a> = (&'a Address, &'a Failure);
+
+/// Workers that stay where they are.
+struct StayingWorkers {
+    /// By name, with the reason.
+    by_name: BTreeMap<String, (Address, Failure)>,
+    /// Their pod CIDRs at present, of those that were to move.
+    pod_cidrs: Vec<(Ipv4Net, String)>,
+}
+
+impl StayingWorkers {
+    fn of(input: Comparison<'_>, decisions: &ResourceDecisions) -> Self {
+        let mut staying = Self { by_name: BTreeMap::new(), pod_cidrs: Vec::new() };
+        for desired in input.desired.iter() {
+            let Resource::Worker(wanted) = &desired.resource else { continue };
+            let failure = match decisions.get(&desired.address) {
+                Some(ResourceDecision::Blocked(blocked)) => blocked.failure.clone(),
+                Some(ResourceDecision::Unreadable(gap)) => gap.failure.clone(),
+                _ => continue,
+            };
+            let observed = desired.key.as_ref().and_then(|key| input.inventory.get(key));
+            if let Some(observed) = observed
+                && let Resource::Worker(live) = &observed.resource
+                && (observed.site().is_some_and(|site| site != desired.address.site)
+                    || has_moved(live, wanted))
+            {
+                staying.pod_cidrs.push((live.pod_cidr, wanted.name.clone()));
+            }
+            staying.by_name.insert(wanted.name.clone(), (desired.address.clone(), failure));
+        }
+        staying
+    }
+
+    /// The worker that needs what a change takes away, and why it stays.
+    fn needs(&self, change: &Change) -> Option<Reason<'_>> {
+        let takes_away = matches!(change.action, Action::Delete | Action::Replace);
+        let name = match change.address.kind {
+            Kind::VirtualMachine if takes_away => change.key.name(),
+            Kind::NetworkInterface if takes_away => machine_of(change.key.name())?,
+            _ => {
+                let ends = |(prefix, _): &&(Ipv4Net, String)| ends_route(change, *prefix);
+                &self.pod_cidrs.iter().find(ends)?.1
+            }
+        };
+        self.by_name.get(name).map(|(address, failure)| (address, failure))
+    }
+}
+
+fn has_moved(live: &JoinedWorker, wanted: &JoinedWorker) -> bool {
+    (live.ip, live.pod_cidr) != (wanted.ip, wanted.pod_cidr)
+}
+
+/// Machines that may not go, by the name of their worker.
+fn blocked_machines(decisions: &ResourceDecisions) -> BTreeMap<String, (Address, Failure)> {
+    let blocked = decisions.values().filter_map(|decision| match decision {
+        ResourceDecision::Blocked(blocked) => Some(blocked),
+        _ => None,
+    });
+    blocked
+        .filter(|it| it.address.kind == Kind::VirtualMachine && it.action == Action::Delete)
+        .map(|it| (it.address.name.to_string(), (it.address.clone(), it.failure.clone())))
+        .collect()
+}
+
+/// The machine of a worker that would be taken from it, if the machine stays.
+fn holds_machine<'a>(
+    machines: &'a BTreeMap<String, (Address, Failure)>,
+    change: &Change,
+) -> Option<Reason<'a>> {
+    let Some(Resource::Worker(worker)) = &change.before else { return None };
+    let (address, failure) = machines.get(&worker.name)?;
+    (address.site != change.address.site).then_some((address, failure))
+}
+
+/// Whether a change withdraws a route for a prefix, or sends it elsewhere.
+fn ends_route(change: &Change, prefix: Ipv4Net) -> bool {
+    let Some(before) = &change.before else { return false };
+    let hop = next_hop(before, prefix);
+    hop.is_some() && hop != change.after.as_ref().and_then(|after| next_hop(after, prefix))
+}
+
+/// Where a resource sends a prefix, as text; `None` if it has no route for it.
+fn next_hop(resource: &Resource, prefix: Ipv4Net) -> Option<String> {
+    match resource {
+        Resource::RouteTable(table) => {
+            table.routes.known()?.get(&prefix).map(|route| format!("{route:?}"))
+        }
+        Resource::RouterHost(router) => {
+            router.kernel_routes.known()?.get(&prefix).map(|route| format!("{route:?}"))
+        }
+        Resource::AdvertisedRoutes(routes) | Resource::ApprovedRoutes(routes) => {
+            routes.prefixes.known()?.contains(&prefix).then(String::new)
+        }
+        _ => None,
+    }
+}
