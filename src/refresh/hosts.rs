@@ -139,6 +139,7 @@ fn note_leftover(host: Leftover, probe: WorkerProbe, observation: &mut Observati
         taints: Default::default(),
         kubelet_version: probe.kubelet_version.unwrap_or(host.version),
         profile_digest: probe.host.stamp.clone().unwrap_or_default(),
+        routes_digest: String::new(),
         ready: false,
         cordoned_for_work: false,
         host: Observable::Observed(probe.host),

@@ -92,6 +92,11 @@ pub struct JoinedWorker {
     pub kubelet_version: KubernetesVersion,
     /// The digest of the profile that was applied, from the Node's annotation.
     pub profile_digest: String,
+    /// The digest of the kernel routes that were set on its host, from the Node's
+    /// annotation; empty where it needs none. A plan that does not read the host tells
+    /// by it that the host needs others.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub routes_digest: String,
     /// Whether the Node is Ready.
     pub ready: bool,
     /// Whether stargate has cordoned the Node for work that has not ended.

@@ -44,7 +44,8 @@ pub use history::{MAX_OPERATIONS, PastOperation};
 pub use lease::{LeaseClaim, LeaseRecord};
 pub use manifests::LiveManifest;
 pub use nodes::{
-    CORDONED_ANNOTATION, LABELS_ANNOTATION, NodeFacts, PROFILE_DIGEST_ANNOTATION, TAINTS_ANNOTATION,
+    CORDONED_ANNOTATION, LABELS_ANNOTATION, NodeFacts, PROFILE_DIGEST_ANNOTATION,
+    ROUTES_DIGEST_ANNOTATION, TAINTS_ANNOTATION,
 };
 pub use records::{OperationKind, OperationPhase, OperationRecord, ServerState, ServerStatus};
 pub use request_layer::{RequestLayer, RequestService};
