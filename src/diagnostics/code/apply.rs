@@ -214,7 +214,12 @@ pub(super) const ENTRIES: &[Entry] = &[
                       everything that was owned under the old name and changes nothing else. \
                       Otherwise two topologies name the same object: each needs a cluster, resource \
                       groups and router names of its own. While objects of the cluster's site are \
-                      another topology's, the plan changes nothing.",
+                      another topology's, the plan changes nothing. A device in the tailnet has only \
+                      the topology's tag as a mark, which two topologies can share. It is deleted or \
+                      replaced only if one of the topology's Servers records its address, or if it is \
+                      the only device with the name of a router whose machine the topology owns; every \
+                      other device is reported. Give each topology its own `[tailnet] tag`, and remove \
+                      devices that are left over in the admin console.",
     },
     Entry {
         code: Code::PlanSignature,
