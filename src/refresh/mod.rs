@@ -14,6 +14,7 @@ mod host_findings;
 mod hosts;
 mod key_expiry;
 pub mod measure;
+mod node_group;
 mod node_pools;
 mod observation;
 mod request_progress;
