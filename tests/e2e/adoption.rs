@@ -248,9 +248,9 @@ async fn a_foreign_route_table_of_the_same_name_stays_on_its_subnet() {
     let plan = deployment.plan().await;
     assert_eq!(plan.status(), PlanStatus::Matches, "{}", summary(&plan));
     let subnet = deployment.sandbox.read(|sandbox| {
-        let networks = sandbox.arm.list("Microsoft.Network/virtualNetworks");
+        let mut networks = sandbox.arm.list("Microsoft.Network/virtualNetworks");
         let of_aks = |id: &ArmId| id.name().starts_with("aks-vnet");
-        let (network, _) = networks.into_iter().find(|(id, _)| of_aks(id)).unwrap();
+        let (network, _) = networks.find(|(id, _)| of_aks(id)).unwrap();
         network.child("subnets", "aks-subnet")
     });
     let mut body = azure.get(&subnet).await.unwrap().unwrap();

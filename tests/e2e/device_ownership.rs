@@ -39,10 +39,8 @@ fn deleted_devices(plan: &Plan) -> Vec<String> {
 }
 
 fn warns_of(plan: &Plan, text: &str) -> bool {
-    let failures = plan.findings.iter().map(|finding| &finding.failure);
-    failures
-        .into_iter()
-        .any(|it| it.code == Code::OwnedByOtherTopology && it.message.contains(text))
+    let mut failures = plan.findings.iter().map(|finding| &finding.failure);
+    failures.any(|it| it.code == Code::OwnedByOtherTopology && it.message.contains(text))
 }
 
 /// A router of another topology that is switched off is left alone, as one that is on.
