@@ -15,6 +15,7 @@ mod key_expiry;
 pub mod measure;
 mod node_pools;
 mod observation;
+mod provisioning;
 mod request_progress;
 mod router_devices;
 mod scope;

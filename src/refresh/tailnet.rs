@@ -88,6 +88,7 @@ fn foreign_peer(device: TailnetDevice) -> Option<ForeignPeer> {
     (takes_part && !prefixes.is_empty()).then(|| ForeignPeer {
         address: device.addresses.first().copied(),
         hostname: device.hostname,
+        tags: device.tags,
         online: device.online,
         prefixes,
     })
