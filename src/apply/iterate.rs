@@ -6,6 +6,7 @@ use super::context::{ApplyContext, ClusterWriter};
 use super::events::{Event, Outcome};
 use super::executor::execute;
 use super::iteration::Iteration;
+use super::repeats::MadeChanges;
 use super::routers::RouterAddresses;
 use super::status::{Applied, ApplyStatus};
 use super::unfinished::Unfinished;
@@ -42,6 +43,7 @@ pub async fn apply(
     let lease = WriteLease::new(context);
     // A plan is asked about again if anything was changed after it was made.
     let mut asks = false;
+    let mut made = MadeChanges::default();
     loop {
         if let Some(status) = ends_before_iteration(context, &planned.plan, applied.iterations) {
             applied.status = status;
@@ -82,6 +84,7 @@ pub async fn apply(
         let outcomes = run_iteration(context, &lease, cluster, &planned, applied.iterations).await;
         let status = lease.loss().or_else(|| ends_after_iteration(context, &outcomes));
         let progressed = outcomes.values().any(|outcome| *outcome == Outcome::Done);
+        made.add(&planned.plan, &outcomes);
         applied.outcomes.extend(outcomes);
         if let Some(status) = status {
             applied.status = status;
@@ -92,6 +95,10 @@ pub async fn apply(
             break;
         };
         planned = next;
+        if let Some(change) = made.repeated_in(&planned.plan) {
+            applied.status = partial(Code::NoProgress, undone(change));
+            break;
+        }
         if !progressed && !planned.plan.changes.is_empty() {
             applied.status = partial(Code::NoProgress, no_progress(&planned.plan));
             break;
@@ -144,6 +151,15 @@ fn no_progress(plan: &Plan) -> String {
         plan.changes.iter().take(3).map(|change| change.address.to_string()).collect();
     let more = if plan.changes.len() > names.len() { " and others" } else { "" };
     format!("the last iteration changed nothing; still to be changed: {}{more}", names.join(", "))
+}
+
+/// Names a change that would have to be made again.
+fn undone(change: &Change) -> String {
+    let (address, participle) = (&change.address, change.action.participle());
+    format!(
+        "{address} was {participle} and is to be {participle} again: something outside of stargate \
+         undoes it"
+    )
 }
 
 /// Executes exactly the changes of a plan, once.

@@ -39,7 +39,8 @@ pub(super) fn protect(input: Comparison<'_>, decisions: &mut ResourceDecisions) 
     retained
 }
 
-/// Deleting a resource group, a namespace or a definition deletes everything in it.
+/// Deleting a resource group, a network, a namespace or a definition deletes everything in
+/// it.
 fn holds_foreign(input: Comparison<'_>, change: &Change) -> Option<Blocked> {
     let contents = input.inventory.foreign_contents.get(&change.key)?;
     let what = match change.action {

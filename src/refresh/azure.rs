@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::cluster_facts::{self, ClusterResponse};
 use super::single::unreadable;
-use super::{Observation, Scope, groups, node_pools, provisioning};
+use super::{Observation, Scope, groups, node_group, node_pools, provisioning};
 use crate::desired::facts::ClusterFacts;
 use crate::desired::names;
 use crate::inventory::Source;
@@ -40,6 +40,8 @@ pub(super) struct AzureResponses {
     groups: Vec<Value>,
     objects: BTreeMap<Kind, Vec<Value>>,
     contents: BTreeMap<ArmId, Vec<Value>>,
+    /// What is in the node resource groups of clusters that may have to go, by cluster.
+    node_groups: BTreeMap<ArmId, Vec<Value>>,
     /// What the cluster's object and its network say, or why they do not.
     cluster: ClusterResponse,
     /// The patch that a pending upgrade to a minor version leads to.
@@ -65,13 +67,14 @@ pub(super) async fn read(
     let contents = groups::read_contents(clients, scope, &groups).await?;
     let mut objects: BTreeMap<Kind, Vec<Value>> = objects.into_iter().collect();
     let cluster = cluster_facts::read(clients, scope, &mut objects).await?;
+    let node_groups = node_group::read_contents(clients, scope, &objects).await?;
     let offered_version = match &cluster {
         ClusterResponse::Facts(facts) => {
             node_pools::offered_version(clients, facts.version, scope).await
         }
         _ => None,
     };
-    Ok(AzureResponses { groups, objects, contents, cluster, offered_version })
+    Ok(AzureResponses { groups, objects, contents, node_groups, cluster, offered_version })
 }
 
 /// Notes what is ours or stands where something of ours should.
@@ -109,6 +112,7 @@ pub(super) fn note(
     note_subnets(&responses, scope, cluster.as_ref(), observation);
     note_held(&responses, scope, observation);
     groups::note_foreign_contents(&responses.contents, scope, observation);
+    node_group::note_foreign_contents(&responses.node_groups, scope, observation);
     note_unreadable_attachments(cluster.as_ref(), observation);
     observation.facts.cluster = cluster;
     observation.facts.offered_version = responses.offered_version;
@@ -176,8 +180,8 @@ fn list<'a>(value: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value> 
     value.pointer(pointer).and_then(Value::as_array).into_iter().flatten()
 }
 
-/// Subnets have no tags: they have the owner of their VNet or, in the AKS VNet, of
-/// the route table or security group that they refer to.
+/// Subnets have no tags: in a network of ours those are ours that stargate names, or that
+/// refer to an object of ours; in the AKS network those that refer to one.
 fn note_subnets(
     responses: &AzureResponses,
     scope: &Scope<'_>,
@@ -208,9 +212,29 @@ pub(super) fn note_subnet(
             Ok(attached) => note_cluster_subnet(&id, subnet, attached, facts, observation),
             Err(error) => observation.gap(Source::Azure, unreadable(&id, &error)),
         }
-    } else if ownership.is_ours() {
+    } else if ownership.is_ours() && is_made_by_us(&id, subnet, observation) {
         note_object(subnet, ownership.clone(), observation);
+    } else if let Some(network) = network.filter(|_| ownership.is_ours()) {
+        // It goes with the network that it is in.
+        let contents = &mut observation.inventory.foreign_contents;
+        contents.entry(ObjectKey::Azure(network)).or_default().push(id.name().to_owned());
+        note_object(subnet, Ownership::Foreign, observation);
     }
+}
+
+/// Whether stargate made a subnet in a network of ours: by its name, or by what it refers
+/// to. Others may add subnets to the network.
+fn is_made_by_us(id: &ArmId, subnet: &Value, observation: &Observation) -> bool {
+    let is_named = |name: &&str| id.name().eq_ignore_ascii_case(name);
+    if [names::WORKER_SUBNET, names::ROUTER_SUBNET].iter().any(is_named) {
+        return true;
+    }
+    ["routeTable", "networkSecurityGroup", "natGateway"].iter().any(|reference| {
+        let referred = subnet.pointer(&format!("/properties/{reference}/id"));
+        let key = referred.and_then(Value::as_str).map(|id| ObjectKey::Azure(ArmId::new(id)));
+        let object = key.and_then(|key| observation.inventory.get(&key));
+        object.is_some_and(|object| object.ownership.is_ours())
+    })
 }
 
 fn note_cluster_subnet(

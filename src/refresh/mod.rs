@@ -13,6 +13,7 @@ mod host_findings;
 mod hosts;
 mod key_expiry;
 pub mod measure;
+mod node_group;
 mod node_pools;
 mod observation;
 mod provisioning;

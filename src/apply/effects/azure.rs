@@ -33,7 +33,7 @@ pub(super) async fn put(
     let (ObjectKey::Azure(id) | ObjectKey::AzureAssociation(id)) = &change.key else {
         return Ok(());
     };
-    let marks = Marks { owner: &iteration.settings.owner, site: &change.address.site };
+    let marks = Marks { owner: &iteration.settings.owner, site: &change.address.site, object: id };
     let base = current.body.as_ref();
     let creation = match wanted {
         Resource::VirtualMachine(machine) if base.is_none() => {

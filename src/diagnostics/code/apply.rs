@@ -77,18 +77,19 @@ pub(super) const ENTRIES: &[Entry] = &[
         code: Code::NoProgress,
         text: "SG0509",
         title: "the apply makes no progress",
-        explanation: "Two iterations in a row planned the same changes, so another program reverts them or \
-                      the service does not store them. The apply ends instead of repeating them. The \
-                      message names the changes; check which other tool manages the same objects.",
+        explanation: "A change that was made is wanted again, so another program reverts it or the \
+                      service does not store it. The apply ends instead of repeating it. The message \
+                      names the change; check which other tool manages the same object.",
     },
     Entry {
         code: Code::GroupHasForeignObjects,
         text: "SG0510",
         title: "the container has foreign objects",
-        explanation: "Deleting a resource group or a namespace deletes everything in it, deleting a \
-                      CustomResourceDefinition deletes its objects, and this one holds objects that the \
-                      topology does not own. stargate does not delete it. Move the objects, or delete \
-                      them yourself if they are not needed, then run the same command again.",
+        explanation: "Deleting a resource group, a virtual network or a namespace deletes everything in \
+                      it, deleting a CustomResourceDefinition deletes its objects, and deleting an AKS \
+                      cluster deletes its node resource group. This one holds objects that the topology \
+                      does not own, so stargate does not delete it. Move the objects, or delete them \
+                      yourself if they are not needed, then run the same command again.",
     },
     Entry {
         code: Code::StepFailed,
