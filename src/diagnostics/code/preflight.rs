@@ -191,4 +191,14 @@ pub(super) const ENTRIES: &[Entry] = &[
                       has no effect: the address is misspelt, or the resource left the topology. Correct \
                       the address as `stargate plan` prints it, or remove the block.",
     },
+    Entry {
+        code: Code::OperationPending,
+        text: "SG0436",
+        title: "an object in Azure is not in its final state",
+        explanation: "The object's `provisioningState` is not `Succeeded`: Azure is still creating, \
+                      updating or deleting it, or its last operation failed. stargate counts it as \
+                      existing, with the fields that Azure answers, and an apply waits for a running \
+                      operation before it changes the object. After a failed operation the object may \
+                      not work although its fields are right: the activity log of Azure shows the reason.",
+    },
 ];
