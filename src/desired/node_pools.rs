@@ -170,7 +170,8 @@ impl<'a> Pools<'a> {
         live: Option<&NodePool>,
     ) -> NodePool {
         let subnet_of_any = || {
-            let all = self.live.values().filter_map(|pool| pool.value.as_ref());
+            let ours = self.live.values().filter(|pool| pool.is_ours);
+            let all = ours.filter_map(|pool| pool.value.as_ref());
             all.filter_map(|pool| pool.subnet.clone()).next()
         };
         NodePool {

@@ -18,6 +18,7 @@ mod execution_details;
 pub mod findings;
 mod held;
 mod held_back;
+mod held_prefixes;
 mod host_route;
 pub mod impact;
 mod known_drift;
@@ -36,6 +37,7 @@ mod restrict;
 mod retain_hosts;
 mod rollout;
 pub mod saved_plan;
+mod site_kind;
 pub mod stale_facts;
 pub mod step_graph;
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::cluster_replacement::{
 use super::cost::Cost;
 use super::decision::Comparison;
 use super::execution_details;
-use super::impact::{Assessment, Projection, assess};
+use super::impact::{Assessment, Departures, Projection, assess};
 use super::known_drift;
 use super::planner::plan_changes;
 use super::pool_removal::LeavingPools;
@@ -226,12 +226,23 @@ pub(super) fn assess_reachability(
         let Assessment { waits, reachability } = match (loses_cluster(plan), current) {
             (Some(cluster), _) => reachability(lose_all_pairs(observed, plan, cluster)),
             (None, Some(_)) => reachability(lose_deleted_nodes(observed, plan)),
-            (None, None) => assess_without_pools(observed, plan),
+            (None, None) => assess_without_departures(observed, plan),
         };
         plan.contents.wait_for(waits);
         plan.contents.reachability = reachability;
     }
     plan.contents.reachability.loss_allowed = input.options.allow_loss || input.options.destroy;
+}
+
+/// Nodes that the plan removes are left out, and the pairs of their pods are added.
+fn assess_without_departures(observed: Sources<'_>, plan: &Plan) -> Assessment {
+    let departures = Departures::of(observed, plan);
+    let mut assessment = match departures.without_nodes(observed.facts) {
+        Some(facts) => assess_without_pools(Sources { facts: &facts, ..observed }, plan),
+        None => assess_without_pools(observed, plan),
+    };
+    departures.add_to(&mut assessment.reachability);
+    assessment
 }
 
 /// The nodes of pools that the plan removes are left out, and the pairs of their pods

@@ -5,6 +5,8 @@
 
 mod absence;
 mod adoption;
+mod announced_losses;
+mod block_edits;
 mod canonical_state;
 mod checks;
 mod connectivity;

@@ -111,9 +111,12 @@ pub(super) const ENTRIES: &[Entry] = &[
         code: Code::ReachabilityLost,
         text: "SG0513",
         title: "the plan would break reachability between pods",
-        explanation: "Some pairs of pods that reach each other now would not after the plan. stargate \
-                      refuses such a plan unless `--allow-loss` is given. The report lists the pairs and \
-                      the hop that would drop their packets; `stargate trace --planned` shows one of them.",
+        explanation: "Some pairs of pods that reach each other now would not after the plan, or the nodes \
+                      of a whole datacenter, node pool or cluster are removed or created again at once. \
+                      stargate refuses such a plan unless `--allow-loss` is given. The report lists the \
+                      pairs and the hop that would drop their packets; `stargate trace --planned` shows one \
+                      of them. Pairs that go with a single node are reported as removed and need no \
+                      permission.",
     },
     Entry {
         code: Code::RolloutStopped,

@@ -184,7 +184,7 @@ impl Page {
             return;
         }
         self.wrapped(&count_pairs(found), "Reachability: ", "  ");
-        for loss in found.loss_summaries() {
+        for loss in found.loss_summaries().into_iter().chain(found.removal_summaries()) {
             self.painted(Role::Warning, &loss, "  ", "    ");
         }
         for disruption in found.disruption_summaries() {
@@ -231,10 +231,12 @@ impl Page {
 
 /// Counts of pairs by the effect of a plan; rare effects only where there are any.
 pub(in crate::render) fn count_pairs(found: &Reachability) -> String {
-    let Reachability { kept, gained, lost, broken, unknown, .. } = found;
+    let Reachability { kept, gained, lost, removed, broken, unknown, .. } = found;
     let pairs = counted(found.pairs(), "pair");
     let mut text = format!("{pairs} ({kept} kept, {gained} gained, {lost} lost");
-    for (count, effect) in [(broken, "still unreachable"), (unknown, "unknown")] {
+    for (count, effect) in
+        [(removed, "removed"), (broken, "still unreachable"), (unknown, "unknown")]
+    {
         if *count > 0 {
             text.push_str(&format!(", {count} {effect}"));
         }
