@@ -9,6 +9,7 @@ use super::step::{JoinStep, StepEvent};
 use super::{JoinContext, Progress, drain, kubelet_configuration};
 use crate::provider::cluster::{BootstrapToken, NodeFacts, PROFILE_DIGEST_ANNOTATION};
 use crate::provider::host::{WorkerProbe, WorkerStep};
+use crate::resource::protection::PROTECT_ANNOTATION;
 use crate::topology::names::WorkerName;
 
 /// Attempts to write a Node that other writers change at the same time.
@@ -356,7 +357,10 @@ impl JoinRun<'_> {
     async fn attest(&self) -> Result<(), JoinError> {
         let desired = &self.context.desired;
         let digest = desired.profile_digest.as_str();
-        let annotations = BTreeMap::from([(PROFILE_DIGEST_ANNOTATION, Some(digest))]);
+        let annotations = BTreeMap::from([
+            (PROFILE_DIGEST_ANNOTATION, Some(digest)),
+            (PROTECT_ANNOTATION, desired.protected_by.as_deref()),
+        ]);
         let written = self.context.cluster.patch_node_annotations(&desired.name, &annotations);
         written.await.map_err(self.cluster_error(JoinStep::Stamp))?;
         self.uncordon().await

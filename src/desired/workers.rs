@@ -160,6 +160,7 @@ impl<'a> Common<'a> {
             profile_digest,
             ready: true,
             cordoned_for_work: false,
+            protected_by: None,
         }
     }
 }

@@ -30,6 +30,7 @@ mod prefix_conflicts;
 pub mod preflight;
 mod propagation;
 mod protection;
+mod protection_records;
 mod remaining_time;
 mod replacement;
 mod restrict;

@@ -141,6 +141,7 @@ fn note_leftover(host: Leftover, probe: WorkerProbe, observation: &mut Observati
         profile_digest: probe.host.stamp.clone().unwrap_or_default(),
         ready: false,
         cordoned_for_work: false,
+        protected_by: None,
         host: Observable::Observed(probe.host),
     };
     let ownership = Ownership::Ours { site: SiteName::from(&host.site) };
@@ -238,6 +239,7 @@ pub(super) fn router_host(probe: RouterProbe) -> RouterHost {
         local_prefixes: probe.local_prefixes,
         kernel_routes: Pending::Known(probe.kernel_routes),
         persistent: probe.persistent,
+        protected_by: probe.protected_by,
     }
 }
 

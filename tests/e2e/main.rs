@@ -28,6 +28,7 @@ mod observer;
 mod pipeline;
 mod pool_replacements;
 mod protection;
+mod protection_records;
 mod reachability;
 mod removals;
 mod repeat;
