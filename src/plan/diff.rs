@@ -308,6 +308,7 @@ mod tests {
             nodes_without_pod_cidr: Vec::new(),
             offered_version: None,
             upgrade_patches: false,
+            today: Default::default(),
         };
         build(&topology, &facts).unwrap().iter().map(|one| one.resource.clone()).collect()
     }

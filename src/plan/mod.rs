@@ -19,6 +19,7 @@ pub mod findings;
 mod held;
 mod held_back;
 mod host_route;
+mod ignore_fields;
 pub mod impact;
 mod known_drift;
 mod node_pools;

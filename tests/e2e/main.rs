@@ -18,6 +18,7 @@ mod faults;
 mod first_deployment;
 mod harness;
 mod host_effects;
+mod ignore;
 mod kill;
 mod lease;
 mod live_check;
