@@ -49,6 +49,7 @@ pub(super) fn plan_changes(input: Comparison<'_>) -> PlanContents {
         }
     }
     held_back::block_costly_changes(input, &mut decisions);
+    protection::retain_shared_containers(input, &mut decisions);
     node_pools::defer_deletions(&mut decisions);
     node_pools::defer_routes(input, &mut decisions);
     worker_request::reboot(input, &mut decisions);

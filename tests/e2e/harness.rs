@@ -316,9 +316,9 @@ pub(crate) fn clients_on(
 }
 
 #[derive(Debug)]
-struct InMemoryConnector {
-    sandbox: SharedSandbox,
-    requests: RequestCount,
+pub(crate) struct InMemoryConnector {
+    pub(crate) sandbox: SharedSandbox,
+    pub(crate) requests: RequestCount,
 }
 
 #[async_trait]

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use stargate::apply::ApplyStatus;
 use stargate::diagnostics::Code;
-use stargate::plan::{Action, Plan, PlanStatus};
+use stargate::plan::{Action, Change, Plan, PlanStatus};
 use stargate::resource::protection::{PROTECT_ANNOTATION, PROTECT_TAG};
 use stargate::resource::{Api, ArmId, Kind};
 use stargate::sandbox::SandboxState;
@@ -70,7 +70,7 @@ fn ends(plan: &Plan) -> Vec<String> {
 }
 
 fn is_record_only(plan: &Plan) -> bool {
-    plan.changes.iter().all(|change| change.records_protection_only())
+    plan.changes.iter().all(Change::records_protection_only)
 }
 
 /// The groups, and the objects in them that can have tags.

@@ -18,7 +18,7 @@ use crate::provider::tailnet::key_description;
 use crate::refresh::Current;
 use crate::resource::azure::{MachineRole, RouteTableAssociation, VirtualMachine};
 use crate::resource::protection::PROTECT_TAG;
-use crate::resource::{ArmId, ObjectKey, Pending, Resource};
+use crate::resource::{ArmId, Kind, ObjectKey, Pending, Resource};
 
 fn of_api(error: &RequestError) -> Outcome {
     if error.is_precondition_failed() {
@@ -75,7 +75,7 @@ async fn put_whole(
     current: &Current,
     id: &ArmId,
 ) -> Result<(), Outcome> {
-    let marks = Marks { owner: &iteration.settings.owner, site: &change.address.site };
+    let marks = Marks { owner: &iteration.settings.owner, site: &change.address.site, object: id };
     let base = current.body.as_ref();
     let creation = match wanted {
         Resource::VirtualMachine(machine) if base.is_none() => {
@@ -128,13 +128,25 @@ async fn wait_provisioned(
 fn precondition(change: &Change, base: Option<&Value>) -> Precondition {
     match base.and_then(codec::etag) {
         Some(etag) => Precondition::IfMatch(etag.to_owned()),
-        // A machine that is asked for twice is made once: PUT is idempotent,
-        // and a repeat after a lost answer must not be refused.
+        // Another applier may create it at the same time, with other values that cannot be
+        // changed later. A repeat after a lost answer is refused as well, and compared with
+        // what was made.
+        None if base.is_none() && documents_none_match(change.address.kind) => {
+            Precondition::IfNoneMatch
+        }
         None => {
             debug_assert!(change.action != Action::Delete);
             Precondition::None
         }
     }
+}
+
+/// Whether the specification documents `If-None-Match` for the creation of a kind, in the
+/// version that is spoken (*Managed Clusters - Create Or Update*, *Agent Pools - Create Or
+/// Update*, *Virtual Machines - Create Or Update*). `Microsoft.Network` documents no
+/// condition for a creation.
+fn documents_none_match(kind: Kind) -> bool {
+    matches!(kind, Kind::ManagedCluster | Kind::NodePool | Kind::VirtualMachine)
 }
 
 /// A router's key is made at the last moment, works once, and lapses within

@@ -81,18 +81,19 @@ pub(super) const ENTRIES: &[Entry] = &[
         code: Code::NoProgress,
         text: "SG0509",
         title: "the apply makes no progress",
-        explanation: "Two iterations in a row planned the same changes, so another program reverts them or \
-                      the service does not store them. The apply ends instead of repeating them. The \
-                      message names the changes; check which other tool manages the same objects.",
+        explanation: "A change that was made is wanted again, so another program reverts it or the \
+                      service does not store it. The apply ends instead of repeating it. The message \
+                      names the change; check which other tool manages the same object.",
     },
     Entry {
         code: Code::GroupHasForeignObjects,
         text: "SG0510",
         title: "the container has foreign objects",
-        explanation: "Deleting a resource group or a namespace deletes everything in it, deleting a \
-                      CustomResourceDefinition deletes its objects, and this one holds objects that the \
-                      topology does not own. stargate does not delete it. Move the objects, or delete \
-                      them yourself if they are not needed, then run the same command again.",
+        explanation: "Deleting a resource group, a virtual network or a namespace deletes everything in \
+                      it, deleting a CustomResourceDefinition deletes its objects, and deleting an AKS \
+                      cluster deletes its node resource group. This one holds objects that the topology \
+                      does not own, so stargate does not delete it. Move the objects, or delete them \
+                      yourself if they are not needed, then run the same command again.",
     },
     Entry {
         code: Code::StepFailed,
@@ -218,7 +219,12 @@ pub(super) const ENTRIES: &[Entry] = &[
                       everything that was owned under the old name and changes nothing else. \
                       Otherwise two topologies name the same object: each needs a cluster, resource \
                       groups and router names of its own. While objects of the cluster's site are \
-                      another topology's, the plan changes nothing.",
+                      another topology's, the plan changes nothing. A device in the tailnet has only \
+                      the topology's tag as a mark, which two topologies can share. It is deleted or \
+                      replaced only if one of the topology's Servers records its address, or if it is \
+                      the only device with the name of a router whose machine the topology owns; every \
+                      other device is reported. Give each topology its own `[tailnet] tag`, and remove \
+                      devices that are left over in the admin console.",
     },
     Entry {
         code: Code::PlanSignature,

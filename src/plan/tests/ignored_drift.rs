@@ -13,7 +13,7 @@ use crate::inventory::Inventory;
 use crate::plan::decision::Comparison;
 use crate::plan::known_drift::{self, AppliedRules, body, body_mut};
 use crate::plan::planner::plan_changes;
-use crate::plan::{ApplySettings, PlanContents, diff};
+use crate::plan::{ApplySettings, Change, PlanContents, diff};
 use crate::resource::protection::is_record;
 use crate::resource::{Address, Kind, Ownership, Resource};
 use crate::topology::ignore::{AddressPattern, FieldPattern, IgnoreRule};
@@ -199,7 +199,7 @@ fn the_record_of_protection_is_not_ignored() {
     let rules = [rule("*/*/*", "*")];
     let (contents, applied) = plan(&rules, &desired, &inventory(&desired, &without));
     assert_eq!(contents.changes.len(), without.len());
-    assert!(contents.changes.iter().all(|change| change.records_protection_only()));
+    assert!(contents.changes.iter().all(Change::records_protection_only));
     assert!(applied.drift.is_empty(), "{:?}", applied.drift);
     let blocks = unprotected_blocks(&topology);
     assert!(!blocks.contains("datacenters.attic") && blocks.contains("datacenters.cloud"));

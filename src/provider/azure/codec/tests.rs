@@ -20,10 +20,15 @@ pub(super) fn owner() -> Owner {
     Owner::new(TopologyName::new("lab"), TailnetTag::new("tag:stargate-lab"))
 }
 
+pub(super) fn object() -> ArmId {
+    ArmId::resource_group("s", "g").in_group("Microsoft.Network/virtualNetworks", "stargate-vnet")
+}
+
 /// Writes on nothing and again on what was written: both must read back.
 fn round_trip(resource: Resource, id: Option<&str>, resource_type: &str) {
     let (owner, site) = (owner(), Site::from("dc1"));
-    let marks = Marks { owner: &owner, site: &site };
+    let object = object();
+    let marks = Marks { owner: &owner, site: &site, object: &object };
     let creation = MachineCreation::new("host", Secret::new("#cloud-config"));
     let mut base: Option<Value> = None;
     for _ in 0..2 {
@@ -205,7 +210,8 @@ proptest! {
 #[test]
 fn a_table_is_emptied_explicitly_and_keeps_names_and_foreign_fields() {
     let (owner, site) = (owner(), Site::Cluster);
-    let marks = Marks { owner: &owner, site: &site };
+    let object = object();
+    let marks = Marks { owner: &owner, site: &site, object: &object };
     let base = json!({"properties": {"disableBgpRoutePropagation": true, "routes": [
         {"name": "by-hand", "properties": {"addressPrefix": "10.0.0.0/8", "nextHopType": "None"}}]}});
     let mut table = RouteTable {
@@ -249,7 +255,8 @@ fn a_network_keeps_its_subnets() {
     let base = json!({"properties": {"subnets": [{"name": "n"}], "addressSpace": {}}});
     let network =
         VirtualNetwork { location: "x".into(), address_prefixes: vec![], protected_by: None };
-    let marks = Marks { owner: &owner, site: &site };
+    let object = object();
+    let marks = Marks { owner: &owner, site: &site, object: &object };
     let body = virtual_network::encode(&network, Some(&base), &marks);
     assert_eq!(body["properties"]["subnets"], json!([{"name": "n"}]));
 }
@@ -257,7 +264,8 @@ fn a_network_keeps_its_subnets() {
 #[test]
 fn a_machine_is_created_whole_and_changed_without_its_secrets() {
     let (owner, site) = (owner(), Site::Cluster);
-    let marks = Marks { owner: &owner, site: &site };
+    let object = object();
+    let marks = Marks { owner: &owner, site: &site, object: &object };
     let machine = VirtualMachine {
         location: "x".into(),
         vm_size: "Future_Size".into(),
@@ -291,7 +299,8 @@ fn a_machine_is_created_whole_and_changed_without_its_secrets() {
 #[test]
 fn a_field_that_cannot_be_changed_and_is_missing_is_an_error() {
     let (owner, site) = (owner(), Site::Cluster);
-    let marks = Marks { owner: &owner, site: &site };
+    let object = object();
+    let marks = Marks { owner: &owner, site: &site, object: &object };
     let pool = node_pool::tests::pool(NodePoolScale::Fixed { count: 3 });
     let pools = BTreeMap::from([("system".into(), pool)]);
     let whole = managed_cluster::encode(&cluster(pools, "x".into()), None, &marks);
@@ -355,28 +364,12 @@ fn a_subnet_is_read_in_either_form_and_a_broken_reference_is_no_missing_one() {
 #[test]
 fn the_running_version_counts_and_a_minor_version_is_kept() {
     let (owner, site) = (owner(), Site::Cluster);
-    let marks = Marks { owner: &owner, site: &site };
+    let object = object();
+    let marks = Marks { owner: &owner, site: &site, object: &object };
     let mut body = managed_cluster::encode(&cluster(BTreeMap::new(), "x".into()), None, &marks);
     body["properties"]["kubernetesVersion"] = json!("1.33");
     let version = |body: &Value| managed_cluster::decode(body).unwrap().kubernetes_version;
     assert_eq!(version(&body).to_string(), "1.33");
     body["properties"]["currentKubernetesVersion"] = json!("1.33.7");
     assert_eq!(version(&body).to_string(), "1.33.7");
-}
-
-#[test]
-fn ownership_is_read_off_the_tags() {
-    let owner = owner();
-    let ours = |site: &str| Ownership::Ours { site: (&Site::from(site)).into() };
-    let mut body = json!({"tags": {"Managed-By": "stargate", "stargate-topology": "lab"}});
-    assert_eq!(ownership(&body, &owner), ours("cluster"));
-    body["tags"]["stargate-site"] = json!("dc1");
-    assert_eq!(ownership(&body, &owner), ours("dc1"));
-    body["tags"]["stargate-topology"] = json!("other");
-    let other = Ownership::OtherTopology { topology: "other".to_owned() };
-    assert_eq!(ownership(&body, &owner), other);
-    let renamed = Owner { former: Some(TopologyName::new("other")), ..owner.clone() };
-    let site = (&Site::from("dc1")).into();
-    assert_eq!(ownership(&body, &renamed), Ownership::Former { site });
-    assert_eq!(ownership(&json!({}), &owner), Ownership::Foreign);
 }
