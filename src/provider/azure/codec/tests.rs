@@ -14,7 +14,7 @@ use crate::provider::secret::Secret;
 use crate::resource::azure::*;
 use crate::resource::names::{TailnetTag, TopologyName};
 use crate::resource::settings::NodePoolScale;
-use crate::resource::{Address, ArmId, Owner, Ownership, Pending, Site};
+use crate::resource::{Address, ArmId, Owner, Pending, Site};
 
 pub(super) fn owner() -> Owner {
     Owner::new(TopologyName::new("lab"), TailnetTag::new("tag:stargate-lab"))
