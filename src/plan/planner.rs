@@ -76,7 +76,8 @@ fn compare(input: Comparison<'_>, desired: &DesiredResource) -> ResourceDecision
         return gap.into();
     }
     if !waits_for.is_empty() || desired.key.is_none() {
-        return deferred(desired, observed, waits_for).into();
+        let later = deferred(desired, observed, waits_for);
+        return adoption::deferred(input, desired, observed, later);
     }
     match observed {
         Some(observed) if observed.ownership.is_foreign() => {

@@ -227,6 +227,17 @@ pub(super) const ENTRIES: &[Entry] = &[
                       devices that are left over in the admin console.",
     },
     Entry {
+        code: Code::UnknownAddress,
+        text: "SG0525",
+        title: "an option names nothing",
+        explanation: "`--replace` and `--adopt` name resources by their addresses, as `stargate plan` \
+                      and `stargate graph` print them, and `--adopt-from` names the topology that \
+                      owns objects until now. No such resource or topology was found. A misspelled \
+                      permission permits nothing, so the command ends before it plans further, and \
+                      nothing was changed. If the replacement or the takeover is complete, run the \
+                      command without the option.",
+    },
+    Entry {
         code: Code::PlanSignature,
         text: "SG0530",
         title: "the signature of the saved plan does not verify",

@@ -195,4 +195,14 @@ pub(super) const ENTRIES: &[Entry] = &[
                       An object that another topology owns, the record of a protection, and pairs that \
                       are broken are never ignored.",
     },
+    Entry {
+        code: Code::OperationPending,
+        text: "SG0436",
+        title: "an object in Azure is not in its final state",
+        explanation: "The object's `provisioningState` is not `Succeeded`: Azure is still creating, \
+                      updating or deleting it, or its last operation failed. stargate counts it as \
+                      existing, with the fields that Azure answers, and an apply waits for a running \
+                      operation before it changes the object. After a failed operation the object may \
+                      not work although its fields are right: the activity log of Azure shows the reason.",
+    },
 ];

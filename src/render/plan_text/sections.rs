@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::diagnostics::Failure;
 use crate::plan::cost::Cost;
 use crate::plan::impact::Reachability;
-use crate::plan::{Action, Blocked, Deferred, Finding, FindingSeverity, IgnoredDrift, Plan};
+use crate::plan::{Action, Deferred, Finding, FindingSeverity, IgnoredDrift, Plan};
 use crate::resource::{Address, Api};
 
 use super::super::connectivity::reachability_report::ReachabilityReportText;
@@ -101,39 +101,6 @@ impl Page {
         if omitted > 0 {
             let more = format!("and {} (use `--full` to list all)", counted(omitted, "other"));
             self.painted(Role::Quiet, &more, "      ", "      ");
-        }
-    }
-
-    /// Blocked changes, then the changes that depend on them.
-    pub(super) fn blocked(&mut self, blocked: &[Blocked]) {
-        if blocked.is_empty() {
-            return;
-        }
-        self.title("Blocked:");
-        self.blank();
-        for one in blocked.iter().filter(|one| one.caused_by.is_none()) {
-            self.header(one.action, &one.address, "");
-            self.rule(&one.planned_because_of);
-            self.fields(one.action, &one.fields);
-            self.painted(
-                Role::Error,
-                &format!("{}: {}", one.failure.code, one.failure.message),
-                "      ",
-                "        ",
-            );
-            self.causes(&one.failure, "      ");
-            self.blank();
-        }
-        let dependents: Vec<&Blocked> =
-            blocked.iter().filter(|one| one.caused_by.is_some()).collect();
-        for one in &dependents {
-            self.header(one.action, &one.address, "");
-            if let Some(cause) = &one.caused_by {
-                self.wrapped(&format!("depends on {cause}, which is blocked"), "      ", "      ");
-            }
-        }
-        if !dependents.is_empty() {
-            self.blank();
         }
     }
 
@@ -249,7 +216,7 @@ impl Page {
     }
 
     /// The remedy of a failure, and with `-v` its causes.
-    fn causes(&mut self, failure: &Failure, indent: &str) {
+    pub(super) fn causes(&mut self, failure: &Failure, indent: &str) {
         self.help(&failure.remedy, indent);
         if self.options.verbose {
             for cause in &failure.source {
