@@ -44,6 +44,7 @@ fn desired() -> JoinedWorker {
         ready: true,
         cordoned_for_work: false,
         host: Observable::unobserved(),
+        protected_by: None,
     }
 }
 

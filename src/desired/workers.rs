@@ -162,6 +162,7 @@ impl<'a> Common<'a> {
             routes: describe_routes(&kernel_routes),
             ready: true,
             cordoned_for_work: false,
+            protected_by: None,
         }
     }
 }

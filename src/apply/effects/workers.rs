@@ -22,6 +22,7 @@ use crate::plan::{
 use crate::provider::cluster::OperationKind;
 use crate::provider::host::{HostTarget, WorkerStep};
 use crate::resource::host::JoinedWorker;
+use crate::resource::protection::PROTECT_ANNOTATION;
 use crate::resource::{Kind, Resource};
 use crate::topology::names::WorkerName;
 
@@ -110,6 +111,11 @@ pub(super) async fn join(
     worker: &JoinedWorker,
 ) -> Result<(), Outcome> {
     let access = access(iteration)?;
+    if change.records_protection_only() {
+        let annotations = BTreeMap::from([(PROTECT_ANNOTATION, worker.protected_by.as_deref())]);
+        let written = access.client.patch_node_annotations(&worker.name, &annotations).await;
+        return written.map_err(failed);
+    }
     let target = reachable_worker(iteration, change, worker).await?;
     let profile = profile(change)?;
     let context = JoinContext {

@@ -19,7 +19,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         title: "the change is blocked by `protect = true`",
         explanation: "The plan would replace or delete a resource that the topology protects. The other \
                       changes are not affected, and the blocked one says why it was planned. Undo the edit \
-                      that causes it, or set `protect = false` and apply that first.",
+                      that causes it, or set `protect = false` and apply that first. The protection is \
+                      recorded on the objects (the tag `stargate-protect` in Azure, the annotation \
+                      `stargate.io/protect` in the cluster), so it holds after its block was removed from \
+                      the topology: write the block back with `protect = false`, apply, which removes the \
+                      record, and then remove the block. A destroy deletes nothing while a record remains.",
     },
     Entry {
         code: Code::RouterOffline,

@@ -118,6 +118,10 @@ impl Page {
             self.fields(Action::Update, &one.fields);
             self.blank();
         }
+        let help = "an apply leaves these fields as they are; to have one corrected, remove \
+                    its `[[ignore]]` block";
+        self.help(help, "");
+        self.blank();
     }
 
     /// Warnings and errors about the live state.
