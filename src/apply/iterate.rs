@@ -6,14 +6,17 @@ use super::context::{ApplyContext, ClusterWriter};
 use super::events::{Event, Outcome};
 use super::executor::execute;
 use super::iteration::Iteration;
+use super::repeats::MadeChanges;
 use super::routers::RouterAddresses;
 use super::status::{Applied, ApplyStatus};
 use super::unfinished::Unfinished;
 use super::write_lease::{Permission, WriteLease};
 use crate::diagnostics::{Code, Failure, counted};
 use crate::pipeline::Planned;
+use crate::plan::diff::FieldChange;
 use crate::plan::{Action, Change, FindingSeverity, Plan};
 use crate::provider::access::ClusterAccess;
+use crate::refresh::no_cluster;
 use crate::resource::Address;
 
 /// An apply that needs more iterations than this makes no progress.
@@ -42,6 +45,7 @@ pub async fn apply(
     let lease = WriteLease::new(context);
     // A plan is asked about again if anything was changed after it was made.
     let mut asks = false;
+    let mut made = MadeChanges::default();
     loop {
         if let Some(status) = ends_before_iteration(context, &planned.plan, applied.iterations) {
             applied.status = status;
@@ -61,7 +65,7 @@ pub async fn apply(
         }
         asks = true;
         let cluster = connect(context, planned.observation.cluster_access()).await;
-        match lease.ensure(cluster.as_ref()).await {
+        match lease.ensure(cluster.as_ref().ok()).await {
             Permission::Granted => {}
             Permission::GrantedLater => match plan_after_wait(context).await {
                 Ok(next) => {
@@ -82,6 +86,7 @@ pub async fn apply(
         let outcomes = run_iteration(context, &lease, cluster, &planned, applied.iterations).await;
         let status = lease.loss().or_else(|| ends_after_iteration(context, &outcomes));
         let progressed = outcomes.values().any(|outcome| *outcome == Outcome::Done);
+        made.add(&planned.plan, &outcomes);
         applied.outcomes.extend(outcomes);
         if let Some(status) = status {
             applied.status = status;
@@ -92,6 +97,10 @@ pub async fn apply(
             break;
         };
         planned = next;
+        if let Some(change) = made.repeated_in(&planned.plan) {
+            applied.status = partial(Code::NoProgress, undone(change));
+            break;
+        }
         if !progressed && !planned.plan.changes.is_empty() {
             applied.status = partial(Code::NoProgress, no_progress(&planned.plan));
             break;
@@ -146,6 +155,15 @@ fn no_progress(plan: &Plan) -> String {
     format!("the last iteration changed nothing; still to be changed: {}{more}", names.join(", "))
 }
 
+/// Names a change that would have to be made again.
+fn undone(change: &Change) -> String {
+    let (address, participle) = (&change.address, change.action.participle());
+    format!(
+        "{address} was {participle} and is to be {participle} again: something outside of stargate \
+         undoes it"
+    )
+}
+
 /// Executes exactly the changes of a plan, once.
 pub async fn apply_once(context: &ApplyContext<'_>, mut planned: Planned) -> Applied {
     let ended = |status, planned: Planned| Applied {
@@ -159,7 +177,7 @@ pub async fn apply_once(context: &ApplyContext<'_>, mut planned: Planned) -> App
     }
     let lease = WriteLease::new(context);
     let cluster = connect(context, planned.observation.cluster_access()).await;
-    match lease.ensure(cluster.as_ref()).await {
+    match lease.ensure(cluster.as_ref().ok()).await {
         Permission::Refused(status) => return ended(status, planned),
         Permission::GrantedLater if context.saved.is_some() => {
             let next = plan_after_wait(context).await;
@@ -266,7 +284,7 @@ fn held_back(outcomes: &BTreeMap<Address, Outcome>) -> Option<String> {
 async fn run_iteration(
     context: &ApplyContext<'_>,
     lease: &WriteLease<'_>,
-    cluster: Option<ClusterWriter>,
+    cluster: Result<ClusterWriter, Failure>,
     planned: &Planned,
     number: u32,
 ) -> BTreeMap<Address, Outcome> {
@@ -291,15 +309,19 @@ async fn run_iteration(
 async fn connect(
     context: &ApplyContext<'_>,
     access: Option<&ClusterAccess>,
-) -> Option<ClusterWriter> {
-    let credentials = access?.credentials.clone();
-    match credentials.connect(context.clients).await {
-        Ok(client) => Some(ClusterWriter { client, credentials }),
-        Err(error) => {
-            tracing::warn!(%error, "no client of the cluster for this iteration");
-            None
-        }
-    }
+) -> Result<ClusterWriter, Failure> {
+    let credentials = access.ok_or_else(no_cluster)?.credentials.clone();
+    let client = credentials.connect(context.clients).await?;
+    Ok(ClusterWriter { client, credentials })
+}
+
+/// Whether a change only waits for a passing state to end, as of a worker that is not Ready
+/// while its router is replaced.
+fn is_passing(change: &Change) -> bool {
+    let fields = change.fields();
+    change.action == Action::Update
+        && !fields.is_empty()
+        && fields.iter().all(FieldChange::is_transient)
 }
 
 /// What the user approved.
@@ -318,9 +340,10 @@ impl Approved {
         // VM is replaced.
         let deferred = plan.deferred.iter().flat_map(|deferred| {
             let actions = [Action::Create, Action::Update, Action::Replace];
-            // What is shown as deleted later may be deleted.
-            let deletion = (deferred.action == Action::Delete).then_some(Action::Delete);
-            let actions = actions.into_iter().chain(deletion);
+            // What is shown as deleted or adopted later may be.
+            let named = [Action::Delete, Action::Adopt].into_iter();
+            let named = named.filter(|action| *action == deferred.action);
+            let actions = actions.into_iter().chain(named);
             actions.map(|action| (deferred.address.clone(), action))
         });
         self.actions.extend(deferred);
@@ -341,7 +364,7 @@ impl Approved {
         };
         let was_approved =
             |action: &Action| self.actions.contains(&(change.address.clone(), *action));
-        implied_by.iter().any(was_approved)
+        implied_by.iter().any(was_approved) || is_passing(change)
     }
 
     fn covers(&self, plan: &Plan) -> bool {

@@ -12,6 +12,7 @@ mod guard;
 mod iterate;
 mod iteration;
 mod locks;
+mod repeats;
 mod replaced;
 #[cfg(test)]
 mod request_tests;

@@ -8,9 +8,10 @@ use super::record::{Records, Subject};
 use super::step::{JoinStep, StepEvent};
 use super::{JoinContext, Progress, drain, kubelet_configuration};
 use crate::provider::cluster::{
-    BootstrapToken, NodeFacts, PROFILE_DIGEST_ANNOTATION, ROUTES_DIGEST_ANNOTATION,
+    BootstrapToken, KERNEL_ROUTES_ANNOTATION, NodeFacts, PROFILE_DIGEST_ANNOTATION,
 };
 use crate::provider::host::{WorkerProbe, WorkerStep};
+use crate::resource::protection::PROTECT_ANNOTATION;
 use crate::topology::names::WorkerName;
 
 /// Attempts to write a Node that other writers change at the same time.
@@ -357,10 +358,11 @@ impl JoinRun<'_> {
     /// records: a join that is cut off before it is repeated from there.
     async fn attest(&self) -> Result<(), JoinError> {
         let desired = &self.context.desired;
-        let routes = Some(desired.routes_digest.as_str()).filter(|digest| !digest.is_empty());
+        let routes = Some(desired.routes.as_str()).filter(|routes| !routes.is_empty());
         let annotations = BTreeMap::from([
             (PROFILE_DIGEST_ANNOTATION, Some(desired.profile_digest.as_str())),
-            (ROUTES_DIGEST_ANNOTATION, routes),
+            (KERNEL_ROUTES_ANNOTATION, routes),
+            (PROTECT_ANNOTATION, desired.protected_by.as_deref()),
         ]);
         let written = self.context.cluster.patch_node_annotations(&desired.name, &annotations);
         written.await.map_err(self.cluster_error(JoinStep::Stamp))?;

@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use ipnet::Ipv4Net;
 use serde_json::{Value, json};
 
 pub use crate::resource::digest::text_digest;
-use crate::resource::host::KernelRoute;
 use crate::resource::version::KubernetesVersion;
 use crate::topology::model::Profile;
 
@@ -32,19 +30,6 @@ pub fn profile_digest(
         "taints": taints,
         "maxPods": max_pods,
     }))
-}
-
-/// The digest of the kernel routes on a worker's host; empty without routes.
-///
-/// It is written on the Node once they are set, so that a plan can tell that a host
-/// needs others without reading it.
-pub fn routes_digest(routes: &BTreeMap<Ipv4Net, KernelRoute>) -> String {
-    let texts = routes.iter().map(|(prefix, route)| (prefix.to_string(), json!(route)));
-    if routes.is_empty() {
-        String::new()
-    } else {
-        canonical_digest(&Value::Object(texts.collect()))
-    }
 }
 
 /// SHA-256, in hexadecimal, of a value whose keys are in order.
@@ -114,18 +99,6 @@ mod tests {
         assert_ne!(digest_of(&profile(), &labels, 110), digest);
         assert_ne!(digest_of(&profile(), &BTreeMap::new(), 250), digest);
         assert_eq!(digest.len(), 64);
-    }
-
-    #[test]
-    fn routes_digests_differ_by_prefix_and_next_hop() {
-        let routes = |prefix: &str, hop: [u8; 4]| {
-            BTreeMap::from([(prefix.parse().unwrap(), KernelRoute::Via(hop.into()))])
-        };
-        let one = routes_digest(&routes("10.1.0.0/16", [10, 60, 0, 4]));
-        assert_eq!(one.len(), 64);
-        assert_ne!(one, routes_digest(&routes("10.1.0.0/16", [10, 60, 0, 5])));
-        assert_ne!(one, routes_digest(&routes("10.2.0.0/16", [10, 60, 0, 4])));
-        assert_eq!(routes_digest(&BTreeMap::new()), "");
     }
 
     #[test]

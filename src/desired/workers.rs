@@ -1,7 +1,6 @@
 //! Workers: their membership in the cluster, and their CiliumNodes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
@@ -9,7 +8,7 @@ use super::context::DesiredContext;
 use super::set::{DesiredResource, DesiredSet, ResourceBuilder};
 use super::{AddressAssignment, digest, kubernetes_objects, labels, node_pools, versions};
 use crate::net::prefix::TAILNET_RANGE;
-use crate::resource::host::{JoinedWorker, KernelRoute, WorkerHost};
+use crate::resource::host::{JoinedWorker, KernelRoute, WorkerHost, describe_routes};
 use crate::resource::kubernetes::{CiliumNode, ObjectName};
 use crate::resource::version::KubernetesVersion;
 use crate::resource::{Address, Kind, ObjectKey, Observable, Resource, Shared, Site};
@@ -92,22 +91,6 @@ struct Common<'a> {
     /// The profile's digest, by the kubelet's version and the number of pods that a
     /// worker has room for.
     digests: BTreeMap<(KubernetesVersion, u32), String>,
-    /// The routes of the workers behind each gateway, and of those behind none.
-    routes: BTreeMap<Option<Ipv4Addr>, HostRoutes>,
-}
-
-/// The routes on a worker's host, with their digest.
-#[derive(Clone)]
-struct HostRoutes {
-    routes: Shared<BTreeMap<Ipv4Net, KernelRoute>>,
-    digest: String,
-}
-
-impl HostRoutes {
-    fn new(routes: Shared<BTreeMap<Ipv4Net, KernelRoute>>) -> Self {
-        let digest = digest::routes_digest(&routes);
-        Self { routes, digest }
-    }
 }
 
 impl<'a> Common<'a> {
@@ -126,8 +109,7 @@ impl<'a> Common<'a> {
             profile,
         );
         let taints = profile.taints.iter().cloned().collect();
-        let (digests, routes) = (BTreeMap::new(), BTreeMap::new());
-        Self { profile, labels: labels.into(), taints, kernel_routes, digests, routes }
+        Self { profile, labels: labels.into(), taints, kernel_routes, digests: BTreeMap::new() }
     }
 
     fn digest(&mut self, kubelet: KubernetesVersion, max_pods: u32) -> String {
@@ -140,16 +122,10 @@ impl<'a> Common<'a> {
     }
 
     /// A worker that is not on the router's segment reaches it through its gateway.
-    fn routes_of(&mut self, worker: &model::Worker) -> HostRoutes {
-        let own = self.kernel_routes;
-        let routes = self.routes.entry(worker.gateway).or_insert_with(|| match worker.gateway {
-            None => HostRoutes::new(own.clone()),
-            Some(gateway) => {
-                let via_gateway = own.keys().map(|prefix| (*prefix, KernelRoute::Via(gateway)));
-                HostRoutes::new(via_gateway.collect())
-            }
-        });
-        routes.clone()
+    fn routes_of(&self, worker: &model::Worker) -> Shared<BTreeMap<Ipv4Net, KernelRoute>> {
+        let Some(gateway) = worker.gateway else { return self.kernel_routes.clone() };
+        let prefixes = self.kernel_routes.keys();
+        prefixes.map(|prefix| (*prefix, KernelRoute::Via(gateway))).collect()
     }
 
     fn membership(
@@ -160,8 +136,8 @@ impl<'a> Common<'a> {
         place: AddressAssignment,
     ) -> JoinedWorker {
         let kubelet = versions::kubelet(context, &worker.name, self.profile);
+        let kernel_routes = self.routes_of(worker);
         let profile_digest = self.digest(kubelet, labels::max_pods(self.profile, place.pod_cidr));
-        let HostRoutes { routes, digest: routes_digest } = self.routes_of(worker);
         JoinedWorker {
             name: worker.name.to_string(),
             ip: place.ip,
@@ -179,13 +155,14 @@ impl<'a> Common<'a> {
                 persistent: true,
                 container_runtime_active: true,
                 kubelet_active: true,
-                kernel_routes: routes,
+                kernel_routes: kernel_routes.clone(),
                 stamp: Some(profile_digest.clone()),
             }),
             profile_digest,
-            routes_digest,
+            routes: describe_routes(&kernel_routes),
             ready: true,
             cordoned_for_work: false,
+            protected_by: None,
         }
     }
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::cluster_facts::{self, ClusterResponse};
 use super::single::unreadable;
-use super::{Observation, Scope, groups, node_pools};
+use super::{Observation, Scope, groups, node_group, node_pools, provisioning};
 use crate::desired::facts::ClusterFacts;
 use crate::desired::names;
 use crate::inventory::Source;
@@ -20,7 +20,9 @@ use crate::resource::arm_type::RESOURCES as GROUPS_VERSION;
 use crate::resource::azure::RouteTableAssociation;
 use crate::resource::ownership::SiteName;
 use crate::resource::version::KubernetesVersion;
-use crate::resource::{ArmId, ArmType, Kind, ObjectKey, Owner, Ownership, Pending, Resource, Site};
+use crate::resource::{
+    Address, ArmId, ArmType, Kind, ObjectKey, Owner, Ownership, Pending, Resource, Site,
+};
 use crate::topology::names::Location;
 
 /// The kinds that are listed, each with its collection below the subscription.
@@ -38,10 +40,12 @@ pub(super) struct AzureResponses {
     groups: Vec<Value>,
     objects: BTreeMap<Kind, Vec<Value>>,
     contents: BTreeMap<ArmId, Vec<Value>>,
+    /// What is in the node resource groups of clusters that may have to go, by cluster.
+    node_groups: BTreeMap<ArmId, Vec<Value>>,
     /// What the cluster's object and its network say, or why they do not.
     cluster: ClusterResponse,
     /// The patch that a pending upgrade to a minor version leads to.
-    offered_version: Option<KubernetesVersion>,
+    offered_version: Result<Option<KubernetesVersion>, RequestError>,
 }
 
 /// Reads all lists side by side.
@@ -63,13 +67,14 @@ pub(super) async fn read(
     let contents = groups::read_contents(clients, scope, &groups).await?;
     let mut objects: BTreeMap<Kind, Vec<Value>> = objects.into_iter().collect();
     let cluster = cluster_facts::read(clients, scope, &mut objects).await?;
+    let node_groups = node_group::read_contents(clients, scope, &objects).await?;
     let offered_version = match &cluster {
         ClusterResponse::Facts(facts) => {
             node_pools::offered_version(clients, facts.version, scope).await
         }
-        _ => None,
+        _ => Ok(None),
     };
-    Ok(AzureResponses { groups, objects, contents, cluster, offered_version })
+    Ok(AzureResponses { groups, objects, contents, node_groups, cluster, offered_version })
 }
 
 /// Notes what is ours or stands where something of ours should.
@@ -107,9 +112,10 @@ pub(super) fn note(
     note_subnets(&responses, scope, cluster.as_ref(), observation);
     note_held(&responses, scope, observation);
     groups::note_foreign_contents(&responses.contents, scope, observation);
+    node_group::note_foreign_contents(&responses.node_groups, scope, observation);
     note_unreadable_attachments(cluster.as_ref(), observation);
     observation.facts.cluster = cluster;
-    observation.facts.offered_version = responses.offered_version;
+    node_pools::note_offered_version(responses.offered_version, scope, observation);
 }
 
 /// The ownership of an object. A cluster with `existing = true` and its resource
@@ -153,7 +159,13 @@ pub(super) fn note_object(value: &Value, ownership: Ownership, observation: &mut
     let resource_type =
         id.resource_type().unwrap_or_else(|| Kind::ResourceGroup.arm_type().to_owned());
     match codec::decode_any(&resource_type, value) {
-        Some(Ok(resource)) => observation.inventory.note(ObjectKey::Azure(id), resource, ownership),
+        Some(Ok(resource)) => {
+            if let Some(site) = ownership.site() {
+                let address = Address::new(resource.kind(), Site::from(site), id.name());
+                provisioning::report(value, &id, address, observation);
+            }
+            observation.inventory.note(ObjectKey::Azure(id), resource, ownership);
+        }
         // An object that cannot be read must not look absent. One that is not ours
         // matters only if something of ours stands or should stand there.
         Some(Err(error)) if ownership.is_foreign() => {
@@ -168,8 +180,8 @@ fn list<'a>(value: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value> 
     value.pointer(pointer).and_then(Value::as_array).into_iter().flatten()
 }
 
-/// Subnets have no tags: they have the owner of their VNet or, in the AKS VNet, of
-/// the route table or security group that they refer to.
+/// Subnets have no tags: in a network of ours those are ours that stargate names, or that
+/// refer to an object of ours; in the AKS network those that refer to one.
 fn note_subnets(
     responses: &AzureResponses,
     scope: &Scope<'_>,
@@ -200,9 +212,29 @@ pub(super) fn note_subnet(
             Ok(attached) => note_cluster_subnet(&id, subnet, attached, facts, observation),
             Err(error) => observation.gap(Source::Azure, unreadable(&id, &error)),
         }
-    } else if ownership.is_ours() {
+    } else if ownership.is_ours() && is_made_by_us(&id, subnet, observation) {
         note_object(subnet, ownership.clone(), observation);
+    } else if let Some(network) = network.filter(|_| ownership.is_ours()) {
+        // It goes with the network that it is in.
+        let contents = &mut observation.inventory.foreign_contents;
+        contents.entry(ObjectKey::Azure(network)).or_default().push(id.name().to_owned());
+        note_object(subnet, Ownership::Foreign, observation);
     }
+}
+
+/// Whether stargate made a subnet in a network of ours: by its name, or by what it refers
+/// to. Others may add subnets to the network.
+fn is_made_by_us(id: &ArmId, subnet: &Value, observation: &Observation) -> bool {
+    let is_named = |name: &&str| id.name().eq_ignore_ascii_case(name);
+    if [names::WORKER_SUBNET, names::ROUTER_SUBNET].iter().any(is_named) {
+        return true;
+    }
+    ["routeTable", "networkSecurityGroup", "natGateway"].iter().any(|reference| {
+        let referred = subnet.pointer(&format!("/properties/{reference}/id"));
+        let key = referred.and_then(Value::as_str).map(|id| ObjectKey::Azure(ArmId::new(id)));
+        let object = key.and_then(|key| observation.inventory.get(&key));
+        object.is_some_and(|object| object.ownership.is_ours())
+    })
 }
 
 fn note_cluster_subnet(
@@ -218,13 +250,15 @@ fn note_cluster_subnet(
     };
     let ours = Ownership::Ours { site: SiteName::from(&Site::Cluster) };
     let of_table = owner_of(&table, observation);
+    let node_group =
+        ArmId::resource_group(observation.facts.subscription.as_str(), &facts.node_resource_group);
+    let workers_table =
+        node_group.in_group(Kind::RouteTable.arm_type(), names::WORKERS_ROUTE_TABLE);
     if facts.node_subnets.iter().any(|node_subnet| node_subnet.id == *id) {
         let ownership = match (&table, of_table) {
             (None, _) => Ownership::Inherited,
             (Some(_), Some(ownership)) if ownership.is_ours() => ours,
-            (Some(table), _) if table.name().eq_ignore_ascii_case(names::WORKERS_ROUTE_TABLE) => {
-                Ownership::Inherited
-            }
+            (Some(table), _) if *table == workers_table => Ownership::Inherited,
             (Some(_), _) => Ownership::Foreign,
         };
         let association =
@@ -242,8 +276,15 @@ fn note_cluster_subnet(
     let of_group = owner_of(&group, observation);
     let is_ours =
         |ownership: &Option<Ownership>| ownership.as_ref().is_some_and(Ownership::is_ours);
-    let ownership =
-        if is_ours(&of_table) || is_ours(&of_group) { ours } else { Ownership::Inherited };
+    // What the topology attaches to its subnet is in the node resource group.
+    let is_elsewhere = |id: &ArmId| !id.is_inside(&node_group);
+    let ownership = if is_ours(&of_table) || is_ours(&of_group) {
+        ours
+    } else if table.iter().chain(&group).any(is_elsewhere) {
+        Ownership::Foreign
+    } else {
+        Ownership::Inherited
+    };
     note_object(subnet, ownership, observation);
 }
 

@@ -10,6 +10,7 @@ use crate::diagnostics::{Code, Failure};
 use crate::plan::{Finding, FindingSeverity};
 use crate::provider::azure::codec::{self, node_pool};
 use crate::provider::clients::ReadClients;
+use crate::provider::error::RequestError;
 use crate::resource::version::KubernetesVersion;
 use crate::resource::{Address, ArmId, Kind, Site};
 
@@ -39,7 +40,10 @@ pub(super) fn note(cluster: &Value, scope: &Scope<'_>, observation: &mut Observa
     let mut foreign = Vec::new();
     for body in bodies(cluster) {
         let ownership = azure::ownership(&body, &scope.owner(), scope);
-        if ownership.is_foreign() {
+        // The plan blocks a pool that the topology describes and does not own.
+        let is_described =
+            |name: &str| scope.topology.cluster.node_pools.keys().any(|it| it.as_str() == name);
+        if ownership.is_foreign() && !codec::id(&body).is_some_and(|id| is_described(id.name())) {
             foreign.extend(codec::id(&body).map(|id| id.name().to_owned()));
         }
         azure::note_object(&body, ownership, observation);
@@ -56,39 +60,66 @@ fn foreign_pools(scope: &Scope<'_>, names: &[String]) -> Finding {
     let cluster = scope.topology.cluster.name.as_str();
     let example = names.first().map_or("", String::as_str);
     let address = Address::new(Kind::NodePool, Site::Cluster, example);
-    let failure = Failure::new(
-        Code::ForeignNodePool,
-        format!(
-            "the AKS cluster {cluster} has node pools that the topology does not own: \
-             {listed}{more}; they are not changed, and their nodes get routes"
+    let (effect, remedy) = match scope.options.destroy {
+        true => (
+            "they are deleted with the cluster",
+            "ask their owners to move what runs on them first".to_owned(),
         ),
-        format!(
-            "to manage one, add `[cluster.node_pools.{example}]` to the topology and run `stargate \
-             apply --adopt {address}`"
+        false => (
+            "they are not changed, and their nodes get routes",
+            format!(
+                "to manage one, add `[cluster.node_pools.{example}]` to the topology and run \
+                 `stargate apply --adopt {address}`"
+            ),
         ),
+    };
+    let message = format!(
+        "the AKS cluster {cluster} has node pools that the topology does not own: {listed}{more}; \
+         {effect}"
     );
+    let failure = Failure::new(Code::ForeignNodePool, message, remedy);
     Finding::new(FindingSeverity::Warning, failure)
 }
 
 /// The newest patch that AKS offers of the minor version that the topology upgrades the
-/// cluster to. Without an answer, AKS chooses it during the upgrade.
+/// cluster to.
 pub(super) async fn offered_version(
     clients: &ReadClients,
     live: KubernetesVersion,
     scope: &Scope<'_>,
-) -> Option<KubernetesVersion> {
+) -> Result<Option<KubernetesVersion>, RequestError> {
     let cluster = &scope.topology.cluster;
     let wanted = cluster.kubernetes_version;
     let is_upgrade = wanted.patch.is_none() && wanted.is_newer_than(live);
     if cluster.existing || !is_upgrade {
-        return None;
+        return Ok(None);
     }
     let id = ArmId::new(format!(
         "/subscriptions/{}/providers/Microsoft.ContainerService/locations/{}/kubernetesVersions",
         scope.subscription, scope.topology.azure.location
     ));
-    let response = clients.azure.get(&id).await.ok().flatten()?;
-    newest_patch(&response, wanted)
+    let response = clients.azure.get(&id).await?;
+    Ok(response.and_then(|response| newest_patch(&response, wanted)))
+}
+
+/// Notes the patch that AKS offers. Without an answer, AKS chooses it during the upgrade.
+pub(super) fn note_offered_version(
+    offered: Result<Option<KubernetesVersion>, RequestError>,
+    scope: &Scope<'_>,
+    observation: &mut Observation,
+) {
+    match offered {
+        Ok(version) => observation.facts.offered_version = version,
+        Err(error) => {
+            let message = format!(
+                "it is unknown which patch of {} AKS offers, so that AKS chooses it during the \
+                 upgrade",
+                scope.topology.cluster.kubernetes_version
+            );
+            let failure = Failure::from(&error).within(&message);
+            observation.findings.push(Finding::new(FindingSeverity::Warning, failure));
+        }
+    }
 }
 
 /// `values` is a list of minor versions, each with its patches by their full versions

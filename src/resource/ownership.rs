@@ -14,6 +14,9 @@ pub const MANAGED_BY: &str = "stargate";
 pub const TOPOLOGY_TAG: &str = "stargate-topology";
 /// The Azure tag that names the site of the network, for people and reports.
 pub const SITE_TAG: &str = "stargate-site";
+/// The Azure tag that names the object that carries it, as in
+/// `virtual-network/stargate-vnet`: Azure copies tags to other objects.
+pub const RESOURCE_TAG: &str = "stargate-resource";
 /// The Azure tag that names the key of a node pool in the topology. A pool without it
 /// is not ours.
 pub const POOL_TAG: &str = "stargate-pool";

@@ -15,7 +15,7 @@ pub(crate) async fn iterate(lab: &Lab) {
 #[test]
 #[ignore = "needs root: cargo test --test ssh -- --ignored"]
 fn bare_hosts_become_a_datacenter() {
-    run_isolated("apply::bare_hosts_become_a_datacenter", async |lab| {
+    run_isolated(async |lab| {
         for (_, address, pod) in WORKERS {
             assert!(
                 !network::reachable_by_operator(address),

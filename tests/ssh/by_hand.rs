@@ -65,7 +65,7 @@ async fn drift(lab: &Lab) -> Vec<(String, Vec<String>)> {
 #[test]
 #[ignore = "needs root: cargo test --test ssh -- --ignored"]
 fn every_setting_of_a_router_is_reported_and_repaired() {
-    run_isolated("by_hand::each_setting_of_a_router_is_named_and_mended", async |lab| {
+    run_isolated(async |lab| {
         iterate(lab).await;
         lab.machines.sh(ROUTER, FOREIGN_CONFIGURATION);
         let theirs = lab.machines.sh(ROUTER, SHOW_FOREIGN_CONFIGURATION);

@@ -98,53 +98,49 @@ pub(crate) async fn assert_only_healthy_is_repaired(
 #[test]
 #[ignore = "needs root: cargo test --test ssh -- --ignored"]
 fn an_untrusted_host_key_fails_only_that_host() {
-    run_isolated(
-        "connections::a_host_key_that_is_not_the_known_one_stops_that_host_alone",
-        async |lab| {
-            iterate(lab).await;
-            let known = fs::read_to_string(lab.known_hosts()).unwrap();
-            let before = lab.machines.sh(FAULTY, FINGERPRINT);
-            lab.machines.sh(FAULTY, CHANGE_KEY);
-            let after = lab.machines.sh(FAULTY, FINGERPRINT);
-            lab.connect_as("key");
-            let why = ["has changed", before.trim(), after.trim(), "correct", "known_hosts line"];
-            assert_only_healthy_is_repaired(lab, &why, async |lab| {
-                let kept: Vec<&str> =
-                    known.lines().filter(|line| !line.starts_with(FAULTY)).collect();
-                fs::write(lab.known_hosts(), kept.join("\n") + "\n").unwrap();
-                lab.connect_as("key");
-            })
-            .await;
-            // An unknown host key, while known_hosts must have one.
-            let known = fs::read_to_string(lab.known_hosts()).unwrap();
+    run_isolated(async |lab| {
+        iterate(lab).await;
+        let known = fs::read_to_string(lab.known_hosts()).unwrap();
+        let before = lab.machines.sh(FAULTY, FINGERPRINT);
+        lab.machines.sh(FAULTY, CHANGE_KEY);
+        let after = lab.machines.sh(FAULTY, FINGERPRINT);
+        lab.connect_as("key");
+        let why = ["has changed", before.trim(), after.trim(), "correct", "known_hosts line"];
+        assert_only_healthy_is_repaired(lab, &why, async |lab| {
             let kept: Vec<&str> = known.lines().filter(|line| !line.starts_with(FAULTY)).collect();
             fs::write(lab.known_hosts(), kept.join("\n") + "\n").unwrap();
-            lab.edit_topology("accept-new", "known-hosts");
-            let why = ["is not known", after.trim()];
-            assert_only_healthy_is_repaired(lab, &why, async |lab| {
-                fs::write(lab.known_hosts(), &known).unwrap();
-                lab.connect_as("key");
-            })
-            .await;
-            // A revoked key is refused even if other lines allow it.
-            let line = known.lines().find(|line| line.starts_with(FAULTY)).unwrap();
-            let key = line.split_once(' ').unwrap().1;
-            fs::write(lab.known_hosts(), format!("{known}@revoked * {key}\n")).unwrap();
             lab.connect_as("key");
-            let why = ["is revoked", after.trim()];
-            assert_only_healthy_is_repaired(lab, &why, async |lab| {
-                fs::write(lab.known_hosts(), &known).unwrap();
-                lab.connect_as("key");
-            })
-            .await;
-        },
-    );
+        })
+        .await;
+        // An unknown host key, while known_hosts must have one.
+        let known = fs::read_to_string(lab.known_hosts()).unwrap();
+        let kept: Vec<&str> = known.lines().filter(|line| !line.starts_with(FAULTY)).collect();
+        fs::write(lab.known_hosts(), kept.join("\n") + "\n").unwrap();
+        lab.edit_topology("accept-new", "known-hosts");
+        let why = ["is unknown", after.trim()];
+        assert_only_healthy_is_repaired(lab, &why, async |lab| {
+            fs::write(lab.known_hosts(), &known).unwrap();
+            lab.connect_as("key");
+        })
+        .await;
+        // A revoked key is refused even if other lines allow it.
+        let line = known.lines().find(|line| line.starts_with(FAULTY)).unwrap();
+        let key = line.split_once(' ').unwrap().1;
+        fs::write(lab.known_hosts(), format!("{known}@revoked * {key}\n")).unwrap();
+        lab.connect_as("key");
+        let why = ["is revoked", after.trim()];
+        assert_only_healthy_is_repaired(lab, &why, async |lab| {
+            fs::write(lab.known_hosts(), &known).unwrap();
+            lab.connect_as("key");
+        })
+        .await;
+    });
 }
 
 #[test]
 #[ignore = "needs root: cargo test --test ssh -- --ignored"]
 fn a_host_that_hangs_times_out() {
-    run_isolated("connections::a_host_that_hangs_is_given_up", async |lab| {
+    run_isolated(async |lab| {
         iterate(lab).await;
         // During connect: no reply.
         lab.machines.sh(FAULTY, DROP_SSH);
@@ -177,7 +173,7 @@ fn a_host_that_hangs_times_out() {
                  >/run/stand-ins/bin/systemctl
              chmod 0755 /run/stand-ins/bin/systemctl",
         );
-        assert_only_healthy_is_repaired(lab, &["broke"], async |lab| {
+        assert_only_healthy_is_repaired(lab, &["lost the connection"], async |lab| {
             lab.machines.sh(
                 FAULTY,
                 "mv /run/stand-ins/systemctl /run/stand-ins/bin/systemctl
@@ -192,7 +188,7 @@ fn a_host_that_hangs_times_out() {
 #[test]
 #[ignore = "needs root: cargo test --test ssh -- --ignored"]
 fn an_unknown_login_key_is_reported() {
-    run_isolated("connections::a_key_that_no_host_knows_is_told", async |lab| {
+    run_isolated(async |lab| {
         iterate(lab).await;
         let other = lab.file("other");
         run(&["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", other.to_str().unwrap()]);
@@ -219,7 +215,7 @@ fn cut_at_next_step(machines: &Machines, passed: &Mutex<BTreeSet<String>>, activ
 #[test]
 #[ignore = "needs root: cargo test --test ssh -- --ignored"]
 fn a_join_resumes_after_a_failure_at_any_step() {
-    run_isolated("connections::a_host_that_goes_at_every_step_in_turn_is_resumed", async |lab| {
+    run_isolated(async |lab| {
         let passed: Arc<Mutex<BTreeSet<String>>> = Arc::default();
         let cut = Arc::new(Mutex::new(Vec::new()));
         let mut done: Vec<String> = Vec::new();

@@ -25,7 +25,7 @@ async fn respond_normally(lab: &mut Lab) {
 #[test]
 #[ignore = "needs root: cargo test --test ssh -- --ignored"]
 fn invalid_probe_output_is_refused() {
-    run_isolated("hostile::answers_that_are_none_are_refused", async |lab| {
+    run_isolated(async |lab| {
         iterate(lab).await;
         for (command, why) in [
             ("head -c 100000000 /dev/zero", "printed more than"),
@@ -42,7 +42,7 @@ fn invalid_probe_output_is_refused() {
 #[test]
 #[ignore = "needs root: cargo test --test ssh -- --ignored"]
 fn a_worker_with_another_host_name_is_not_changed() {
-    run_isolated("hostile::a_worker_that_calls_itself_another_one_is_left_alone", async |lab| {
+    run_isolated(async |lab| {
         iterate(lab).await;
         for (name, rendered) in [("attic-b", "attic-b"), ("\u{1b}[2Jattic-a", "attic-a")] {
             lab.machines.sh(FAULTY, &format!("printf '{name}' >/proc/sys/kernel/hostname"));

@@ -20,8 +20,8 @@ const PROBE: &str = "mount -t tmpfs tmpfs \"$1\" && mkdir \"$1/u\" \"$1/w\" \"$1
     mount -t overlay overlay -o \"lowerdir=/,upperdir=$1/u,workdir=$1/w\" \"$1/r\" && \
     ip link add try0 type veth peer name try1 && nft list tables && [ -e /proc/sys/net/bridge ]";
 
-/// Runs a test in its own namespaces, or prints why that is not possible.
-pub(crate) fn run_isolated(test: &str, body: impl AsyncFnOnce(&mut Lab)) {
+/// Runs the calling test in its own namespaces, or prints why that is not possible.
+pub(crate) fn run_isolated<Body: AsyncFnOnce(&mut Lab)>(body: Body) {
     if let Some(folder) = std::env::var_os(FOLDER) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
@@ -35,12 +35,24 @@ pub(crate) fn run_isolated(test: &str, body: impl AsyncFnOnce(&mut Lab)) {
         skipped(&format!("no lab can be made here: {reason}"));
         return;
     }
+    let test = caller::<Body>();
+    let program = std::env::current_exe().unwrap();
+    // A filter that matches no test succeeds: without this check nothing would be tested.
+    let listed = Command::new(&program).args(["--exact", test, "--ignored", "--list"]).output();
+    let listed = String::from_utf8_lossy(&listed.unwrap().stdout).into_owned();
+    assert!(listed.contains(&format!("{test}: test")), "{test} is no test: {listed}");
     let mut command = isolated();
-    command.args(["sh", "-c", PREPARE, "prepare"]).arg(folder.path());
-    command.arg(std::env::current_exe().unwrap());
+    command.args(["sh", "-c", PREPARE, "prepare"]).arg(folder.path()).arg(program);
     command.args(["--exact", test, "--ignored", "--nocapture", "--test-threads=1"]);
     let status = command.env(FOLDER, folder.path()).status().unwrap();
     assert!(status.success(), "{test} failed; what it said stands above");
+}
+
+/// The name of the test that a closure was written in, as in `reboot::survives`.
+fn caller<Closure>() -> &'static str {
+    let name = std::any::type_name::<Closure>();
+    let name = name.split("::{{closure}}").next().unwrap_or(name);
+    name.split_once("::").map_or(name, |(_crate, test)| test)
 }
 
 fn isolated() -> Command {

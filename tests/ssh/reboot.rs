@@ -29,7 +29,7 @@ async fn assert_as_wanted(lab: &Lab, before: &[String], event: &str) {
 #[test]
 #[ignore = "needs root: cargo test --test ssh -- --ignored"]
 fn the_state_survives_a_reboot() {
-    run_isolated("reboot::the_state_is_back_without_stargate", async |lab| {
+    run_isolated(async |lab| {
         iterate(lab).await;
         let before = stargate_configuration(lab);
         for _ in 0..2 {
@@ -48,7 +48,7 @@ fn the_state_survives_a_reboot() {
 #[test]
 #[ignore = "needs root: cargo test --test ssh -- --ignored"]
 fn a_router_without_its_tunnel_device_drops_packets() {
-    run_isolated("reboot::without_its_device_a_router_sends_nothing_round", async |lab| {
+    run_isolated(async |lab| {
         iterate(lab).await;
         lab.machines.sh(ROUTER, "ip link del tailscale0");
         // Packets without a route into the tunnel are dropped at the router instead of being sent

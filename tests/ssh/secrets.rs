@@ -95,7 +95,7 @@ fn assert_absent(lab: &Lab, when: &str) {
 #[test]
 #[ignore = "needs root: cargo test --test ssh -- --ignored"]
 fn no_secret_is_left_or_logged() {
-    run_isolated("secrets::no_secret_is_left_or_shown", async |lab| {
+    run_isolated(async |lab| {
         let arguments = Arguments::watch();
         // A join that fails while the token is on the host.
         let worker = WORKERS[0].0;

@@ -25,10 +25,35 @@ pub(super) fn create_node_group(
     let Some(subscription) = id.subscription() else { return };
     let group = json::text(&body, "/properties/nodeResourceGroup").unwrap_or_default();
     let group = ArmId::resource_group(subscription, group);
-    if store.stored(&group).is_some() {
-        return;
+    if store.stored(&group).is_none() {
+        create(store, &id, &body, &group, guid);
     }
-    create(store, &id, &body, &group, guid);
+    copy_tags(store, &id, &group, guid);
+}
+
+/// Gives the tags of the cluster to what AKS created for it, beside the tags that are
+/// there (*Use Azure tags in AKS*).
+fn copy_tags(
+    store: &mut ArmStore,
+    cluster: &ArmId,
+    group: &ArmId,
+    guid: &mut dyn FnMut() -> String,
+) {
+    let tags = store.stored(cluster).and_then(|stored| stored.body["tags"].as_object().cloned());
+    let tags = tags.unwrap_or_default();
+    let copies = [group.clone(), network(group, cluster), security_group(group, cluster)];
+    for id in copies {
+        let lacks_tag =
+            |body: &Value| tags.iter().any(|(name, value)| body["tags"].get(name) != Some(value));
+        if store.stored(&id).is_some_and(|stored| lacks_tag(&stored.body)) {
+            let add = |body: &mut Value| {
+                for (name, value) in &tags {
+                    json::set(body, &["tags", name], value.clone());
+                }
+            };
+            store.modify(&id, add, guid);
+        }
+    }
 }
 
 /// Creates the node resource group, and the virtual network unless the pools name their own.
@@ -59,24 +84,28 @@ fn create(
     if aks_pools::uses_custom_network(body) {
         return;
     }
-    let digits = digits(cluster);
-    let security = group.in_group(
-        ArmKind::NetworkSecurityGroup.resource_type(),
-        &format!("aks-agentpool-{digits}-nsg"),
-    );
+    let security = security_group(group, cluster);
     let rules = json!({"securityRules": [], "defaultSecurityRules": []});
     insert_object(
         security.clone(),
         ArmKind::NetworkSecurityGroup,
         resource_body::new(&location, rules),
     );
-    let network =
-        group.in_group(ArmKind::VirtualNetwork.resource_type(), &format!("aks-vnet-{digits}"));
     insert_object(
-        network,
+        network(group, cluster),
         ArmKind::VirtualNetwork,
         resource_body::new(&location, network_properties(&security)),
     );
+}
+
+fn security_group(group: &ArmId, cluster: &ArmId) -> ArmId {
+    let name = format!("aks-agentpool-{}-nsg", digits(cluster));
+    group.in_group(ArmKind::NetworkSecurityGroup.resource_type(), &name)
+}
+
+fn network(group: &ArmId, cluster: &ArmId) -> ArmId {
+    let name = format!("aks-vnet-{}", digits(cluster));
+    group.in_group(ArmKind::VirtualNetwork.resource_type(), &name)
 }
 
 fn network_properties(security: &ArmId) -> Value {

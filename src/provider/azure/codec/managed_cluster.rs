@@ -77,6 +77,7 @@ pub fn decode(body: &Value) -> Result<ManagedCluster, DecodeError> {
         service_cidr: range("properties.networkProfile.serviceCidr", network.service_cidr)?,
         node_pools: pools.iter().filter_map(decode_pool).collect(),
         provisioning: provisioning(body),
+        protected_by: None,
     })
 }
 
@@ -166,7 +167,7 @@ fn dns_service(services: Ipv4Net) -> Ipv4Addr {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::tests::{cluster, owner};
+    use super::super::tests::{cluster, object, owner};
     use super::*;
     use crate::resource::Site;
     use crate::resource::settings::NodePoolScale;
@@ -174,7 +175,8 @@ mod tests {
     #[test]
     fn the_body_of_an_existing_cluster_keeps_all_pools_as_they_are() {
         let (owner, site) = (owner(), Site::Cluster);
-        let marks = Marks { owner: &owner, site: &site };
+        let object = object();
+        let marks = Marks { owner: &owner, site: &site, object: &object };
         let pool = node_pool::tests::pool(NodePoolScale::Fixed { count: 3 });
         let wanted = cluster(BTreeMap::from([("kept".into(), pool)]), "x".into());
         let pools = json!([
@@ -197,7 +199,8 @@ mod tests {
     #[test]
     fn a_requested_minor_version_is_written_back_while_a_patch_of_it_runs() {
         let (owner, site) = (owner(), Site::Cluster);
-        let marks = Marks { owner: &owner, site: &site };
+        let object = object();
+        let marks = Marks { owner: &owner, site: &site, object: &object };
         let wanted = cluster(BTreeMap::new(), "x".into());
         let requested = |current: &str| {
             let base = json!({"properties": {

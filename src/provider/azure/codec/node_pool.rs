@@ -143,7 +143,7 @@ pub(super) fn encode_profile(pool: &NodePool, there: Option<&Value>, marks: &Mar
     });
     body["nodeLabels"] = json!(pool.labels);
     body["nodeTaints"] = json!(pool.taints);
-    let mut tags = marks.tags();
+    let mut tags = marks.tags_of_pool();
     tags[POOL_TAG] = json!(pool.key);
     body["tags"] = tags;
     if !runs(there, pool.kubernetes_version) {
@@ -209,6 +209,7 @@ fn encode_scale(pool: &NodePool, there: Option<&Value>) -> Value {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use super::super::tests::object;
     use super::*;
     use crate::resource::azure::Provisioning;
     use crate::resource::{Owner, Site};
@@ -239,7 +240,8 @@ pub(super) mod tests {
     #[test]
     fn a_pool_reads_back() {
         let (owner, site) = (owner(), Site::Cluster);
-        let marks = Marks { owner: &owner, site: &site };
+        let object = object();
+        let marks = Marks { owner: &owner, site: &site, object: &object };
         let scales = [
             NodePoolScale::Fixed { count: 3 },
             NodePoolScale::Autoscaled { min: 1, max: 5 },
@@ -257,7 +259,8 @@ pub(super) mod tests {
     #[test]
     fn labels_that_are_no_longer_wanted_go_and_foreign_fields_stay() {
         let (owner, site) = (owner(), Site::Cluster);
-        let marks = Marks { owner: &owner, site: &site };
+        let object = object();
+        let marks = Marks { owner: &owner, site: &site, object: &object };
         let base = json!({ "properties": {
             "vmSize": "V", "count": 1, "nodeLabels": { "old": "x" }, "nodeTaints": ["old:NoExecute"],
             "orchestratorVersion": "1.33", "currentOrchestratorVersion": "1.33.5",
@@ -278,7 +281,8 @@ pub(super) mod tests {
     #[test]
     fn a_missing_field_is_an_error() {
         let (owner, site) = (owner(), Site::Cluster);
-        let marks = Marks { owner: &owner, site: &site };
+        let object = object();
+        let marks = Marks { owner: &owner, site: &site, object: &object };
         let whole = encode(&pool(NodePoolScale::Fixed { count: 3 }), None, &marks);
         assert!(decode(&whole).is_ok());
         for field in ["vmSize", "count", "mode", "orchestratorVersion"] {

@@ -14,16 +14,21 @@ use crate::provider::secret::Secret;
 use crate::resource::azure::*;
 use crate::resource::names::{TailnetTag, TopologyName};
 use crate::resource::settings::NodePoolScale;
-use crate::resource::{Address, ArmId, Owner, Ownership, Pending, Site};
+use crate::resource::{Address, ArmId, Owner, Pending, Site};
 
 pub(super) fn owner() -> Owner {
     Owner::new(TopologyName::new("lab"), TailnetTag::new("tag:stargate-lab"))
 }
 
+pub(super) fn object() -> ArmId {
+    ArmId::resource_group("s", "g").in_group("Microsoft.Network/virtualNetworks", "stargate-vnet")
+}
+
 /// Writes on nothing and again on what was written: both must read back.
 fn round_trip(resource: Resource, id: Option<&str>, resource_type: &str) {
     let (owner, site) = (owner(), Site::from("dc1"));
-    let marks = Marks { owner: &owner, site: &site };
+    let object = object();
+    let marks = Marks { owner: &owner, site: &site, object: &object };
     let creation = MachineCreation::new("host", Secret::new("#cloud-config"));
     let mut base: Option<Value> = None;
     for _ in 0..2 {
@@ -106,6 +111,7 @@ pub(super) fn cluster(pools: BTreeMap<String, NodePool>, location: String) -> Ma
         service_cidr: "10.2.0.0/16".parse().unwrap(),
         node_pools: pools,
         provisioning: Provisioning::Ready,
+        protected_by: None,
     }
 }
 
@@ -119,14 +125,14 @@ proptest! {
         rules in btree_map("[a-z]{1,8}", rule(), 0..4),
         address_prefixes in vec(prefix(), 1..3),
     ) {
-        let table = RouteTable { location: location.clone(), routes: Pending::Known(routes) };
+        let table = RouteTable { location: location.clone(), routes: Pending::Known(routes), protected_by: None };
         round_trip(Resource::RouteTable(table), None, "Microsoft.Network/routeTables");
-        let group = NetworkSecurityGroup { location: location.clone(), rules };
+        let group = NetworkSecurityGroup { location: location.clone(), rules, protected_by: None };
         let kind = "Microsoft.Network/networkSecurityGroups";
         round_trip(Resource::NetworkSecurityGroup(group), None, kind);
-        let network = VirtualNetwork { location: location.clone(), address_prefixes };
+        let network = VirtualNetwork { location: location.clone(), address_prefixes, protected_by: None };
         round_trip(Resource::VirtualNetwork(network), None, "microsoft.network/virtualnetworks");
-        let group = ResourceGroup { location };
+        let group = ResourceGroup { location, protected_by: None };
         round_trip(Resource::ResourceGroup(group), None, "Microsoft.Resources/resourceGroups");
     }
 
@@ -153,9 +159,9 @@ proptest! {
         let association = RouteTableAssociation { subnet: Pending::Known(id.clone()), route_table };
         let body = association::encode(&association, Some(&json!({"id": id.as_str()})));
         prop_assert_eq!(association::decode(&body), Ok(association));
-        let gateway = NatGateway { location: location.clone(), public_ip };
+        let gateway = NatGateway { location: location.clone(), public_ip, protected_by: None };
         round_trip(Resource::NatGateway(gateway), None, "Microsoft.Network/natGateways");
-        let address = PublicIpAddress { location };
+        let address = PublicIpAddress { location, protected_by: None };
         round_trip(Resource::PublicIpAddress(address), None, "Microsoft.Network/publicIPAddresses");
     }
 
@@ -175,6 +181,7 @@ proptest! {
             private_ip,
             ip_forwarding,
             public_ip,
+            protected_by: None,
         };
         let kind = "Microsoft.Network/networkInterfaces";
         round_trip(Resource::NetworkInterface(interface), None, kind);
@@ -186,6 +193,7 @@ proptest! {
             network_interface: subnet,
             role: if router { MachineRole::Router } else { MachineRole::Worker },
             provisioning: Provisioning::Ready,
+            protected_by: None,
         };
         round_trip(Resource::VirtualMachine(machine), None, "Microsoft.Compute/virtualMachines");
         let pools: BTreeMap<String, NodePool> =
@@ -202,10 +210,15 @@ proptest! {
 #[test]
 fn a_table_is_emptied_explicitly_and_keeps_names_and_foreign_fields() {
     let (owner, site) = (owner(), Site::Cluster);
-    let marks = Marks { owner: &owner, site: &site };
+    let object = object();
+    let marks = Marks { owner: &owner, site: &site, object: &object };
     let base = json!({"properties": {"disableBgpRoutePropagation": true, "routes": [
         {"name": "by-hand", "properties": {"addressPrefix": "10.0.0.0/8", "nextHopType": "None"}}]}});
-    let mut table = RouteTable { location: "x".into(), routes: Pending::Known(BTreeMap::new()) };
+    let mut table = RouteTable {
+        location: "x".into(),
+        routes: Pending::Known(BTreeMap::new()),
+        protected_by: None,
+    };
     let body = route_table::encode(&table, Some(&base), &marks).unwrap();
     assert_eq!(body["properties"], json!({"disableBgpRoutePropagation": true, "routes": []}));
     let routes = [("10.0.0.0/8", NextHop::Internet), ("10.50.0.0/16", NextHop::None)];
@@ -240,8 +253,10 @@ fn a_foreign_subnet_is_written_back_unchanged() {
 fn a_network_keeps_its_subnets() {
     let (owner, site) = (owner(), Site::Cluster);
     let base = json!({"properties": {"subnets": [{"name": "n"}], "addressSpace": {}}});
-    let network = VirtualNetwork { location: "x".into(), address_prefixes: vec![] };
-    let marks = Marks { owner: &owner, site: &site };
+    let network =
+        VirtualNetwork { location: "x".into(), address_prefixes: vec![], protected_by: None };
+    let object = object();
+    let marks = Marks { owner: &owner, site: &site, object: &object };
     let body = virtual_network::encode(&network, Some(&base), &marks);
     assert_eq!(body["properties"]["subnets"], json!([{"name": "n"}]));
 }
@@ -249,7 +264,8 @@ fn a_network_keeps_its_subnets() {
 #[test]
 fn a_machine_is_created_whole_and_changed_without_its_secrets() {
     let (owner, site) = (owner(), Site::Cluster);
-    let marks = Marks { owner: &owner, site: &site };
+    let object = object();
+    let marks = Marks { owner: &owner, site: &site, object: &object };
     let machine = VirtualMachine {
         location: "x".into(),
         vm_size: "Future_Size".into(),
@@ -258,6 +274,7 @@ fn a_machine_is_created_whole_and_changed_without_its_secrets() {
         network_interface: ArmId::new("/n"),
         role: MachineRole::Router,
         provisioning: Provisioning::Ready,
+        protected_by: None,
     };
     let creation = MachineCreation::new("host", Secret::new("marked"));
     assert!(!format!("{creation:?}").contains("marked"));
@@ -282,7 +299,8 @@ fn a_machine_is_created_whole_and_changed_without_its_secrets() {
 #[test]
 fn a_field_that_cannot_be_changed_and_is_missing_is_an_error() {
     let (owner, site) = (owner(), Site::Cluster);
-    let marks = Marks { owner: &owner, site: &site };
+    let object = object();
+    let marks = Marks { owner: &owner, site: &site, object: &object };
     let pool = node_pool::tests::pool(NodePoolScale::Fixed { count: 3 });
     let pools = BTreeMap::from([("system".into(), pool)]);
     let whole = managed_cluster::encode(&cluster(pools, "x".into()), None, &marks);
@@ -308,6 +326,7 @@ fn a_field_that_cannot_be_changed_and_is_missing_is_an_error() {
         network_interface: ArmId::new("/n"),
         role: MachineRole::Router,
         provisioning: Provisioning::Ready,
+        protected_by: None,
     };
     let creation = MachineCreation::new("host", Secret::new("x"));
     let whole = virtual_machine::encode(&machine, None, &marks, Some(&creation));
@@ -345,28 +364,12 @@ fn a_subnet_is_read_in_either_form_and_a_broken_reference_is_no_missing_one() {
 #[test]
 fn the_running_version_counts_and_a_minor_version_is_kept() {
     let (owner, site) = (owner(), Site::Cluster);
-    let marks = Marks { owner: &owner, site: &site };
+    let object = object();
+    let marks = Marks { owner: &owner, site: &site, object: &object };
     let mut body = managed_cluster::encode(&cluster(BTreeMap::new(), "x".into()), None, &marks);
     body["properties"]["kubernetesVersion"] = json!("1.33");
     let version = |body: &Value| managed_cluster::decode(body).unwrap().kubernetes_version;
     assert_eq!(version(&body).to_string(), "1.33");
     body["properties"]["currentKubernetesVersion"] = json!("1.33.7");
     assert_eq!(version(&body).to_string(), "1.33.7");
-}
-
-#[test]
-fn ownership_is_read_off_the_tags() {
-    let owner = owner();
-    let ours = |site: &str| Ownership::Ours { site: (&Site::from(site)).into() };
-    let mut body = json!({"tags": {"Managed-By": "stargate", "stargate-topology": "lab"}});
-    assert_eq!(ownership(&body, &owner), ours("cluster"));
-    body["tags"]["stargate-site"] = json!("dc1");
-    assert_eq!(ownership(&body, &owner), ours("dc1"));
-    body["tags"]["stargate-topology"] = json!("other");
-    let other = Ownership::OtherTopology { topology: "other".to_owned() };
-    assert_eq!(ownership(&body, &owner), other);
-    let renamed = Owner { former: Some(TopologyName::new("other")), ..owner.clone() };
-    let site = (&Site::from("dc1")).into();
-    assert_eq!(ownership(&body, &renamed), Ownership::Former { site });
-    assert_eq!(ownership(&json!({}), &owner), Ownership::Foreign);
 }
