@@ -43,6 +43,7 @@ mod rollout;
 mod router_devices;
 mod rules;
 mod saved_plans;
+mod schema_matrix;
 mod service_errors;
 mod services;
 mod tokens;
