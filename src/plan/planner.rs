@@ -217,6 +217,8 @@ fn assemble(input: Comparison<'_>, decisions: ResourceDecisions) -> PlanContents
         cost: Cost::default(),
         reachability: Default::default(),
     };
+    let is_change = |decision: &&ResourceDecision| matches!(decision, ResourceDecision::Change(_));
+    plan.changes.reserve_exact(decisions.values().filter(is_change).count());
     for decision in decisions.into_values() {
         match decision {
             ResourceDecision::Unchanged => plan.unchanged += 1,
@@ -230,7 +232,7 @@ fn assemble(input: Comparison<'_>, decisions: ResourceDecisions) -> PlanContents
     let sizes = workers_of_sites(input);
     plan.rollout =
         rollout::assign(input.rollout, &sizes, input.inventory, &graph, &mut plan.changes);
-    (plan.changes, plan.steps) = graph.sort(plan.changes);
+    plan.steps = graph.sort(&mut plan.changes);
     plan.cost = Cost::of(&plan.changes, &plan.steps, input.requests);
     plan.cost.add_deferred(&plan.deferred, waves_of_deferred(input, &plan.deferred));
     plan
