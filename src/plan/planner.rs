@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::adoption;
 use super::blocked_moves;
 use super::consequences;
-use super::cost::Cost;
+use super::cost::{Cost, seconds_after_first_join};
 use super::decision::{Comparison, ResourceDecision, ResourceDecisions, change, deferred};
 use super::dependencies;
 use super::diff::{self, FieldChange};
@@ -25,7 +25,6 @@ use crate::desired::DesiredResource;
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::{Gap, Inventory, Observed};
 use crate::resource::{Address, Kind, Resource, Site};
-use crate::topology::model::RolloutWidth;
 
 /// Compares what should exist with what exists. What the changes do to
 /// reachability is not known yet.
@@ -234,7 +233,7 @@ fn assemble(input: Comparison<'_>, decisions: ResourceDecisions) -> PlanContents
         rollout::assign(input.rollout, &sizes, input.inventory, &graph, &mut plan.changes);
     plan.steps = graph.sort(&mut plan.changes);
     plan.cost = Cost::of(&plan.changes, &plan.steps, input.requests);
-    plan.cost.add_deferred(&plan.deferred, waves_of_deferred(input, &plan.deferred));
+    plan.cost.add_deferred(&plan.deferred, joins_of_deferred(input, &plan.deferred));
     plan
 }
 
@@ -247,12 +246,10 @@ fn workers_of_sites<'a>(input: Comparison<'a>) -> BTreeMap<&'a Site, usize> {
     sizes
 }
 
-/// In how many waves deferred workers will join for the first time: a canary, then all
-/// others, as many at a time as the executor starts.
-fn waves_of_deferred(input: Comparison<'_>, deferred: &[Deferred]) -> u64 {
+/// The seconds in which deferred workers will join for the first time, after the first.
+fn joins_of_deferred(input: Comparison<'_>, deferred: &[Deferred]) -> u64 {
     let workers = deferred.iter().filter(|one| one.address.kind == Kind::Worker).count() as u64;
-    let canary = u64::from(input.rollout.canary).min(workers);
-    u64::from(canary > 0) + (workers - canary).div_ceil(u64::from(RolloutWidth::MAX))
+    seconds_after_first_join(workers, u64::from(input.rollout.canary))
 }
 
 /// A router that is offline explains why its host could not be read.

@@ -18,6 +18,9 @@ use crate::resource::Address;
 /// Which part of a change a step does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
+    /// Work ahead of a change that disturbs nothing. No step of a plan has it: an executor
+    /// adds it.
+    Prepare,
     /// A replacement's deletion.
     Destroy,
     /// Everything else.

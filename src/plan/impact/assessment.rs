@@ -187,13 +187,13 @@ fn compare_states<'a>(
 fn traced(model: &PathModel, nodes: &Nodes, mut known: Traced) -> (Snapshot, Traced) {
     let mut traced = Traced::default();
     let snapshot = Snapshot::of_traced(model, nodes, |pair: (End, End)| {
-        let trip = || trace_round_trip(&model.network, pair.0, pair.1.address, PROTOCOL);
+        let trace_pair = || trace_round_trip(&model.network, pair.0, pair.1.address, PROTOCOL);
         if let Some(passed) = known.passed.remove(&pair) {
-            debug_assert!(trip().reached());
+            debug_assert!(trace_pair().reached());
             traced.passed.insert(pair, passed);
             return None;
         }
-        let round_trip = trip();
+        let round_trip = trace_pair();
         traced.note(&model.network, pair, &round_trip);
         Some(round_trip)
     });
