@@ -271,9 +271,9 @@ pub(super) async fn read(
     change: &Change,
 ) -> Result<crate::refresh::Current, Outcome> {
     let target = effects::router_target(iteration, change).await?;
-    let cluster: Option<&dyn ClusterRead> = match &iteration.cluster {
-        Some(cluster) => Some(cluster.client.as_ref()),
-        None => None,
+    let cluster: Result<&dyn ClusterRead, &Failure> = match &iteration.cluster {
+        Ok(cluster) => Ok(cluster.client.as_ref()),
+        Err(failure) => Err(failure),
     };
     read_one(iteration.readers, cluster, target.as_ref(), iteration.settings, change)
         .await

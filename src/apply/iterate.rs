@@ -13,8 +13,10 @@ use super::unfinished::Unfinished;
 use super::write_lease::{Permission, WriteLease};
 use crate::diagnostics::{Code, Failure, counted};
 use crate::pipeline::Planned;
+use crate::plan::diff::FieldChange;
 use crate::plan::{Action, Change, FindingSeverity, Plan};
 use crate::provider::access::ClusterAccess;
+use crate::refresh::no_cluster;
 use crate::resource::Address;
 
 /// An apply that needs more iterations than this makes no progress.
@@ -63,7 +65,7 @@ pub async fn apply(
         }
         asks = true;
         let cluster = connect(context, planned.observation.cluster_access()).await;
-        match lease.ensure(cluster.as_ref()).await {
+        match lease.ensure(cluster.as_ref().ok()).await {
             Permission::Granted => {}
             Permission::GrantedLater => match plan_after_wait(context).await {
                 Ok(next) => {
@@ -175,7 +177,7 @@ pub async fn apply_once(context: &ApplyContext<'_>, mut planned: Planned) -> App
     }
     let lease = WriteLease::new(context);
     let cluster = connect(context, planned.observation.cluster_access()).await;
-    match lease.ensure(cluster.as_ref()).await {
+    match lease.ensure(cluster.as_ref().ok()).await {
         Permission::Refused(status) => return ended(status, planned),
         Permission::GrantedLater if context.saved.is_some() => {
             let next = plan_after_wait(context).await;
@@ -282,7 +284,7 @@ fn held_back(outcomes: &BTreeMap<Address, Outcome>) -> Option<String> {
 async fn run_iteration(
     context: &ApplyContext<'_>,
     lease: &WriteLease<'_>,
-    cluster: Option<ClusterWriter>,
+    cluster: Result<ClusterWriter, Failure>,
     planned: &Planned,
     number: u32,
 ) -> BTreeMap<Address, Outcome> {
@@ -307,15 +309,19 @@ async fn run_iteration(
 async fn connect(
     context: &ApplyContext<'_>,
     access: Option<&ClusterAccess>,
-) -> Option<ClusterWriter> {
-    let credentials = access?.credentials.clone();
-    match credentials.connect(context.clients).await {
-        Ok(client) => Some(ClusterWriter { client, credentials }),
-        Err(error) => {
-            tracing::warn!(%error, "no client of the cluster for this iteration");
-            None
-        }
-    }
+) -> Result<ClusterWriter, Failure> {
+    let credentials = access.ok_or_else(no_cluster)?.credentials.clone();
+    let client = credentials.connect(context.clients).await?;
+    Ok(ClusterWriter { client, credentials })
+}
+
+/// Whether a change only waits for a passing state to end, as of a worker that is not Ready
+/// while its router is replaced.
+fn is_passing(change: &Change) -> bool {
+    let fields = change.fields();
+    change.action == Action::Update
+        && !fields.is_empty()
+        && fields.iter().all(FieldChange::is_transient)
 }
 
 /// What the user approved.
@@ -358,7 +364,7 @@ impl Approved {
         };
         let was_approved =
             |action: &Action| self.actions.contains(&(change.address.clone(), *action));
-        implied_by.iter().any(was_approved)
+        implied_by.iter().any(was_approved) || is_passing(change)
     }
 
     fn covers(&self, plan: &Plan) -> bool {

@@ -6,6 +6,7 @@ use super::routers::RouterAddresses;
 use super::stop::StopSignal;
 use super::unfinished::Unfinished;
 use super::write_lease::WriteLease;
+use crate::diagnostics::Failure;
 use crate::plan::ApplySettings;
 use crate::provider::clients::{Clients, ReadClients};
 use crate::refresh::Clock;
@@ -19,7 +20,8 @@ pub(super) struct Iteration<'a> {
     pub(super) now: &'a Clock,
     pub(super) stop: &'a StopSignal,
     pub(super) lease: &'a WriteLease<'a>,
-    pub(super) cluster: Option<ClusterWriter>,
+    /// A client that writes to the cluster, or the reason why this iteration has no such client.
+    pub(super) cluster: Result<ClusterWriter, Failure>,
     pub(super) routers: RouterAddresses,
     pub(super) unfinished: Unfinished,
 }

@@ -7,8 +7,11 @@ use super::proof::{Evidence, check_set_once};
 use super::record::{Records, Subject};
 use super::step::{JoinStep, StepEvent};
 use super::{JoinContext, Progress, drain, kubelet_configuration};
-use crate::provider::cluster::{BootstrapToken, NodeFacts, PROFILE_DIGEST_ANNOTATION};
+use crate::provider::cluster::{
+    BootstrapToken, KERNEL_ROUTES_ANNOTATION, NodeFacts, PROFILE_DIGEST_ANNOTATION,
+};
 use crate::provider::host::{WorkerProbe, WorkerStep};
+use crate::resource::protection::PROTECT_ANNOTATION;
 use crate::topology::names::WorkerName;
 
 /// Attempts to write a Node that other writers change at the same time.
@@ -355,8 +358,12 @@ impl JoinRun<'_> {
     /// records: a join that is cut off before it is repeated from there.
     async fn attest(&self) -> Result<(), JoinError> {
         let desired = &self.context.desired;
-        let digest = desired.profile_digest.as_str();
-        let annotations = BTreeMap::from([(PROFILE_DIGEST_ANNOTATION, Some(digest))]);
+        let routes = Some(desired.routes.as_str()).filter(|routes| !routes.is_empty());
+        let annotations = BTreeMap::from([
+            (PROFILE_DIGEST_ANNOTATION, Some(desired.profile_digest.as_str())),
+            (KERNEL_ROUTES_ANNOTATION, routes),
+            (PROTECT_ANNOTATION, desired.protected_by.as_deref()),
+        ]);
         let written = self.context.cluster.patch_node_annotations(&desired.name, &annotations);
         written.await.map_err(self.cluster_error(JoinStep::Stamp))?;
         self.uncordon().await

@@ -1,8 +1,7 @@
 //! Keeping pods off a worker while its machine is changed from outside.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
-
-use tokio::time::{Instant, sleep};
 
 use super::error::LeaveError;
 use super::step::{Stage, StepEvent};
@@ -10,11 +9,12 @@ use super::waiting::POLL;
 use super::{Progress, drain};
 use crate::diagnostics::{Code, Failure};
 use crate::provider::cluster::NodeFacts;
+use crate::provider::poll::Polling;
 use crate::provider::read_write::ClusterWrite;
 use crate::topology::names::WorkerName;
 
 /// How long a Node may take to be Ready once its machine has restarted.
-const READY_TIMEOUT: Duration = Duration::from_secs(300);
+const READY: Polling = Polling { interval: POLL, timeout: Duration::from_secs(300) };
 
 /// The worker whose machine is changed.
 #[derive(Clone)]
@@ -86,23 +86,19 @@ pub(super) async fn wait_until_ready(
     name: &str,
     is_ready: impl Fn(&NodeFacts) -> bool,
 ) -> Result<(), Failure> {
-    let deadline = Instant::now() + READY_TIMEOUT;
-    loop {
+    let polled = READY.poll_until(|| async {
         let observed = match cluster.node(name).await {
             Ok(node) => node,
             Err(error) if error.is_unavailable() => None,
             Err(error) => return Err(LeaveError::cluster(name, &error).failure),
         };
-        if observed.as_ref().is_some_and(&is_ready) {
-            return Ok(());
-        }
-        if Instant::now() >= deadline {
-            let condition = observed.and_then(|node| node.not_ready_because).unwrap_or_default();
-            let message = format!("its Node is not Ready after five minutes: {condition}");
-            let message = message.trim_end_matches(": ");
-            let remedy = "look at `journalctl -u kubelet -u containerd` on the worker";
-            return Err(Failure::new(Code::StepTimedOut, message, remedy));
-        }
-        sleep(POLL).await;
-    }
+        let is_ready = observed.as_ref().is_some_and(&is_ready);
+        Ok(if is_ready { ControlFlow::Break(()) } else { ControlFlow::Continue(observed) })
+    });
+    let ControlFlow::Continue(observed) = polled.await? else { return Ok(()) };
+    let condition = observed.and_then(|node| node.not_ready_because).unwrap_or_default();
+    let message = format!("its Node is not Ready after five minutes: {condition}");
+    let message = message.trim_end_matches(": ");
+    let remedy = "look at `journalctl -u kubelet -u containerd` on the worker";
+    Err(Failure::new(Code::StepTimedOut, message, remedy))
 }

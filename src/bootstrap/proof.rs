@@ -6,7 +6,7 @@ use super::error::{JoinCause, JoinError};
 use super::step::JoinStep;
 use super::{CNI_CONFIGURATION_NAME, WorkerSettings, kubelet_configuration};
 use crate::desired::digest::text_digest;
-use crate::provider::cluster::{NodeFacts, PROFILE_DIGEST_ANNOTATION};
+use crate::provider::cluster::{KERNEL_ROUTES_ANNOTATION, NodeFacts, PROFILE_DIGEST_ANNOTATION};
 use crate::provider::host::WorkerProbe;
 use crate::resource::host::{JoinedWorker, KernelRoute};
 use crate::topology::version::KubernetesVersion;
@@ -121,7 +121,9 @@ impl Evidence<'_> {
     fn node_is_stamped(&self) -> bool {
         let empty = BTreeMap::new();
         let annotations = self.node.map_or(&empty, |node| &node.annotations);
+        let routes = annotations.get(KERNEL_ROUTES_ANNOTATION).map_or("", String::as_str);
         annotations.get(PROFILE_DIGEST_ANNOTATION) == Some(&self.desired.profile_digest)
+            && routes == self.desired.routes
     }
 
     /// The error of a worker whose next hop is on none of its segments: the kernel

@@ -1,8 +1,7 @@
 //! Restarting a worker.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
-
-use tokio::time::{Instant, sleep};
 
 use super::error::{LeaveError, RebootError};
 use super::maintenance::wait_until_ready;
@@ -13,12 +12,13 @@ use super::{Now, Progress, drain};
 use crate::diagnostics::{Code, Failure};
 use crate::provider::cluster::{ClusterError, NodeFacts, OperationKind};
 use crate::provider::host::{HostError, HostTarget, WorkerStep};
+use crate::provider::poll::Polling;
 use crate::provider::read_write::{ClusterWrite, HostWrite};
 use crate::topology::names::{ProfileName, WorkerName};
 use crate::topology::version::KubernetesVersion;
 
 /// How long a machine may take to come back.
-const REBOOT_TIMEOUT: Duration = Duration::from_secs(900);
+const REBOOT: Polling = Polling { interval: POLL, timeout: Duration::from_secs(900) };
 
 /// What a reboot works with.
 #[derive(Clone)]
@@ -131,24 +131,28 @@ impl RebootContext<'_> {
             Ok(()) | Err(HostError::Lost { .. } | HostError::Unreachable { .. }) => {}
             Err(error) => return Err(self.host(stage, &error)),
         }
-        let deadline = Instant::now() + REBOOT_TIMEOUT;
-        let mut last = "it did not shut down".to_owned();
-        while Instant::now() < deadline {
+        let polled = REBOOT.poll_until(|| async {
             match self.hosts.probe_worker(&self.target).await {
                 // A machine that does not say which boot it is in may be in the old one.
                 Ok(probe) if !probe.boot_id.is_empty() && probe.boot_id != from_boot => {
-                    return Ok(probe.boot_id);
+                    Ok(ControlFlow::Break(probe.boot_id))
                 }
-                Ok(_) => {}
-                Err(error @ HostError::Failed { .. }) => return Err(self.host(stage, &error)),
-                Err(error) => last = error.to_string(),
+                Ok(_) => Ok(ControlFlow::Continue("it did not shut down".to_owned())),
+                Err(error @ HostError::Failed { .. }) => Err(self.host(stage, &error)),
+                Err(error) => Ok(ControlFlow::Continue(error.to_string())),
             }
-            sleep(POLL).await;
+        });
+        match polled.await? {
+            ControlFlow::Break(boot) => Ok(boot),
+            ControlFlow::Continue(last) => {
+                let minutes = REBOOT.timeout.as_secs() / 60;
+                let message =
+                    format!("the machine does not answer after {minutes} minutes: {last}");
+                let remedy =
+                    "look at the machine's console; once it runs, run `stargate reboot` again";
+                Err(self.failed(stage, Code::StepTimedOut, &message, remedy))
+            }
         }
-        let minutes = REBOOT_TIMEOUT.as_secs() / 60;
-        let message = format!("the machine does not answer after {minutes} minutes: {last}");
-        let remedy = "look at the machine's console; once it runs, run `stargate reboot` again";
-        Err(self.failed(stage, Code::StepTimedOut, &message, remedy))
     }
 
     /// Waits until the kubelet of the new boot says that it is Ready: what the

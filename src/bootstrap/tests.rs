@@ -40,9 +40,11 @@ fn desired() -> JoinedWorker {
         taints: BTreeSet::from(["site=dc1:NoSchedule".to_owned()]).into(),
         kubelet_version: "1.33.5".parse().unwrap(),
         profile_digest: "digest-1".to_owned(),
+        routes: String::new(),
         ready: true,
         cordoned_for_work: false,
         host: Observable::unobserved(),
+        protected_by: None,
     }
 }
 

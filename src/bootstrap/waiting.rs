@@ -1,8 +1,8 @@
 //! Waiting for the cluster and the host, by polling.
 
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-
-use tokio::time::{Instant, sleep};
 
 use super::JoinContext;
 use super::error::{JoinCause, JoinError};
@@ -10,12 +10,13 @@ use super::proof::check_set_once;
 use super::step::JoinStep;
 use crate::provider::cluster::{Approval, ClusterError, NodeFacts};
 use crate::provider::host::WorkerProbe;
+use crate::provider::poll::Polling;
 use crate::topology::names::WorkerName;
 
 pub(super) const POLL: Duration = Duration::from_secs(2);
-const CERTIFICATE_TIMEOUT: Duration = Duration::from_secs(120);
-const REGISTRATION_TIMEOUT: Duration = Duration::from_secs(120);
-const READY_TIMEOUT: Duration = Duration::from_secs(300);
+const CERTIFICATE: Polling = Polling { interval: POLL, timeout: Duration::from_secs(120) };
+const REGISTRATION: Polling = Polling { interval: POLL, timeout: Duration::from_secs(120) };
+const READY: Polling = Polling { interval: POLL, timeout: Duration::from_secs(300) };
 
 impl JoinContext<'_> {
     fn timed_out(&self, step: JoinStep, reason: impl AsRef<str>) -> JoinError {
@@ -23,7 +24,7 @@ impl JoinContext<'_> {
     }
 
     /// An answer of the cluster; `None` if the API server is unavailable for now.
-    /// The caller's deadline ends the wait.
+    /// The time limit of the caller ends the wait.
     fn tolerate<T>(
         &self,
         step: JoinStep,
@@ -40,34 +41,34 @@ impl JoinContext<'_> {
     /// until the kubelet has its certificate.
     pub(super) async fn certificate(&self, token_id: &str) -> Result<WorkerProbe, JoinError> {
         let step = JoinStep::ApproveCertificate;
-        let deadline = Instant::now() + CERTIFICATE_TIMEOUT;
         let worker = WorkerName::new(&self.desired.name);
-        let mut approved = false;
-        loop {
+        let approved = AtomicBool::new(false);
+        let polled = CERTIFICATE.poll_until(|| async {
             let response = self.cluster.approve_csr_for(&worker, token_id).await;
             match self.tolerate(step, response)? {
-                Some(Approval::Approved { .. }) => approved = true,
+                Some(Approval::Approved { .. }) => approved.store(true, Ordering::Relaxed),
                 Some(Approval::Refused(refusal)) => return Err(self.refused(refusal)),
                 Some(Approval::NotThereYet) | None => {}
             }
-            if approved {
-                let probe = self.hosts.probe_worker(&self.target).await;
-                let probe =
-                    probe.map_err(|error| JoinError::host(step, &self.desired.name, error))?;
-                if probe.client_certificate {
-                    return Ok(probe);
-                }
+            if !approved.load(Ordering::Relaxed) {
+                return Ok(ControlFlow::Continue(()));
             }
-            if Instant::now() >= deadline {
-                let reason = if approved {
-                    "its certificate request was approved, but no certificate was issued within \
-                     two minutes"
-                } else {
-                    "its kubelet did not request a certificate within two minutes"
-                };
-                return Err(self.timed_out(step, reason));
+            let probe = self.hosts.probe_worker(&self.target).await;
+            let probe = probe.map_err(|error| JoinError::host(step, &self.desired.name, error))?;
+            let is_issued = probe.client_certificate;
+            Ok(if is_issued { ControlFlow::Break(probe) } else { ControlFlow::Continue(()) })
+        });
+        match polled.await? {
+            ControlFlow::Break(probe) => Ok(probe),
+            ControlFlow::Continue(()) if approved.load(Ordering::Relaxed) => {
+                let reason = "its certificate request was approved, but no certificate was issued \
+                              within two minutes";
+                Err(self.timed_out(step, reason))
             }
-            sleep(POLL).await;
+            ControlFlow::Continue(()) => {
+                let reason = "its kubelet did not request a certificate within two minutes";
+                Err(self.timed_out(step, reason))
+            }
         }
     }
 
@@ -86,17 +87,19 @@ impl JoinContext<'_> {
     /// Waits until the worker's Node is there.
     pub(super) async fn registered(&self) -> Result<NodeFacts, JoinError> {
         let step = JoinStep::PodCidr;
-        let deadline = Instant::now() + REGISTRATION_TIMEOUT;
-        loop {
+        let polled = REGISTRATION.poll_until(|| async {
             let response = self.cluster.node(&self.desired.name).await;
-            if let Some(Some(node)) = self.tolerate(step, response)? {
+            let found = self.tolerate(step, response).map(Option::flatten);
+            found.map(|node| node.map_or(ControlFlow::Continue(()), ControlFlow::Break))
+        });
+        match polled.await? {
+            ControlFlow::Break(node) => {
                 check_set_once(&self.desired, Some(&node))?;
-                return Ok(node);
+                Ok(node)
             }
-            if Instant::now() >= deadline {
-                return Err(self.timed_out(step, "its Node did not appear within two minutes"));
+            ControlFlow::Continue(()) => {
+                Err(self.timed_out(step, "its Node did not appear within two minutes"))
             }
-            sleep(POLL).await;
         }
     }
 
@@ -106,17 +109,18 @@ impl JoinContext<'_> {
         is_ready: impl Fn(&NodeFacts) -> bool,
     ) -> Result<NodeFacts, JoinError> {
         let step = JoinStep::NodeReady;
-        let deadline = Instant::now() + READY_TIMEOUT;
-        loop {
+        let polled = READY.poll_until(|| async {
             let response = self.cluster.node(&self.desired.name).await;
-            let observed = self.tolerate(step, response)?.flatten();
-            if let Some(node) = observed.as_ref().filter(|node| is_ready(node)) {
-                return Ok(node.clone());
+            self.tolerate(step, response).map(|observed| match observed.flatten() {
+                Some(node) if is_ready(&node) => ControlFlow::Break(node),
+                observed => ControlFlow::Continue(observed),
+            })
+        });
+        match polled.await? {
+            ControlFlow::Break(node) => Ok(node),
+            ControlFlow::Continue(observed) => {
+                Err(self.timed_out(step, not_ready(observed.as_ref())))
             }
-            if Instant::now() >= deadline {
-                return Err(self.timed_out(step, not_ready(observed.as_ref())));
-            }
-            sleep(POLL).await;
         }
     }
 }

@@ -151,7 +151,7 @@ pub(crate) fn of_folder(error: &FolderError) -> CliError {
             Code::SandboxInUse,
             "stop the other process, or use another folder with `--sandbox=DIR`",
         ),
-        FolderError::Io { .. } => {
+        FolderError::NotShared { .. } | FolderError::Io { .. } => {
             (Code::Unreadable, "check the owner of the folder and the free space")
         }
     };

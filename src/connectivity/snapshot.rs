@@ -57,6 +57,20 @@ impl ClassPair {
     }
 }
 
+/// Pairs that are alike in two states.
+pub(crate) struct PairsAlike<'a, M> {
+    /// The classes of source and destination, in each of the states.
+    pub(crate) classes: [[Class; 2]; 2],
+    /// The sites of source and destination.
+    pub(crate) sites: [&'a Site; 2],
+    /// The marks of source and destination.
+    pub(crate) marks: [M; 2],
+    /// How many.
+    pub(crate) pairs: u64,
+    /// The nodes of one of them, by place.
+    pub(crate) example: (usize, usize),
+}
+
 /// Nodes by name, with the site of each.
 pub(crate) type Nodes = BTreeMap<String, Site>;
 
@@ -141,17 +155,35 @@ impl Snapshot {
     /// Calls for each two classes of pairs that are alike in both states, with how
     /// many pairs there are. The states are of the same nodes.
     pub(crate) fn pairs_alike(states: [&Self; 2], mut found: impl FnMut([[Class; 2]; 2], u64)) {
-        let mut alike: BTreeMap<([Class; 2], &Site), u64> = BTreeMap::new();
-        for (node, site) in states[0].site_of.iter().enumerate() {
+        let marks = vec![(); states[0].site_of.len()];
+        Self::pairs_alike_by(states, &marks, |alike| found(alike.classes, alike.pairs));
+    }
+
+    /// The same, where nodes are alike only if they have the same mark.
+    pub(crate) fn pairs_alike_by<M: Copy + Ord>(
+        states: [&Self; 2],
+        marks: &[M],
+        mut found: impl FnMut(PairsAlike<'_, M>),
+    ) {
+        let mut alike: BTreeMap<([Class; 2], &Site, M), Vec<usize>> = BTreeMap::new();
+        for ((node, site), mark) in states[0].site_of.iter().enumerate().zip(marks) {
             let classes = states.map(|state| state.class_of.get(node).copied().flatten());
-            *alike.entry((classes, site)).or_default() += 1;
+            alike.entry((classes, site, *mark)).or_default().push(node);
         }
-        for (from, source) in &alike {
-            for (to, destination) in &alike {
-                let itself = if from == to { *source } else { 0 };
-                let pairs = source * destination - itself;
+        for (from, sources) in &alike {
+            for (to, destinations) in &alike {
+                let itself = if from == to { sources.len() } else { 0 };
+                let pairs = (sources.len() * destinations.len() - itself) as u64;
+                let example = (sources.first().copied(), destinations.last().copied());
+                let (Some(source), Some(destination)) = example else { continue };
                 if pairs > 0 {
-                    found([from.0, to.0], pairs);
+                    found(PairsAlike {
+                        classes: [from.0, to.0],
+                        sites: [from.1, to.1],
+                        marks: [from.2, to.2],
+                        pairs,
+                        example: (source, destination),
+                    });
                 }
             }
         }

@@ -34,6 +34,8 @@ pub struct DesiredSet {
     resources: BTreeMap<Address, DesiredResource>,
     /// Sites of which everything is protected.
     protected_sites: BTreeSet<Site>,
+    /// Blocks of the topology without `protect = true`.
+    unprotected_blocks: BTreeSet<String>,
     /// The places of workers that the resources were built with.
     allocation: Option<Arc<Allocation>>,
 }
@@ -47,6 +49,8 @@ pub struct Protected {
     /// The same by the place of the object.
     by_key: BTreeMap<ObjectKey, Address>,
     sites: BTreeSet<Site>,
+    /// Blocks of the topology without `protect = true`.
+    unprotected_blocks: BTreeSet<String>,
 }
 
 impl Protected {
@@ -70,6 +74,12 @@ impl Protected {
     /// included.
     pub fn covers_site(&self, site: &Site) -> bool {
         self.sites.contains(site)
+    }
+
+    /// Whether a block is in the topology without `protect = true`: an apply removes the
+    /// record of its protection.
+    pub fn lifts(&self, block: &str) -> bool {
+        self.unprotected_blocks.contains(block)
     }
 }
 
@@ -108,13 +118,25 @@ impl DesiredSet {
         }
     }
 
+    /// Notes the blocks of the topology without `protect = true`.
+    pub(crate) fn note_unprotected(&mut self, blocks: BTreeSet<String>) {
+        self.unprotected_blocks = blocks;
+    }
+
+    /// Every resource, to change its value.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut DesiredResource> {
+        self.resources.values_mut()
+    }
+
     /// What must be neither replaced nor deleted: each protected resource, and
     /// everything that contains it.
     pub fn protected(&self) -> Protected {
         let by_address = self.protected_addresses();
         let key = |address: &Address| self.get(address).and_then(|it| it.key.clone());
         let by_key = by_address.iter().filter_map(|(at, reason)| Some((key(at)?, reason.clone())));
-        Protected { by_key: by_key.collect(), by_address, sites: self.protected_sites.clone() }
+        let (sites, unprotected_blocks) =
+            (self.protected_sites.clone(), self.unprotected_blocks.clone());
+        Protected { by_key: by_key.collect(), by_address, sites, unprotected_blocks }
     }
 
     fn protected_addresses(&self) -> BTreeMap<Address, Address> {

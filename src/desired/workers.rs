@@ -8,7 +8,7 @@ use super::context::DesiredContext;
 use super::set::{DesiredResource, DesiredSet, ResourceBuilder};
 use super::{AddressAssignment, digest, kubernetes_objects, labels, node_pools, versions};
 use crate::net::prefix::TAILNET_RANGE;
-use crate::resource::host::{JoinedWorker, KernelRoute, WorkerHost};
+use crate::resource::host::{JoinedWorker, KernelRoute, WorkerHost, describe_routes};
 use crate::resource::kubernetes::{CiliumNode, ObjectName};
 use crate::resource::version::KubernetesVersion;
 use crate::resource::{Address, Kind, ObjectKey, Observable, Resource, Shared, Site};
@@ -136,6 +136,7 @@ impl<'a> Common<'a> {
         place: AddressAssignment,
     ) -> JoinedWorker {
         let kubelet = versions::kubelet(context, &worker.name, self.profile);
+        let kernel_routes = self.routes_of(worker);
         let profile_digest = self.digest(kubelet, labels::max_pods(self.profile, place.pod_cidr));
         JoinedWorker {
             name: worker.name.to_string(),
@@ -154,12 +155,14 @@ impl<'a> Common<'a> {
                 persistent: true,
                 container_runtime_active: true,
                 kubelet_active: true,
-                kernel_routes: self.routes_of(worker),
+                kernel_routes: kernel_routes.clone(),
                 stamp: Some(profile_digest.clone()),
             }),
             profile_digest,
+            routes: describe_routes(&kernel_routes),
             ready: true,
             cordoned_for_work: false,
+            protected_by: None,
         }
     }
 }

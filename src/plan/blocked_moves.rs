@@ -1,7 +1,7 @@
 //! A worker that may not move stays with all that it stands on: its machine at the old
 //! place and the routes to its pods. And a worker whose machine may not go does not move.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv4Net;
 
@@ -39,20 +39,26 @@ pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) ->
 type Reason<'a> = (&'a Address, &'a Failure);
 
 /// Workers that stay where they are.
+#[derive(Default)]
 struct StayingWorkers {
     /// By name, with the reason.
     by_name: BTreeMap<String, (Address, Failure)>,
     /// Their pod CIDRs at present, of those that were to move.
     pod_cidrs: Vec<(Ipv4Net, String)>,
+    /// Those that are blocked: what is created for them would serve nothing.
+    blocked: BTreeSet<String>,
 }
 
 impl StayingWorkers {
     fn of(input: Comparison<'_>, decisions: &ResourceDecisions) -> Self {
-        let mut staying = Self { by_name: BTreeMap::new(), pod_cidrs: Vec::new() };
+        let mut staying = Self::default();
         for desired in input.desired.iter() {
             let Resource::Worker(wanted) = &desired.resource else { continue };
             let failure = match decisions.get(&desired.address) {
-                Some(ResourceDecision::Blocked(blocked)) => blocked.failure.clone(),
+                Some(ResourceDecision::Blocked(blocked)) => {
+                    staying.blocked.insert(wanted.name.clone());
+                    blocked.failure.clone()
+                }
                 Some(ResourceDecision::Unreadable(gap)) => gap.failure.clone(),
                 _ => continue,
             };
@@ -75,12 +81,26 @@ impl StayingWorkers {
         let name = match change.address.kind {
             Kind::VirtualMachine if takes_away => change.key.name(),
             Kind::NetworkInterface if takes_away => machine_of(change.key.name())?,
+            Kind::VirtualMachine | Kind::NetworkInterface => self.blocked.get(made_for(change)?)?,
+            Kind::Server => {
+                &self.pod_cidrs.iter().find(|it| it.1 == change.address.name.as_str())?.1
+            }
             _ => {
                 let ends = |(prefix, _): &&(Ipv4Net, String)| ends_route(change, *prefix);
                 &self.pod_cidrs.iter().find(ends)?.1
             }
         };
         self.by_name.get(name).map(|(address, failure)| (address, failure))
+    }
+}
+
+/// The worker that a machine is created for.
+fn made_for(change: &Change) -> Option<&str> {
+    let is_created = change.action == Action::Create;
+    match change.address.kind {
+        Kind::VirtualMachine if is_created => Some(change.key.name()),
+        Kind::NetworkInterface if is_created => machine_of(change.key.name()),
+        _ => None,
     }
 }
 

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use super::impact::{IntermediateState, Loss, Projection, Reachability, assess, path_model};
 use super::{Action, Change, Plan, PlanContents};
 use crate::connectivity::Sources;
-use crate::resource::{Address, Kind};
+use crate::resource::azure::MachineRole;
+use crate::resource::{Address, Kind, Resource};
 
 /// Whether the plan takes the cluster away, for good or until it is created again.
 pub(super) fn loses_cluster(plan: &PlanContents) -> Option<&Change> {
@@ -34,8 +35,42 @@ pub(super) fn mark_replaced(before: &PlanContents, after: &mut PlanContents) {
 /// Every pair that reaches each other now is lost: no node outlives its cluster.
 pub(super) fn lose_all_pairs(observed: Sources<'_>, plan: &Plan, cluster: &Change) -> Reachability {
     let now = current(observed, plan);
+    let is_described = observed.desired.iter().any(|it| it.key.as_ref() == Some(&cluster.key));
+    if !is_described {
+        return lose_former_cluster(observed, cluster);
+    }
     let losses = losses(observed, plan, now.kept, Some(cluster));
     Reachability { kept: 0, lost: now.kept, losses, ..now }
+}
+
+/// The same for a cluster that the topology has another name for: its Nodes are not read,
+/// so that its pools and the machines of workers stand for them.
+fn lose_former_cluster(observed: Sources<'_>, cluster: &Change) -> Reachability {
+    let pools = match &cluster.before {
+        Some(Resource::ManagedCluster(cluster)) => cluster.node_pools.iter().collect(),
+        _ => Vec::new(),
+    };
+    let pool_nodes =
+        pools.into_iter().map(|(name, pool)| (name.clone(), u64::from(pool.scale.min_nodes())));
+    let machines = observed.inventory.iter().filter_map(|(key, it)| match &it.resource {
+        Resource::VirtualMachine(machine)
+            if machine.role == MachineRole::Worker && it.ownership.is_ours() =>
+        {
+            Some(key.name().to_owned())
+        }
+        _ => None,
+    });
+    let existing = observed.topology.datacenters.iter().filter(|it| it.is_existing());
+    let existing = existing.flat_map(|it| it.workers.iter().map(|it| it.name.to_string()));
+    let workers = machines.chain(existing).map(|name| (name, 1));
+    let nodes: Vec<(String, u64)> = pool_nodes.chain(workers).collect();
+    let count: u64 = nodes.iter().map(|(_, count)| count).sum();
+    let lost = count * count.saturating_sub(1);
+    let mut names = nodes.into_iter().map(|(name, _)| name);
+    let example = (names.next().unwrap_or_default(), names.next_back().unwrap_or_default());
+    let resource = Some(cluster.address.clone());
+    let losses = if lost > 0 { vec![Loss { pairs: lost, example, resource }] } else { Vec::new() };
+    Reachability { lost, losses, ..Reachability::default() }
 }
 
 /// A plan that destroys and leaves the cluster: pairs with a node that goes are lost.

@@ -79,6 +79,10 @@ impl Cost {
 
 /// The API that a change goes to, and its reads and writes.
 fn calls(change: &Change) -> (Api, u64, u64) {
+    if change.records_protection_only() {
+        // The guard, the update and the read that verifies it.
+        return (change.api(), 2, 1);
+    }
     calls_of(change.address.kind, change.action, change.before.is_none())
 }
 
@@ -146,6 +150,10 @@ impl<'a> Chains<'a> {
 
 /// Seconds that a change usually takes.
 pub(super) fn seconds(change: &Change) -> u64 {
+    // An update of tags, annotations or a stamp, whatever the object.
+    if change.records_protection_only() {
+        return 1;
+    }
     // It is drained, and the steps of a join are done again.
     if restart_of(change) == Some(Restart::KubeletUpgrade)
         && matches!(change.action, Action::Update | Action::Adopt)

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
 use super::protection::blocked_for;
-use super::{Action, Blocked, Change};
+use super::site_kind::blocked_deferred;
+use super::{Action, Blocked, Change, Deferred, versions};
 use crate::diagnostics::{Code, Failure};
 use crate::resource::{Address, DataPlaneRole, Kind, ObjectKey, Site};
 
@@ -15,15 +16,78 @@ pub(super) fn block_costly_changes(input: Comparison<'_>, decisions: &mut Resour
     let destroys = input.desired.is_empty();
     let causes = Causes::of(decisions, destroys);
     for decision in decisions.values_mut() {
-        let ResourceDecision::Change(change) = decision else { continue };
-        // The user asked for it by name; it needs nothing else of the plan.
-        if change.requested {
-            continue;
-        }
-        if let Some(cause) = causes.holding(change) {
-            *decision = waiting(change, cause, destroys).into();
+        match decision {
+            // The user asked for it by name; it needs nothing else of the plan.
+            ResourceDecision::Change(change) if change.requested => {}
+            ResourceDecision::Change(change) => {
+                if let Some(cause) = causes.holding(change) {
+                    *decision = waiting(change, cause, destroys).into();
+                }
+            }
+            ResourceDecision::Deferred(deferred) if !destroys => {
+                if let Some(cause) = causes.holding_deferred(deferred) {
+                    *decision = deferred_waiting(deferred, &cause.address, cause.code);
+                }
+            }
+            _ => {}
         }
     }
+    while block_deferred(decisions) {}
+}
+
+/// Blocks what waits for the value of a blocked resource: it cannot happen before that is
+/// resolved. Returns whether anything was blocked.
+fn block_deferred(decisions: &mut ResourceDecisions) -> bool {
+    let cause = |deferred: &Deferred| {
+        deferred.waits_for.iter().find_map(|awaited| match decisions.get(awaited) {
+            Some(ResourceDecision::Blocked(held)) if never_comes(held) => {
+                let cause = held.caused_by.as_ref().unwrap_or(&held.address);
+                Some((cause.clone(), held.failure.code))
+            }
+            _ => None,
+        })
+    };
+    let blocked: Vec<(Address, ResourceDecision)> = decisions
+        .values()
+        .filter_map(|decision| match decision {
+            ResourceDecision::Deferred(deferred) => {
+                let (cause, code) = cause(deferred)?;
+                Some((deferred.address.clone(), deferred_waiting(deferred, &cause, code)))
+            }
+            _ => None,
+        })
+        .collect();
+    let any = !blocked.is_empty();
+    decisions.extend(blocked);
+    any
+}
+
+/// Whether the value that others wait for cannot come: the resource is neither there nor
+/// does it only keep its version.
+fn never_comes(held: &Blocked) -> bool {
+    matches!(held.action, Action::Create | Action::Replace)
+        && !versions::keeps_version(held.failure.code)
+}
+
+/// What only adds to a resource stays as it is.
+fn deferred_waiting(deferred: &Deferred, cause: &Address, code: Code) -> ResourceDecision {
+    if deferred.is_follow_up() {
+        return ResourceDecision::Unchanged;
+    }
+    blocked_deferred(deferred, until_resolved(cause, code), Some(cause.clone())).into()
+}
+
+/// A change that waits until a blocked resource is resolved.
+pub(super) fn held_back_until(change: &Change, cause: &Address, code: Code) -> Blocked {
+    blocked_for(change, until_resolved(cause, code), Some(cause.clone()))
+}
+
+fn until_resolved(cause: &Address, code: Code) -> Failure {
+    Failure::new(
+        code,
+        format!("it is held back until {cause} is resolved"),
+        format!("resolve {cause} first"),
+    )
 }
 
 /// A blocked change that others wait for.
@@ -95,6 +159,14 @@ impl Causes {
         let cause = self.of_site.get(&change.address.site)?;
         (is_new || is_on_path(change)).then_some(cause)
     }
+
+    /// The cause that a deferred change waits for. What is created on the site of a
+    /// blocked replacement could not work.
+    fn holding_deferred(&self, deferred: &Deferred) -> Option<&Cause> {
+        let is_new = matches!(deferred.action, Action::Create | Action::Replace);
+        let of_site = || self.of_site.get(&deferred.address.site).filter(|_| is_new);
+        self.of_everything.as_ref().or_else(of_site)
+    }
 }
 
 /// Whether an update could send packets to where the blocked change would have put
@@ -103,7 +175,8 @@ impl Causes {
 fn is_on_path(change: &Change) -> bool {
     let kind = change.address.kind;
     let is_part = kind.facts().role != DataPlaneRole::None || kind == Kind::Server;
-    change.action == Action::Update && kind != Kind::ManagedCluster && is_part
+    let is_update = change.action == Action::Update && !change.records_protection_only();
+    is_update && kind != Kind::ManagedCluster && is_part
 }
 
 fn waiting(change: &Change, cause: &Cause, destroys: bool) -> Blocked {
@@ -112,15 +185,12 @@ fn waiting(change: &Change, cause: &Cause, destroys: bool) -> Blocked {
         Failure::new(
             *code,
             format!("nothing is deleted while {address} is protected"),
-            "remove `protect = true` from the topology, then run the same command again; or \
-             remove single blocks from the topology and apply",
+            "write `protect = false` into its block and run `stargate apply`, which removes the \
+             recorded protection, then run the same command again; or remove single blocks from \
+             the topology and apply",
         )
     } else {
-        Failure::new(
-            *code,
-            format!("it waits for {address}, which is blocked"),
-            format!("settle {address} first"),
-        )
+        until_resolved(address, *code)
     };
     blocked_for(change, failure, Some(address.clone()))
 }

@@ -11,12 +11,14 @@ use super::decision::{Comparison, ResourceDecision, ResourceDecisions, change, d
 use super::dependencies;
 use super::diff::{self, FieldChange};
 use super::held_back;
+use super::held_prefixes;
 use super::node_pools;
 use super::orphans;
 use super::propagation;
 use super::protection;
 use super::replacement;
 use super::rollout;
+use super::site_kind;
 use super::step_graph::StepGraph;
 use super::versions;
 use super::worker_request;
@@ -38,17 +40,21 @@ pub(super) fn plan_changes(input: Comparison<'_>) -> PlanContents {
     propagation::defer_containers(input, &mut decisions);
     propagation::replace_dependents(input, &mut decisions);
     orphans::delete(input, &mut decisions);
+    site_kind::refuse(input, &mut decisions);
     retained.extend(protection::protect(input, &mut decisions));
     replacement::refuse_deletions(input, &mut decisions);
     held_back::block_costly_changes(input, &mut decisions);
     loop {
         propagation::block_dependents(input, &mut decisions);
         let any_stays = blocked_moves::block(input, &mut decisions);
-        if !protection::retain_references(input, &retained, &mut decisions) && !any_stays {
+        let any_held = held_prefixes::block(input, &mut decisions);
+        let any_retained = protection::retain_references(input, &retained, &mut decisions);
+        if !any_retained && !any_stays && !any_held {
             break;
         }
     }
     held_back::block_costly_changes(input, &mut decisions);
+    protection::retain_shared_containers(input, &mut decisions);
     node_pools::defer_deletions(&mut decisions);
     node_pools::defer_routes(input, &mut decisions);
     worker_request::reboot(input, &mut decisions);

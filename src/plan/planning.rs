@@ -12,7 +12,7 @@ use super::cluster_replacement::{
 use super::cost::Cost;
 use super::decision::Comparison;
 use super::execution_details;
-use super::impact::{Assessment, Projection, assess};
+use super::impact::{Assessment, Departures, Projection, assess};
 use super::known_drift;
 use super::planner::plan_changes;
 use super::pool_removal::LeavingPools;
@@ -91,7 +91,12 @@ pub fn plan(input: PlanningInput<'_>) -> Plan {
         allocated,
     ));
     let desired = desired_state(input.topology, input.facts, allocation, &mut findings);
-    findings.extend(known_drift::findings(&input.topology.ignores, input.today, &desired));
+    findings.extend(known_drift::findings(
+        &input.topology.ignores,
+        input.today,
+        &desired,
+        input.inventory,
+    ));
     let other = adoption::other_topology(&desired, input.inventory);
     if let Some(other) = other {
         // What the routers of that topology serve follows from it.
@@ -155,22 +160,24 @@ fn compare_states(
                    desired: &mut DesiredSet,
                    (facts, inventory): (&Facts, &Inventory)| {
         let rules = &input.topology.ignores;
-        let ignored = known_drift::ignore(rules, input.today, inventory, desired);
+        let applied = known_drift::ignore(rules, input.today, inventory, desired);
+        let findings: Vec<Finding> =
+            findings.iter().cloned().chain(applied.findings.iter().cloned()).collect();
         let mut contents = plan_changes(Comparison {
             settings: &settings,
             desired,
             inventory,
-            findings,
+            findings: &findings,
             adopt: &input.options.adopt,
             replace: &input.options.replace,
             protected: &protected,
             rollout: &input.topology.rollout,
             worker_request: worker_request.as_ref(),
-            control_plane: desired::control_plane_version(input.topology, facts),
+            control_plane: applied.control_plane(input.topology, facts),
             requests: input.requests,
         });
         execution_details::attach(input.topology, facts, inventory, &mut contents.changes);
-        contents.ignored = ignored;
+        contents.ignored = applied.drift;
         contents
     };
     let mut wanted = if input.options.destroy { DesiredSet::default() } else { desired };
@@ -226,12 +233,23 @@ pub(super) fn assess_reachability(
         let Assessment { waits, reachability } = match (loses_cluster(plan), current) {
             (Some(cluster), _) => reachability(lose_all_pairs(observed, plan, cluster)),
             (None, Some(_)) => reachability(lose_deleted_nodes(observed, plan)),
-            (None, None) => assess_without_pools(observed, plan),
+            (None, None) => assess_without_departures(observed, plan),
         };
         plan.contents.wait_for(waits);
         plan.contents.reachability = reachability;
     }
     plan.contents.reachability.loss_allowed = input.options.allow_loss || input.options.destroy;
+}
+
+/// Nodes that the plan removes are left out, and the pairs of their pods are added.
+fn assess_without_departures(observed: Sources<'_>, plan: &Plan) -> Assessment {
+    let departures = Departures::of(observed, plan);
+    let mut assessment = match departures.without_nodes(observed.facts) {
+        Some(facts) => assess_without_pools(Sources { facts: &facts, ..observed }, plan),
+        None => assess_without_pools(observed, plan),
+    };
+    departures.add_to(&mut assessment.reachability);
+    assessment
 }
 
 /// The nodes of pools that the plan removes are left out, and the pairs of their pods

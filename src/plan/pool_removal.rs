@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 
 use super::impact::{Loss, Projection, Reachability, assess};
-use super::{Action, Plan};
+use super::{Action, Change, Plan};
 use crate::connectivity::Sources;
 use crate::desired::Facts;
+use crate::desired::facts::AksNode;
 use crate::resource::{Address, Kind, ObjectKey, Resource, Site};
 
 /// The pools that a plan removes, by their names in Azure.
@@ -27,14 +28,8 @@ impl LeavingPools {
         for (name, pool) in live.filter(|(_, pool)| pool.is_ours) {
             let Some(value) = &pool.value else { continue };
             let is_wanted = wanted.iter().any(|(_, wanted)| wanted.eq_ignore_ascii_case(name));
-            let address = |name: &str| Address::new(Kind::NodePool, Site::Cluster, name);
-            let addresses = [address(&value.key), address(&format!("{}/{name}", value.key))];
-            let Some(deleted) = addresses.into_iter().find(|it| deletes(plan, it)) else {
-                continue;
-            };
-            if is_wanted {
-                continue;
-            }
+            let deleted = deletion(plan, &value.key, name).filter(|_| !is_wanted);
+            let Some(deleted) = deleted else { continue };
             if wanted.iter().any(|(key, _)| *key == value.key) {
                 leaving.superseded.insert(name.clone());
             } else {
@@ -66,7 +61,7 @@ impl LeavingPools {
         let mut before = reached(observed, plan, &removed);
         for (name, address) in &self.lost {
             let nodes = observed.facts.nodes.iter();
-            let node = nodes.clone().find(|node| node.pool.as_deref() == Some(name));
+            let node = nodes.clone().find(|node| is_of(node, name));
             removed.insert(name);
             let after = reached(observed, plan, &removed);
             let pairs = before.saturating_sub(after);
@@ -91,15 +86,33 @@ fn wanted(desired: &crate::desired::DesiredResource) -> Option<(&str, &str)> {
     Some((&pool.key, id.name()))
 }
 
-fn deletes(plan: &Plan, address: &Address) -> bool {
-    let changes = plan.changes.iter().map(|change| (&change.address, change.action));
-    let deferred = plan.deferred.iter().map(|deferred| (&deferred.address, deferred.action));
-    changes.chain(deferred).any(|it| it == (address, Action::Delete))
+/// The address of the deletion of a pool, now or once its successor exists.
+fn deletion(plan: &Plan, key: &str, name: &str) -> Option<Address> {
+    let is_pool = |change: &&Change| {
+        change.address.kind == Kind::NodePool
+            && change.action == Action::Delete
+            && change.key.name().eq_ignore_ascii_case(name)
+    };
+    if let Some(change) = plan.changes.iter().find(is_pool) {
+        return Some(change.address.clone());
+    }
+    // A deferred deletion has no key. Only of several pools of one key the address names
+    // the pool.
+    let address = |name: &str| Address::new(Kind::NodePool, Site::Cluster, name);
+    let is_deferred = |address: &Address| {
+        let mut deferred = plan.deferred.iter();
+        deferred.any(|it| it.address == *address && it.action == Action::Delete)
+    };
+    [address(&format!("{key}/{name}")), address(key)].into_iter().find(is_deferred)
+}
+
+fn is_of(node: &AksNode, pool: &str) -> bool {
+    node.pool.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(pool))
 }
 
 fn without(facts: &Facts, pools: &BTreeSet<&str>) -> Facts {
     let mut facts = facts.clone();
-    facts.nodes.retain(|node| node.pool.as_deref().is_none_or(|pool| !pools.contains(pool)));
+    facts.nodes.retain(|node| !pools.iter().any(|pool| is_of(node, pool)));
     facts
 }
 

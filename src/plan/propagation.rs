@@ -7,6 +7,7 @@ use super::dependencies::references;
 use super::{Action, Blocked, Deferred, versions};
 use crate::desired::DesiredResource;
 use crate::diagnostics::{Code, Failure};
+use crate::inventory::Source;
 use crate::resource::{Address, ArmId, Kind, ObjectKey};
 
 /// Replaces a resource whose creation brings about another one that is missing. A
@@ -128,11 +129,12 @@ impl<'a> Dependents<'a> {
         let mut dependents = Self { contained: BTreeMap::new(), referencing: BTreeMap::new() };
         for desired in input.desired.iter() {
             let observed = desired.key.as_ref().and_then(|key| input.inventory.get(key));
-            let Some(observed) = observed else { continue };
-            for container in &desired.contained_in {
-                dependents.contained.entry(container).or_default().push(desired);
+            if observed.is_some() || is_host_unread(input, desired) {
+                for container in &desired.contained_in {
+                    dependents.contained.entry(container).or_default().push(desired);
+                }
             }
-            for id in references(&observed.resource) {
+            for id in observed.into_iter().flat_map(|observed| references(&observed.resource)) {
                 dependents.referencing.entry(id).or_default().push(desired);
             }
         }
@@ -186,14 +188,11 @@ fn is_recreated(decision: &ResourceDecision) -> bool {
 
 fn replace(input: Comparison<'_>, address: &Address, decisions: &mut ResourceDecisions) {
     let Some(desired) = input.desired.get(address) else { return };
-    let held = decisions.get(address).is_some_and(|decision| {
-        matches!(
-            decision,
-            ResourceDecision::Blocked(_)
-                | ResourceDecision::Deferred(_)
-                | ResourceDecision::Unreadable(_)
-        )
-    });
+    let held = match decisions.get(address) {
+        Some(ResourceDecision::Blocked(_) | ResourceDecision::Deferred(_)) => true,
+        Some(ResourceDecision::Unreadable(_)) => !is_host_unread(input, desired),
+        _ => false,
+    };
     if held {
         // A device that is offline is replaced with its machine after all.
         let offline = matches!(
@@ -205,7 +204,15 @@ fn replace(input: Comparison<'_>, address: &Address, decisions: &mut ResourceDec
         }
     }
     let observed = desired.key.as_ref().and_then(|key| input.inventory.get(key));
-    decisions.insert(address.clone(), change(desired, observed, Action::Replace));
+    let action = if observed.is_some() { Action::Replace } else { Action::Create };
+    decisions.insert(address.clone(), change(desired, observed, action));
+}
+
+/// Whether only the host of a resource could not be read. Once its machine is created
+/// again, nothing of what was on the old one is left.
+fn is_host_unread(input: Comparison<'_>, desired: &DesiredResource) -> bool {
+    let gap = input.inventory.gap_for(desired.address.kind, desired.key.as_ref());
+    matches!(gap.map(|gap| &gap.source), Some(Source::Host(name)) if desired.address.name == name.as_str())
 }
 
 /// Blocks or defers a change while a resource that it depends on is hidden,

@@ -40,7 +40,8 @@ pub(super) fn surviving(
             }
             Kind::NodePool => {
                 let before = facts.nodes.len();
-                facts.nodes.retain(|node| node.pool.as_deref() != Some(change.key.name()));
+                let is_of_pool = |pool: &String| pool.eq_ignore_ascii_case(change.key.name());
+                facts.nodes.retain(|node| !node.pool.as_ref().is_some_and(is_of_pool));
                 all_stays &= facts.nodes.len() == before;
             }
             _ => {}

@@ -92,6 +92,8 @@ pub struct RouterProbe {
     /// Whether all of the above, and nothing else of ours, is back after a reboot
     /// and after a restart of tailscaled.
     pub persistent: bool,
+    /// The block of the topology whose protection its stamp records.
+    pub protected_by: Option<String>,
     /// Tailscale, where it is installed.
     pub tailscale: Option<TailscaleProbe>,
 }
@@ -151,6 +153,9 @@ pub enum RouterChange {
     AdvertisedRoutes(BTreeSet<Ipv4Net>),
     /// The host name that the device reports to the tailnet, by `tailscale set`.
     DeviceName(String),
+    /// The block of the topology whose protection is recorded in the router's stamp;
+    /// `None` for no record.
+    ProtectionRecord(Option<String>),
     /// Install Tailscale and join the tailnet (machines that were there before us).
     JoinTailnet {
         /// A single-use key.

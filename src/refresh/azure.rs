@@ -45,7 +45,7 @@ pub(super) struct AzureResponses {
     /// What the cluster's object and its network say, or why they do not.
     cluster: ClusterResponse,
     /// The patch that a pending upgrade to a minor version leads to.
-    offered_version: Option<KubernetesVersion>,
+    offered_version: Result<Option<KubernetesVersion>, RequestError>,
 }
 
 /// Reads all lists side by side.
@@ -72,7 +72,7 @@ pub(super) async fn read(
         ClusterResponse::Facts(facts) => {
             node_pools::offered_version(clients, facts.version, scope).await
         }
-        _ => None,
+        _ => Ok(None),
     };
     Ok(AzureResponses { groups, objects, contents, node_groups, cluster, offered_version })
 }
@@ -115,7 +115,7 @@ pub(super) fn note(
     node_group::note_foreign_contents(&responses.node_groups, scope, observation);
     note_unreadable_attachments(cluster.as_ref(), observation);
     observation.facts.cluster = cluster;
-    observation.facts.offered_version = responses.offered_version;
+    node_pools::note_offered_version(responses.offered_version, scope, observation);
 }
 
 /// The ownership of an object. A cluster with `existing = true` and its resource
@@ -250,13 +250,15 @@ fn note_cluster_subnet(
     };
     let ours = Ownership::Ours { site: SiteName::from(&Site::Cluster) };
     let of_table = owner_of(&table, observation);
+    let node_group =
+        ArmId::resource_group(observation.facts.subscription.as_str(), &facts.node_resource_group);
+    let workers_table =
+        node_group.in_group(Kind::RouteTable.arm_type(), names::WORKERS_ROUTE_TABLE);
     if facts.node_subnets.iter().any(|node_subnet| node_subnet.id == *id) {
         let ownership = match (&table, of_table) {
             (None, _) => Ownership::Inherited,
             (Some(_), Some(ownership)) if ownership.is_ours() => ours,
-            (Some(table), _) if table.name().eq_ignore_ascii_case(names::WORKERS_ROUTE_TABLE) => {
-                Ownership::Inherited
-            }
+            (Some(table), _) if *table == workers_table => Ownership::Inherited,
             (Some(_), _) => Ownership::Foreign,
         };
         let association =
@@ -274,8 +276,15 @@ fn note_cluster_subnet(
     let of_group = owner_of(&group, observation);
     let is_ours =
         |ownership: &Option<Ownership>| ownership.as_ref().is_some_and(Ownership::is_ours);
-    let ownership =
-        if is_ours(&of_table) || is_ours(&of_group) { ours } else { Ownership::Inherited };
+    // What the topology attaches to its subnet is in the node resource group.
+    let is_elsewhere = |id: &ArmId| !id.is_inside(&node_group);
+    let ownership = if is_ours(&of_table) || is_ours(&of_group) {
+        ours
+    } else if table.iter().chain(&group).any(is_elsewhere) {
+        Ownership::Foreign
+    } else {
+        Ownership::Inherited
+    };
     note_object(subnet, ownership, observation);
 }
 

@@ -12,11 +12,14 @@ use crate::inventory::Source;
 use crate::plan::{Finding, FindingSeverity, ManagedNodeFields};
 use crate::provider::access::{self, ClusterAccess};
 use crate::provider::clients::ReadClients;
-use crate::provider::cluster::{ClusterError, LiveManifest, NodeFacts, PROFILE_DIGEST_ANNOTATION};
+use crate::provider::cluster::{
+    ClusterError, KERNEL_ROUTES_ANNOTATION, LiveManifest, NodeFacts, PROFILE_DIGEST_ANNOTATION,
+};
 use crate::provider::read_write::ClusterRead;
 use crate::resource::host::JoinedWorker;
 use crate::resource::kubernetes::{CiliumNode, Manifest, ManifestKind, ObjectName};
 use crate::resource::ownership::{SITE_LABEL, SiteName, TOPOLOGY_LABEL};
+use crate::resource::protection::{PROTECT_ANNOTATION, record};
 use crate::resource::version::KubernetesVersion;
 use crate::resource::{ObjectKey, Observable, Owner, Ownership, Resource};
 
@@ -189,6 +192,7 @@ pub(super) fn worker(
             ),
         )
     };
+    let annotation = |name: &str| node.annotations.get(name).cloned().unwrap_or_default();
     Ok(JoinedWorker {
         name: node.name.clone(),
         ip: node.internal_ip.ok_or_else(|| lacks("IPv4 address of the type InternalIP"))?,
@@ -203,13 +207,11 @@ pub(super) fn worker(
         taints: node.taints.intersection(&managed.taints).cloned().collect(),
         kubelet_version: kubelet_version(&node.kubelet_version)
             .ok_or_else(|| lacks("readable version of a kubelet"))?,
-        profile_digest: node
-            .annotations
-            .get(PROFILE_DIGEST_ANNOTATION)
-            .cloned()
-            .unwrap_or_default(),
+        profile_digest: annotation(PROFILE_DIGEST_ANNOTATION),
+        routes: annotation(KERNEL_ROUTES_ANNOTATION),
         ready: node.ready,
         cordoned_for_work: node.is_cordoned_for_work(),
+        protected_by: node.annotations.get(PROTECT_ANNOTATION).and_then(|text| record(text)),
         host: Observable::unobserved(),
     })
 }

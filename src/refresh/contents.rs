@@ -7,14 +7,11 @@ use crate::resource::kubernetes::{ManifestKind, ObjectName};
 use crate::resource::{ObjectKey, Resource};
 
 impl Observation {
-    /// Looks into the namespaces and definitions that may have to go. A cluster that is
-    /// deleted goes with all that it holds, so that there is nothing to look for.
+    /// Looks into the namespaces and definitions that may have to go, also if the cluster
+    /// is to be deleted with all that it holds: its deletion may be blocked.
     pub(super) async fn note_foreign_contents(&mut self, scope: &Scope<'_>, desired: &DesiredSet) {
         let destroys = scope.options.destroy;
         let Some(access) = self.access.clone() else { return };
-        if destroys && !scope.topology.cluster.existing {
-            return;
-        }
         let is_wanted =
             |key: &ObjectKey| desired.iter().any(|desired| desired.key.as_ref() == Some(key));
         let leaving: Vec<(ObjectKey, ObjectName)> = self

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
+use super::router_devices::device_keys;
 use super::{Observation, Scope};
 use crate::resource::kubernetes::ManifestKind;
 use crate::resource::ownership::SiteName;
-use crate::resource::{ObjectKey, Ownership, Resource, Site};
+use crate::resource::{Ownership, Resource, Site};
 
 /// Notes the datacenters that the topology no longer has. A Server names the tailnet
 /// address of its router, and whether its machine existed before; a device in the
@@ -52,11 +53,12 @@ fn has_datacenter(scope: &Scope<'_>, site: &Site) -> bool {
     }
 }
 
-/// Attributes a router's device and its routes to the datacenter that it served.
+/// Attributes a router's device and its routes, if they are proven to be the topology's,
+/// to the datacenter that it served.
 fn attribute(router: &str, site: &Site, observation: &mut Observation) {
-    for key in [ObjectKey::Device, ObjectKey::DeviceAdvertised, ObjectKey::DeviceApproved] {
-        let key = key(router.to_owned());
-        if let Some(observed) = observation.inventory.get(&key).cloned() {
+    for key in device_keys(router) {
+        let observed = observation.inventory.get(&key).cloned();
+        if let Some(observed) = observed.filter(|observed| observed.ownership.is_ours()) {
             let ownership = Ownership::Ours { site: SiteName::from(site) };
             observation.inventory.note(key, observed.resource, ownership);
         }

@@ -36,6 +36,8 @@ pub(super) async fn read(
             .buffer_unordered(WIDTH)
             .collect()
             .await;
+    let probed = probes.iter().map(|(_, target, _)| target.hostname.clone()).collect();
+    router_devices::leave_unconfirmed(devices, &probed, observation);
     for (site, target, probe) in probes {
         let name = target.hostname.as_str();
         router_devices::confirm(name, probe.as_ref(), devices, scope, observation);
@@ -139,8 +141,10 @@ fn note_leftover(host: Leftover, probe: WorkerProbe, observation: &mut Observati
         taints: Default::default(),
         kubelet_version: probe.kubelet_version.unwrap_or(host.version),
         profile_digest: probe.host.stamp.clone().unwrap_or_default(),
+        routes: String::new(),
         ready: false,
         cordoned_for_work: false,
+        protected_by: None,
         host: Observable::Observed(probe.host),
     };
     let ownership = Ownership::Ours { site: SiteName::from(&host.site) };
@@ -238,6 +242,7 @@ pub(super) fn router_host(probe: RouterProbe) -> RouterHost {
         local_prefixes: probe.local_prefixes,
         kernel_routes: Pending::Known(probe.kernel_routes),
         persistent: probe.persistent,
+        protected_by: probe.protected_by,
     }
 }
 

@@ -7,6 +7,7 @@ mod cluster;
 mod cluster_facts;
 mod contents;
 mod departed;
+mod device_ownership;
 mod foreign_nodes;
 mod groups;
 mod host_findings;
@@ -20,7 +21,6 @@ mod provisioning;
 mod request_progress;
 mod router_devices;
 mod scope;
-mod shared_tag;
 mod single;
 mod tailnet;
 pub(crate) mod targets;
@@ -47,13 +47,13 @@ pub async fn observe(clients: &ReadClients, scope: &Scope<'_>, now: &Clock) -> O
     observation.read_at.insert(Source::Azure, azure_at);
     observation.read_at.insert(Source::Tailscale, tailnet_at);
     azure::note(azure, scope, &mut observation);
-    let mut devices = tailnet::note(tailnet, scope, &mut observation);
+    let mut tagged = tailnet::note(tailnet, scope, &mut observation);
     cluster::read(clients, scope, &mut observation).await;
-    shared_tag::check(&devices, scope, &mut observation);
+    device_ownership::check(clients, &mut tagged, scope, &mut observation).await;
     observation.read_at.insert(Source::Kubernetes, now());
     request_progress::note(scope, now, &mut observation).await;
     departed::note(scope, &mut observation);
-    hosts::read(clients, scope, (&mut devices, now), &mut observation).await;
+    hosts::read(clients, scope, (&mut tagged.devices, now), &mut observation).await;
     observation
 }
 

@@ -10,6 +10,7 @@ use crate::diagnostics::{Code, Failure};
 use crate::plan::{Finding, FindingSeverity};
 use crate::provider::azure::codec::{self, node_pool};
 use crate::provider::clients::ReadClients;
+use crate::provider::error::RequestError;
 use crate::resource::version::KubernetesVersion;
 use crate::resource::{Address, ArmId, Kind, Site};
 
@@ -81,24 +82,44 @@ fn foreign_pools(scope: &Scope<'_>, names: &[String]) -> Finding {
 }
 
 /// The newest patch that AKS offers of the minor version that the topology upgrades the
-/// cluster to. Without an answer, AKS chooses it during the upgrade.
+/// cluster to.
 pub(super) async fn offered_version(
     clients: &ReadClients,
     live: KubernetesVersion,
     scope: &Scope<'_>,
-) -> Option<KubernetesVersion> {
+) -> Result<Option<KubernetesVersion>, RequestError> {
     let cluster = &scope.topology.cluster;
     let wanted = cluster.kubernetes_version;
     let is_upgrade = wanted.patch.is_none() && wanted.is_newer_than(live);
     if cluster.existing || !is_upgrade {
-        return None;
+        return Ok(None);
     }
     let id = ArmId::new(format!(
         "/subscriptions/{}/providers/Microsoft.ContainerService/locations/{}/kubernetesVersions",
         scope.subscription, scope.topology.azure.location
     ));
-    let response = clients.azure.get(&id).await.ok().flatten()?;
-    newest_patch(&response, wanted)
+    let response = clients.azure.get(&id).await?;
+    Ok(response.and_then(|response| newest_patch(&response, wanted)))
+}
+
+/// Notes the patch that AKS offers. Without an answer, AKS chooses it during the upgrade.
+pub(super) fn note_offered_version(
+    offered: Result<Option<KubernetesVersion>, RequestError>,
+    scope: &Scope<'_>,
+    observation: &mut Observation,
+) {
+    match offered {
+        Ok(version) => observation.facts.offered_version = version,
+        Err(error) => {
+            let message = format!(
+                "it is unknown which patch of {} AKS offers, so that AKS chooses it during the \
+                 upgrade",
+                scope.topology.cluster.kubernetes_version
+            );
+            let failure = Failure::from(&error).within(&message);
+            observation.findings.push(Finding::new(FindingSeverity::Warning, failure));
+        }
+    }
 }
 
 /// `values` is a list of minor versions, each with its patches by their full versions

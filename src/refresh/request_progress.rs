@@ -9,28 +9,32 @@ use super::{Clock, Observation, Scope};
 use crate::desired::digest::text_digest;
 use crate::desired::facts::RequestProgress;
 use crate::diagnostics::Failure;
-use crate::plan::{Finding, FindingSeverity, WorkerRequest};
+use crate::inventory::Source;
+use crate::plan::WorkerRequest;
 use crate::provider::cluster::PastOperation;
 use crate::topology::names::WorkerName;
 
 /// How long after its beginning an interrupted request is continued by the same command.
 const MAX_AGE: SignedDuration = SignedDuration::from_hours(24);
 
-/// Reads the records of requested work, if work was requested.
+/// Reads the records of requested work, if work was requested. While they cannot be read,
+/// the cluster counts as unread: finished work must not be repeated.
 pub(super) async fn note(scope: &Scope<'_>, now: &Clock, observation: &mut Observation) {
     let Some(request) = &scope.options.worker_request else { return };
     let past = match &observation.access {
         Some(access) => access.client.past_operations().await,
         None => Ok(Vec::new()),
     };
-    let past = past.unwrap_or_else(|error| {
-        if !error.is_not_found() {
+    let past = match past {
+        Ok(past) => past,
+        // Without the definition of Operations there are no records.
+        Err(error) if error.is_not_found() => Vec::new(),
+        Err(error) => {
             let message = "it is unknown how far an interrupted run of the same command came";
             let failure = Failure::from(&error).within(message);
-            observation.findings.push(Finding::new(FindingSeverity::Warning, failure));
+            return observation.gap(Source::Kubernetes, failure);
         }
-        Vec::new()
-    });
+    };
     observation.facts.request = Some(progress(request, &past, now()));
 }
 

@@ -21,6 +21,22 @@ use crate::topology::model::DatacenterKind;
 /// that are no router's by their host name.
 pub(super) type Devices = BTreeMap<String, TailnetDevice>;
 
+/// The devices with one of the topology's tags.
+#[derive(Debug, Default)]
+pub(super) struct TaggedDevices {
+    /// One device of each host name.
+    pub(super) devices: Devices,
+    /// The others of those host names, each as `HOSTNAME#ID`.
+    pub(super) namesakes: Devices,
+}
+
+impl TaggedDevices {
+    /// The other devices of a host name.
+    pub(super) fn namesakes(&self, name: &str) -> impl Iterator<Item = &TailnetDevice> {
+        self.namesakes.values().filter(move |device| device.hostname.eq_ignore_ascii_case(name))
+    }
+}
+
 /// A router of the topology, and what only it serves.
 struct Router<'a> {
     name: &'a str,
@@ -96,7 +112,7 @@ fn mark_all_unread(
     );
     for name in names.iter().map(String::as_str).chain([router]) {
         devices.remove(name);
-        for key in keys(name) {
+        for key in device_keys(name) {
             observation.unread(key, Source::Tailscale, failure.clone());
         }
     }
@@ -130,20 +146,36 @@ pub(super) fn confirm(
     observation: &mut Observation,
 ) {
     let own = probe.ok().and_then(|probe| probe.tailscale.as_ref()).and_then(|it| it.address);
-    let Some(device) = devices.get(name).filter(|device| is_renamed(name, device)) else {
-        if let Some(address) = own.filter(|_| !devices.contains_key(name)) {
+    let Some(device) = devices.get(name) else {
+        if let Some(address) = own {
             claim(name, address, devices, scope, observation);
         }
         return;
     };
     let reason = match (probe, own) {
-        (Err(error), _) => format!("its host cannot confirm that: {error}"),
+        (Err(error), _) if is_renamed(name, device) => {
+            format!("its host cannot confirm that: {error}")
+        }
         (Ok(_), Some(address)) if !device.addresses.contains(&address) => {
             format!("the host {name} has the tailnet address {address}")
         }
-        (Ok(_), _) => return,
+        _ => return,
     };
     mark_unread(name, device, &reason, observation);
+}
+
+/// Leaves alone each device of another name whose router's host was not probed, because
+/// nothing leads to it: the host cannot confirm that it is the router's.
+pub(super) fn leave_unconfirmed(
+    devices: &Devices,
+    probed: &BTreeSet<String>,
+    observation: &mut Observation,
+) {
+    for (name, device) in devices {
+        if is_renamed(name, device) && !probed.contains(name) {
+            mark_unread(name, device, "its host cannot be reached to confirm that", observation);
+        }
+    }
 }
 
 /// Takes the device that a host names as its own, although neither name nor prefixes
@@ -161,15 +193,20 @@ fn claim(
         return;
     }
     if let Some(device) = devices.remove(&known_as) {
-        let keys = keys(&known_as);
+        let keys = device_keys(&known_as);
         observation.inventory.retain(|key| !keys.contains(key));
         tailnet::note_routes(name, &device, scope, observation);
         devices.insert(name.to_owned(), device);
     }
 }
 
+/// The keys of a router: of its device, its routes and its host.
+pub(super) fn router_keys(name: &str) -> impl Iterator<Item = ObjectKey> {
+    device_keys(name).into_iter().chain([ObjectKey::Host(name.to_owned())])
+}
+
 /// The keys of a device and of its routes.
-fn keys(name: &str) -> [ObjectKey; 3] {
+pub(super) fn device_keys(name: &str) -> [ObjectKey; 3] {
     [
         ObjectKey::Device(name.to_owned()),
         ObjectKey::DeviceAdvertised(name.to_owned()),
@@ -179,15 +216,20 @@ fn keys(name: &str) -> [ObjectKey; 3] {
 
 fn mark_unread(name: &str, device: &TailnetDevice, reason: &str, observation: &mut Observation) {
     let found = &device.hostname;
+    let suggests = if is_renamed(name, device) {
+        format!("serves the prefixes of router {name}")
+    } else {
+        format!("has the name of router {name}")
+    };
     let failure = Failure::new(
         Code::SourceGap,
-        format!("the device {found} of the tailnet serves the prefixes of router {name}; {reason}"),
+        format!("the device {found} of the tailnet {suggests}; {reason}"),
         format!(
             "if it is the router, run `tailscale set --hostname={name}` on it; if it is not, \
              withdraw its routes or remove it in the admin console"
         ),
     );
-    for key in keys(name) {
+    for key in device_keys(name) {
         observation.unread(key, Source::Tailscale, failure.clone());
     }
 }

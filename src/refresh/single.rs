@@ -26,14 +26,15 @@ pub struct Current {
     pub body: Option<Value>,
 }
 
-/// Reads the object that a change is about.
+/// Reads the object that a change is about. Without a client of the cluster, `cluster` is
+/// the reason, which is the error for an object of the cluster.
 ///
 /// # Errors
 ///
 /// The service did not answer, or its answer cannot be parsed.
 pub async fn read_one(
     clients: &ReadClients,
-    cluster: Option<&dyn ClusterRead>,
+    cluster: Result<&dyn ClusterRead, &Failure>,
     target: Option<&HostTarget>,
     settings: &ApplySettings,
     change: &Change,
@@ -136,11 +137,11 @@ async fn device(clients: &ReadClients, owner: &Owner, change: &Change) -> Result
 }
 
 async fn kubernetes(
-    client: Option<&dyn ClusterRead>,
+    client: Result<&dyn ClusterRead, &Failure>,
     settings: &ApplySettings,
     change: &Change,
 ) -> Result<Current, Failure> {
-    let Some(client) = client else { return Err(no_cluster()) };
+    let client = client.map_err(Failure::clone)?;
     let resource = change.after.as_ref().or(change.before.as_ref());
     let observed = match resource {
         Some(Resource::Worker(worker)) => {

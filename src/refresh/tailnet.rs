@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ipnet::Ipv4Net;
 
-use super::router_devices::{self, Devices};
+use super::router_devices::{self, TaggedDevices};
 use super::{Observation, Scope, host_findings, key_expiry};
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::{ForeignPeer, Source};
@@ -14,7 +14,7 @@ use crate::provider::error::RequestError;
 use crate::provider::tailnet::{TailnetDevice, TailnetPolicy};
 use crate::resource::ownership::SiteName;
 use crate::resource::tailnet::{Device, RouteSet};
-use crate::resource::{ObjectKey, Owner, Ownership, Pending, Resource, Site};
+use crate::resource::{ObjectKey, Observable, Owner, Ownership, Pending, Resource, Site};
 
 /// What the tailnet answered.
 pub(super) struct TailnetResponses {
@@ -39,56 +39,57 @@ pub(super) fn note(
     responses: Result<TailnetResponses, RequestError>,
     scope: &Scope<'_>,
     observation: &mut Observation,
-) -> Devices {
+) -> TaggedDevices {
     let responses = match responses {
         Ok(responses) => responses,
         Err(error) => {
             observation.gap(Source::Tailscale, error);
-            return Devices::new();
+            return TaggedDevices::default();
         }
     };
     note_policy(responses.policy, observation);
     let owner = scope.owner();
     let tag = owner.tag.as_str();
-    let mut ours = Devices::new();
+    let mut tagged = TaggedDevices::default();
     let mut without_tag = Vec::new();
     for device in responses.devices {
         if device.tags.is_empty() && is_router(&device, scope) {
             without_tag.push(device.hostname.to_ascii_lowercase());
         }
         if owner.tag_among(&device.tags).is_none() {
-            observation.inventory.foreign_peers.extend(foreign_peer(device));
+            observation.inventory.foreign_peers.extend(foreign_peer(&device));
             continue;
         }
         if device.hostname.is_empty() {
             observation.gap(Source::Tailscale, without_name(&device));
             continue;
         }
-        note_device(device, scope, &mut ours, observation);
+        note_device(device, scope, &mut tagged, observation);
     }
+    let ours = &mut tagged.devices;
     for name in without_tag.iter().filter(|name| !ours.contains_key(*name)) {
         mark_router_unread(name, tag, observation);
     }
-    router_devices::recognise(&mut ours, scope, observation);
-    for (name, device) in &ours {
+    router_devices::recognise(ours, scope, observation);
+    for (name, device) in &*ours {
         note_routes(name, device, scope, observation);
         if scope.is_router(name) {
             key_expiry::check(name, device, observation);
             host_findings::note_device(name, device, observation);
         }
     }
-    ours
+    tagged
 }
 
 /// A device of others, if it serves prefixes.
-fn foreign_peer(device: TailnetDevice) -> Option<ForeignPeer> {
+pub(super) fn foreign_peer(device: &TailnetDevice) -> Option<ForeignPeer> {
     let served = device.enabled.intersection(&device.advertised).copied();
     let prefixes: BTreeSet<Ipv4Net> = served.filter(|prefix| prefix.prefix_len() > 0).collect();
     let takes_part = device.authorized && device.lock_error.is_none();
     (takes_part && !prefixes.is_empty()).then(|| ForeignPeer {
         address: device.addresses.first().copied(),
-        hostname: device.hostname,
-        tags: device.tags,
+        hostname: device.hostname.clone(),
+        tags: device.tags.clone(),
         online: device.online,
         prefixes,
     })
@@ -137,33 +138,29 @@ fn mark_router_unread(name: &str, tag: &str, observation: &mut Observation) {
              not the router"
         ),
     );
-    let keys: [fn(String) -> ObjectKey; 4] = [
-        ObjectKey::Device,
-        ObjectKey::DeviceAdvertised,
-        ObjectKey::DeviceApproved,
-        ObjectKey::Host,
-    ];
-    for key in keys {
-        observation.unread(key(name.to_owned()), Source::Tailscale, failure.clone());
+    for key in router_devices::router_keys(name) {
+        observation.unread(key, Source::Tailscale, failure.clone());
     }
 }
 
-/// Host names need not be unique: the connected device is the router, another
-/// one of the name is what is left of an earlier machine.
+/// Host names need not be unique: the connected device is the router, another one of
+/// the name may be what is left of an earlier machine.
 fn note_device(
     device: TailnetDevice,
     scope: &Scope<'_>,
-    ours: &mut Devices,
+    tagged: &mut TaggedDevices,
     observation: &mut Observation,
 ) {
     let name = device.hostname.to_ascii_lowercase();
-    let stale = match ours.get(&name) {
+    let stale = match tagged.devices.get(&name) {
         Some(other) if other.rank() >= device.rank() => Some(device),
-        _ => ours.insert(name, device),
+        _ => tagged.devices.insert(name.clone(), device),
     };
     if let Some(stale) = stale {
-        let key = ObjectKey::Device(format!("{}#{}", stale.hostname, stale.id));
-        note_one(&stale, key, &scope.site_of_router(&stale.hostname), scope, observation);
+        let known_as = format!("{}#{}", stale.hostname, stale.id);
+        let key = ObjectKey::Device(known_as.clone());
+        note_one(&stale, key, &scope.site_of_router(&name), scope, observation);
+        tagged.namesakes.insert(known_as, stale);
     }
 }
 
@@ -196,6 +193,7 @@ pub(super) fn ownership<'a>(
 pub(super) fn resource(device: &TailnetDevice) -> Device {
     Device {
         hostname: device.hostname.to_ascii_lowercase(),
+        node_id: Observable::Observed(device.node_id.clone()),
         authorized: device.authorized,
         online: device.online,
         key_expiry_disabled: device.key_expiry_disabled,

@@ -247,13 +247,17 @@ fn reachability(plan: &Plan) -> String {
         return String::new();
     }
     let mut text = format!("Reachability: {}\n\n", count_pairs(found));
-    for loss in &found.losses {
+    let lost = found.losses.iter().map(|loss| (loss, "loses", ""));
+    let removed = found.removals.iter().map(|loss| (loss, "removes", " together with a node"));
+    for (loss, verb, manner) in lost.chain(removed) {
         let (from, to) = (escape(&loss.example.0), escape(&loss.example.1));
         let pairs = counted(usize::try_from(loss.pairs).unwrap_or(usize::MAX), "pair");
         let resource =
             loss.resource.as_ref().map(|it| format!(", because of {}", code(&it.to_string())));
         let resource = resource.unwrap_or_default();
-        text.push_str(&format!("- **loses** {pairs}, for example {from} to {to}{resource}\n"));
+        text.push_str(&format!(
+            "- **{verb}** {pairs}{manner}, for example {from} to {to}{resource}\n"
+        ));
     }
     for disruption in found.disruption_summaries() {
         text.push_str(&format!("- {}\n", escape(&disruption)));
@@ -264,8 +268,8 @@ fn reachability(plan: &Plan) -> String {
     if found.is_refused() {
         text.push_str("- **refused**: permit the loss with `--allow-loss`\n");
     }
-    let (losses, disruptions) = (&found.losses, &found.disruptions);
-    if !(losses.is_empty() && disruptions.is_empty() && found.unexamined.is_empty()) {
+    let is_silent = found.losses.is_empty() && found.removals.is_empty();
+    if !(is_silent && found.disruptions.is_empty() && found.unexamined.is_empty()) {
         text.push('\n');
     }
     text

@@ -7,6 +7,7 @@ use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
 use super::{Address, Observable, Pending, Shared};
+use crate::resource::digest::text_digest;
 use crate::resource::settings::SourceAddresses;
 use crate::resource::version::KubernetesVersion;
 
@@ -37,6 +38,10 @@ pub struct RouterHost {
     pub kernel_routes: Pending<BTreeMap<Ipv4Net, KernelRoute>>,
     /// Whether exactly this is back after a reboot and a restart of tailscaled.
     pub persistent: bool,
+    /// The block of the topology whose protection is recorded in its stamp, as in
+    /// `datacenters.dc1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protected_by: Option<String>,
 }
 
 impl RouterHost {
@@ -92,11 +97,19 @@ pub struct JoinedWorker {
     pub kubelet_version: KubernetesVersion,
     /// The digest of the profile that was applied, from the Node's annotation.
     pub profile_digest: String,
+    /// The kernel routes that were set on its host, as [`describe_routes`] gives them, from
+    /// the Node's annotation.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub routes: String,
     /// Whether the Node is Ready.
     pub ready: bool,
     /// Whether stargate has cordoned the Node for work that has not ended.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cordoned_for_work: bool,
+    /// The block of the topology whose protection is recorded on its Node, as in
+    /// `datacenters.dc1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protected_by: Option<String>,
     /// What only a look at the host itself tells.
     pub host: Observable<WorkerHost>,
 }
@@ -105,6 +118,28 @@ impl JoinedWorker {
     /// Stands for the pod CIDR of a Node whose own is not set yet: no worker has the
     /// range of all addresses.
     pub const NO_POD_CIDR: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0);
+}
+
+/// Kernel routes as a short text that differs when they do: each next hop with the number of
+/// its prefixes, and a digest. Empty without routes.
+pub fn describe_routes(routes: &BTreeMap<Ipv4Net, KernelRoute>) -> String {
+    let mut hops: BTreeMap<String, usize> = BTreeMap::new();
+    let mut all = String::new();
+    for (prefix, route) in routes {
+        let hop = match route {
+            KernelRoute::Tunnel => "tunnel".to_owned(),
+            KernelRoute::Via(address) => address.to_string(),
+            KernelRoute::Unreachable => "unreachable".to_owned(),
+        };
+        all.push_str(&format!("{prefix} {hop}\n"));
+        *hops.entry(hop).or_default() += 1;
+    }
+    if hops.is_empty() {
+        return String::new();
+    }
+    let digest = text_digest(&all);
+    let hops: Vec<String> = hops.iter().map(|(hop, count)| format!("{count} via {hop}")).collect();
+    format!("{} ({})", hops.join(", "), digest.get(..12).unwrap_or(&digest))
 }
 
 /// What is on a worker's disk and in its kernel.

@@ -55,7 +55,8 @@ kinds! {
     /// An AKS cluster.
     ManagedCluster = KindFacts {
         containers: &[Kind::ResourceGroup],
-        fixed: FixedFields::AllBut(&["kubernetes_version", "node_pools", "provisioning"]),
+        fixed: FixedFields::AllBut(
+            &["kubernetes_version", "node_pools", "provisioning", "protected_by"]),
         creation_only: &["node_pools"],
         restarts: &[("kubernetes_version", Restart::ControlPlane)],
         role: DataPlaneRole::Path,

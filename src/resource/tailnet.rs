@@ -5,13 +5,16 @@ use std::collections::BTreeSet;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
-use super::{Address, Pending};
+use super::{Address, Observable, Pending};
 
 /// A router's device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Device {
     /// The host name that it reports.
     pub hostname: String,
+    /// Its id in the tailnet, which never changes; a device that is wanted has any.
+    #[serde(default = "Observable::unobserved")]
+    pub node_id: Observable<String>,
     /// Whether it is authorised.
     pub authorized: bool,
     /// Whether it is connected. No API call can change that.
@@ -25,6 +28,7 @@ impl Device {
     pub fn in_service(hostname: &str) -> Self {
         Self {
             hostname: hostname.to_owned(),
+            node_id: Observable::unobserved(),
             authorized: true,
             online: true,
             key_expiry_disabled: true,

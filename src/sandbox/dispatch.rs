@@ -104,15 +104,23 @@ fn bearer(request: &Request<Bytes>) -> Option<&str> {
 
 fn unavailable(api: Api) -> Response<Bytes> {
     let message = "the service is temporarily unavailable";
+    refusal(api, StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message)
+}
+
+/// The response of every API once the state can no longer be shared with other processes.
+/// The status is one that clients do not retry.
+pub(super) fn folder_unavailable(api: Api, reason: &str) -> ApiResponse {
+    let status = StatusCode::INSUFFICIENT_STORAGE;
+    ApiResponse::Complete(refusal(api, status, "SandboxNotShared", reason))
+}
+
+fn refusal(api: Api, status: StatusCode, code: &str, message: &str) -> Response<Bytes> {
     match api {
-        Api::Kubernetes => failure(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message),
-        Api::Azure => json_response(
-            StatusCode::SERVICE_UNAVAILABLE,
-            &json!({ "error": { "code": "ServiceUnavailable", "message": message } }),
-        ),
-        Api::Tailscale => {
-            json_response(StatusCode::SERVICE_UNAVAILABLE, &json!({ "message": message }))
+        Api::Kubernetes => failure(status, code, message),
+        Api::Azure => {
+            json_response(status, &json!({ "error": { "code": code, "message": message } }))
         }
+        Api::Tailscale => json_response(status, &json!({ "message": message })),
     }
 }
 

@@ -74,6 +74,9 @@ pub enum Delivery {
     Deliver,
     /// The response is lost, although the call took effect.
     Lose,
+    /// This HTTP status is returned, as a gateway does that loses the response, although the
+    /// call took effect. A call to a host is lost.
+    Refuse(u16),
 }
 
 /// Decides about each call. The sandbox is not locked while it decides.

@@ -38,6 +38,8 @@ pub struct Folder {
     stamp: Mutex<Option<Stamp>>,
     /// Serialises writers, which share the name of the temporary file.
     writing: Mutex<()>,
+    /// Why this process can no longer take turns with the others, once it cannot.
+    failure: Mutex<Option<String>>,
 }
 
 /// Why a folder cannot be used.
@@ -58,6 +60,14 @@ pub enum FolderError {
         path: PathBuf,
         /// The id of the other process, if it is known.
         pid: Option<u32>,
+    },
+    /// The folder could not be shared with other processes.
+    #[error("the sandbox in {path} cannot be shared with other processes: {reason}")]
+    NotShared {
+        /// The path of the folder.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
     },
     /// The file system returned an error.
     #[error("the sandbox's state in {path} cannot be used: {source}")]
@@ -99,7 +109,8 @@ impl Folder {
         create_folder(&path).map_err(at(&path))?;
         let access = Access::take(&path, timeout)?;
         let (shared, stamp) = (AtomicBool::new(false), Mutex::new(None));
-        Ok(Self { path, access, shared, stamp, writing: Mutex::new(()) })
+        let (writing, failure) = (Mutex::new(()), Mutex::new(None));
+        Ok(Self { path, access, shared, stamp, writing, failure })
     }
 
     /// Loads the stored state, or returns a new one if nothing is stored.

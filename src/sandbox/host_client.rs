@@ -22,13 +22,18 @@ use crate::provider::host::{
 impl HostRead for SharedSandbox {
     async fn probe_router(&self, target: &HostTarget) -> Result<RouterProbe, HostError> {
         self.intercepted(target, "probe-router", false, || {
-            self.read(|sandbox| Ok(reachable_host(sandbox, target)?.probe_router(&sandbox.tailnet)))
+            let probe = self.try_read(|sandbox| {
+                Ok(reachable_host(sandbox, target)?.probe_router(&sandbox.tailnet))
+            });
+            probe.map_err(|reason| unreachable(target, &reason))?
         })
     }
 
     async fn probe_worker(&self, target: &HostTarget) -> Result<WorkerProbe, HostError> {
         self.intercepted(target, "probe-worker", false, || {
-            self.read(|sandbox| Ok(reachable_host(sandbox, target)?.probe_worker()))
+            let probe =
+                self.try_read(|sandbox| Ok(reachable_host(sandbox, target)?.probe_worker()));
+            probe.map_err(|reason| unreachable(target, &reason))?
         })
     }
 }
@@ -42,7 +47,7 @@ impl HostWrite for SharedSandbox {
     ) -> Result<(), HostError> {
         let activity = change_name(change);
         self.intercepted(target, activity, true, || {
-            self.change(|sandbox, now| {
+            let changed = self.try_change(|sandbox, now| {
                 let name = reachable_host(sandbox, target)?.name.clone();
                 let SandboxState { hosts, tailnet, entropy, .. } = sandbox;
                 let host = hosts
@@ -50,7 +55,8 @@ impl HostWrite for SharedSandbox {
                     .ok_or_else(|| unreachable(target, "the host was deleted"))?;
                 host.change_router(change, &mut HostEnvironment { tailnet, entropy, now })
                     .map_err(|reason| command_failed(target, activity, reason))
-            })
+            });
+            changed.map_err(|reason| unreachable(target, &reason))?
         })
     }
 
@@ -64,7 +70,7 @@ impl HostWrite for SharedSandbox {
             tokio::time::sleep(Duration::from_millis(step_milliseconds(step))).await;
         }
         self.intercepted(target, activity, true, || {
-            self.change(|sandbox, _now| {
+            let changed = self.try_change(|sandbox, _now| {
                 let name = reachable_host(sandbox, target)?.name.clone();
                 let host = sandbox
                     .hosts
@@ -72,7 +78,8 @@ impl HostWrite for SharedSandbox {
                     .ok_or_else(|| unreachable(target, "the host was deleted"))?;
                 host.apply_worker_step(step)
                     .map_err(|reason| command_failed(target, activity, reason))
-            })
+            });
+            changed.map_err(|reason| unreachable(target, &reason))?
         })
     }
 }
@@ -98,7 +105,7 @@ impl SharedSandbox {
         let result = work();
         match fault_injector.after(&effect) {
             Delivery::Deliver => result,
-            Delivery::Lose => Err(connection_reset(target)),
+            Delivery::Lose | Delivery::Refuse(_) => Err(connection_reset(target)),
         }
     }
 }

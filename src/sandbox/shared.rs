@@ -74,19 +74,50 @@ impl SharedSandbox {
         (self.0.clock)()
     }
 
-    /// Reads the state.
+    /// Reads the state. Where the folder can no longer be shared with other processes, this
+    /// is the state as it was last known; [`SharedSandbox::try_read`] refuses that.
     pub fn read<T>(&self, read_state: impl FnOnce(&SandboxState) -> T) -> T {
         self.in_turn(|sandbox, _| read_state(sandbox))
     }
 
-    /// Changes the state atomically, runs the controllers and wakes subscribers.
+    /// Reads the state.
+    ///
+    /// # Errors
+    ///
+    /// Why the folder can no longer be shared with other processes.
+    pub(super) fn try_read<T>(
+        &self,
+        read_state: impl FnOnce(&SandboxState) -> T,
+    ) -> Result<T, String> {
+        self.in_turn(|sandbox, turn| match &turn.failure {
+            Some(reason) => Err(reason.clone()),
+            None => Ok(read_state(sandbox)),
+        })
+    }
+
+    /// Changes the state atomically, runs the controllers and wakes subscribers. Where the
+    /// folder can no longer be shared with other processes, the change is not written, and
+    /// [`super::folder::Saver::close`] says so.
     pub fn change<T>(&self, change: impl FnOnce(&mut SandboxState, Timestamp) -> T) -> T {
         let now = self.now();
-        let result = self.in_turn(|sandbox, turn| {
-            let result = change(sandbox, now);
-            controllers::reconcile(sandbox, now);
-            turn.write(sandbox);
-            result
+        let result = self.in_turn(|sandbox, turn| apply_change(sandbox, turn, now, change));
+        self.wake();
+        result
+    }
+
+    /// Changes the state as [`SharedSandbox::change`] does.
+    ///
+    /// # Errors
+    ///
+    /// Why the folder can no longer be shared with other processes; nothing is changed.
+    pub(super) fn try_change<T>(
+        &self,
+        change: impl FnOnce(&mut SandboxState, Timestamp) -> T,
+    ) -> Result<T, String> {
+        let now = self.now();
+        let result = self.in_turn(|sandbox, turn| match &turn.failure {
+            Some(reason) => Err(reason.clone()),
+            None => Ok(apply_change(sandbox, turn, now, change)),
         });
         self.wake();
         result
@@ -101,6 +132,9 @@ impl SharedSandbox {
     ) -> super::ApiResponse {
         let now = self.now();
         let response = self.in_turn(|sandbox, turn| {
+            if let Some(reason) = &turn.failure {
+                return super::dispatch::folder_unavailable(api, reason);
+            }
             let response = sandbox.handle(api, request, now);
             turn.write(sandbox);
             response
@@ -155,6 +189,18 @@ impl SharedSandbox {
     fn lock(&self) -> MutexGuard<'_, SandboxState> {
         self.0.sandbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn apply_change<T>(
+    sandbox: &mut SandboxState,
+    turn: &Turn<'_>,
+    now: Timestamp,
+    change: impl FnOnce(&mut SandboxState, Timestamp) -> T,
+) -> T {
+    let result = change(sandbox, now);
+    controllers::reconcile(sandbox, now);
+    turn.write(sandbox);
+    result
 }
 
 impl fmt::Debug for SharedSandbox {

@@ -94,6 +94,7 @@ fn handle_in_process(
     match fault_injector.after(&effect) {
         Delivery::Deliver => Ok(response),
         Delivery::Lose => Err("connection closed before the response arrived"),
+        Delivery::Refuse(status) => Ok(ApiResponse::Complete(refused_response(api, status, None))),
     }
 }
 

@@ -152,7 +152,8 @@ pub struct ClusterSection {
     pub node_pools: Named<NodePoolSection>,
     /// The subnet router in the AKS VNet.
     pub router: ClusterRouterSection,
-    /// Prevent the cluster, its router and its network from being replaced or deleted.
+    /// Prevent the cluster, its router and its network from being replaced or deleted. The
+    /// protection is recorded on the objects and holds until `false` was applied.
     #[serde(default)]
     pub protect: bool,
 }
@@ -311,7 +312,8 @@ pub struct DatacenterSection {
     /// A range of similar workers.
     pub worker_range: Option<Located<WorkerRangeSection>>,
     /// Prevent everything in the datacenter from being replaced or deleted, and its workers
-    /// from being rebooted.
+    /// from being rebooted. The protection is recorded on the objects and holds, also after
+    /// the block was removed, until `false` was applied.
     #[serde(default)]
     pub protect: bool,
 }

@@ -233,3 +233,37 @@ async fn routers_of_another_topology_with_the_same_tag_are_not_deleted() {
     let is_device = |it: &stargate::plan::Change| it.address.kind == Kind::TailnetDevice;
     assert!(deletions.any(is_device), "{}", summary(&plan));
 }
+
+/// A route table of others that has the name of the topology's, on a subnet of AKS nodes.
+#[tokio::test(start_paused = true)]
+async fn a_foreign_route_table_of_the_same_name_stays_on_its_subnet() {
+    let deployment = applied(EXAMPLE).await;
+    let azure = &deployment.clients.azure;
+    let group = ArmId::resource_group(arm::SUBSCRIPTION, "others");
+    let place = serde_json::json!({ "location": "canadacentral" });
+    azure.put(&group, &place, Precondition::None).await.unwrap();
+    let table = group.in_group("Microsoft.Network/routeTables", "stargate-workers-rt");
+    let body = serde_json::json!({ "location": "canadacentral", "properties": { "routes": [] } });
+    azure.put(&table, &body, Precondition::None).await.unwrap();
+    let plan = deployment.plan().await;
+    assert_eq!(plan.status(), PlanStatus::Matches, "{}", summary(&plan));
+    let subnet = deployment.sandbox.read(|sandbox| {
+        let mut networks = sandbox.arm.list("Microsoft.Network/virtualNetworks");
+        let of_aks = |id: &ArmId| id.name().starts_with("aks-vnet");
+        let (network, _) = networks.find(|(id, _)| of_aks(id)).unwrap();
+        network.child("subnets", "aks-subnet")
+    });
+    let mut body = azure.get(&subnet).await.unwrap().unwrap();
+    body["properties"]["routeTable"] = serde_json::json!({ "id": table.to_string() });
+    azure.put(&subnet, &body, Precondition::None).await.unwrap();
+    let writes = deployment.writes();
+    let plan = deployment.plan().await;
+    assert_eq!(plan.status(), PlanStatus::Blocked, "{}", summary(&plan));
+    let [blocked] = &plan.blocked[..] else { panic!("{}", summary(&plan)) };
+    assert_eq!(blocked.address.kind, Kind::RouteTableAssociation);
+    assert_eq!(blocked.failure.code, Code::ForeignRouteTable);
+    deployment.apply(&RefreshOptions::default()).await;
+    assert_eq!(deployment.writes(), writes);
+    let adopting = RefreshOptions::adopting(&blocked.address.to_string());
+    assert_eq!(deployment.apply(&adopting).await.status, ApplyStatus::Converged);
+}

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use stargate::apply::ApplyStatus;
 use stargate::diagnostics::Code;
 use stargate::provider::azure::client::Precondition;
-use stargate::resource::ArmId;
+use stargate::resource::{ArmId, Kind};
 use stargate::sandbox::transport::kube_service;
 use stargate::sandbox::{SandboxState, arm};
 
@@ -174,8 +174,17 @@ async fn what_remains_of_a_deleted_existing_cluster_is_destroyed() {
     let plan = deployment.plan().await;
     assert!(plan.findings.iter().any(|it| it.failure.code == Code::ExistingClusterMissing));
     destroy(&deployment).await;
+    // The machine of the AKS router went with the cluster: nothing is left that proves that
+    // the device was its, and the plan says so.
     let left = ours(&deployment.copy_of_state(), "stargate-aks-e2e-2");
-    assert_eq!(left, Vec::<String>::new());
+    assert_eq!(left, ["stargate-aks-e2e-2-router"]);
+    let plan = deployment.refresh_and_plan(&RefreshOptions::destroying()).await.plan;
+    let mut said = plan.findings.iter().map(|it| it.failure.message.as_str());
+    assert!(
+        said.any(|it| it.contains("the device stargate-aks-e2e-2-router")),
+        "{}",
+        summary(&plan)
+    );
 }
 
 /// Sends a request to the cluster as another client does.
@@ -266,4 +275,39 @@ async fn a_namespace_that_is_no_longer_wanted_keeps_foreign_objects() {
     assert_eq!(deployment.apply(&RefreshOptions::default()).await.status, ApplyStatus::Blocked);
     let notes = "/api/v1/namespaces/goldpinger/configmaps/notes";
     assert_eq!(kubectl(&deployment, "GET", notes, Value::Null).await["data"]["a"], "b");
+}
+
+/// The cluster's own deletion is blocked by a node pool of others, so that its namespaces do
+/// not go with it: what others keep in them blocks their deletion, too.
+#[tokio::test(start_paused = true)]
+async fn the_contents_of_an_own_cluster_that_stays_are_kept() {
+    let deployment = Deployment::example_applied().await;
+    add_foreign_to_namespaces(&deployment).await;
+    let goes = deployment.refresh_and_plan(&RefreshOptions::destroying()).await.plan;
+    let containers = ["goldpinger", "servers.stargate.io", "stargate"];
+    assert!(goes.blocked.is_empty(), "{}", summary(&goes));
+    let is_container = |it: &&stargate::plan::Change| {
+        matches!(it.address.kind, Kind::Namespace | Kind::CustomResourceDefinition)
+            && containers.contains(&it.address.name.as_str())
+    };
+    let deleted = goes.changes.iter().filter(is_container);
+    assert_eq!(deleted.count(), 0, "they go with the cluster, or stay: {}", summary(&goes));
+
+    let cluster = group("stargate-aks-e2e-2")
+        .in_group("Microsoft.ContainerService/managedClusters", "stargate-aks-e2e-2");
+    let pool = cluster.child("agentPools", "theirs");
+    let body = json!({ "properties": { "count": 1, "vmSize": "Standard_D2s_v5", "mode": "User" } });
+    put(&deployment, &pool, body).await;
+    let plan = deployment.refresh_and_plan(&RefreshOptions::destroying()).await.plan;
+    let blocked: BTreeMap<String, Code> =
+        plan.blocked.iter().map(|it| (it.address.name.to_string(), it.failure.code)).collect();
+    for name in containers {
+        assert_eq!(blocked.get(name), Some(&Code::GroupHasForeignObjects), "{}", summary(&plan));
+    }
+    deployment.apply(&RefreshOptions::destroying()).await;
+    assert!(deployment.copy_of_state().arm.get(&cluster).is_some(), "{}", summary(&plan));
+    let notes = "/api/v1/namespaces/goldpinger/configmaps/notes";
+    assert_eq!(kubectl(&deployment, "GET", notes, Value::Null).await["data"]["a"], "b");
+    let server = kubectl(&deployment, "GET", &format!("{SERVERS}/theirs"), Value::Null).await;
+    assert_eq!(server["metadata"]["name"], "theirs");
 }

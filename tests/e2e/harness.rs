@@ -243,9 +243,10 @@ impl Deployment {
         self.iterate_replacing(&[]).await
     }
 
-    /// The same, with the permission to replace these resources.
+    /// The same, with the permission to replace these resources and to lose pairs by it.
     pub(crate) async fn iterate_replacing(&self, addresses: &[&str]) -> Applied {
-        let options = RefreshOptions { allow_loss: false, ..RefreshOptions::replacing(addresses) };
+        let allow_loss = !addresses.is_empty();
+        let options = RefreshOptions { allow_loss, ..RefreshOptions::replacing(addresses) };
         let applied = self.apply(&options).await;
         let left = applied.remaining.as_ref().map(summary).unwrap_or_default();
         assert_eq!(
@@ -316,9 +317,9 @@ pub(crate) fn clients_on(
 }
 
 #[derive(Debug)]
-struct InMemoryConnector {
-    sandbox: SharedSandbox,
-    requests: RequestCount,
+pub(crate) struct InMemoryConnector {
+    pub(crate) sandbox: SharedSandbox,
+    pub(crate) requests: RequestCount,
 }
 
 #[async_trait]

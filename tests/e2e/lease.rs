@@ -3,18 +3,29 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{Request, Response};
 use jiff::Timestamp;
 use stargate::apply::ApplyStatus;
 use stargate::apply::events::{Event, Reporter};
 use stargate::diagnostics::Code;
 use stargate::plan::saved_plan::SavedPlanRefusal;
+use stargate::provider::clients::ClusterConnector;
 use stargate::provider::cluster::{LeaseClaim, LeaseRecord};
+use stargate::provider::http::{RequestCount, Transport, TransportError};
 use stargate::provider::read_write::ClusterWrite;
 use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInjector};
 use stargate::sandbox::faults::Fault;
+use stargate::sandbox::transport::InMemory;
+use stargate::sandbox::{SandboxState, SharedSandbox};
 use tokio::time::{Instant, sleep};
 
-use crate::harness::{Deployment, EXAMPLE, IgnoreProgress, RefreshOptions, failures};
+use crate::absence::mixed;
+use crate::harness::{
+    Deployment, EXAMPLE, IgnoreProgress, InMemoryConnector, RefreshOptions, clients_on, failures,
+    summary,
+};
 
 const LEASE: &str = "stargate-write-stargate-aks-e2e-2";
 const VALID: Duration = Duration::from_secs(60);
@@ -259,4 +270,63 @@ async fn a_saved_plan_is_confirmed_again_after_the_wait() {
     let lease_writes = deployment.writes() - writes;
     assert!(lease_writes <= 2, "{lease_writes} writes");
     assert!(deployment.plan().await.changes.len() >= 2);
+}
+
+/// Delays every request and every response, each by another time.
+#[derive(Debug)]
+struct Jitter {
+    sandbox: SharedSandbox,
+    seed: u64,
+    count: Mutex<u64>,
+}
+
+impl Jitter {
+    async fn pause(&self) {
+        let count = {
+            let mut count = self.count.lock().unwrap();
+            *count += 1;
+            *count
+        };
+        sleep(Duration::from_millis(mixed(self.seed ^ count) % 400)).await;
+    }
+}
+
+#[async_trait]
+impl Transport for Jitter {
+    async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, TransportError> {
+        self.pause().await;
+        let response = InMemory::new(self.sandbox.clone()).send(request).await;
+        self.pause().await;
+        response
+    }
+}
+
+/// The deployment with delayed requests to Azure and Tailscale.
+fn delayed(deployment: Deployment, seed: u64) -> Deployment {
+    let (sandbox, requests) = (deployment.sandbox.clone(), RequestCount::default());
+    let wire = Jitter { sandbox: sandbox.clone(), seed, count: Mutex::default() };
+    let connector = InMemoryConnector { sandbox: sandbox.clone(), requests: requests.clone() };
+    let wire =
+        (Arc::new(wire) as Arc<dyn Transport>, Arc::new(connector) as Arc<dyn ClusterConnector>);
+    let clients = clients_on(&sandbox, &deployment.topology, wire, requests);
+    Deployment { clients, ..deployment }
+}
+
+/// Before there is a cluster no Lease keeps two applies apart: the guards of the steps do.
+#[tokio::test(start_paused = true)]
+async fn two_first_applies_do_not_disturb_each_other() {
+    for seed in 0..8 {
+        let one = Deployment::of(EXAMPLE, SandboxState::new(seed));
+        let other = delayed(one.edited(EXAMPLE), 2 * seed + 1);
+        let one = delayed(one, 2 * seed);
+        let options = RefreshOptions::default();
+        let (first, second) = tokio::join!(one.apply(&options), other.apply(&options));
+        for applied in [&first, &second] {
+            let left = applied.remaining.as_ref().map(summary).unwrap_or_default();
+            let failed = failures(applied).join("\n");
+            assert_eq!(applied.status, ApplyStatus::Converged, "seed {seed}\n{failed}\n{left}");
+        }
+        let plan = one.refresh_and_plan(&RefreshOptions::deep()).await.plan;
+        assert!(plan.is_empty(), "{}", summary(&plan));
+    }
 }

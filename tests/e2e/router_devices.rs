@@ -8,8 +8,9 @@ use jiff::Timestamp;
 use stargate::apply::ApplyStatus;
 use stargate::diagnostics::Code;
 use stargate::plan::{Action, Plan};
+use stargate::provider::azure::client::Precondition;
 use stargate::provider::host::HostError;
-use stargate::resource::Kind;
+use stargate::resource::{Kind, ObjectKey};
 use stargate::sandbox::SandboxState;
 use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInjector};
 use stargate::sandbox::faults::Fault;
@@ -265,4 +266,34 @@ async fn a_key_that_expires_later_is_no_finding() {
     let plan = deployment.plan().await;
     assert!(plan.findings.is_empty(), "{:?}", plan.findings);
     assert_eq!(changed(&plan), updates(DC_ROUTER, "dc1", "key_expiry_disabled"));
+}
+
+/// The machine of a router was deleted by hand: one apply creates it again, with all that was on
+/// it.
+#[tokio::test(start_paused = true)]
+async fn a_router_whose_vm_was_deleted_needs_one_apply() {
+    let healthy = Deployment::of(TWO_DATACENTERS, SandboxState::new(6));
+    healthy.iterate().await;
+    let state = healthy.copy_of_state();
+    for (router, site) in [("cloud-router", "cloud"), ("lab-router", "cluster")] {
+        let deployment = Deployment::of(TWO_DATACENTERS, state.clone());
+        let address = format!("virtual-machine/{site}/{router}").parse().unwrap();
+        let plan = deployment.plan().await;
+        let Some(ObjectKey::Azure(id)) = plan.desired().get(&address).and_then(|it| it.key.clone())
+        else {
+            panic!("{address}")
+        };
+        deployment.clients.azure.delete(&id, Precondition::None).await.unwrap();
+        tokio::time::advance(Duration::from_secs(120)).await;
+        let plan = deployment.plan().await;
+        let host = plan.changes.iter().find(|it| it.address.kind == Kind::RouterHost);
+        assert_eq!(host.map(|it| it.action), Some(Action::Create), "{}", summary(&plan));
+        assert!(plan.blocked.is_empty(), "{}", summary(&plan));
+        deployment.iterate().await;
+        assert!(deployment.refresh_and_plan(&RefreshOptions::deep()).await.plan.is_empty());
+        assert_eq!(
+            differences(&canonical_state(&state), &canonical_state(&deployment.copy_of_state())),
+            Vec::<String>::new()
+        );
+    }
 }

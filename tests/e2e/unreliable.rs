@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use stargate::apply::ApplyStatus;
+use stargate::provider::http::Api;
+use stargate::sandbox::SandboxState;
 use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInjector};
 
 use crate::canonical_state::{canonical_state, differences};
-use crate::harness::{Deployment, RefreshOptions, failures, summary};
+use crate::harness::{Deployment, EXAMPLE, RefreshOptions, TWO_DATACENTERS, failures, summary};
 
 /// What happens to the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,4 +143,52 @@ async fn any_first_half_call_may_fail() {
 #[tokio::test(start_paused = true)]
 async fn any_second_half_call_may_fail() {
     any_one_call(1, 2).await;
+}
+
+/// Answers every write of an API with 502, although it took effect.
+#[derive(Debug)]
+struct LosesWrites(Option<Api>);
+
+impl FaultInjector for LosesWrites {
+    fn before(&self, _: &Call) -> Disposition {
+        Disposition::Pass
+    }
+
+    fn after(&self, call: &Call) -> Delivery {
+        match call {
+            Call::Request { api, .. } if call.writes() && self.0.is_none_or(|it| it == *api) => {
+                Delivery::Refuse(502)
+            }
+            _ => Delivery::Deliver,
+        }
+    }
+}
+
+/// Whatever a destroy deleted without an answer is there again after one apply, or gone after
+/// another destroy.
+#[tokio::test(start_paused = true)]
+async fn one_apply_converges_after_a_destroy_without_answers() {
+    for text in [EXAMPLE, TWO_DATACENTERS] {
+        for api in [None, Some(Api::Azure), Some(Api::Tailscale), Some(Api::Kubernetes)] {
+            for destroys in [false, true] {
+                let deployment = Deployment::of(text, SandboxState::new(4));
+                deployment.iterate().await;
+                deployment.sandbox.set_fault_injector(Some(Arc::new(LosesWrites(api))));
+                let cut_off = deployment.apply(&RefreshOptions::destroying()).await;
+                deployment.sandbox.set_fault_injector(None);
+                let options = RefreshOptions { destroying: destroys, ..Default::default() };
+                let applied = deployment.apply(&options).await;
+                let left = applied.remaining.as_ref().map(summary).unwrap_or_default();
+                let failed = failures(&applied).join("\n");
+                assert_eq!(
+                    applied.status,
+                    ApplyStatus::Converged,
+                    "{api:?}, destroys: {destroys}, after {:?}\n{failed}\n{left}",
+                    cut_off.status
+                );
+                let plan = deployment.refresh_and_plan(&options).await.plan;
+                assert!(plan.is_empty(), "{}", summary(&plan));
+            }
+        }
+    }
 }

@@ -140,6 +140,9 @@ async fn a_minor_version_of_unknown_patch_is_upgraded_in_one_apply() {
     let plan = edited.plan().await;
     let waiting = plan.deferred.iter().filter(|it| it.address.kind == Kind::Worker);
     assert_eq!(waiting.count(), 2, "{}", summary(&plan));
+    let mut said = plan.findings.iter().map(|it| it.failure.message.as_str());
+    let reason = "it is unknown which patch of 1.34 AKS offers";
+    assert!(said.any(|it| it.starts_with(reason)), "{}", summary(&plan));
     converges(&edited).await;
     assert_eq!(live(&edited), all_at("1.34.5"));
 }

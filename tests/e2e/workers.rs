@@ -1,6 +1,7 @@
 //! Reprovisioning and reboots, and the records of operations on workers.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -9,6 +10,7 @@ use stargate::apply::events::Outcome;
 use stargate::diagnostics::{Code, Failure};
 use stargate::pipeline::Planned;
 use stargate::plan::{Action, Plan, WorkerOperation, WorkerRequest};
+use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInjector};
 use stargate::sandbox::kubernetes::ObjectIdentity;
 use stargate::topology::names::WorkerName;
 
@@ -280,6 +282,39 @@ async fn an_interrupted_request_is_continued() {
     let (plan, _) = plan_and_apply(&deployment, &both).await;
     assert_eq!(plan.count(Action::Reboot), 2, "{}", summary(&plan));
     assert_eq!((boots(FIRST), boots(SECOND)), (2, 2));
+}
+
+/// Which workers an interrupted run has finished is unknown while the records cannot be read:
+/// none is restarted again.
+#[tokio::test(start_paused = true)]
+async fn a_request_stops_while_its_records_cannot_be_read() {
+    #[derive(Debug)]
+    struct NoRecords;
+    impl FaultInjector for NoRecords {
+        fn before(&self, call: &Call) -> Disposition {
+            match call {
+                Call::Request { path, .. } if path.contains("/operations") && !call.writes() => {
+                    Disposition::Refuse { status: 403, retry_after: None }
+                }
+                _ => Disposition::Pass,
+            }
+        }
+
+        fn after(&self, _: &Call) -> Delivery {
+            Delivery::Deliver
+        }
+    }
+    for operation in [WorkerOperation::Reboot, WorkerOperation::Repave] {
+        let deployment = Deployment::example_applied().await;
+        deployment.sandbox.set_fault_injector(Some(Arc::new(NoRecords)));
+        let options = options(operation, &[FIRST, SECOND]);
+        let plan = deployment.refresh_and_plan(&options).await.plan;
+        assert!(plan.changes.is_empty(), "{}", summary(&plan));
+        let reason = "how far an interrupted run of the same command came";
+        let mut gaps = plan.gaps.iter();
+        assert!(gaps.any(|gap| gap.failure.message.contains(reason)), "{}", summary(&plan));
+        assert!(deployment.plan().await.is_empty(), "other commands need no records");
+    }
 }
 
 #[tokio::test(start_paused = true)]

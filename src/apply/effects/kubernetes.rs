@@ -9,7 +9,6 @@ use crate::apply::context::ClusterWriter;
 use crate::apply::events::Outcome;
 use crate::apply::iteration::Iteration;
 use crate::plan::{Action, Change};
-use crate::refresh::no_cluster;
 use crate::resource::kubernetes::{CiliumNode, Manifest, ManifestKind};
 use crate::resource::names::WorkerName;
 
@@ -23,7 +22,7 @@ const AGENT_POLL: Duration = Duration::from_secs(2);
 ///
 /// The cluster had no usable credentials when the iteration began.
 pub(super) fn access<'a>(iteration: &'a Iteration<'_>) -> Result<&'a ClusterWriter, Outcome> {
-    iteration.cluster.as_ref().ok_or_else(|| failed(no_cluster()))
+    iteration.cluster.as_ref().map_err(|failure| failed(failure.clone()))
 }
 
 /// Applies an object. The topology owns it, so its fields are taken back from any

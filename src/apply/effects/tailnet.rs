@@ -1,8 +1,7 @@
 //! Writes to the tailnet.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
-
-use tokio::time::Instant;
 
 use super::hosts;
 use super::report::{failed, progress};
@@ -10,12 +9,13 @@ use crate::apply::events::Outcome;
 use crate::apply::iteration::Iteration;
 use crate::diagnostics::{Code, Failure};
 use crate::plan::Change;
+use crate::provider::poll::Polling;
 use crate::refresh::{device_of, find_device};
 use crate::resource::tailnet::{Device, RouteSet};
 
 /// How long a router may take from its first boot to the tailnet.
-const JOIN_TIMEOUT: Duration = Duration::from_secs(600);
-const JOIN_POLL: Duration = Duration::from_secs(5);
+const JOIN: Polling =
+    Polling { interval: Duration::from_secs(5), timeout: Duration::from_secs(600) };
 
 /// Waits until a router's device exists: it joins when its machine boots. A
 /// machine that existed before is made to join.
@@ -27,26 +27,26 @@ pub(super) async fn await_device(
     hosts::join_tailnet(iteration, change).await?;
     iteration.routers.forget(&device.hostname).await;
     progress(iteration, change, "waiting for the router to join the tailnet");
-    let deadline = Instant::now() + JOIN_TIMEOUT;
-    loop {
-        let found =
-            find_device(iteration.readers, &iteration.settings.owner, &device.hostname).await;
-        if found.map_err(failed)?.is_some_and(|device| device.online) {
-            return Ok(());
-        }
-        if Instant::now() >= deadline {
-            return Err(failed(Failure::new(
-                Code::StepTimedOut,
-                format!(
-                    "{} did not join the tailnet within {} minutes",
-                    device.hostname,
-                    JOIN_TIMEOUT.as_secs() / 60
-                ),
-                "read /var/log/cloud-init-output.log on the machine; the next `stargate apply` \
-                 replaces the machine, with a new auth key",
-            )));
-        }
-        tokio::time::sleep(JOIN_POLL).await;
+    let polled = JOIN.poll_until(|| async {
+        let owner = &iteration.settings.owner;
+        let found = find_device(iteration.readers, owner, &device.hostname).await;
+        found.map(|found| match found {
+            Some(device) if device.online => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        })
+    });
+    match polled.await.map_err(failed)? {
+        ControlFlow::Break(()) => Ok(()),
+        ControlFlow::Continue(()) => Err(failed(Failure::new(
+            Code::StepTimedOut,
+            format!(
+                "{} did not join the tailnet within {} minutes",
+                device.hostname,
+                JOIN.timeout.as_secs() / 60
+            ),
+            "read /var/log/cloud-init-output.log on the machine; the next `stargate apply` \
+             replaces the machine, with a new auth key",
+        ))),
     }
 }
 

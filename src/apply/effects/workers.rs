@@ -22,6 +22,7 @@ use crate::plan::{
 use crate::provider::cluster::OperationKind;
 use crate::provider::host::{HostTarget, WorkerStep};
 use crate::resource::host::JoinedWorker;
+use crate::resource::protection::PROTECT_ANNOTATION;
 use crate::resource::{Kind, Resource};
 use crate::topology::names::WorkerName;
 
@@ -110,6 +111,11 @@ pub(super) async fn join(
     worker: &JoinedWorker,
 ) -> Result<(), Outcome> {
     let access = access(iteration)?;
+    if change.records_protection_only() {
+        let annotations = BTreeMap::from([(PROTECT_ANNOTATION, worker.protected_by.as_deref())]);
+        let written = access.client.patch_node_annotations(&worker.name, &annotations).await;
+        return written.map_err(failed);
+    }
     let target = reachable_worker(iteration, change, worker).await?;
     let profile = profile(change)?;
     let context = JoinContext {
@@ -208,6 +214,34 @@ pub(super) async fn reboot(
     rebooted.map_err(failed)
 }
 
+/// Probes the host that a worker moves to within its datacenter, if that existed before: a
+/// worker is not given up for a host that does not answer or is another one.
+async fn probe_new_host(
+    iteration: &Iteration<'_>,
+    change: &Change,
+    leaving: &JoinedWorker,
+) -> Result<(), Outcome> {
+    let execution = execution(change)?;
+    let Some(Resource::Worker(wanted)) = &change.after else { return Ok(()) };
+    let moves = wanted.ip != leaving.ip && execution.departure.is_none();
+    if !execution.is_existing || !moves {
+        return Ok(());
+    }
+    let target = reachable_worker(iteration, change, wanted).await?;
+    let context = format!("{} stays at {}: its new host was probed first", wanted.name, leaving.ip);
+    let probe = iteration.clients.hosts.probe_worker(&target).await;
+    let probe = probe.map_err(|error| failed(Failure::from(&error).within(&context)))?;
+    if probe.hostname == wanted.name {
+        return Ok(());
+    }
+    let failure = Failure::new(
+        Code::WrongHost,
+        format!("the host at {} has the name {}", wanted.ip, probe.hostname),
+        "correct the worker's address or host name in the topology",
+    );
+    Err(failed(failure.within(&context)))
+}
+
 /// Takes a worker out of the cluster.
 pub(super) async fn leave(
     iteration: &Iteration<'_>,
@@ -224,6 +258,9 @@ pub(super) async fn leave(
         }),
         _ => None,
     };
+    if change.action == Action::Replace {
+        probe_new_host(iteration, change, worker).await?;
+    }
     let context = LeaveContext {
         hosts: iteration.clients.hosts.as_ref(),
         cluster: access.client.as_ref(),

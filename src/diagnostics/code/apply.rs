@@ -19,7 +19,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         title: "the change is blocked by `protect = true`",
         explanation: "The plan would replace or delete a resource that the topology protects. The other \
                       changes are not affected, and the blocked one says why it was planned. Undo the edit \
-                      that causes it, or set `protect = false` and apply that first.",
+                      that causes it, or set `protect = false` and apply that first. The protection is \
+                      recorded on the objects (the tag `stargate-protect` in Azure, the annotation \
+                      `stargate.io/protect` in the cluster), so it holds after its block was removed from \
+                      the topology: write the block back with `protect = false`, apply, which removes the \
+                      record, and then remove the block. A destroy deletes nothing while a record remains.",
     },
     Entry {
         code: Code::RouterOffline,
@@ -111,9 +115,12 @@ pub(super) const ENTRIES: &[Entry] = &[
         code: Code::ReachabilityLost,
         text: "SG0513",
         title: "the plan would break reachability between pods",
-        explanation: "Some pairs of pods that reach each other now would not after the plan. stargate \
-                      refuses such a plan unless `--allow-loss` is given. The report lists the pairs and \
-                      the hop that would drop their packets; `stargate trace --planned` shows one of them.",
+        explanation: "Some pairs of pods that reach each other now would not after the plan, or the nodes \
+                      of a whole datacenter, node pool or cluster are removed or created again at once. \
+                      stargate refuses such a plan unless `--allow-loss` is given. The report lists the \
+                      pairs and the hop that would drop their packets; `stargate trace --planned` shows one \
+                      of them. Pairs that go with a single node are reported as removed and need no \
+                      permission.",
     },
     Entry {
         code: Code::RolloutStopped,
@@ -215,7 +222,12 @@ pub(super) const ENTRIES: &[Entry] = &[
                       everything that was owned under the old name and changes nothing else. \
                       Otherwise two topologies name the same object: each needs a cluster, resource \
                       groups and router names of its own. While objects of the cluster's site are \
-                      another topology's, the plan changes nothing.",
+                      another topology's, the plan changes nothing. A device in the tailnet has only \
+                      the topology's tag as a mark, which two topologies can share. It is deleted or \
+                      replaced only if one of the topology's Servers records its address, or if it is \
+                      the only device with the name of a router whose machine the topology owns; every \
+                      other device is reported. Give each topology its own `[tailnet] tag`, and remove \
+                      devices that are left over in the admin console.",
     },
     Entry {
         code: Code::UnknownAddress,

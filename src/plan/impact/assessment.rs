@@ -1,17 +1,17 @@
 //! The impact of a plan on the reachability between nodes' pods.
 
-use std::collections::BTreeMap;
-
 use super::disruption_search::disruptions;
 use super::examiner::Examiner;
 use super::intermediate_states::affects_data_plane;
 use super::known_state::{Known, classes};
 use super::make_before_break::make_before_break;
+use super::pair_counts::Comparison;
 use super::passed_elements::Traced;
 use super::projection::{IntermediateState, Projection, loses_cluster, made_value, numbers};
-use super::reachability::{Loss, Reachability, Unexamined, Wait};
+use super::reachability::{Reachability, Unexamined, Wait};
+use super::relocation::Relocations;
 use super::retained_pairs::{RetainedPairs, is_kept};
-use crate::connectivity::snapshot::{Nodes, PairStatus, Snapshot, ends};
+use crate::connectivity::snapshot::{Nodes, Snapshot, ends};
 use crate::connectivity::{self, IncrementalModel, Matrix, Pairs, PathModel, ProjectedState};
 use crate::dataplane::RoundTrip;
 use crate::plan::{Change, StepGraph};
@@ -69,7 +69,11 @@ fn assess_with(projection: Projection<'_>, find_waits: FindWaits) -> Assessment 
     if has_no_pods(observed.model()) {
         return Assessment::default();
     }
-    if changes.is_empty() && projection.plan.deferred.is_empty() {
+    // What is blocked may have another name in the topology, which the model looks for.
+    if changes.is_empty()
+        && projection.plan.deferred.is_empty()
+        && projection.plan.blocked.is_empty()
+    {
         return Assessment { waits: Vec::new(), reachability: unchanged(observed.model()) };
     }
     compare_states(projection, &paths, observed, find_waits)
@@ -130,8 +134,12 @@ fn compare_states<'a>(
     let nodes = Snapshot::nodes_of_both(observed.model(), after_model);
     let (before, of_observed) = traced(observed.model(), &nodes);
     let (after, of_planned) = traced(after_model, &nodes);
-    let mut reachability = compare(&before, &after, after_model);
+    let relocations = Relocations::of(projection, &nodes);
+    let comparison = Comparison { states: [&before, &after], after_model, nodes: &nodes };
+    let (mut reachability, relocated) = comparison.count(&relocations);
+    let relocated = |graph: &StepGraph| relocated.disruptions(&relocations, &plan.changes, graph);
     if !keeps_any(&before, &after) {
+        reachability.disruptions = relocated(&plan.steps);
         return Assessment { waits: Vec::new(), reachability };
     }
     reachability.unexamined = unexamined(projection, observed.model(), &nodes);
@@ -152,7 +160,8 @@ fn compare_states<'a>(
     let mut graph = plan.steps.clone();
     let waits = find_waits(&mut examiner, &mut graph);
     let deferred = plan.deferred.first().map(|deferred| &deferred.address);
-    reachability.disruptions = disruptions(&mut examiner, &graph, deferred);
+    reachability.disruptions = relocated(&graph);
+    reachability.disruptions.extend(disruptions(&mut examiner, &graph, deferred));
     Assessment { waits, reachability }
 }
 
@@ -218,28 +227,4 @@ fn unexamined(projection: Projection<'_>, before: &PathModel, nodes: &Nodes) -> 
         example: (*example).to_owned(),
     });
     of_deferred.into_iter().chain(of_unknown).collect()
-}
-
-/// Counts pairs by the classes of their nodes before and after.
-fn compare(before: &Snapshot, after: &Snapshot, after_model: &PathModel) -> Reachability {
-    let mut found = Reachability::default();
-    let mut losses: BTreeMap<Option<Address>, Loss> = BTreeMap::new();
-    Snapshot::pairs_alike([before, after], |[from, to], pairs| {
-        match (before.status(from[0], to[0]), after.status(from[1], to[1])) {
-            (PairStatus::Unknown, _) | (_, PairStatus::Unknown) => found.unknown += pairs,
-            (PairStatus::Reached, PairStatus::Reached) => found.kept += pairs,
-            (PairStatus::Dropped, PairStatus::Reached) => found.gained += pairs,
-            (PairStatus::Dropped, PairStatus::Dropped) => found.broken += pairs,
-            (PairStatus::Reached, PairStatus::Dropped) => {
-                found.lost += pairs;
-                if let Some((example, resource)) = after.obstacle(after_model, from[1], to[1]) {
-                    let loss = Loss { pairs, example, resource };
-                    let known = losses.entry(loss.resource.clone());
-                    known.and_modify(|known| known.pairs += pairs).or_insert(loss);
-                }
-            }
-        }
-    });
-    found.losses = losses.into_values().collect();
-    found
 }

@@ -145,6 +145,17 @@ impl<'a> DisruptionCollector<'a> {
         found
     }
 
+    /// Changes that are made at the same time may interrupt the same pairs: between two
+    /// sites no more are interrupted than there are.
+    fn without_duplicates(&self, mut interrupted: Interrupted) -> Interrupted {
+        let nodes = |site: &Site| self.sites.iter().filter(|it| *it == site).count() as u64;
+        for ((from, to), pairs) in &mut interrupted.between {
+            let itself = u64::from(from == to);
+            *pairs = (*pairs).min(nodes(from) * (nodes(to).saturating_sub(itself)));
+        }
+        interrupted
+    }
+
     /// Waves come one after the other, so the one with the most pairs counts.
     fn disruption(&self, alike: Alike, graph: &StepGraph, rank: &[usize]) -> Option<Disruption> {
         let Alike { causes, by_wave } = alike;
@@ -157,7 +168,8 @@ impl<'a> DisruptionCollector<'a> {
         let numbers: Vec<u32> = numbers.filter_map(|(number, _)| *number).collect();
         let (first, last) = (numbers.first().copied(), numbers.last().copied());
         let seconds = by_wave.values().map(duration).max()?;
-        let largest = by_wave.into_values().max_by_key(Interrupted::pairs)?;
+        let by_wave = by_wave.into_values().map(|it| self.without_duplicates(it));
+        let largest = by_wave.max_by_key(Interrupted::pairs)?;
         let cell = |((from, to), pairs)| Between { from, to, pairs };
         Some(Disruption {
             pairs: largest.pairs(),

@@ -1,17 +1,21 @@
 //! What a plan does to the network while it is applied and afterwards.
 
 mod assessment;
+mod departures;
 mod disruption;
 mod disruption_search;
 mod examiner;
 mod intermediate_states;
 mod known_state;
+mod live_nodes;
 mod make_before_break;
+mod pair_counts;
 mod passed_elements;
 mod projection;
 mod reachability;
 mod reachability_report;
 mod relevance;
+mod relocation;
 mod remedy_search;
 mod retained_pairs;
 mod shrink;
@@ -19,6 +23,7 @@ mod shrink;
 pub use assessment::{Assessment, assess};
 #[cfg(test)]
 pub(crate) use assessment::{assess_in_order, check_every_state};
+pub(crate) use departures::Departures;
 pub use disruption::{Between, Disruption, WaveRange};
 pub(crate) use intermediate_states::restart_of;
 pub use projection::{IntermediateState, Projection, path_model, violations};

@@ -16,8 +16,12 @@ pub struct Reachability {
     pub kept: u64,
     /// Reached only after.
     pub gained: u64,
-    /// Reached only before.
+    /// Reached only before, or cut for as long as a whole datacenter or cluster is
+    /// created again.
     pub lost: u64,
+    /// Pairs of nodes that the plan removes, while their datacenter or pool stays.
+    #[serde(default)]
+    pub removed: u64,
     /// Reached neither before nor after.
     pub broken: u64,
     /// Pairs of nodes by their own addresses that are dropped; counted where a plan
@@ -28,6 +32,9 @@ pub struct Reachability {
     pub unknown: u64,
     /// Why pairs are lost.
     pub losses: Vec<Loss>,
+    /// What removes pairs together with their nodes.
+    #[serde(default)]
+    pub removals: Vec<Loss>,
     /// Pairs that are temporarily unreachable while the plan is applied.
     #[serde(default)]
     pub disruptions: Vec<Disruption>,
@@ -91,7 +98,7 @@ pub struct Loss {
 impl Reachability {
     /// How many pairs there are.
     pub fn pairs(&self) -> u64 {
-        self.kept + self.gained + self.lost + self.broken + self.unknown
+        self.kept + self.gained + self.lost + self.removed + self.broken + self.unknown
     }
 
     /// Whether packets are dropped that no change of the plan affects. Pairs of nodes
@@ -113,14 +120,13 @@ impl Reachability {
 
     /// The losses and their causes as text: `loses 4 pairs, for example …`.
     pub fn loss_summaries(&self) -> Vec<String> {
-        let summary = |loss: &Loss| {
-            let (from, to) = &loss.example;
-            let resource = loss.resource.as_ref().map(|it| format!(", because of {it}"));
-            let resource = resource.unwrap_or_default();
-            let pairs = counted(loss.pairs, "pair");
-            format!("loses {pairs}, for example {from} to {to}{resource}")
-        };
-        self.losses.iter().map(summary).collect()
+        self.losses.iter().map(|loss| loss.summary("loses", "")).collect()
+    }
+
+    /// The pairs that go with their nodes as text: `removes 4 pairs with their node, …`.
+    pub fn removal_summaries(&self) -> Vec<String> {
+        let summary = |loss: &Loss| loss.summary("removes", " together with a node");
+        self.removals.iter().map(summary).collect()
     }
 
     /// The disruptions and their causes as text, those of the most pairs first.
@@ -137,6 +143,16 @@ impl Reachability {
     /// Whether pairs are lost although the user did not allow it.
     pub fn is_refused(&self) -> bool {
         self.lost > 0 && !self.loss_allowed
+    }
+}
+
+impl Loss {
+    fn summary(&self, verb: &str, manner: &str) -> String {
+        let (from, to) = &self.example;
+        let resource = self.resource.as_ref().map(|it| format!(", because of {it}"));
+        let resource = resource.unwrap_or_default();
+        let pairs = counted(self.pairs, "pair");
+        format!("{verb} {pairs}{manner}, for example {from} to {to}{resource}")
     }
 }
 

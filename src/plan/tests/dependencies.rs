@@ -26,9 +26,11 @@ fn worker() -> Resource {
         taints: Default::default(),
         kubelet_version: "1.33.5".parse().unwrap(),
         profile_digest: String::new(),
+        routes: String::new(),
         ready: true,
         cordoned_for_work: false,
         host: crate::resource::Observable::unobserved(),
+        protected_by: None,
     })
 }
 

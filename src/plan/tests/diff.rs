@@ -27,9 +27,11 @@ fn worker(host: Observable<WorkerHost>) -> Resource {
         taints: Default::default(),
         kubelet_version: "1.33.5".parse().unwrap(),
         profile_digest: "digest".to_owned(),
+        routes: String::new(),
         ready: true,
         cordoned_for_work: false,
         host,
+        protected_by: None,
     })
 }
 

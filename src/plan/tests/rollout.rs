@@ -22,9 +22,11 @@ fn worker(name: &str, ready: bool, digest: &str) -> Resource {
         taints: Default::default(),
         kubelet_version: "1.33.5".parse().unwrap(),
         profile_digest: digest.to_owned(),
+        routes: String::new(),
         ready,
         cordoned_for_work: false,
         host: Observable::unobserved(),
+        protected_by: None,
     })
 }
 

@@ -19,6 +19,7 @@ use crate::provider::listing::Listing;
 use crate::provider::request_policy::RequestPolicy;
 use crate::provider::settings::ClientSettings;
 use crate::resource::ArmId;
+use crate::resource::arm_type::RESOURCES;
 
 /// The public cloud's address.
 pub const PUBLIC_CLOUD: &str = "https://management.azure.com";
@@ -227,6 +228,13 @@ impl ArmClient {
         let path = format!("{id}{suffix}");
         check_path(&path, activity)?;
         Ok(format!("{}{path}?api-version={}", self.base_url, api_version::of(id)))
+    }
+
+    /// The tags resource of an object.
+    pub(super) fn tags_url(&self, id: &ArmId, activity: &str) -> Result<String, RequestError> {
+        let path = format!("{id}/providers/Microsoft.Resources/tags/default");
+        check_path(&path, activity)?;
+        Ok(format!("{}{path}?api-version={RESOURCES}", self.base_url))
     }
 
     pub(super) async fn call(

@@ -47,7 +47,7 @@ pub async fn client_from_kubeconfig(
     config.read_timeout = None;
     config.connect_timeout = Some(policy.settings().connect_timeout);
     config.write_timeout = Some(policy.settings().attempt_timeout);
-    let builder = ClientBuilder::try_from(config).map_err(|error| about.failed(&error))?;
+    let builder = ClientBuilder::try_from(config).map_err(|error| about.failed(error))?;
     Ok(builder.with_layer(&RequestLayer::new(policy)).build())
 }
 

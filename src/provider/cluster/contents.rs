@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::error::About;
-use super::{ClusterClient, ClusterError, request, text_at};
+use super::{ClusterClient, ClusterError, text_at};
 use crate::diagnostics::service_text::{Breaks, make_safe};
 use crate::resource::custom_resources::VERSION;
 use crate::resource::kubernetes::ObjectName;
@@ -104,7 +104,7 @@ impl ClusterClient {
         let request = http::Request::get(path).body(Vec::new());
         let request = request.map_err(|error| about.malformed(error.to_string()))?;
         let response = self.client.request(request).await;
-        let mut response: Value = response.map_err(|error| request::failed(&about, error))?;
+        let mut response: Value = response.map_err(|error| about.failed(error))?;
         make_safe(&mut response, Breaks::Escape);
         Ok(response)
     }

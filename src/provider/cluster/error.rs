@@ -1,6 +1,7 @@
 //! Errors of requests to the Kubernetes API server, with their codes and remedies.
 
-use crate::diagnostics::{Code, Failure};
+use crate::diagnostics::{Code, Failure, ServiceText};
+use crate::provider::http::TransportError;
 
 /// The beginning of the API server's message about an unknown field in an apply.
 const NOT_IN_SCHEMA: &str = "failed to create typed patch object";
@@ -169,17 +170,23 @@ impl About {
         self.error(ClusterCause::Other, reason)
     }
 
-    /// An error of kube, classified.
-    pub(super) fn failed(&self, error: &kube::Error) -> ClusterError {
-        let (cause, code) = match error {
+    /// An error of kube, classified, with text that is safe to print.
+    pub(super) fn failed(&self, mut error: kube::Error) -> ClusterError {
+        if let kube::Error::Api(status) = &mut error {
+            make_printable(status);
+        }
+        let (cause, code) = match &error {
             kube::Error::Api(status) => return self.answered(status),
+            kube::Error::Service(source) if is_permanent(source.as_ref()) => {
+                return self.malformed(String::from(ServiceText::message(&source.to_string())));
+            }
             kube::Error::HyperError(_) | kube::Error::Service(_) => {
                 (ClusterCause::Unavailable, Code::ServiceUnreachable)
             }
             kube::Error::Auth(_) => (ClusterCause::Refused, Code::ClusterRefused),
             _ => (ClusterCause::Other, Code::UnexpectedResponse),
         };
-        self.coded(cause, code, chain(error))
+        self.coded(cause, code, String::from(ServiceText::message(&chain(&error))))
     }
 
     fn answered(&self, status: &kube::core::Status) -> ClusterError {
@@ -195,6 +202,20 @@ impl About {
             field => format!("{field}: {}", cause.message),
         });
         ClusterError { details: details.collect(), ..self.coded(cause, code, reason) }
+    }
+}
+
+/// Whether the request fails however often it is sent, as for a response that is too large.
+fn is_permanent(source: &(dyn std::error::Error + 'static)) -> bool {
+    source.downcast_ref::<TransportError>().is_some_and(|source| !source.is_transient())
+}
+
+fn make_printable(status: &mut kube::core::Status) {
+    for text in [&mut status.message, &mut status.reason] {
+        *text = ServiceText::message(text).into();
+    }
+    for cause in status.details.iter_mut().flat_map(|details| &mut details.causes) {
+        cause.message = ServiceText::message(&cause.message).into();
     }
 }
 
@@ -265,7 +286,7 @@ mod tests {
 
     fn failed(body: serde_json::Value) -> ClusterError {
         let status: kube::core::Status = serde_json::from_value(body).unwrap();
-        About::new("apply", "DaemonSet", "a/b").failed(&kube::Error::Api(Box::new(status)))
+        About::new("apply", "DaemonSet", "a/b").failed(kube::Error::Api(Box::new(status)))
     }
 
     #[test]

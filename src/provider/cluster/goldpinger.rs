@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::error::{About, ClusterCause, ClusterError};
-use super::request::{apis, failed};
+use super::request::apis;
 use super::request_layer::Streamed;
 use super::{ClusterClient, text_at};
 use crate::inventory::{GoldpingerPod, Measurement, PingFailure, PingResult};
@@ -192,7 +192,7 @@ impl ClusterClient {
         let request = http::Request::get(uri).extension(Streamed).body(Body::empty());
         let request = request.map_err(|error| about.malformed(error.to_string()))?;
         let sent = self.client.send(request).await;
-        let response = sent.map_err(|error| MeasureError::from(failed(&about, error)))?;
+        let response = sent.map_err(|error| MeasureError::from(about.failed(error)))?;
         let status = response.status();
         if status.as_u16() == 401 || status.as_u16() == 403 {
             let reason = format!("the API server answered {}", status.as_u16());

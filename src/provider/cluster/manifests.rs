@@ -1,5 +1,6 @@
 //! Objects that are applied whole.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -8,17 +9,18 @@ use super::error::{ClusterCause, ClusterError};
 use super::fields::{owned_body, with_desired_fields};
 use super::request::{Collection, PatchKind};
 use super::{ClusterClient, text_at};
+use crate::provider::poll::Polling;
 use crate::resource::kubernetes::{Manifest, ManifestKind};
 use crate::resource::names::TopologyName;
 use crate::resource::ownership::{SITE_LABEL, SiteName, TOPOLOGY_LABEL};
 use crate::resource::{Ownership, Site};
 
 /// How long a deletion may take to be over: a namespace empties itself first.
-const DELETE_TIMEOUT: Duration = Duration::from_secs(300);
-const GONE_POLL: Duration = Duration::from_secs(1);
+const DELETE: Polling =
+    Polling { interval: Duration::from_secs(1), timeout: Duration::from_secs(300) };
 /// How long the API server may take to serve what a definition defines.
-const ESTABLISH_TIMEOUT: Duration = Duration::from_secs(30);
-const ESTABLISHED_POLL: Duration = Duration::from_millis(200);
+const ESTABLISH: Polling =
+    Polling { interval: Duration::from_millis(200), timeout: Duration::from_secs(30) };
 
 /// An object as it stands in the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -180,16 +182,19 @@ fn is_established(definition: &Value) -> bool {
 
 /// Waits until a definition is served: until then its objects are not found.
 async fn established(collection: &Collection, name: &str) -> Result<Value, ClusterError> {
-    let deadline = tokio::time::Instant::now() + ESTABLISH_TIMEOUT;
-    loop {
-        match collection.get(name).await? {
-            Some(definition) if is_established(&definition) => return Ok(definition),
-            _ if tokio::time::Instant::now() >= deadline => break,
-            _ => tokio::time::sleep(ESTABLISHED_POLL).await,
+    let polled = ESTABLISH.poll_until(|| async {
+        collection.get(name).await.map(|found| match found {
+            Some(definition) if is_established(&definition) => ControlFlow::Break(definition),
+            _ => ControlFlow::Continue(()),
+        })
+    });
+    match polled.await? {
+        ControlFlow::Break(definition) => Ok(definition),
+        ControlFlow::Continue(()) => {
+            let reason = "the cluster does not serve it after 30 seconds";
+            Err(collection.about("apply", name).error(ClusterCause::Unavailable, reason))
         }
     }
-    let reason = "the cluster does not serve it after 30 seconds";
-    Err(collection.about("apply", name).error(ClusterCause::Unavailable, reason))
 }
 
 pub(super) async fn delete_and_wait(
@@ -197,18 +202,16 @@ pub(super) async fn delete_and_wait(
     name: &str,
 ) -> Result<(), ClusterError> {
     collection.delete(name).await?;
-    let deadline = tokio::time::Instant::now() + DELETE_TIMEOUT;
-    while let Some(object) = collection.get(name).await? {
-        if tokio::time::Instant::now() >= deadline {
-            let finalizers = &object["metadata"]["finalizers"];
-            let reason = if finalizers.is_null() {
-                "it still exists after five minutes".to_owned()
-            } else {
-                format!("it still exists after five minutes, held by {finalizers}")
-            };
-            return Err(collection.about("delete", name).error(ClusterCause::Unavailable, reason));
-        }
-        tokio::time::sleep(GONE_POLL).await;
-    }
-    Ok(())
+    let polled = DELETE.poll_until(|| async {
+        let found = collection.get(name).await;
+        found.map(|object| object.map_or(ControlFlow::Break(()), ControlFlow::Continue))
+    });
+    let ControlFlow::Continue(object) = polled.await? else { return Ok(()) };
+    let finalizers = &object["metadata"]["finalizers"];
+    let reason = if finalizers.is_null() {
+        "it still exists after five minutes".to_owned()
+    } else {
+        format!("it still exists after five minutes, held by {finalizers}")
+    };
+    Err(collection.about("delete", name).error(ClusterCause::Unavailable, reason))
 }

@@ -44,7 +44,8 @@ pub use history::{MAX_OPERATIONS, PastOperation};
 pub use lease::{LeaseClaim, LeaseRecord};
 pub use manifests::LiveManifest;
 pub use nodes::{
-    CORDONED_ANNOTATION, LABELS_ANNOTATION, NodeFacts, PROFILE_DIGEST_ANNOTATION, TAINTS_ANNOTATION,
+    CORDONED_ANNOTATION, KERNEL_ROUTES_ANNOTATION, LABELS_ANNOTATION, NodeFacts,
+    PROFILE_DIGEST_ANNOTATION, TAINTS_ANNOTATION,
 };
 pub use records::{OperationKind, OperationPhase, OperationRecord, ServerState, ServerStatus};
 pub use request_layer::{RequestLayer, RequestService};
@@ -106,7 +107,7 @@ impl ClusterClient {
         let request = http::Request::get("/version").body(Vec::new());
         let request = request.map_err(|error| about.malformed(error.to_string()))?;
         let mut version: Value =
-            self.client.request(request).await.map_err(|error| request::failed(&about, error))?;
+            self.client.request(request).await.map_err(|error| about.failed(error))?;
         make_safe(&mut version, Breaks::Escape);
         serde_json::from_value(version).map_err(|error| request::malformed(&about, &error))
     }

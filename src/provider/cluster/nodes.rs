@@ -13,6 +13,9 @@ use super::{ClusterClient, text_at};
 
 /// The annotation with the digest of the profile that was applied.
 pub const PROFILE_DIGEST_ANNOTATION: &str = "stargate.io/profile-digest";
+/// The annotation with the kernel routes that were set on the worker's host, as
+/// [`crate::resource::host::describe_routes`] gives them.
+pub const KERNEL_ROUTES_ANNOTATION: &str = "stargate.io/kernel-routes";
 /// The annotation with the names of the labels that stargate set.
 pub const LABELS_ANNOTATION: &str = "stargate.io/labels";
 /// The annotation with the taints that stargate set.

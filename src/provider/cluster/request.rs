@@ -13,7 +13,6 @@ use super::error::{About, ClusterError};
 use super::request_layer::Attempts;
 use crate::diagnostics::ServiceText;
 use crate::diagnostics::service_text::{Breaks, make_safe};
-use crate::provider::http::TransportError;
 use crate::provider::http_client::kind_of;
 use crate::provider::listing::Listing;
 use crate::provider::request_policy::RetryClass;
@@ -168,7 +167,7 @@ impl Collection {
         }
         request.extensions_mut().insert(attempts.clone());
         let response: Value =
-            self.client.request(request).await.map_err(|error| failed(about, error))?;
+            self.client.request(request).await.map_err(|error| about.failed(error))?;
         self.object(about, response)
     }
 
@@ -360,26 +359,4 @@ fn named(about: &About, object: Value, name: &str) -> Result<Value, ClusterError
 /// An answer that is not what an API server promises.
 pub(super) fn malformed(about: &About, reason: &dyn std::fmt::Display) -> ClusterError {
     about.malformed(String::from(ServiceText::message(&reason.to_string())))
-}
-
-/// What kube reports, with text that is safe to print.
-pub(super) fn failed(about: &About, mut error: kube::Error) -> ClusterError {
-    if let kube::Error::Api(status) = &mut error {
-        for text in [&mut status.message, &mut status.reason] {
-            *text = ServiceText::message(text).into();
-        }
-        for cause in status.details.iter_mut().flat_map(|details| &mut details.causes) {
-            cause.message = ServiceText::message(&cause.message).into();
-        }
-    }
-    let permanent = match &error {
-        kube::Error::Service(source) => source.downcast_ref::<TransportError>(),
-        _ => None,
-    };
-    if let Some(source) = permanent.filter(|source| !source.is_transient()) {
-        return malformed(about, source);
-    }
-    let mut failure = about.failed(&error);
-    failure.reason = ServiceText::message(&failure.reason).into();
-    failure
 }

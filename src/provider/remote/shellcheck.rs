@@ -28,6 +28,7 @@ fn changes() -> Vec<RouterChange> {
         RouterChange::KernelRoutes(routes()),
         RouterChange::TailscaleSettings { accept_routes: true, snat_subnet_routes: true },
         RouterChange::AdvertisedRoutes(prefixes),
+        RouterChange::ProtectionRecord(None),
         RouterChange::JoinTailnet { auth_key: Secret::new("key") },
         RouterChange::Remove,
     ]

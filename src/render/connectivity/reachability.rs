@@ -12,14 +12,19 @@ pub struct ReachabilityJson {
     pub kept: u64,
     /// Pairs reachable only after the plan.
     pub gained: u64,
-    /// Pairs reachable only before the plan.
+    /// Pairs reachable only before the plan, or cut while their whole datacenter or
+    /// cluster is created again.
     pub lost: u64,
+    /// Pairs of nodes that the plan removes, while their datacenter or pool stays.
+    pub removed: u64,
     /// Pairs reachable neither before nor after.
     pub unreachable: u64,
     /// Pairs for which a fact is unknown before or after.
     pub unknown: u64,
     /// The causes of lost pairs.
     pub losses: Vec<LossJson>,
+    /// The causes of removed pairs.
+    pub removals: Vec<LossJson>,
     /// Pairs that are unreachable for a time during the apply.
     pub disruptions: Vec<DisruptionJson>,
     /// What of the states in between was not examined.
@@ -110,7 +115,7 @@ pub struct LossJson {
     pub from: String,
     /// The destination node of the example pair.
     pub to: String,
-    /// The address of the resource that will drop the packets.
+    /// The address of the resource that will drop the packets, or whose removal ends them.
     pub resource: Option<String>,
 }
 
@@ -127,9 +132,11 @@ impl ReachabilityJson {
             kept: found.kept,
             gained: found.gained,
             lost: found.lost,
+            removed: found.removed,
             unreachable: found.broken,
             unknown: found.unknown,
             losses: found.losses.iter().map(loss).collect(),
+            removals: found.removals.iter().map(loss).collect(),
             disruptions: found.disruptions.iter().map(DisruptionJson::of).collect(),
             unexamined: found.unexamined.iter().map(UnexaminedJson::of).collect(),
         }

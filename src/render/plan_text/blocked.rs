@@ -27,8 +27,7 @@ impl Page {
         for group in grouped(dependents, |one, other| one.caused_by == other.caused_by) {
             self.listed(&group);
             if let Some(cause) = group.first().and_then(|one| one.caused_by.as_ref()) {
-                let verb = if group.len() == 1 { "depends" } else { "depend" };
-                let text = format!("{verb} on {cause}, which is blocked");
+                let text = format!("held back until {cause} is resolved");
                 self.wrapped(&text, "      ", "      ");
             }
             self.blank();

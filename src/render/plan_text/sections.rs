@@ -118,6 +118,10 @@ impl Page {
             self.fields(Action::Update, &one.fields);
             self.blank();
         }
+        let help = "an apply leaves these fields as they are; to have one corrected, remove \
+                    its `[[ignore]]` block";
+        self.help(help, "");
+        self.blank();
     }
 
     /// Warnings and errors about the live state.
@@ -184,7 +188,7 @@ impl Page {
             return;
         }
         self.wrapped(&count_pairs(found), "Reachability: ", "  ");
-        for loss in found.loss_summaries() {
+        for loss in found.loss_summaries().into_iter().chain(found.removal_summaries()) {
             self.painted(Role::Warning, &loss, "  ", "    ");
         }
         for disruption in found.disruption_summaries() {
@@ -231,10 +235,12 @@ impl Page {
 
 /// Counts of pairs by the effect of a plan; rare effects only where there are any.
 pub(in crate::render) fn count_pairs(found: &Reachability) -> String {
-    let Reachability { kept, gained, lost, broken, unknown, .. } = found;
+    let Reachability { kept, gained, lost, removed, broken, unknown, .. } = found;
     let pairs = counted(found.pairs(), "pair");
     let mut text = format!("{pairs} ({kept} kept, {gained} gained, {lost} lost");
-    for (count, effect) in [(broken, "still unreachable"), (unknown, "unknown")] {
+    for (count, effect) in
+        [(removed, "removed"), (broken, "still unreachable"), (unknown, "unknown")]
+    {
         if *count > 0 {
             text.push_str(&format!(", {count} {effect}"));
         }

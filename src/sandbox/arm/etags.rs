@@ -111,7 +111,7 @@ pub(super) fn check(
     present: Option<&Value>,
 ) -> Result<(), ArmError> {
     let none_match = headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    if none_match == Some("*") && present.is_some() {
+    if none_match == Some("*") && present.is_some() && documents_none_match(id) {
         return Err(ArmError::already_there(id));
     }
     let Some(requested) = headers.get(IF_MATCH).and_then(|value| value.to_str().ok()) else {
@@ -127,6 +127,12 @@ pub(super) fn check(
         Some(etag) if strip_etag(etag) == strip_etag(requested) => Ok(()),
         Some(etag) => Err(ArmError::etag_mismatch(requested, etag)),
     }
+}
+
+/// Whether the specification of a type documents `If-None-Match`; the others ignore it.
+fn documents_none_match(id: &ArmId) -> bool {
+    let name = id.resource_type().unwrap_or_default().to_ascii_lowercase();
+    name.starts_with("microsoft.containerservice/") || name == "microsoft.compute/virtualmachines"
 }
 
 /// The etag without the weakness prefix and quotes, which clients may omit.
@@ -166,6 +172,20 @@ mod tests {
         let (status, refusal) = tagged(&mut client, &path, "\"1\"");
         assert_eq!((status, &refusal["error"]["code"]), (412, &json!("PreconditionFailed")));
         assert_eq!(client.make(&path, body)["etag"], "\"3\"");
+    }
+
+    /// Azure's specifications document `If-None-Match` for clusters, pools and VMs only.
+    #[test]
+    fn a_cluster_is_created_once_by_a_conditional_put() {
+        let mut client = TestClient::new();
+        let path = cluster("k");
+        let pools = json!([{"name": "p", "mode": "System"}]);
+        let body = json!({"location": "westeurope", "properties": {"agentPoolProfiles": pools}});
+        let created =
+            client.call(Method::PUT, &path, &[("if-none-match", "*")], Some(body.clone()));
+        assert_eq!(created.status.as_u16(), 201);
+        let repeated = client.call(Method::PUT, &path, &[("if-none-match", "*")], Some(body));
+        assert_eq!(repeated.status.as_u16(), 412);
     }
 
     #[test]

@@ -108,6 +108,9 @@ async fn follow_users(folder: &Arc<Folder>, sandbox: &SharedSandbox) {
 }
 
 fn save(folder: &Folder, sandbox: &SharedSandbox) -> Result<(), FolderError> {
+    if let Some(reason) = folder.failure() {
+        return Err(FolderError::NotShared { path: folder.path.clone(), reason });
+    }
     if folder.is_shared() {
         // Every change is written at once.
         return Ok(());

@@ -16,6 +16,12 @@ pub(super) struct Stamp {
     bytes: u64,
 }
 
+impl Stamp {
+    fn of(found: &fs::Metadata) -> Self {
+        Self { inode: inode(found), modified: found.modified().ok(), bytes: found.len() }
+    }
+}
+
 /// The time in which this process may read and change the state.
 #[derive(Debug, Default)]
 pub(in crate::sandbox) struct Turn<'a> {
@@ -23,6 +29,9 @@ pub(in crate::sandbox) struct Turn<'a> {
     locked: Option<&'a Folder>,
     /// Whether another process changed the state before.
     pub(in crate::sandbox) reloaded: bool,
+    /// Why the turn could not begin: the state in memory may be outdated, and a change of
+    /// it is not written.
+    pub(in crate::sandbox) failure: Option<String>,
 }
 
 impl Turn<'_> {
@@ -30,15 +39,16 @@ impl Turn<'_> {
     pub(in crate::sandbox) fn write(&self, sandbox: &SandboxState) {
         let Some(folder) = self.locked else { return };
         if let Err(error) = folder.store(sandbox, Durability::Lazy) {
-            tracing::warn!(%error, "the sandbox could not be saved");
+            folder.fail(&error);
         }
     }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        if let Some(Err(error)) = self.locked.map(|folder| folder.access.unlock()) {
-            tracing::warn!(%error, "the sandbox's folder could not be unlocked");
+        let Some(folder) = self.locked else { return };
+        if let Err(error) = folder.access.unlock() {
+            folder.fail(&at(&folder.path)(error));
         }
     }
 }
@@ -50,33 +60,56 @@ impl Folder {
     }
 
     /// Begins a turn: with other users, waits for the lock and reads what they changed.
+    /// Once a turn could not begin or end, no later one begins.
     pub(in crate::sandbox) fn begin_turn(&self, sandbox: &mut SandboxState) -> Turn<'_> {
-        if !self.shared.load(Ordering::SeqCst) {
+        if !self.is_shared() {
             return Turn::default();
         }
-        if let Err(error) = self.access.lock() {
-            tracing::warn!(%error, "the sandbox's folder could not be locked");
+        if self.failure().is_none() {
+            match self.lock_and_reload(sandbox) {
+                Ok(reloaded) => return Turn { locked: Some(self), reloaded, failure: None },
+                Err(error) => self.fail(&error),
+            }
         }
-        Turn { locked: Some(self), reloaded: self.reload(sandbox) }
+        Turn { failure: self.failure(), ..Turn::default() }
     }
 
-    /// Reads the state if another process has written it since.
-    fn reload(&self, sandbox: &mut SandboxState) -> bool {
-        let current = self.current_stamp();
-        if current.is_none() || *self.stamp() == current {
-            return false;
+    fn lock_and_reload(&self, sandbox: &mut SandboxState) -> Result<bool, FolderError> {
+        self.access.lock().map_err(at(&self.path))?;
+        let reloaded = self.reload(sandbox);
+        if reloaded.is_err() {
+            self.access.unlock().map_err(at(&self.path))?;
         }
-        match Self::read_saved(&self.path) {
-            Ok(read) => {
-                sandbox.continue_with(read);
-                *self.stamp() = current;
-                true
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the sandbox continues with the state in memory");
-                false
-            }
+        reloaded
+    }
+
+    /// Ends the turns of this process: it no longer knows the state of the others.
+    fn fail(&self, error: &FolderError) {
+        tracing::warn!(%error, "the sandbox's folder can no longer be shared");
+        self.failure_slot().get_or_insert_with(|| error.to_string());
+    }
+
+    /// Why this process can no longer take turns with the others, once it cannot.
+    pub(super) fn failure(&self) -> Option<String> {
+        self.failure_slot().clone()
+    }
+
+    fn failure_slot(&self) -> MutexGuard<'_, Option<String>> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads the state if another process has written it since. A shared folder always
+    /// has a file: it is written before the folder is shared.
+    fn reload(&self, sandbox: &mut SandboxState) -> Result<bool, FolderError> {
+        let file = self.file();
+        let found = fs::metadata(&file).map_err(at(&file))?;
+        let current = Some(Stamp::of(&found));
+        if *self.stamp() == current {
+            return Ok(false);
         }
+        sandbox.continue_with(Self::read_saved(&self.path)?);
+        *self.stamp() = current;
+        Ok(true)
     }
 
     /// Shares the folder as soon as others use it, and takes it back when they are gone. Returns
@@ -85,7 +118,10 @@ impl Folder {
         &self,
         sandbox: &mut SandboxState,
     ) -> Result<bool, FolderError> {
-        let shared = self.shared.load(Ordering::SeqCst);
+        if let Some(reason) = self.failure() {
+            return Err(FolderError::NotShared { path: self.path.clone(), reason });
+        }
+        let shared = self.is_shared();
         let others = self.access.has_others();
         if !shared && others {
             self.store(sandbox, Durability::Lazy)?;
@@ -95,7 +131,7 @@ impl Folder {
         if !shared || !self.access.try_lock().map_err(at(&self.path))? {
             return Ok(false);
         }
-        let reloaded = self.reload(sandbox);
+        let reloaded = self.reload(sandbox).inspect_err(|error| self.fail(error))?;
         if others {
             self.access.unlock().map_err(at(&self.path))?;
         } else {
@@ -110,8 +146,7 @@ impl Folder {
 
     /// The stamp of the file as it is now; `None` without a file.
     pub(super) fn current_stamp(&self) -> Option<Stamp> {
-        let found = fs::metadata(self.file()).ok()?;
-        Some(Stamp { inode: inode(&found), modified: found.modified().ok(), bytes: found.len() })
+        fs::metadata(self.file()).ok().as_ref().map(Stamp::of)
     }
 }
 
@@ -123,4 +158,58 @@ fn inode(found: &fs::Metadata) -> u64 {
 #[cfg(not(unix))]
 fn inode(_: &fs::Metadata) -> u64 {
     0
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::provider::http::Api;
+    use crate::sandbox::ApiResponse;
+    use crate::sandbox::folder::Saver;
+    use crate::sandbox::shared::SharedSandbox;
+
+    fn user(folder: &Path) -> (SharedSandbox, Saver) {
+        let folder = Folder::open(folder).unwrap();
+        let sandbox = SharedSandbox::new(folder.load().unwrap());
+        let saver = folder.save_in_background(sandbox.clone());
+        (sandbox, saver)
+    }
+
+    /// A process that cannot read what the others wrote does not go on with its own state.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_state_that_cannot_be_reloaded_ends_the_turns() {
+        for damage in ["{ not json", ""] {
+            let folder = tempfile::tempdir().unwrap();
+            let (first, first_saver) = user(folder.path());
+            let path = folder.path().to_owned();
+            let opened = tokio::task::spawn_blocking(move || user(&path)).await.unwrap();
+            let (second, second_saver) = opened;
+            first.change(|sandbox, _| {
+                sandbox.seed_machine("a", [10, 0, 0, 1].into(), None, false);
+            });
+            assert_eq!(second.try_read(|sandbox| sandbox.hosts.contains_key("a")), Ok(true));
+            let file = folder.path().join("state.json");
+            if damage.is_empty() {
+                fs::remove_file(&file).unwrap();
+            } else {
+                fs::write(&file, damage).unwrap();
+            }
+            let reason = second.try_read(|_| ()).unwrap_err();
+            assert!(reason.contains("state.json") || reason.contains("damaged"), "{reason}");
+            second.try_change(|_, _| ()).unwrap_err();
+            let request = http::Request::get("/api/v2/tailnet/-/devices").body(bytes::Bytes::new());
+            let ApiResponse::Complete(response) = second.handle(Api::Tailscale, &request.unwrap())
+            else {
+                panic!("a list is no watch");
+            };
+            assert_eq!(response.status(), http::StatusCode::INSUFFICIENT_STORAGE);
+            let closed = second_saver.close().await;
+            assert!(matches!(closed, Err(FolderError::NotShared { .. })), "{closed:?}");
+            first.try_read(|_| ()).unwrap_err();
+            assert!(first_saver.close().await.is_err());
+            assert_eq!(fs::read_to_string(&file).unwrap_or_default(), damage, "nothing is written");
+        }
+    }
 }

@@ -61,6 +61,9 @@ pub struct EmulatedHost {
     /// Whether a firewall that stargate does not see drops packets to its pods.
     #[serde(default)]
     pub drops_pods: bool,
+    /// The block of the topology whose protection the router's stamp records.
+    #[serde(default)]
+    pub protected_by: Option<String>,
     /// The number of boots.
     #[serde(default)]
     pub boots: u32,
@@ -269,6 +272,7 @@ impl EmulatedHost {
             on_link: None,
             drops_pods: false,
             boots: 0,
+            protected_by: None,
             work_milliseconds: 0,
         }
     }

@@ -22,6 +22,7 @@ impl EmulatedHost {
             routes_of_others: self.routes_of_others(),
             foreign_rules: self.foreign_rules(),
             persistent: self.kernel.persistent,
+            protected_by: self.protected_by.clone(),
             tailscale: self.tailscale.as_ref().map(|tailscale| TailscaleProbe {
                 running: tailscale.device.is_some(),
                 address: tailscale.address,

@@ -326,7 +326,7 @@ impl<'a> EmulatedFabric<'a> {
 }
 
 /// The pod CIDR of a worker, if stargate's CNI configuration is the active one.
-fn pod_cidr_of(host: &EmulatedHost) -> Option<Ipv4Net> {
+pub(super) fn pod_cidr_of(host: &EmulatedHost) -> Option<Ipv4Net> {
     host.cni_chosen().filter(|(file, _)| *file == CNI_FILE).map(|(_, range)| *range)
 }
 

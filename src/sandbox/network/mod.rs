@@ -8,5 +8,6 @@ mod fabric;
 mod forward;
 mod goldpinger;
 mod group_rule;
+mod pairs;
 
 pub(super) use goldpinger::handle;

@@ -4,6 +4,7 @@
 mod cases;
 mod mutation;
 mod rewriting;
+mod spelling;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,8 +17,9 @@ use stargate::resource::Resource;
 use stargate::sandbox::SandboxState;
 
 use crate::harness::{Deployment, EXAMPLE, RefreshOptions, TWO_DATACENTERS, summary};
-use mutation::{How, Mutation, has_another_spelling, identity, pointers};
+use mutation::{How, ListForm, Mutation, identity, pointers};
 use rewriting::Answers;
+use spelling::has_another_spelling;
 
 /// How many mutations of each topology a usual run tries.
 const USUAL_SEEDS: u64 = 250;
@@ -63,7 +65,10 @@ impl Applied {
                 add(How::HideField(pointer.clone()));
                 add(How::Null(pointer.clone()));
                 add(How::Garble(pointer.clone()));
-                if *api == Api::Azure && has_another_spelling(object, &pointer) {
+                if object.pointer(&pointer).is_some_and(Value::is_object) {
+                    add(How::AddField(pointer.clone()));
+                }
+                if has_another_spelling(*api, object, &pointer) {
                     add(How::Respell(pointer));
                 }
             }
@@ -88,7 +93,7 @@ fn violations(mutation: &Mutation, plan: &Plan) -> Vec<String> {
         }
     }
     if matches!(mutation.how, How::Respell(_)) && plan.status() != PlanStatus::Matches {
-        wrong.push(format!("another spelling is {:?}", plan.status()));
+        wrong.push(format!("another spelling is {:?}\n{}", plan.status(), summary(plan)));
     }
     let unknown = plan.gaps.iter().map(|gap| &gap.source);
     wrong.extend(
@@ -145,7 +150,7 @@ fn seeds() -> u64 {
 }
 
 /// A well-mixed number for each seed (splitmix64).
-fn mixed(seed: u64) -> u64 {
+pub(crate) fn mixed(seed: u64) -> u64 {
     let mut bits = seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -216,4 +221,38 @@ async fn an_object_that_may_not_be_read_is_unknown() {
         }
     }
     assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+/// A list that is refused, or of another form, hides its objects: it does not show that they
+/// are gone. A destroy does not claim that nothing is left.
+async fn lists_hide_nothing(text: &str) {
+    let applied = Applied::of(text).await;
+    let mut failed = Vec::new();
+    let lists = applied.responses.lists();
+    assert!(lists.iter().any(|(api, _)| *api == Api::Tailscale), "{lists:?}");
+    assert!(lists.len() > 10, "{lists:?}");
+    for (api, identity) in lists {
+        for form in ListForm::ALL {
+            let mutation = Mutation { api, identity: identity.clone(), how: How::List(form) };
+            let mut wrong = violations(&mutation, &applied.plan(&mutation, false).await);
+            let destroy = applied.plan(&mutation, true).await;
+            if destroy.status() == PlanStatus::Matches {
+                wrong.push("a destroy claims that nothing is left".to_owned());
+            }
+            if !wrong.is_empty() {
+                failed.push(format!("{identity} {form:?}: {}", wrong.join("; ")));
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{} failed\n{}", failed.len(), failed.join("\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_list_of_the_example_hides_what_is_there() {
+    lists_hide_nothing(EXAMPLE).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_list_of_two_datacenters_hides_what_is_there() {
+    lists_hide_nothing(TWO_DATACENTERS).await;
 }

@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 use stargate::provider::http::Api;
 
+use super::spelling::respell;
+
 /// What is done to an object wherever it is answered.
 #[derive(Debug, Clone)]
 pub(crate) struct Mutation {
@@ -28,6 +30,74 @@ pub(crate) enum How {
     Write(String, Value),
     /// The field is written in another way that the service allows.
     Respell(String),
+    /// The value at this pointer, an object, has a field that this version does not know.
+    AddField(String),
+    /// The list of this kind has another form.
+    List(ListForm),
+}
+
+/// What a list is answered as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ListForm {
+    /// It is refused. Neither Kubernetes nor Tailscale leaves out single objects of a list:
+    /// who may not read all of them gets none.
+    Refused,
+    /// There is no array.
+    Missing,
+    /// The array is null.
+    Null,
+    /// There is an object in the place of the array.
+    Object,
+    /// The array has an item that is null.
+    NullItem,
+    /// The array has an empty object.
+    EmptyItem,
+    /// The array has an object of which nothing but the name is known.
+    StrangeItem,
+}
+
+impl ListForm {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Refused,
+        Self::Missing,
+        Self::Null,
+        Self::Object,
+        Self::NullItem,
+        Self::EmptyItem,
+        Self::StrangeItem,
+    ];
+
+    fn write(self, api: Api, body: &mut Value, array: &str) -> Result<(), Value> {
+        let strange = match api {
+            Api::Kubernetes => json!({ "metadata": { "name": "strange" } }),
+            _ => json!({ "hostname": "strange", "nodeId": "nStrange" }),
+        };
+        match self {
+            Self::Refused => return Err(json!({ "message": "forbidden", "code": 403 })),
+            Self::Missing => remove(body, &format!("/{array}")),
+            Self::Null => body[array] = Value::Null,
+            Self::Object => body[array] = json!({}),
+            Self::NullItem => push(&mut body[array], Value::Null),
+            Self::EmptyItem => push(&mut body[array], json!({})),
+            Self::StrangeItem => push(&mut body[array], strange),
+        }
+        Ok(())
+    }
+}
+
+fn push(array: &mut Value, item: Value) {
+    array.as_array_mut().into_iter().for_each(|items| items.insert(0, item.clone()));
+}
+
+/// What tells the lists of Kubernetes and Tailscale apart, and the name of the array.
+pub(crate) fn list_identity(api: Api, body: &Value) -> Option<(String, &'static str)> {
+    let array = match api {
+        Api::Azure => return None,
+        Api::Tailscale => "devices",
+        Api::Kubernetes => "items",
+    };
+    body[array].as_array()?;
+    Some((format!("list {}", body["kind"].as_str().unwrap_or(array)), array))
 }
 
 /// What tells objects apart.
@@ -48,6 +118,14 @@ impl Mutation {
     pub(crate) fn rewrite(&self, api: Api, body: &mut Value) -> Result<(), Value> {
         if api != self.api {
             return Ok(());
+        }
+        if let How::List(form) = self.how {
+            return match list_identity(api, body) {
+                Some((identity, array)) if identity == self.identity => {
+                    form.write(api, body, array)
+                }
+                _ => Ok(()),
+            };
         }
         let is_it = |object: &Value| identity(api, object).as_ref() == Some(&self.identity);
         if is_it(body) {
@@ -70,23 +148,28 @@ impl Mutation {
 
     fn change(&self, object: &mut Value) {
         match &self.how {
-            How::HideFromLists | How::Refuse => {}
+            How::HideFromLists | How::Refuse | How::List(_) => {}
             How::HideField(pointer) => remove(object, pointer),
             How::Null(pointer) => set(object, pointer, |field| *field = Value::Null),
             How::Garble(pointer) => set(object, pointer, garble),
             How::Write(pointer, value) => set(object, pointer, |field| *field = value.clone()),
-            How::Respell(pointer) => respell(object, pointer),
+            How::Respell(pointer) => respell(self.api, object, pointer),
+            How::AddField(pointer) => set(object, pointer, |field| {
+                if let Some(fields) = field.as_object_mut() {
+                    fields.insert("ofALaterVersion".to_owned(), json!({ "enabled": true }));
+                }
+            }),
         }
     }
 }
 
-fn set(object: &mut Value, pointer: &str, change: impl FnOnce(&mut Value)) {
+pub(super) fn set(object: &mut Value, pointer: &str, change: impl FnOnce(&mut Value)) {
     if let Some(field) = object.pointer_mut(pointer) {
         change(field);
     }
 }
 
-fn remove(object: &mut Value, pointer: &str) {
+pub(super) fn remove(object: &mut Value, pointer: &str) {
     let Some((parent, name)) = pointer.rsplit_once('/') else { return };
     let name = name.replace("~1", "/").replace("~0", "~");
     match object.pointer_mut(parent) {
@@ -118,47 +201,6 @@ fn garble(field: &mut Value) {
         Value::Object(_) => json!("garbled"),
         Value::Null => json!([7]),
     };
-}
-
-/// Whether [`respell`] changes a field.
-pub(crate) fn has_another_spelling(object: &Value, pointer: &str) -> bool {
-    let mut other = object.clone();
-    respell(&mut other, pointer);
-    other != *object
-}
-
-/// Writes a field of Azure in another way: ids, names, regions and sizes in another
-/// letter case, one range as a list, an empty list as nothing.
-fn respell(object: &mut Value, pointer: &str) {
-    let (parent, name) = pointer.rsplit_once('/').unwrap_or_default();
-    let (parent, name) = (parent.to_owned(), name.to_owned());
-    let Some(field) = object.pointer(pointer).cloned() else { return };
-    match (name.as_str(), &field) {
-        ("addressPrefix", Value::String(text)) if pointer.contains("subnets") => {
-            let range = json!([text]);
-            set(object, &parent, |fields| {
-                fields["addressPrefixes"] = range;
-                fields["addressPrefix"] = Value::Null;
-            });
-        }
-        ("location", Value::String(text)) => {
-            let (front, back) = text.split_at(text.len() / 2);
-            let spelled = json!(format!("{} {back}", front.to_uppercase()));
-            set(object, pointer, |field| *field = spelled);
-        }
-        ("id" | "vmSize" | "vnetSubnetID", Value::String(text)) => {
-            let spelled = json!(other_case(text));
-            set(object, pointer, |field| *field = spelled);
-        }
-        (_, Value::Array(items)) if items.is_empty() => remove(object, pointer),
-        (_, Value::Null) => remove(object, pointer),
-        _ => {}
-    }
-}
-
-fn other_case(text: &str) -> String {
-    let upper = text.to_uppercase();
-    if upper == text { text.to_lowercase() } else { upper }
 }
 
 /// A pointer to every field and item of an object, at any depth.

@@ -1,5 +1,6 @@
 //! Clients whose answers are rewritten on their way from the sandbox.
 
+use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
@@ -18,7 +19,7 @@ use stargate::sandbox::SharedSandbox;
 use stargate::sandbox::transport::{InMemory, kube_service};
 use tower::ServiceExt as _;
 
-use super::mutation::Mutation;
+use super::mutation::{Mutation, list_identity};
 use crate::harness::{Deployment, clients_on, request_layer};
 
 /// The mutation at hand, and every object that was answered without one.
@@ -29,6 +30,7 @@ pub(crate) struct Answers(Arc<Mutex<State>>);
 struct State {
     mutation: Option<Mutation>,
     seen: Vec<(Api, Value)>,
+    lists: BTreeSet<(Api, String)>,
 }
 
 impl Answers {
@@ -42,12 +44,19 @@ impl Answers {
         std::mem::take(&mut self.0.lock().unwrap().seen)
     }
 
+    /// The lists of Kubernetes and Tailscale that were answered so far.
+    pub(crate) fn lists(&self) -> BTreeSet<(Api, String)> {
+        self.0.lock().unwrap().lists.clone()
+    }
+
     fn rewrite(&self, api: Api, response: Response<Bytes>) -> Response<Bytes> {
         let Ok(mut body) = serde_json::from_slice::<Value>(response.body()) else {
             return response;
         };
         let mut state = self.0.lock().unwrap();
         let Some(mutation) = &state.mutation else {
+            let list = list_identity(api, &body);
+            state.lists.extend(list.map(|(identity, _)| (api, identity)));
             state.seen.extend(objects(&body).into_iter().map(|object| (api, object)));
             return response;
         };

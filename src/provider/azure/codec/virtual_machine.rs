@@ -62,6 +62,7 @@ pub fn decode(body: &Value) -> Result<VirtualMachine, DecodeError> {
         network_interface: ArmId::new(interface.ok_or_else(|| missing(WHAT, "networkInterfaces"))?),
         role,
         provisioning: provisioning(body),
+        protected_by: None,
     })
 }
 

@@ -1,0 +1,110 @@
+//! What follows on other sites from a blocked change waits with it: routes, rules and
+//! advertisements for prefixes and addresses that stay where they are.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
+use super::diff::FieldChange;
+use super::held_back::held_back_until;
+use super::{Action, Blocked, Change};
+use crate::diagnostics::Code;
+use crate::resource::{Address, Kind, Resource};
+
+/// Fields that say where packets are to be sent.
+const PLACES: [&str; 5] = ["address_prefix", "address_prefixes", "private_ip", "ip", "pod_cidr"];
+
+/// Blocks the updates that would send packets to where a blocked change would have put
+/// something, or away from where that stays. Returns whether anything was blocked.
+pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) -> bool {
+    let held = HeldPlaces::of(input, decisions);
+    if held.0.is_empty() {
+        return false;
+    }
+    let mut any = false;
+    for decision in decisions.values_mut() {
+        let ResourceDecision::Change(change) = decision else { continue };
+        let Some((cause, code)) = held.holding(change) else { continue };
+        *decision = held_back_until(change, cause, *code).into();
+        any = true;
+    }
+    any
+}
+
+/// Prefixes and addresses that stay as they are, with the blocked resource.
+struct HeldPlaces(BTreeMap<String, (Address, Code)>);
+
+impl HeldPlaces {
+    fn of(input: Comparison<'_>, decisions: &ResourceDecisions) -> Self {
+        let mut held = BTreeMap::new();
+        for decision in decisions.values() {
+            let ResourceDecision::Blocked(blocked) = decision else { continue };
+            let cause = blocked.caused_by.as_ref().unwrap_or(&blocked.address);
+            let edited = blocked.fields.iter().filter(|field| is_edited_place(field));
+            let moved = moved_places(input, blocked);
+            for place in edited.flat_map(differing_texts).chain(moved) {
+                held.entry(place).or_insert((cause.clone(), blocked.failure.code));
+            }
+        }
+        Self(held)
+    }
+
+    fn holding(&self, change: &Change) -> Option<&(Address, Code)> {
+        let carries = change.action == Action::Update && sends_packets(change.address.kind);
+        let fields = change.differences.iter().filter(|_| carries);
+        fields.flat_map(texts_of).find_map(|text| self.0.get(&text))
+    }
+}
+
+/// Whether an object of this kind decides where packets go.
+fn sends_packets(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::RouteTable
+            | Kind::RouterHost
+            | Kind::AdvertisedRoutes
+            | Kind::ApprovedRoutes
+            | Kind::NetworkSecurityGroup
+    )
+}
+
+fn is_edited_place(field: &FieldChange) -> bool {
+    let is_place = field.path.0.last().is_some_and(|last| PLACES.contains(&last.as_str()));
+    is_place && field.before.is_some() && field.after.is_some()
+}
+
+/// What a worker takes along that would move to another site.
+fn moved_places(input: Comparison<'_>, blocked: &Blocked) -> Vec<String> {
+    let desired = input.desired.get(&blocked.address);
+    let observed = desired
+        .and_then(|desired| desired.key.as_ref())
+        .and_then(|key| input.inventory.get(key))
+        .filter(|observed| observed.site().is_some_and(|site| site != blocked.address.site));
+    match observed.map(|observed| &observed.resource) {
+        Some(Resource::Worker(live)) => vec![live.ip.to_string(), live.pod_cidr.to_string()],
+        _ => Vec::new(),
+    }
+}
+
+/// The places that an update gives another meaning: the key of a route, and what one of
+/// two values holds and the other does not.
+fn texts_of(field: &FieldChange) -> BTreeSet<String> {
+    let keys = field.path.0.iter().filter(|part| part.contains('/')).cloned();
+    keys.chain(differing_texts(field)).collect()
+}
+
+fn differing_texts(field: &FieldChange) -> BTreeSet<String> {
+    let of = |value: &Option<Value>| value.as_ref().map(texts).unwrap_or_default();
+    of(&field.before).symmetric_difference(&of(&field.after)).cloned().collect()
+}
+
+/// The texts of a value.
+fn texts(value: &Value) -> BTreeSet<String> {
+    match value {
+        Value::String(text) => BTreeSet::from([text.clone()]),
+        Value::Array(values) => values.iter().flat_map(texts).collect(),
+        Value::Object(fields) => fields.values().flat_map(texts).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => BTreeSet::new(),
+    }
+}

@@ -1,0 +1,107 @@
+//! Counts pairs by whether they are reached before and after a plan.
+
+use std::collections::BTreeMap;
+
+use super::disruption::Between;
+use super::reachability::{Loss, Reachability};
+use super::relocation::{Fate, PairFate, RelocatedPairs, Relocations};
+use crate::connectivity::PathModel;
+use crate::connectivity::snapshot::{Nodes, PairStatus, PairsAlike, Snapshot};
+use crate::resource::Address;
+
+/// The states before and after a plan, of the same nodes.
+pub(super) struct Comparison<'c> {
+    pub(super) states: [&'c Snapshot; 2],
+    pub(super) after_model: &'c PathModel,
+    pub(super) nodes: &'c Nodes,
+}
+
+impl Comparison<'_> {
+    /// Counts all pairs, and notes those that are cut while their nodes get another place.
+    pub(super) fn count(&self, relocations: &Relocations) -> (Reachability, RelocatedPairs) {
+        let mut found = Counts::default();
+        Snapshot::pairs_alike_by(self.states, relocations.fates(), |alike| {
+            let fate = PairFate(alike.marks);
+            let pairs = alike.pairs;
+            match self.statuses(&alike, fate) {
+                [PairStatus::Reached, after] if after != PairStatus::Unknown => {
+                    let is_reached = after == PairStatus::Reached;
+                    self.count_reached(&alike, (relocations, fate), is_reached, &mut found);
+                }
+                [PairStatus::Dropped, PairStatus::Reached] => found.reachability.gained += pairs,
+                [PairStatus::Dropped, PairStatus::Dropped] => found.reachability.broken += pairs,
+                _ => found.reachability.unknown += pairs,
+            }
+        });
+        found.reachability.losses = found.losses.into_values().collect();
+        (found.reachability, found.relocated)
+    }
+
+    /// The statuses of a pair before and after. What the topology has another name for is
+    /// there before, and stays if the new name is refused.
+    fn statuses(&self, alike: &PairsAlike<'_, Fate>, fate: PairFate) -> [PairStatus; 2] {
+        let [before, after] = self.modelled(alike);
+        match before {
+            PairStatus::Reached => [before, after],
+            _ if !fate.serves_now() => [before, after],
+            _ if fate.is_frozen() => [PairStatus::Reached; 2],
+            _ => [PairStatus::Reached, after],
+        }
+    }
+
+    /// The statuses of a pair under the names of the topology.
+    fn modelled(&self, alike: &PairsAlike<'_, Fate>) -> [PairStatus; 2] {
+        let [from, to] = alike.classes;
+        [0, 1].map(|state| self.states[state].status(from[state], to[state]))
+    }
+
+    /// Counts pairs that are reached before the plan.
+    fn count_reached(
+        &self,
+        alike: &PairsAlike<'_, Fate>,
+        (relocations, fate): (&Relocations, PairFate),
+        is_reached: bool,
+        found: &mut Counts,
+    ) {
+        let example = || self.example(alike.example);
+        if let Some(cause) = fate.destroyed().and_then(|it| relocations.cause(it)) {
+            found.lose(alike.pairs, example(), Some(cause.clone()));
+        } else if is_reached {
+            found.reachability.kept += alike.pairs;
+            let is_cut = self.modelled(alike) != [PairStatus::Reached; 2] && !fate.is_frozen();
+            if let Some(cause) = fate.relocated().filter(|_| is_cut) {
+                let [from, to] = alike.sites.map(Clone::clone);
+                let between = Between { from, to, pairs: alike.pairs };
+                found.relocated.note(cause, between, example());
+            }
+        } else {
+            let [from, to] = alike.classes.map(|[_, after]| after);
+            let obstacle = self.states[1].obstacle(self.after_model, from, to);
+            let (example, resource) = obstacle.unwrap_or_else(|| (example(), None));
+            found.lose(alike.pairs, example, resource);
+        }
+    }
+
+    fn example(&self, (from, to): (usize, usize)) -> (String, String) {
+        let name = |place| self.nodes.keys().nth(place).cloned().unwrap_or_default();
+        (name(from), name(to))
+    }
+}
+
+/// What was counted.
+#[derive(Default)]
+struct Counts {
+    reachability: Reachability,
+    /// By their cause.
+    losses: BTreeMap<Option<Address>, Loss>,
+    relocated: RelocatedPairs,
+}
+
+impl Counts {
+    fn lose(&mut self, pairs: u64, example: (String, String), resource: Option<Address>) {
+        self.reachability.lost += pairs;
+        let loss = Loss { pairs, example, resource };
+        let known = self.losses.entry(loss.resource.clone());
+        known.and_modify(|known| known.pairs += pairs).or_insert(loss);
+    }
+}

@@ -1,0 +1,198 @@
+//! Nodes whose router, machine or place gets another name with a plan.
+//!
+//! The network before a plan is built under the names of the topology. Where a name was
+//! edited, the object of the new name is missing there and the pairs of the nodes behind
+//! it look dropped, although the object of the old name serves them.
+
+use std::collections::BTreeMap;
+
+use super::disruption::{Between, Disruption};
+use super::live_nodes::{LiveNodes, by_site, cause_at, destroyed_node, live_nodes};
+use super::projection::Projection;
+use crate::connectivity::snapshot::Nodes;
+use crate::plan::cost::seconds;
+use crate::plan::{Action, Change, StepGraph};
+use crate::resource::azure::MachineRole;
+use crate::resource::{Address, Kind, Resource, Site};
+
+/// What a plan does to the place of a node.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Fate {
+    /// Whether it runs pods before the plan.
+    is_live: bool,
+    /// Whether an edit of its site's names or of its site is blocked, so that all stays as
+    /// it is.
+    is_frozen: bool,
+    /// The change that gives it another router, machine or place.
+    relocated: Option<usize>,
+    /// The change that destroys its whole datacenter, even if it is created again.
+    destroyed: Option<usize>,
+}
+
+/// What a plan does to the places of all nodes.
+pub(super) struct Relocations {
+    fates: Vec<Fate>,
+    causes: Vec<Address>,
+}
+
+impl Relocations {
+    pub(super) fn of(projection: Projection<'_>, nodes: &Nodes) -> Self {
+        let live = live_nodes(projection.observed);
+        let changes = &projection.plan.changes;
+        let mut found = Self { fates: Vec::new(), causes: Vec::new() };
+        let renamed = changes.iter().filter(|it| it.action == Action::Delete && holds_site(it));
+        let renamed: BTreeMap<Site, usize> = renamed
+            .map(|change| {
+                let site = change.address.site.clone();
+                let cause = cause_at(changes, &site).unwrap_or(&change.address).clone();
+                (site, found.number(&cause))
+            })
+            .collect();
+        let moving = changes.iter().filter(|it| it.address.kind == Kind::Worker);
+        let moving: BTreeMap<&str, usize> = moving
+            .filter(|change| change.moves_from().is_some())
+            .map(|change| (change.address.name.as_str(), found.number(&change.address)))
+            .collect();
+        let destroyed = found.destroyed_sites(changes, &live);
+        let frozen = |site: &Site| {
+            projection.plan.blocked.iter().any(|blocked| {
+                matches!(blocked.action, Action::Create | Action::Delete)
+                    && blocked.address.site == *site
+                    && is_container(blocked.address.kind)
+            })
+        };
+        let fate = |(name, site): (&String, &Site)| {
+            let Some(home) = live.get(name) else { return Fate::default() };
+            let stays = projection.plan.blocked.iter().any(|blocked| {
+                blocked.address.kind == Kind::Worker
+                    && blocked.address.name == name.as_str()
+                    && blocked.address.site != *home
+            });
+            let of_site = || renamed.get(home).or_else(|| renamed.get(site)).copied();
+            Fate {
+                is_live: true,
+                is_frozen: stays || frozen(home) || frozen(site),
+                relocated: moving.get(name.as_str()).copied().or_else(of_site),
+                destroyed: destroyed.get(home).copied(),
+            }
+        };
+        found.fates = nodes.iter().map(fate).collect();
+        found
+    }
+
+    /// By the place of each node.
+    pub(super) fn fates(&self) -> &[Fate] {
+        &self.fates
+    }
+
+    pub(super) fn cause(&self, number: usize) -> Option<&Address> {
+        self.causes.get(number)
+    }
+
+    fn number(&mut self, cause: &Address) -> usize {
+        self.causes.iter().position(|known| known == cause).unwrap_or_else(|| {
+            self.causes.push(cause.clone());
+            self.causes.len() - 1
+        })
+    }
+
+    /// Datacenters of which every node's machine goes with what contains it, outside of the
+    /// waves.
+    fn destroyed_sites(&mut self, changes: &[Change], live: &LiveNodes) -> BTreeMap<Site, usize> {
+        let destroyed: Vec<&str> = changes.iter().filter_map(destroyed_node).collect();
+        let sites = by_site(live).into_iter().filter(|(site, nodes)| {
+            **site != Site::Cluster && nodes.iter().all(|name| destroyed.contains(name))
+        });
+        let with_cause = sites
+            .filter_map(|(site, _)| Some((site, cause_at(changes, site)?)))
+            .filter(|(_, cause)| is_container(cause.kind));
+        with_cause.map(|(site, cause)| (site.clone(), self.number(cause))).collect()
+    }
+}
+
+/// Whether a change deletes what all nodes of its site need: a router's machine, or what
+/// contains the machines.
+fn holds_site(change: &Change) -> bool {
+    match &change.before {
+        Some(Resource::VirtualMachine(machine)) => machine.role == MachineRole::Router,
+        _ => is_container(change.address.kind),
+    }
+}
+
+fn is_container(kind: Kind) -> bool {
+    matches!(kind, Kind::ResourceGroup | Kind::VirtualNetwork | Kind::Subnet)
+}
+
+/// What a plan does to the places of a pair of nodes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PairFate(pub(super) [Fate; 2]);
+
+impl PairFate {
+    /// Whether the pair carries packets now, whatever the network under the names of the
+    /// topology says.
+    pub(super) fn serves_now(self) -> bool {
+        let [from, to] = self.0;
+        from.is_live && to.is_live && (self.relocated().is_some() || self.is_frozen())
+    }
+
+    pub(super) fn is_frozen(self) -> bool {
+        self.0.iter().any(|fate| fate.is_frozen)
+    }
+
+    pub(super) fn relocated(self) -> Option<usize> {
+        self.0.iter().find_map(|fate| fate.relocated)
+    }
+
+    pub(super) fn destroyed(self) -> Option<usize> {
+        self.0.iter().find_map(|fate| fate.destroyed)
+    }
+}
+
+/// Pairs that are cut while a plan gives their nodes another place, by its cause.
+#[derive(Debug, Default)]
+pub(super) struct RelocatedPairs(BTreeMap<usize, Vec<(Between, (String, String))>>);
+
+impl RelocatedPairs {
+    pub(super) fn note(&mut self, cause: usize, between: Between, example: (String, String)) {
+        self.0.entry(cause).or_default().push((between, example));
+    }
+
+    /// The disruptions, each for the time that the changes of the cause's site take.
+    pub(super) fn disruptions(
+        self,
+        relocations: &Relocations,
+        changes: &[Change],
+        graph: &StepGraph,
+    ) -> Vec<Disruption> {
+        let of_cause = |(cause, found): (usize, Vec<(Between, (String, String))>)| {
+            let cause = relocations.cause(cause)?;
+            let mut between: BTreeMap<(Site, Site), u64> = BTreeMap::new();
+            for (cell, _) in &found {
+                *between.entry((cell.from.clone(), cell.to.clone())).or_default() += cell.pairs;
+            }
+            let cell = |((from, to), pairs)| Between { from, to, pairs };
+            Some(Disruption {
+                pairs: between.values().sum(),
+                example: found.into_iter().next()?.1,
+                between: between.into_iter().map(cell).collect(),
+                during: vec![cause.clone()],
+                seconds: duration(cause, changes, graph),
+                waves: None,
+            })
+        };
+        self.0.into_iter().filter_map(of_cause).collect()
+    }
+}
+
+/// The time that the changes take which belong to a cause: those of the same worker, or
+/// those of the same site.
+fn duration(cause: &Address, changes: &[Change], graph: &StepGraph) -> u64 {
+    let belongs = |change: &Change| match cause.kind {
+        Kind::Worker => change.address.name == cause.name,
+        _ => change.address.site == cause.site,
+    };
+    let order = graph.order(changes);
+    let of_cause: Vec<usize> =
+        order.into_iter().filter(|place| changes.get(*place).is_some_and(belongs)).collect();
+    graph.critical_path(changes, &of_cause, seconds).1
+}

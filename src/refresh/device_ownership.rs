@@ -1,0 +1,245 @@
+//! Which of the devices with the topology's tag are proven to be the topology's.
+//!
+//! A tag is the only mark of a device, and two topologies can share one. A device is the
+//! topology's if one of its Servers records the address, or if it is the only one that has
+//! the name of a router whose machine the topology owns. Every other device is left alone: it
+//! may be a router of another topology, connected or not.
+
+use std::collections::BTreeSet;
+
+use super::router_devices::{TaggedDevices, device_keys, router_keys};
+use super::{Observation, Scope, tailnet};
+use crate::desired::names;
+use crate::diagnostics::{Code, Failure};
+use crate::inventory::Source;
+use crate::plan::{Finding, FindingSeverity};
+use crate::provider::clients::ReadClients;
+use crate::provider::tailnet::TailnetDevice;
+use crate::resource::kubernetes::ManifestKind;
+use crate::resource::{ArmId, Kind, ObjectKey, Ownership, Resource};
+use crate::topology::model::DatacenterKind;
+
+/// Notes as foreign each device that is not proven to be the topology's, so that it is
+/// not deleted, and as unread each router whose device may be another machine's.
+pub(super) async fn check(
+    clients: &ReadClients,
+    tagged: &mut TaggedDevices,
+    scope: &Scope<'_>,
+    observation: &mut Observation,
+) {
+    let evidence = Evidence::of(observation);
+    let mut is_shared = false;
+    for (name, device) in &tagged.devices {
+        if !scope.is_router(name) && !evidence.proves(name, device) {
+            is_shared = true;
+            disown(name, device, unrecorded(name, scope), observation);
+        }
+    }
+    for (known_as, device) in &tagged.namesakes {
+        if !evidence.records(device) {
+            disown(known_as, device, namesake(device), observation);
+        }
+    }
+    let routers: Vec<String> =
+        tagged.devices.keys().filter(|name| scope.is_router(name)).cloned().collect();
+    for name in routers {
+        let Some(device) = tagged.devices.get(&name) else { continue };
+        if evidence.records(device) {
+            continue;
+        }
+        let has_namesake = tagged.namesakes(&name).next().is_some();
+        let contested = device.online && tagged.namesakes(&name).any(|other| other.online);
+        let machine = evidence.machine(clients, &name, scope, observation).await;
+        match machine {
+            _ if contested => mark_unread(&name, contested_reason(&name), scope, observation),
+            Machine::Exists => {}
+            Machine::Absent { .. } if device.online => {
+                mark_unread(&name, strange_reason(&name), scope, observation);
+            }
+            Machine::Absent { has_remains: true } if !is_shared && !has_namesake => {}
+            Machine::Absent { .. } => {
+                if let Some(device) = tagged.devices.remove(&name) {
+                    leave_out(&name, &device, observation);
+                }
+            }
+        }
+    }
+}
+
+/// Whether the virtual machine of a router exists.
+enum Machine {
+    /// It exists, or may exist, or the router is a machine that existed before: its host says
+    /// which device it has.
+    Exists,
+    /// It is proven absent.
+    Absent {
+        /// Whether its network interface is left.
+        has_remains: bool,
+    },
+}
+
+/// What proves that a device is the topology's.
+struct Evidence {
+    /// How Servers of the topology name their routers: by address in the tailnet or, if an
+    /// older program wrote them, by host name.
+    recorded: BTreeSet<String>,
+    /// The names of the topology's virtual machines, in lower case.
+    machines: BTreeSet<String>,
+    /// The names of the machines whose network interfaces the topology owns, in lower case.
+    interfaces: BTreeSet<String>,
+}
+
+impl Evidence {
+    fn of(observation: &Observation) -> Self {
+        let mut evidence = Self {
+            recorded: BTreeSet::new(),
+            machines: BTreeSet::new(),
+            interfaces: BTreeSet::new(),
+        };
+        let objects = observation.inventory.iter();
+        for (key, observed) in objects.filter(|(_, observed)| observed.ownership.is_ours()) {
+            let name = key.name().to_ascii_lowercase();
+            match &observed.resource {
+                Resource::Manifest(manifest) if manifest.kind == ManifestKind::Server => {
+                    let router = manifest.body.pointer("/spec/routerIP");
+                    evidence.recorded.extend(router.and_then(|it| it.as_str()).map(str::to_owned));
+                }
+                Resource::VirtualMachine(_) => {
+                    evidence.machines.insert(name);
+                }
+                Resource::NetworkInterface(_) => {
+                    evidence.interfaces.extend(names::machine_of(&name).map(str::to_owned));
+                }
+                _ => {}
+            }
+        }
+        evidence
+    }
+
+    fn records(&self, device: &TailnetDevice) -> bool {
+        device.addresses.iter().any(|address| self.recorded.contains(&address.to_string()))
+    }
+
+    /// Whether a device that no router of the topology has for its own was one's.
+    fn proves(&self, name: &str, device: &TailnetDevice) -> bool {
+        self.records(device) || self.recorded.contains(name) || self.machines.contains(name)
+    }
+
+    /// Looks for the machine of a router: a list need not show it.
+    async fn machine(
+        &self,
+        clients: &ReadClients,
+        name: &str,
+        scope: &Scope<'_>,
+        observation: &Observation,
+    ) -> Machine {
+        let Some(id) = machine_id(name, scope, observation) else { return Machine::Exists };
+        let key = ObjectKey::Azure(id.clone());
+        let inventory = &observation.inventory;
+        if inventory.get(&key).is_some()
+            || inventory.gap_for(Kind::VirtualMachine, Some(&key)).is_some()
+        {
+            return Machine::Exists;
+        }
+        match clients.azure.get(&id).await {
+            Ok(None) => Machine::Absent { has_remains: self.interfaces.contains(name) },
+            // What cannot be read is noted when all that the lists lack is read.
+            Ok(Some(_)) | Err(_) => Machine::Exists,
+        }
+    }
+}
+
+/// The id of the virtual machine of a router; `None` for a machine that existed before.
+fn machine_id(name: &str, scope: &Scope<'_>, observation: &Observation) -> Option<ArmId> {
+    let topology = scope.topology;
+    let mut datacenters = topology.datacenters.iter();
+    let datacenter = datacenters.find(|datacenter| datacenter.router.name.as_str() == name);
+    let group = match datacenter.map(|datacenter| &datacenter.kind) {
+        Some(DatacenterKind::Existing(_)) => return None,
+        Some(DatacenterKind::Azure(azure)) => azure.resource_group.to_string(),
+        None => match &observation.facts.cluster {
+            Some(cluster) => cluster.node_resource_group.clone(),
+            None => {
+                let location = topology.azure.location.as_str();
+                names::node_resource_group(&topology.cluster, location)
+            }
+        },
+    };
+    let group = ArmId::resource_group(scope.subscription.as_str(), &group);
+    Some(group.in_group(Kind::VirtualMachine.arm_type(), name))
+}
+
+/// Notes a device and its routes as foreign, with the reason.
+fn disown(name: &str, device: &TailnetDevice, failure: Failure, observation: &mut Observation) {
+    for key in device_keys(name) {
+        if let Some(observed) = observation.inventory.get(&key).cloned() {
+            observation.inventory.note(key, observed.resource, Ownership::Foreign);
+        }
+    }
+    observation.inventory.foreign_peers.extend(tailnet::foreign_peer(device));
+    observation.findings.push(Finding::new(FindingSeverity::Warning, failure));
+}
+
+/// Leaves out a device that is off and has the name of a router without a machine: the
+/// router's machine will join as another device.
+fn leave_out(name: &str, device: &TailnetDevice, observation: &mut Observation) {
+    let keys = device_keys(name);
+    observation.inventory.retain(|key| !keys.contains(key));
+    observation.facts.router_addresses.remove(name);
+    observation.findings.push(Finding::new(FindingSeverity::Warning, namesake(device)));
+}
+
+fn unrecorded(name: &str, scope: &Scope<'_>) -> Failure {
+    let tag = &scope.topology.tailnet.tag;
+    Failure::new(
+        Code::OwnedByOtherTopology,
+        format!(
+            "the device {name} has the topology's tag {tag}, and no object of the topology \
+             that could be read records it: it is not deleted"
+        ),
+        "if another topology uses the tag, give each its own `[tailnet] tag`; if the device is \
+         left over, remove it in the admin console",
+    )
+}
+
+fn namesake(device: &TailnetDevice) -> Failure {
+    let (name, id) = (&device.hostname, &device.node_id);
+    Failure::new(
+        Code::OwnedByOtherTopology,
+        format!(
+            "the device {name} of the tailnet (node id {id}) has the topology's tag and the name \
+             of a router, and no object of the topology that could be read records it: it is not \
+             deleted"
+        ),
+        "if another topology uses the tag, give each its own `[tailnet] tag` and names; if the \
+         device is left of an earlier machine, remove it in the admin console",
+    )
+}
+
+fn contested_reason(name: &str) -> String {
+    format!("several connected devices of the tailnet have the name {name}")
+}
+
+fn strange_reason(name: &str) -> String {
+    format!(
+        "the device {name} of the tailnet is connected, and the topology has no machine of that \
+         name"
+    )
+}
+
+/// It is unknown which machine a device is: nothing is deleted, and no second router is
+/// made beside it.
+fn mark_unread(name: &str, reason: String, scope: &Scope<'_>, observation: &mut Observation) {
+    let failure = Failure::new(
+        Code::OwnedByOtherTopology,
+        reason,
+        "if a machine was deleted a moment ago, run the same command again in a minute; if \
+         another topology uses the tag, give each its own `[tailnet] tag` and router names; if a \
+         device is left over, remove it in the admin console",
+    );
+    observation.facts.router_addresses.remove(name);
+    let machine = machine_id(name, scope, observation).map(ObjectKey::Azure);
+    for key in router_keys(name).chain(machine) {
+        observation.unread(key, Source::Tailscale, failure.clone());
+    }
+}

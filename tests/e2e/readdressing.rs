@@ -1,0 +1,113 @@
+//! Machines that existed before, and whose addresses are edited in the topology: an ordinary
+//! plan sees it, and no worker is given up for a host that does not answer.
+
+use serde_json::Value;
+use stargate::plan::{Action, PlanStatus};
+use stargate::resource::Kind;
+use stargate::resource::host::KernelRoute;
+use stargate::sandbox::SandboxState;
+
+use crate::harness::{Deployment, RefreshOptions, TWO_DATACENTERS, failures, summary};
+
+async fn applied() -> Deployment {
+    let deployment = Deployment::of(TWO_DATACENTERS, SandboxState::new(5));
+    deployment.iterate().await;
+    deployment
+}
+
+fn node(deployment: &Deployment, name: &str) -> Option<Value> {
+    deployment.sandbox.read(|sandbox| {
+        let store = sandbox.kubernetes.as_ref().unwrap();
+        store.get("v1", "Node", None, name).cloned()
+    })
+}
+
+fn next_hops(deployment: &Deployment, host: &str) -> Vec<String> {
+    deployment.sandbox.read(|sandbox| {
+        let routes = sandbox.hosts.get(host).unwrap().probe_worker().host.kernel_routes;
+        let mut hops: Vec<String> = routes
+            .values()
+            .map(|route| match route {
+                KernelRoute::Via(hop) => hop.to_string(),
+                other => format!("{other:?}"),
+            })
+            .collect();
+        hops.dedup();
+        hops
+    })
+}
+
+/// The router has another address: its workers' routes lead there after one apply.
+#[tokio::test(start_paused = true)]
+async fn another_address_of_a_router_is_seen_by_an_ordinary_plan() {
+    let before = applied().await;
+    assert_eq!(next_hops(&before, "attic-a"), ["10.60.0.4"]);
+    let deployment = before.edited(&TWO_DATACENTERS.replace("10.60.0.4", "10.60.0.7"));
+    deployment.sandbox.change(|sandbox, _| {
+        sandbox.hosts.get_mut("attic-router").unwrap().ip = [10, 60, 0, 7].into();
+    });
+    let plan = deployment.plan().await;
+    let mut updated: Vec<&str> = plan
+        .changes
+        .iter()
+        .filter(|it| it.address.kind == Kind::Worker && it.action == Action::Update)
+        .map(|it| it.address.name.as_str())
+        .collect();
+    updated.sort_unstable();
+    assert_eq!(updated, ["attic-a", "attic-b"], "{}", summary(&plan));
+    let is_worker = |it: &&stargate::plan::Change| {
+        it.address.kind == Kind::Worker && it.address.name == "attic-a"
+    };
+    let change = plan.changes.iter().find(is_worker).unwrap();
+    let fields: Vec<String> = change.fields().iter().map(|it| it.path.to_string()).collect();
+    assert_eq!(fields, ["routes"], "{}", summary(&plan));
+    deployment.iterate().await;
+    for worker in ["attic-a", "attic-b"] {
+        assert_eq!(next_hops(&deployment, worker), ["10.60.0.7"]);
+    }
+    for options in [RefreshOptions::default(), RefreshOptions::deep()] {
+        let plan = deployment.refresh_and_plan(&options).await.plan;
+        assert_eq!(plan.status(), PlanStatus::Matches, "{}", summary(&plan));
+    }
+}
+
+/// A worker stays in the cluster while the host at its new address does not answer, or is
+/// another one.
+#[tokio::test(start_paused = true)]
+async fn a_worker_is_not_given_up_before_its_new_host_was_probed() {
+    for stranger in [false, true] {
+        let before = applied().await;
+        let deployment = before.edited(&TWO_DATACENTERS.replace("10.60.1.5", "10.60.1.9"));
+        if stranger {
+            deployment.sandbox.change(|sandbox, _| {
+                sandbox.seed_machine("stranger", [10, 60, 1, 9].into(), None, false);
+            });
+        }
+        let plan = deployment.plan().await;
+        let is_worker = |it: &&stargate::plan::Change| {
+            it.address.kind == Kind::Worker && it.address.name == "attic-a"
+        };
+        let change = plan.changes.iter().find(is_worker).unwrap();
+        assert_eq!(change.action, Action::Replace, "{}", summary(&plan));
+        let pods = pods_on(&deployment, "attic-a");
+        let options = RefreshOptions { allow_loss: true, ..RefreshOptions::default() };
+        let applied = deployment.apply(&options).await;
+        let failed = failures(&applied).join("\n");
+        assert!(failed.contains("its new host was probed first"), "{failed}");
+        let expected = if stranger { "is called stranger" } else { "HostUnreachable" };
+        assert!(failed.contains(expected), "{failed}");
+        let node = node(&deployment, "attic-a").unwrap();
+        assert_ne!(node["spec"]["unschedulable"], true, "{failed}");
+        assert_eq!(pods_on(&deployment, "attic-a"), pods);
+        assert!(!next_hops(&deployment, "attic-a").is_empty(), "the host was not reset");
+    }
+}
+
+fn pods_on(deployment: &Deployment, node: &str) -> Vec<String> {
+    deployment.sandbox.read(|sandbox| {
+        let store = sandbox.kubernetes.as_ref().unwrap();
+        let pods = store.list("v1", "Pod", None).into_iter();
+        let on_node = pods.filter(|pod| pod["spec"]["nodeName"] == node);
+        on_node.filter_map(|pod| Some(pod["metadata"]["name"].as_str()?.to_owned())).collect()
+    })
+}
