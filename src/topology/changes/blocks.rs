@@ -2,8 +2,8 @@
 
 use super::ChangeOutcome::{InPlace, NoChange, Recreation, Refused, Removal, Rollout};
 use super::sources::{
-    AKS_DELETE_POOL, AKS_SYSTEM_POOL, DAEMON_SET, DRAIN, KERNEL_ROUTES, NODE_NAME, NODE_POD_CIDR,
-    STARGATE, TOPOLOGY_FILE,
+    AKS_DELETE_POOL, AKS_SYSTEM_POOL, DAEMON_SET, DRAIN, KERNEL_ROUTES, MARKS, NODE_NAME,
+    NODE_POD_CIDR, STARGATE, TOPOLOGY_FILE,
 };
 use super::{AZURE, BOTH, ChangeRule, EXISTING, of, rule};
 use crate::diagnostics::Code;
@@ -140,7 +140,7 @@ pub(super) const RULES: &[ChangeRule] = &[
     of(
         EXISTING,
         ("`protect`", "removed"),
-        NoChange,
-        ("the datacenter can be changed and deleted again", STARGATE),
+        InPlace,
+        ("the marks go, and the datacenter can be changed and deleted again", MARKS),
     ),
 ];

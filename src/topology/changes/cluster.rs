@@ -3,9 +3,9 @@
 use super::ChangeOutcome::{InPlace, NoChange, Recreation, Refused, Replacement, Rollout};
 use super::sources::{
     AKS_AUTOSCALER, AKS_LABELS, AKS_NAME, AKS_NETWORK, AKS_POD_CIDR, AKS_POOL, AKS_RESIZE,
-    AKS_SCALE, AKS_SURGE, AKS_SYSTEM_POOL, AKS_TAINTS, AKS_UPGRADE, CILIUM, MAX_PODS, NODE_LABELS,
-    NODE_TAINTS, RESOURCE_GROUP, SKEW, SKEW_LIMIT, STARGATE, SUBNET, TOPOLOGY_FILE, VM_NAME,
-    VM_SIZE,
+    AKS_SCALE, AKS_SURGE, AKS_SYSTEM_POOL, AKS_TAINTS, AKS_UPGRADE, CILIUM, MARKS, MAX_PODS,
+    NODE_LABELS, NODE_TAINTS, RESOURCE_GROUP, SKEW, SKEW_LIMIT, STARGATE, SUBNET, TOPOLOGY_FILE,
+    VM_NAME, VM_SIZE,
 };
 use super::{ChangeRule, OTHER, rule};
 use crate::diagnostics::Code;
@@ -112,8 +112,11 @@ pub(super) const RULES: &[ChangeRule] = &[
     rule(
         "cluster.protect",
         "`true`",
-        NoChange,
-        ("from then on, plans that delete or replace the cluster are refused (SG0502)", STARGATE),
+        InPlace,
+        (
+            "the protection is recorded on the objects; plans that delete or replace the cluster are refused (SG0502)",
+            MARKS,
+        ),
     ),
     rule(
         "cluster.node_pools.*.count",
@@ -206,8 +209,11 @@ pub(super) const RULES: &[ChangeRule] = &[
     rule(
         "cluster.router.protect",
         "`true`",
-        NoChange,
-        ("from then on, plans that delete or replace the router are refused (SG0502)", STARGATE),
+        InPlace,
+        (
+            "the protection is recorded on the objects; plans that delete or replace the router are refused (SG0502)",
+            MARKS,
+        ),
     ),
     rule(
         "profiles.*.kubernetes_version",

@@ -2,8 +2,8 @@
 
 use super::ChangeOutcome::{InPlace, NoChange, Recreation, Refused, Replacement, Rollout};
 use super::sources::{
-    DEVICE_NAME, KERNEL_ROUTES, MOVE_REGION, NODE_LABELS, NODE_POD_CIDR, RESOURCE_GROUP, ROUTES,
-    SSH, STARGATE, SUBNET, TOPOLOGY_FILE, VM_NAME, VM_SIZE, VNET,
+    DEVICE_NAME, KERNEL_ROUTES, MARKS, MOVE_REGION, NODE_LABELS, NODE_POD_CIDR, RESOURCE_GROUP,
+    ROUTES, SSH, STARGATE, SUBNET, TOPOLOGY_FILE, VM_NAME, VM_SIZE, VNET,
 };
 use super::{AZURE, BOTH, ChangeRule, EXISTING, NOT_FOR_KIND, NOT_FOR_KIND_EFFECT, OTHER, of};
 use crate::diagnostics::Code;
@@ -37,8 +37,11 @@ pub(super) const RULES: &[ChangeRule] = &[
     of(
         BOTH,
         ("datacenters.*.protect", "`true`"),
-        NoChange,
-        ("from then on, plans that delete or replace any of it are refused (SG0502)", STARGATE),
+        InPlace,
+        (
+            "the protection is recorded on the objects; plans that delete or replace any of it are refused (SG0502)",
+            MARKS,
+        ),
     ),
     of(
         BOTH,
@@ -179,7 +182,10 @@ pub(super) const RULES: &[ChangeRule] = &[
     of(
         BOTH,
         ("datacenters.*.router.protect", "`true`"),
-        NoChange,
-        ("from then on, plans that delete or replace the router are refused (SG0502)", STARGATE),
+        InPlace,
+        (
+            "the protection is recorded on the objects; plans that delete or replace the router are refused (SG0502)",
+            MARKS,
+        ),
     ),
 ];

@@ -67,10 +67,4 @@ pub const DEVIATIONS: &[Deviation] = &[
         change: "moved to a datacenter of the same kind",
         instead: OLD_ADDRESS,
     },
-    Deviation {
-        field: "[datacenters.<name>]",
-        kinds: EXISTING,
-        change: "removed while it is protected",
-        instead: "the datacenter is removed: its protection is not recorded",
-    },
 ];

@@ -4,6 +4,8 @@ pub(super) const STARGATE: &str = "a setting of stargate; no service holds it";
 pub(super) const TOPOLOGY_FILE: &str = "the schema of the topology file";
 pub(super) const TAGS: &str = "Azure, *Use tags to organize your Azure resources*; Kubernetes, *Labels \
                                and Selectors*; Tailscale, *Tags*";
+pub(super) const MARKS: &str =
+    "Azure, *Tag resources*: tags change at any time; Kubernetes, *Annotations*";
 pub(super) const MOVE_REGION: &str =
     "Azure, *Move Azure resources across resource groups, subscriptions, or regions*";
 pub(super) const RESOURCE_GROUP: &str = "Azure, *Manage Azure resource groups*: a resource group \

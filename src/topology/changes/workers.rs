@@ -2,7 +2,7 @@
 
 use super::ChangeOutcome::{InPlace, NoChange, Recreation, Removal, Rollout};
 use super::sources::{
-    DRAIN, KERNEL_ROUTES, NIC_ADDRESS, NODE_LABELS, NODE_NAME, NODE_POD_CIDR, SSH, STARGATE,
+    DRAIN, KERNEL_ROUTES, MARKS, NIC_ADDRESS, NODE_LABELS, NODE_NAME, NODE_POD_CIDR, SSH, STARGATE,
     TOPOLOGY_FILE, VM_SIZE,
 };
 use super::{AZURE, BOTH, ChangeRule, EXISTING, NOT_FOR_KIND, NOT_FOR_KIND_EFFECT, OTHER, of};
@@ -17,8 +17,7 @@ const REJOINS: &str =
 const OTHER_PROFILE: &str = "labels, taints and settings of the other profile are applied";
 const RESIZED: &str = "the worker is drained and restarts with the other size";
 const OTHER_GATEWAY: &str = "the worker's routes get the other next hop";
-const PROTECTED: &str =
-    "from then on, plans that delete, replace or reboot it are refused (SG0502)";
+const PROTECTED: &str = "the protection is recorded on the objects; plans that delete, replace or reboot it are refused (SG0502)";
 
 pub(super) const RULES: &[ChangeRule] = &[
     of(BOTH, ("datacenters.*.workers[].name", OTHER), Recreation, (RENAMED, NODE_NAME)),
@@ -73,7 +72,7 @@ pub(super) const RULES: &[ChangeRule] = &[
         InPlace,
         (OTHER_PROFILE, NODE_LABELS),
     ),
-    of(BOTH, ("datacenters.*.workers[].protect", "`true`"), NoChange, (PROTECTED, STARGATE)),
+    of(BOTH, ("datacenters.*.workers[].protect", "`true`"), InPlace, (PROTECTED, MARKS)),
     of(BOTH, ("datacenters.*.worker_range.name", OTHER), Recreation, (RENAMED, NODE_NAME)),
     of(
         BOTH,
@@ -130,5 +129,5 @@ pub(super) const RULES: &[ChangeRule] = &[
         InPlace,
         (OTHER_PROFILE, NODE_LABELS),
     ),
-    of(BOTH, ("datacenters.*.worker_range.protect", "`true`"), NoChange, (PROTECTED, STARGATE)),
+    of(BOTH, ("datacenters.*.worker_range.protect", "`true`"), InPlace, (PROTECTED, MARKS)),
 ];
