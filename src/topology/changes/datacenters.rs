@@ -3,7 +3,7 @@
 use super::ChangeOutcome::{InPlace, NoChange, Recreation, Refused, Replacement, Rollout};
 use super::sources::{
     DEVICE_NAME, KERNEL_ROUTES, MARKS, MOVE_REGION, NODE_LABELS, NODE_POD_CIDR, RESOURCE_GROUP,
-    ROUTES, SSH, STARGATE, SUBNET, TOPOLOGY_FILE, VM_NAME, VM_SIZE, VNET,
+    ROUTES, SSH, SUBNET, TOPOLOGY_FILE, VM_NAME, VM_SIZE, VNET,
 };
 use super::{AZURE, BOTH, ChangeRule, EXISTING, NOT_FOR_KIND, NOT_FOR_KIND_EFFECT, OTHER, of};
 use crate::diagnostics::Code;
