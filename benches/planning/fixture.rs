@@ -177,6 +177,7 @@ fn facts(topology: &Topology, nodes: u32) -> Facts {
         assigned: BTreeMap::new(),
         offered_version: None,
         upgrade_patches: false,
+        today: Default::default(),
     }
 }
 

@@ -119,6 +119,10 @@ impl Outcome {
 pub trait Reporter: Send + Sync {
     /// Takes one event.
     fn event(&self, event: &Event);
+
+    /// Names what is running. Called at intervals while an apply runs, for readers who
+    /// see no progress otherwise.
+    fn remind(&self) {}
 }
 
 /// Takes events and does nothing with them.
@@ -132,5 +136,9 @@ impl Reporter for NoReporter {
 impl<T: Reporter + ?Sized> Reporter for Arc<T> {
     fn event(&self, event: &Event) {
         (**self).event(event);
+    }
+
+    fn remind(&self) {
+        (**self).remind();
     }
 }

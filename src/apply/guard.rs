@@ -27,6 +27,9 @@ pub(super) fn check(change: &Change, current: Option<&Observed>) -> GuardVerdict
     {
         return GuardVerdict::Stale("it is no longer owned by the topology".to_owned());
     }
+    if let Some(reason) = is_protected(change, current) {
+        return GuardVerdict::Stale(reason);
+    }
     match (change.action, current) {
         (Action::Delete, None) => GuardVerdict::UpToDate,
         (Action::Create, None) => GuardVerdict::Act,
@@ -51,6 +54,13 @@ pub(super) fn check(change: &Change, current: Option<&Observed>) -> GuardVerdict
             }
         }
     }
+}
+
+/// Why an object is not deleted, whatever the plan says: its protection is recorded.
+fn is_protected(change: &Change, current: Option<&Observed>) -> Option<String> {
+    let block = current?.resource.protected_by()?;
+    matches!(change.action, Action::Delete | Action::Replace)
+        .then(|| format!("the protection by [{block}] is recorded on it"))
 }
 
 fn was_being_deleted(change: &Change) -> bool {
@@ -119,7 +129,7 @@ mod tests {
     use crate::resource::{Address, ArmId, Kind, ObjectKey, Site};
 
     fn observed(ownership: Ownership) -> Observed {
-        let value = PublicIpAddress { location: "x".to_owned() };
+        let value = PublicIpAddress { location: "x".to_owned(), protected_by: None };
         Observed { resource: Resource::PublicIpAddress(value), ownership }
     }
 
@@ -136,12 +146,31 @@ mod tests {
             change.before = Some(ours.resource.clone());
             change.ownership = Some(ours.ownership.clone());
             if action != Action::Delete {
-                let after = PublicIpAddress { location: "y".to_owned() };
+                let after = PublicIpAddress { location: "y".to_owned(), protected_by: None };
                 change.after = Some(Resource::PublicIpAddress(after));
             }
             assert_eq!(check(&change, Some(&ours)), GuardVerdict::Act, "{action:?}");
             let verdict = check(&change, Some(&theirs));
             assert!(matches!(verdict, GuardVerdict::Stale(_)), "{action:?}: {verdict:?}");
+        }
+    }
+
+    /// The protection was recorded after the plan was made, or the plan was edited.
+    #[test]
+    fn what_carries_the_record_of_protection_is_not_deleted() {
+        let mut current = observed(Ownership::Ours { site: SiteName::from(&Site::Cluster) });
+        current.resource.record_protection(Some("cluster".to_owned()));
+        let id = ArmId::resource_group("s", "g").in_group("N/p", "ip");
+        let address = Address::new(Kind::PublicIpAddress, Site::Cluster, "ip");
+        for action in [Action::Delete, Action::Replace] {
+            let key = ObjectKey::Azure(id.clone());
+            let mut change = Change::new(address.clone(), key, action, "");
+            change.before = Some(current.resource.clone());
+            change.ownership = Some(current.ownership.clone());
+            let verdict = check(&change, Some(&current));
+            let is_refused =
+                matches!(&verdict, GuardVerdict::Stale(reason) if reason.contains("[cluster]"));
+            assert!(is_refused, "{action:?}: {verdict:?}");
         }
     }
 }

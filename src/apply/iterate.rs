@@ -340,9 +340,10 @@ impl Approved {
         // VM is replaced.
         let deferred = plan.deferred.iter().flat_map(|deferred| {
             let actions = [Action::Create, Action::Update, Action::Replace];
-            // What is shown as deleted later may be deleted.
-            let deletion = (deferred.action == Action::Delete).then_some(Action::Delete);
-            let actions = actions.into_iter().chain(deletion);
+            // What is shown as deleted or adopted later may be.
+            let named = [Action::Delete, Action::Adopt].into_iter();
+            let named = named.filter(|action| *action == deferred.action);
+            let actions = actions.into_iter().chain(named);
             actions.map(|action| (deferred.address.clone(), action))
         });
         self.actions.extend(deferred);

@@ -8,8 +8,10 @@ mod findings;
 mod health;
 mod interrupt;
 mod logging;
+mod named_resources;
 mod overview;
 mod process_name;
+mod reminder;
 mod safe_output;
 #[cfg_attr(not(feature = "sandbox"), path = "no_sandbox.rs")]
 mod sandbox_state;
@@ -18,6 +20,7 @@ mod session;
 mod ssh_access;
 mod topology;
 pub mod ui;
+mod usage_error;
 mod workers;
 
 #[cfg(test)]
@@ -48,8 +51,7 @@ pub fn main() -> ExitCode {
             }))
         }
         Err(error) => {
-            // If the message cannot be written, the exit code remains.
-            let _ = error.print();
+            usage_error::print(&error);
             ExitCode::from(exit::from_parser(error.kind()))
         }
     }

@@ -9,12 +9,12 @@ use super::arguments::Global;
 use super::error::CliError;
 use super::sandbox_state::{self, Sandbox};
 use super::ui::Ui;
-use super::{exit, interrupt, process_name, ssh_access, topology};
+use super::{exit, interrupt, process_name, reminder, ssh_access, topology};
 use crate::apply::events::Reporter;
 use crate::apply::{ApplyContext, StopSignal};
 use crate::diagnostics::{Code, Failure};
 use crate::lease::LeaseIdentity;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, Planned};
 use crate::plan::{Plan, PlanOptions};
 use crate::provider::azure::ArmClient;
 use crate::provider::azure::client::PUBLIC_CLOUD;
@@ -77,6 +77,12 @@ impl ReadSession {
             () = self.stop.requested() => None,
             result = work => Some(result),
         }
+    }
+
+    /// Reads live state and plans, and says what a long refresh waits for.
+    pub(crate) async fn plan(&self, scope: &Scope<'_>, ui: &Ui) -> Planned {
+        let pipeline = self.pipeline(scope);
+        reminder::reading(pipeline.run(), &self.clients.requests, ui).await
     }
 
     /// The scope of a refresh and a plan.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::apply::StopSignal;
 use crate::diagnostics::Code;
-use crate::render::text::{WIDTH, wrap_to};
+use crate::render::text::{WIDTH, wrap_lines, wrap_to};
 use crate::render::{Role, Style};
 
 use super::arguments::{ColorChoice, Global};
@@ -114,7 +114,7 @@ impl Ui {
     /// Prints a status message unless `--quiet` is set.
     pub fn status(&self, text: &str) {
         if !self.quiet {
-            self.print(&format!("{text}\n"));
+            self.print(&(wrap_lines(self.columns, text) + "\n"));
         }
     }
 
@@ -128,9 +128,17 @@ impl Ui {
 
     /// Prints a warning unless `--quiet` is set.
     pub fn warn(&self, text: &str) {
-        let lines = wrap_to(self.columns, text, "warning: ", "  ").join("\n");
-        let word = self.err_style.paint(Role::Warning, "warning");
-        self.status(&lines.replacen("warning", &word, 1));
+        self.labelled(Role::Warning, "warning", text);
+    }
+
+    /// Prints a note unless `--quiet` is set.
+    pub fn note(&self, text: &str) {
+        self.labelled(Role::Help, "note", text);
+    }
+
+    fn labelled(&self, role: Role, label: &str, text: &str) {
+        let lines = wrap_to(self.columns, text, &format!("{label}: "), "  ").join("\n");
+        self.status(&lines.replacen(label, &self.err_style.paint(role, label), 1));
     }
 
     /// Prints an error.
@@ -252,7 +260,7 @@ fn write(channel: &Channel, text: &str) -> io::Result<()> {
 }
 
 /// The width of the terminal at stderr. Very narrow ones would break every word.
-fn columns() -> usize {
+pub(super) fn columns() -> usize {
     let size = terminal_size::terminal_size_of(io::stderr());
     size.map_or(WIDTH, |(width, _)| usize::from(width.0).max(MIN_COLUMNS))
 }
@@ -316,82 +324,4 @@ pub(crate) mod testing {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::testing::buffered;
-    use super::*;
-    use crate::cli::exit;
-
-    const APPROVAL: ApprovalPrompt = ApprovalPrompt { question: "Apply?", can_be_saved: true };
-
-    async fn approved(answer: Option<&str>, yes: bool) -> Result<Option<bool>, CliError> {
-        buffered(answer, false).0.approve(&APPROVAL, yes, &StopSignal::default()).await
-    }
-
-    #[tokio::test]
-    async fn only_yes_approves() {
-        for (answer, is_approved) in [("yes\n", true), ("y\n", false), ("", false), ("no\n", false)]
-        {
-            assert_eq!(approved(Some(answer), false).await, Ok(Some(is_approved)));
-        }
-    }
-
-    #[tokio::test]
-    async fn only_the_name_approves_a_replacement() {
-        let names = ["production".to_owned()];
-        for (answer, is_approved) in [("production\n", true), ("yes\n", false), ("prod\n", false)] {
-            let ui = buffered(Some(answer), false).0;
-            let approved =
-                ui.approve_by_name(&names, &APPROVAL, false, &StopSignal::default()).await;
-            assert_eq!(approved, Ok(Some(is_approved)), "{answer}");
-        }
-        let unattended = buffered(None, false).0;
-        let approved =
-            unattended.approve_by_name(&names, &APPROVAL, true, &StopSignal::default()).await;
-        assert_eq!(approved, Ok(Some(true)));
-    }
-
-    /// An input that never returns.
-    struct Silence;
-
-    impl io::Read for Silence {
-        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-            loop {
-                std::thread::park();
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn a_signal_ends_the_prompt() {
-        let (mut ui, _, _) = buffered(Some(""), false);
-        ui.input = Arc::new(Mutex::new(Box::new(io::BufReader::new(Silence))));
-        let stop = StopSignal::default();
-        let signal = stop.clone();
-        tokio::spawn(async move { signal.stop() });
-        assert_eq!(ui.approve(&APPROVAL, false, &stop).await, Ok(None));
-    }
-
-    #[tokio::test]
-    async fn a_prompt_without_a_terminal_is_an_error() {
-        let error = approved(None, false).await.expect_err("no terminal");
-        assert_eq!((error.code, error.exit), (Some(Code::ApprovalNeeded), exit::ERROR));
-        assert_eq!(approved(None, true).await, Ok(Some(true)));
-        assert!(error.remedies.iter().any(|remedy| remedy.contains("plan --out")));
-        // A saved plan cannot destroy, repave or reboot.
-        let destroy = ApprovalPrompt { question: "Destroy?", can_be_saved: false };
-        let ui = buffered(None, false).0;
-        let error =
-            ui.approve(&destroy, false, &StopSignal::default()).await.expect_err("a prompt");
-        assert!(error.remedies.iter().all(|remedy| !remedy.contains("plan --out")), "{error:?}");
-    }
-
-    #[test]
-    fn quiet_prints_only_data_and_errors() {
-        let (ui, out, err) = buffered(None, true);
-        ui.status("status");
-        ui.warn("warning");
-        ui.data("data").expect("stdout");
-        ui.error(&CliError::new("it broke"));
-        assert_eq!((out.text().as_str(), err.text().as_str()), ("data", "error: it broke\n"));
-    }
-}
+mod tests;

@@ -30,7 +30,10 @@ pub(super) fn control_plane(context: &DesiredContext<'_>, set: &mut DesiredSet) 
         ResourceBuilder::new(
             group_address.clone(),
             Some(ObjectKey::Azure(group.clone())),
-            Resource::ResourceGroup(ResourceGroup { location: location.clone() }),
+            Resource::ResourceGroup(ResourceGroup {
+                location: location.clone(),
+                protected_by: None,
+            }),
         )
         .protected(cluster.protect)
         .planned_because_of("resource group of the AKS cluster"),
@@ -62,6 +65,7 @@ fn managed_cluster(context: &DesiredContext<'_>, location: String) -> ManagedClu
         service_cidr: cluster.service_cidr,
         node_pools: node_pools::of_new_cluster(context),
         provisioning: Provisioning::Ready,
+        protected_by: None,
     }
 }
 
@@ -113,7 +117,10 @@ pub(super) fn router_machine(context: &DesiredContext<'_>, set: &mut DesiredSet)
         ResourceBuilder::new(
             address(Kind::PublicIpAddress, &public_ip_name),
             context.in_node_group(Kind::PublicIpAddress, &public_ip_name),
-            Resource::PublicIpAddress(PublicIpAddress { location: location.clone() }),
+            Resource::PublicIpAddress(PublicIpAddress {
+                location: location.clone(),
+                protected_by: None,
+            }),
         )
         .contained_in_all(context.cluster_dependencies())
         .planned_because_of("direct connections to the tailnet"),
@@ -128,6 +135,7 @@ pub(super) fn router_machine(context: &DesiredContext<'_>, set: &mut DesiredSet)
                 private_ip: context.cluster_router_ip(),
                 ip_forwarding: true,
                 public_ip: Some(context.id_in_node_group(Kind::PublicIpAddress, &public_ip_name)),
+                protected_by: None,
             }),
         )
         .contained_in(subnet_address)
@@ -148,6 +156,7 @@ pub(super) fn router_machine(context: &DesiredContext<'_>, set: &mut DesiredSet)
                     .id_in_node_group(Kind::NetworkInterface, &interface_name),
                 role: MachineRole::Router,
                 provisioning: Provisioning::Ready,
+                protected_by: None,
             }),
         )
         .contained_in(address(Kind::NetworkInterface, &interface_name))
@@ -176,7 +185,11 @@ pub(super) fn route_tables(context: &DesiredContext<'_>, set: &mut DesiredSet) {
             ResourceBuilder::new(
                 address(Kind::RouteTable, name),
                 context.in_node_group(Kind::RouteTable, name),
-                Resource::RouteTable(RouteTable { location: context.cluster_location(), routes }),
+                Resource::RouteTable(RouteTable {
+                    location: context.cluster_location(),
+                    routes,
+                    protected_by: None,
+                }),
             )
             .contained_in_all(context.cluster_dependencies())
             .planned_because_of(planned_because_of),

@@ -71,7 +71,10 @@ pub(super) fn network(
         ResourceBuilder::new(
             place.group_address(),
             Some(ObjectKey::Azure(place.group.clone())),
-            Resource::ResourceGroup(ResourceGroup { location: place.location() }),
+            Resource::ResourceGroup(ResourceGroup {
+                location: place.location(),
+                protected_by: None,
+            }),
         )
         .protected(datacenter.protect)
         .planned_because_of(format!("[datacenters.{}.azure] resource_group", datacenter.name)),
@@ -83,6 +86,7 @@ pub(super) fn network(
                 Resource::VirtualNetwork(VirtualNetwork {
                     location: place.location(),
                     address_prefixes: vec![site.vnet_cidr],
+                    protected_by: None,
                 }),
             )
             .protected(datacenter.protect)
@@ -105,6 +109,7 @@ fn egress(place: &AddressAssignment<'_>, set: &mut DesiredSet) {
                 Resource::NatGateway(NatGateway {
                     location: place.location(),
                     public_ip: place.id(Kind::PublicIpAddress, &public_ip),
+                    protected_by: None,
                 }),
             )
             .depends_on(place.address(Kind::PublicIpAddress, &public_ip))
@@ -117,7 +122,10 @@ fn public_address(
     name: &str,
     planned_because_of: &str,
 ) -> super::DesiredResource {
-    let resource = Resource::PublicIpAddress(PublicIpAddress { location: place.location() });
+    let resource = Resource::PublicIpAddress(PublicIpAddress {
+        location: place.location(),
+        protected_by: None,
+    });
     place.build(name, resource).planned_because_of(planned_because_of)
 }
 
@@ -271,6 +279,7 @@ fn add_machine(
                     private_ip: machine.private_ip,
                     ip_forwarding: true,
                     public_ip: machine.public_ip.map(|name| place.id(Kind::PublicIpAddress, name)),
+                    protected_by: None,
                 }),
             )
             .contained_in(place.address(Kind::Subnet, machine.subnet))
@@ -290,6 +299,7 @@ fn add_machine(
                     network_interface: place.id(Kind::NetworkInterface, &interface),
                     role: machine.role,
                     provisioning: Provisioning::Ready,
+                    protected_by: None,
                 }),
             )
             .contained_in(place.address(Kind::NetworkInterface, &interface))
@@ -326,7 +336,7 @@ pub(super) fn route_tables(
         ),
     ];
     for (name, routes, planned_because_of) in tables {
-        let table = RouteTable { location: place.location(), routes };
+        let table = RouteTable { location: place.location(), routes, protected_by: None };
         set.add(
             place.build(&name, Resource::RouteTable(table)).planned_because_of(planned_because_of),
         );

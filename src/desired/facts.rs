@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::resource::azure::NodePool;
@@ -39,6 +40,8 @@ pub struct Facts {
     /// Whether node pools and workers that run another patch than the control plane are
     /// upgraded to it.
     pub upgrade_patches: bool,
+    /// The day of the refresh, in UTC: known drift is ignored until a date.
+    pub today: Date,
 }
 
 /// How far the work on workers is that the user requested by their names.

@@ -15,6 +15,7 @@ pub mod labels;
 pub mod manifests;
 pub mod names;
 mod node_pools;
+mod protection;
 mod routers;
 mod security;
 mod set;
@@ -25,6 +26,8 @@ mod workers;
 
 pub use allocation::{AddressAssignment, Allocation, AllocationError, allocate};
 pub use facts::Facts;
+#[cfg(test)]
+pub(crate) use protection::unprotected_blocks;
 pub use set::{DesiredResource, DesiredSet, Protected};
 
 use std::sync::Arc;
@@ -89,4 +92,5 @@ fn protect(topology: &Topology, set: &mut DesiredSet) {
     for datacenter in topology.datacenters.iter().filter(|datacenter| datacenter.protect) {
         set.protect_site(&Site::Datacenter(datacenter.name.clone()), |_| true);
     }
+    protection::record(topology, set);
 }

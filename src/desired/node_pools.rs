@@ -141,14 +141,31 @@ impl<'a> Pools<'a> {
     /// The name in Azure: that of the pool that fits, else that of a successor to one
     /// that does not, else the key.
     fn name(&self, key: &'a NodePoolName, pool: &model::NodePoolSettings) -> String {
-        let mut all = self.with_key(key).peekable();
-        if all.peek().is_none() {
+        if self.with_key(key).next().is_none() {
             return key.to_string();
         }
-        match all.find(|(_, live)| fits(pool, live)) {
+        let exact = self.with_key(key).find(|(_, live)| unfit_fields(pool, live).is_empty());
+        let fitting = exact.or_else(|| {
+            let mut all = self.with_key(key);
+            all.find(|(_, live)| {
+                unfit_fields(pool, live).into_iter().all(|field| self.is_ignored(key, field))
+            })
+        });
+        match fitting {
             Some((name, _)) => name.clone(),
             None => self.successor(key),
         }
+    }
+
+    /// Whether known drift of a field is ignored, so that no successor takes the place of
+    /// a pool because of it.
+    fn is_ignored(&self, key: &NodePoolName, field: &str) -> bool {
+        let (address, path) = (address(key), [field.to_owned()]);
+        self.context.topology.ignores.iter().any(|rule| {
+            !rule.has_expired(self.context.facts.today)
+                && rule.address.matches(&address)
+                && rule.field.matching_prefix(&path).is_some()
+        })
     }
 
     /// The key plus the first letter that is free. Without one, the pool itself: it
@@ -199,14 +216,18 @@ fn observable<T>(value: Option<T>) -> Observable<T> {
     value.map_or_else(Observable::unobserved, Observable::Observed)
 }
 
-/// Whether a pool has all that AKS cannot change in place, as far as the topology sets it.
-fn fits(wanted: &model::NodePoolSettings, live: &NodePool) -> bool {
-    fn same<T: PartialEq>(wanted: Option<&T>, live: &Observable<T>) -> bool {
-        wanted.is_none_or(|wanted| live.observed().is_none_or(|live| live == wanted))
+/// The fields that AKS cannot change in place and in which a pool differs, as far as the
+/// topology sets them.
+fn unfit_fields(wanted: &model::NodePoolSettings, live: &NodePool) -> Vec<&'static str> {
+    fn differs<T: PartialEq>(wanted: Option<&T>, live: &Observable<T>) -> bool {
+        wanted.is_some_and(|wanted| live.observed().is_some_and(|live| live != wanted))
     }
     let zones: Option<&BTreeSet<String>> = wanted.zones.as_ref();
-    live.vm_size.eq_ignore_ascii_case(wanted.vm_size.as_str())
-        && same(wanted.max_pods.as_ref(), &live.max_pods)
-        && same(wanted.os_disk_gb.as_ref(), &live.os_disk_gb)
-        && same(zones, &live.zones)
+    let fields = [
+        ("vm_size", !live.vm_size.eq_ignore_ascii_case(wanted.vm_size.as_str())),
+        ("max_pods", differs(wanted.max_pods.as_ref(), &live.max_pods)),
+        ("os_disk_gb", differs(wanted.os_disk_gb.as_ref(), &live.os_disk_gb)),
+        ("zones", differs(zones, &live.zones)),
+    ];
+    fields.into_iter().filter(|(_, differs)| *differs).map(|(field, _)| field).collect()
 }

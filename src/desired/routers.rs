@@ -128,6 +128,7 @@ fn add(context: &DesiredContext<'_>, router: Router<'_>, set: &mut DesiredSet) {
             Resource::RouterHost(router_host(context, &router)),
         )
         .contained_in(device.clone())
+        .protected(router.protect)
         .planned_because_of("forwarding between its network and the tailnet"),
     );
     set.add(
@@ -169,5 +170,6 @@ fn router_host(context: &DesiredContext<'_>, router: &Router<'_>) -> RouterHost 
         local_prefixes: router.local_prefixes.clone(),
         kernel_routes: router.kernel_routes.clone(),
         persistent: true,
+        protected_by: None,
     }
 }

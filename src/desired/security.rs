@@ -16,7 +16,7 @@ const KUBELET_PORT: &str = "10250";
 /// The AKS router: the tunnel from anywhere, the forwarded ranges both ways.
 pub(super) fn cluster_router(context: &DesiredContext<'_>) -> NetworkSecurityGroup {
     let location = context.topology.azure.location.to_string();
-    NetworkSecurityGroup { location, rules: router_rules(context) }
+    NetworkSecurityGroup { location, rules: router_rules(context), protected_by: None }
 }
 
 /// A datacenter's router: likewise.
@@ -25,7 +25,11 @@ pub(super) fn datacenter_router(
     _datacenter: &Datacenter,
     site: &AzureDatacenter,
 ) -> NetworkSecurityGroup {
-    NetworkSecurityGroup { location: site.location.to_string(), rules: router_rules(context) }
+    NetworkSecurityGroup {
+        location: site.location.to_string(),
+        rules: router_rules(context),
+        protected_by: None,
+    }
 }
 
 /// Workers: the forwarded ranges both ways, and the kubelet's port for AKS.
@@ -47,7 +51,7 @@ pub(super) fn workers(
             destination_ports: vec![KUBELET_PORT.to_owned()],
         },
     );
-    NetworkSecurityGroup { location: site.location.to_string(), rules }
+    NetworkSecurityGroup { location: site.location.to_string(), rules, protected_by: None }
 }
 
 fn router_rules(context: &DesiredContext<'_>) -> BTreeMap<String, SecurityRule> {

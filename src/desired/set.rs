@@ -31,9 +31,12 @@ pub struct DesiredResource {
 /// All desired resources by address.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DesiredSet {
-    resources: BTreeMap<Address, DesiredResource>,
+    /// Shared, so that copies of the set are cheap and insertions move little.
+    resources: BTreeMap<Address, Arc<DesiredResource>>,
     /// Sites of which everything is protected.
     protected_sites: BTreeSet<Site>,
+    /// Blocks of the topology without `protect = true`.
+    unprotected_blocks: BTreeSet<String>,
     /// The places of workers that the resources were built with.
     allocation: Option<Arc<Allocation>>,
 }
@@ -47,6 +50,8 @@ pub struct Protected {
     /// The same by the place of the object.
     by_key: BTreeMap<ObjectKey, Address>,
     sites: BTreeSet<Site>,
+    /// Blocks of the topology without `protect = true`.
+    unprotected_blocks: BTreeSet<String>,
 }
 
 impl Protected {
@@ -71,6 +76,12 @@ impl Protected {
     pub fn covers_site(&self, site: &Site) -> bool {
         self.sites.contains(site)
     }
+
+    /// Whether a block is in the topology without `protect = true`: an apply removes the
+    /// record of its protection.
+    pub fn lifts(&self, block: &str) -> bool {
+        self.unprotected_blocks.contains(block)
+    }
 }
 
 impl DesiredSet {
@@ -87,25 +98,40 @@ impl DesiredSet {
 
     /// Adds a resource.
     pub fn add(&mut self, resource: DesiredResource) {
-        self.resources.insert(resource.address.clone(), resource);
+        self.resources.insert(resource.address.clone(), Arc::new(resource));
     }
 
     /// The resource at an address.
     pub fn get(&self, address: &Address) -> Option<&DesiredResource> {
-        self.resources.get(address)
+        self.resources.get(address).map(Arc::as_ref)
     }
 
     /// All of them in the order of their addresses.
     pub fn iter(&self) -> impl Iterator<Item = &DesiredResource> {
-        self.resources.values()
+        self.resources.values().map(Arc::as_ref)
     }
 
     /// Protects everything of a site for which `is_part` holds.
     pub(crate) fn protect_site(&mut self, site: &Site, is_part: impl Fn(&Address) -> bool) {
         self.protected_sites.insert(site.clone());
         for resource in self.resources.values_mut() {
-            resource.protect |= resource.address.site == *site && is_part(&resource.address);
+            if !resource.protect && resource.address.site == *site && is_part(&resource.address) {
+                Arc::make_mut(resource).protect = true;
+            }
         }
+    }
+
+    /// Notes the blocks of the topology without `protect = true`.
+    pub(crate) fn note_unprotected(&mut self, blocks: BTreeSet<String>) {
+        self.unprotected_blocks = blocks;
+    }
+
+    /// The resources for which `is_meant` holds, to change their values.
+    pub(super) fn select_mut(
+        &mut self,
+        is_meant: impl Fn(&DesiredResource) -> bool,
+    ) -> impl Iterator<Item = &mut DesiredResource> {
+        self.resources.values_mut().filter(move |it| is_meant(it)).map(Arc::make_mut)
     }
 
     /// What must be neither replaced nor deleted: each protected resource, and
@@ -114,7 +140,9 @@ impl DesiredSet {
         let by_address = self.protected_addresses();
         let key = |address: &Address| self.get(address).and_then(|it| it.key.clone());
         let by_key = by_address.iter().filter_map(|(at, reason)| Some((key(at)?, reason.clone())));
-        Protected { by_key: by_key.collect(), by_address, sites: self.protected_sites.clone() }
+        let (sites, unprotected_blocks) =
+            (self.protected_sites.clone(), self.unprotected_blocks.clone());
+        Protected { by_key: by_key.collect(), by_address, sites, unprotected_blocks }
     }
 
     fn protected_addresses(&self) -> BTreeMap<Address, Address> {

@@ -184,6 +184,8 @@ pub enum Code {
     NodePoolNotReplaceable,
     /// SG0435: an `[[ignore]]` matches no resource.
     IgnoreUnused,
+    /// SG0436: an object in Azure is not in its final state.
+    OperationPending,
     /// SG0501: an object that the topology does not own has the same name.
     NotOwned,
     /// SG0502: the change is blocked by `protect = true`.
@@ -232,6 +234,8 @@ pub enum Code {
     ReplacementNotRequested,
     /// SG0524: another topology owns the object.
     OwnedByOtherTopology,
+    /// SG0525: an option names nothing that the plan knows.
+    UnknownAddress,
     /// SG0530: the signature of the saved plan does not verify.
     PlanSignature,
     /// SG0531: the saved plan names objects outside the topology.

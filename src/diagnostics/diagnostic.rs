@@ -121,10 +121,17 @@ pub fn counted<N: fmt::Display + PartialEq + From<u8>>(count: N, noun: &str) -> 
 
 /// The candidate most similar to `word`, if one is similar enough.
 pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    candidates
+    nearest(word, candidates).first().copied()
+}
+
+/// The candidates that are similar to `word`, the most similar first.
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+    let distance = |candidate| (strsim::damerau_levenshtein(word, candidate), candidate);
+    let mut similar: Vec<(usize, &str)> = candidates
         .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
+        .map(distance)
         .filter(|(distance, candidate)| *distance <= 1 + word.len().max(candidate.len()) / 4)
-        .min()
-        .map(|(_, candidate)| candidate)
+        .collect();
+    similar.sort_unstable();
+    similar.into_iter().map(|(_, candidate)| candidate).collect()
 }

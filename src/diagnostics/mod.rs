@@ -10,7 +10,7 @@ pub mod service_text;
 use std::ops::Range;
 
 pub use code::{Code, UnknownCode};
-pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity, closest, counted};
+pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity, closest, counted, nearest};
 pub use failure::Failure;
 pub use service_text::ServiceText;
 

@@ -10,6 +10,8 @@ use ipnet::Ipv4Net;
 pub struct ForeignPeer {
     /// Its host name, which need not be unique.
     pub hostname: String,
+    /// Its tags, by which its owner is known.
+    pub tags: BTreeSet<String>,
     /// Its address in the tailnet.
     pub address: Option<Ipv4Addr>,
     /// Whether it is connected.

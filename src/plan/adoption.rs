@@ -3,7 +3,7 @@
 use super::decision::{Comparison, ResourceDecision, change};
 use super::diff;
 use super::node_pools;
-use super::{Action, Blocked, Finding, FindingSeverity};
+use super::{Action, Blocked, Deferred, Finding, FindingSeverity};
 use crate::desired::{DesiredResource, DesiredSet};
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::{Inventory, Observed};
@@ -61,6 +61,29 @@ pub(super) fn refuse_destroy(topology: &str) -> Finding {
 pub(super) fn is_former(observed: &Observed) -> bool {
     let is_marked = observed.resource.kind().facts().marked;
     is_marked && matches!(observed.ownership, Ownership::Former { .. })
+}
+
+/// What becomes of a resource whose values are not known yet: an object of others is
+/// blocked all the same, and one that is taken over is adopted later.
+pub(super) fn deferred(
+    input: Comparison<'_>,
+    desired: &DesiredResource,
+    observed: Option<&Observed>,
+    later: Deferred,
+) -> ResourceDecision {
+    let Some(observed) = observed else { return later.into() };
+    let decision = match &observed.ownership {
+        ownership if ownership.is_foreign() => foreign(input, desired, observed),
+        _ if is_former(observed) => former(input, desired, observed),
+        _ => return later.into(),
+    };
+    match decision {
+        ResourceDecision::Change(change) => {
+            let planned_because_of = change.planned_because_of;
+            Deferred { action: Action::Adopt, planned_because_of, ..later }.into()
+        }
+        other => other,
+    }
 }
 
 /// Takes over an object that the topology owned under its former name. A difference

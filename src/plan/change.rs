@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Execution;
 use super::diff::{self, FieldChange, ObjectDiff};
 use crate::inventory::Observed;
+use crate::resource::protection::is_record;
 use crate::resource::{Address, Api, ObjectKey, Ownership, Resource, Site};
 
 /// One change of one object.
@@ -110,6 +111,15 @@ impl Change {
             self.before.as_ref().map(|before| diff::between(before, desired)).unwrap_or_default();
         self.after = Some(desired.clone());
         self
+    }
+
+    /// Whether the change is an update that records protection, or removes the record,
+    /// and does nothing else: it interrupts nothing.
+    pub fn records_protection_only(&self) -> bool {
+        let mut fields = self.differences.iter();
+        self.action == Action::Update
+            && !self.differences.is_empty()
+            && fields.all(|field| is_record(&field.path.0))
     }
 
     /// Field by field. The fields of an object that is created or deleted are

@@ -76,12 +76,14 @@ fn same_as_far_as_seen(before: &Resource, after: &Resource) -> bool {
     let JoinedWorker { name, ip, pod_cidr, provider_id, labels, taints, .. } = after;
     let JoinedWorker { kubelet_version, profile_digest, routes, .. } = after;
     let JoinedWorker { ready, cordoned_for_work, host, .. } = after;
+    let JoinedWorker { protected_by, .. } = after;
     (before.host.observed().is_none() || host.observed().is_none())
         && (&before.name, &before.ip, &before.pod_cidr) == (name, ip, pod_cidr)
         && (&before.provider_id, &before.labels) == (provider_id, labels)
         && (&before.taints, &before.kubelet_version) == (taints, kubelet_version)
         && (&before.profile_digest, &before.ready) == (profile_digest, ready)
         && (&before.routes, before.cordoned_for_work) == (routes, *cordoned_for_work)
+        && before.protected_by == *protected_by
 }
 
 /// All fields of a value that is to be made, or to be deleted.
@@ -307,6 +309,7 @@ mod tests {
             nodes_without_pod_cidr: Vec::new(),
             offered_version: None,
             upgrade_patches: false,
+            today: Default::default(),
         };
         build(&topology, &facts).unwrap().iter().map(|one| one.resource.clone()).collect()
     }

@@ -85,7 +85,7 @@ pub(super) fn held_back_until(change: &Change, cause: &Address, code: Code) -> B
 fn until_resolved(cause: &Address, code: Code) -> Failure {
     Failure::new(
         code,
-        format!("held back until {cause} is resolved, which is blocked"),
+        format!("it is held back until {cause} is resolved"),
         format!("resolve {cause} first"),
     )
 }
@@ -175,7 +175,8 @@ impl Causes {
 fn is_on_path(change: &Change) -> bool {
     let kind = change.address.kind;
     let is_part = kind.facts().role != DataPlaneRole::None || kind == Kind::Server;
-    change.action == Action::Update && kind != Kind::ManagedCluster && is_part
+    let is_update = change.action == Action::Update && !change.records_protection_only();
+    is_update && kind != Kind::ManagedCluster && is_part
 }
 
 fn waiting(change: &Change, cause: &Cause, destroys: bool) -> Blocked {
@@ -184,8 +185,9 @@ fn waiting(change: &Change, cause: &Cause, destroys: bool) -> Blocked {
         Failure::new(
             *code,
             format!("nothing is deleted while {address} is protected"),
-            "remove `protect = true` from the topology, then run the same command again; or \
-             remove single blocks from the topology and apply",
+            "write `protect = false` into its block and run `stargate apply`, which removes the \
+             recorded protection, then run the same command again; or remove single blocks from \
+             the topology and apply",
         )
     } else {
         until_resolved(address, *code)

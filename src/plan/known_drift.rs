@@ -11,12 +11,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::diff::{self, FieldChange};
+use super::ignore_fields;
 use super::{Finding, FindingSeverity};
-use crate::desired::{DesiredResource, DesiredSet};
+use crate::desired::{self, DesiredResource, DesiredSet, Facts};
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::{Inventory, Observed};
-use crate::resource::{Address, Resource};
+use crate::resource::protection::is_record;
+use crate::resource::version::KubernetesVersion;
+use crate::resource::{Address, Kind, Resource};
 use crate::topology::ignore::IgnoreRule;
+use crate::topology::model::Topology;
 
 /// Fields of a resource that differ and are ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,31 +35,64 @@ pub struct IgnoredDrift {
     pub until: Option<Date>,
 }
 
+/// What rules did to desired resources.
+#[derive(Debug, Default)]
+pub(super) struct AppliedRules {
+    /// What is ignored.
+    pub(super) drift: Vec<IgnoredDrift>,
+    /// Rules that could not be applied.
+    pub(super) findings: Vec<Finding>,
+}
+
+impl AppliedRules {
+    /// The version that the control plane runs once the plan is applied: the live one, if
+    /// its drift is ignored.
+    pub(super) fn control_plane(
+        &self,
+        topology: &Topology,
+        facts: &Facts,
+    ) -> Option<KubernetesVersion> {
+        let is_version = |one: &IgnoredDrift| {
+            one.address.kind == Kind::ManagedCluster
+                && one.fields.iter().any(|field| field.path.0 == ["kubernetes_version"])
+        };
+        match &facts.cluster {
+            Some(cluster) if self.drift.iter().any(is_version) => Some(cluster.version),
+            _ => desired::control_plane_version(topology, facts),
+        }
+    }
+}
+
 /// Takes ignored fields of desired resources from the observed ones.
 pub(super) fn ignore(
     rules: &[IgnoreRule],
     today: Date,
     inventory: &Inventory,
     desired: &mut DesiredSet,
-) -> Vec<IgnoredDrift> {
+) -> AppliedRules {
     let rules: Vec<&IgnoreRule> = rules.iter().filter(|rule| !rule.has_expired(today)).collect();
+    let mut applied = AppliedRules::default();
     if rules.is_empty() {
-        return Vec::new();
+        return applied;
     }
-    let mut found = Vec::new();
     let mut changed = Vec::new();
     for wanted in desired.iter() {
         let Some(observed) = owned(inventory, wanted) else { continue };
         let mut resource = wanted.resource.clone();
         for rule in rules.iter().filter(|rule| rule.address.matches(&wanted.address)) {
-            found.extend(apply(rule, &wanted.address, observed, &mut resource));
+            match apply(rule, &wanted.address, observed, &mut resource) {
+                Ok(drift) => applied.drift.extend(drift),
+                Err(failure) => {
+                    applied.findings.push(Finding::new(FindingSeverity::Warning, failure));
+                }
+            }
         }
         if resource != wanted.resource {
             changed.push(DesiredResource { resource, ..wanted.clone() });
         }
     }
     changed.into_iter().for_each(|resource| desired.add(resource));
-    found
+    applied
 }
 
 /// The observed object, unless it is another's: a refusal because of its owner stays.
@@ -65,33 +102,59 @@ fn owned<'a>(inventory: &'a Inventory, wanted: &DesiredResource) -> Option<&'a O
 }
 
 /// Applies one rule to one resource.
+///
+/// # Errors
+///
+/// The observed value cannot stand in the place of the wanted one, so that the drift
+/// would be corrected.
 fn apply(
     rule: &IgnoreRule,
     address: &Address,
     observed: &Observed,
     wanted: &mut Resource,
-) -> Option<IgnoredDrift> {
-    let matches = |field: &FieldChange| {
-        rule.field.matching_prefix(&field.path.0).map(|prefix| (field.clone(), prefix.to_vec()))
+) -> Result<Option<IgnoredDrift>, Failure> {
+    // The record of protection is no drift: it holds until an apply removes it.
+    let differing = diff::between(&observed.resource, wanted);
+    let differing = differing.into_iter().filter(|field| !is_record(&field.path.0));
+    let matches = |field: FieldChange| {
+        let prefix = rule.field.matching_prefix(&field.path.0)?.to_vec();
+        Some((field, prefix))
     };
-    let fields = diff::between(&observed.resource, wanted);
-    let (fields, prefixes): (Vec<_>, BTreeSet<_>) = fields.iter().filter_map(matches).unzip();
-    let kept = with_observed(wanted, &observed.resource, &prefixes)?;
+    let (fields, prefixes): (Vec<_>, BTreeSet<_>) = differing.filter_map(matches).unzip();
+    if prefixes.is_empty() {
+        return Ok(None);
+    }
+    let kept = with_observed(wanted, &observed.resource, &prefixes);
+    let Some(mut kept) = kept else { return Err(not_applicable(rule, address)) };
+    kept.record_protection(wanted.protected_by().map(str::to_owned));
+    let left = diff::between(&observed.resource, &kept);
+    if left.iter().any(|field| fields.iter().any(|ignored| ignored.path == field.path)) {
+        return Err(not_applicable(rule, address));
+    }
     *wanted = kept;
     let (reason, until) = (rule.reason.clone(), rule.until);
-    Some(IgnoredDrift { address: address.clone(), fields, reason, until })
+    Ok(Some(IgnoredDrift { address: address.clone(), fields, reason, until }))
 }
 
-/// The wanted value with these parts of the observed one; `None` without parts, and
-/// where the result would not be a value of the kind.
+fn not_applicable(rule: &IgnoreRule, address: &Address) -> Failure {
+    Failure::new(
+        Code::IgnoreUnused,
+        format!("{} cannot keep the live value of {address}: the drift is planned", title(rule)),
+        "name the whole field, as in `rules` instead of `rules[x].access`",
+    )
+}
+
+fn title(rule: &IgnoreRule) -> String {
+    format!("`[[ignore]]` of {} in {}", rule.field, rule.address)
+}
+
+/// The wanted value with these parts of the observed one; `None` where the result would
+/// not be a value of the kind.
 fn with_observed(
     wanted: &Resource,
     observed: &Resource,
     paths: &BTreeSet<Vec<String>>,
 ) -> Option<Resource> {
-    if paths.is_empty() {
-        return None;
-    }
     let mut value = serde_json::to_value(wanted).ok()?;
     let source = serde_json::to_value(observed).ok()?;
     let source = body(&source, observed)?;
@@ -103,7 +166,7 @@ fn with_observed(
 }
 
 /// The part of a resource's JSON that paths of fields begin at.
-fn body<'v>(value: &'v Value, resource: &Resource) -> Option<&'v Value> {
+pub(super) fn body<'v>(value: &'v Value, resource: &Resource) -> Option<&'v Value> {
     let value = value.get("value")?;
     match resource {
         Resource::Manifest(_) => value.get("body"),
@@ -111,7 +174,7 @@ fn body<'v>(value: &'v Value, resource: &Resource) -> Option<&'v Value> {
     }
 }
 
-fn body_mut<'v>(value: &'v mut Value, resource: &Resource) -> Option<&'v mut Value> {
+pub(super) fn body_mut<'v>(value: &'v mut Value, resource: &Resource) -> Option<&'v mut Value> {
     let value = value.get_mut("value")?;
     match resource {
         Resource::Manifest(_) => value.get_mut("body"),
@@ -134,26 +197,49 @@ fn set(value: &mut Value, path: &[String], to: Option<&Value>) -> Option<()> {
     Some(())
 }
 
-/// Rules that are no longer in force, or that match no resource.
-pub(super) fn findings(rules: &[IgnoreRule], today: Date, desired: &DesiredSet) -> Vec<Finding> {
-    let finding = |rule: &IgnoreRule| {
-        let name = format!("`[[ignore]]` of {} in {}", rule.field, rule.address);
-        if let Some(until) = rule.until.filter(|_| rule.has_expired(today)) {
-            return Some(Failure::new(
-                Code::IgnoreExpired,
-                format!("{name} expired on {until}: the drift is corrected again"),
-                "remove the block, or extend `until`",
-            ));
-        }
-        let is_used = desired.iter().any(|one| rule.address.matches(&one.address));
-        (!is_used).then(|| {
-            Failure::new(
-                Code::IgnoreUnused,
-                format!("{name} matches no resource of the topology"),
-                "correct the address: `stargate plan` and `stargate graph` print addresses",
-            )
-        })
-    };
-    let failures = rules.iter().filter_map(finding);
+/// Rules that are no longer in force, or that match no resource or no field.
+pub(super) fn findings(
+    rules: &[IgnoreRule],
+    today: Date,
+    desired: &DesiredSet,
+    inventory: &Inventory,
+) -> Vec<Finding> {
+    let failures = rules.iter().filter_map(|rule| without_effect(rule, today, desired, inventory));
     failures.map(|failure| Finding::new(FindingSeverity::Warning, failure)).collect()
+}
+
+fn without_effect(
+    rule: &IgnoreRule,
+    today: Date,
+    desired: &DesiredSet,
+    inventory: &Inventory,
+) -> Option<Failure> {
+    let title = title(rule);
+    if let Some(until) = rule.until.filter(|_| rule.has_expired(today)) {
+        return Some(Failure::new(
+            Code::IgnoreExpired,
+            format!("{title} expired on {until}: the drift is corrected again"),
+            "remove the block, or extend `until`",
+        ));
+    }
+    let mut matched = desired.iter().filter(|one| rule.address.matches(&one.address)).peekable();
+    if matched.peek().is_none() {
+        return Some(Failure::new(
+            Code::IgnoreUnused,
+            format!("{title} matches no resource of the topology"),
+            "correct the address: `stargate plan` and `stargate graph` print addresses",
+        ));
+    }
+    let has_field = |one: &DesiredResource| {
+        let observed = one.key.as_ref().and_then(|key| inventory.get(key));
+        let values = std::iter::once(&one.resource).chain(observed.map(|it| &it.resource));
+        values.into_iter().any(|resource| ignore_fields::may_have(resource, &rule.field))
+    };
+    (!matched.any(has_field)).then(|| {
+        Failure::new(
+            Code::IgnoreUnused,
+            format!("{title} matches no field of the resources with these addresses"),
+            "correct the field: `stargate drift` prints the path of a field that differs",
+        )
+    })
 }

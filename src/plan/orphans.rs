@@ -21,7 +21,8 @@ pub(super) fn delete(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
         if input.inventory.gap_for(kind, Some(key)).is_some() {
             continue;
         }
-        if kind == Kind::TailnetDevice && may_have_departed_workers(input) {
+        if kind == Kind::TailnetDevice && (may_have_departed_workers(input) || hides_record(input))
+        {
             continue;
         }
         if goes_with_cluster(input, key, &claimed) {
@@ -69,6 +70,12 @@ fn goes_with_cluster(
 /// longer names, and that must leave before its device goes.
 fn may_have_departed_workers(input: Comparison<'_>) -> bool {
     !input.desired.is_empty() && input.inventory.gap_for(Kind::Server, None).is_some()
+}
+
+/// Whether the record of a router's protection may be hidden: a device carries none, the
+/// VM that it belongs to does.
+fn hides_record(input: Comparison<'_>) -> bool {
+    input.inventory.gap_for(Kind::VirtualMachine, None).is_some()
 }
 
 /// Leaves to a cluster that is deleted what AKS deletes with it: everything in its node

@@ -91,7 +91,12 @@ pub fn plan(input: PlanningInput<'_>) -> Plan {
         allocated,
     ));
     let desired = desired_state(input.topology, input.facts, allocation, &mut findings);
-    findings.extend(known_drift::findings(&input.topology.ignores, input.today, &desired));
+    findings.extend(known_drift::findings(
+        &input.topology.ignores,
+        input.today,
+        &desired,
+        input.inventory,
+    ));
     let other = adoption::other_topology(&desired, input.inventory);
     if let Some(other) = other {
         // What the routers of that topology serve follows from it.
@@ -155,22 +160,24 @@ fn compare_states(
                    desired: &mut DesiredSet,
                    (facts, inventory): (&Facts, &Inventory)| {
         let rules = &input.topology.ignores;
-        let ignored = known_drift::ignore(rules, input.today, inventory, desired);
+        let applied = known_drift::ignore(rules, input.today, inventory, desired);
+        let findings: Vec<Finding> =
+            findings.iter().cloned().chain(applied.findings.iter().cloned()).collect();
         let mut contents = plan_changes(Comparison {
             settings: &settings,
             desired,
             inventory,
-            findings,
+            findings: &findings,
             adopt: &input.options.adopt,
             replace: &input.options.replace,
             protected: &protected,
             rollout: &input.topology.rollout,
             worker_request: worker_request.as_ref(),
-            control_plane: desired::control_plane_version(input.topology, facts),
+            control_plane: applied.control_plane(input.topology, facts),
             requests: input.requests,
         });
         execution_details::attach(input.topology, facts, inventory, &mut contents.changes);
-        contents.ignored = ignored;
+        contents.ignored = applied.drift;
         contents
     };
     let mut wanted = if input.options.destroy { DesiredSet::default() } else { desired };
@@ -224,7 +231,7 @@ pub(super) fn assess_reachability(
         };
         let reachability = |reachability| Assessment { waits: Vec::new(), reachability };
         let Assessment { waits, reachability } = match (loses_cluster(plan), current) {
-            (Some(cluster), _) => reachability(lose_all_pairs(observed, plan, cluster)),
+            (Some(cluster), _) => reachability(lose_all_pairs(observed, cluster)),
             (None, Some(_)) => reachability(lose_deleted_nodes(observed, plan)),
             (None, None) => assess_without_departures(observed, plan),
         };

@@ -32,6 +32,10 @@ pub(super) fn check(
     }
     let served = served(topology, facts, allocation);
     for peer in peers {
+        if let Some(finding) = untagged_router(topology, peer, &served) {
+            findings.push(finding);
+            continue;
+        }
         for prefix in &peer.prefixes {
             let taken: Vec<&Served<'_>> =
                 served.iter().filter(|served| overlaps(prefix, &served.prefix)).collect();
@@ -62,6 +66,42 @@ fn served<'a>(
         served.extend(own.map(|prefix| Served { prefix, router }));
     }
     served
+}
+
+/// A device that has the name of a router and serves what that router should: it lacks
+/// the topology's tag, so that it counts as a device of others.
+fn untagged_router(
+    topology: &Topology,
+    peer: &ForeignPeer,
+    served: &[Served<'_>],
+) -> Option<Finding> {
+    let is_own = |served: &&Served<'_>| {
+        served.router == peer.hostname
+            && peer.prefixes.iter().any(|prefix| overlaps(prefix, &served.prefix))
+    };
+    let taken = served.iter().find(is_own)?;
+    let (name, wanted) = (&peer.hostname, &topology.tailnet.tag);
+    let tags = match peer.tags.is_empty() {
+        true => "no tag".to_owned(),
+        false => peer.tags.iter().map(|tag| format!("`{tag}`")).collect::<Vec<_>>().join(", "),
+    };
+    let message = format!(
+        "the device {name} of the tailnet serves {} of the router of that name, but has {tags} and \
+         not `{wanted}`",
+        taken.prefix
+    );
+    let remedy = match peer.tags.iter().next() {
+        Some(tag) => format!(
+            "if it is the router of this topology, set `[tailnet] tag = \"{tag}\"`, or give the \
+             device `{wanted}` in the Tailscale admin console; otherwise rename one of the two"
+        ),
+        None => format!(
+            "if it is the router of this topology, give the device `{wanted}` in the Tailscale \
+             admin console; otherwise rename one of the two"
+        ),
+    };
+    let failure = Failure::new(Code::PrefixConflict, message, remedy);
+    Some(Finding::new(FindingSeverity::Error, failure))
 }
 
 fn conflict(peer: &ForeignPeer, prefix: Ipv4Net, taken: &[&Served<'_>]) -> Option<Finding> {

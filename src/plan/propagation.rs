@@ -258,6 +258,11 @@ pub(super) fn block_dependents(input: Comparison<'_>, decisions: &mut ResourceDe
     }
 }
 
+/// Whether SSH to a worker passes through the router's host.
+fn is_reached_through(router: &Address, worker: &Address) -> bool {
+    router.kind == Kind::RouterHost && worker.kind == Kind::Worker
+}
+
 fn decision_for_dependent(
     on: &Address,
     reason: &ResourceDecision,
@@ -276,9 +281,10 @@ fn decision_for_dependent(
     match reason {
         ResourceDecision::Unchanged | ResourceDecision::Change(_) => None,
         // The object itself was read. An update that only needs the dependency's
-        // name may go on; a creation may not.
+        // name may go on; a creation may not, nor work on a worker's host, which is
+        // reached through its router.
         ResourceDecision::Unreadable(gap) => match change.action {
-            Action::Update => None,
+            Action::Update if !is_reached_through(on, &change.address) => None,
             _ => {
                 let reason = format!("it depends on {on}, and {} could not be read", gap.source);
                 blocked(gap.failure.clone().within(reason))

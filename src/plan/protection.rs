@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
 use super::dependencies::references;
+use super::protection_records::ProtectionRecords;
 use super::{Action, Blocked, Change};
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::Observed;
 use crate::resource::{Address, ArmId, Kind, ObjectKey, Resource, Site};
 
-const LIFT_PROTECTION: &str =
-    "undo the change of the topology that causes it, or remove `protect = true`";
+const LIFT_PROTECTION: &str = "undo the change of the topology that causes it, or remove `protect = true` and run `stargate \
+     apply` before the change";
 
 /// A resource that stays although it, or one that it refers to, should go.
 #[derive(Debug, Clone)]
@@ -22,8 +23,10 @@ pub(super) struct Retained {
 }
 
 /// Blocks the replacement or deletion of a protected resource, of a container of
-/// one, and of a resource group with objects that the topology does not own.
+/// one, and of a resource group with objects that the topology does not own. Where the
+/// topology lifts a protection that is recorded, the record is removed before.
 pub(super) fn protect(input: Comparison<'_>, decisions: &mut ResourceDecisions) -> Vec<Retained> {
+    let records = ProtectionRecords::of(input);
     let mut retained = Vec::new();
     let cluster_goes = deletes_cluster(decisions);
     for (address, decision) in decisions.iter_mut() {
@@ -33,11 +36,15 @@ pub(super) fn protect(input: Comparison<'_>, decisions: &mut ResourceDecisions) 
         }
         let goes_with_cluster = cluster_goes && change.address.kind.is_kubernetes();
         let foreign = if goes_with_cluster { None } else { holds_foreign(input, change) };
-        let blocked = foreign.or_else(|| is_protected(input, change));
-        let Some(blocked) = blocked else { continue };
-        let (key, address) = (change.key.clone(), Some(address.clone()));
-        retained.push(Retained { key, address, code: blocked.failure.code });
-        *decision = blocked.into();
+        let blocked = foreign.or_else(|| is_protected(input, change)).map(ResourceDecision::from);
+        let kept = blocked.or_else(|| records.refuse(change));
+        let Some(kept) = kept else { continue };
+        let code = match &kept {
+            ResourceDecision::Blocked(blocked) => blocked.failure.code,
+            _ => Code::Protected,
+        };
+        retained.push(Retained { key: change.key.clone(), address: Some(address.clone()), code });
+        *decision = kept;
     }
     retained
 }
@@ -116,7 +123,7 @@ fn is_part_of_protected(input: Comparison<'_>, change: &Change, deletion: &str) 
     Some(blocked_for(change, Failure::new(Code::Protected, reason, LIFT_PROTECTION), None))
 }
 
-fn blocked(change: &Change, failure: Failure) -> Blocked {
+pub(super) fn blocked(change: &Change, failure: Failure) -> Blocked {
     blocked_for(change, failure, None)
 }
 

@@ -101,7 +101,7 @@ impl<'a> Refused<'a> {
 
     fn renamed(input: Comparison<'_>, desired: &'a DesiredResource) -> Option<Self> {
         let (key, old) = renamed_from(input, desired)?;
-        if is_permitted(input, &old) {
+        if is_permitted(input, &old) || is_in_permitted(input, key) {
             return None;
         }
         let field = renamed(key, &old, desired);
@@ -160,6 +160,19 @@ fn with_contents(contents: &BTreeSet<Address>) -> String {
 fn is_permitted(input: Comparison<'_>, address: &Address) -> bool {
     input.replace.contains(address)
         || containers(input, address).iter().any(|container| input.replace.contains(container))
+}
+
+/// Whether the user named the resource group that a live object is in. A group with
+/// another name in the topology is no container of anything there.
+fn is_in_permitted(input: Comparison<'_>, key: &ObjectKey) -> bool {
+    let ObjectKey::Azure(id) = key else { return false };
+    input.inventory.iter().any(|(container, observed)| {
+        let (ObjectKey::Azure(group), Some(site)) = (container, observed.ownership.site()) else {
+            return false;
+        };
+        let address = || Address::new(observed.resource.kind(), Site::from(site), container.name());
+        id != group && id.is_inside(group) && input.replace.contains(&address())
+    })
 }
 
 /// The cluster or resource group of ours that has the place of a missing one under
@@ -240,7 +253,9 @@ pub(super) fn refuse_deletions(input: Comparison<'_>, decisions: &mut ResourceDe
             .iter()
             .find(|(kind, site, _)| *kind == address.kind && *site == address.site)
             .map(|(.., cause)| cause.clone());
-        let is_cluster = address.kind == Kind::ManagedCluster && !is_named(input, address);
+        let is_cluster = address.kind == Kind::ManagedCluster
+            && !is_named(input, address)
+            && !is_in_permitted(input, &change.key);
         if cause.is_none() && !is_cluster {
             continue;
         }

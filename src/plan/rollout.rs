@@ -58,7 +58,7 @@ pub(super) fn restarts_worker(change: &Change) -> bool {
 /// Deletions run after all other changes and need no wave.
 pub(super) fn is_rolled_out(change: &Change) -> bool {
     match change.address.kind {
-        Kind::Worker => change.action != Action::Delete,
+        Kind::Worker => change.action != Action::Delete && !change.records_protection_only(),
         _ => restarts_worker(change),
     }
 }

@@ -92,6 +92,8 @@ pub struct RouterProbe {
     /// Whether all of the above, and nothing else of ours, is back after a reboot
     /// and after a restart of tailscaled.
     pub persistent: bool,
+    /// The block of the topology whose protection its stamp records.
+    pub protected_by: Option<String>,
     /// Tailscale, where it is installed.
     pub tailscale: Option<TailscaleProbe>,
 }
@@ -151,6 +153,9 @@ pub enum RouterChange {
     AdvertisedRoutes(BTreeSet<Ipv4Net>),
     /// The host name that the device reports to the tailnet, by `tailscale set`.
     DeviceName(String),
+    /// The block of the topology whose protection is recorded in the router's stamp;
+    /// `None` for no record.
+    ProtectionRecord(Option<String>),
     /// Install Tailscale and join the tailnet (machines that were there before us).
     JoinTailnet {
         /// A single-use key.
@@ -174,6 +179,9 @@ pub struct WorkerProbe {
     pub container_runtime_version: Option<String>,
     /// The version of the kubelet, if it is installed.
     pub kubelet_version: Option<KubernetesVersion>,
+    /// The version of the kubelet whose packages are on disk, together with those of
+    /// containerd and the CNI plugins, as far as they are not installed.
+    pub staged_packages: Option<KubernetesVersion>,
     /// Whether the CNI plugins are there with the right checksum.
     pub cni_plugins: bool,
     /// The digest of the cluster's CA that is on disk.
@@ -204,6 +212,9 @@ pub enum WorkerStep {
     Kernel,
     /// Routes through the datacenter's router (machines without a fabric).
     KernelRoutes(BTreeMap<Ipv4Net, KernelRoute>),
+    /// Download the packages of the next three steps, with the kubelet at this version;
+    /// nothing is installed, and nothing restarts.
+    StagePackages(KubernetesVersion, PackageSource),
     /// containerd, configured.
     ContainerRuntime(PackageSource),
     /// The kubelet at exactly this version.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -97,19 +97,59 @@ impl TransportFault {
     }
 }
 
-/// Counts requests by API, shared by all clients of a run.
+/// Counts requests by API and knows the calls that are running, shared by all clients
+/// of a run.
 #[derive(Debug, Clone, Default)]
-pub struct RequestCount(Arc<Mutex<BTreeMap<Api, u64>>>);
+pub struct RequestCount(Arc<Mutex<Requests>>);
+
+#[derive(Debug, Default)]
+struct Requests {
+    by_api: BTreeMap<Api, u64>,
+    /// What each running call does, by its number.
+    running: BTreeMap<u64, String>,
+    /// How many calls were begun.
+    begun: u64,
+}
+
+/// A call that is running until this is dropped.
+#[derive(Debug)]
+pub struct RunningCall {
+    count: RequestCount,
+    number: u64,
+}
 
 impl RequestCount {
+    fn lock(&self) -> MutexGuard<'_, Requests> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Notes one request.
     pub fn add(&self, api: Api) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *counts.entry(api).or_default() += 1;
+        *self.lock().by_api.entry(api).or_default() += 1;
     }
 
     /// How many requests were sent to each API so far.
     pub fn by_api(&self) -> BTreeMap<Api, u64> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lock().by_api.clone()
+    }
+
+    /// Notes a call, with its retries, as running.
+    pub fn begin(&self, api: Api, activity: &str) -> RunningCall {
+        let mut requests = self.lock();
+        let number = requests.begun;
+        requests.begun += 1;
+        requests.running.insert(number, format!("{api}: {activity}"));
+        RunningCall { count: self.clone(), number }
+    }
+
+    /// What the running calls do, the oldest first.
+    pub fn running(&self) -> Vec<String> {
+        self.lock().running.values().cloned().collect()
+    }
+}
+
+impl Drop for RunningCall {
+    fn drop(&mut self) {
+        self.count.lock().running.remove(&self.number);
     }
 }

@@ -150,6 +150,7 @@ impl RequestPolicy {
         Send: FnMut() -> Sent,
         Sent: Future<Output = Outcome>,
     {
+        let _running = self.0.count.begin(self.0.api, kind.activity);
         let mut spent = Duration::ZERO;
         loop {
             self.acquire(kind.method).await;

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::cluster_facts::{self, ClusterResponse};
 use super::single::unreadable;
-use super::{Observation, Scope, groups, node_group, node_pools};
+use super::{Observation, Scope, groups, node_group, node_pools, provisioning};
 use crate::desired::facts::ClusterFacts;
 use crate::desired::names;
 use crate::inventory::Source;
@@ -20,7 +20,9 @@ use crate::resource::arm_type::RESOURCES as GROUPS_VERSION;
 use crate::resource::azure::RouteTableAssociation;
 use crate::resource::ownership::SiteName;
 use crate::resource::version::KubernetesVersion;
-use crate::resource::{ArmId, ArmType, Kind, ObjectKey, Owner, Ownership, Pending, Resource, Site};
+use crate::resource::{
+    Address, ArmId, ArmType, Kind, ObjectKey, Owner, Ownership, Pending, Resource, Site,
+};
 use crate::topology::names::Location;
 
 /// The kinds that are listed, each with its collection below the subscription.
@@ -157,7 +159,13 @@ pub(super) fn note_object(value: &Value, ownership: Ownership, observation: &mut
     let resource_type =
         id.resource_type().unwrap_or_else(|| Kind::ResourceGroup.arm_type().to_owned());
     match codec::decode_any(&resource_type, value) {
-        Some(Ok(resource)) => observation.inventory.note(ObjectKey::Azure(id), resource, ownership),
+        Some(Ok(resource)) => {
+            if let Some(site) = ownership.site() {
+                let address = Address::new(resource.kind(), Site::from(site), id.name());
+                provisioning::report(value, &id, address, observation);
+            }
+            observation.inventory.note(ObjectKey::Azure(id), resource, ownership);
+        }
         // An object that cannot be read must not look absent. One that is not ours
         // matters only if something of ours stands or should stand there.
         Some(Err(error)) if ownership.is_foreign() => {

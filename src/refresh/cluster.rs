@@ -19,6 +19,7 @@ use crate::provider::read_write::ClusterRead;
 use crate::resource::host::JoinedWorker;
 use crate::resource::kubernetes::{CiliumNode, Manifest, ManifestKind, ObjectName};
 use crate::resource::ownership::{SITE_LABEL, SiteName, TOPOLOGY_LABEL};
+use crate::resource::protection::{PROTECT_ANNOTATION, record};
 use crate::resource::version::KubernetesVersion;
 use crate::resource::{ObjectKey, Observable, Owner, Ownership, Resource};
 
@@ -210,6 +211,7 @@ pub(super) fn worker(
         routes: annotation(KERNEL_ROUTES_ANNOTATION),
         ready: node.ready,
         cordoned_for_work: node.is_cordoned_for_work(),
+        protected_by: node.annotations.get(PROTECT_ANNOTATION).and_then(|text| record(text)),
         host: Observable::unobserved(),
     })
 }

@@ -144,6 +144,7 @@ fn note_leftover(host: Leftover, probe: WorkerProbe, observation: &mut Observati
         routes: String::new(),
         ready: false,
         cordoned_for_work: false,
+        protected_by: None,
         host: Observable::Observed(probe.host),
     };
     let ownership = Ownership::Ours { site: SiteName::from(&host.site) };
@@ -241,6 +242,7 @@ pub(super) fn router_host(probe: RouterProbe) -> RouterHost {
         local_prefixes: probe.local_prefixes,
         kernel_routes: Pending::Known(probe.kernel_routes),
         persistent: probe.persistent,
+        protected_by: probe.protected_by,
     }
 }
 

@@ -17,6 +17,7 @@ pub mod measure;
 mod node_group;
 mod node_pools;
 mod observation;
+mod provisioning;
 mod request_progress;
 mod router_devices;
 mod scope;

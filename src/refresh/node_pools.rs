@@ -40,7 +40,10 @@ pub(super) fn note(cluster: &Value, scope: &Scope<'_>, observation: &mut Observa
     let mut foreign = Vec::new();
     for body in bodies(cluster) {
         let ownership = azure::ownership(&body, &scope.owner(), scope);
-        if ownership.is_foreign() {
+        // The plan blocks a pool that the topology describes and does not own.
+        let is_described =
+            |name: &str| scope.topology.cluster.node_pools.keys().any(|it| it.as_str() == name);
+        if ownership.is_foreign() && !codec::id(&body).is_some_and(|id| is_described(id.name())) {
             foreign.extend(codec::id(&body).map(|id| id.name().to_owned()));
         }
         azure::note_object(&body, ownership, observation);
@@ -57,17 +60,24 @@ fn foreign_pools(scope: &Scope<'_>, names: &[String]) -> Finding {
     let cluster = scope.topology.cluster.name.as_str();
     let example = names.first().map_or("", String::as_str);
     let address = Address::new(Kind::NodePool, Site::Cluster, example);
-    let failure = Failure::new(
-        Code::ForeignNodePool,
-        format!(
-            "the AKS cluster {cluster} has node pools that the topology does not own: \
-             {listed}{more}; they are not changed, and their nodes get routes"
+    let (effect, remedy) = match scope.options.destroy {
+        true => (
+            "they are deleted with the cluster",
+            "ask their owners to move what runs on them first".to_owned(),
         ),
-        format!(
-            "to manage one, add `[cluster.node_pools.{example}]` to the topology and run `stargate \
-             apply --adopt {address}`"
+        false => (
+            "they are not changed, and their nodes get routes",
+            format!(
+                "to manage one, add `[cluster.node_pools.{example}]` to the topology and run \
+                 `stargate apply --adopt {address}`"
+            ),
         ),
+    };
+    let message = format!(
+        "the AKS cluster {cluster} has node pools that the topology does not own: {listed}{more}; \
+         {effect}"
     );
+    let failure = Failure::new(Code::ForeignNodePool, message, remedy);
     Finding::new(FindingSeverity::Warning, failure)
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 use super::Scope;
 use crate::desired::Facts;
@@ -59,6 +60,7 @@ impl Observation {
                 nodes_without_pod_cidr: Vec::new(),
                 offered_version: None,
                 upgrade_patches: scope.options.upgrade_patches,
+                today: time.to_zoned(TimeZone::UTC).date(),
             },
             tailnet: TailnetFacts::default(),
             findings: Vec::new(),

@@ -89,6 +89,7 @@ pub(super) fn foreign_peer(device: &TailnetDevice) -> Option<ForeignPeer> {
     (takes_part && !prefixes.is_empty()).then(|| ForeignPeer {
         address: device.addresses.first().copied(),
         hostname: device.hostname.clone(),
+        tags: device.tags.clone(),
         online: device.online,
         prefixes,
     })

@@ -9,7 +9,7 @@ use crate::diagnostics::redact::redact;
 use crate::diagnostics::{Code, Diagnostic, Diagnostics, Label, Severity};
 
 use super::Style;
-use super::text::wrap_to;
+use super::text::{width, wrap_to};
 
 /// The version of the format of `validate --format json`.
 pub const FORMAT_VERSION: &str = "1.0";
@@ -35,7 +35,11 @@ pub fn render(file_name: &str, text: &str, list: &[Diagnostic], layout: Layout) 
     let line_digits = text.lines().count().to_string().len();
     let reports = list.iter().map(|found| {
         let found = wrapped(redacted(found), line_digits, layout.columns);
-        let report = report(file_name, &text, &found);
+        let note = found.primary.as_ref().and_then(|label| {
+            let is_wide = is_wide(label, &text, line_digits, layout.columns);
+            is_wide.then(|| note(&label.text, line_digits, layout.columns))
+        });
+        let report = report(file_name, &text, &found, note.as_deref());
         renderer.render(&report)
     });
     reports.map(|report| report + "\n").collect::<Vec<_>>().join("\n")
@@ -74,7 +78,25 @@ fn redacted(found: &Diagnostic) -> Diagnostic {
     }
 }
 
-fn report<'a>(file_name: &'a str, text: &'a str, found: &'a Diagnostic) -> [Group<'a>; 1] {
+/// Whether a label would exceed the width behind the marked text.
+fn is_wide(label: &Label, text: &str, line_digits: usize, columns: usize) -> bool {
+    let (_, end) = line_and_column(text, label.span.end);
+    line_digits + " | ".len() + end + width(&label.text) > columns
+}
+
+/// A label as a note below the snippet, where it can be broken into lines.
+fn note(label: &str, line_digits: usize, columns: usize) -> String {
+    let indent = line_digits + " = note: ".len();
+    wrap_to(columns.saturating_sub(indent), label, "", "").join("\n")
+}
+
+/// A label of the primary place that is too wide is given as a note.
+fn report<'a>(
+    file_name: &'a str,
+    text: &'a str,
+    found: &'a Diagnostic,
+    note: Option<&'a str>,
+) -> [Group<'a>; 1] {
     let level = match found.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
@@ -84,9 +106,17 @@ fn report<'a>(file_name: &'a str, text: &'a str, found: &'a Diagnostic) -> [Grou
     if let Some(primary) = &found.primary {
         let labels = found.secondary.iter().map(|label| (AnnotationKind::Context, label));
         let labels = std::iter::once((AnnotationKind::Primary, primary)).chain(labels);
-        let annotations =
-            labels.map(|(kind, label)| kind.span(label.span.clone()).label(label.text.as_str()));
+        let annotations = labels.map(|(kind, label)| {
+            let place = kind.span(label.span.clone());
+            match note {
+                Some(_) if label == primary => place,
+                _ => place.label(label.text.as_str()),
+            }
+        });
         group = group.element(Snippet::source(text).path(file_name).annotations(annotations));
+        if let Some(note) = note {
+            group = group.element(Level::NOTE.message(note));
+        }
     }
     [group.element(Level::HELP.message(found.remedy.as_str()))]
 }

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::connectivity::reachability_report::ReachabilityReportJson;
-use super::text::width;
+use super::text::{WIDTH, width, wrap};
 
 /// The version of the formats of `routes --format json` and `status --format json`.
 pub const FORMAT_VERSION: &str = "2.0";
@@ -167,7 +167,7 @@ impl RoutesTable {
             let words = layers.into_iter().map(|cell| cell.word().to_owned());
             std::iter::once(row.prefix.clone()).chain(words).chain([row.owner.clone()]).collect()
         };
-        let head = ["PREFIX", "AZURE", "ADVERTISED", "APPROVED", "CILIUMNODE", "KERNEL", "OWNER"];
+        let head = ["PREFIX", "AZURE", "ADVERTISED", "APPROVED", "CILIUM", "KERNEL", "OWNER"];
         text(&head, self.routes.iter().map(row).collect())
     }
 
@@ -220,23 +220,37 @@ fn worker_row(row: &StatusRow) -> Option<Vec<String>> {
     ])
 }
 
-/// Aligned columns without rules; each row is one line.
+/// Columns of the indentation of a last cell that gets lines of its own.
+const OWN_LINE_INDENT: usize = 4;
+
+/// Aligned columns without rules; the last cell of a row is broken into lines.
 fn text(head: &[&str], rows: Vec<Vec<String>>) -> String {
     let head: Vec<String> = head.iter().map(|&title| title.to_owned()).collect();
-    let widths: Vec<usize> = (0..head.len())
+    let widths: Vec<usize> = (0..head.len().saturating_sub(1))
         .map(|column| {
             let cells = rows.iter().chain([&head]).filter_map(|row| row.get(column));
             cells.map(|cell| width(cell)).max().unwrap_or(0)
         })
         .collect();
-    let mut text = String::new();
-    for row in std::iter::once(&head).chain(&rows) {
-        let cells = row.iter().zip(&widths);
-        let padded = cells.map(|(cell, width)| format!("{cell:width$}"));
-        text.push_str(padded.collect::<Vec<_>>().join("  ").trim_end());
-        text.push('\n');
+    let lines = std::iter::once(&head).chain(&rows).flat_map(|row| row_lines(row, &widths));
+    lines.map(|line| line + "\n").collect()
+}
+
+/// The lines of one row: the last cell continues below itself, or on lines of its own
+/// if one of its words does not fit there.
+fn row_lines(row: &[String], widths: &[usize]) -> Vec<String> {
+    let Some((last, cells)) = row.split_last() else { return Vec::new() };
+    let cells = cells.iter().zip(widths);
+    let begin: String = cells.map(|(cell, width)| format!("{cell:width$}  ")).collect();
+    let place = width(&begin);
+    let fits = last.split_whitespace().all(|word| place + width(word) <= WIDTH);
+    if fits {
+        return wrap(last, &begin, &" ".repeat(place));
     }
-    text
+    let indent = " ".repeat(OWN_LINE_INDENT);
+    let mut lines = vec![begin.trim_end().to_owned()];
+    lines.extend(wrap(last, &indent, &indent));
+    lines
 }
 
 fn json(table: &impl Serialize) -> String {
@@ -248,7 +262,6 @@ fn json(table: &impl Serialize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::render::text::WIDTH;
 
     fn routes() -> RoutesTable {
         let present = || Cell::Present(vec!["lab-router".into()]);
@@ -274,12 +287,12 @@ mod tests {
         }
     }
 
-    /// Only the last column, the owner, may exceed the width.
     #[test]
     fn routes_fit_the_width() {
-        let text = routes().to_text();
-        let owner = text.lines().next().and_then(|head| head.find("OWNER")).unwrap();
-        assert!(owner + "dc1 network".len() <= WIDTH, "{text}");
+        let mut routes = routes();
+        routes.routes[0].owner = "a-node-pool-with-a-long-name-12345678-vmss000001".to_owned();
+        let text = routes.to_text();
+        assert!(text.lines().all(|line| width(line) <= WIDTH), "{text}");
         insta::assert_snapshot!(text);
     }
 

@@ -47,6 +47,20 @@ pub fn wrap_to(columns: usize, text: &str, first: &str, rest: &str) -> Vec<Strin
     lines
 }
 
+/// Breaks the lines of a text that exceed the width, and leaves the others as they are.
+/// What is broken off is indented by two more columns.
+pub fn wrap_lines(columns: usize, text: &str) -> String {
+    let fit = |line: &str| match line.trim_end_matches('\n') {
+        content if width(content) <= columns => line.to_owned(),
+        content => {
+            let indent = &content[..content.len() - content.trim_start().len()];
+            let lines = wrap_to(columns, content, indent, &format!("{indent}  "));
+            lines.join("\n") + &line[content.len()..]
+        }
+    };
+    text.split_inclusive('\n').map(fit).collect()
+}
+
 /// A duration, such as `1.2 s` or `3 min 4 s`.
 pub fn elapsed(duration: Duration) -> String {
     let seconds = duration.as_secs();
@@ -72,6 +86,12 @@ mod tests {
     fn cut_respects_the_width_in_characters() {
         assert_eq!(cut("übermäßig", 4), "übe…");
         assert_eq!(cut("über", 4), "über");
+    }
+
+    #[test]
+    fn only_lines_that_exceed_the_width_are_broken() {
+        let text = "  a   b\n\n  one two three four\nend";
+        assert_eq!(wrap_lines(12, text), "  a   b\n\n  one two\n    three\n    four\nend");
     }
 
     #[test]

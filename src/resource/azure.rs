@@ -35,6 +35,10 @@ pub enum Provisioning {
 pub struct ResourceGroup {
     /// The region.
     pub location: String,
+    /// The block of the topology whose protection is recorded on it, as in
+    /// `datacenters.dc1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protected_by: Option<String>,
 }
 
 /// An AKS cluster with Azure CNI overlay and Cilium.
@@ -63,6 +67,10 @@ pub struct ManagedCluster {
     pub node_pools: BTreeMap<String, NodePool>,
     /// How far its making has come.
     pub provisioning: Provisioning,
+    /// The block of the topology whose protection is recorded on it, as in
+    /// `datacenters.dc1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protected_by: Option<String>,
 }
 
 /// An AKS node pool.
@@ -108,6 +116,10 @@ pub struct VirtualNetwork {
     pub location: String,
     /// The address space.
     pub address_prefixes: Vec<Ipv4Net>,
+    /// The block of the topology whose protection is recorded on it, as in
+    /// `datacenters.dc1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protected_by: Option<String>,
 }
 
 /// A subnet.
@@ -162,6 +174,10 @@ pub struct NatGateway {
     pub location: String,
     /// The source address of what leaves through it.
     pub public_ip: ArmId,
+    /// The block of the topology whose protection is recorded on it, as in
+    /// `datacenters.dc1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protected_by: Option<String>,
 }
 
 impl NatGateway {
@@ -177,6 +193,10 @@ pub struct NetworkSecurityGroup {
     pub location: String,
     /// All its rules, by name.
     pub rules: BTreeMap<String, SecurityRule>,
+    /// The block of the topology whose protection is recorded on it, as in
+    /// `datacenters.dc1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protected_by: Option<String>,
 }
 
 /// A rule of a network security group.
@@ -221,6 +241,10 @@ pub enum Access {
 pub struct PublicIpAddress {
     /// The region.
     pub location: String,
+    /// The block of the topology whose protection is recorded on it, as in
+    /// `datacenters.dc1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protected_by: Option<String>,
 }
 
 /// A network interface with one static private address.
@@ -236,6 +260,10 @@ pub struct NetworkInterface {
     pub ip_forwarding: bool,
     /// Its public address, if it has one.
     pub public_ip: Option<ArmId>,
+    /// The block of the topology whose protection is recorded on it, as in
+    /// `datacenters.dc1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protected_by: Option<String>,
 }
 
 impl NetworkInterface {
@@ -269,6 +297,10 @@ pub struct VirtualMachine {
     pub role: MachineRole,
     /// How far its making has come.
     pub provisioning: Provisioning,
+    /// The block of the topology whose protection is recorded on it, as in
+    /// `datacenters.dc1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protected_by: Option<String>,
 }
 
 impl VirtualMachine {
@@ -294,6 +326,10 @@ pub struct RouteTable {
     pub location: String,
     /// Next hops by destination; exactly these.
     pub routes: Pending<BTreeMap<Ipv4Net, NextHop>>,
+    /// The block of the topology whose protection is recorded on it, as in
+    /// `datacenters.dc1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protected_by: Option<String>,
 }
 
 impl RouteTable {

@@ -38,6 +38,10 @@ pub struct RouterHost {
     pub kernel_routes: Pending<BTreeMap<Ipv4Net, KernelRoute>>,
     /// Whether exactly this is back after a reboot and a restart of tailscaled.
     pub persistent: bool,
+    /// The block of the topology whose protection is recorded in its stamp, as in
+    /// `datacenters.dc1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protected_by: Option<String>,
 }
 
 impl RouterHost {
@@ -102,6 +106,10 @@ pub struct JoinedWorker {
     /// Whether stargate has cordoned the Node for work that has not ended.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cordoned_for_work: bool,
+    /// The block of the topology whose protection is recorded on its Node, as in
+    /// `datacenters.dc1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protected_by: Option<String>,
     /// What only a look at the host itself tells.
     pub host: Observable<WorkerHost>,
 }

@@ -55,7 +55,8 @@ kinds! {
     /// An AKS cluster.
     ManagedCluster = KindFacts {
         containers: &[Kind::ResourceGroup],
-        fixed: FixedFields::AllBut(&["kubernetes_version", "node_pools", "provisioning"]),
+        fixed: FixedFields::AllBut(
+            &["kubernetes_version", "node_pools", "provisioning", "protected_by"]),
         creation_only: &["node_pools"],
         restarts: &[("kubernetes_version", Restart::ControlPlane)],
         role: DataPlaneRole::Path,
@@ -128,9 +129,9 @@ kinds! {
     /// A virtual machine.
     VirtualMachine = KindFacts {
         containers: &[Kind::ResourceGroup, Kind::NetworkInterface],
-        fixed: FixedFields::Only(
-            &["location", "admin_user", "network_interface"]),
-        creation_only: &["ssh_public_key"],
+        fixed: FixedFields::Only(&["location", "network_interface"]),
+        // Azure sets up the login once, from `osProfile`, which it refuses to change.
+        creation_only: &["admin_user", "ssh_public_key"],
         restarts: &[("vm_size", Restart::Machine)],
         role: DataPlaneRole::Path,
         seconds: UsualSeconds::all(60),

@@ -23,6 +23,7 @@ pub mod names;
 mod object_key;
 pub mod ownership;
 pub mod pending;
+pub mod protection;
 mod reference;
 pub mod restarts;
 pub mod settings;

@@ -94,6 +94,7 @@ pub struct AzureSection {
 #[serde(deny_unknown_fields)]
 pub struct TailnetSection {
     /// The name of the tailnet. The default, `-`, is the tailnet of the credential.
+    #[schemars(extend("default" = "-"))]
     pub name: Option<Located<String>>,
     /// The tag of the router devices, unique to this topology. The default is
     /// `tag:stargate-<name>`. The tailnet policy must define an owner for the tag.
@@ -106,12 +107,15 @@ pub struct TailnetSection {
 pub struct SshSection {
     /// The login user, who can use `sudo` without a password. The default is
     /// `ubuntu`.
+    #[schemars(extend("default" = "ubuntu"))]
     pub user: Option<Located<String>>,
     /// The port of sshd. The default is 22.
     #[schemars(range(min = 1))]
+    #[schemars(extend("default" = 22))]
     pub port: Option<Located<u16>>,
     /// The public key installed on new machines: a path (`~` is the home directory)
     /// or the key itself. The default is `~/.ssh/id_ed25519.pub`.
+    #[schemars(extend("default" = "~/.ssh/id_ed25519.pub"))]
     pub public_key: Option<Located<String>>,
     /// Private key files to log in with, tried before the private key of `public_key`
     /// and the default key files. Paths are relative to the topology file; `~` is the
@@ -122,6 +126,7 @@ pub struct SshSection {
     /// topology file. The default is the file of the user.
     pub known_hosts: Option<Located<String>>,
     /// How to handle unknown host keys. The default is `accept-new`.
+    #[schemars(extend("default" = "accept-new"))]
     pub host_keys: Option<HostKeyPolicy>,
 }
 
@@ -152,7 +157,8 @@ pub struct ClusterSection {
     pub node_pools: Named<NodePoolSection>,
     /// The subnet router in the AKS VNet.
     pub router: ClusterRouterSection,
-    /// Prevent the cluster, its router and its network from being replaced or deleted.
+    /// Prevent the cluster, its router and its network from being replaced or deleted. The
+    /// protection is recorded on the objects and holds until `false` was applied.
     #[serde(default)]
     pub protect: bool,
 }
@@ -163,12 +169,15 @@ pub struct ClusterSection {
 pub struct NodePoolSection {
     /// The fixed number of nodes; any other number is drift.
     #[schemars(range(max = 1000))]
+    #[schemars(extend("x-unit" = "nodes"))]
     pub count: Option<Located<u32>>,
     /// The minimum number of nodes for the autoscaler.
     #[schemars(range(max = 1000))]
+    #[schemars(extend("x-unit" = "nodes"))]
     pub min: Option<Located<u32>>,
     /// The maximum number of nodes for the autoscaler.
     #[schemars(range(max = 1000))]
+    #[schemars(extend("x-unit" = "nodes"))]
     pub max: Option<Located<u32>>,
     /// The VM size, such as `Standard_D2s_v5`. AKS cannot change it: for another size,
     /// a new pool takes the place of the old one.
@@ -185,14 +194,17 @@ pub struct NodePoolSection {
     pub taints: Vec<Located<String>>,
     /// The number or percentage of additional nodes during an upgrade, such as `1` or
     /// `33%`. The default is chosen by AKS.
+    #[schemars(extend("x-unit" = "nodes"))]
     pub max_surge: Option<Located<SurgeText>>,
     /// The maximum number of pods on a node. The default is chosen by AKS. For another
     /// number, a new pool takes the place of the old one.
     #[schemars(range(min = 10, max = 250))]
+    #[schemars(extend("x-unit" = "pods"))]
     pub max_pods: Option<Located<u32>>,
     /// The size of the operating system disk in GB. The default is chosen by AKS. For
     /// another size, a new pool takes the place of the old one.
     #[schemars(range(min = 30, max = 2048))]
+    #[schemars(extend("x-unit" = "GB"))]
     pub os_disk_gb: Option<Located<u32>>,
     /// The availability zones, such as `["1", "2"]`. By default the pool has none. For
     /// other zones, a new pool takes the place of the old one.
@@ -221,12 +233,15 @@ pub struct ClusterRouterSection {
 pub struct NetworkSection {
     /// Whether routers translate the source addresses of pods. The default is
     /// `masquerade`.
+    #[schemars(extend("default" = "masquerade"))]
     pub source_addresses: Option<SourceAddresses>,
     /// Install a DaemonSet that adds kernel routes on AKS nodes. The default is
     /// `false`.
+    #[schemars(extend("default" = false))]
     pub route_manager: Option<bool>,
     /// Install Goldpinger, which measures connectivity between pods. The default is
     /// `true`.
+    #[schemars(extend("default" = true))]
     pub goldpinger: Option<bool>,
 }
 
@@ -240,18 +255,22 @@ pub struct RolloutSection {
     /// starts. New workers, and workers that run pods, have a canary wave each. The
     /// default is 1; 0 disables the canary waves.
     #[schemars(range(max = 64))]
+    #[schemars(extend("default" = 1, "x-unit" = "workers"))]
     pub canary: Option<Located<u32>>,
     /// The number of workers of one datacenter that are disturbed at the same time: a
     /// count from 1 to 64, or a percentage of the datacenter's workers such as `"25%"`,
     /// rounded down, at least 1 and at most 64. Workers that join for the first time
     /// disturb nothing and are not counted. The default is the smaller of 10 % and 8.
+    #[schemars(extend("x-unit" = "workers"))]
     pub width: Option<Located<WidthText>>,
     /// The number of failed workers above which no further worker is started. The
     /// default is 3.
     #[schemars(range(max = 5000))]
+    #[schemars(extend("default" = 3, "x-unit" = "workers"))]
     pub max_failures: Option<Located<u32>>,
     /// The time limit for draining a worker, in seconds. The default is 300.
     #[schemars(range(min = 1, max = 86400))]
+    #[schemars(extend("default" = 300, "x-unit" = "seconds"))]
     pub drain_seconds: Option<Located<u32>>,
 }
 
@@ -265,13 +284,16 @@ pub struct ProfileSection {
     /// newer than the control plane's, and at most three minor versions older.
     pub kubernetes_version: Located<VersionText>,
     /// The container runtime. The default is `containerd`, the only one supported.
+    #[schemars(extend("default" = "containerd"))]
     pub container_runtime: Option<ContainerRuntime>,
     /// The source of the kubelet, the container runtime and the CNI plugins.
     /// `upstream`, the default, installs pinned versions from the projects'
     /// repositories; `preinstalled` only checks the installed versions.
+    #[schemars(extend("default" = "upstream"))]
     pub packages: Option<PackageSource>,
     /// Set the label that schedules AKS's managed Cilium on the worker. The default
     /// is `true`.
+    #[schemars(extend("default" = true))]
     pub managed_cilium: Option<bool>,
     /// Additional labels of the Node.
     #[serde(default)]
@@ -282,6 +304,7 @@ pub struct ProfileSection {
     /// The maximum number of pods on a worker. The default follows from the size of
     /// the pod CIDR.
     #[schemars(range(min = 1, max = 4000))]
+    #[schemars(extend("x-unit" = "pods"))]
     pub max_pods: Option<Located<u32>>,
 }
 
@@ -294,6 +317,7 @@ pub struct DatacenterSection {
     pub pod_pool: Option<Located<CidrText>>,
     /// The prefix length of a worker's pod CIDR. The default is 24.
     #[schemars(range(min = 20, max = 26))]
+    #[schemars(extend("default" = 24, "x-unit" = "bits"))]
     pub pod_prefix_length: Option<Located<u8>>,
     /// The profile of the workers, one of `[profiles]`.
     pub profile: Located<String>,
@@ -311,7 +335,8 @@ pub struct DatacenterSection {
     /// A range of similar workers.
     pub worker_range: Option<Located<WorkerRangeSection>>,
     /// Prevent everything in the datacenter from being replaced or deleted, and its workers
-    /// from being rebooted.
+    /// from being rebooted. The protection is recorded on the objects and holds, also after
+    /// the block was removed, until `false` was applied.
     #[serde(default)]
     pub protect: bool,
 }

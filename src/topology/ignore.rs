@@ -112,6 +112,11 @@ impl FieldPattern {
         Ok(Self { text: text.to_owned(), segments })
     }
 
+    /// Whether a path that begins with these parts may match.
+    pub fn may_begin_with(&self, path: &[String]) -> bool {
+        self.segments.iter().zip(path).all(|(one, part)| glob(one, part))
+    }
+
     /// The part of a path that the pattern matches; `None` if it does not.
     pub fn matching_prefix<'p>(&self, path: &'p [String]) -> Option<&'p [String]> {
         let prefix = path.get(..self.segments.len())?;

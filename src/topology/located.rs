@@ -74,7 +74,7 @@ impl<T: JsonSchema> JsonSchema for Located<T> {
 }
 
 macro_rules! text_types {
-    ($($(#[$doc:meta])* $name:ident = $pattern:expr, $example:expr;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident = $title:expr, $pattern:expr, $example:expr;)*) => {$(
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
         #[serde(transparent)]
@@ -100,6 +100,7 @@ macro_rules! text_types {
             fn json_schema(_: &mut SchemaGenerator) -> Schema {
                 let mut schema = Schema::default();
                 schema.insert("type".to_owned(), "string".into());
+                schema.insert("title".to_owned(), $title.into());
                 schema.insert("pattern".to_owned(), $pattern.into());
                 schema.insert("examples".to_owned(), serde_json::json!([$example]));
                 schema
@@ -110,17 +111,17 @@ macro_rules! text_types {
 
 text_types! {
     /// An unchecked IPv4 prefix.
-    CidrText = r"^([0-9]{1,3}\.){3}[0-9]{1,3}/[0-9]{1,2}$", "10.50.0.0/16";
+    CidrText = "IPv4 prefix", r"^([0-9]{1,3}\.){3}[0-9]{1,3}/[0-9]{1,2}$", "10.50.0.0/16";
     /// An unchecked IPv4 address.
-    AddressText = r"^([0-9]{1,3}\.){3}[0-9]{1,3}$", "10.50.1.5";
+    AddressText = "IPv4 address", r"^([0-9]{1,3}\.){3}[0-9]{1,3}$", "10.50.1.5";
     /// An unchecked MAC address.
-    MacText = r"^([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}$", "52:54:00:12:34:56";
+    MacText = "MAC address", r"^([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}$", "52:54:00:12:34:56";
     /// An unchecked Kubernetes version.
-    VersionText = r"^v?[0-9]+\.[0-9]+(\.[0-9]+)?$", "1.33.5";
+    VersionText = "Kubernetes version", r"^v?[0-9]+\.[0-9]+(\.[0-9]+)?$", "1.33.5";
     /// An unchecked number or percentage of nodes.
-    SurgeText = r"^[1-9][0-9]{0,3}%?$", "33%";
+    SurgeText = "number or percentage", r"^[1-9][0-9]{0,3}%?$", "33%";
     /// A pattern for names with a placeholder for a number.
-    NamePattern = r"\{(:0[1-9])?\}", "dc2-worker-{:03}";
+    NamePattern = "name pattern", r"\{(:0[1-9])?\}", "dc2-worker-{:03}";
 }
 
 /// An unchecked width of a rollout: a count or a percentage.
@@ -145,6 +146,7 @@ impl JsonSchema for WidthText {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         let mut schema = Schema::default();
         schema.insert("type".to_owned(), serde_json::json!(["integer", "string"]));
+        schema.insert("title".to_owned(), "number, 1 to 64, or percentage".into());
         schema.insert("minimum".to_owned(), 1.into());
         schema.insert("maximum".to_owned(), 64.into());
         schema.insert("pattern".to_owned(), "^(100|[1-9][0-9]?)%$".into());

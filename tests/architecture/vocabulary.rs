@@ -32,7 +32,7 @@ fn documents() -> Sources {
     for folder in ["src", "tests", "examples", "schema"] {
         found.extend(read_sources(folder, &extensions));
     }
-    for file in ["README.md", "stargate.toml.example", "Cargo.toml", ".ci/run"] {
+    for file in ["README.md", "REFERENCE.md", "stargate.toml.example", "Cargo.toml", ".ci/run"] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
         found.insert(file.into(), std::fs::read_to_string(path).unwrap());
     }

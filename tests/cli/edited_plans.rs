@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 use stargate::plan::Plan;
-use stargate::plan::saved_plan::{Expected, SavedPlan};
+use stargate::plan::saved_plan::{Expected, Permissions, SavedPlan};
 
 use super::location::{Ran, TestFolder};
 
@@ -196,7 +196,8 @@ fn permissions_of_an_unsigned_plan_do_not_count() {
     let saved = read(&location);
     let cluster = "managed-cluster/cluster/stargate-aks-e2e-2";
     let replace = [cluster.parse().expect("an address")].into();
-    let text = SavedPlan { replace, ..saved }.to_text(None).expect("a text");
+    let permissions = Permissions { replace, ..Permissions::default() };
+    let text = SavedPlan { permissions, ..saved }.to_text(None).expect("a text");
     location.write("plan.json", text);
     let ran = location.run("apply --sandbox plan.json").fails(5, "SG0532", "--replace");
     assert!(ran.err.contains(cluster), "{}", ran.err);

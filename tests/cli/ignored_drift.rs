@@ -62,6 +62,7 @@ fn ignored_drift_is_shown_and_not_corrected() {
             "network-security-group/dc1/stargate-subnet-nsg",
             "# a policy of the landing zone adds the rule",
             "rules.policy-allow.access",
+            "help: an apply leaves these fields as they are",
         ] {
             assert!(ran.out.contains(part), "{line}: no `{part}` in\n{}", ran.out);
         }
@@ -147,7 +148,15 @@ fn invalid_and_unused_blocks_are_reported() {
         let ran = location.run("validate").exits(1);
         assert!(ran.err.contains(code) && ran.err.contains(words), "{block}: {}", ran.err);
     }
-    let unused = RULE.replace("network-security-group/dc1/*", "network-security-group/dc9/*");
-    let plan = ignoring(&unused).run("plan --sandbox").exits(0);
-    assert!(plan.out.contains("SG0435"), "{}", plan.out);
+    for (part, misspelt, words) in [
+        ("network-security-group/dc1/*", "network-security-group/dc9/*", "matches no resource"),
+        ("rules[policy-*]", "rule[policy-*]", "matches no field"),
+    ] {
+        let location = ignoring(&RULE.replace(part, misspelt));
+        for line in ["plan --sandbox --detailed-exitcode", "drift --sandbox"] {
+            let ran = location.run(line).exits(0);
+            assert!(ran.out.contains("warning[SG0435]"), "{line}: {}", ran.out);
+            assert!(ran.out.contains(words), "{line}: {}", ran.out);
+        }
+    }
 }

@@ -2,6 +2,7 @@
 //! dropped packets are never reported as a match.
 
 use serde_json::{Value, json};
+use stargate::sandbox::faults::Fault;
 
 use super::location::TestFolder;
 
@@ -40,33 +41,137 @@ fn last_line(text: &str) -> &str {
     text.lines().last().unwrap_or_default()
 }
 
-/// The exit code of a state by `plan`, `drift` and `check`.
-#[track_caller]
-fn codes(location: &TestFolder) -> [i32; 3] {
-    let lines = ["plan --sandbox --detailed-exitcode", "drift --sandbox", "check --sandbox"];
-    lines.map(|line| location.run(line).code)
+/// A row of the README's table of states.
+#[derive(Debug)]
+struct State {
+    faults: Vec<String>,
+    plan: i32,
+    check: i32,
+    apply: i32,
 }
 
-#[test]
-fn plan_drift_and_check_agree() {
-    // What an apply corrects is 2, what it cannot is 5, and what is not known is 1. Not
-    // every difference drops packets.
-    for (fault, both, check) in [
-        ("route-missing", 2, 2),
-        ("route-stale", 2, 2),
-        ("nsg-deny", 2, 2),
-        ("worker-vm-deleted", 2, 2),
-        ("router-offline", 5, 5),
-        ("foreign-object", 5, 5),
-        ("aks-pod-cidr-collision", 5, 5),
-        ("source-down", 1, 1),
-    ] {
+/// The README's table of states, by the faults of the sandbox.
+fn states() -> Vec<State> {
+    let readme = include_str!("../../README.md");
+    let rows = readme.lines().skip_while(|line| !line.starts_with("| state | faults |"));
+    rows.skip(2).take_while(|line| line.starts_with('|')).map(State::read).collect()
+}
+
+impl State {
+    fn read(row: &str) -> Self {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        assert_eq!(cells.len(), 5, "{row}");
+        let code = |cell: usize| cells[cell].parse().expect("an exit code");
+        let faults = cells[1].split('`').map(str::trim).filter(|name| !name.is_empty());
+        Self {
+            faults: faults.map(str::to_owned).collect(),
+            plan: code(2),
+            check: code(3),
+            apply: code(4),
+        }
+    }
+
+    /// Checks every command after one fault.
+    fn check(&self, fault: &str) {
         let location = TestFolder::applied();
         location.run(&format!("sandbox break {fault}")).exits(0);
-        assert_eq!(codes(&location), [both, both, check], "{fault}");
-        let applied = location.run("apply --sandbox --yes").code;
-        assert_eq!(applied, if both == 2 { 0 } else { both }, "{fault}");
+        let run = |line: &str| location.run(&format!("{line} --sandbox"));
+        let plan = run("plan --detailed-exitcode");
+        let drift = run("drift");
+        let codes = (plan.code, drift.code, run("check").code);
+        assert_eq!(codes, (self.plan, self.plan, self.check), "{fault}: plan, drift, check");
+        let closing = last_line(&plan.out).to_owned();
+        let as_plan = last_line(&drift.out).replace("Drift:", "Plan:");
+        assert_eq!(as_plan.replace("No drift.", "No changes."), closing, "{fault}");
+        let is_matching = closing == "No changes. The infrastructure matches the topology.";
+        assert_eq!(is_matching, self.plan == 0, "{fault}: {closing}");
+        let apply = run("apply --yes");
+        assert_eq!(apply.code, self.apply, "{fault}: apply\n{}\n{}", apply.out, apply.err);
+        assert_eq!(last_line(&apply.out), closing, "{fault}: apply");
+        if self.plan != 2 {
+            assert!(!apply.err.contains("Apply"), "{fault}: {}", apply.err);
+        }
     }
+}
+
+/// Each fault on its own, in every command, against the README's table.
+#[test]
+fn every_state_has_one_exit_code_and_one_closing_line() {
+    let states = states();
+    let cases: Vec<(&State, &String)> =
+        states.iter().flat_map(|state| state.faults.iter().map(move |it| (state, it))).collect();
+    let mut listed: Vec<&str> = cases.iter().map(|(_, fault)| fault.as_str()).collect();
+    let mut all: Vec<&str> = Fault::ALL.iter().map(|fault| fault.as_str()).collect();
+    listed.sort_unstable();
+    all.sort_unstable();
+    assert_eq!(listed, all, "each fault is in one row of the README's table");
+    std::thread::scope(|scope| {
+        for part in cases.chunks(cases.len().div_ceil(4)) {
+            scope.spawn(|| part.iter().for_each(|(state, fault)| state.check(fault)));
+        }
+    });
+}
+
+/// Work on a worker's host passes through its router: while that is offline, no apply
+/// helps, and none asks to be repeated.
+#[test]
+fn a_worker_behind_an_offline_router_is_blocked() {
+    let location = TestFolder::applied();
+    location.run("sandbox break router-offline stargate-aks-e2e-2-dc-router").exits(0);
+    location.run("sandbox break worker-not-ready").exits(0);
+    for line in ["plan --sandbox", "apply --sandbox --yes", "apply --sandbox --yes"] {
+        let ran = location.run(line).exits(5);
+        assert!(ran.out.contains("SG0503") && ran.out.contains("help: start"), "{}", ran.out);
+        assert!(!ran.err.contains("run the same command again"), "{}", ran.err);
+        assert!(last_line(&ran.out).contains("0 to change"), "{}", ran.out);
+        assert!(last_line(&ran.out).contains("blocked."), "{}", ran.out);
+    }
+}
+
+/// A pool of a fixed size that was autoscaled: the routes of its nodes follow in the same
+/// apply.
+#[test]
+fn a_pool_that_is_no_longer_autoscaled_needs_one_approval() {
+    for (count, fault) in [(2, Some("aks-scale-out")), (4, None)] {
+        let location = TestFolder::applied();
+        if let Some(fault) = fault {
+            location.run(&format!("sandbox break {fault}")).exits(0);
+            location.run("apply --sandbox --yes").exits(0);
+        }
+        let topology = location.read("stargate.toml");
+        let lines = topology.lines().filter(|line| !line.starts_with("max = 5"));
+        let fixed: Vec<String> = lines
+            .map(|line| match line.starts_with("min = 2") {
+                true => format!("count = {count}"),
+                false => line.to_owned(),
+            })
+            .collect();
+        location.write("stargate.toml", fixed.join("\n"));
+        let ran = location.run("apply --sandbox --yes").exits(0);
+        assert!(ran.err.contains("Iteration 2"), "{}", ran.err);
+        location.run("plan --sandbox --detailed-exitcode").exits(0);
+    }
+}
+
+/// A rule that `[[ignore]]` leaves violated is not corrected by any apply.
+#[test]
+fn an_ignored_violation_is_not_for_the_next_apply() {
+    let location = TestFolder::applied();
+    let rule = |address: &str, field: &str| {
+        format!("\n[[ignore]]\naddress = \"{address}\"\nfield = \"{field}\"\nreason = \"a test\"\n")
+    };
+    let topology = location.read("stargate.toml") + &rule("cilium-node/dc1/*", "pod_cidrs");
+    location.write("stargate.toml", &topology);
+    location.run("sandbox break cilium-node-empty").exits(0);
+    location.run("drift --sandbox").exits(0);
+    location.run("check --sandbox").exits(5);
+    // Broken pairs are reported all the same, and the remedy is the rule.
+    location.write("stargate.toml", topology + &rule("route-table/cluster/*", "routes"));
+    location.run("sandbox break route-missing").exits(0);
+    let drift = location.run("drift --sandbox").exits(5);
+    let text = drift.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains("an `[[ignore]]` rule of the topology leaves route-table/"), "{text}");
+    assert!(text.contains("remove the rule, and run `stargate apply`"), "{text}");
 }
 
 #[test]
@@ -150,6 +255,26 @@ fn errors_of_the_plan_are_reported_by_every_command() {
     for line in ["status", "routes", "graph"] {
         let ran = location.run(&format!("{line} --sandbox")).exits(5);
         assert!(ran.err.contains("error[SG0402]"), "{line}: {}", ran.err);
+    }
+}
+
+/// Azure's own word for the state of an object is shown, whatever its fields are.
+#[test]
+fn objects_that_azure_works_on_are_reported() {
+    for (state, words) in [
+        ("Deleting", "Azure is deleting stargate-workers-rt"),
+        ("Updating", "Azure is still working on stargate-workers-rt: its state is Updating"),
+        ("Failed", "the last operation of Azure on stargate-workers-rt did not succeed"),
+    ] {
+        let location = TestFolder::applied();
+        edit(&location, |sandbox| {
+            for table in azure(sandbox, "routetables/stargate-workers-rt") {
+                table["properties"]["provisioningState"] = json!(state);
+            }
+        });
+        let drift = location.run("drift --sandbox").exits(0);
+        let text = drift.out.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(text.contains("warning[SG0436]") && text.contains(words), "{state}: {text}");
     }
 }
 

@@ -51,7 +51,6 @@ fn invalid_usage_has_its_own_exit_code() {
         "apply --adopt nothing",
         "plan --adopt-from Not_A_Name",
         "apply --adopt-from Not_A_Name",
-        "apply plan.json --adopt worker/dc1/a",
         "plan -q -v",
         "explain",
         "explain SG9999",

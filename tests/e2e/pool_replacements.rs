@@ -97,6 +97,7 @@ async fn a_key_without_room_for_a_successor_is_refused() {
 async fn a_protected_cluster_keeps_its_pools() {
     let protect = |text: &str| text.replace("[cluster]  ", "[cluster]\nprotect = true #");
     let deployment = applied(&two_pools()).await;
+    deployment.edited(&protect(&with_pools(&two_pools()))).iterate().await;
     for pools in [
         pool("system", "count = 2"),
         two_pools() + "\n",

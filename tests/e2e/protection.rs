@@ -37,13 +37,14 @@ async fn assert_nothing_is_done(deployment: &Deployment, options: &RefreshOption
 async fn a_protected_datacenter_keeps_its_workers_machines_and_routes() {
     let before = Deployment::example_applied().await;
     let text = protected(EXAMPLE, "[datacenters.dc1]");
-    assert!(before.edited(&text).plan().await.is_empty());
+    before.edited(&text).iterate().await;
     let moved = text.replace("10.50.1.5", "10.50.1.9");
     let plan = assert_nothing_is_done(&before.edited(&moved), &RefreshOptions::default()).await;
     for kind in [Kind::NetworkInterface, Kind::Worker, Kind::RouteTable, Kind::RouterHost] {
         assert!(is_blocked(&plan, kind), "{kind}\n{}", summary(&plan));
     }
     // Without protection the same edit is applied.
+    before.iterate().await;
     let free = before.edited(&EXAMPLE.replace("10.50.1.5", "10.50.1.9"));
     let allowing = RefreshOptions { allow_loss: true, ..RefreshOptions::default() };
     assert_eq!(free.apply(&allowing).await.status, ApplyStatus::Converged);

@@ -1,12 +1,12 @@
 //! Saved plans: only what a plan made now confirms is applied, and each step checks the
 //! facts that it relies on.
 
-use std::collections::BTreeSet;
-
 use stargate::apply::events::Outcome;
 use stargate::apply::{Applied, ApplyStatus};
 use stargate::plan::Plan;
-use stargate::plan::saved_plan::{Expected, FORMAT_VERSION, SavedPlan, SavedPlanRefusal};
+use stargate::plan::saved_plan::{
+    Expected, FORMAT_VERSION, Permissions, SavedPlan, SavedPlanRefusal,
+};
 use stargate::sandbox::faults::Fault;
 
 use crate::harness::{Deployment, summary};
@@ -17,7 +17,7 @@ fn saved(plan: &Plan) -> Plan {
         format_version: FORMAT_VERSION,
         stargate_version: "1".to_owned(),
         topology_digest: "digest".to_owned(),
-        replace: BTreeSet::new(),
+        permissions: Permissions::default(),
         plan: plan.clone(),
     };
     let expected = Expected {

@@ -11,7 +11,7 @@
 #[expect(dead_code, reason = "the benchmark that it is shared with uses more of it")]
 mod fixture;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -20,7 +20,7 @@ use std::process::Command;
 use fixture::{Fixture, Shape};
 use stargate::inventory::Inventory;
 use stargate::plan::preflight::TailnetFacts;
-use stargate::plan::saved_plan::{Expected, FORMAT_VERSION, SavedPlan};
+use stargate::plan::saved_plan::{Expected, FORMAT_VERSION, Permissions, SavedPlan};
 use stargate::plan::{Plan, PlanOptions, PlanningInput, plan};
 use stargate::resource::Resource;
 
@@ -76,7 +76,7 @@ fn write(plan: &Plan, path: &Path) {
         format_version: FORMAT_VERSION,
         stargate_version: "1.2.3".to_owned(),
         topology_digest: "digest".to_owned(),
-        replace: BTreeSet::new(),
+        permissions: Permissions::default(),
         plan,
     };
     let mut file = BufWriter::new(File::create(path).unwrap());

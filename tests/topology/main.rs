@@ -1,6 +1,7 @@
 //! The topology file: errors, follow-up errors and the schema.
 
 mod bad_input;
+mod changes;
 mod follow_ups;
 mod gateways;
 mod messages;

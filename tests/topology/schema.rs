@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use stargate::topology::load::load_text;
+use stargate::topology::reference::reference_text;
 use stargate::topology::schema::{schema, schema_text};
 
 const EXAMPLES: [&str; 4] = [
@@ -69,4 +70,17 @@ fn worker_ranges_are_expanded_with_spans() {
     assert_eq!(last.mac.as_deref(), Some("02:00:0a:3e:01:68"));
     let place = loaded.spans.worker(&last.name).unwrap();
     assert_eq!(&text[place.name.clone()], "\"dc03-worker-{:03}\"");
+}
+
+#[test]
+fn the_reference_is_current() {
+    let file = path("REFERENCE.md");
+    if std::env::var_os("STARGATE_UPDATE").is_some() {
+        fs::write(&file, reference_text()).unwrap();
+    }
+    let written = fs::read_to_string(&file).unwrap_or_default();
+    assert!(
+        written == reference_text(),
+        "REFERENCE.md is stale; run: STARGATE_UPDATE=1 cargo test --test topology"
+    );
 }

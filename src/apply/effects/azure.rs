@@ -1,5 +1,7 @@
 //! Writes to Azure: one PUT an object, built on what Azure sent last.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::report::{failed, progress};
@@ -8,12 +10,14 @@ use crate::apply::iteration::Iteration;
 use crate::bootstrap::cloud_init;
 use crate::diagnostics::{Code, Failure};
 use crate::plan::{Action, Change};
+use crate::provider::azure::TagUpdate;
 use crate::provider::azure::client::Precondition;
 use crate::provider::azure::codec::{self, Marks, virtual_machine::MachineCreation};
 use crate::provider::error::RequestError;
 use crate::provider::tailnet::key_description;
 use crate::refresh::Current;
 use crate::resource::azure::{MachineRole, RouteTableAssociation, VirtualMachine};
+use crate::resource::protection::PROTECT_TAG;
 use crate::resource::{ArmId, Kind, ObjectKey, Pending, Resource};
 
 fn of_api(error: &RequestError) -> Outcome {
@@ -23,7 +27,8 @@ fn of_api(error: &RequestError) -> Outcome {
     failed(error)
 }
 
-/// Writes an object whole.
+/// Writes an object: the record of its protection by an update of its tags, everything
+/// else whole.
 pub(super) async fn put(
     iteration: &Iteration<'_>,
     change: &Change,
@@ -33,6 +38,43 @@ pub(super) async fn put(
     let (ObjectKey::Azure(id) | ObjectKey::AzureAssociation(id)) = &change.key else {
         return Ok(());
     };
+    match &current.observed {
+        Some(observed) if observed.resource.protected_by() != wanted.protected_by() => {
+            record_protection(iteration, id, &observed.resource, wanted).await?;
+            if change.records_protection_only() {
+                return Ok(());
+            }
+            // The update of the tags gave the object another etag.
+            let body = iteration.clients.azure.get(id).await.map_err(|error| of_api(&error))?;
+            let current = Current { body, ..current.clone() };
+            put_whole(iteration, change, wanted, &current, id).await
+        }
+        _ => put_whole(iteration, change, wanted, current, id).await,
+    }
+}
+
+async fn record_protection(
+    iteration: &Iteration<'_>,
+    id: &ArmId,
+    observed: &Resource,
+    wanted: &Resource,
+) -> Result<(), Outcome> {
+    let tag = |block: &str| BTreeMap::from([(PROTECT_TAG.to_owned(), block.to_owned())]);
+    let update = match (observed.protected_by(), wanted.protected_by()) {
+        (_, Some(block)) => TagUpdate::Set(tag(block)),
+        (Some(block), None) => TagUpdate::Remove(tag(block)),
+        (None, None) => return Ok(()),
+    };
+    iteration.clients.azure.update_tags(id, &update).await.map_err(|error| of_api(&error))
+}
+
+async fn put_whole(
+    iteration: &Iteration<'_>,
+    change: &Change,
+    wanted: &Resource,
+    current: &Current,
+    id: &ArmId,
+) -> Result<(), Outcome> {
     let marks = Marks { owner: &iteration.settings.owner, site: &change.address.site, object: id };
     let base = current.body.as_ref();
     let creation = match wanted {

@@ -161,6 +161,10 @@ fn differing(wanted: &RouterHost, observed: Option<&RouterHost>) -> Vec<RouterCh
     {
         changes.push(RouterChange::KernelRoutes(routes.clone()));
     }
+    let recorded = observed.and_then(|observed| observed.protected_by.as_ref());
+    if recorded != wanted.protected_by.as_ref() {
+        changes.push(RouterChange::ProtectionRecord(wanted.protected_by.clone()));
+    }
     changes
 }
 

@@ -13,6 +13,8 @@ use crate::cli::arguments::{Format, Global, PlanFormat, topology_name};
 use crate::cli::error::CliError;
 use crate::cli::exit;
 use crate::cli::interrupt;
+use crate::cli::named_resources;
+use crate::cli::reminder;
 use crate::cli::saved_plan_file;
 use crate::cli::session::WriteSession;
 use crate::cli::topology;
@@ -42,8 +44,8 @@ pub(crate) struct ApplyArguments {
     /// Probe the worker hosts over SSH, too
     #[arg(long)]
     pub(crate) deep: bool,
-    /// Take ownership of an existing object; may be repeated
-    #[arg(long, value_name = "ADDRESS", conflicts_with = "plan")]
+    /// Take ownership of an existing object that no topology owns; may be repeated
+    #[arg(long, value_name = "ADDRESS")]
     pub(crate) adopt: Vec<Address>,
     /// Take over everything that the topology owned under its former name
     #[arg(long, value_name = "OLD", value_parser = topology_name)]
@@ -140,6 +142,7 @@ pub(crate) async fn run_plan(
             None => Ok(pipeline.run().await),
         }
     };
+    let planning = reminder::reading(planning, &session.clients.requests, ui);
     let planned = match session.reads.unless_interrupted(planning).await {
         Some(Ok(planned)) => planned,
         Some(Err(refusal)) => return Ok(apply_saved::refuse(&refusal, ui)),
@@ -154,6 +157,9 @@ pub(crate) async fn run_plan(
             "Apply complete: 0 changes made. The changes of the saved plan were made before.",
         );
         return Ok(exit::DONE);
+    }
+    if request.saved.is_none() {
+        named_resources::check(&planned, &request.options, ui)?;
     }
     if request.format == Format::Text {
         let displayed =
@@ -184,11 +190,14 @@ pub(crate) async fn run_plan(
     let saved = request.saved.as_ref().map(|saved| &saved.plan);
     let context = session.apply_context(&scope, reporter.as_ref(), saved, lease);
     let refuse = |_: &Plan| false;
-    let applied = match &request.saved {
-        Some(saved) if saved.plan.deferred.is_empty() => apply_once(&context, planned).await,
-        None if request.options.worker_request.is_some() => apply_once(&context, planned).await,
-        _ => apply(&context, planned, &refuse).await,
+    let applying = async {
+        match &request.saved {
+            Some(saved) if saved.plan.deferred.is_empty() => apply_once(&context, planned).await,
+            None if request.options.worker_request.is_some() => apply_once(&context, planned).await,
+            _ => apply(&context, planned, &refuse).await,
+        }
     };
+    let applied = reminder::reminding(applying, |_| reporter.remind()).await;
     print_result(&applied, request, ui)
 }
 

@@ -8,7 +8,6 @@ use crate::cli::ui::Ui;
 use crate::diagnostics::Code;
 use crate::plan::PlanOptions;
 use crate::plan::saved_plan::{SavedPlan, SavedPlanRefusal};
-use crate::resource::Address;
 
 /// The options of the plan. Permissions of a saved plan count if its signature was
 /// verified; otherwise the user must repeat them.
@@ -30,25 +29,21 @@ pub(super) fn options(
     options.deep |= saved.plan.reads_worker_hosts();
     options.upgrade_patches |= saved.plan.settings.upgrade_patches;
     if is_signed {
-        options.replace.extend(saved.replace.iter().cloned());
+        saved.permissions.add_to(&mut options);
         options.allow_loss |= saved.plan.reachability.loss_allowed;
     }
-    let missing: Vec<String> = saved.replace.difference(&options.replace).map(option).collect();
-    if missing.is_empty() {
-        return Ok(options);
-    }
-    let missing = missing.join(" ");
-    Err(CliError::coded(
+    let missing = saved.permissions.missing_from(&options);
+    if missing.is_empty() { Ok(options) } else { Err(permission_missing(&missing.join(" "))) }
+}
+
+fn permission_missing(missing: &str) -> CliError {
+    CliError::coded(
         Code::PlanPermission,
         format!("the plan was saved with `{missing}`, which an unsigned plan cannot permit"),
     )
     .remedy(format!("review the plan, then repeat the permission: `stargate apply {missing} FILE`"))
     .remedy("or set STARGATE_PLAN_KEY for `stargate plan --out` and `stargate apply`")
-    .exit(exit::BLOCKED))
-}
-
-fn option(address: &Address) -> String {
-    format!("--replace {address}")
+    .exit(exit::BLOCKED)
 }
 
 /// Differences from a saved plan that are reported one by one.

@@ -9,10 +9,9 @@ use crate::cli::exit;
 use crate::cli::session::ReadSession;
 use crate::cli::ui::Ui;
 use crate::connectivity::unchecked;
-use crate::plan::impact::{IntermediateState, Projection, ReachabilityReport, violations};
+use crate::plan::impact::{IntermediateState, ReachabilityReport, violations};
 use crate::plan::{FindingSeverity, Plan, PlanOptions, PlanStatus};
 use crate::render::connectivity::check::{CheckReport, CheckStatus};
-use crate::render::connectivity::live::LiveReport;
 
 /// Check that every pod can reach every other pod
 ///
@@ -21,9 +20,9 @@ use crate::render::connectivity::live::LiveReport;
 /// pairs are grouped by cause. `--live` compares the model with the pings that
 /// Goldpinger measured.
 ///
-/// Exits with 0 if all pairs are reached and all rules hold, 2 if a packet is
-/// dropped, a rule is violated or a measurement differs, 5 if no apply helps against
-/// it, and 1 if not everything could be read or measured.
+/// Exits with 0 if all pairs are reached and all rules hold, 2 if a packet is dropped
+/// or a rule is violated and an apply corrects it, or a measurement differs, 5 if no
+/// apply helps, and 1 if not everything could be read or measured.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct CheckArguments {
     /// Output format
@@ -48,7 +47,7 @@ pub(crate) async fn run(
 ) -> Result<u8, CliError> {
     let options = PlanOptions { deep: arguments.deep, ..PlanOptions::default() };
     let scope = session.scope(options);
-    let planned = session.pipeline(&scope).run().await;
+    let planned = session.plan(&scope, ui).await;
     let sources = planned.paths(&session.loaded.topology);
     let report = ReachabilityReport::of_state(sources, &IntermediateState::Observed, usize::MAX);
     let measured = match arguments.live {
@@ -56,41 +55,31 @@ pub(crate) async fn run(
         false => None,
     };
     let live = measured.as_ref().map(|measured| measured.report(&report.model));
-    let (text, status) = render(arguments, sources, &report, live, ui);
-    ui.data(&text)?;
-    Ok(exit_code(status, planned.plan.status()))
+    let check = CheckReport {
+        reachability: &report,
+        violations: &violations(sources, &report.model, &IntermediateState::Observed),
+        unchecked: &unchecked(sources.observed, &report.model),
+        errors: &errors(sources.plan),
+        live,
+    };
+    ui.data(&match arguments.format {
+        Format::Text => check.to_text(ui.style()),
+        Format::Json => check.to_json(),
+    })?;
+    Ok(exit_code(check.model_status(), check.measured_status(), planned.plan.status()))
 }
 
-/// As `drift` has it: an unread source comes first, and 5 says that no apply helps.
-fn exit_code(checked: CheckStatus, status: PlanStatus) -> u8 {
-    match (checked, status) {
+/// As `drift` has it: an unread source comes first, and 5 says that no apply helps. A
+/// measurement alone says nothing about what helps.
+fn exit_code(model: CheckStatus, measured: CheckStatus, status: PlanStatus) -> u8 {
+    match (model.max(measured), status) {
+        (CheckStatus::Failed, PlanStatus::Matches) if model == CheckStatus::Failed => exit::BLOCKED,
         (CheckStatus::Failed, PlanStatus::Matches) => exit::CHANGES,
         (CheckStatus::Failed, status) => exit::from_status(status, exit::CHANGES),
         (CheckStatus::Unknown, PlanStatus::Wrong | PlanStatus::Blocked) => exit::BLOCKED,
         (CheckStatus::Unknown, _) => exit::ERROR,
         (CheckStatus::Passed, _) => exit::DONE,
     }
-}
-
-fn render(
-    arguments: &CheckArguments,
-    sources: Projection<'_>,
-    report: &ReachabilityReport,
-    live: Option<LiveReport<'_>>,
-    ui: &Ui,
-) -> (String, CheckStatus) {
-    let check = CheckReport {
-        reachability: report,
-        violations: &violations(sources, &report.model, &IntermediateState::Observed),
-        unchecked: &unchecked(sources.observed, &report.model),
-        errors: &errors(sources.plan),
-        live,
-    };
-    let text = match arguments.format {
-        Format::Text => check.to_text(ui.style()),
-        Format::Json => check.to_json(),
-    };
-    (text, check.status())
 }
 
 /// Sources that could not be read and errors of the plan, which leave the desired

@@ -13,7 +13,7 @@ use crate::render::Purpose;
 
 /// Delete everything that the topology owns
 ///
-/// Objects that the topology does not own and protected resources stay.
+/// Objects of others stay. While something protected would be deleted, nothing is.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DestroyArguments {
     /// Skip the approval prompt

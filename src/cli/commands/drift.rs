@@ -40,7 +40,7 @@ pub(crate) async fn run(
 ) -> Result<u8, CliError> {
     let options = PlanOptions { deep: arguments.deep, ..PlanOptions::default() };
     let scope = session.scope(options);
-    let planned = session.pipeline(&scope).run().await;
+    let planned = session.plan(&scope, ui).await;
     let displayed =
         Reported { purpose: Purpose::Drift, format: arguments.format, full: arguments.full };
     plan::show(ui, &planned, &session.loaded.topology, displayed)?;

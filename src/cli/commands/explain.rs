@@ -8,17 +8,24 @@ use crate::cli::ui::Ui;
 use crate::diagnostics::{Code, closest};
 use crate::render::Role;
 use crate::render::text::wrap;
+use crate::topology::fields;
+use crate::topology::reference::entry;
 
-/// Explain an error code such as SG0303
+/// Explain an error code such as SG0303, or a field of the topology
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ExplainArguments {
-    /// Error code
-    #[arg(value_name = "CODE")]
+    /// Error code, or the path of a field of the topology
+    #[arg(value_name = "CODE|FIELD")]
     pub(crate) code: String,
 }
 
 /// Prints the explanation.
 pub(crate) fn run(arguments: &ExplainArguments, ui: &Ui) -> Result<u8, CliError> {
+    if let Some(field) = fields::named(&arguments.code) {
+        let title = ui.style().paint(Role::Title, &field.path);
+        ui.data(&format!("{title}\n\n{}\n", entry(&field)))?;
+        return Ok(exit::DONE);
+    }
     let code: Code = arguments.code.parse().map_err(|error| unknown(&arguments.code, &error))?;
     let title = ui.style().paint(Role::Title, format!("{code}: {}", code.title()));
     let explanation = wrap(code.explanation(), "", "").join("\n");

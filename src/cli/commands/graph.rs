@@ -40,7 +40,7 @@ pub(crate) async fn run(
     ui: &Ui,
 ) -> Result<u8, CliError> {
     let scope = session.scope(PlanOptions::default());
-    let planned = session.pipeline(&scope).run().await;
+    let planned = session.plan(&scope, ui).await;
     let graph = graph_of(&planned);
     let drawing = match arguments.format {
         GraphFormat::Dot => graph.to_dot(),

@@ -7,12 +7,13 @@ use clap::Args;
 use crate::cli::arguments::{Global, PlanFormat, topology_name};
 use crate::cli::error::CliError;
 use crate::cli::exit;
+use crate::cli::named_resources;
 use crate::cli::saved_plan_file;
 use crate::cli::session::ReadSession;
 use crate::cli::ui::Ui;
 use crate::pipeline::Planned;
 use crate::plan::impact::{IntermediateState, ReachabilityReport};
-use crate::plan::saved_plan::{FORMAT_VERSION, SavedPlan};
+use crate::plan::saved_plan::{FORMAT_VERSION, Permissions, SavedPlan};
 use crate::plan::{Plan, PlanOptions, PlanStatus};
 use crate::render::connectivity::reachability_report::{MAX_PROBLEMS, ReachabilityReportText};
 use crate::render::{Purpose, drift_json, plan_json, plan_markdown, plan_text};
@@ -42,6 +43,9 @@ pub(crate) struct PlanArguments {
     /// Show every field of every change, and truncate nothing
     #[arg(long)]
     pub(crate) full: bool,
+    /// Take ownership of an existing object that no topology owns; may be repeated
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) adopt: Vec<Address>,
     /// Permit changes after which some pods no longer reach each other
     #[arg(long)]
     pub(crate) allow_loss: bool,
@@ -72,13 +76,15 @@ pub(crate) async fn run(
     let options = PlanOptions {
         deep: arguments.deep,
         allow_loss: arguments.allow_loss,
+        adopt: arguments.adopt.iter().cloned().collect(),
         replace: arguments.replace.iter().cloned().collect(),
         adopt_from: arguments.adopt_from.clone(),
         upgrade_patches: arguments.upgrade_patches,
         ..PlanOptions::default()
     };
     let scope = session.scope(options);
-    let planned = session.pipeline(&scope).run().await;
+    let planned = session.plan(&scope, ui).await;
+    named_resources::check(&planned, &scope.options, ui)?;
     let topology = &session.loaded.topology;
     let displayed =
         Reported { purpose: Purpose::Plan, format: arguments.format, full: arguments.full };
@@ -151,7 +157,7 @@ fn saved_plan<'a>(
         format_version: FORMAT_VERSION,
         stargate_version: env!("CARGO_PKG_VERSION").to_owned(),
         topology_digest: session.loaded.digest.clone(),
-        replace: options.replace.clone(),
+        permissions: Permissions::of(options),
         plan,
     }
 }

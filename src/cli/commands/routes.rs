@@ -13,7 +13,7 @@ use crate::plan::PlanOptions;
 /// Show every prefix and the routing tables that have it
 ///
 /// AZURE are route tables, ADVERTISED and APPROVED the subnet routes of the
-/// tailnet, CILIUMNODE the pod CIDRs that Cilium knows, KERNEL the routes of the
+/// tailnet, CILIUM the pod CIDRs that Cilium knows, KERNEL the routes of the
 /// routers. Cells are `yes`, MISSING, WRONG (another next hop), `-` (not needed)
 /// or `?` (could not be read). `--format json` names the tables.
 #[derive(Debug, Clone, Args)]
@@ -30,7 +30,7 @@ pub(crate) async fn run(
     ui: &Ui,
 ) -> Result<u8, CliError> {
     let scope = session.scope(PlanOptions::default());
-    let planned = session.pipeline(&scope).run().await;
+    let planned = session.plan(&scope, ui).await;
     let table = overview::routes(&session.loaded.topology, &planned);
     let text = match arguments.format {
         Format::Text => table.to_text(),

@@ -30,7 +30,7 @@ pub(crate) async fn run(
     ui: &Ui,
 ) -> Result<u8, CliError> {
     let scope = session.scope(PlanOptions::default());
-    let planned = session.pipeline(&scope).run().await;
+    let planned = session.plan(&scope, ui).await;
     // A cluster that does not know Operations yet has none.
     let operations = match planned.observation.cluster_access() {
         Some(access) => access.client.last_operations().await.unwrap_or_else(|error| {

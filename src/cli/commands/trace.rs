@@ -85,7 +85,7 @@ pub(crate) async fn run(
 ) -> Result<u8, CliError> {
     let options = PlanOptions { deep: arguments.deep, ..PlanOptions::default() };
     let scope = session.scope(options);
-    let planned = session.pipeline(&scope).run().await;
+    let planned = session.plan(&scope, ui).await;
     let sources = planned.paths(&session.loaded.topology);
     let service = match arguments.to.parse() {
         Ok(address) if is_service(sources.observed, address) => {

@@ -229,6 +229,7 @@ pub(crate) fn no_facts() -> Facts {
         nodes_without_pod_cidr: Vec::new(),
         offered_version: None,
         upgrade_patches: false,
+        today: Default::default(),
     }
 }
 

@@ -4,7 +4,7 @@ use super::Code;
 
 impl Code {
     /// Every code, in order.
-    pub const ALL: [Self; 156] = [
+    pub const ALL: [Self; 158] = [
         Self::NotUtf8,
         Self::EmptyFile,
         Self::TooLarge,
@@ -89,6 +89,7 @@ impl Code {
         Self::ForeignNodePool,
         Self::NodePoolNotReplaceable,
         Self::IgnoreUnused,
+        Self::OperationPending,
         Self::NotOwned,
         Self::Protected,
         Self::RouterOffline,
@@ -113,6 +114,7 @@ impl Code {
         Self::LeaseLost,
         Self::ReplacementNotRequested,
         Self::OwnedByOtherTopology,
+        Self::UnknownAddress,
         Self::PlanSignature,
         Self::PlanOutOfScope,
         Self::PlanPermission,

@@ -19,7 +19,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         title: "the change is blocked by `protect = true`",
         explanation: "The plan would replace or delete a resource that the topology protects. The other \
                       changes are not affected, and the blocked one says why it was planned. Undo the edit \
-                      that causes it, or set `protect = false` and apply that first.",
+                      that causes it, or set `protect = false` and apply that first. The protection is \
+                      recorded on the objects (the tag `stargate-protect` in Azure, the annotation \
+                      `stargate.io/protect` in the cluster), so it holds after its block was removed from \
+                      the topology: write the block back with `protect = false`, apply, which removes the \
+                      record, and then remove the block. A destroy deletes nothing while a record remains.",
     },
     Entry {
         code: Code::RouterOffline,
@@ -224,6 +228,17 @@ pub(super) const ENTRIES: &[Entry] = &[
                       the only device with the name of a router whose machine the topology owns; every \
                       other device is reported. Give each topology its own `[tailnet] tag`, and remove \
                       devices that are left over in the admin console.",
+    },
+    Entry {
+        code: Code::UnknownAddress,
+        text: "SG0525",
+        title: "an option names nothing",
+        explanation: "`--replace` and `--adopt` name resources by their addresses, as `stargate plan` \
+                      and `stargate graph` print them, and `--adopt-from` names the topology that \
+                      owns objects until now. No such resource or topology was found. A misspelled \
+                      permission permits nothing, so the command ends before it plans further, and \
+                      nothing was changed. If the replacement or the takeover is complete, run the \
+                      command without the option.",
     },
     Entry {
         code: Code::PlanSignature,

@@ -186,9 +186,23 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: Code::IgnoreUnused,
         text: "SG0435",
-        title: "an `[[ignore]]` matches no resource",
-        explanation: "No resource of the topology has an address that the block's pattern matches, so it \
-                      has no effect: the address is misspelt, or the resource left the topology. Correct \
-                      the address as `stargate plan` prints it, or remove the block.",
+        title: "an `[[ignore]]` has no effect",
+        explanation: "No resource of the topology has an address that the block's pattern matches, no \
+                      resource with such an address has the field, or the live value cannot stand in the \
+                      place of the desired one. The address or the field is misspelt, or the resource \
+                      left the topology; drift of the field is planned and corrected. Correct the block \
+                      as `stargate plan` and `stargate drift` print addresses and fields, or remove it. \
+                      An object that another topology owns, the record of a protection, and pairs that \
+                      are broken are never ignored.",
+    },
+    Entry {
+        code: Code::OperationPending,
+        text: "SG0436",
+        title: "an object in Azure is not in its final state",
+        explanation: "The object's `provisioningState` is not `Succeeded`: Azure is still creating, \
+                      updating or deleting it, or its last operation failed. stargate counts it as \
+                      existing, with the fields that Azure answers, and an apply waits for a running \
+                      operation before it changes the object. After a failed operation the object may \
+                      not work although its fields are right: the activity log of Azure shows the reason.",
     },
 ];

@@ -62,6 +62,8 @@ pub enum Remedy {
 pub enum FactOwner {
     /// The topology's: it is as the topology describes it.
     Topology,
+    /// The topology's, which ignores that it differs.
+    Ignored,
     /// AKS's, or of another program that works in the cluster's node resource group.
     NodeResourceGroup,
     /// Another's.
@@ -271,7 +273,9 @@ fn change_outside(sources: Projection<'_>, resource: Address) -> Remedy {
     let Sources { desired, inventory, facts, .. } = sources.observed;
     if let Some(wanted) = desired.get(&resource) {
         let id = wanted.key.as_ref().and_then(arm_id).cloned();
-        return Remedy::ChangeOutside { resource, id, owner: FactOwner::Topology };
+        let is_ignored = sources.plan.ignored.iter().any(|it| it.address == resource);
+        let owner = if is_ignored { FactOwner::Ignored } else { FactOwner::Topology };
+        return Remedy::ChangeOutside { resource, id, owner };
     }
     let is_it = |key: &ObjectKey, observed: &Observed| {
         observed.resource.kind() == resource.kind && key.name() == &*resource.name

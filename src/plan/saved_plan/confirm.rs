@@ -171,18 +171,19 @@ impl<'a> Comparison<'a> {
 
     /// Changes of resources that the saved plan deferred: they were approved with it.
     fn approved_while_deferred(&self) -> impl Iterator<Item = &'a Address> {
-        let deferred: BTreeSet<&Address> =
-            self.saved.deferred.iter().map(|one| &one.address).collect();
-        let kinds: BTreeSet<Kind> = deferred.iter().map(|address| address.kind).collect();
+        let deferred: BTreeMap<&Address, Action> =
+            self.saved.deferred.iter().map(|one| (&one.address, one.action)).collect();
+        let kinds: BTreeSet<Kind> = deferred.keys().map(|address| address.kind).collect();
         // A deferred association stands for all subnets that turn up.
         let is_association = move |address: &Address| {
             address.kind == Kind::RouteTableAssociation && kinds.contains(&address.kind)
         };
         self.fresh.changes.iter().filter_map(move |change| {
             let is_additive = matches!(change.action, Action::Create | Action::Update);
-            let was_deferred =
-                deferred.contains(&change.address) || is_association(&change.address);
-            (is_additive && was_deferred).then_some(&change.address)
+            let deferred = deferred.get(&change.address);
+            let was_deferred = deferred.is_some() || is_association(&change.address);
+            let is_adopted = change.action == Action::Adopt && deferred == Some(&Action::Adopt);
+            (is_additive && was_deferred || is_adopted).then_some(&change.address)
         })
     }
 

@@ -10,9 +10,9 @@
 //! "blocked": [rows],
 //! "changes": [rows],
 //! "deferred": [rows],
-//! "format_version": 5,
+//! "format_version": 6,
+//! "permissions": {…},        what `--adopt`, `--adopt-from` and `--replace` permit
 //! "plan": {…},               everything else of the plan: findings, gaps, cost, …
-//! "replace": […],            addresses of `--replace`
 //! "stargate_version": "…",
 //! "texts": ["…"],            texts that occur more than once
 //! "topology_digest": "…"
@@ -39,13 +39,13 @@
 
 mod confirm;
 mod delta;
+mod permissions;
 mod rows;
 mod seal;
 mod signature;
 mod texts;
 
 use std::borrow::Borrow;
-use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use serde::Deserialize;
@@ -56,15 +56,15 @@ use serde_json::Value;
 use super::{Blocked, Change, Deferred, Plan, PlanContents, StepGraph};
 use crate::desired::DesiredSet;
 use crate::diagnostics::Code;
-use crate::resource::Address;
 pub use confirm::{Discrepancy, SavedPlanRefusal, confirm};
+pub use permissions::Permissions;
 use rows::{Item, Rows};
 use seal::{Digesting, Seal, TokenDigest};
 pub use signature::{PlanKey, ShortKey};
 use texts::{Table, TextCounts};
 
 /// The version of the file's format; readers refuse any other.
-pub const FORMAT_VERSION: u32 = 5;
+pub const FORMAT_VERSION: u32 = 6;
 
 /// A plan and what it was made from. What is only written can borrow its plan.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,8 +75,8 @@ pub struct SavedPlan<P = Plan> {
     pub stargate_version: String,
     /// The digest of the topology file.
     pub topology_digest: String,
-    /// Resources that the plan may replace with everything in them.
-    pub replace: BTreeSet<Address>,
+    /// What the user permitted the plan to do.
+    pub permissions: Permissions,
     /// The plan, with the facts that it relied on.
     pub plan: P,
 }
@@ -166,8 +166,8 @@ impl<P: Borrow<Plan>> SavedPlan<P> {
         list(out, "changes", &plan.changes, &table)?;
         list(out, "deferred", &plan.deferred, &table)?;
         member(out, "format_version", &self.format_version)?;
+        member(out, "permissions", &self.permissions)?;
         member(out, "plan", &rest_of(plan)?)?;
-        member(out, "replace", &self.replace)?;
         member(out, "stargate_version", &self.stargate_version)?;
         texts_member(out, table.texts())?;
         write!(out, "\"topology_digest\": ")?;
@@ -246,8 +246,8 @@ struct Body {
     changes: Vec<Value>,
     deferred: Vec<Value>,
     format_version: u32,
+    permissions: Permissions,
     plan: Value,
-    replace: BTreeSet<Address>,
     stargate_version: String,
     texts: Vec<String>,
     topology_digest: String,
@@ -287,7 +287,7 @@ impl SavedPlan {
             format_version: body.format_version,
             stargate_version: body.stargate_version,
             topology_digest: body.topology_digest,
-            replace: body.replace,
+            permissions: body.permissions,
             plan: Plan { contents: plan, desired: DesiredSet::default() },
         })
     }

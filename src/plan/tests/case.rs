@@ -187,24 +187,32 @@ pub(super) fn key(text: &str) -> ObjectKey {
 }
 
 pub(super) fn group(location: &str) -> Resource {
-    Resource::ResourceGroup(ResourceGroup { location: location.to_owned() })
+    Resource::ResourceGroup(ResourceGroup { location: location.to_owned(), protected_by: None })
 }
 
 /// A table with one route to this prefix.
 pub(super) fn table(prefix: &str) -> Resource {
     let routes = BTreeMap::from([(prefix.parse().unwrap(), NextHop::Internet)]);
-    Resource::RouteTable(RouteTable { location: "here".to_owned(), routes: Pending::Known(routes) })
+    Resource::RouteTable(RouteTable {
+        location: "here".to_owned(),
+        routes: Pending::Known(routes),
+        protected_by: None,
+    })
 }
 
 /// A table whose routes wait for another resource.
 pub(super) fn table_after(text: &str) -> Resource {
     let routes = Pending::after(address(text));
-    Resource::RouteTable(RouteTable { location: "here".to_owned(), routes })
+    Resource::RouteTable(RouteTable { location: "here".to_owned(), routes, protected_by: None })
 }
 
 pub(super) fn network(prefix: &str) -> Resource {
     let address_prefixes = vec![prefix.parse().unwrap()];
-    Resource::VirtualNetwork(VirtualNetwork { location: "here".to_owned(), address_prefixes })
+    Resource::VirtualNetwork(VirtualNetwork {
+        location: "here".to_owned(),
+        address_prefixes,
+        protected_by: None,
+    })
 }
 
 /// A subnet of `network`, and the table on it.
@@ -226,6 +234,7 @@ pub(super) fn interface(last: u8) -> Resource {
         private_ip: Ipv4Addr::new(10, 0, 0, last),
         ip_forwarding: true,
         public_ip: None,
+        protected_by: None,
     })
 }
 
@@ -239,6 +248,7 @@ pub(super) fn machine(size: &str, network_interface: &str) -> Resource {
         network_interface: id(network_interface),
         role: MachineRole::Router,
         provisioning: Provisioning::Ready,
+        protected_by: None,
     })
 }
 

@@ -84,7 +84,7 @@ fn relocate(live_state: &mut LiveState, key: &ObjectKey) {
         Resource::PublicIpAddress(it) => it.location = elsewhere(),
         Resource::NatGateway(it) => it.location = elsewhere(),
         Resource::NetworkInterface(it) => it.location = elsewhere(),
-        Resource::VirtualMachine(it) => it.admin_user = elsewhere(),
+        Resource::VirtualMachine(it) => it.location = elsewhere(),
         Resource::Subnet(it) => it.address_prefix = "10.99.0.0/24".parse().unwrap(),
         Resource::Worker(it) => it.provider_id = elsewhere(),
         _ => {}

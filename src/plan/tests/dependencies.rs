@@ -30,6 +30,7 @@ fn worker() -> Resource {
         ready: true,
         cordoned_for_work: false,
         host: crate::resource::Observable::unobserved(),
+        protected_by: None,
     })
 }
 

@@ -31,6 +31,7 @@ fn worker(host: Observable<WorkerHost>) -> Resource {
         ready: true,
         cordoned_for_work: false,
         host,
+        protected_by: None,
     })
 }
 

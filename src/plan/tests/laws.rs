@@ -9,7 +9,7 @@ use super::damage::{damages, nth, strike};
 use super::live_state::{LiveState, WorkerRequest, is_in};
 use super::summary;
 use crate::desired::tests::generate::{Sketch, all_facts, sketches};
-use crate::desired::{self, DesiredSet};
+use crate::desired::{self, DesiredSet, unprotected_blocks};
 use crate::inventory::{Inventory, Source};
 use crate::plan::decision::Comparison;
 use crate::plan::planner::plan_changes;
@@ -198,6 +198,7 @@ proptest! {
         let sites = sites.map(|it| Site::Datacenter(it.name.clone()));
         let cluster = topology.cluster.protect.then_some(Site::Cluster);
         sites.chain(cluster).for_each(|site| desired.protect_site(&site, |_| false));
+        desired.note_unprotected(unprotected_blocks(&topology));
         prop_assert_eq!(once, plan_of(&desired, &backwards(&refreshed.inventory)));
     }
 

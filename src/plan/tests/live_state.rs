@@ -309,6 +309,7 @@ impl LiveState {
             local_prefixes: BTreeSet::new(),
             kernel_routes: Pending::Known(BTreeMap::new()),
             persistent: true,
+            protected_by: None,
         };
         let mut note = |key, resource, ownership| {
             self.objects.insert(key, Observed { resource, ownership });

@@ -5,6 +5,7 @@ mod cost;
 mod damage;
 mod dependencies;
 mod diff;
+mod ignored_drift;
 mod impact;
 mod laws;
 mod live_state;

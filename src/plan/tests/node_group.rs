@@ -39,7 +39,11 @@ fn with_group(rules: Option<BTreeMap<String, SecurityRule>>) -> Vec<(Pair, Optio
     cluster.node_subnets[0].security_group = Some(group_id());
     match rules {
         Some(rules) => {
-            let group = NetworkSecurityGroup { location: "westeurope".to_owned(), rules };
+            let group = NetworkSecurityGroup {
+                location: "westeurope".to_owned(),
+                rules,
+                protected_by: None,
+            };
             let resource = Resource::NetworkSecurityGroup(group);
             sight.inventory.note(ObjectKey::Azure(group_id()), resource, Ownership::Foreign);
         }

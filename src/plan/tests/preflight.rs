@@ -133,6 +133,7 @@ fn a_prefix_has_one_advertiser_in_the_tailnet() {
     let conflict = |facts: &Facts, prefix: &str| {
         let peer = ForeignPeer {
             hostname: "theirs".to_owned(),
+            tags: [].into(),
             address: None,
             online: true,
             prefixes: [net(prefix)].into(),

@@ -26,6 +26,7 @@ fn worker(name: &str, ready: bool, digest: &str) -> Resource {
         ready,
         cordoned_for_work: false,
         host: Observable::unobserved(),
+        protected_by: None,
     })
 }
 

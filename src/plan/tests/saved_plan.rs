@@ -10,8 +10,11 @@ use super::case::{
 use crate::diagnostics::Code;
 use crate::inventory::Source;
 use crate::plan::Plan;
-use crate::plan::saved_plan::{Expected, FORMAT_VERSION, PlanFileError, PlanKey, SavedPlan};
+use crate::plan::saved_plan::{
+    Expected, FORMAT_VERSION, Permissions, PlanFileError, PlanKey, SavedPlan,
+};
 use crate::resource::Ownership;
+use crate::topology::names::TopologyName;
 
 const EXPECTED: Expected<'_> =
     Expected { stargate_version: "1.2.3", topology: "lab", topology_digest: "digest", key: None };
@@ -33,12 +36,20 @@ fn plan() -> Plan {
         .plan()
 }
 
+fn permissions() -> Permissions {
+    Permissions {
+        adopt: BTreeSet::from([address("route-table/dc/theirs")]),
+        adopt_from: Some(TopologyName::new("old")),
+        replace: BTreeSet::from([address("subnet/dc/subnet")]),
+    }
+}
+
 fn saved() -> SavedPlan {
     SavedPlan {
         format_version: FORMAT_VERSION,
         stargate_version: "1.2.3".to_owned(),
         topology_digest: "digest".to_owned(),
-        replace: BTreeSet::from([address("subnet/dc/subnet")]),
+        permissions: permissions(),
         plan: plan(),
     }
 }
@@ -116,7 +127,7 @@ fn with_a_key_only_plans_signed_with_it_are_accepted() {
         assert_eq!(refusal(&text, expected), Code::PlanSignature);
     }
     // The signature of another plan of the same key.
-    let another = SavedPlan { replace: BTreeSet::new(), ..saved };
+    let another = SavedPlan { permissions: Permissions::default(), ..saved };
     let another: Value = serde_json::from_str(&another.to_text(Some(&key)).unwrap()).unwrap();
     let mut forged: Value = serde_json::from_str(&signed).unwrap();
     forged["signature"] = another["signature"].clone();

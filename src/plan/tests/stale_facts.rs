@@ -74,7 +74,10 @@ fn deleting_a_cluster_makes_only_its_objects_stale() {
         ObjectKey::Host("router".to_owned()),
     ];
     for key in &keys {
-        let value = Resource::ResourceGroup(ResourceGroup { location: "here".to_owned() });
+        let value = Resource::ResourceGroup(ResourceGroup {
+            location: "here".to_owned(),
+            protected_by: None,
+        });
         inventory.note(key.clone(), value, Ownership::Inherited);
     }
     let (stays, inventory) = surviving(&facts, &inventory, &plan).unwrap();

@@ -6,5 +6,7 @@ pub mod codec;
 mod follow_operation;
 mod operation;
 mod page;
+mod tags;
 
 pub use client::{ArmClient, Precondition};
+pub use tags::TagUpdate;

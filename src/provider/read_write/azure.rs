@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 use serde_json::Value;
 
-use crate::provider::azure::{ArmClient, Precondition};
+use crate::provider::azure::{ArmClient, Precondition, TagUpdate};
 use crate::provider::error::RequestError;
 use crate::resource::ArmId;
 
@@ -37,6 +37,9 @@ pub trait AzureWrite: AzureRead {
         body: &Value,
         precondition: Precondition,
     ) -> Result<Value, RequestError>;
+
+    /// Updates some tags of an object, and nothing else of it.
+    async fn update_tags(&self, id: &ArmId, update: &TagUpdate) -> Result<(), RequestError>;
 
     /// Deletes an object and waits until it is gone.
     async fn delete(&self, id: &ArmId, precondition: Precondition) -> Result<(), RequestError>;
@@ -70,6 +73,10 @@ impl AzureWrite for ArmClient {
         precondition: Precondition,
     ) -> Result<Value, RequestError> {
         Self::put(self, id, body, precondition).await
+    }
+
+    async fn update_tags(&self, id: &ArmId, update: &TagUpdate) -> Result<(), RequestError> {
+        Self::update_tags(self, id, update).await
     }
 
     async fn delete(&self, id: &ArmId, precondition: Precondition) -> Result<(), RequestError> {

@@ -28,6 +28,7 @@ fn changes() -> Vec<RouterChange> {
         RouterChange::KernelRoutes(routes()),
         RouterChange::TailscaleSettings { accept_routes: true, snat_subnet_routes: true },
         RouterChange::AdvertisedRoutes(prefixes),
+        RouterChange::ProtectionRecord(None),
         RouterChange::JoinTailnet { auth_key: Secret::new("key") },
         RouterChange::Remove,
     ]
@@ -47,6 +48,7 @@ fn steps() -> Vec<WorkerStep> {
     vec![
         WorkerStep::Kernel,
         WorkerStep::KernelRoutes(routes()),
+        WorkerStep::StagePackages("1.33.7".parse().unwrap(), PackageSource::Upstream),
         WorkerStep::ContainerRuntime(PackageSource::Upstream),
         WorkerStep::Kubelet("1.33.7".parse().unwrap(), PackageSource::Upstream),
         WorkerStep::CniPlugins(PackageSource::Upstream),

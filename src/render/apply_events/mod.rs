@@ -5,6 +5,7 @@ mod json;
 mod line;
 mod plain;
 mod progress;
+mod running;
 
 #[cfg(test)]
 mod tests;

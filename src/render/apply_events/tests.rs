@@ -69,3 +69,42 @@ fn progress_accepts_every_event() {
     events().iter().for_each(|event| reporter.event(event));
     reporter.clear();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_reminder_names_what_is_running() {
+    let mut out = Vec::new();
+    let reporter = PlainReporter::new(&mut out, Style::Plain, false);
+    let group = address("resource-group/dc1/lab-dc1");
+    let wait = Event::WaitingForLease {
+        lease: "stargate-write-lab".to_owned(),
+        holder: "ana@laptop".to_owned(),
+        renewed: "10:00".to_owned(),
+    };
+    reporter.event(&wait);
+    reporter.remind();
+    reporter.event(&Event::IterationStarted { iteration: 1, changes: 7 });
+    reporter.event(&Event::StepStarted { address: group.clone(), action: Action::Create });
+    let text = "waiting for an earlier operation in Azure".to_owned();
+    reporter.event(&Event::StepProgress { address: group.clone(), text });
+    tokio::time::advance(std::time::Duration::from_secs(95)).await;
+    for number in 0..6 {
+        let address = address(&format!("worker/dc1/lab-worker-{number}"));
+        reporter.event(&Event::StepStarted { address, action: Action::Create });
+    }
+    reporter.remind();
+    reporter.event(&Event::StepFinished {
+        address: group,
+        action: Action::Create,
+        outcome: Outcome::Done,
+        milliseconds: 95_000,
+    });
+    for number in 0..6 {
+        let address = address(&format!("worker/dc1/lab-worker-{number}"));
+        let outcome = Outcome::NotStarted;
+        let finished =
+            Event::StepFinished { address, action: Action::Create, outcome, milliseconds: 0 };
+        reporter.event(&finished);
+    }
+    reporter.remind();
+    insta::assert_snapshot!("reminders", String::from_utf8(out).expect("text"));
+}

@@ -113,7 +113,9 @@ impl ReachabilityReportText<'_> {
             (0, _) => Role::Warning,
             _ => Role::Error,
         };
-        let mut lines = vec![style.paint(role, format!("Reachability: {summary}"))];
+        let summary = wrap(&summary, "Reachability: ", "  ");
+        let mut lines: Vec<String> =
+            summary.into_iter().map(|line| style.paint(role, line)).collect();
         let problems = &self.report.matrix.broken;
         for (number, problem) in problems.iter().take(MAX_PROBLEMS).enumerate() {
             lines.extend(self.problem(problem, self.report.remedies.get(number), style));

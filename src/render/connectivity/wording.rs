@@ -237,6 +237,10 @@ fn change_outside(resource: &Address, id: Option<&ArmId>, owner: FactOwner) -> S
             "{resource}{place} is as the topology describes it, so no apply changes it; inspect \
              the object"
         ),
+        FactOwner::Ignored => format!(
+            "an `[[ignore]]` rule of the topology leaves {resource} as it is: remove the rule, \
+             and run `stargate apply`"
+        ),
         FactOwner::NodeResourceGroup => format!(
             "the topology does not own {resource}: it belongs to the AKS cluster{place}; ask the \
              administrator of the cluster to change it"

@@ -1,5 +1,6 @@
 //! A plan on a terminal and in a log: 80 columns, and readable without color.
 
+mod blocked;
 mod difference;
 mod fields;
 mod folding;
@@ -55,7 +56,8 @@ fn rendered(plan: &Plan, options: Options, current: Option<ReachabilityReportTex
     page.findings(&plan.findings);
     page.gaps(plan);
     // `drift` reports the current state; what an apply would cost is the plan's matter.
-    if !plan.is_empty() && options.purpose != Purpose::Drift {
+    let applies = !plan.changes.is_empty() || !plan.deferred.is_empty();
+    if applies && options.purpose != Purpose::Drift {
         page.cost(&plan.cost);
     }
     match current {
@@ -63,10 +65,8 @@ fn rendered(plan: &Plan, options: Options, current: Option<ReachabilityReportTex
         None if plan.is_empty() => {}
         None => page.reachability(&plan.reachability),
     }
-    if let Some(text) = uncounted(plan) {
-        page.line(text);
-    }
-    page.line(options.style.paint(Role::Title, last_line(plan, options.purpose)));
+    page.notes_on_the_count(plan);
+    page.painted(Role::Title, &last_line(plan, options.purpose), "", "  ");
     page.lines.join("\n") + "\n"
 }
 
@@ -86,9 +86,13 @@ pub fn last_line(plan: &Plan, purpose: Purpose) -> String {
             _ => purpose.no_changes().to_owned(),
         };
     }
+    let blocked = match plan.blocked.len() {
+        0 => String::new(),
+        count => format!(", {count} blocked"),
+    };
     let rebooted = plan.count(Action::Reboot);
     if rebooted > 0 {
-        return format!("{}: {rebooted} to reboot.", purpose.label());
+        return format!("{}: {rebooted} to reboot{blocked}.", purpose.label());
     }
     let mut line = format!(
         "{}: {} to add, {} to change, {} to replace, {} to destroy",
@@ -102,19 +106,7 @@ pub fn last_line(plan: &Plan, purpose: Purpose) -> String {
     if adopted > 0 {
         line.push_str(&format!(", {adopted} to adopt"));
     }
-    line + "."
-}
-
-/// What the last line does not say: how many of its resources are deferred, and how
-/// many it does not count because they are blocked.
-fn uncounted(plan: &Plan) -> Option<String> {
-    let parts = [
-        (plan.deferred.len(), "deferred (counted below)"),
-        (plan.blocked.len(), "blocked (not counted below)"),
-    ];
-    let counts = parts.into_iter().filter(|(count, _)| *count > 0);
-    let words: Vec<String> = counts.map(|(count, word)| format!("{count} {word}")).collect();
-    (!words.is_empty()).then(|| format!("{}.", words.join(", ")))
+    line + &blocked + "."
 }
 
 /// The lines of one change without its header, plain: for other renderers.
@@ -137,6 +129,17 @@ impl Page {
 
     fn blank(&mut self) {
         self.lines.push(String::new());
+    }
+
+    /// What the last line does not say: how many of its resources are deferred, and
+    /// whether it may be incomplete.
+    fn notes_on_the_count(&mut self, plan: &Plan) {
+        if !plan.deferred.is_empty() {
+            self.line(format!("{} deferred (counted below).", plan.deferred.len()));
+        }
+        if !plan.is_empty() && plan.status() == PlanStatus::Unknown {
+            self.line("Not all sources could be read, so changes may be missing.");
+        }
     }
 
     fn title(&mut self, text: &str) {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::diagnostics::Failure;
 use crate::plan::cost::Cost;
 use crate::plan::impact::Reachability;
-use crate::plan::{Action, Blocked, Deferred, Finding, FindingSeverity, IgnoredDrift, Plan};
+use crate::plan::{Action, Deferred, Finding, FindingSeverity, IgnoredDrift, Plan};
 use crate::resource::{Address, Api};
 
 use super::super::connectivity::reachability_report::ReachabilityReportText;
@@ -104,39 +104,6 @@ impl Page {
         }
     }
 
-    /// Blocked changes, then the changes that depend on them.
-    pub(super) fn blocked(&mut self, blocked: &[Blocked]) {
-        if blocked.is_empty() {
-            return;
-        }
-        self.title("Blocked:");
-        self.blank();
-        for one in blocked.iter().filter(|one| one.caused_by.is_none()) {
-            self.header(one.action, &one.address, "");
-            self.rule(&one.planned_because_of);
-            self.fields(one.action, &one.fields);
-            self.painted(
-                Role::Error,
-                &format!("{}: {}", one.failure.code, one.failure.message),
-                "      ",
-                "        ",
-            );
-            self.causes(&one.failure, "      ");
-            self.blank();
-        }
-        let dependents: Vec<&Blocked> =
-            blocked.iter().filter(|one| one.caused_by.is_some()).collect();
-        for one in &dependents {
-            self.header(one.action, &one.address, "");
-            if let Some(cause) = &one.caused_by {
-                self.wrapped(&format!("held back until {cause} is resolved"), "      ", "      ");
-            }
-        }
-        if !dependents.is_empty() {
-            self.blank();
-        }
-    }
-
     /// Drift that the topology ignores, with the reason.
     pub(super) fn ignored(&mut self, ignored: &[IgnoredDrift]) {
         if ignored.is_empty() {
@@ -151,6 +118,10 @@ impl Page {
             self.fields(Action::Update, &one.fields);
             self.blank();
         }
+        let help = "an apply leaves these fields as they are; to have one corrected, remove \
+                    its `[[ignore]]` block";
+        self.help(help, "");
+        self.blank();
     }
 
     /// Warnings and errors about the live state.
@@ -245,7 +216,7 @@ impl Page {
     }
 
     /// The remedy of a failure, and with `-v` its causes.
-    fn causes(&mut self, failure: &Failure, indent: &str) {
+    pub(super) fn causes(&mut self, failure: &Failure, indent: &str) {
         self.help(&failure.remedy, indent);
         if self.options.verbose {
             for cause in &failure.source {

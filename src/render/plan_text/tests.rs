@@ -56,7 +56,10 @@ fn the_last_line_counts_adoptions_only_if_there_are_any() {
     let line = last_line(&fixture::many_workers(2), Purpose::Plan);
     assert_eq!(line, "Plan: 2 to add, 0 to change, 0 to replace, 0 to destroy.");
     let line = last_line(&fixture::everything(), Purpose::Drift);
-    assert_eq!(line, "Drift: 3 to add, 1 to change, 1 to replace, 1 to destroy, 1 to adopt.");
+    assert_eq!(
+        line,
+        "Drift: 3 to add, 1 to change, 1 to replace, 1 to destroy, 1 to adopt, 2 blocked."
+    );
 }
 
 #[test]

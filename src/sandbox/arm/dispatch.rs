@@ -15,7 +15,7 @@ use super::path::{ArmAction, ArmTarget, ObjectPath, PathError};
 use super::request::ArmRequest;
 use super::{
     ArmContext, ArmStore, aks_version, credentials, deletion, etags, groups, list, network, render,
-    responses, subscriptions, write,
+    responses, subscriptions, tags, write,
 };
 
 type ArmResult = Result<Response<Bytes>, ArmError>;
@@ -101,6 +101,9 @@ fn route(
         ArmTarget::Operation { id, url } => store.poll(&id, url, call.query(), context),
         ArmTarget::Group(id) => groups::handle(store, &id, call, context),
         ArmTarget::Object(path) => object(store, &path, call, context),
+        ArmTarget::Tags { group, object } => {
+            tags::handle(store, &group, object.as_ref(), call, context)
+        }
         ArmTarget::Child { object, child, id } => match *call.method {
             Method::PUT if child.writable() => {
                 write::put_child(store, &object, child, &id, call, context)

@@ -38,6 +38,7 @@ mod resource_body;
 mod responses;
 mod store;
 mod subscriptions;
+mod tags;
 #[cfg(test)]
 mod test_client;
 mod usage;

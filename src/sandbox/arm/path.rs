@@ -45,6 +45,11 @@ pub(super) enum ArmTarget {
         id: String,
         url: OperationUrl,
     },
+    /// The tags resource of a resource group or an object in one.
+    Tags {
+        group: ArmId,
+        object: Option<ObjectPath>,
+    },
     /// The Kubernetes versions that AKS offers in a region.
     KubernetesVersions,
 }
@@ -158,6 +163,19 @@ fn below_group(
 ) -> Result<ArmTarget, PathError> {
     match folded {
         ["resources"] => Ok(ArmTarget::Resources(ListScope { subscription, group: Some(group) })),
+        [scope @ .., "providers", "microsoft.resources", "tags", "default"] => {
+            let object = match scope {
+                [] => None,
+                ["providers", _, _, _] => {
+                    let kind = kind(segments[1], segments[2])?;
+                    let id = group.in_group(kind.resource_type(), segments[3]);
+                    Some(ObjectPath { subscription, group: group.clone(), kind, id })
+                }
+                // Children of an object are proxy resources, which have no tags.
+                _ => return Err(PathError::UnknownPath),
+            };
+            Ok(ArmTarget::Tags { group, object })
+        }
         ["providers", _, _] => {
             let kind = kind(segments[1], segments[2])?;
             Ok(ArmTarget::Collection {

@@ -207,6 +207,7 @@ mod tests {
             assert_eq!(response.status(), http::StatusCode::INSUFFICIENT_STORAGE);
             let closed = second_saver.close().await;
             assert!(matches!(closed, Err(FolderError::NotShared { .. })), "{closed:?}");
+            first.try_read(|_| ()).unwrap_err();
             assert!(first_saver.close().await.is_err());
             assert_eq!(fs::read_to_string(&file).unwrap_or_default(), damage, "nothing is written");
         }

@@ -52,6 +52,7 @@ impl EmulatedHost {
                 let device = self.logged_in()?.device.clone().unwrap_or_default();
                 environment.tailnet.rename(&device, name);
             }
+            RouterChange::ProtectionRecord(block) => self.protected_by = block.clone(),
             RouterChange::JoinTailnet { auth_key } => {
                 return self.join_tailnet(auth_key.expose(), environment);
             }
@@ -110,6 +111,7 @@ impl EmulatedHost {
         self.set_our_routes(&BTreeMap::new());
         self.kernel.ip_forwarding = false;
         self.kernel.persistent = false;
+        self.protected_by = None;
     }
 }
 
@@ -145,6 +147,7 @@ pub fn change_name(change: &RouterChange) -> &'static str {
         RouterChange::TailscaleSettings { .. } => "tailscale-settings",
         RouterChange::AdvertisedRoutes(_) => "advertised-routes",
         RouterChange::DeviceName(_) => "device-name",
+        RouterChange::ProtectionRecord(_) => "protection-record",
         RouterChange::JoinTailnet { .. } => "join-tailnet",
         RouterChange::Remove => "remove",
     }

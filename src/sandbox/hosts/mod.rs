@@ -61,6 +61,9 @@ pub struct EmulatedHost {
     /// Whether a firewall that stargate does not see drops packets to its pods.
     #[serde(default)]
     pub drops_pods: bool,
+    /// The block of the topology whose protection the router's stamp records.
+    #[serde(default)]
+    pub protected_by: Option<String>,
     /// The number of boots.
     #[serde(default)]
     pub boots: u32,
@@ -188,6 +191,9 @@ pub struct WorkerState {
     pub kubelet: Option<KubernetesVersion>,
     /// Whether the kubelet runs.
     pub kubelet_active: bool,
+    /// The version of the kubelet whose packages were downloaded and not installed yet.
+    #[serde(default)]
+    pub staged_packages: Option<KubernetesVersion>,
     /// Whether the CNI plugins are installed.
     pub cni_plugins: bool,
     /// Pod subnets by name of the CNI configuration.
@@ -269,6 +275,7 @@ impl EmulatedHost {
             on_link: None,
             drops_pods: false,
             boots: 0,
+            protected_by: None,
             work_milliseconds: 0,
         }
     }

@@ -22,6 +22,7 @@ impl EmulatedHost {
             routes_of_others: self.routes_of_others(),
             foreign_rules: self.foreign_rules(),
             persistent: self.kernel.persistent,
+            protected_by: self.protected_by.clone(),
             tailscale: self.tailscale.as_ref().map(|tailscale| TailscaleProbe {
                 running: tailscale.device.is_some(),
                 address: tailscale.address,
@@ -49,6 +50,7 @@ impl EmulatedHost {
             modules: self.kernel.modules.clone(),
             container_runtime_version: worker.container_runtime.clone(),
             kubelet_version: worker.kubelet,
+            staged_packages: worker.staged_packages,
             cni_plugins: worker.cni_plugins,
             cluster_ca_digest: worker.cluster_ca_digest.clone(),
             kubelet_configuration_digest: worker

@@ -42,6 +42,7 @@ pub struct WorkerRangeSection {
     pub name: Located<NamePattern>,
     /// The number of workers.
     #[schemars(range(min = 1, max = 5000))]
+    #[schemars(extend("x-unit" = "workers"))]
     pub count: Located<u32>,
     /// The address of the first worker; the others follow (required for kind
     /// `existing`).

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::cli::arguments::Format;
-use crate::render::text::counted;
+use crate::render::text::{WIDTH, counted, width};
 use crate::sandbox::log::{CommandRecord, RequestLog, RequestRecord};
 
 /// The version of the format of `sandbox log --format json`.
@@ -81,10 +81,16 @@ fn to_text(run: &CommandRecord) -> String {
 fn line(entry: &RequestRecord) -> String {
     // Writes are marked.
     let mark = if entry.write { '*' } else { ' ' };
-    format!(
-        "{:>6} {mark} {:10}  {:6}  {:3}  {}\n",
-        entry.number, entry.api, entry.method, entry.status, entry.path
-    )
+    let begin = format!(
+        "{:>6} {mark} {:10}  {:6}  {:3}",
+        entry.number, entry.api, entry.method, entry.status
+    );
+    // A path that is too long for the line gets one of its own.
+    let separator = match width(&begin) + 2 + width(&entry.path) {
+        0..=WIDTH => "  ",
+        _ => "\n         ",
+    };
+    format!("{begin}{separator}{}\n", entry.path)
 }
 
 fn number(count: u64, what: &str) -> String {

@@ -77,6 +77,7 @@ pub fn decode(body: &Value) -> Result<ManagedCluster, DecodeError> {
         service_cidr: range("properties.networkProfile.serviceCidr", network.service_cidr)?,
         node_pools: pools.iter().filter_map(decode_pool).collect(),
         provisioning: provisioning(body),
+        protected_by: None,
     })
 }
 

@@ -2,10 +2,12 @@
 
 use serde_json::{Map, Value};
 
+use super::DecodeError;
 use super::fields::id;
 use crate::resource::ownership::{
     MANAGED_BY, MANAGED_BY_TAG, POOL_TAG, RESOURCE_TAG, SITE_TAG, SiteName, TOPOLOGY_TAG,
 };
+use crate::resource::protection::{PROTECT_TAG, record};
 use crate::resource::{ArmId, Kind, Owner, Ownership, Site};
 
 /// What an object is marked with.
@@ -80,12 +82,33 @@ fn kind_of(id: &ArmId) -> Option<Kind> {
     }
 }
 
+/// The record of protection on an object.
+///
+/// # Errors
+///
+/// The tag is not a text: whether the object is protected is unknown.
+pub fn protected_by(body: &Value) -> Result<Option<String>, DecodeError> {
+    match tag_value(body, PROTECT_TAG) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(record(text)),
+        Some(_) => Err(DecodeError {
+            what: "object",
+            field: format!("tags.{PROTECT_TAG}"),
+            reason: "it is not a text".to_owned(),
+        }),
+    }
+}
+
 /// A tag's value. Azure does not tell names of tags apart by their case. A node pool
 /// has its tags among its properties.
 pub(super) fn tag<'a>(body: &'a Value, name: &str) -> Option<&'a str> {
+    tag_value(body, name)?.as_str()
+}
+
+fn tag_value<'a>(body: &'a Value, name: &str) -> Option<&'a Value> {
     let tags = body.get("tags").or_else(|| body.pointer("/properties/tags"))?.as_object()?;
     let (_, value) = tags.iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?;
-    value.as_str()
+    Some(value)
 }
 
 #[cfg(test)]

@@ -29,10 +29,21 @@ pub use fields::{etag, id};
 pub use marks::{Marks, ownership};
 pub use virtual_machine::MachineCreation;
 
+use crate::resource::protection::PROTECT_TAG;
 use crate::resource::{Kind, Resource};
 
 /// Reads any object whose type has a typed value; nothing for other types.
 pub fn decode_any(resource_type: &str, body: &Value) -> Option<Result<Resource, DecodeError>> {
+    let decoded = decode(resource_type, body)?;
+    Some(decoded.and_then(|mut resource| {
+        if Kind::of_arm_type(resource_type).is_some_and(|kind| kind.facts().marked) {
+            resource.record_protection(marks::protected_by(body)?);
+        }
+        Ok(resource)
+    }))
+}
+
+fn decode(resource_type: &str, body: &Value) -> Option<Result<Resource, DecodeError>> {
     let decoded = match Kind::of_arm_type(resource_type)? {
         Kind::ResourceGroup => resource_group::decode(body).map(Resource::ResourceGroup),
         Kind::ManagedCluster => managed_cluster::decode(body).map(Resource::ManagedCluster),
@@ -80,7 +91,13 @@ pub fn encode_any(
         Resource::RouteTable(table) => route_table::encode(table, base, marks),
         _ => return None,
     };
-    Some(body)
+    Some(body.map(|mut body| {
+        // The record on an object that is there is changed by an update of its tags.
+        if let (None, Some(block)) = (base, resource.protected_by()) {
+            body["tags"][PROTECT_TAG] = Value::from(block);
+        }
+        body
+    }))
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ pub fn decode(body: &Value) -> Result<NatGateway, DecodeError> {
         public_ip: ArmId::new(
             public_ip.ok_or_else(|| missing(WHAT, "properties.publicIpAddresses"))?,
         ),
+        protected_by: None,
     })
 }
 

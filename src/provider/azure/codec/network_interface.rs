@@ -59,6 +59,7 @@ pub fn decode(body: &Value) -> Result<NetworkInterface, DecodeError> {
         private_ip: address(WHAT, "privateIPAddress", private_ip)?,
         ip_forwarding: forwarding.unwrap_or(false),
         public_ip: public_ip.map(ArmId::new),
+        protected_by: None,
     })
 }
 

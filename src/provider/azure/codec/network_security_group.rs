@@ -22,7 +22,11 @@ pub fn decode(body: &Value) -> Result<NetworkSecurityGroup, DecodeError> {
         .filter_map(|rule| Some((rule.name?, rule.properties?)))
         .map(|(name, rule)| Ok((name, decode_rule(rule)?)))
         .collect::<Result<_, DecodeError>>()?;
-    Ok(NetworkSecurityGroup { location: location(WHAT, resource.location.as_deref())?, rules })
+    Ok(NetworkSecurityGroup {
+        location: location(WHAT, resource.location.as_deref())?,
+        rules,
+        protected_by: None,
+    })
 }
 
 fn decode_rule(rule: models::SecurityRulePropertiesFormat) -> Result<SecurityRule, DecodeError> {

@@ -13,7 +13,10 @@ const WHAT: &str = "public IP address";
 /// Reads what ARM answered.
 pub fn decode(body: &Value) -> Result<PublicIpAddress, DecodeError> {
     let resource: models::Resource = read(WHAT, body)?;
-    Ok(PublicIpAddress { location: location(WHAT, resource.location.as_deref())? })
+    Ok(PublicIpAddress {
+        location: location(WHAT, resource.location.as_deref())?,
+        protected_by: None,
+    })
 }
 
 /// Writes what ARM takes.

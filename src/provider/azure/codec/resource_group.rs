@@ -18,7 +18,7 @@ struct Body {
 /// Reads what ARM answered.
 pub fn decode(body: &Value) -> Result<ResourceGroup, DecodeError> {
     let read: Body = read(WHAT, body)?;
-    Ok(ResourceGroup { location: location(WHAT, read.location.as_deref())? })
+    Ok(ResourceGroup { location: location(WHAT, read.location.as_deref())?, protected_by: None })
 }
 
 /// Writes what ARM takes.

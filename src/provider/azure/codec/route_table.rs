@@ -28,6 +28,7 @@ pub fn decode(body: &Value) -> Result<RouteTable, DecodeError> {
     Ok(RouteTable {
         location: location(WHAT, resource.location.as_deref())?,
         routes: Pending::Known(routes),
+        protected_by: None,
     })
 }
 

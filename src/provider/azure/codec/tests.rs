@@ -14,7 +14,7 @@ use crate::provider::secret::Secret;
 use crate::resource::azure::*;
 use crate::resource::names::{TailnetTag, TopologyName};
 use crate::resource::settings::NodePoolScale;
-use crate::resource::{Address, ArmId, Owner, Ownership, Pending, Site};
+use crate::resource::{Address, ArmId, Owner, Pending, Site};
 
 pub(super) fn owner() -> Owner {
     Owner::new(TopologyName::new("lab"), TailnetTag::new("tag:stargate-lab"))
@@ -111,6 +111,7 @@ pub(super) fn cluster(pools: BTreeMap<String, NodePool>, location: String) -> Ma
         service_cidr: "10.2.0.0/16".parse().unwrap(),
         node_pools: pools,
         provisioning: Provisioning::Ready,
+        protected_by: None,
     }
 }
 
@@ -124,14 +125,14 @@ proptest! {
         rules in btree_map("[a-z]{1,8}", rule(), 0..4),
         address_prefixes in vec(prefix(), 1..3),
     ) {
-        let table = RouteTable { location: location.clone(), routes: Pending::Known(routes) };
+        let table = RouteTable { location: location.clone(), routes: Pending::Known(routes), protected_by: None };
         round_trip(Resource::RouteTable(table), None, "Microsoft.Network/routeTables");
-        let group = NetworkSecurityGroup { location: location.clone(), rules };
+        let group = NetworkSecurityGroup { location: location.clone(), rules, protected_by: None };
         let kind = "Microsoft.Network/networkSecurityGroups";
         round_trip(Resource::NetworkSecurityGroup(group), None, kind);
-        let network = VirtualNetwork { location: location.clone(), address_prefixes };
+        let network = VirtualNetwork { location: location.clone(), address_prefixes, protected_by: None };
         round_trip(Resource::VirtualNetwork(network), None, "microsoft.network/virtualnetworks");
-        let group = ResourceGroup { location };
+        let group = ResourceGroup { location, protected_by: None };
         round_trip(Resource::ResourceGroup(group), None, "Microsoft.Resources/resourceGroups");
     }
 
@@ -158,9 +159,9 @@ proptest! {
         let association = RouteTableAssociation { subnet: Pending::Known(id.clone()), route_table };
         let body = association::encode(&association, Some(&json!({"id": id.as_str()})));
         prop_assert_eq!(association::decode(&body), Ok(association));
-        let gateway = NatGateway { location: location.clone(), public_ip };
+        let gateway = NatGateway { location: location.clone(), public_ip, protected_by: None };
         round_trip(Resource::NatGateway(gateway), None, "Microsoft.Network/natGateways");
-        let address = PublicIpAddress { location };
+        let address = PublicIpAddress { location, protected_by: None };
         round_trip(Resource::PublicIpAddress(address), None, "Microsoft.Network/publicIPAddresses");
     }
 
@@ -180,6 +181,7 @@ proptest! {
             private_ip,
             ip_forwarding,
             public_ip,
+            protected_by: None,
         };
         let kind = "Microsoft.Network/networkInterfaces";
         round_trip(Resource::NetworkInterface(interface), None, kind);
@@ -191,6 +193,7 @@ proptest! {
             network_interface: subnet,
             role: if router { MachineRole::Router } else { MachineRole::Worker },
             provisioning: Provisioning::Ready,
+            protected_by: None,
         };
         round_trip(Resource::VirtualMachine(machine), None, "Microsoft.Compute/virtualMachines");
         let pools: BTreeMap<String, NodePool> =
@@ -211,7 +214,11 @@ fn a_table_is_emptied_explicitly_and_keeps_names_and_foreign_fields() {
     let marks = Marks { owner: &owner, site: &site, object: &object };
     let base = json!({"properties": {"disableBgpRoutePropagation": true, "routes": [
         {"name": "by-hand", "properties": {"addressPrefix": "10.0.0.0/8", "nextHopType": "None"}}]}});
-    let mut table = RouteTable { location: "x".into(), routes: Pending::Known(BTreeMap::new()) };
+    let mut table = RouteTable {
+        location: "x".into(),
+        routes: Pending::Known(BTreeMap::new()),
+        protected_by: None,
+    };
     let body = route_table::encode(&table, Some(&base), &marks).unwrap();
     assert_eq!(body["properties"], json!({"disableBgpRoutePropagation": true, "routes": []}));
     let routes = [("10.0.0.0/8", NextHop::Internet), ("10.50.0.0/16", NextHop::None)];
@@ -246,7 +253,8 @@ fn a_foreign_subnet_is_written_back_unchanged() {
 fn a_network_keeps_its_subnets() {
     let (owner, site) = (owner(), Site::Cluster);
     let base = json!({"properties": {"subnets": [{"name": "n"}], "addressSpace": {}}});
-    let network = VirtualNetwork { location: "x".into(), address_prefixes: vec![] };
+    let network =
+        VirtualNetwork { location: "x".into(), address_prefixes: vec![], protected_by: None };
     let object = object();
     let marks = Marks { owner: &owner, site: &site, object: &object };
     let body = virtual_network::encode(&network, Some(&base), &marks);
@@ -266,6 +274,7 @@ fn a_machine_is_created_whole_and_changed_without_its_secrets() {
         network_interface: ArmId::new("/n"),
         role: MachineRole::Router,
         provisioning: Provisioning::Ready,
+        protected_by: None,
     };
     let creation = MachineCreation::new("host", Secret::new("marked"));
     assert!(!format!("{creation:?}").contains("marked"));
@@ -317,6 +326,7 @@ fn a_field_that_cannot_be_changed_and_is_missing_is_an_error() {
         network_interface: ArmId::new("/n"),
         role: MachineRole::Router,
         provisioning: Provisioning::Ready,
+        protected_by: None,
     };
     let creation = MachineCreation::new("host", Secret::new("x"));
     let whole = virtual_machine::encode(&machine, None, &marks, Some(&creation));

@@ -62,6 +62,7 @@ pub fn decode(body: &Value) -> Result<VirtualMachine, DecodeError> {
         network_interface: ArmId::new(interface.ok_or_else(|| missing(WHAT, "networkInterfaces"))?),
         role,
         provisioning: provisioning(body),
+        protected_by: None,
     })
 }
 
@@ -84,7 +85,8 @@ pub fn encode(
         "properties": {
             "hardwareProfile": { "vmSize": machine.vm_size },
             "storageProfile": creation.map(storage),
-            "osProfile": operating_system(machine, creation),
+            // Azure refuses another login of a machine that exists.
+            "osProfile": creation.map(|creation| operating_system(machine, creation)),
             "networkProfile": { "networkInterfaces": [interface_reference(machine)] },
         },
     });
@@ -125,17 +127,14 @@ fn storage(creation: &MachineCreation) -> models::StorageProfile {
     }
 }
 
-fn operating_system(
-    machine: &VirtualMachine,
-    creation: Option<&MachineCreation>,
-) -> models::OsProfile {
+fn operating_system(machine: &VirtualMachine, creation: &MachineCreation) -> models::OsProfile {
     let key = models::SshPublicKey {
         path: Some(format!("/home/{}/.ssh/authorized_keys", machine.admin_user)),
         key_data: Some(machine.ssh_public_key.clone()),
     };
     models::OsProfile {
-        computer_name: creation.map(|creation| creation.computer_name.clone()),
-        custom_data: creation.map(|creation| STANDARD.encode(creation.custom_data.expose())),
+        computer_name: Some(creation.computer_name.clone()),
+        custom_data: Some(STANDARD.encode(creation.custom_data.expose())),
         admin_username: Some(machine.admin_user.clone()),
         linux_configuration: Some(models::LinuxConfiguration {
             disable_password_authentication: Some(true),

@@ -24,7 +24,11 @@ pub fn decode(body: &Value) -> Result<VirtualNetwork, DecodeError> {
         .filter(|text| !text.contains(':'))
         .map(|text| prefix(WHAT, "addressPrefixes", text))
         .collect::<Result<_, _>>()?;
-    Ok(VirtualNetwork { location: location(WHAT, resource.location.as_deref())?, address_prefixes })
+    Ok(VirtualNetwork {
+        location: location(WHAT, resource.location.as_deref())?,
+        address_prefixes,
+        protected_by: None,
+    })
 }
 
 /// Writes what ARM takes.

@@ -58,6 +58,13 @@ pub(super) fn change(topology: &str, change: &RouterChange) -> HostScript {
             .value("first", &format!("--hostname={name}"))
             .value("second", "")
             .build(include_str!("../sh/router_tailscale.sh")),
+        RouterChange::ProtectionRecord(block) => {
+            let content = block.as_ref().map_or_else(String::new, |block| format!("{block}\n"));
+            Script::change("write the router's stamp", topology)
+                .value("file", &format!("{FOLDER}/stamp"))
+                .value("content", &content)
+                .build(include_str!("../sh/router_stamp.sh"))
+        }
         RouterChange::JoinTailnet { auth_key } => Script::change("join the tailnet", topology)
             .with_packages()
             .value("folder", FOLDER)
@@ -128,6 +135,8 @@ mod tests {
             RouterChange::AdvertisedRoutes(prefixes),
             RouterChange::AdvertisedRoutes(BTreeSet::new()),
             RouterChange::DeviceName("dc1-router".to_owned()),
+            RouterChange::ProtectionRecord(Some("datacenters.dc1".to_owned())),
+            RouterChange::ProtectionRecord(None),
             RouterChange::JoinTailnet { auth_key: Secret::new("tskey-auth-marked") },
             RouterChange::Remove,
         ];

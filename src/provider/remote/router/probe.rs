@@ -17,6 +17,7 @@ use super::firewall::{Firewall, Ruleset};
 use crate::provider::host::{RouterProbe, TailscaleProbe};
 use crate::provider::printable::line as printable;
 use crate::resource::ownership::ROUTE_PROTOCOL;
+use crate::resource::protection::record;
 
 /// The script, which changes nothing.
 pub(in super::super) fn script() -> HostScript {
@@ -45,10 +46,17 @@ pub(in super::super) fn parse(hostname: &str, stdout: &str) -> Result<RouterProb
         routes_of_others: routes_of_others(&output)?,
         foreign_rules: foreign_rules(&output)?,
         persistent: false,
+        protected_by: protection_record(&output)?,
         tailscale: tailscale(&output)?,
     };
     probe.persistent = !routes.unexpected && !rules.unexpected && is_persistent(&output, &probe);
     Ok(probe)
+}
+
+fn protection_record(output: &ProbeOutput) -> Result<Option<String>, ProbeError> {
+    let text = output.text("stamp")?.and_then(files::body);
+    let line = text.and_then(|text| text.lines().next()).map(printable);
+    Ok(line.and_then(|line| record(&line)))
 }
 
 /// The functions of stargate's table. Without `nft` the kernel may still hold a table that

@@ -26,5 +26,6 @@ main() {
     content rules_file /etc/stargate/router/rules
     content routes_file /etc/stargate/router/routes
     content apply /etc/stargate/router/apply
+    content stamp /etc/stargate/router/stamp
     end
 }

@@ -70,6 +70,7 @@ fn configured() -> TestProbeOutput {
              10.244.65.0/24 via 10.50.1.5\n",
         )
         .with_file("apply", files::APPLY)
+        .with_file("stamp", "datacenters.dc1\n")
 }
 
 fn parsed(output: &TestProbeOutput) -> RouterProbe {
@@ -90,6 +91,9 @@ fn a_configured_router_is_read() {
     assert_eq!(probe.kernel_routes[&prefix("10.9.9.9/32")], KernelRoute::Tunnel);
     let via = KernelRoute::Via([10, 50, 1, 5].into());
     assert_eq!(probe.kernel_routes[&prefix("10.244.65.0/24")], via);
+    assert_eq!(probe.protected_by.as_deref(), Some("datacenters.dc1"));
+    assert_eq!(parsed(&configured().with_file("stamp", "")).protected_by, None);
+    assert_eq!(parsed(&configured().without("stamp")).protected_by, None);
     let tailscale = probe.tailscale.unwrap();
     assert!(tailscale.running && tailscale.accept_routes && !tailscale.snat_subnet_routes);
     assert_eq!(tailscale.address, Some([100, 101, 102, 103].into()));

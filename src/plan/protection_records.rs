@@ -1,0 +1,178 @@
+//! Protection that is recorded on objects: it holds after its block left the topology,
+//! until an apply removes the record.
+
+use std::collections::BTreeMap;
+
+use super::decision::{Comparison, ResourceDecision};
+use super::protection::{blocked, blocked_for};
+use super::{Action, Change, Deferred};
+use crate::desired::names::machine_of;
+use crate::diagnostics::{Code, Failure};
+use crate::inventory::Observed;
+use crate::resource::protection::protected_site;
+use crate::resource::{Address, Kind, ObjectKey, Resource, Site};
+
+/// The records on the objects of a topology, and what shares them.
+pub(super) struct ProtectionRecords<'a> {
+    /// The block by the site of which it protects everything.
+    sites: BTreeMap<Site, &'a str>,
+    /// The carrier by the name of the machine that it stands for.
+    machines: BTreeMap<&'a str, Carrier<'a>>,
+    input: Comparison<'a>,
+}
+
+/// An object with a record.
+#[derive(Clone, Copy)]
+struct Carrier<'a> {
+    key: &'a ObjectKey,
+    observed: &'a Observed,
+    block: &'a str,
+}
+
+impl<'a> ProtectionRecords<'a> {
+    pub(super) fn of(input: Comparison<'a>) -> Self {
+        let carriers = input.inventory.iter().filter_map(|(key, observed)| {
+            let block = observed.resource.protected_by()?;
+            (!observed.ownership.is_foreign()).then_some(Carrier { key, observed, block })
+        });
+        let mut records = Self { sites: BTreeMap::new(), machines: BTreeMap::new(), input };
+        for carrier in carriers {
+            if let Some(site) = protected_site(carrier.block).filter(|_| !records.lifts(carrier)) {
+                records.sites.insert(site, carrier.block);
+            }
+            if let Some(machine) = machine(carrier.observed.resource.kind(), carrier.key.name())
+                && !(records.lifts(carrier) && records.machines.contains_key(machine))
+            {
+                records.machines.insert(machine, carrier);
+            }
+        }
+        records
+    }
+
+    /// Whether the topology has the block without `protect = true`. A destroy lifts
+    /// nothing: an apply must have removed the record before.
+    fn lifts(&self, carrier: Carrier<'_>) -> bool {
+        !self.input.desired.is_empty() && self.input.protected.lifts(carrier.block)
+    }
+
+    /// What happens instead of a deletion or replacement, if a record forbids it.
+    pub(super) fn refuse(&self, change: &Change) -> Option<ResourceDecision> {
+        let observed = self.input.inventory.get(&change.key)?;
+        if let Some(block) = observed.resource.protected_by() {
+            let carrier = Carrier { key: &change.key, observed, block };
+            return Some(self.keep_carrier(change, carrier));
+        }
+        self.keep_part_of_site(change).or_else(|| self.keep_part_of_machine(change))
+    }
+
+    fn keep_carrier(&self, change: &Change, carrier: Carrier<'_>) -> ResourceDecision {
+        let block = carrier.block;
+        if self.lifts(carrier) && !change.requested {
+            return lifted(change, carrier.observed);
+        }
+        let reason = format!(
+            "its {} is blocked: the protection by [{block}] is recorded on it",
+            deletion(change)
+        );
+        blocked(change, Failure::new(Code::Protected, reason, self.remedy(carrier))).into()
+    }
+
+    /// What has no record and is part of a protected site. The cluster's Kubernetes
+    /// objects can be created again and may go.
+    fn keep_part_of_site(&self, change: &Change) -> Option<ResourceDecision> {
+        let Address { kind, site, .. } = &change.address;
+        let sites = [change.old_site(), Some(site.clone())];
+        let is_part = |site: &Site| *site != Site::Cluster || !kind.is_kubernetes();
+        let mut blocks = sites.into_iter().flatten().filter(is_part);
+        let block = blocks.find_map(|site| self.sites.get(&site))?;
+        let reason = format!(
+            "its {} is blocked: it is part of [{block}], of which the protection is recorded",
+            deletion(change)
+        );
+        Some(blocked(change, Failure::new(Code::Protected, reason, lift_remedy(block))).into())
+    }
+
+    /// What has no record and belongs to a machine with one: the device of a router, the
+    /// CiliumNode of a worker.
+    fn keep_part_of_machine(&self, change: &Change) -> Option<ResourceDecision> {
+        let carrier = *self.machines.get(machine(change.address.kind, change.key.name())?)?;
+        let (kind, name) = (carrier.observed.resource.kind(), carrier.key.name());
+        let site = carrier.observed.site().unwrap_or_else(|| change.address.site.clone());
+        let holder = Address::new(kind, site, name);
+        if self.lifts(carrier) {
+            return Some(after_lifting(change, holder));
+        }
+        let reason = format!(
+            "its {} is blocked: it belongs to {holder}, on which the protection by [{}] is recorded",
+            deletion(change),
+            carrier.block
+        );
+        let failure = Failure::new(Code::Protected, reason, self.remedy(carrier));
+        Some(blocked_for(change, failure, Some(holder)).into())
+    }
+
+    fn remedy(&self, carrier: Carrier<'_>) -> String {
+        let block = carrier.block;
+        if self.input.protected.lifts(block) {
+            return format!(
+                "run `stargate apply`, which removes the record because [{block}] has no \
+                 `protect = true`; then run the same command again"
+            );
+        }
+        lift_remedy(block)
+    }
+}
+
+fn lift_remedy(block: &str) -> String {
+    format!(
+        "write `protect = false` into [{block}], with the block still in the topology, and run \
+         `stargate apply`, which removes the record; then make this change again"
+    )
+}
+
+fn deletion(change: &Change) -> &'static str {
+    match change.action {
+        Action::Delete => "deletion",
+        _ => "replacement",
+    }
+}
+
+/// The machine that an object stands for, or is part of.
+fn machine(kind: Kind, name: &str) -> Option<&str> {
+    match kind {
+        Kind::NetworkInterface => machine_of(name),
+        Kind::VirtualMachine
+        | Kind::TailnetDevice
+        | Kind::AdvertisedRoutes
+        | Kind::ApprovedRoutes
+        | Kind::RouterHost
+        | Kind::Worker
+        | Kind::Server
+        | Kind::CiliumNode => Some(name),
+        _ => None,
+    }
+}
+
+/// An update that removes the record. What would have been done is left to the next plan.
+fn lifted(change: &Change, observed: &Observed) -> ResourceDecision {
+    let mut after: Resource = observed.resource.clone();
+    after.record_protection(None);
+    let reason = format!(
+        "its protection is lifted by `protect = false`; once the record is gone, it is {} ({})",
+        change.action.participle(),
+        change.planned_because_of
+    );
+    let update = Change::new(change.address.clone(), change.key.clone(), Action::Update, reason);
+    ResourceDecision::Change(Box::new(update.with_before(observed).with_after(&after)))
+}
+
+fn after_lifting(change: &Change, holder: Address) -> ResourceDecision {
+    Deferred {
+        address: change.address.clone(),
+        action: change.action,
+        waits_for: vec![holder],
+        fields: change.fields().into_owned(),
+        planned_because_of: change.planned_because_of.clone(),
+    }
+    .into()
+}

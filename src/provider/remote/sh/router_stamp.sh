@@ -1,0 +1,4 @@
+
+main() {
+    put 0644 "$file" "$content"
+}

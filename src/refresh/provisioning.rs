@@ -1,0 +1,42 @@
+//! Objects of the topology that Azure is still working on, or gave up on.
+
+use serde_json::Value;
+
+use super::Observation;
+use crate::diagnostics::{Code, Failure};
+use crate::plan::{Finding, FindingSeverity};
+use crate::resource::{Address, ArmId};
+
+/// Reports an object whose `provisioningState` is not `Succeeded`: it counts as existing,
+/// with the fields that Azure answers.
+pub(super) fn report(body: &Value, id: &ArmId, address: Address, observation: &mut Observation) {
+    let state = body.pointer("/properties/provisioningState").and_then(Value::as_str);
+    let Some(state) = state.filter(|state| !state.eq_ignore_ascii_case("Succeeded")) else {
+        return;
+    };
+    let failure = failure(state, id.name());
+    observation.findings.push(Finding {
+        address: Some(address),
+        ..Finding::new(FindingSeverity::Warning, failure)
+    });
+}
+
+fn failure(state: &str, name: &str) -> Failure {
+    let (message, remedy) = match state {
+        "Deleting" => (
+            format!("Azure is deleting {name}, and it counts as existing until it is gone"),
+            "wait until it is gone, then run the same command again; the activity log of Azure \
+             shows who deleted it",
+        ),
+        "Failed" | "Canceled" => (
+            format!("the last operation of Azure on {name} did not succeed: its state is {state}"),
+            "the activity log of Azure shows the reason; `az resource update` without a change \
+             repeats the operation",
+        ),
+        _ => (
+            format!("Azure is still working on {name}: its state is {state}"),
+            "an apply waits for the operation before it changes the object",
+        ),
+    };
+    Failure::new(Code::OperationPending, message, remedy)
+}

@@ -1,0 +1,106 @@
+//! Fields of the topology as a whole, and of stargate itself.
+
+use super::ChangeOutcome::{InPlace, NoChange, Refused, Replacement};
+use super::sources::{
+    DAEMON_SET, DEVICE_TAGS, MOVE_REGION, OS_PROFILE, SNAT, SSH, STARGATE, SUBSCRIPTION, TAGS,
+    TAILNET,
+};
+use super::{ChangeRule, OTHER, rule};
+use crate::diagnostics::Code;
+
+pub(super) const RULES: &[ChangeRule] = &[
+    rule(
+        "stargate.name",
+        OTHER,
+        Refused(Code::OwnedByOtherTopology),
+        (
+            "the objects are owned by the former name; `apply --adopt-from NAME` takes them over",
+            TAGS,
+        ),
+    ),
+    rule(
+        "azure.subscription",
+        "the subscription of `AZURE_SUBSCRIPTION_ID`",
+        NoChange,
+        ("the objects are in it already", STARGATE),
+    ),
+    rule(
+        "azure.subscription",
+        "another subscription",
+        Refused(Code::SourceGap),
+        ("the objects cannot be moved: destroy the deployment and create it there", SUBSCRIPTION),
+    ),
+    rule(
+        "azure.location",
+        OTHER,
+        Replacement,
+        (
+            "the cluster, and every datacenter without a `location` of its own, is deleted and \
+             created again in the other region; name their resource groups",
+            MOVE_REGION,
+        ),
+    ),
+    rule(
+        "tailnet.name",
+        "the name of the credential's tailnet",
+        NoChange,
+        ("the devices are in it already", TAILNET),
+    ),
+    rule(
+        "tailnet.tag",
+        OTHER,
+        InPlace,
+        ("the devices of the routers get the other tag and keep their addresses", DEVICE_TAGS),
+    ),
+    rule(
+        "ssh.user",
+        OTHER,
+        NoChange,
+        (
+            "hosts are logged in to as the other user, which must exist on them; new VMs are created \
+             with it, and no VM is replaced",
+            OS_PROFILE,
+        ),
+    ),
+    rule("ssh.port", OTHER, NoChange, ("hosts are reached at the other port", SSH)),
+    rule(
+        "ssh.public_key",
+        OTHER,
+        NoChange,
+        ("new VMs get the other key, and no VM is replaced", OS_PROFILE),
+    ),
+    rule("ssh.identity_files", OTHER, NoChange, ("other keys are tried", SSH)),
+    rule("ssh.known_hosts", OTHER, NoChange, ("host keys are recorded in the other file", SSH)),
+    rule("ssh.host_keys", OTHER, NoChange, ("unknown host keys are treated otherwise", SSH)),
+    rule(
+        "network.source_addresses",
+        "`preserve` or `masquerade`",
+        InPlace,
+        ("the routers' firewall and Tailscale's SNAT are changed without a restart", SNAT),
+    ),
+    rule(
+        "network.route_manager",
+        "`true`",
+        InPlace,
+        ("a DaemonSet is created in the cluster", DAEMON_SET),
+    ),
+    rule(
+        "network.goldpinger",
+        "`false`",
+        InPlace,
+        ("Goldpinger's objects are deleted; no other pod is affected", DAEMON_SET),
+    ),
+    rule("rollout.canary", OTHER, NoChange, ("it counts for the next rollout", STARGATE)),
+    rule("rollout.width", OTHER, NoChange, ("it counts for the next rollout", STARGATE)),
+    rule("rollout.max_failures", OTHER, NoChange, ("it counts for the next rollout", STARGATE)),
+    rule("rollout.drain_seconds", OTHER, NoChange, ("it counts for the next drain", STARGATE)),
+    rule(
+        "ignore[].address",
+        OTHER,
+        NoChange,
+        ("the drift of other resources is ignored", STARGATE),
+    ),
+    rule("ignore[].field", OTHER, NoChange, ("the drift of other fields is ignored", STARGATE)),
+    rule("ignore[].reason", OTHER, NoChange, ("plans print the other reason", STARGATE)),
+    rule("ignore[].until", OTHER, NoChange, ("the drift is ignored until the other day", STARGATE)),
+];
