@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::events::{Event, Outcome};
 use super::guard::{self, GuardVerdict};
 use super::iteration::Iteration;
+use super::lane::Lane;
 use super::locks::Locks;
 use super::steps::{StepId, StepQueue};
 use super::waves::{RolloutDecision, Waves};
@@ -19,11 +20,8 @@ use crate::plan::Phase;
 use crate::plan::{Action, Change, Plan};
 use crate::provider::read_write::ClusterRead;
 use crate::refresh::read_one;
-use crate::resource::{Address, Api, Kind, Resource};
+use crate::resource::{Address, Kind, Resource};
 
-/// How many steps run side by side on one API at the most; the budgets of the APIs are
-/// what really holds them back. Steps on one API do not wait for those on another.
-const WIDTH_PER_API: usize = 64;
 /// How long a service may take to show what was written.
 const READ_BACK_TIMEOUT: Duration = Duration::from_secs(60);
 const READ_BACK_POLL: Duration = Duration::from_secs(2);
@@ -42,14 +40,14 @@ pub(super) async fn execute(iteration: &Iteration<'_>, plan: &Plan) -> BTreeMap<
         kept: BTreeSet::new(),
     };
     let mut running = FuturesUnordered::new();
-    let mut at_work: BTreeMap<Api, usize> = BTreeMap::new();
+    let mut at_work: BTreeMap<Lane, u64> = BTreeMap::new();
     let mut is_stopping = false;
     loop {
         while !iteration.stop.is_set() {
-            let has_room = |api| count(&at_work, api) < WIDTH_PER_API;
+            let has_room = |lane| count(&at_work, lane) < lane.width();
             let Some(step) = state.steps.take_next(has_room) else { break };
             let Some(change) = execution.changes.get(&step.0).copied() else { continue };
-            *at_work.entry(change.api()).or_default() += 1;
+            *at_work.entry(Lane::of(change, step.1)).or_default() += 1;
             let is_kept = state.kept.contains(&step.0);
             running.push(execution.run_step(change, step, is_kept));
         }
@@ -61,8 +59,9 @@ pub(super) async fn execute(iteration: &Iteration<'_>, plan: &Plan) -> BTreeMap<
             }
             ended = running.next() => match ended {
                 Some((step, outcome)) => {
-                    let api = execution.changes.get(&step.0).map(|change| change.api());
-                    if let Some(running) = api.and_then(|api| at_work.get_mut(&api)) {
+                    let change = execution.changes.get(&step.0);
+                    let lane = change.map(|change| Lane::of(change, step.1));
+                    if let Some(running) = lane.and_then(|lane| at_work.get_mut(&lane)) {
                         *running -= 1;
                     }
                     state.ended(&execution, step, outcome);
@@ -77,8 +76,8 @@ pub(super) async fn execute(iteration: &Iteration<'_>, plan: &Plan) -> BTreeMap<
     state.outcomes
 }
 
-fn count(at_work: &BTreeMap<Api, usize>, api: Api) -> usize {
-    at_work.get(&api).copied().unwrap_or_default()
+fn count(at_work: &BTreeMap<Lane, u64>, lane: Lane) -> u64 {
+    at_work.get(&lane).copied().unwrap_or_default()
 }
 
 /// How far an iteration is.
@@ -97,6 +96,8 @@ impl State {
             self.kept.insert(step.0.clone());
         }
         match outcome {
+            // The step that it prepares finds out what is missing.
+            _ if step.1 == Phase::Prepare => self.steps.done(&step),
             // Its dependents are not started either.
             Outcome::NotStarted => execution.finish(&step.0, outcome, &mut self.outcomes),
             outcome if outcome.is_success() => {
@@ -168,6 +169,10 @@ impl Execution<'_> {
 
     async fn run_step(&self, change: &Change, step: StepId, is_kept: bool) -> (StepId, Outcome) {
         let iteration = self.iteration;
+        if step.1 == Phase::Prepare {
+            effects::prepare(iteration, change).await;
+            return (step, Outcome::Done);
+        }
         let started = Instant::now();
         let _guards = self.locks.take(change).await;
         // It waited for its locks, and may have been asked to stop since.
@@ -184,6 +189,7 @@ impl Execution<'_> {
         }
         let outcome = match step.1 {
             Phase::Destroy => destroy(iteration, &self.changes, change).await,
+            Phase::Prepare => Ok(Outcome::Done),
             Phase::Create if is_kept => Ok(Outcome::UpToDate),
             Phase::Create if change.action == Action::Replace => recreate(iteration, change).await,
             Phase::Create => make(iteration, change).await,

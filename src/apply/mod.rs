@@ -11,6 +11,7 @@ mod executor;
 mod guard;
 mod iterate;
 mod iteration;
+mod lane;
 mod locks;
 mod repeats;
 mod replaced;

@@ -3,8 +3,9 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::plan::{Action, Change, InWave, Phase, StepGraph, remaining_seconds};
-use crate::resource::{Address, Api};
+use super::lane::Lane;
+use crate::plan::{Action, Change, InWave, Phase, Preparation, StepGraph, remaining_seconds};
+use crate::resource::Address;
 
 /// What is taken first: deletions last; then what the most time depends on; then by the
 /// change's place in the plan.
@@ -23,18 +24,20 @@ pub(super) struct StepQueue {
     waiting: BTreeMap<StepId, usize>,
     /// The steps that wait for each one.
     dependents: BTreeMap<StepId, Vec<StepId>>,
-    /// Those of `waiting` that wait for nothing, by the API that they call and in the
-    /// order in which they are taken.
-    ready: BTreeMap<Api, BTreeSet<(Urgency, StepId)>>,
-    urgency: BTreeMap<StepId, (Api, Urgency)>,
+    /// Those of `waiting` that wait for nothing, by their lane and in the order in which
+    /// they are taken.
+    ready: BTreeMap<Lane, BTreeSet<(Urgency, StepId)>>,
+    urgency: BTreeMap<StepId, (Lane, Urgency)>,
     /// The steps that wait for the turn of their wave, besides what else.
     of_wave: BTreeMap<u32, Vec<StepId>>,
 }
 
 impl StepQueue {
-    /// The steps of changes in the order of the plan, by the plan's graph.
+    /// The steps of changes in the order of the plan, by the plan's graph, and those that
+    /// prepare them.
     pub(super) fn of(changes: &[Change], graph: &StepGraph) -> Self {
         let remaining = remaining_seconds(graph, changes);
+        let preparation = Preparation::of(changes);
         let mut steps = Self {
             waiting: BTreeMap::new(),
             dependents: BTreeMap::new(),
@@ -52,17 +55,26 @@ impl StepQueue {
             };
             let left = remaining.get(number).copied().unwrap_or_default();
             let urgency = (change.action == Action::Delete, Reverse(left), step.change);
-            steps.urgency.insert(id.clone(), (change.api(), urgency));
+            let lane = |phase| (Lane::of(change, phase), urgency);
             let waits = |wave: &InWave| step.phase == Phase::Create || wave.destroy_waits;
-            let causes = graph.causes(number).iter().filter_map(name).collect();
-            steps.add(id, causes, change.wave.filter(waits));
+            let mut causes: BTreeSet<StepId> =
+                graph.causes(number).iter().filter_map(name).collect();
+            let prepared = preparation.wave(change).filter(|_| step.phase == Phase::Create);
+            if let Some(wave) = prepared {
+                let ahead = (change.address.clone(), Phase::Prepare);
+                steps.urgency.insert(ahead.clone(), lane(Phase::Prepare));
+                steps.add(ahead.clone(), causes.clone(), Some(wave));
+                causes.insert(ahead);
+            }
+            steps.urgency.insert(id.clone(), lane(step.phase));
+            steps.add(id, causes, change.wave.filter(waits).map(|wave| wave.number));
         }
         steps
     }
 
-    fn add(&mut self, step: StepId, causes: BTreeSet<StepId>, wave: Option<InWave>) {
+    fn add(&mut self, step: StepId, causes: BTreeSet<StepId>, wave: Option<u32>) {
         // The first wave has no wave to wait for.
-        let later = wave.map(|wave| wave.number).filter(|number| *number > 1);
+        let later = wave.filter(|number| *number > 1);
         if let Some(number) = later {
             self.of_wave.entry(number).or_default().push(step.clone());
         } else if causes.is_empty() {
@@ -75,18 +87,18 @@ impl StepQueue {
     }
 
     fn is_ready(&mut self, step: StepId) {
-        let Some((api, urgency)) = self.urgency.get(&step).copied() else { return };
-        self.ready.entry(api).or_default().insert((urgency, step));
+        let Some((lane, urgency)) = self.urgency.get(&step).copied() else { return };
+        self.ready.entry(lane).or_default().insert((urgency, step));
     }
 
-    /// Takes out the most urgent step that waits for nothing any more and whose API has
+    /// Takes out the most urgent step that waits for nothing any more and whose lane has
     /// room for it.
-    pub(super) fn take_next(&mut self, has_room: impl Fn(Api) -> bool) -> Option<StepId> {
-        let free = self.ready.iter().filter(|(api, _)| has_room(**api));
-        let (first, api) = free.filter_map(|(api, steps)| Some((steps.first()?, *api))).min()?;
+    pub(super) fn take_next(&mut self, has_room: impl Fn(Lane) -> bool) -> Option<StepId> {
+        let free = self.ready.iter().filter(|(lane, _)| has_room(**lane));
+        let (first, lane) = free.filter_map(|(lane, steps)| Some((steps.first()?, *lane))).min()?;
         let (_, step) = first.clone();
         let taken = self.urgency.get(&step).map(|(_, urgency)| (*urgency, step.clone()));
-        if let (Some(taken), Some(ready)) = (taken, self.ready.get_mut(&api)) {
+        if let (Some(taken), Some(ready)) = (taken, self.ready.get_mut(&lane)) {
             ready.remove(&taken);
         }
         self.waiting.remove(&step);
@@ -155,7 +167,7 @@ impl StepQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resource::{Kind, ObjectKey, Site};
+    use crate::resource::{Api, Kind, ObjectKey, Site};
 
     fn address(name: &str) -> Address {
         Address::new(Kind::RouteTable, Site::Cluster, name)
@@ -280,9 +292,9 @@ mod tests {
         let key = ObjectKey::Host("w".to_owned());
         let worker = Change::new(worker, key, Action::Create, "");
         let mut steps = steps_of(&[change("table", Action::Create, &[]), worker]);
-        let next = steps.take_next(|api| api != Api::Azure);
+        let next = steps.take_next(|lane| lane != Lane::Api(Api::Azure));
         assert_eq!(next.map(|step| step.0.name), Some("w".into()));
-        assert_eq!(steps.take_next(|api| api != Api::Azure), None);
+        assert_eq!(steps.take_next(|lane| lane != Lane::Api(Api::Azure)), None);
         assert_eq!(names(&take_ready(&mut steps)), ["table"]);
     }
 

@@ -48,6 +48,7 @@ impl FakeHost {
             modules: BTreeSet::new(),
             container_runtime_version: None,
             kubelet_version: None,
+            staged_packages: None,
             cni_plugins: false,
             cluster_ca_digest: None,
             kubelet_configuration_digest: None,
@@ -147,6 +148,10 @@ impl FakeHost {
                 probe.host.kernel_routes = routes.clone().into();
                 "routes"
             }
+            WorkerStep::StagePackages(version, _) => {
+                probe.staged_packages = Some(*version);
+                "stage"
+            }
             WorkerStep::ContainerRuntime(_) => {
                 probe.container_runtime_version = Some("2.1.0".to_owned());
                 "runtime"
@@ -157,6 +162,7 @@ impl FakeHost {
             }
             WorkerStep::CniPlugins(_) => {
                 probe.cni_plugins = true;
+                probe.staged_packages = None;
                 "plugins"
             }
             WorkerStep::ClusterCa { pem } => {
@@ -182,7 +188,11 @@ impl FakeHost {
                 probe.host.kubelet_active = true;
                 if !state.probe.client_certificate {
                     self.ask(state);
-                } else if self.cluster.get(NODE).is_none() {
+                } else if let Some(mut node) = self.cluster.get(NODE) {
+                    let version = state.probe.kubelet_version.map(|it| format!("v{it}"));
+                    node["status"]["nodeInfo"]["kubeletVersion"] = json!(version);
+                    self.cluster.put(NODE, node);
+                } else {
                     self.register(state);
                 }
                 "start"

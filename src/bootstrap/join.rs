@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::error::{JoinCause, JoinError};
 use super::proof::{Evidence, check_set_once};
-use super::record::{Records, Subject};
+use super::record::Records;
 use super::step::{JoinStep, StepEvent};
 use super::{JoinContext, Progress, drain, kubelet_configuration};
 use crate::provider::cluster::{
@@ -36,21 +36,10 @@ pub async fn join(
     progress: &Progress<'_>,
 ) -> Result<JoinReport, JoinError> {
     let name = &context.desired.name;
-    let first = JoinStep::OperatingSystem;
     let node = context.cluster.node(name).await;
-    let node = node.map_err(|error| JoinError::cluster(first, name, error))?;
+    let node = node.map_err(|error| JoinError::cluster(JoinStep::OperatingSystem, name, error))?;
     check_set_once(&context.desired, node.as_ref())?;
-    let probe = context.hosts.probe_worker(&context.target).await;
-    let probe = probe.map_err(|error| JoinError::host(first, name, error))?;
-    let mut run = JoinRun {
-        context,
-        progress,
-        probe,
-        node,
-        token: None,
-        restart: false,
-        applied: Vec::new(),
-    };
+    let mut run = JoinRun::begin(context, progress, node).await?;
     if JoinStep::ALL.iter().all(|step| run.evidence().proves(*step)) {
         JoinStep::ALL.into_iter().for_each(|step| progress(StepEvent::Proven(step)));
         run.uncordon().await?;
@@ -71,21 +60,7 @@ pub async fn join(
     Ok(JoinReport { applied: run.applied })
 }
 
-impl<'a> JoinContext<'a> {
-    fn subject(&self) -> Subject<'a> {
-        Subject {
-            cluster: self.cluster,
-            worker: WorkerName::new(&self.desired.name),
-            profile: self.profile.clone(),
-            kubelet: self.desired.kubelet_version,
-            kind: self.operation,
-            request: self.request.clone(),
-            now: self.now,
-        }
-    }
-}
-
-struct JoinRun<'a> {
+pub(super) struct JoinRun<'a> {
     context: &'a JoinContext<'a>,
     progress: &'a Progress<'a>,
     probe: WorkerProbe,
@@ -93,6 +68,21 @@ struct JoinRun<'a> {
     token: Option<BootstrapToken>,
     restart: bool,
     applied: Vec<JoinStep>,
+}
+
+impl<'a> JoinRun<'a> {
+    pub(super) async fn begin(
+        context: &'a JoinContext<'a>,
+        progress: &'a Progress<'a>,
+        node: Option<NodeFacts>,
+    ) -> Result<Self, JoinError> {
+        let probe = context.hosts.probe_worker(&context.target).await;
+        let probe = probe.map_err(|error| {
+            JoinError::host(JoinStep::OperatingSystem, &context.desired.name, error)
+        })?;
+        let (token, restart, applied) = (None, false, Vec::new());
+        Ok(Self { context, progress, probe, node, token, restart, applied })
+    }
 }
 
 impl JoinRun<'_> {
@@ -109,9 +99,12 @@ impl JoinRun<'_> {
     }
 
     async fn drain_and_apply(&mut self, records: &mut Records<'_>) -> Result<(), JoinError> {
-        if let (Some(within), Some(node)) = (self.context.drain_within, &self.node) {
+        if let (Some(within), Some(node)) = (self.context.drain_within, self.node.clone()) {
+            for step in JoinStep::AHEAD {
+                self.step(step).await?;
+            }
             records.reaches("draining the worker").await;
-            let drained = drain::clear(self.context.cluster, node, within, self.progress).await;
+            let drained = drain::clear(self.context.cluster, &node, within, self.progress).await;
             drained.map_err(JoinError::drain)?;
             self.node = self.context.cluster.node(&node.name).await.map_err(|error| {
                 JoinError::cluster(JoinStep::OperatingSystem, &self.context.desired.name, error)
@@ -122,19 +115,25 @@ impl JoinRun<'_> {
 
     async fn steps(&mut self, records: &mut Records<'_>) -> Result<(), JoinError> {
         for step in JoinStep::ALL {
-            if self.evidence().proves(step) {
-                (self.progress)(StepEvent::Proven(step));
-                continue;
-            }
-            (self.progress)(StepEvent::Started(step));
-            if step.takes_long() {
+            if step.takes_long() && !self.evidence().proves(step) {
                 records.reaches(step.as_str()).await;
             }
-            self.apply(step).await?;
-            self.restart = (self.restart || step.needs_restart()) && step != JoinStep::Start;
-            self.applied.push(step);
-            (self.progress)(StepEvent::Done(step));
+            self.step(step).await?;
         }
+        Ok(())
+    }
+
+    /// Does a step unless it is proven.
+    pub(super) async fn step(&mut self, step: JoinStep) -> Result<(), JoinError> {
+        if self.evidence().proves(step) {
+            (self.progress)(StepEvent::Proven(step));
+            return Ok(());
+        }
+        (self.progress)(StepEvent::Started(step));
+        self.apply(step).await?;
+        self.restart = (self.restart || step.needs_restart()) && step != JoinStep::Start;
+        self.applied.push(step);
+        (self.progress)(StepEvent::Done(step));
         Ok(())
     }
 
@@ -153,7 +152,8 @@ impl JoinRun<'_> {
             JoinStep::NodeReady => self.node_ready().await,
             JoinStep::RemoveToken => self.remove_token().await,
             JoinStep::Stamp => self.stamp().await,
-            JoinStep::KernelSettings
+            JoinStep::StagePackages
+            | JoinStep::KernelSettings
             | JoinStep::KernelRoutes
             | JoinStep::ContainerRuntime
             | JoinStep::Kubelet
@@ -169,6 +169,9 @@ impl JoinRun<'_> {
     async fn on_host(&mut self, step: JoinStep) -> Result<(), JoinError> {
         let (desired, settings) = (&self.context.desired, &self.context.settings);
         let work = match step {
+            JoinStep::StagePackages => {
+                WorkerStep::StagePackages(desired.kubelet_version, settings.packages)
+            }
             JoinStep::KernelRoutes => WorkerStep::KernelRoutes(settings.kernel_routes.clone()),
             JoinStep::ContainerRuntime => WorkerStep::ContainerRuntime(settings.packages),
             JoinStep::Kubelet => WorkerStep::Kubelet(desired.kubelet_version, settings.packages),
@@ -193,11 +196,7 @@ impl JoinRun<'_> {
         if proven {
             Ok(())
         } else {
-            Err(self.not_proven(
-                step,
-                "the step ran, but its effect is \
-                                                               missing",
-            ))
+            Err(self.not_proven(step, "the step ran, but its effect is missing"))
         }
     }
 

@@ -13,6 +13,7 @@ mod maintenance;
 mod proof;
 mod reboot;
 mod record;
+mod staging;
 mod step;
 mod waiting;
 
@@ -38,6 +39,7 @@ pub use join::{JoinReport, join};
 pub use leave::{ComesBack, HostFate, LeaveContext, LeaveReport, leave};
 pub use maintenance::{MaintenanceContext, begin_maintenance, cancel_maintenance, end_maintenance};
 pub use reboot::{RebootContext, reboot};
+pub use staging::stage_packages;
 pub use step::{JoinStep, Stage, StepEvent};
 
 /// The name of our CNI configuration: it sorts before the `05-cilium.conflist`

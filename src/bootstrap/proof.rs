@@ -9,6 +9,7 @@ use crate::desired::digest::text_digest;
 use crate::provider::cluster::{KERNEL_ROUTES_ANNOTATION, NodeFacts, PROFILE_DIGEST_ANNOTATION};
 use crate::provider::host::WorkerProbe;
 use crate::resource::host::{JoinedWorker, KernelRoute};
+use crate::topology::model::PackageSource;
 use crate::topology::version::KubernetesVersion;
 
 /// Modules that a worker needs.
@@ -41,6 +42,7 @@ impl Evidence<'_> {
                     && ARCHITECTURES.contains(&probe.architecture.as_str())
                     && !self.belongs_to_another_cluster()
             }
+            JoinStep::StagePackages => self.has_packages(),
             JoinStep::KernelSettings => {
                 host.ip_forwarding
                     && host.wrong_sysctls.is_empty()
@@ -77,6 +79,17 @@ impl Evidence<'_> {
             JoinStep::RemoveToken => !self.token && !probe.bootstrap_kubeconfig,
             JoinStep::Stamp => self.is_stamped() && self.node_is_stamped(),
         }
+    }
+
+    /// Whether nothing is left to be downloaded: the packages are installed, or lie there.
+    fn has_packages(&self) -> bool {
+        let (probe, version) = (self.probe, Some(self.desired.kubelet_version));
+        let is_installed = probe.container_runtime_version.is_some()
+            && probe.kubelet_version == version
+            && probe.cni_plugins;
+        is_installed
+            || probe.staged_packages == version
+            || self.settings.packages == PackageSource::Preinstalled
     }
 
     fn has_our_ca(&self) -> bool {

@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 
 use super::step::StepEvent;
-use super::{Now, Progress};
+use super::{JoinContext, Now, Progress};
 use crate::provider::cluster::{
     ClusterError, OperationKind, OperationPhase, OperationRecord, ServerState, ServerStatus,
 };
@@ -31,6 +31,21 @@ pub(super) struct Records<'a> {
     subject: Subject<'a>,
     progress: &'a Progress<'a>,
     operation: OperationRecord,
+}
+
+impl<'a> JoinContext<'a> {
+    /// What the records of a join are about.
+    pub(super) fn subject(&self) -> Subject<'a> {
+        Subject {
+            cluster: self.cluster,
+            worker: WorkerName::new(&self.desired.name),
+            profile: self.profile.clone(),
+            kubelet: self.desired.kubelet_version,
+            kind: self.operation,
+            request: self.request.clone(),
+            now: self.now,
+        }
+    }
 }
 
 impl<'a> Records<'a> {

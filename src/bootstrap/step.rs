@@ -7,6 +7,9 @@ use std::fmt;
 pub enum JoinStep {
     /// The host has the expected name and a supported architecture.
     OperatingSystem,
+    /// The packages that are missing are on disk, ready to be installed. It disturbs
+    /// nothing, so it is also done ahead of a worker's turn.
+    StagePackages,
     /// Swap off, modules and sysctls.
     KernelSettings,
     /// Routes through the datacenter's router.
@@ -43,8 +46,9 @@ pub enum JoinStep {
 
 impl JoinStep {
     /// Every step, in order.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::OperatingSystem,
+        Self::StagePackages,
         Self::KernelSettings,
         Self::KernelRoutes,
         Self::ContainerRuntime,
@@ -63,10 +67,14 @@ impl JoinStep {
         Self::Stamp,
     ];
 
+    /// The steps that come before a drain, and before a worker's turn: they disturb nothing.
+    pub(super) const AHEAD: [Self; 2] = [Self::OperatingSystem, Self::StagePackages];
+
     /// The step as users read it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::OperatingSystem => "operating system",
+            Self::StagePackages => "package download",
             Self::KernelSettings => "kernel settings",
             Self::KernelRoutes => "kernel routes",
             Self::ContainerRuntime => "container runtime",
@@ -98,7 +106,7 @@ impl JoinStep {
                  what enables swap (`swapon --show`, /etc/fstab)"
             }
             Self::KernelRoutes => "check `ip route` on the worker for routes of another program",
-            Self::ContainerRuntime | Self::Kubelet | Self::CniPlugins => {
+            Self::StagePackages | Self::ContainerRuntime | Self::Kubelet | Self::CniPlugins => {
                 "check that the worker reaches the package sources (DNS, egress, proxy) and has \
                  free disk space"
             }
@@ -137,7 +145,8 @@ impl JoinStep {
     pub(super) fn takes_long(self) -> bool {
         matches!(
             self,
-            Self::ContainerRuntime
+            Self::StagePackages
+                | Self::ContainerRuntime
                 | Self::Kubelet
                 | Self::CniPlugins
                 | Self::Start

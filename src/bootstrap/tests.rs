@@ -126,6 +126,54 @@ async fn a_new_worker_joins_and_joining_again_does_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn packages_are_downloaded_ahead_of_a_join_once() {
+    let (server, host, client) = join_setup();
+    let context = context(&host, &client);
+    stage_packages(&context, &|_| {}).await.unwrap();
+    assert_eq!(host.take_steps(), ["stage"]);
+    assert_eq!((server.get(NODE), tokens(&server)), (None, 0));
+    stage_packages(&context, &|_| {}).await.unwrap();
+    assert!(host.take_steps().is_empty(), "they are there");
+    join(&context, &|_| {}).await.unwrap();
+    assert!(!host.take_steps().contains(&"stage"));
+    stage_packages(&context, &|_| {}).await.unwrap();
+    assert!(host.take_steps().is_empty(), "they are installed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn packages_are_downloaded_before_a_worker_is_drained() {
+    let (server, host, client) = join_setup();
+    join(&context(&host, &client), &|_| {}).await.unwrap();
+    host.take_steps();
+    let mut upgrade = context(&host, &client);
+    upgrade.desired.kubelet_version = "1.33.8".parse().unwrap();
+    upgrade.drain_within = Some(Duration::from_secs(60));
+    let cordoned = Mutex::new(Vec::new());
+    let progress = |event| {
+        if event == StepEvent::Done(JoinStep::StagePackages) {
+            let node = server.get(NODE).unwrap();
+            cordoned.lock().unwrap().push(node["spec"]["unschedulable"] == true);
+        }
+    };
+    join(&upgrade, &progress).await.unwrap();
+    assert_eq!(*cordoned.lock().unwrap(), [false]);
+    assert_eq!(host.take_steps()[..2], ["stage", "kubelet"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_downloaded_to_another_host_or_one_with_preinstalled_packages() {
+    let (_, host, client) = join_setup();
+    let mut context = context(&host, &client);
+    context.settings.packages = PackageSource::Preinstalled;
+    stage_packages(&context, &|_| {}).await.unwrap();
+    context.settings.packages = PackageSource::Upstream;
+    host.state.lock().unwrap().probe.hostname = "another-host".to_owned();
+    let error = stage_packages(&context, &|_| {}).await.unwrap_err();
+    assert_eq!(error.cause, JoinCause::WrongHost);
+    assert!(host.take_steps().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_interrupted_join_continues_where_it_stopped() {
     for (fails, expected) in [
         ("runtime", vec!["runtime", "kubelet"]),

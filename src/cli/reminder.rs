@@ -83,8 +83,8 @@ mod tests {
              /subscriptions/x/resourceGroups\n\
              Reading the live state for 30.0 s; waiting for hosts over SSH\n"
         );
-        let (quiet, _, err) = buffered(None, true);
-        reading(tokio::time::sleep(Duration::from_secs(40)), &requests, &quiet).await;
+        let (silent, _, err) = buffered(None, true);
+        reading(tokio::time::sleep(Duration::from_secs(40)), &requests, &silent).await;
         assert_eq!(err.text(), "");
     }
 }

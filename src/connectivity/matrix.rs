@@ -72,8 +72,8 @@ impl Matrix {
         let mut matrix = Self::default();
         let site_of = sites_by_host(model);
         let mut reasons = BTreeMap::new();
-        for (ends, of) in [(pod_ends(model), Ends::Pods), (node_ends(model), Ends::Nodes)] {
-            let classes = Classes::of(&model.network, ends);
+        let classes = Classes::of_sets(&model.network, [pod_ends(model), node_ends(model)]);
+        for (classes, of) in classes.into_iter().zip([Ends::Pods, Ends::Nodes]) {
             for round_trip in classes.trips(&model.network, PROTOCOL) {
                 matrix.add(&classes, (round_trip, of), &site_of, &mut reasons);
             }

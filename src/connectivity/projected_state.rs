@@ -2,8 +2,10 @@
 //! values are others.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+
+use foldhash::HashMap;
 
 use super::Sources;
 use crate::desired::facts::ClusterFacts;

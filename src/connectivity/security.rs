@@ -67,7 +67,7 @@ fn security_rule(name: &str, rule: &azure::SecurityRule) -> FilterRule {
         sources = vec![AddressMatch::Unclear];
     }
     FilterRule {
-        name: name.to_owned(),
+        name: name.into(),
         priority: rule.priority,
         direction: match rule.direction {
             azure::RuleDirection::Inbound => TrafficDirection::Inbound,

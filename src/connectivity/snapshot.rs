@@ -1,9 +1,11 @@
 //! Which pairs of nodes reach each other in one state.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{PROTOCOL, PathModel, addresses, usual};
-use crate::dataplane::equivalence::{ClassRoundTrip, Classes};
+use foldhash::HashMap;
+
+use super::{PathModel, addresses, usual};
+use crate::dataplane::equivalence::Classes;
 use crate::dataplane::host::Pods;
 use crate::dataplane::{End, HostId, RoundTrip, Verdict};
 use crate::resource::{Address, Site};
@@ -51,9 +53,8 @@ struct ClassPair {
 }
 
 impl ClassPair {
-    fn of(found: ClassRoundTrip) -> Self {
-        let ClassRoundTrip { example, round_trip, .. } = found;
-        Self { example, broken: Some(round_trip).filter(|round_trip| !round_trip.reached()) }
+    fn of(example: (End, End), round_trip: Option<RoundTrip>) -> Self {
+        Self { example, broken: round_trip.filter(|round_trip| !round_trip.reached()) }
     }
 }
 
@@ -91,12 +92,12 @@ impl Snapshot {
         both.map(|(name, (site, _))| (name.to_owned(), site.clone())).collect()
     }
 
-    /// Traces a round trip for each pair of classes of these nodes' pods; calls `note`
-    /// with each and the pair that it was traced for.
+    /// The pairs of classes of these nodes' pods, by one round trip for each: `trace`
+    /// returns that of a pair, or `None` if the pair is known to be reached.
     pub(crate) fn of_traced(
         model: &PathModel,
         nodes: &Nodes,
-        mut note: impl FnMut((End, End), &RoundTrip),
+        mut trace: impl FnMut((End, End)) -> Option<RoundTrip>,
     ) -> Self {
         let found = ends(model, nodes);
         let classes = Classes::of(&model.network, found.iter().flatten().copied().collect());
@@ -110,12 +111,9 @@ impl Snapshot {
                 })
             })
             .collect();
-        let trips = classes.trips(&model.network, PROTOCOL);
-        let trips = trips
-            .map(|found| {
-                note(found.example, &found.round_trip);
-                ((found.from, found.to), ClassPair::of(found))
-            })
+        let trips = classes
+            .examples()
+            .map(|(pair, example)| (pair, ClassPair::of(example, trace(example))))
             .collect();
         Self { class_of, site_of: nodes.values().cloned().collect(), trips }
     }

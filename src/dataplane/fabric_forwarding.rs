@@ -188,7 +188,7 @@ impl Tracer<'_> {
             RuleMatch::NoRules => return Ok(()),
             RuleMatch::Unclear => return Err(Halt::Unknown { place, origin: group.origin }),
             RuleMatch::Denied(rule) => {
-                let cause = Cause::Denied { rule: rule.name.clone() };
+                let cause = Cause::Denied { rule: rule.name.to_string() };
                 return Err(self.dropped(place, cause, vec![group.origin]));
             }
         };

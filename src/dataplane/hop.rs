@@ -1,6 +1,7 @@
 //! The decisions about a packet, hop by hop.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use ipnet::Ipv4Net;
 
@@ -53,7 +54,7 @@ pub enum Decision {
     /// A rule of a security group allowed it.
     Passed {
         /// The rule.
-        rule: String,
+        rule: Arc<str>,
     },
     /// It belongs to an established flow.
     Established,

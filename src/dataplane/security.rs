@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use ipnet::Ipv4Net;
 
@@ -21,8 +22,8 @@ pub struct SecurityGroup {
 /// A rule of a security group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FilterRule {
-    /// The name.
-    pub name: String,
+    /// The name; each packet that the rule allows refers to it.
+    pub name: Arc<str>,
     /// The priority; lower numbers take precedence.
     pub priority: u16,
     /// The direction.
@@ -215,7 +216,7 @@ fn default_rules() -> Vec<FilterRule> {
     ]
     .into_iter()
     .map(|(name, priority, direction, allows, source, destination)| FilterRule {
-        name: name.to_owned(),
+        name: name.into(),
         priority,
         direction,
         allows,

@@ -1,7 +1,9 @@
 //! Which address and which pod CIDR each worker gets.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+
+use foldhash::{HashMap, HashMapExt};
 
 use ipnet::Ipv4Net;
 

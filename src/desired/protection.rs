@@ -13,8 +13,8 @@ use crate::topology::model::{Datacenter, Topology};
 /// the blocks that are not protected.
 pub(super) fn record(topology: &Topology, set: &mut DesiredSet) {
     let sites = protected_sites(topology);
-    let is_carrier = |it: &&mut DesiredResource| it.protect && carries_record(topology, it);
-    for desired in set.iter_mut().filter(is_carrier) {
+    let is_carrier = |it: &DesiredResource| it.protect && carries_record(topology, it);
+    for desired in set.select_mut(is_carrier) {
         let site = &desired.address.site;
         let block = if sites.contains(site) {
             site_block(site)

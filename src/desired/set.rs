@@ -31,7 +31,8 @@ pub struct DesiredResource {
 /// All desired resources by address.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DesiredSet {
-    resources: BTreeMap<Address, DesiredResource>,
+    /// Shared, so that copies of the set are cheap and insertions move little.
+    resources: BTreeMap<Address, Arc<DesiredResource>>,
     /// Sites of which everything is protected.
     protected_sites: BTreeSet<Site>,
     /// Blocks of the topology without `protect = true`.
@@ -97,24 +98,26 @@ impl DesiredSet {
 
     /// Adds a resource.
     pub fn add(&mut self, resource: DesiredResource) {
-        self.resources.insert(resource.address.clone(), resource);
+        self.resources.insert(resource.address.clone(), Arc::new(resource));
     }
 
     /// The resource at an address.
     pub fn get(&self, address: &Address) -> Option<&DesiredResource> {
-        self.resources.get(address)
+        self.resources.get(address).map(Arc::as_ref)
     }
 
     /// All of them in the order of their addresses.
     pub fn iter(&self) -> impl Iterator<Item = &DesiredResource> {
-        self.resources.values()
+        self.resources.values().map(Arc::as_ref)
     }
 
     /// Protects everything of a site for which `is_part` holds.
     pub(crate) fn protect_site(&mut self, site: &Site, is_part: impl Fn(&Address) -> bool) {
         self.protected_sites.insert(site.clone());
         for resource in self.resources.values_mut() {
-            resource.protect |= resource.address.site == *site && is_part(&resource.address);
+            if !resource.protect && resource.address.site == *site && is_part(&resource.address) {
+                Arc::make_mut(resource).protect = true;
+            }
         }
     }
 
@@ -123,9 +126,12 @@ impl DesiredSet {
         self.unprotected_blocks = blocks;
     }
 
-    /// Every resource, to change its value.
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut DesiredResource> {
-        self.resources.values_mut()
+    /// The resources for which `is_meant` holds, to change their values.
+    pub(super) fn select_mut(
+        &mut self,
+        is_meant: impl Fn(&DesiredResource) -> bool,
+    ) -> impl Iterator<Item = &mut DesiredResource> {
+        self.resources.values_mut().filter(move |it| is_meant(it)).map(Arc::make_mut)
     }
 
     /// What must be neither replaced nor deleted: each protected resource, and

@@ -1,6 +1,7 @@
 //! Workers: their membership in the cluster, and their CiliumNodes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
@@ -91,6 +92,22 @@ struct Common<'a> {
     /// The profile's digest, by the kubelet's version and the number of pods that a
     /// worker has room for.
     digests: BTreeMap<(KubernetesVersion, u32), String>,
+    /// The routes of the workers behind each gateway, and of those behind none.
+    routes: BTreeMap<Option<Ipv4Addr>, HostRoutes>,
+}
+
+/// The routes on a worker's host, and the text that its Node is annotated with.
+#[derive(Clone)]
+struct HostRoutes {
+    routes: Shared<BTreeMap<Ipv4Net, KernelRoute>>,
+    description: String,
+}
+
+impl HostRoutes {
+    fn new(routes: Shared<BTreeMap<Ipv4Net, KernelRoute>>) -> Self {
+        let description = describe_routes(&routes);
+        Self { routes, description }
+    }
 }
 
 impl<'a> Common<'a> {
@@ -109,7 +126,8 @@ impl<'a> Common<'a> {
             profile,
         );
         let taints = profile.taints.iter().cloned().collect();
-        Self { profile, labels: labels.into(), taints, kernel_routes, digests: BTreeMap::new() }
+        let (digests, routes) = (BTreeMap::new(), BTreeMap::new());
+        Self { profile, labels: labels.into(), taints, kernel_routes, digests, routes }
     }
 
     fn digest(&mut self, kubelet: KubernetesVersion, max_pods: u32) -> String {
@@ -122,10 +140,16 @@ impl<'a> Common<'a> {
     }
 
     /// A worker that is not on the router's segment reaches it through its gateway.
-    fn routes_of(&self, worker: &model::Worker) -> Shared<BTreeMap<Ipv4Net, KernelRoute>> {
-        let Some(gateway) = worker.gateway else { return self.kernel_routes.clone() };
-        let prefixes = self.kernel_routes.keys();
-        prefixes.map(|prefix| (*prefix, KernelRoute::Via(gateway))).collect()
+    fn routes_of(&mut self, worker: &model::Worker) -> HostRoutes {
+        let own = self.kernel_routes;
+        let routes = self.routes.entry(worker.gateway).or_insert_with(|| match worker.gateway {
+            None => HostRoutes::new(own.clone()),
+            Some(gateway) => {
+                let via_gateway = own.keys().map(|prefix| (*prefix, KernelRoute::Via(gateway)));
+                HostRoutes::new(via_gateway.collect())
+            }
+        });
+        routes.clone()
     }
 
     fn membership(
@@ -136,8 +160,8 @@ impl<'a> Common<'a> {
         place: AddressAssignment,
     ) -> JoinedWorker {
         let kubelet = versions::kubelet(context, &worker.name, self.profile);
-        let kernel_routes = self.routes_of(worker);
         let profile_digest = self.digest(kubelet, labels::max_pods(self.profile, place.pod_cidr));
+        let HostRoutes { routes: kernel_routes, description } = self.routes_of(worker);
         JoinedWorker {
             name: worker.name.to_string(),
             ip: place.ip,
@@ -155,11 +179,11 @@ impl<'a> Common<'a> {
                 persistent: true,
                 container_runtime_active: true,
                 kubelet_active: true,
-                kernel_routes: kernel_routes.clone(),
+                kernel_routes,
                 stamp: Some(profile_digest.clone()),
             }),
             profile_digest,
-            routes: describe_routes(&kernel_routes),
+            routes: description,
             ready: true,
             cordoned_for_work: false,
             protected_by: None,

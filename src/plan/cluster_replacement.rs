@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::impact::{IntermediateState, Loss, Projection, Reachability, assess, path_model};
+use super::impact::{Current, Loss, Projection, Reachability, assess, current};
 use super::{Action, Change, Plan, PlanContents};
 use crate::connectivity::Sources;
 use crate::resource::azure::MachineRole;
@@ -33,13 +33,13 @@ pub(super) fn mark_replaced(before: &PlanContents, after: &mut PlanContents) {
 }
 
 /// Every pair that reaches each other now is lost: no node outlives its cluster.
-pub(super) fn lose_all_pairs(observed: Sources<'_>, plan: &Plan, cluster: &Change) -> Reachability {
-    let now = current(observed, plan);
+pub(super) fn lose_all_pairs(observed: Sources<'_>, cluster: &Change) -> Reachability {
     let is_described = observed.desired.iter().any(|it| it.key.as_ref() == Some(&cluster.key));
     if !is_described {
         return lose_former_cluster(observed, cluster);
     }
-    let losses = losses(observed, plan, now.kept, Some(cluster));
+    let Current { reachability: now, example } = current(observed);
+    let losses = losses(example, now.kept, Some(cluster));
     Reachability { kept: 0, lost: now.kept, losses, ..now }
 }
 
@@ -75,34 +75,18 @@ fn lose_former_cluster(observed: Sources<'_>, cluster: &Change) -> Reachability 
 
 /// A plan that destroys and leaves the cluster: pairs with a node that goes are lost.
 pub(super) fn lose_deleted_nodes(observed: Sources<'_>, plan: &Plan) -> Reachability {
-    let now = current(observed, plan);
+    let Current { reachability: now, example } = current(observed);
     let after = assess(Projection { observed, plan }).reachability;
     let lost = now.kept.saturating_sub(after.kept);
     let worker = plan.changes.iter().find(|change| change.address.kind == Kind::Worker);
-    let losses = losses(observed, plan, lost, worker);
+    let losses = losses(example, lost, worker);
     Reachability { kept: after.kept, lost, losses, ..now }
 }
 
-/// The pairs that reach each other now.
-fn current(observed: Sources<'_>, plan: &Plan) -> Reachability {
-    let unchanged = unchanged(plan);
-    assess(Projection { observed, plan: &unchanged }).reachability
-}
-
-fn unchanged(plan: &Plan) -> Plan {
-    Plan { contents: plan.without_lists(), desired: plan.desired.clone() }
-}
-
-fn losses(observed: Sources<'_>, plan: &Plan, pairs: u64, cause: Option<&Change>) -> Vec<Loss> {
+fn losses(example: (String, String), pairs: u64, cause: Option<&Change>) -> Vec<Loss> {
     if pairs == 0 {
         return Vec::new();
     }
-    let unchanged = unchanged(plan);
-    let projection = Projection { observed, plan: &unchanged };
-    let model = path_model(projection, &IntermediateState::Observed);
-    let mut nodes = model.sites.iter().rev().filter_map(|site| site.nodes.first());
-    let mut name =
-        || nodes.next().map_or_else(String::new, |it| model.network.name(*it).to_owned());
     let resource = cause.map(|change| change.address.clone());
-    vec![Loss { pairs, example: (name(), name()), resource }]
+    vec![Loss { pairs, example, resource }]
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use serde::{Deserialize, Serialize};
 
 use super::impact::restart_of;
+use super::preparation::{MAX_STEPS_PER_API, seconds_after_canary};
 use super::step_graph::StepGraph;
 use super::{Action, Change, Deferred};
 use crate::resource::Api;
@@ -24,11 +25,12 @@ pub struct Cost {
     /// The chain of dependent changes that takes longest; behind those of this plan, the
     /// deferred ones.
     pub critical_path: Vec<Address>,
-    /// How long that chain takes, in seconds, by durations measured on real clouds.
+    /// How long the changes take, in seconds, by durations measured on real clouds: as
+    /// long as that chain, or longer if more changes are free than run side by side.
     pub seconds: u64,
-    /// In how many waves deferred workers join.
+    /// The part of it in which deferred workers join after the first of them.
     #[serde(default)]
-    pub deferred_waves: u64,
+    pub deferred_join_seconds: u64,
 }
 
 impl Cost {
@@ -43,7 +45,9 @@ impl Cost {
         let all: Vec<usize> = (0..changes.len()).collect();
         let (path, seconds) = graph.critical_path(changes, &all, self::seconds);
         cost.critical_path = path.into_iter().map(|it| changes[it].address.clone()).collect();
-        cost.seconds = seconds;
+        let side_by_side =
+            busiest_api(changes.iter().map(|it| (it.address.kind, self::seconds(it))));
+        cost.seconds = (seconds + seconds_of_more_joins(changes)).max(side_by_side);
         cost
     }
 
@@ -55,14 +59,14 @@ impl Cost {
         deferred: &[Deferred],
     ) -> Self {
         let mut cost = Self::of(changes, graph, &self.requests);
-        cost.add_deferred(deferred, self.deferred_waves);
+        cost.add_deferred(deferred, self.deferred_join_seconds);
         cost
     }
 
     /// Adds deferred resources, which later iterations change after all that is planned
-    /// now. Their workers join in so many waves.
-    pub(super) fn add_deferred(&mut self, deferred: &[Deferred], waves: u64) {
-        self.deferred_waves = waves;
+    /// now. Their workers join for so many seconds after the first one.
+    pub(super) fn add_deferred(&mut self, deferred: &[Deferred], join_seconds: u64) {
+        self.deferred_join_seconds = join_seconds;
         for one in deferred {
             let is_new = one.action == Action::Create;
             let (api, reads, writes) = calls_of(one.address.kind, one.action, is_new);
@@ -70,11 +74,45 @@ impl Cost {
             *self.apply_writes.entry(api).or_default() += writes;
         }
         let (path, seconds) = Chains::of(deferred).longest();
+        let of_deferred =
+            deferred.iter().map(|one| (one.address.kind, seconds_of(one.address.kind, one.action)));
         self.critical_path.extend(path);
-        // One wave is a part of the longest chain, which ends with a worker.
-        let more_waves = waves.saturating_sub(1);
-        self.seconds += seconds + more_waves * seconds_of(Kind::Worker, Action::Create);
+        // The first join is a part of the longest chain, which ends with a worker. Others
+        // join while machines are still created, of which the chain holds one.
+        self.seconds += seconds + join_seconds.max(busiest_api(of_deferred));
     }
+}
+
+/// The seconds in which workers join for the first time, of so many with so many canaries,
+/// after the first of them.
+pub(super) fn seconds_after_first_join(workers: u64, canaries: u64) -> u64 {
+    let canaries = canaries.min(workers);
+    match seconds_after_canary(workers - canaries) {
+        seconds if canaries == 0 => {
+            seconds.saturating_sub(seconds_of(Kind::Worker, Action::Create))
+        }
+        seconds => seconds,
+    }
+}
+
+/// The seconds of first joins after the canary, beyond the one that a chain holds.
+fn seconds_of_more_joins(changes: &[Change]) -> u64 {
+    let is_join = |change: &&Change| {
+        change.address.kind == Kind::Worker
+            && change.action == Action::Create
+            && change.wave.is_some_and(|wave| !wave.is_canary)
+    };
+    seconds_after_first_join(changes.iter().filter(is_join).count() as u64, 0)
+}
+
+/// How long the API with the most work takes, with as many steps side by side as an
+/// executor runs. The joins of workers are counted by themselves.
+fn busiest_api(changes: impl Iterator<Item = (Kind, u64)>) -> u64 {
+    let mut seconds: BTreeMap<Api, u64> = BTreeMap::new();
+    for (kind, of_change) in changes.filter(|(kind, _)| *kind != Kind::Worker) {
+        *seconds.entry(kind.facts().requests.api).or_default() += of_change;
+    }
+    seconds.into_values().max().unwrap_or_default().div_ceil(MAX_STEPS_PER_API)
 }
 
 /// The API that a change goes to, and its reads and writes.

@@ -1,6 +1,8 @@
 //! Dependencies between the changes of a plan.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+
+use foldhash::{HashMap, HashMapExt};
 
 use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
 use super::exclusive_claims::Claims;

@@ -1,7 +1,8 @@
 //! Finds out what applying the changes of a plan needs beside their values.
 
-use std::collections::HashMap;
 use std::net::Ipv4Addr;
+
+use foldhash::HashMap;
 
 use super::Change;
 use super::execution::{

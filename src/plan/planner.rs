@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::adoption;
 use super::blocked_moves;
 use super::consequences;
-use super::cost::Cost;
+use super::cost::{Cost, seconds_after_first_join};
 use super::decision::{Comparison, ResourceDecision, ResourceDecisions, change, deferred};
 use super::dependencies;
 use super::diff::{self, FieldChange};
@@ -27,7 +27,6 @@ use crate::desired::DesiredResource;
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::{Gap, Inventory, Observed};
 use crate::resource::{Address, Kind, Resource, Site};
-use crate::topology::model::RolloutWidth;
 
 /// Compares what should exist with what exists. What the changes do to
 /// reachability is not known yet.
@@ -224,6 +223,8 @@ fn assemble(input: Comparison<'_>, decisions: ResourceDecisions) -> PlanContents
         cost: Cost::default(),
         reachability: Default::default(),
     };
+    let is_change = |decision: &&ResourceDecision| matches!(decision, ResourceDecision::Change(_));
+    plan.changes.reserve_exact(decisions.values().filter(is_change).count());
     for decision in decisions.into_values() {
         match decision {
             ResourceDecision::Unchanged => plan.unchanged += 1,
@@ -237,9 +238,9 @@ fn assemble(input: Comparison<'_>, decisions: ResourceDecisions) -> PlanContents
     let sizes = workers_of_sites(input);
     plan.rollout =
         rollout::assign(input.rollout, &sizes, input.inventory, &graph, &mut plan.changes);
-    (plan.changes, plan.steps) = graph.sort(plan.changes);
+    plan.steps = graph.sort(&mut plan.changes);
     plan.cost = Cost::of(&plan.changes, &plan.steps, input.requests);
-    plan.cost.add_deferred(&plan.deferred, waves_of_deferred(input, &plan.deferred));
+    plan.cost.add_deferred(&plan.deferred, joins_of_deferred(input, &plan.deferred));
     plan
 }
 
@@ -252,12 +253,10 @@ fn workers_of_sites<'a>(input: Comparison<'a>) -> BTreeMap<&'a Site, usize> {
     sizes
 }
 
-/// In how many waves deferred workers will join for the first time: a canary, then all
-/// others, as many at a time as the executor starts.
-fn waves_of_deferred(input: Comparison<'_>, deferred: &[Deferred]) -> u64 {
+/// The seconds in which deferred workers will join for the first time, after the first.
+fn joins_of_deferred(input: Comparison<'_>, deferred: &[Deferred]) -> u64 {
     let workers = deferred.iter().filter(|one| one.address.kind == Kind::Worker).count() as u64;
-    let canary = u64::from(input.rollout.canary).min(workers);
-    u64::from(canary > 0) + (workers - canary).div_ceil(u64::from(RolloutWidth::MAX))
+    seconds_after_first_join(workers, u64::from(input.rollout.canary))
 }
 
 /// A router that is offline explains why its host could not be read.

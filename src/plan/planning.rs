@@ -231,7 +231,7 @@ pub(super) fn assess_reachability(
         };
         let reachability = |reachability| Assessment { waits: Vec::new(), reachability };
         let Assessment { waits, reachability } = match (loses_cluster(plan), current) {
-            (Some(cluster), _) => reachability(lose_all_pairs(observed, plan, cluster)),
+            (Some(cluster), _) => reachability(lose_all_pairs(observed, cluster)),
             (None, Some(_)) => reachability(lose_deleted_nodes(observed, plan)),
             (None, None) => assess_without_departures(observed, plan),
         };

@@ -190,7 +190,9 @@ fn replace(input: Comparison<'_>, address: &Address, decisions: &mut ResourceDec
     let Some(desired) = input.desired.get(address) else { return };
     let held = match decisions.get(address) {
         Some(ResourceDecision::Blocked(_) | ResourceDecision::Deferred(_)) => true,
-        Some(ResourceDecision::Unreadable(_)) => !is_host_unread(input, desired),
+        Some(ResourceDecision::Unreadable(_)) => {
+            !is_host_unread(input, desired) || !is_machine_recreated(address, decisions)
+        }
         _ => false,
     };
     if held {
@@ -206,6 +208,13 @@ fn replace(input: Comparison<'_>, address: &Address, decisions: &mut ResourceDec
     let observed = desired.key.as_ref().and_then(|key| input.inventory.get(key));
     let action = if observed.is_some() { Action::Replace } else { Action::Create };
     decisions.insert(address.clone(), change(desired, observed, action));
+}
+
+/// Whether the machine that a resource is on is created, for the first time or again.
+fn is_machine_recreated(address: &Address, decisions: &ResourceDecisions) -> bool {
+    let Address { site, name, .. } = address.clone();
+    let machine = Address { kind: Kind::VirtualMachine, site, name };
+    decisions.get(&machine).is_some_and(is_recreated)
 }
 
 /// Whether only the host of a resource could not be read. Once its machine is created

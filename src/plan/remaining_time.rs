@@ -78,6 +78,7 @@ fn seconds(graph: &StepGraph, changes: &[Change], step: usize) -> u64 {
     let step = graph.steps()[step];
     let Some(change) = changes.get(step.change) else { return 0 };
     match step.phase {
+        Phase::Prepare => 0,
         Phase::Create => cost::seconds(change),
         Phase::Destroy => change.address.kind.facts().seconds.delete,
     }

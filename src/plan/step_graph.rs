@@ -8,7 +8,9 @@
 //! closures are what is needed, and each of them is one walk over these lists.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::BinaryHeap;
+
+use foldhash::{HashMap, HashMapExt};
 
 use super::{Action, Change};
 use crate::resource::Address;
@@ -16,6 +18,9 @@ use crate::resource::Address;
 /// Which part of a change a step does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
+    /// Work ahead of a change that disturbs nothing. No step of a plan has it: an executor
+    /// adds it.
+    Prepare,
     /// A replacement's deletion.
     Destroy,
     /// Everything else.
@@ -160,7 +165,7 @@ impl StepGraph {
     }
 
     fn closure(&self, steps: &[usize], next: &[Vec<usize>]) -> Vec<usize> {
-        let mut seen: std::collections::HashSet<usize> = steps.iter().copied().collect();
+        let mut seen: foldhash::HashSet<usize> = steps.iter().copied().collect();
         let mut found: Vec<usize> = steps.to_vec();
         let mut at = 0;
         while let Some(step) = found.get(at).copied() {
@@ -182,15 +187,14 @@ impl StepGraph {
     /// Sorts changes so that each one comes after all that it depends on and after
     /// the waves before its own; of those that are free, by address, deletions
     /// last. The graph is renumbered with them.
-    pub(super) fn sort(self, changes: Vec<Change>) -> (Vec<Change>, Self) {
-        let order = self.order(&changes);
+    pub(super) fn sort(self, changes: &mut [Change]) -> Self {
+        let order = self.order(changes);
         if order.iter().copied().eq(0..changes.len()) {
-            return (changes, self);
+            return self;
         }
         let graph = self.reordered(&order);
-        let mut unordered: Vec<Option<Change>> = changes.into_iter().map(Some).collect();
-        let ordered = order.iter().filter_map(|change| unordered.get_mut(*change)?.take());
-        (ordered.collect(), graph)
+        arrange(changes, &order);
+        graph
     }
 
     /// The order that [`StepGraph::sort`] brings changes into, by their places now.
@@ -285,6 +289,21 @@ impl StepGraph {
         let mut path: Vec<usize> = chain.collect();
         path.reverse();
         (path, total)
+    }
+}
+
+/// Brings values into an order of their places, where they are: each value moves once.
+fn arrange<T>(values: &mut [T], order: &[usize]) {
+    let mut is_arranged = vec![false; values.len()];
+    for first in 0..values.len() {
+        let mut place = first;
+        while !std::mem::replace(&mut is_arranged[place], true) {
+            let source = order[place];
+            if source != first {
+                values.swap(place, source);
+                place = source;
+            }
+        }
     }
 }
 

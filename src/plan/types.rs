@@ -153,8 +153,7 @@ impl PlanContents {
             change.depends_on.sort();
             change.depends_on.dedup();
         }
-        let (changes, steps) = (std::mem::take(&mut self.changes), std::mem::take(&mut self.steps));
-        (self.changes, self.steps) = steps.sort(changes);
+        self.steps = std::mem::take(&mut self.steps).sort(&mut self.changes);
         self.cost = self.cost.of_same_refresh(&self.changes, &self.steps, &self.deferred);
     }
 

@@ -179,6 +179,9 @@ pub struct WorkerProbe {
     pub container_runtime_version: Option<String>,
     /// The version of the kubelet, if it is installed.
     pub kubelet_version: Option<KubernetesVersion>,
+    /// The version of the kubelet whose packages are on disk, together with those of
+    /// containerd and the CNI plugins, as far as they are not installed.
+    pub staged_packages: Option<KubernetesVersion>,
     /// Whether the CNI plugins are there with the right checksum.
     pub cni_plugins: bool,
     /// The digest of the cluster's CA that is on disk.
@@ -209,6 +212,9 @@ pub enum WorkerStep {
     Kernel,
     /// Routes through the datacenter's router (machines without a fabric).
     KernelRoutes(BTreeMap<Ipv4Net, KernelRoute>),
+    /// Download the packages of the next three steps, with the kubelet at this version;
+    /// nothing is installed, and nothing restarts.
+    StagePackages(KubernetesVersion, PackageSource),
     /// containerd, configured.
     ContainerRuntime(PackageSource),
     /// The kubelet at exactly this version.

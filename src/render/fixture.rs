@@ -199,7 +199,7 @@ pub(super) fn everything() -> Plan {
             .map(address)
             .to_vec(),
             seconds: 210,
-            deferred_waves: 0,
+            deferred_join_seconds: 0,
         },
         reachability: Reachability {
             kept: 230,

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use super::fault_injector::{Call, Delivery, Disposition};
 use super::hosts::EmulatedHost;
 use super::hosts::change::{HostEnvironment, change_name};
-use super::hosts::step::{step_milliseconds, step_name};
+use super::hosts::step::step_name;
 use super::shared::SharedSandbox;
 use super::state::SandboxState;
 use crate::provider::host::{
@@ -67,7 +67,9 @@ impl HostWrite for SharedSandbox {
     ) -> Result<(), HostError> {
         let activity = step_name(step);
         if self.simulates_host_delays() {
-            tokio::time::sleep(Duration::from_millis(step_milliseconds(step))).await;
+            let takes = |host: &EmulatedHost| host.step_milliseconds(step);
+            let takes = self.read(|sandbox| reachable_host(sandbox, target).map(takes));
+            tokio::time::sleep(Duration::from_millis(takes.unwrap_or_default())).await;
         }
         self.intercepted(target, activity, true, || {
             let changed = self.try_change(|sandbox, _now| {

@@ -11,7 +11,7 @@ use stargate::plan::impact::find_remedy;
 use stargate::plan::impact::{IntermediateState, violations};
 use stargate::plan::impact::{PathQuery, Remedy};
 use stargate::plan::{Action, Plan};
-use stargate::resource::{Address, ArmId, Kind};
+use stargate::resource::{Address, ArmId};
 use stargate::sandbox::SandboxState;
 use stargate::sandbox::faults::Fault;
 use stargate::sandbox::hosts::EmulatedHost;
@@ -258,11 +258,10 @@ async fn a_broad_route_that_causes_a_loop() {
 
 /// The part of an estimate that is for deferred resources.
 fn seconds_of_deferred(plan: &Plan) -> u64 {
-    let waves = plan.cost.deferred_waves.saturating_sub(1);
     let is_deferred = |address: &&Address| plan.deferred.iter().any(|it| it.address == **address);
     let of_chain = |address: &Address| address.kind.facts().seconds.create;
     let chain: u64 = plan.cost.critical_path.iter().filter(is_deferred).map(of_chain).sum();
-    chain + waves * Kind::Worker.facts().seconds.create
+    chain + plan.cost.deferred_join_seconds
 }
 
 /// The first plan counts what it defers, and estimates it: the sum over the iterations

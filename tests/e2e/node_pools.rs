@@ -160,6 +160,34 @@ async fn a_pool_of_others_is_reported_and_gets_routes() {
     assert_eq!(now, theirs(&before));
 }
 
+/// A pool of others may be in a subnet of their own: a new pool of ours is not put into it.
+#[tokio::test(start_paused = true)]
+async fn a_new_pool_does_not_take_the_subnet_of_a_pool_of_others() {
+    let deployment = applied(&pool("system", "count = 2")).await;
+    let theirs = json!({ "count": 1, "vmSize": "Standard_D2s_v5", "mode": "User" });
+    put_pool(&deployment, "aa", theirs).await;
+    let network = deployment.sandbox.read(|sandbox| {
+        let networks = sandbox.arm.list("Microsoft.Network/virtualNetworks");
+        let of_nodes = networks.into_iter().find(|(id, _)| id.to_string().contains("/MC_"));
+        of_nodes.unwrap().0.clone()
+    });
+    let subnet = |name: &str| network.child("subnets", name);
+    let body = json!({ "properties": { "addressPrefix": "10.230.0.0/24" } });
+    deployment.clients.azure.put(&subnet("theirs"), &body, Precondition::None).await.unwrap();
+    change_cluster(&deployment, |cluster| {
+        for pool in cluster["agentPoolProfiles"].as_array_mut().unwrap() {
+            let name = if pool["name"] == "aa" { "theirs" } else { "aks-subnet" };
+            pool["vnetSubnetID"] = json!(subnet(name).to_string());
+        }
+    });
+    let plan = deployment.edited(&with_pools(&two_pools())).plan().await;
+    let created = plan.changes.iter().find_map(|change| match &change.after {
+        Some(Resource::NodePool(pool)) if pool.key == "apps" => Some(pool.subnet.clone()),
+        _ => None,
+    });
+    assert_eq!(created, Some(Some(subnet("aks-subnet"))), "{}", summary(&plan));
+}
+
 #[tokio::test(start_paused = true)]
 async fn tags_of_the_cluster_alone_do_not_make_a_pool_ours() {
     let deployment = Deployment::example_applied().await;

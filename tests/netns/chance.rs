@@ -101,7 +101,7 @@ pub(crate) fn any_rule(number: usize, rng: &mut Rng) -> FilterRule {
     };
     let ports = [20_000..=20_100, 49_152..=49_152, 0..=65_535, 0..=65_535, 443..=443];
     FilterRule {
-        name: format!("rule-{number}"),
+        name: format!("rule-{number}").into(),
         priority: 100 + u16::try_from(number).unwrap(),
         direction: rng.one(&[TrafficDirection::Inbound, TrafficDirection::Outbound]),
         allows: rng.once_in(2),

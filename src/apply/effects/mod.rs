@@ -54,6 +54,17 @@ pub(super) async fn make(
     }
 }
 
+/// Does what a change needs ahead of its wave. A failure only warns: the step itself
+/// does it then, and reports why it cannot.
+pub(super) async fn prepare(iteration: &Iteration<'_>, change: &Change) {
+    let Some(Resource::Worker(worker)) = &change.after else { return };
+    if let Err(Outcome::Failed(failure)) = workers::stage_packages(iteration, change, worker).await
+    {
+        let text = format!("its packages were not downloaded ahead: {}", failure.message);
+        progress(iteration, change, text);
+    }
+}
+
 /// Whether Azure still works on an earlier request.
 pub(super) fn is_provisioning(current: &Current) -> bool {
     let provisioning = match current.observed.as_ref().map(|observed| &observed.resource) {

@@ -110,15 +110,41 @@ pub(super) async fn join(
     change: &Change,
     worker: &JoinedWorker,
 ) -> Result<(), Outcome> {
-    let access = access(iteration)?;
     if change.records_protection_only() {
         let annotations = BTreeMap::from([(PROTECT_ANNOTATION, worker.protected_by.as_deref())]);
-        let written = access.client.patch_node_annotations(&worker.name, &annotations).await;
+        let written =
+            access(iteration)?.client.patch_node_annotations(&worker.name, &annotations).await;
         return written.map_err(failed);
     }
+    let context = join_context(iteration, change, worker).await?;
+    let continues = iteration.unfinished.take(&worker.name);
+    let context = JoinContext { continues, ..context };
+    let sink = ProgressSink::of(iteration, change);
+    let joined = bootstrap::join(&context, &|event| sink.report(event)).await;
+    joined.map(drop).map_err(failed)
+}
+
+/// Downloads the packages that a worker lacks, and installs nothing.
+pub(super) async fn stage_packages(
+    iteration: &Iteration<'_>,
+    change: &Change,
+    worker: &JoinedWorker,
+) -> Result<(), Outcome> {
+    let context = join_context(iteration, change, worker).await?;
+    let sink = ProgressSink::of(iteration, change);
+    let staged = bootstrap::stage_packages(&context, &|event| sink.report(event)).await;
+    staged.map_err(failed)
+}
+
+async fn join_context<'a>(
+    iteration: &'a Iteration<'_>,
+    change: &Change,
+    worker: &JoinedWorker,
+) -> Result<JoinContext<'a>, Outcome> {
+    let access = access(iteration)?;
     let target = reachable_worker(iteration, change, worker).await?;
     let profile = profile(change)?;
-    let context = JoinContext {
+    Ok(JoinContext {
         hosts: iteration.clients.hosts.as_ref(),
         cluster: access.client.as_ref(),
         target,
@@ -131,12 +157,9 @@ pub(super) async fn join(
         },
         request: execution(change)?.request.clone(),
         drain_within: is_kubelet_upgrade(change).then_some(execution(change)?.drain_within),
-        continues: iteration.unfinished.take(&worker.name),
+        continues: None,
         now: iteration.now,
-    };
-    let sink = ProgressSink::of(iteration, change);
-    let joined = bootstrap::join(&context, &|event| sink.report(event)).await;
-    joined.map(drop).map_err(failed)
+    })
 }
 
 /// Whether a change gives a worker that serves pods a kubelet of another version.

@@ -1,8 +1,9 @@
 //! The addresses that are asked about, in their order.
 
-use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::ops::Range;
+
+use foldhash::{HashMap, HashMapExt};
 
 use ipnet::Ipv4Net;
 

@@ -1,7 +1,8 @@
 //! Which addresses get the same answers to all questions.
 
-use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
+
+use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 
 /// The answers to one question, each from its position on: nothing is said
 /// before the first, and neighbours differ.

@@ -1,7 +1,9 @@
 //! Kernels that differ, wherever they were read.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
+
+use foldhash::{HashMap, HashMapExt};
 
 use ipnet::Ipv4Net;
 

@@ -19,12 +19,12 @@ mod partition;
 mod queries;
 mod refine;
 
-use std::collections::HashMap;
-
 use super::host::HostId;
 use super::network::{End, Network};
 use super::packet::Protocol;
 use super::round_trip::{RoundTrip, trace_round_trip};
+use fingerprint::Numbers;
+use foldhash::{HashMap, HashMapExt};
 use partition::Partition;
 pub(crate) use refine::{Refinement, Refiner};
 
@@ -57,6 +57,23 @@ impl Classes {
     /// Sorts ends into classes, which are numbered as their first ends stand.
     pub fn of(network: &Network, ends: Vec<End>) -> Self {
         let class_of = Partition::new(network, &ends).classes();
+        Self::with(ends, class_of)
+    }
+
+    /// Sorts several sets of ends, each into classes of its own, with one look at the
+    /// tables for all. The classes of a set may be finer than without the others.
+    pub(crate) fn of_sets<const N: usize>(network: &Network, sets: [Vec<End>; N]) -> [Self; N] {
+        let all: Vec<End> = sets.iter().flatten().copied().collect();
+        let mut class_of = Partition::new(network, &all).classes().into_iter();
+        sets.map(|ends| {
+            let mut numbers = Numbers::new();
+            let own = class_of.by_ref().take(ends.len());
+            let own = own.map(|class| numbers.of(class) as usize).collect();
+            Self::with(ends, own)
+        })
+    }
+
+    fn with(ends: Vec<End>, class_of: Vec<usize>) -> Self {
         let count = class_of.iter().max().map_or(0, |last| last + 1);
         let mut members = vec![Vec::new(); count];
         let mut of_hosts: HashMap<HostId, HashMap<usize, u64>> = HashMap::new();
@@ -108,14 +125,19 @@ impl Classes {
         network: &'a Network,
         protocol: Protocol,
     ) -> impl Iterator<Item = ClassRoundTrip> + 'a {
+        self.examples().map(move |((from, to), example)| {
+            let pairs = self.pairs(from, to);
+            let round_trip = trace_round_trip(network, example.0, example.1.address, protocol);
+            ClassRoundTrip { from, to, pairs, example, round_trip }
+        })
+    }
+
+    /// The pairs of classes that have a pair of hosts, with the ends of one.
+    pub(crate) fn examples(&self) -> impl Iterator<Item = ((usize, usize), (End, End))> + '_ {
         let classes = 0..self.len();
         classes.clone().flat_map(move |from| {
-            classes.clone().filter_map(move |to| {
-                let example = self.example(from, to)?;
-                let pairs = self.pairs(from, to);
-                let round_trip = trace_round_trip(network, example.0, example.1.address, protocol);
-                Some(ClassRoundTrip { from, to, pairs, example, round_trip })
-            })
+            let to = classes.clone();
+            to.filter_map(move |to| Some(((from, to), self.example(from, to)?)))
         })
     }
 

@@ -1,7 +1,8 @@
 //! What ends are like: their hosts, and what tables say of their addresses.
 
-use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
+
+use foldhash::{HashMap, HashMapExt, HashSet};
 
 use super::endpoints::Endpoints;
 use super::fingerprint::{Numbers, fingerprint};

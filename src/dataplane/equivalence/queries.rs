@@ -1,7 +1,9 @@
 //! What tables say of the subjects.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
+
+use foldhash::{HashMap, HashSet, HashSetExt};
 
 use ipnet::Ipv4Net;
 

@@ -1,7 +1,8 @@
 //! Which ends of a class are treated alike no more once some elements differ.
 
-use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
+
+use foldhash::{HashMap, HashSet};
 
 use super::endpoints::Endpoints;
 use super::fingerprint::fingerprint;

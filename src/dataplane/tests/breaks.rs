@@ -248,7 +248,7 @@ fn a_security_group_allows_replies() {
     let mut test_network = healthy(CHOICE);
     let any = vec![AddressMatch::Prefix(net("0.0.0.0/0"))];
     let deny = FilterRule {
-        name: "deny-all".to_owned(),
+        name: "deny-all".into(),
         priority: 100,
         direction: TrafficDirection::Inbound,
         allows: false,
@@ -258,7 +258,7 @@ fn a_security_group_allows_replies() {
         ports: vec![0..=u16::MAX],
     };
     let out = FilterRule {
-        name: "all-out".to_owned(),
+        name: "all-out".into(),
         direction: TrafficDirection::Outbound,
         allows: true,
         ..deny.clone()

@@ -342,7 +342,7 @@ fn deny(test_network: &mut TestNetwork, host: usize, direction: TrafficDirection
     let segment = test_network.hosts[host].ports[0].segment.0;
     let any = vec![AddressMatch::Prefix(Ipv4Net::default())];
     let rule = |name: &str, priority, allows, direction, sources| FilterRule {
-        name: name.to_owned(),
+        name: name.into(),
         priority,
         direction,
         allows,

@@ -79,7 +79,7 @@ fn the_lower_metric_wins() {
 
 fn rule(name: &str, priority: u16, allows: bool, from: AddressMatch) -> FilterRule {
     FilterRule {
-        name: name.to_owned(),
+        name: name.into(),
         priority,
         direction: TrafficDirection::Inbound,
         allows,
@@ -106,14 +106,14 @@ fn the_first_matching_rule_decides() {
             RuleMatch::NoRules | RuleMatch::Unclear => panic!("a rule fits"),
         }
     };
-    assert_eq!(ask("10.1.2.3", Protocol::Tcp(8_080)), "first");
-    assert_eq!(ask("10.2.2.3", Protocol::Tcp(8_080)), "later");
-    assert_eq!(ask("10.1.2.3", Protocol::Tcp(80)), "DenyAllInBound");
-    assert_eq!(ask("10.1.2.3", Protocol::Udp(8_080)), "DenyAllInBound");
+    assert_eq!(*ask("10.1.2.3", Protocol::Tcp(8_080)), *"first");
+    assert_eq!(*ask("10.2.2.3", Protocol::Tcp(8_080)), *"later");
+    assert_eq!(*ask("10.1.2.3", Protocol::Tcp(80)), *"DenyAllInBound");
+    assert_eq!(*ask("10.1.2.3", Protocol::Udp(8_080)), *"DenyAllInBound");
     let vnet = |_| true;
     let packet = Packet::request(ip("9.9.9.9"), ip("10.9.9.9"), Protocol::Icmp);
     let answer = group.ask(TrafficDirection::Inbound, &packet, &vnet);
-    assert!(matches!(answer, RuleMatch::Allowed(rule) if rule.name == "AllowVnetInBound"));
+    assert!(matches!(answer, RuleMatch::Allowed(rule) if *rule.name == *"AllowVnetInBound"));
 }
 
 #[test]

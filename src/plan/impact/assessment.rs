@@ -12,8 +12,11 @@ use super::reachability::{Reachability, Unexamined, Wait};
 use super::relocation::Relocations;
 use super::retained_pairs::{RetainedPairs, is_kept};
 use crate::connectivity::snapshot::{Nodes, Snapshot, ends};
-use crate::connectivity::{self, IncrementalModel, Matrix, Pairs, PathModel, ProjectedState};
-use crate::dataplane::RoundTrip;
+use crate::connectivity::{
+    self, IncrementalModel, Matrix, PROTOCOL, Pairs, PathModel, ProjectedState, Sources,
+};
+use crate::dataplane::difference::NetworkDifference;
+use crate::dataplane::{End, trace_round_trip};
 use crate::plan::{Change, StepGraph};
 use crate::resource::{Address, ObjectKey};
 
@@ -79,6 +82,26 @@ fn assess_with(projection: Projection<'_>, find_waits: FindWaits) -> Assessment 
     compare_states(projection, &paths, observed, find_waits)
 }
 
+/// The pairs before any change, for plans that take all of them.
+#[derive(Default)]
+pub(in crate::plan) struct Current {
+    pub(in crate::plan) reachability: Reachability,
+    /// The nodes of one pair.
+    pub(in crate::plan) example: (String, String),
+}
+
+/// The pairs that reach each other now.
+pub(in crate::plan) fn current(observed: Sources<'_>) -> Current {
+    let model = connectivity::path_model(ProjectedState::observed(observed, &[]));
+    if has_no_pods(&model) {
+        return Current::default();
+    }
+    let mut nodes = model.sites.iter().rev().filter_map(|site| site.nodes.first());
+    let mut name =
+        || nodes.next().map_or_else(String::new, |it| model.network.name(*it).to_owned());
+    Current { reachability: unchanged(&model), example: (name(), name()) }
+}
+
 /// The pairs where the plan changes nothing, as `drift` and `check` count them.
 fn unchanged(model: &PathModel) -> Reachability {
     let matrix = Matrix::of(model);
@@ -124,7 +147,7 @@ fn compare_states<'a>(
     find_waits: FindWaits,
 ) -> Assessment {
     let plan = projection.plan;
-    let applied = applied(&plan.changes, paths, &observed);
+    let (applied, difference) = applied(&plan.changes, paths, &observed);
     // A deferred resource is unknown after the plan, and unchanged while it is applied.
     let has_deferred =
         plan.deferred.iter().any(|it| affects_data_plane(it.address.kind) && !it.is_follow_up());
@@ -132,8 +155,11 @@ fn compare_states<'a>(
         .then(|| connectivity::path_model(projection.state(&IntermediateState::Planned)));
     let after_model = planned.as_ref().unwrap_or(applied.model());
     let nodes = Snapshot::nodes_of_both(observed.model(), after_model);
-    let (before, of_observed) = traced(observed.model(), &nodes);
-    let (after, of_planned) = traced(after_model, &nodes);
+    let (before, of_observed) = traced(observed.model(), &nodes, Traced::default());
+    // Another model numbers its hosts by itself.
+    let difference = difference.filter(|_| planned.is_none());
+    let unaffected = difference.map(|it| of_observed.unaffected(&it)).unwrap_or_default();
+    let (after, of_planned) = traced(after_model, &nodes, unaffected);
     let relocations = Relocations::of(projection, &nodes);
     let comparison = Comparison { states: [&before, &after], after_model, nodes: &nodes };
     let (mut reachability, relocated) = comparison.count(&relocations);
@@ -165,37 +191,46 @@ fn compare_states<'a>(
     Assessment { waits, reachability }
 }
 
-/// Which pairs are reached in a state, and what their packets pass.
-fn traced(model: &PathModel, nodes: &Nodes) -> (Snapshot, Traced) {
+/// Which pairs are reached in a state, and what their packets pass. Trips that are known
+/// already are not traced again.
+fn traced(model: &PathModel, nodes: &Nodes, mut known: Traced) -> (Snapshot, Traced) {
     let mut traced = Traced::default();
-    let note = |pair, round_trip: &RoundTrip| {
-        traced.note(&model.network, pair, round_trip);
-    };
-    let snapshot = Snapshot::of_traced(model, nodes, note);
+    let snapshot = Snapshot::of_traced(model, nodes, |pair: (End, End)| {
+        let trace_pair = || trace_round_trip(&model.network, pair.0, pair.1.address, PROTOCOL);
+        if let Some(passed) = known.passed.remove(&pair) {
+            debug_assert!(trace_pair().reached());
+            traced.passed.insert(pair, passed);
+            return None;
+        }
+        let round_trip = trace_pair();
+        traced.note(&model.network, pair, &round_trip);
+        Some(round_trip)
+    });
     (snapshot, traced)
 }
 
-/// The network once all changes are made.
+/// The network once all changes are made, and in what it differs from the observed one
+/// if it was made from that.
 fn applied<'a>(
     changes: &'a [Change],
     paths: &OnPaths<'a>,
     observed: &IncrementalModel<'a>,
-) -> IncrementalModel<'a> {
+) -> (IncrementalModel<'a>, Option<NetworkDifference>) {
     let values = changes.iter().zip(&paths.objects);
     let values: Vec<_> =
         values.filter_map(|(change, object)| Some(((*object)?, made_value(change)))).collect();
     if !paths.loses_cluster {
         let mut applied = observed.clone();
-        let _difference = applied.change(&values, None);
+        let difference = applied.change(&values, None);
         applied.commit();
-        return applied;
+        return (applied, Some(difference));
     }
     let mut state = observed.state().clone();
     for (object, value) in values {
         state.set(object, value);
     }
     state.set_cluster_lost(true);
-    IncrementalModel::new(state)
+    (IncrementalModel::new(state), None)
 }
 
 /// Whether there are pairs that can be disrupted.

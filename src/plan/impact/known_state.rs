@@ -4,9 +4,11 @@
 //! split by what the differing tables contain for their nodes, and each node that
 //! differs itself is examined alone.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::passed_elements::{Element, Traced, passed_by};
+use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
+
+use super::passed_elements::{Element, Traced, differing, passed_by};
 use super::retained_pairs::{Members, RetainedPairs};
 use crate::connectivity::snapshot::{Class, Nodes, end_of, ends};
 use crate::connectivity::{IncrementalModel, ObjectValue, PROTOCOL, PathModel, Watched, addresses};
@@ -140,8 +142,8 @@ impl<'a> Known<'a> {
                 };
                 let passed = traced.passed.remove(&(source, destination));
                 match passed.or_else(|| passed_by(network, source, destination)) {
-                    Some(passed) => passed.into_iter().for_each(|element| {
-                        self.passing.entry(element).or_default().push(pair);
+                    Some(passed) => passed.iter().for_each(|element| {
+                        self.passing.entry(*element).or_default().push(pair);
                     }),
                     None => self.broken.push(pair),
                 }
@@ -247,12 +249,8 @@ impl<'a> Known<'a> {
     /// Pairs of groups whose packets pass an element that differs, and those that
     /// are not reached in the known state.
     fn affected(&self, difference: &NetworkDifference) -> BTreeSet<(usize, usize)> {
-        let hosts = difference.hosts.iter().map(|id| Element::Host(*id));
-        let segments = difference.segments.iter().map(|id| Element::Segment(*id));
-        let subnets = difference.subnets.iter().map(|(id, it)| Element::Subnet(*id, *it));
-        let members = difference.members.iter().map(|id| Element::Member(*id));
-        let elements = hosts.chain(segments).chain(subnets).chain(members);
-        let passing = elements.filter_map(|element| self.passing.get(&element)).flatten();
+        let passing =
+            differing(difference).filter_map(|element| self.passing.get(&element)).flatten();
         passing.chain(&self.broken).copied().collect()
     }
 

@@ -21,6 +21,7 @@ mod retained_pairs;
 mod shrink;
 
 pub use assessment::{Assessment, assess};
+pub(super) use assessment::{Current, current};
 #[cfg(test)]
 pub(crate) use assessment::{assess_in_order, check_every_state};
 pub(crate) use departures::Departures;

@@ -1,9 +1,12 @@
 //! The elements that packets pass, and that their trips depend on.
 
-use std::collections::HashMap;
 use std::net::Ipv4Addr;
+use std::rc::Rc;
+
+use foldhash::{HashMap, HashSet};
 
 use crate::connectivity::PROTOCOL;
+use crate::dataplane::difference::NetworkDifference;
 use crate::dataplane::{
     Decision, End, HostId, Network, Place, RoundTrip, Segment, SegmentId, trace_round_trip,
 };
@@ -20,22 +23,44 @@ pub(super) enum Element {
 /// What the packets of pairs pass that are reached in a state.
 #[derive(Default)]
 pub(super) struct Traced {
-    pub(super) passed: HashMap<(End, End), Vec<Element>>,
+    pub(super) passed: HashMap<(End, End), Rc<[Element]>>,
 }
 
 impl Traced {
     /// Notes the trip of a pair.
     pub(super) fn note(&mut self, network: &Network, pair: (End, End), round_trip: &RoundTrip) {
         if round_trip.reached() {
-            self.passed.insert(pair, elements(network, round_trip));
+            self.passed.insert(pair, elements(network, round_trip).into());
         }
+    }
+
+    /// The trips that pass nothing that differs in another state of the same hosts: they
+    /// are the same there. None are known to be if a host of that state has an address
+    /// that is also another host's.
+    pub(super) fn unaffected(&self, difference: &NetworkDifference) -> Self {
+        if difference.addresses_overlap {
+            return Self::default();
+        }
+        let differing: HashSet<Element> = differing(difference).collect();
+        let same = |passed: &[Element]| !passed.iter().any(|element| differing.contains(element));
+        let trips = self.passed.iter().filter(|(_, passed)| same(passed));
+        Self { passed: trips.map(|(pair, passed)| (*pair, passed.clone())).collect() }
     }
 }
 
+/// The elements that differ between two states of a network.
+pub(super) fn differing(difference: &NetworkDifference) -> impl Iterator<Item = Element> {
+    let hosts = difference.hosts.iter().map(|id| Element::Host(*id));
+    let segments = difference.segments.iter().map(|id| Element::Segment(*id));
+    let subnets = difference.subnets.iter().map(|(id, it)| Element::Subnet(*id, *it));
+    let members = difference.members.iter().map(|id| Element::Member(*id));
+    hosts.chain(segments).chain(subnets).chain(members)
+}
+
 /// What the packets of a pair pass, if it is reached.
-pub(super) fn passed_by(network: &Network, from: End, to: End) -> Option<Vec<Element>> {
+pub(super) fn passed_by(network: &Network, from: End, to: End) -> Option<Rc<[Element]>> {
     let round_trip = trace_round_trip(network, from, to.address, PROTOCOL);
-    round_trip.reached().then(|| elements(network, &round_trip))
+    round_trip.reached().then(|| elements(network, &round_trip).into())
 }
 
 /// The elements whose tables a round trip was looked up in.

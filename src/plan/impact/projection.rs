@@ -58,7 +58,7 @@ impl<'a> Projection<'a> {
 
 /// The number of each key: its last place, where several changes share an object.
 pub(super) fn numbers(keys: &[&ObjectKey]) -> Vec<usize> {
-    let known: std::collections::HashMap<&ObjectKey, usize> =
+    let known: foldhash::HashMap<&ObjectKey, usize> =
         keys.iter().enumerate().map(|(at, key)| (*key, at)).collect();
     keys.iter().map(|key| known.get(key).copied().unwrap_or_default()).collect()
 }

@@ -148,9 +148,12 @@ impl PairFate {
     }
 }
 
+/// Pairs between two sites, with the names of one.
+type CutPairs = Vec<(Between, (String, String))>;
+
 /// Pairs that are cut while a plan gives their nodes another place, by its cause.
 #[derive(Debug, Default)]
-pub(super) struct RelocatedPairs(BTreeMap<usize, Vec<(Between, (String, String))>>);
+pub(super) struct RelocatedPairs(BTreeMap<usize, CutPairs>);
 
 impl RelocatedPairs {
     pub(super) fn note(&mut self, cause: usize, between: Between, example: (String, String)) {
@@ -164,7 +167,7 @@ impl RelocatedPairs {
         changes: &[Change],
         graph: &StepGraph,
     ) -> Vec<Disruption> {
-        let of_cause = |(cause, found): (usize, Vec<(Between, (String, String))>)| {
+        let of_cause = |(cause, found): (usize, CutPairs)| {
             let cause = relocations.cause(cause)?;
             let mut between: BTreeMap<(Site, Site), u64> = BTreeMap::new();
             for (cell, _) in &found {

@@ -155,6 +155,17 @@ pub(super) fn config() -> ProptestConfig {
     ProptestConfig { cases: usual.cases.div_ceil(16), max_shrink_iters: 2_000, ..usual }
 }
 
+/// Whether a change configures a router whose machine the plan creates: what was on the
+/// old one does not matter, so that the old one need not answer.
+fn is_on_new_machine(change: &Change, plan: &Plan) -> bool {
+    let Address { kind, site, name } = change.address.clone();
+    let machine = Address { kind: Kind::VirtualMachine, site, name };
+    let is_made = |it: &&Change| matches!(it.action, Action::Create | Action::Replace);
+    kind == Kind::RouterHost
+        && change.action == Action::Create
+        && plan.changes.iter().filter(is_made).any(|it| it.address == machine)
+}
+
 proptest! {
     #![proptest_config(config())]
 
@@ -303,6 +314,9 @@ proptest! {
             let worker_request = WorkerRequest { gaps, partly, destroying, ..WorkerRequest::default() };
             let refreshed = live_state.refresh(&topology, &worker_request);
             for change in &refreshed.plan.changes {
+                if is_on_new_machine(change, &refreshed.plan) {
+                    continue;
+                }
                 let gap = refreshed.inventory.gap_for(change.address.kind, Some(&change.key));
                 prop_assert_eq!(gap, None, "{:?} {}", change.action, change.address);
             }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -18,11 +19,20 @@ use crate::provider::limits::Limits;
 use crate::provider::listing::Listing;
 use crate::provider::request_policy::RequestPolicy;
 use crate::provider::settings::ClientSettings;
-use crate::resource::ArmId;
 use crate::resource::arm_type::RESOURCES;
+use crate::resource::{ArmId, Kind};
 
 /// The public cloud's address.
 pub const PUBLIC_CLOUD: &str = "https://management.azure.com";
+
+/// How long a write usually takes; Azure answers a creation with 201.
+fn usual_duration(id: &ArmId, status: StatusCode) -> Duration {
+    let kind = id.resource_type().and_then(|resource_type| Kind::of_arm_type(&resource_type));
+    let seconds = kind.map(|kind| kind.facts().seconds);
+    let seconds =
+        seconds.map(|it| if status == StatusCode::CREATED { it.create } else { it.update });
+    Duration::from_secs(seconds.unwrap_or_default())
+}
 
 /// What must hold for a write to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,7 +122,7 @@ impl ArmClient {
         let call = ApiCall::new(Method::PUT, self.url_of(id, "", &activity)?, &activity).json(body);
         let response = self.call(guarded(call, &precondition, &activity)?).await?;
         let response = self.successful(response, &activity)?;
-        let mut pace = PollInterval::new();
+        let mut pace = PollInterval::of_operation(usual_duration(id, response.status()));
         self.follow(&response, &activity, &mut pace).await?;
         self.wait_provisioned(id, &activity, &mut pace).await
     }

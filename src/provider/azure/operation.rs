@@ -112,16 +112,24 @@ impl OperationProgress {
 #[derive(Debug)]
 pub(super) struct PollInterval {
     started: Instant,
+    /// When the operation usually ends: nothing is looked at before.
+    usual: Option<Duration>,
     next: Duration,
 }
 
 impl PollInterval {
     /// The clock starts now.
     pub(super) fn new() -> Self {
-        Self { started: Instant::now(), next: FIRST_DELAY }
+        Self { started: Instant::now(), usual: None, next: FIRST_DELAY }
     }
 
-    /// Waits as long as the last answer asked for, else a little longer each time.
+    /// The same for an operation that usually takes that long.
+    pub(super) fn of_operation(usual: Duration) -> Self {
+        Self { usual: Some(usual).filter(|usual| *usual > FIRST_DELAY), ..Self::new() }
+    }
+
+    /// Waits as long as the last answer asked for, else until the operation usually ends,
+    /// and then a little longer each time.
     pub(super) async fn wait(
         &mut self,
         headers: &HeaderMap,
@@ -141,6 +149,10 @@ impl PollInterval {
             });
         }
         let delay = retry_after(headers).unwrap_or_else(|| {
+            let usual = self.usual.take();
+            if let Some(rest) = usual.and_then(|it| it.checked_sub(self.started.elapsed())) {
+                return rest;
+            }
             let delay = self.next;
             self.next = (delay * 3 / 2).min(MAX_DELAY);
             delay
@@ -172,6 +184,21 @@ mod tests {
         let failed = json!({"status": "Failed", "error": {"code": "C", "message": "m"}});
         let error = OperationProgress::of_operation(&failed).finished("PUT x").unwrap_err();
         assert_eq!(error.code(), Some("C"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_look_is_when_an_operation_usually_ends() {
+        let mut pace = PollInterval::of_operation(Duration::from_secs(60));
+        let started = Instant::now();
+        let mut with_delay = HeaderMap::new();
+        with_delay.insert(header::RETRY_AFTER, "10".parse().unwrap());
+        // What the service asks for counts.
+        for (headers, seconds) in
+            [(&with_delay, 10), (&HeaderMap::new(), 60), (&HeaderMap::new(), 62)]
+        {
+            pace.wait(headers, "PUT x").await.unwrap();
+            assert_eq!(started.elapsed().as_secs(), seconds);
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -48,6 +48,7 @@ fn steps() -> Vec<WorkerStep> {
     vec![
         WorkerStep::Kernel,
         WorkerStep::KernelRoutes(routes()),
+        WorkerStep::StagePackages("1.33.7".parse().unwrap(), PackageSource::Upstream),
         WorkerStep::ContainerRuntime(PackageSource::Upstream),
         WorkerStep::Kubelet("1.33.7".parse().unwrap(), PackageSource::Upstream),
         WorkerStep::CniPlugins(PackageSource::Upstream),

@@ -191,6 +191,9 @@ pub struct WorkerState {
     pub kubelet: Option<KubernetesVersion>,
     /// Whether the kubelet runs.
     pub kubelet_active: bool,
+    /// The version of the kubelet whose packages were downloaded and not installed yet.
+    #[serde(default)]
+    pub staged_packages: Option<KubernetesVersion>,
     /// Whether the CNI plugins are installed.
     pub cni_plugins: bool,
     /// Pod subnets by name of the CNI configuration.

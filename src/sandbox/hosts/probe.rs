@@ -50,6 +50,7 @@ impl EmulatedHost {
             modules: self.kernel.modules.clone(),
             container_runtime_version: worker.container_runtime.clone(),
             kubelet_version: worker.kubelet,
+            staged_packages: worker.staged_packages,
             cni_plugins: worker.cni_plugins,
             cluster_ca_digest: worker.cluster_ca_digest.clone(),
             kubelet_configuration_digest: worker

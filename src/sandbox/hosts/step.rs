@@ -11,7 +11,7 @@ const CONTAINERD: &str = "1.7.34";
 impl EmulatedHost {
     /// Applies a step. The error says why the step failed.
     pub fn apply_worker_step(&mut self, step: &WorkerStep) -> Result<(), String> {
-        self.work_milliseconds += step_milliseconds(step);
+        self.work_milliseconds += self.step_milliseconds(step);
         let worker = &mut self.worker;
         match step {
             WorkerStep::Kernel => {
@@ -25,11 +25,20 @@ impl EmulatedHost {
                 Some(reason) => return Err(reason),
                 None => self.set_our_routes(routes),
             },
+            WorkerStep::StagePackages(version, _) => worker.staged_packages = Some(*version),
             WorkerStep::ContainerRuntime(_) => {
                 worker.container_runtime = Some(CONTAINERD.to_owned());
             }
-            WorkerStep::Kubelet(version, _) => worker.kubelet = Some(*version),
-            WorkerStep::CniPlugins(_) => worker.cni_plugins = true,
+            WorkerStep::Kubelet(version, _) => {
+                worker.kubelet = Some(*version);
+                if worker.cni_plugins {
+                    worker.staged_packages = None;
+                }
+            }
+            WorkerStep::CniPlugins(_) => {
+                worker.cni_plugins = true;
+                worker.staged_packages = None;
+            }
             WorkerStep::ClusterCa { pem } => worker.cluster_ca_digest = Some(digest(pem)),
             WorkerStep::BootstrapKubeconfig { server, token } => {
                 let (server, token) = (server.clone(), token.expose().to_owned());
@@ -56,6 +65,25 @@ impl EmulatedHost {
             }
         }
         Ok(())
+    }
+
+    /// How long a step takes, in milliseconds: as on real hosts, with packages from a
+    /// nearby mirror, which take most of it.
+    pub fn step_milliseconds(&self, step: &WorkerStep) -> u64 {
+        let is_staged = self.worker.staged_packages.is_some();
+        match step {
+            WorkerStep::StagePackages(..) => 57_000,
+            WorkerStep::ContainerRuntime(_) if is_staged => 6_000,
+            WorkerStep::Kubelet(..) if is_staged => 4_000,
+            WorkerStep::CniPlugins(_) if is_staged => 1_000,
+            WorkerStep::ContainerRuntime(_) => 40_000,
+            WorkerStep::Kubelet(..) => 20_000,
+            WorkerStep::CniPlugins(_) => 8_000,
+            WorkerStep::Start => 5_000,
+            WorkerStep::Reset => 10_000,
+            WorkerStep::Reboot { .. } => 60_000,
+            _ => 500,
+        }
     }
 
     fn start(&mut self) -> Result<(), String> {
@@ -98,24 +126,12 @@ pub fn digest(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// How long a step takes, in milliseconds: as on real hosts, with packages from a nearby mirror.
-pub fn step_milliseconds(step: &WorkerStep) -> u64 {
-    match step {
-        WorkerStep::ContainerRuntime(_) => 40_000,
-        WorkerStep::Kubelet(..) => 20_000,
-        WorkerStep::CniPlugins(_) => 8_000,
-        WorkerStep::Start => 5_000,
-        WorkerStep::Reset => 10_000,
-        WorkerStep::Reboot { .. } => 60_000,
-        _ => 500,
-    }
-}
-
 /// The name of a step, for logs and fault injection.
 pub fn step_name(step: &WorkerStep) -> &'static str {
     match step {
         WorkerStep::Kernel => "kernel",
         WorkerStep::KernelRoutes(_) => "kernel-routes",
+        WorkerStep::StagePackages(..) => "stage-packages",
         WorkerStep::ContainerRuntime(_) => "container-runtime",
         WorkerStep::Kubelet(..) => "kubelet",
         WorkerStep::CniPlugins(_) => "cni-plugins",

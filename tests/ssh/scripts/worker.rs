@@ -216,6 +216,41 @@ fn a_preinstalled_kubelet_is_accepted() {
     assert_eq!(host.log_lines(), ["apt-mark hold kubelet kubernetes-cni"]);
 }
 
+#[test]
+fn packages_are_downloaded_ahead_and_installed_from_there() {
+    let Some(host) = bare_machine() else { return };
+    // The stub of curl has no archive of the pinned release: it counts as installed.
+    let CniRelease { digest_amd64, digest_arm64, .. } = CniRelease::pinned();
+    host.sh(&format!(
+        "mkdir -p /etc/stargate/worker
+         printf '%s\\n' {digest_amd64} {digest_arm64} >/etc/stargate/worker/cni-plugins"
+    ));
+    let version = "1.33.7".parse().unwrap();
+    let stage = WorkerStep::StagePackages(version, PackageSource::Upstream);
+    step(&host, &stage);
+    let log = host.log_lines();
+    let probe = probe_host(&host);
+    assert_eq!((probe.staged_packages, probe.kubelet_version), (Some(version), None));
+    assert_eq!(probe.container_runtime_version, None);
+    let downloads = ["containerd", "kubelet=1.33.7-*"]
+        .map(|package| format!("apt-get install --download-only {package}"));
+    assert!(downloads.iter().all(|download| log.contains(download)), "{log:?}");
+    assert!(!log.iter().any(|line| line.starts_with("systemctl")), "nothing restarts: {log:?}");
+    // What was downloaded in part, or damaged since, does not count.
+    host.sh("echo x >>/var/cache/stargate/packages/kubelet.deb");
+    assert_eq!(probe_host(&host).staged_packages, None);
+    step(&host, &stage);
+    assert_eq!(probe_host(&host).staged_packages, Some(version));
+    host.log_lines();
+    steps()[2..4].iter().for_each(|one| step(&host, one));
+    let log = host.log_lines();
+    let fetches = |line: &String| line.contains("downloads") || line.starts_with("curl");
+    assert!(!log.iter().any(fetches), "{log:?}");
+    let probe = probe_host(&host);
+    assert_eq!((probe.staged_packages, probe.kubelet_version), (None, Some(version)));
+    assert_eq!(probe.container_runtime_version.as_deref(), Some("1.7.34"));
+}
+
 /// An archive like a release of the CNI plugins, and its digest.
 fn archive(host: &Host) -> String {
     host.sh("mkdir -p /run/archive; cd /run/archive; echo a >host-local; echo b >loopback

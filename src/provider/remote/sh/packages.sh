@@ -16,11 +16,37 @@ apt_get() {
     done
 }
 
+# Where packages lie that were downloaded ahead of their installation.
+packages=/var/cache/stargate/packages
+
+# staged_version: the version of the kubelet whose packages were downloaded.
+staged_version() {
+    if [ -f "$packages/staged" ]; then
+        sed -n 2p "$packages/staged"
+    fi
+}
+
+# apt_download NAME...: downloads packages with what they depend on, and installs nothing.
+apt_download() {
+    apt_get install --download-only --no-install-recommends --allow-downgrades \
+        --allow-change-held-packages -o "Dir::Cache::archives=$packages" "$@"
+}
+
+# apt_install ARGUMENTS: installs packages; what was downloaded is not downloaded again.
+apt_install() {
+    if [ -n "$(staged_version)" ]; then
+        apt_get install -o "Dir::Cache::archives=$packages" "$@"
+    else
+        apt_get install "$@"
+    fi
+}
+
 # install_packages NAME...: installs packages from the distribution's archive.
 install_packages() {
     if have apt-get; then
-        apt_get update
-        apt_get install --no-install-recommends "$@"
+        # The lists are those that the packages were downloaded by.
+        [ -n "$(staged_version)" ] || apt_get update
+        apt_install --no-install-recommends "$@"
     elif have dnf; then
         dnf -q -y install "$@" >/dev/null || fail "dnf install $* failed"
     else
@@ -76,6 +102,18 @@ drop_source() {
         drop "/etc/apt/sources.list.d/stargate-$1.list"
         rm -f "/etc/apt/keyrings/stargate-$1.gpg" "/etc/apt/keyrings/stargate-$1.asc"
     fi
+}
+
+# kubelet_version: the version of the installed kubelet.
+kubelet_version() {
+    if have kubelet; then
+        kubelet --version 2>/dev/null | sed -n 's/^Kubernetes v//p'
+    fi
+}
+
+# has_digest FILE DIGEST
+has_digest() {
+    printf '%s  %s\n' "$2" "$1" | sha256sum -c --status 2>/dev/null
 }
 
 # note_installed FOLDER NAME: records an installed package, so that it is removed later.

@@ -1,9 +1,4 @@
 
-# has_digest FILE DIGEST
-has_digest() {
-    printf '%s  %s\n' "$2" "$1" | sha256sum -c --status 2>/dev/null
-}
-
 # note ORIGIN: records the digests of the plugins and their origin.
 note() {
     put 0644 "$folder/cni-plugins" "$1
@@ -31,17 +26,16 @@ main() {
         check_preinstalled
         return 0
     fi
-    case $(uname -m) in
-    x86_64) architecture=amd64 digest=$digest_amd64 ;;
-    aarch64) architecture=arm64 digest=$digest_arm64 ;;
-    *) fail "the CNI plugins are not available for $(uname -m)" ;;
-    esac
+    cni_architecture
     mkdir -p /var/cache/stargate /opt/cni/bin
     # On disk, because it may exceed the memory behind /run.
     scratch=$(mktemp -d /var/cache/stargate/XXXXXX)
     name=cni-plugins-linux-$architecture-v$version.tgz
     # Sites without internet access provide the archive here.
     archive=/var/cache/stargate/$name
+    if ! has_digest "$archive" "$digest"; then
+        archive=$packages/$name
+    fi
     if ! has_digest "$archive" "$digest"; then
         archive=$scratch/$name
         fetch "$source/v$version/$name" "$archive"
@@ -56,4 +50,6 @@ main() {
         mv -f "$part" "/opt/cni/bin/$plugin"
     done
     note "$digest"
+    # They are the last that is installed.
+    rm -rf "$packages"
 }

@@ -1,10 +1,4 @@
 
-kubelet_version() {
-    if have kubelet; then
-        kubelet --version 2>/dev/null | sed -n 's/^Kubernetes v//p'
-    fi
-}
-
 main() {
     make_scratch
     mkdir -p "$folder"
@@ -17,10 +11,14 @@ main() {
     if [ "$(kubelet_version)" != "$version" ]; then
         have apt-get ||
             fail "kubelet $version must be installed by hand: this host has no apt-get"
-        add_source kubernetes "$source/Release.key" "$key_fingerprint" asc "$source/ /"
+        if [ "$(staged_version)" != "$version" ]; then
+            add_source kubernetes "$source/Release.key" "$key_fingerprint" asc "$source/ /"
+        fi
         have kubelet || note_installed "$folder" kubelet
         apt-mark unhold kubelet kubernetes-cni >/dev/null 2>&1 || true
-        apt_get install --no-install-recommends --allow-downgrades "kubelet=$version-*"
+        apt_install --no-install-recommends --allow-downgrades "kubelet=$version-*"
+        # Later installations need fresh lists again.
+        rm -f "$packages/staged" "$packages"/*.deb
         # The package starts the kubelet, which has no configuration yet.
         if [ ! -f "$folder/kubelet.digest" ]; then
             systemctl disable --now kubelet >/dev/null 2>&1 || true

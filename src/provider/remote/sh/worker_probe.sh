@@ -65,6 +65,18 @@ bootstrap() {
     fi
 }
 
+# The version of the kubelet whose packages lie on disk, all of them whole.
+staged() {
+    file=/var/cache/stargate/packages/staged
+    if [ ! -f "$file" ]; then
+        return 0
+    fi
+    sums=$(sed '1,2d' "$file")
+    if [ -z "$sums" ] || (cd "${file%/*}" && printf '%s\n' "$sums" | sha256sum -c --status 2>/dev/null); then
+        sed -n 2p "$file"
+    fi
+}
+
 kubelet_sum() {
     cat "$folder/kubelet.yaml" "$folder/kubelet" /etc/systemd/system/kubelet.service \
         /etc/systemd/system/kubelet.service.d/90-stargate.conf | sha256sum
@@ -99,6 +111,7 @@ main() {
     part kubelet_active systemctl is-active kubelet
     content kubelet_digest "$folder/kubelet.digest"
     part kubelet_sum kubelet_sum
+    part staged staged
     content cni_plugins "$folder/cni-plugins"
     part cni_sums sha256sum /opt/cni/bin/host-local /opt/cni/bin/loopback
     content cni_file /etc/cni/net.d/00-stargate.conflist

@@ -3,7 +3,7 @@
 use ipnet::Ipv4Net;
 use serde_json::{Value, json};
 
-use super::super::script::HostScript;
+use super::super::script::{HostScript, Script};
 use super::script_base::{begin, packages};
 use crate::resource::settings::PackageSource;
 
@@ -42,13 +42,19 @@ impl CniRelease {
 
     /// The script that installs it, or checks that preinstalled plugins are not older.
     pub fn install(&self, topology: &str, source: PackageSource) -> HostScript {
-        packages(begin("install the CNI plugins", topology), source)
-            .value("noted_as_there", PREINSTALLED)
+        let script = packages(begin("install the CNI plugins", topology), source)
+            .value("noted_as_there", PREINSTALLED);
+        self.values(script).build(include_str!("../sh/worker_cni_plugins.sh"))
+    }
+
+    /// Sets the variables that name the release.
+    pub(super) fn values(&self, script: Script) -> Script {
+        script
+            .with(include_str!("../sh/cni.sh"))
             .value("version", &self.version)
             .value("source", &self.source)
             .value("digest_amd64", &self.digest_amd64)
             .value("digest_arm64", &self.digest_arm64)
-            .build(include_str!("../sh/worker_cni_plugins.sh"))
     }
 
     /// The digest for an architecture as `uname -m` names it.

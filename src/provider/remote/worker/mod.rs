@@ -64,6 +64,7 @@ pub(super) fn step(topology: &str, step: &WorkerStep) -> HostScript {
                 .value("content", &files::routes(routes))
                 .build(include_str!("../sh/settings.sh"))
         }
+        WorkerStep::StagePackages(version, source) => stage_packages(topology, *version, *source),
         WorkerStep::ContainerRuntime(source) => {
             packages(begin("install containerd", topology), *source)
                 .value("config_1", containerd::VERSION_1)
@@ -122,12 +123,24 @@ fn install_kubelet(
     version: KubernetesVersion,
     source: PackageSource,
 ) -> HostScript {
-    let KubernetesVersion { major, minor, .. } = version;
     packages(begin("install the kubelet", topology), source)
         .value("version", &version.to_string())
-        .value("source", &format!("https://pkgs.k8s.io/core:/stable:/v{major}.{minor}/deb"))
+        .value("source", &kubelet_source(version))
         .value("key_fingerprint", KUBERNETES_KEY)
         .build(include_str!("../sh/worker_kubelet.sh"))
+}
+
+/// Downloads the packages that a worker lacks, and installs nothing: nothing restarts.
+fn stage_packages(topology: &str, version: KubernetesVersion, source: PackageSource) -> HostScript {
+    let script = packages(begin("download the worker's packages", topology), source)
+        .value("kubelet", &version.to_string())
+        .value("kubelet_source", &kubelet_source(version))
+        .value("key_fingerprint", KUBERNETES_KEY);
+    CniRelease::pinned().values(script).build(include_str!("../sh/worker_stage.sh"))
+}
+
+fn kubelet_source(KubernetesVersion { major, minor, .. }: KubernetesVersion) -> String {
+    format!("https://pkgs.k8s.io/core:/stable:/v{major}.{minor}/deb")
 }
 
 #[cfg(test)]

@@ -41,6 +41,7 @@ pub(in super::super) fn parse(hostname: &str, stdout: &str) -> Result<WorkerProb
         modules: modules(&output)?,
         container_runtime_version: container_runtime(&output)?,
         kubelet_version: kubelet_version(&output)?,
+        staged_packages: output.line("staged")?.parse().ok(),
         cni_plugins: cni_plugins(&output, &architecture)?,
         cluster_ca_digest: first_word(output.line("cluster_ca")?),
         kubelet_configuration_digest: kubelet_digest(&output)?,

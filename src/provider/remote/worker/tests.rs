@@ -38,6 +38,7 @@ fn scripts_read_well() {
     let steps = [
         WorkerStep::Kernel,
         WorkerStep::KernelRoutes(BTreeMap::from([route])),
+        WorkerStep::StagePackages("1.33.7".parse().unwrap(), PackageSource::Upstream),
         WorkerStep::ContainerRuntime(PackageSource::Upstream),
         WorkerStep::Kubelet("1.33.7".parse().unwrap(), PackageSource::Upstream),
         WorkerStep::CniPlugins(PackageSource::Upstream),

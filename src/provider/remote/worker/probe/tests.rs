@@ -33,6 +33,7 @@ fn joined() -> TestProbeOutput {
         .with("kubelet_active", "active\n")
         .with_file("kubelet_digest", "wanted 0123\n")
         .with("kubelet_sum", "0123  -\n")
+        .with("staged", "")
         .with_file("cni_plugins", &format!("{pinned}\n{SUMS}"))
         .with("cni_sums", SUMS)
         .with("cni_file", &cni::conflist("10.244.65.0/24".parse().unwrap()))

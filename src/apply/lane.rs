@@ -1,0 +1,32 @@
+//! What steps are held back by.
+
+use crate::plan::{Change, MAX_DOWNLOADS, MAX_STEPS_PER_API, Phase};
+use crate::resource::Api;
+
+/// Steps of one lane are held back by the same thing, and run side by side up to its
+/// width. Steps of one lane do not wait for those of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Lane {
+    /// Calls of an API.
+    Api(Api),
+    /// Downloads of packages. Each runs on its own host.
+    Downloads,
+}
+
+impl Lane {
+    /// The lane of a step of a change.
+    pub(super) fn of(change: &Change, phase: Phase) -> Self {
+        match phase {
+            Phase::Prepare => Self::Downloads,
+            Phase::Destroy | Phase::Create => Self::Api(change.api()),
+        }
+    }
+
+    /// How many steps run side by side at the most.
+    pub(super) fn width(self) -> u64 {
+        match self {
+            Self::Api(_) => MAX_STEPS_PER_API,
+            Self::Downloads => MAX_DOWNLOADS,
+        }
+    }
+}
