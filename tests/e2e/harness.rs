@@ -144,8 +144,7 @@ impl Deployment {
 
     /// The scope and options of a refresh and plan.
     pub(crate) fn scope(&self, options: &RefreshOptions) -> Scope<'_> {
-        let subscription = self.topology.azure.subscription.clone();
-        let subscription = subscription.unwrap_or_else(|| SubscriptionId::new(arm::SUBSCRIPTION));
+        let subscription = SubscriptionId::new(arm::SUBSCRIPTION);
         let mut scope = Scope::new(&self.topology, subscription, KEY.to_owned());
         scope.options = PlanOptions {
             deep: options.deep,

@@ -44,12 +44,6 @@ pub const DEVIATIONS: &[Deviation] = &[
                   it to them in the admin console first",
     },
     Deviation {
-        field: "datacenters.*.azure.vnet_cidr",
-        kinds: &[],
-        change: "a prefix without the subnets",
-        instead: "while the replacement is refused, the other sites already route the other prefix",
-    },
-    Deviation {
         field: "datacenters.*.workers[].ip",
         kinds: EXISTING,
         change: "the address that the machine has now",

@@ -12,7 +12,7 @@ use stargate::topology::load::load_text;
 
 use super::document::{BASE, edited};
 use super::edits::Edit;
-use super::live::{Live, add_foreign};
+use super::identities::{Identities, add_foreign};
 use crate::harness::{Deployment, RefreshOptions, failures, summary};
 use crate::observer::Observer;
 
@@ -169,11 +169,11 @@ impl Trial<'_> {
 
     /// One apply converges, and does nothing that the plan did not announce.
     async fn apply(&self, plan: Plan, options: &RefreshOptions) -> Vec<String> {
-        let before = self.deployment.sandbox.read(Live::of);
+        let before = self.deployment.sandbox.read(Identities::of);
         let observer = Observer::of(self.deployment);
         let applied = self.deployment.apply(options).await;
         self.deployment.sandbox.set_fault_injector(None);
-        let after = self.deployment.sandbox.read(Live::of);
+        let after = self.deployment.sandbox.read(Identities::of);
         let mut found = Vec::new();
         if applied.status != ApplyStatus::Converged {
             let left = applied.remaining.as_ref().map(summary).unwrap_or_default();
@@ -214,7 +214,7 @@ fn is_version(field: &stargate::plan::FieldChange) -> bool {
 }
 
 /// What was replaced, deleted or restarted although no plan said so.
-fn unannounced(plan: &Plan, before: &Live, after: &Live) -> Vec<String> {
+fn unannounced(plan: &Plan, before: &Identities, after: &Identities) -> Vec<String> {
     let mut found = Vec::new();
     let loses_cluster = !destroyed(plan, Kind::ManagedCluster).is_empty();
     let restarts: BTreeSet<String> = plan
@@ -226,19 +226,19 @@ fn unannounced(plan: &Plan, before: &Live, after: &Live) -> Vec<String> {
     let machines = destroyed(plan, Kind::VirtualMachine);
     // The cluster's router is in a resource group of the cluster.
     let of_cluster = |name: &str| loses_cluster && name.starts_with("lab-router");
-    for name in Live::replaced(&before.machines, &after.machines).difference(&machines) {
+    for name in Identities::replaced(&before.machines, &after.machines).difference(&machines) {
         if !of_cluster(name) {
             found.push(format!("the VM {name} is replaced without notice"));
         }
     }
     let workers = destroyed(plan, Kind::Worker);
-    let nodes = Live::replaced(&before.nodes, &after.nodes);
+    let nodes = Identities::replaced(&before.nodes, &after.nodes);
     let nodes = nodes.iter().filter(|name| !loses_cluster && !name.starts_with("aks-"));
     for name in nodes.filter(|name| !workers.contains(*name)) {
         found.push(format!("the Node {name} is replaced without notice"));
     }
     let devices = destroyed(plan, Kind::TailnetDevice);
-    for name in Live::replaced(&before.devices, &after.devices).difference(&devices) {
+    for name in Identities::replaced(&before.devices, &after.devices).difference(&devices) {
         found.push(format!("the device {name} is replaced without notice"));
     }
     let booted = before.boots.iter().filter(|(name, boots)| {
@@ -257,10 +257,10 @@ fn unannounced(plan: &Plan, before: &Live, after: &Live) -> Vec<String> {
 }
 
 /// What was done to the datacenter that is protected.
-fn protected(before: &Live, after: &Live) -> impl Iterator<Item = String> {
+fn protected(before: &Identities, after: &Identities) -> impl Iterator<Item = String> {
     let is_its = |name: &&String| name.starts_with("vault-");
-    let nodes = Live::replaced(&before.nodes, &after.nodes);
-    let devices = Live::replaced(&before.devices, &after.devices);
+    let nodes = Identities::replaced(&before.nodes, &after.nodes);
+    let devices = Identities::replaced(&before.devices, &after.devices);
     let all: Vec<String> = nodes.iter().chain(&devices).filter(is_its).cloned().collect();
     all.into_iter().map(|name| format!("{name} is protected and was replaced"))
 }

@@ -8,8 +8,8 @@ mod case;
 mod cluster_edits;
 mod document;
 mod edits;
+mod identities;
 mod known;
-mod live;
 mod site_edits;
 mod worker_edits;
 

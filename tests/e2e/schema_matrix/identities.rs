@@ -14,7 +14,7 @@ const SHARED_HOST: &str = "attic-router";
 
 /// The identities of what exists.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Live {
+pub(super) struct Identities {
     /// The UIDs of Nodes.
     pub(super) nodes: BTreeMap<String, String>,
     /// The ids of VMs.
@@ -27,7 +27,7 @@ pub(super) struct Live {
     pub(super) foreign: BTreeMap<&'static str, Value>,
 }
 
-impl Live {
+impl Identities {
     pub(super) fn of(sandbox: &SandboxState) -> Self {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let store = sandbox.kubernetes.as_ref();
@@ -56,8 +56,8 @@ impl Live {
         after: &BTreeMap<String, String>,
     ) -> BTreeSet<String> {
         let stays = |name: &String, identity: &String| after.get(name) == Some(identity);
-        let gone = before.iter().filter(|(name, identity)| !stays(name, identity));
-        gone.map(|(name, _)| name.clone()).collect()
+        let absent = before.iter().filter(|(name, identity)| !stays(name, identity));
+        absent.map(|(name, _)| name.clone()).collect()
     }
 }
 
