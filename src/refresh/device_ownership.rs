@@ -133,6 +133,10 @@ impl Evidence {
         scope: &Scope<'_>,
         observation: &Observation,
     ) -> Machine {
+        // It may stand where the topology had it before, such as beside a former cluster.
+        if self.machines.contains(&name.to_ascii_lowercase()) {
+            return Machine::Exists;
+        }
         let Some(id) = machine_id(name, scope, observation) else { return Machine::Exists };
         let key = ObjectKey::Azure(id.clone());
         let inventory = &observation.inventory;

@@ -174,6 +174,7 @@ impl FirstApply {
         of_machines.max(of_joins)
     }
 
+    #[expect(clippy::print_stdout, reason = "the figures are what the test is run for")]
     fn print(&self, name: &str) {
         println!("{name}, in simulated time");
         let seconds =
