@@ -79,8 +79,9 @@ fn untagged_router(
         served.router == peer.hostname
             && peer.prefixes.iter().any(|prefix| overlaps(prefix, &served.prefix))
     };
-    let taken = served.iter().find(is_own)?;
     let (name, wanted) = (&peer.hostname, &topology.tailnet.tag);
+    let is_tagged = peer.tags.iter().any(|tag| tag == wanted.as_str());
+    let taken = served.iter().find(is_own).filter(|_| !is_tagged)?;
     let tags = match peer.tags.is_empty() {
         true => "no tag".to_owned(),
         false => peer.tags.iter().map(|tag| format!("`{tag}`")).collect::<Vec<_>>().join(", "),

@@ -2,8 +2,9 @@
 //!
 //! A tag is the only mark of a device, and two topologies can share one. A device is the
 //! topology's if one of its Servers records the address, or if it is the only one that has
-//! the name of a router whose machine the topology owns. Every other device is left alone: it
-//! may be a router of another topology, connected or not.
+//! the name of a router whose machine the topology owns, or owned: that machine is gone, and
+//! the tag names the topology. Every other device is left alone: it may be a router of
+//! another topology, connected or not.
 
 use std::collections::BTreeSet;
 
@@ -16,6 +17,7 @@ use crate::plan::{Finding, FindingSeverity};
 use crate::provider::clients::ReadClients;
 use crate::provider::tailnet::TailnetDevice;
 use crate::resource::kubernetes::ManifestKind;
+use crate::resource::ownership::default_tag;
 use crate::resource::{ArmId, Kind, ObjectKey, Ownership, Resource};
 use crate::topology::model::DatacenterKind;
 
@@ -56,7 +58,8 @@ pub(super) async fn check(
             Machine::Absent { .. } if device.online => {
                 mark_unread(&name, strange_reason(&name), scope, observation);
             }
-            Machine::Absent { has_remains: true } if !is_shared && !has_namesake => {}
+            Machine::Absent { has_remains }
+                if (has_remains || is_unique(scope)) && !is_shared && !has_namesake => {}
             Machine::Absent { .. } => {
                 if let Some(device) = tagged.devices.remove(&name) {
                     leave_out(&name, &device, observation);
@@ -64,6 +67,12 @@ pub(super) async fn check(
             }
         }
     }
+}
+
+/// Whether the topology has a tag that names it: no other topology has the same by
+/// default.
+fn is_unique(scope: &Scope<'_>) -> bool {
+    scope.topology.tailnet.tag.as_str() == default_tag(&scope.topology.name)
 }
 
 /// Whether the virtual machine of a router exists.
