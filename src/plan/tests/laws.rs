@@ -162,7 +162,7 @@ fn is_on_new_machine(change: &Change, plan: &Plan) -> bool {
     let machine = Address { kind: Kind::VirtualMachine, site, name };
     let is_made = |it: &&Change| matches!(it.action, Action::Create | Action::Replace);
     kind == Kind::RouterHost
-        && change.action == Action::Create
+        && matches!(change.action, Action::Create | Action::Replace)
         && plan.changes.iter().filter(is_made).any(|it| it.address == machine)
 }
 

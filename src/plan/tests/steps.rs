@@ -106,8 +106,17 @@ fn check(
         change.address.kind == Kind::ManagedCluster && change.action == Action::Replace
     });
     let is_other = |node: &str| is_replaced && site_of(topology, node) == Site::Cluster;
+    // A Node may stand for a machine that is gone: its pods do not run.
+    let lacks_machine = |node: &str| {
+        let mut created = refreshed.plan.changes.iter();
+        created.any(|change| {
+            let (address, action) = (&change.address, change.action);
+            address.kind == Kind::VirtualMachine && address.name == node && action == Action::Create
+        })
+    };
+    let is_left_out = |node: &str| is_other(node) || lacks_machine(node);
     let lost = before.difference(now).filter(|pair| after.contains(*pair));
-    for pair in lost.filter(|pair| !is_other(&pair.0) && !is_other(&pair.1)) {
+    for pair in lost.filter(|pair| !is_left_out(&pair.0) && !is_left_out(&pair.1)) {
         let cell = (site_of(topology, &pair.0), site_of(topology, &pair.1));
         cut.entry(cell).or_default().push(pair);
     }
