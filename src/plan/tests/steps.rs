@@ -17,6 +17,7 @@ use crate::dataplane::{End, RoundTrip};
 use crate::desired::tests::generate::{Sketch, SketchedDatacenter, SketchedWorker};
 use crate::plan::Action;
 use crate::plan::Phase;
+use crate::plan::cluster_replacement::loses_cluster;
 use crate::plan::impact::{
     Assessment, Disruption, IntermediateState, Projection, Reachability, assess, assess_in_order,
     path_model,
@@ -101,11 +102,10 @@ fn check(
     done: &str,
 ) -> Result<(), TestCaseError> {
     let mut cut: BTreeMap<(Site, Site), Vec<&Pair>> = BTreeMap::new();
-    // A replaced cluster has other nodes, even under the same names.
-    let is_replaced = refreshed.plan.changes.iter().any(|change| {
-        change.address.kind == Kind::ManagedCluster && change.action == Action::Replace
-    });
-    let is_other = |node: &str| is_replaced && site_of(topology, node) == Site::Cluster;
+    // No node outlives its cluster: the plan says that it loses every pair.
+    if loses_cluster(&refreshed.plan).is_some() {
+        return Ok(());
+    }
     // A Node may stand for a machine that is gone: its pods do not run.
     let lacks_machine = |node: &str| {
         let mut created = refreshed.plan.changes.iter();
@@ -114,9 +114,8 @@ fn check(
             address.kind == Kind::VirtualMachine && address.name == node && action == Action::Create
         })
     };
-    let is_left_out = |node: &str| is_other(node) || lacks_machine(node);
     let lost = before.difference(now).filter(|pair| after.contains(*pair));
-    for pair in lost.filter(|pair| !is_left_out(&pair.0) && !is_left_out(&pair.1)) {
+    for pair in lost.filter(|pair| !lacks_machine(&pair.0) && !lacks_machine(&pair.1)) {
         let cell = (site_of(topology, &pair.0), site_of(topology, &pair.1));
         cut.entry(cell).or_default().push(pair);
     }
