@@ -6,18 +6,17 @@ use super::context::{ApplyContext, ClusterWriter};
 use super::events::{Event, Outcome};
 use super::executor::execute;
 use super::iteration::Iteration;
-use super::repeats::MadeChanges;
+use super::repeats::AppliedChanges;
 use super::routers::RouterAddresses;
 use super::status::{Applied, ApplyStatus};
 use super::unfinished::Unfinished;
 use super::write_lease::{Permission, WriteLease};
 use crate::diagnostics::{Code, Failure, counted};
 use crate::pipeline::Planned;
-use crate::plan::diff::FieldChange;
 use crate::plan::{Action, Change, FindingSeverity, Plan};
 use crate::provider::access::ClusterAccess;
 use crate::refresh::no_cluster;
-use crate::resource::Address;
+use crate::resource::{Address, Kind};
 
 /// An apply that needs more iterations than this makes no progress.
 const MAX_ITERATIONS: u32 = 10;
@@ -45,7 +44,7 @@ pub async fn apply(
     let lease = WriteLease::new(context);
     // A plan is asked about again if anything was changed after it was made.
     let mut asks = false;
-    let mut made = MadeChanges::default();
+    let mut made = AppliedChanges::default();
     loop {
         if let Some(status) = ends_before_iteration(context, &planned.plan, applied.iterations) {
             applied.status = status;
@@ -315,13 +314,14 @@ async fn connect(
     Ok(ClusterWriter { client, credentials })
 }
 
-/// Whether a change only waits for a passing state to end, as of a worker that is not Ready
-/// while its router is replaced.
-fn is_passing(change: &Change) -> bool {
-    let fields = change.fields();
-    change.action == Action::Update
-        && !fields.is_empty()
-        && fields.iter().all(FieldChange::is_transient)
+/// Whether a change only waits until a worker is Ready again, as one that is not while its
+/// router is replaced.
+fn awaits_readiness(change: &Change) -> bool {
+    let mut fields = change.differences.iter().map(|field| &field.path.0[..]);
+    change.address.kind == Kind::Worker
+        && change.action == Action::Update
+        && !change.differences.is_empty()
+        && fields.all(|path| path == ["ready"])
 }
 
 /// What the user approved.
@@ -329,7 +329,7 @@ fn is_passing(change: &Change) -> bool {
 struct Approved {
     actions: BTreeSet<(Address, Action)>,
     /// A deferred association stands for all subnets that turn up.
-    kinds_waiting: BTreeSet<crate::resource::Kind>,
+    kinds_waiting: BTreeSet<Kind>,
 }
 
 impl Approved {
@@ -364,13 +364,13 @@ impl Approved {
         };
         let was_approved =
             |action: &Action| self.actions.contains(&(change.address.clone(), *action));
-        implied_by.iter().any(was_approved) || is_passing(change)
+        implied_by.iter().any(was_approved) || awaits_readiness(change)
     }
 
     fn covers(&self, plan: &Plan) -> bool {
         plan.changes.iter().all(|change| {
             self.includes(change)
-                || change.address.kind == crate::resource::Kind::RouteTableAssociation
+                || change.address.kind == Kind::RouteTableAssociation
                     && self.kinds_waiting.contains(&change.address.kind)
         })
     }

@@ -9,6 +9,7 @@ use crate::desired::digest::text_digest;
 use crate::provider::cluster::{KERNEL_ROUTES_ANNOTATION, NodeFacts, PROFILE_DIGEST_ANNOTATION};
 use crate::provider::host::WorkerProbe;
 use crate::resource::host::{JoinedWorker, KernelRoute};
+use crate::resource::protection::PROTECT_ANNOTATION;
 use crate::topology::model::PackageSource;
 use crate::topology::version::KubernetesVersion;
 
@@ -137,6 +138,7 @@ impl Evidence<'_> {
         let routes = annotations.get(KERNEL_ROUTES_ANNOTATION).map_or("", String::as_str);
         annotations.get(PROFILE_DIGEST_ANNOTATION) == Some(&self.desired.profile_digest)
             && routes == self.desired.routes
+            && annotations.get(PROTECT_ANNOTATION) == self.desired.protected_by.as_ref()
     }
 
     /// The error of a worker whose next hop is on none of its segments: the kernel

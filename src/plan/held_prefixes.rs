@@ -10,7 +10,7 @@ use super::diff::FieldChange;
 use super::held_back::held_back_until;
 use super::{Action, Blocked, Change};
 use crate::diagnostics::Code;
-use crate::resource::{Address, Kind, Resource};
+use crate::resource::{Address, Kind, ObjectKey, Resource};
 
 /// Fields that say where packets are to be sent.
 const PLACES: [&str; 5] = ["address_prefix", "address_prefixes", "private_ip", "ip", "pod_cidr"];
@@ -43,7 +43,8 @@ impl HeldPlaces {
             let cause = blocked.caused_by.as_ref().unwrap_or(&blocked.address);
             let edited = blocked.fields.iter().filter(|field| is_edited_place(field));
             let moved = moved_places(input, blocked);
-            for place in edited.flat_map(differing_texts).chain(moved) {
+            let retained = retained_places(input, blocked);
+            for place in edited.flat_map(differing_texts).chain(moved).chain(retained) {
                 held.entry(place).or_insert((cause.clone(), blocked.failure.code));
             }
         }
@@ -72,6 +73,30 @@ fn sends_packets(kind: Kind) -> bool {
 fn is_edited_place(field: &FieldChange) -> bool {
     let is_place = field.path.0.last().is_some_and(|last| PLACES.contains(&last.as_str()));
     is_place && field.before.is_some() && field.after.is_some()
+}
+
+/// The places of what stays although the topology no longer lists it: where it is, and
+/// the prefixes that a router serves.
+fn retained_places(input: Comparison<'_>, blocked: &Blocked) -> Vec<String> {
+    if blocked.action != Action::Delete {
+        return Vec::new();
+    }
+    let is_place =
+        |field: &&FieldChange| field.path.0.iter().any(|part| PLACES.contains(&part.as_str()));
+    let own = blocked.fields.iter().filter(is_place).flat_map(differing_texts);
+    let router = blocked.address.name.as_str();
+    let served = [
+        ObjectKey::DeviceAdvertised(router.to_owned()),
+        ObjectKey::DeviceApproved(router.to_owned()),
+    ];
+    let served = served.iter().filter_map(|key| input.inventory.get(key));
+    let served = served.filter_map(|observed| match &observed.resource {
+        Resource::AdvertisedRoutes(routes) | Resource::ApprovedRoutes(routes) => {
+            routes.prefixes.known()
+        }
+        _ => None,
+    });
+    own.chain(served.flatten().map(ToString::to_string)).collect()
 }
 
 /// What a worker takes along that would move to another site.

@@ -11,7 +11,7 @@ use crate::provider::clients::ReadClients;
 use crate::provider::error::RequestError;
 use crate::resource::arm_type::RESOURCES as GROUPS_VERSION;
 use crate::resource::ownership::TOPOLOGY_TAG;
-use crate::resource::{ArmId, Kind, ObjectKey};
+use crate::resource::{ArmId, Kind, ObjectKey, Ownership};
 
 /// Tags by which AKS and the cluster's controllers mark what they create (*Use Azure tags
 /// in AKS*; cloud-provider-azure, *Tagging resources managed by cloud provider*).
@@ -64,11 +64,14 @@ pub(super) fn note_foreign_contents(
     for (cluster, contents) in contents {
         let foreign: Vec<String> = contents
             .iter()
-            .filter(|value| codec::ownership(value, &owner).is_foreign())
-            .filter_map(|value| Some((value, codec::id(value)?)))
-            .filter(|(value, id)| !is_of_aks(value, id, cluster))
-            .map(|(_, id)| {
-                format!("{}/{}", id.resource_group_name().unwrap_or_default(), id.name())
+            .filter_map(|value| {
+                let id = codec::id(value)?;
+                let is_foreign = match codec::ownership(value, &owner) {
+                    Ownership::OtherTopology { .. } => true,
+                    ownership => ownership.is_foreign() && !is_of_aks(value, &id, cluster),
+                };
+                let group = id.resource_group_name().unwrap_or_default();
+                is_foreign.then(|| format!("{group}/{}", id.name()))
             })
             .collect();
         if !foreign.is_empty() {
@@ -85,10 +88,10 @@ fn is_of_aks(value: &Value, id: &ArmId, cluster: &ArmId) -> bool {
         lowercase.into_iter().any(|tag| TAGS_OF_AKS.iter().any(|one| tag.starts_with(one)))
     });
     let name = id.name().to_ascii_lowercase();
-    let is_disk =
-        id.resource_type().is_some_and(|it| it.eq_ignore_ascii_case("Microsoft.Compute/disks"));
+    // A disk goes with the machine that it is attached to.
+    let is_attached = value.get("managedBy").is_some_and(|machine| !machine.is_null());
     is_marked
-        || is_disk
+        || is_attached
         || NAMES_OF_AKS.iter().any(|start| name.starts_with(start))
         || name == format!("{}-agentpool", cluster.name().to_ascii_lowercase())
 }

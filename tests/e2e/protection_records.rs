@@ -113,7 +113,12 @@ async fn a_block_that_was_removed_is_still_protected() {
         assert!(blocked.iter().all(|it| it.failure.remedy.contains("protect = false")), "{table}");
         assert_eq!(plan.status(), PlanStatus::Blocked, "{table}\n{}", summary(&plan));
         let before = deployment.copy_of_state();
-        removed.apply(&allowing_loss()).await;
+        let now = deployment.sandbox.now();
+        let connected = before.connected_nodes(now);
+        removed.apply(&RefreshOptions::default()).await;
+        // Nor do the other sites stop to reach it.
+        let after = removed.sandbox.read(|state| state.connected_nodes(now));
+        assert_eq!(connected.difference(&after).next(), None, "{table}");
         let kept = |state: &SandboxState| {
             let nodes = state.kubernetes.as_ref().unwrap().list("v1", "Node", None).len();
             (objects(state).len(), nodes, state.tailnet.devices().count())

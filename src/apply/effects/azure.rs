@@ -40,14 +40,11 @@ pub(super) async fn put(
     };
     match &current.observed {
         Some(observed) if observed.resource.protected_by() != wanted.protected_by() => {
-            record_protection(iteration, id, &observed.resource, wanted).await?;
-            if change.records_protection_only() {
-                return Ok(());
+            // The object is written first: an update of its tags gives it another etag.
+            if !change.records_protection_only() {
+                put_whole(iteration, change, wanted, current, id).await?;
             }
-            // The update of the tags gave the object another etag.
-            let body = iteration.clients.azure.get(id).await.map_err(|error| of_api(&error))?;
-            let current = Current { body, ..current.clone() };
-            put_whole(iteration, change, wanted, &current, id).await
+            record_protection(iteration, id, &observed.resource, wanted).await
         }
         _ => put_whole(iteration, change, wanted, current, id).await,
     }

@@ -161,7 +161,8 @@ fn compare_states<'a>(
     let unaffected = difference.map(|it| of_observed.unaffected(&it)).unwrap_or_default();
     let (after, of_planned) = traced(after_model, &nodes, unaffected);
     let relocations = Relocations::of(projection, &nodes);
-    let comparison = Comparison { states: [&before, &after], after_model, nodes: &nodes };
+    let names = nodes.keys().collect();
+    let comparison = Comparison { states: [&before, &after], after_model, names };
     let (mut reachability, relocated) = comparison.count(&relocations);
     let relocated = |graph: &StepGraph| relocated.disruptions(&relocations, &plan.changes, graph);
     if !keeps_any(&before, &after) {

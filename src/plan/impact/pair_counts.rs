@@ -6,14 +6,15 @@ use super::disruption::Between;
 use super::reachability::{Loss, Reachability};
 use super::relocation::{Fate, PairFate, RelocatedPairs, Relocations};
 use crate::connectivity::PathModel;
-use crate::connectivity::snapshot::{Nodes, PairStatus, PairsAlike, Snapshot};
+use crate::connectivity::snapshot::{PairStatus, PairsAlike, Snapshot};
 use crate::resource::Address;
 
 /// The states before and after a plan, of the same nodes.
 pub(super) struct Comparison<'c> {
     pub(super) states: [&'c Snapshot; 2],
     pub(super) after_model: &'c PathModel,
-    pub(super) nodes: &'c Nodes,
+    /// The names of the nodes, by their places.
+    pub(super) names: Vec<&'c String>,
 }
 
 impl Comparison<'_> {
@@ -72,7 +73,7 @@ impl Comparison<'_> {
             if let Some(cause) = fate.relocated().filter(|_| is_cut) {
                 let [from, to] = alike.sites.map(Clone::clone);
                 let between = Between { from, to, pairs: alike.pairs };
-                found.relocated.note(cause, between, example());
+                found.relocated.note(cause, between, example);
             }
         } else {
             let [from, to] = alike.classes.map(|[_, after]| after);
@@ -83,7 +84,8 @@ impl Comparison<'_> {
     }
 
     fn example(&self, (from, to): (usize, usize)) -> (String, String) {
-        let name = |place| self.nodes.keys().nth(place).cloned().unwrap_or_default();
+        let name =
+            |place: usize| self.names.get(place).map_or_else(String::new, |name| (*name).clone());
         (name(from), name(to))
     }
 }

@@ -148,16 +148,27 @@ impl PairFate {
     }
 }
 
-/// Pairs between two sites, with the names of one.
-type CutPairs = Vec<(Between, (String, String))>;
+/// Pairs that are cut, by the two sites, with the names of one.
+#[derive(Debug)]
+struct CutPairs {
+    between: BTreeMap<(Site, Site), u64>,
+    example: (String, String),
+}
 
 /// Pairs that are cut while a plan gives their nodes another place, by its cause.
 #[derive(Debug, Default)]
 pub(super) struct RelocatedPairs(BTreeMap<usize, CutPairs>);
 
 impl RelocatedPairs {
-    pub(super) fn note(&mut self, cause: usize, between: Between, example: (String, String)) {
-        self.0.entry(cause).or_default().push((between, example));
+    pub(super) fn note(
+        &mut self,
+        cause: usize,
+        Between { from, to, pairs }: Between,
+        example: impl FnOnce() -> (String, String),
+    ) {
+        let cut = self.0.entry(cause);
+        let cut = cut.or_insert_with(|| CutPairs { between: BTreeMap::new(), example: example() });
+        *cut.between.entry((from, to)).or_default() += pairs;
     }
 
     /// The disruptions, each for the time that the changes of the cause's site take.
@@ -167,19 +178,19 @@ impl RelocatedPairs {
         changes: &[Change],
         graph: &StepGraph,
     ) -> Vec<Disruption> {
-        let of_cause = |(cause, found): (usize, CutPairs)| {
+        let order = match self.0.is_empty() {
+            true => Vec::new(),
+            false => graph.order(changes),
+        };
+        let of_cause = |(cause, CutPairs { between, example }): (usize, CutPairs)| {
             let cause = relocations.cause(cause)?;
-            let mut between: BTreeMap<(Site, Site), u64> = BTreeMap::new();
-            for (cell, _) in &found {
-                *between.entry((cell.from.clone(), cell.to.clone())).or_default() += cell.pairs;
-            }
             let cell = |((from, to), pairs)| Between { from, to, pairs };
             Some(Disruption {
                 pairs: between.values().sum(),
-                example: found.into_iter().next()?.1,
+                example,
                 between: between.into_iter().map(cell).collect(),
                 during: vec![cause.clone()],
-                seconds: duration(cause, changes, graph),
+                seconds: duration(cause, changes, graph, &order),
                 waves: None,
             })
         };
@@ -189,13 +200,13 @@ impl RelocatedPairs {
 
 /// The time that the changes take which belong to a cause: those of the same worker, or
 /// those of the same site.
-fn duration(cause: &Address, changes: &[Change], graph: &StepGraph) -> u64 {
+fn duration(cause: &Address, changes: &[Change], graph: &StepGraph, order: &[usize]) -> u64 {
     let belongs = |change: &Change| match cause.kind {
         Kind::Worker => change.address.name == cause.name,
         _ => change.address.site == cause.site,
     };
-    let order = graph.order(changes);
+    let in_order = order.iter().copied();
     let of_cause: Vec<usize> =
-        order.into_iter().filter(|place| changes.get(*place).is_some_and(belongs)).collect();
+        in_order.filter(|place| changes.get(*place).is_some_and(belongs)).collect();
     graph.critical_path(changes, &of_cause, seconds).1
 }

@@ -61,10 +61,4 @@ pub const DEVIATIONS: &[Deviation] = &[
         change: "moved to a datacenter of the same kind",
         instead: OLD_ADDRESS,
     },
-    Deviation {
-        field: "[datacenters.<name>]",
-        kinds: EXISTING,
-        change: "removed while it is protected",
-        instead: "the datacenter itself stays, but the other sites stop routing to it: undo the edit",
-    },
 ];
