@@ -10,7 +10,7 @@ use super::diff::FieldChange;
 use super::held_back::held_back_until;
 use super::{Action, Blocked, Change};
 use crate::diagnostics::Code;
-use crate::resource::{Address, Kind, ObjectKey, Resource};
+use crate::resource::{Address, Kind, Resource, Site};
 
 /// Fields that say where packets are to be sent.
 const PLACES: [&str; 5] = ["address_prefix", "address_prefixes", "private_ip", "ip", "pod_cidr"];
@@ -43,10 +43,13 @@ impl HeldPlaces {
             let cause = blocked.caused_by.as_ref().unwrap_or(&blocked.address);
             let edited = blocked.fields.iter().filter(|field| is_edited_place(field));
             let moved = moved_places(input, blocked);
-            let retained = retained_places(input, blocked);
+            let retained = retained_places(blocked);
             for place in edited.flat_map(differing_texts).chain(moved).chain(retained) {
                 held.entry(place).or_insert((cause.clone(), blocked.failure.code));
             }
+        }
+        for (place, cause) in served_by_retained(input, decisions) {
+            held.entry(place).or_insert(cause);
         }
         Self(held)
     }
@@ -75,28 +78,54 @@ fn is_edited_place(field: &FieldChange) -> bool {
     is_place && field.before.is_some() && field.after.is_some()
 }
 
-/// The places of what stays although the topology no longer lists it: where it is, and
-/// the prefixes that a router serves.
-fn retained_places(input: Comparison<'_>, blocked: &Blocked) -> Vec<String> {
-    if blocked.action != Action::Delete {
-        return Vec::new();
-    }
+/// The places of what stays although the topology no longer lists it.
+fn retained_places(blocked: &Blocked) -> Vec<String> {
     let is_place =
         |field: &&FieldChange| field.path.0.iter().any(|part| PLACES.contains(&part.as_str()));
-    let own = blocked.fields.iter().filter(is_place).flat_map(differing_texts);
-    let router = blocked.address.name.as_str();
-    let served = [
-        ObjectKey::DeviceAdvertised(router.to_owned()),
-        ObjectKey::DeviceApproved(router.to_owned()),
-    ];
-    let served = served.iter().filter_map(|key| input.inventory.get(key));
-    let served = served.filter_map(|observed| match &observed.resource {
-        Resource::AdvertisedRoutes(routes) | Resource::ApprovedRoutes(routes) => {
-            routes.prefixes.known()
-        }
-        _ => None,
-    });
-    own.chain(served.flatten().map(ToString::to_string)).collect()
+    let fields = blocked.fields.iter().filter(|_| blocked.action == Action::Delete);
+    fields.filter(is_place).flat_map(differing_texts).collect()
+}
+
+/// The prefixes that the routers of sites serve on which something stays as it is: by the
+/// site, or by the name of a router that the topology no longer lists.
+fn served_by_retained(
+    input: Comparison<'_>,
+    decisions: &ResourceDecisions,
+) -> Vec<(String, (Address, Code))> {
+    let retained: Vec<&Blocked> = decisions.values().filter_map(retained).collect();
+    let mut served = Vec::new();
+    for (key, observed) in input.inventory.iter().filter(|_| !retained.is_empty()) {
+        let (Resource::AdvertisedRoutes(routes) | Resource::ApprovedRoutes(routes)) =
+            &observed.resource
+        else {
+            continue;
+        };
+        let site = observed.site().filter(|site| *site != Site::Cluster);
+        let of_router = |blocked: &&&Blocked| {
+            site.as_ref() == Some(&blocked.address.site) || blocked.address.name == key.name()
+        };
+        let Some(blocked) = retained.iter().find(of_router) else { continue };
+        let cause = blocked.caused_by.as_ref().unwrap_or(&blocked.address);
+        let prefixes = routes.prefixes.known().into_iter().flatten();
+        let cause = (cause.clone(), blocked.failure.code);
+        served.extend(prefixes.map(|prefix| (prefix.to_string(), cause.clone())));
+    }
+    served
+}
+
+/// What is neither replaced nor deleted because nobody permitted it. Objects of the cluster
+/// site serve no prefixes that a block could keep.
+fn retained(decision: &ResourceDecision) -> Option<&Blocked> {
+    let ResourceDecision::Blocked(blocked) = decision else { return None };
+    let is_kept = matches!(blocked.failure.code, Code::Protected | Code::ReplacementNotRequested)
+        && matches!(blocked.action, Action::Replace | Action::Delete);
+    (is_kept && blocked.address.site != Site::Cluster || is_router(blocked)).then_some(blocked)
+}
+
+/// Whether it is the router of a site that the topology no longer lists.
+fn is_router(blocked: &Blocked) -> bool {
+    blocked.action == Action::Delete
+        && matches!(blocked.address.kind, Kind::TailnetDevice | Kind::RouterHost)
 }
 
 /// What a worker takes along that would move to another site.

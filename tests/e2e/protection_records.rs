@@ -131,6 +131,27 @@ async fn a_block_that_was_removed_is_still_protected() {
     }
 }
 
+/// What a refused edit leaves where it is stays reachable: no other site sends its packets
+/// to addresses that no machine has.
+#[tokio::test(start_paused = true)]
+async fn a_protected_datacenter_stays_reachable_when_its_network_is_edited() {
+    let text = with_protection(ATTIC, true);
+    let (before, attic) = text.split_at(text.find(ATTIC).unwrap());
+    let network = format!("{before}{}", attic.replace("10.60.", "10.61."));
+    let pool = edit(&text, "10.244.128.0/20", "10.244.144.0/20");
+    for edited in [network, pool] {
+        let deployment = protected(ATTIC).await;
+        let now = deployment.sandbox.now();
+        let connected = deployment.sandbox.read(|state| state.connected_nodes(now));
+        let edited = deployment.edited(&edited);
+        let plan = edited.plan().await;
+        assert_eq!(plan.status(), PlanStatus::Blocked, "{}", summary(&plan));
+        edited.apply(&RefreshOptions::default()).await;
+        let after = edited.sandbox.read(|state| state.connected_nodes(now));
+        assert_eq!(connected.difference(&after).next(), None, "{}", summary(&plan));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_lifted_protection_lets_its_block_go() {
     for (table, without) in blocks() {

@@ -77,7 +77,7 @@ impl Case {
             self.stored.remove(id);
             return;
         };
-        let marks = Marks { owner: &self.owner, site: &change.address.site };
+        let marks = Marks { owner: &self.owner, site: &change.address.site, object: id };
         let body = encode_any(wanted, self.stored.get(id), &marks, None).unwrap().unwrap();
         self.stored.insert(id.clone(), body);
     }
