@@ -113,7 +113,7 @@ fn served_by_retained(
     served
 }
 
-/// What is neither replaced nor deleted because nobody permitted it. Objects of the cluster
+/// What is neither replaced nor deleted without permission. Objects of the cluster
 /// site serve no prefixes that a block could keep.
 fn retained(decision: &ResourceDecision) -> Option<&Blocked> {
     let ResourceDecision::Blocked(blocked) = decision else { return None };
