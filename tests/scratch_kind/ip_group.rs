@@ -78,7 +78,9 @@ impl Case {
             return;
         };
         let marks = Marks { owner: &self.owner, site: &change.address.site, object: id };
-        let body = encode_any(wanted, self.stored.get(id), &marks, None).unwrap().unwrap();
+        let mut body = encode_any(wanted, self.stored.get(id), &marks, None).unwrap().unwrap();
+        // As Azure answers: the tags of an object are compared with its id.
+        body["id"] = id.as_str().into();
         self.stored.insert(id.clone(), body);
     }
 }
