@@ -58,7 +58,9 @@ fn foreign_pools(scope: &Scope<'_>, names: &[String]) -> Finding {
     let more = names.len().saturating_sub(MAX_NAMED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let cluster = scope.topology.cluster.name.as_str();
-    let example = names.first().map_or("", String::as_str);
+    // A name that AKS would refuse is not part of a command to copy.
+    let is_legal = |name: &&String| name.chars().all(|one| one.is_ascii_alphanumeric());
+    let example = names.iter().find(is_legal).map_or("NAME", String::as_str);
     let address = Address::new(Kind::NodePool, Site::Cluster, example);
     let (effect, remedy) = match scope.options.destroy {
         true => (
