@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use super::events::{Event, Outcome};
 use super::guard::{self, GuardVerdict};
 use super::iteration::Iteration;
-use super::lane::Lane;
 use super::locks::Locks;
+use super::step_limit::StepLimit;
 use super::steps::{StepId, StepQueue};
 use super::waves::{RolloutDecision, Waves};
 use super::{effects, replaced};
@@ -40,14 +40,14 @@ pub(super) async fn execute(iteration: &Iteration<'_>, plan: &Plan) -> BTreeMap<
         kept: BTreeSet::new(),
     };
     let mut running = FuturesUnordered::new();
-    let mut at_work: BTreeMap<Lane, u64> = BTreeMap::new();
+    let mut at_work: BTreeMap<StepLimit, u64> = BTreeMap::new();
     let mut is_stopping = false;
     loop {
         while !iteration.stop.is_set() {
-            let has_room = |lane| count(&at_work, lane) < lane.width();
+            let has_room = |limit| count(&at_work, limit) < limit.width();
             let Some(step) = state.steps.take_next(has_room) else { break };
             let Some(change) = execution.changes.get(&step.0).copied() else { continue };
-            *at_work.entry(Lane::of(change, step.1)).or_default() += 1;
+            *at_work.entry(StepLimit::of(change, step.1)).or_default() += 1;
             let is_kept = state.kept.contains(&step.0);
             running.push(execution.run_step(change, step, is_kept));
         }
@@ -60,8 +60,8 @@ pub(super) async fn execute(iteration: &Iteration<'_>, plan: &Plan) -> BTreeMap<
             ended = running.next() => match ended {
                 Some((step, outcome)) => {
                     let change = execution.changes.get(&step.0);
-                    let lane = change.map(|change| Lane::of(change, step.1));
-                    if let Some(running) = lane.and_then(|lane| at_work.get_mut(&lane)) {
+                    let limit = change.map(|change| StepLimit::of(change, step.1));
+                    if let Some(running) = limit.and_then(|limit| at_work.get_mut(&limit)) {
                         *running -= 1;
                     }
                     state.ended(&execution, step, outcome);
@@ -76,8 +76,8 @@ pub(super) async fn execute(iteration: &Iteration<'_>, plan: &Plan) -> BTreeMap<
     state.outcomes
 }
 
-fn count(at_work: &BTreeMap<Lane, u64>, lane: Lane) -> u64 {
-    at_work.get(&lane).copied().unwrap_or_default()
+fn count(at_work: &BTreeMap<StepLimit, u64>, limit: StepLimit) -> u64 {
+    at_work.get(&limit).copied().unwrap_or_default()
 }
 
 /// How far an iteration is.

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::lane::Lane;
+use super::step_limit::StepLimit;
 use crate::plan::{Action, Change, InWave, Phase, Preparation, StepGraph, remaining_seconds};
 use crate::resource::Address;
 
@@ -24,10 +24,10 @@ pub(super) struct StepQueue {
     waiting: BTreeMap<StepId, usize>,
     /// The steps that wait for each one.
     dependents: BTreeMap<StepId, Vec<StepId>>,
-    /// Those of `waiting` that wait for nothing, by their lane and in the order in which
+    /// Those of `waiting` that wait for nothing, by their limit and in the order in which
     /// they are taken.
-    ready: BTreeMap<Lane, BTreeSet<(Urgency, StepId)>>,
-    urgency: BTreeMap<StepId, (Lane, Urgency)>,
+    ready: BTreeMap<StepLimit, BTreeSet<(Urgency, StepId)>>,
+    urgency: BTreeMap<StepId, (StepLimit, Urgency)>,
     /// The steps that wait for the turn of their wave, besides what else.
     of_wave: BTreeMap<u32, Vec<StepId>>,
 }
@@ -55,18 +55,18 @@ impl StepQueue {
             };
             let left = remaining.get(number).copied().unwrap_or_default();
             let urgency = (change.action == Action::Delete, Reverse(left), step.change);
-            let lane = |phase| (Lane::of(change, phase), urgency);
+            let limit = |phase| (StepLimit::of(change, phase), urgency);
             let waits = |wave: &InWave| step.phase == Phase::Create || wave.destroy_waits;
             let mut causes: BTreeSet<StepId> =
                 graph.causes(number).iter().filter_map(name).collect();
             let prepared = preparation.wave(change).filter(|_| step.phase == Phase::Create);
             if let Some(wave) = prepared {
                 let ahead = (change.address.clone(), Phase::Prepare);
-                steps.urgency.insert(ahead.clone(), lane(Phase::Prepare));
+                steps.urgency.insert(ahead.clone(), limit(Phase::Prepare));
                 steps.add(ahead.clone(), causes.clone(), Some(wave));
                 causes.insert(ahead);
             }
-            steps.urgency.insert(id.clone(), lane(step.phase));
+            steps.urgency.insert(id.clone(), limit(step.phase));
             steps.add(id, causes, change.wave.filter(waits).map(|wave| wave.number));
         }
         steps
@@ -87,18 +87,19 @@ impl StepQueue {
     }
 
     fn is_ready(&mut self, step: StepId) {
-        let Some((lane, urgency)) = self.urgency.get(&step).copied() else { return };
-        self.ready.entry(lane).or_default().insert((urgency, step));
+        let Some((limit, urgency)) = self.urgency.get(&step).copied() else { return };
+        self.ready.entry(limit).or_default().insert((urgency, step));
     }
 
-    /// Takes out the most urgent step that waits for nothing any more and whose lane has
+    /// Takes out the most urgent step that waits for nothing any more and whose limit has
     /// room for it.
-    pub(super) fn take_next(&mut self, has_room: impl Fn(Lane) -> bool) -> Option<StepId> {
-        let free = self.ready.iter().filter(|(lane, _)| has_room(**lane));
-        let (first, lane) = free.filter_map(|(lane, steps)| Some((steps.first()?, *lane))).min()?;
+    pub(super) fn take_next(&mut self, has_room: impl Fn(StepLimit) -> bool) -> Option<StepId> {
+        let free = self.ready.iter().filter(|(limit, _)| has_room(**limit));
+        let (first, limit) =
+            free.filter_map(|(limit, steps)| Some((steps.first()?, *limit))).min()?;
         let (_, step) = first.clone();
         let taken = self.urgency.get(&step).map(|(_, urgency)| (*urgency, step.clone()));
-        if let (Some(taken), Some(ready)) = (taken, self.ready.get_mut(&lane)) {
+        if let (Some(taken), Some(ready)) = (taken, self.ready.get_mut(&limit)) {
             ready.remove(&taken);
         }
         self.waiting.remove(&step);
@@ -292,9 +293,9 @@ mod tests {
         let key = ObjectKey::Host("w".to_owned());
         let worker = Change::new(worker, key, Action::Create, "");
         let mut steps = steps_of(&[change("table", Action::Create, &[]), worker]);
-        let next = steps.take_next(|lane| lane != Lane::Api(Api::Azure));
+        let next = steps.take_next(|limit| limit != StepLimit::Api(Api::Azure));
         assert_eq!(next.map(|step| step.0.name), Some("w".into()));
-        assert_eq!(steps.take_next(|lane| lane != Lane::Api(Api::Azure)), None);
+        assert_eq!(steps.take_next(|limit| limit != StepLimit::Api(Api::Azure)), None);
         assert_eq!(names(&take_ready(&mut steps)), ["table"]);
     }
 

@@ -18,7 +18,7 @@ const PLACES: [&str; 5] = ["address_prefix", "address_prefixes", "private_ip", "
 /// Blocks the updates that would send packets to where a blocked change would have put
 /// something, or away from where that stays. Returns whether anything was blocked.
 pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) -> bool {
-    let held = HeldPlaces::of(input, decisions);
+    let held = RetainedPrefixes::of(input, decisions);
     if held.0.is_empty() {
         return false;
     }
@@ -33,9 +33,9 @@ pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) ->
 }
 
 /// Prefixes and addresses that stay as they are, with the blocked resource.
-struct HeldPlaces(BTreeMap<String, (Address, Code)>);
+struct RetainedPrefixes(BTreeMap<String, (Address, Code)>);
 
-impl HeldPlaces {
+impl RetainedPrefixes {
     fn of(input: Comparison<'_>, decisions: &ResourceDecisions) -> Self {
         let mut held = BTreeMap::new();
         for decision in decisions.values() {

@@ -34,12 +34,12 @@ pub(super) async fn check(
     for (name, device) in &tagged.devices {
         if !scope.is_router(name) && !evidence.proves(name, device) {
             is_shared = true;
-            disown(name, device, unrecorded(name, scope), observation);
+            mark_foreign(name, device, unrecorded(name, scope), observation);
         }
     }
     for (known_as, device) in &tagged.namesakes {
         if !evidence.records(device) {
-            disown(known_as, device, namesake(device), observation);
+            mark_foreign(known_as, device, namesake(device), observation);
         }
     }
     let routers: Vec<String> =
@@ -183,7 +183,12 @@ fn machine_id(name: &str, scope: &Scope<'_>, observation: &Observation) -> Optio
 }
 
 /// Notes a device and its routes as foreign, with the reason.
-fn disown(name: &str, device: &TailnetDevice, failure: Failure, observation: &mut Observation) {
+fn mark_foreign(
+    name: &str,
+    device: &TailnetDevice,
+    failure: Failure,
+    observation: &mut Observation,
+) {
     for key in device_keys(name) {
         if let Some(observed) = observation.inventory.get(&key).cloned() {
             observation.inventory.note(key, observed.resource, Ownership::Foreign);

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::schema::schema;
+use super::schema::{resolve, schema};
 
 /// A field of the topology file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,17 +55,6 @@ struct Visit<'a> {
 }
 
 impl<'a> Visit<'a> {
-    /// Follows references and drops the `null` of optional values.
-    fn resolve(&self, schema: &'a Value) -> &'a Value {
-        if let Some(reference) = schema["$ref"].as_str() {
-            let target = reference.strip_prefix('#').and_then(|path| self.root.pointer(path));
-            return target.map_or(schema, |target| self.resolve(target));
-        }
-        let choices = schema["anyOf"].as_array();
-        let set = choices.and_then(|list| list.iter().find(|one| one["type"] != "null"));
-        set.map_or(schema, |set| self.resolve(set))
-    }
-
     fn table(&mut self, schema: &'a Value, path: &str) {
         let required = schema["required"].as_array();
         for (key, property) in schema["properties"].as_object().into_iter().flatten() {
@@ -76,14 +65,14 @@ impl<'a> Visit<'a> {
     }
 
     fn property(&mut self, property: &'a Value, path: String, required: bool) {
-        let schema = self.resolve(property);
+        let schema = resolve(self.root, property);
         let (named, items) = (&schema["additionalProperties"], &schema["items"]);
         if has_fields(schema) {
             self.table(schema, &path);
-        } else if named.is_object() && has_fields(self.resolve(named)) {
-            self.table(self.resolve(named), &format!("{path}.*"));
-        } else if items.is_object() && has_fields(self.resolve(items)) {
-            self.table(self.resolve(items), &format!("{path}[]"));
+        } else if named.is_object() && has_fields(resolve(self.root, named)) {
+            self.table(resolve(self.root, named), &format!("{path}.*"));
+        } else if items.is_object() && has_fields(resolve(self.root, items)) {
+            self.table(resolve(self.root, items), &format!("{path}[]"));
         } else {
             self.found.push(TopologyField {
                 path,
@@ -108,9 +97,9 @@ impl<'a> Visit<'a> {
             return constants.join(" or ");
         }
         match base_type(schema) {
-            "array" => format!("array: {}", self.value_type(self.resolve(&schema["items"]))),
+            "array" => format!("array: {}", self.value_type(resolve(self.root, &schema["items"]))),
             "object" if schema["additionalProperties"].is_object() => {
-                let value = self.resolve(&schema["additionalProperties"]);
+                let value = resolve(self.root, &schema["additionalProperties"]);
                 format!("table: {}", self.value_type(value))
             }
             "object" => "table".to_owned(),

@@ -21,3 +21,14 @@ pub fn schema_text() -> String {
     // The alternate form of a `Value` is indented JSON.
     format!("{:#}\n", schema())
 }
+
+/// A part of a schema without references, and without the `null` of optional values.
+pub(super) fn resolve<'a>(root: &'a Value, part: &'a Value) -> &'a Value {
+    if let Some(reference) = part["$ref"].as_str() {
+        let target = reference.strip_prefix('#').and_then(|path| root.pointer(path));
+        return target.map_or(part, |target| resolve(root, target));
+    }
+    let choices = part["anyOf"].as_array();
+    let value = choices.and_then(|list| list.iter().find(|one| one["type"] != "null"));
+    value.map_or(part, |value| resolve(root, value))
+}

@@ -8,6 +8,7 @@ use serde_json::Value as Schema;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::schema::resolve;
 use crate::diagnostics::Span;
 use crate::diagnostics::{Code, Diagnostic, closest};
 
@@ -54,17 +55,6 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// Follows references and drops the `null` of optional values.
-    fn resolve(&self, schema: &'a Schema) -> &'a Schema {
-        if let Some(reference) = schema["$ref"].as_str() {
-            let target = reference.strip_prefix('#').and_then(|path| self.root.pointer(path));
-            return target.map_or(schema, |target| self.resolve(target));
-        }
-        let choices = schema["anyOf"].as_array();
-        let real = choices.and_then(|list| list.iter().find(|one| one["type"] != "null"));
-        real.map_or(schema, |real| self.resolve(real))
-    }
-
     /// Returns whether the value is valid; reports errors.
     fn value(
         &mut self,
@@ -73,7 +63,7 @@ impl<'a> Walk<'a> {
         place: Place<'_>,
     ) -> bool {
         let key = place.key;
-        let schema = self.resolve(schema);
+        let schema = resolve(self.root, schema);
         let span = value.span();
         match (type_for(schema, value.get_ref()), value.get_mut()) {
             ("object", DeValue::Table(table)) => self.table(table, schema, span, place),
@@ -172,7 +162,7 @@ impl<'a> Walk<'a> {
             if !table.contains_key(name) {
                 let missing = &schema["properties"][name];
                 let about = missing["description"].as_str().unwrap_or_default();
-                let is_table = expected_type(self.resolve(missing)) == "object";
+                let is_table = expected_type(resolve(self.root, missing)) == "object";
                 self.found.push(missing_key(name, is_table, place, about, span.clone()));
             }
         }

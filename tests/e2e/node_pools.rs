@@ -364,3 +364,15 @@ async fn a_new_cluster_has_all_its_pools() {
     assert_eq!((mode("zz"), mode("aa")), (json!("System"), json!("User")));
     routes_are_complete(&deployment);
 }
+
+/// A pool that is scaled to nothing loses as much as one that is removed.
+#[tokio::test(start_paused = true)]
+async fn scaling_a_pool_to_zero_loses_the_pairs_of_all_its_nodes() {
+    let deployment = applied(&two_pools()).await;
+    let scaled = |count| pool("system", "count = 2") + &pool("apps", &format!("count = {count}"));
+    let plan = deployment.edited(&with_pools(&scaled(0))).plan().await;
+    assert_eq!((plan.reachability.lost, plan.reachability.removed), (6 * 5 - 4 * 3, 0));
+    assert!(plan.reachability.is_refused());
+    let plan = deployment.edited(&with_pools(&scaled(1))).plan().await;
+    assert_eq!((plan.reachability.lost, plan.reachability.removed), (0, 6 * 5 - 5 * 4));
+}

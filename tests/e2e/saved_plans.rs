@@ -3,13 +3,14 @@
 
 use stargate::apply::events::Outcome;
 use stargate::apply::{Applied, ApplyStatus};
-use stargate::plan::Plan;
 use stargate::plan::saved_plan::{
     Expected, FORMAT_VERSION, Permissions, SavedPlan, SavedPlanRefusal,
 };
+use stargate::plan::{Action, Plan};
+use stargate::sandbox::SandboxState;
 use stargate::sandbox::faults::Fault;
 
-use crate::harness::{Deployment, summary};
+use crate::harness::{Deployment, TWO_DATACENTERS, summary};
 
 /// The plan after a round trip through its file.
 fn saved(plan: &Plan) -> Plan {
@@ -86,6 +87,24 @@ async fn a_second_apply_of_a_saved_plan_does_nothing() {
 
 /// The first plan of an empty sandbox, saved and applied twice: deferred changes are planned once
 /// that is possible, and the second apply writes nothing.
+/// What was deleted is gone, so that the second apply has nothing left of it.
+#[tokio::test(start_paused = true)]
+async fn a_saved_deletion_can_be_applied_twice() {
+    let removed = "[[datacenters.attic.workers]]\nname = \"attic-a\"\nip = \"10.60.1.5\"\nmac = \
+                   \"52:54:00:00:00:05\"\n";
+    let deployment = Deployment::of(TWO_DATACENTERS, SandboxState::new(17));
+    deployment.iterate().await;
+    let edited = deployment.edited(&TWO_DATACENTERS.replace(removed, ""));
+    let plan = saved(&edited.plan().await);
+    assert!(plan.count(Action::Delete) > 0, "{}", summary(&plan));
+    assert_eq!(edited.apply_saved(&plan).await.unwrap().status, ApplyStatus::Converged);
+    let again = edited.apply_saved(&plan).await;
+    let again = again.unwrap_or_else(|refusal| panic!("{:?}", refusal.failures()));
+    assert_eq!(again.status, ApplyStatus::Converged);
+    assert!(again.outcomes.is_empty(), "{:?}", again.outcomes);
+    assert!(edited.plan().await.is_empty());
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_first_plan_can_be_saved() {
     use crate::harness::{IgnoreProgress, RefreshOptions};

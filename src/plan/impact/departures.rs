@@ -25,8 +25,8 @@ pub(crate) struct Departures {
 struct Departure {
     nodes: BTreeSet<String>,
     cause: Address,
-    /// Whether a whole datacenter goes with them.
-    is_whole_site: bool,
+    /// Whether no node of their datacenter or node pool stays.
+    is_whole: bool,
 }
 
 impl Departures {
@@ -44,7 +44,7 @@ impl Departures {
                 removed.extend(cause_at(&plan.changes, site).map(|cause| Departure {
                     nodes: departing.into_iter().map(str::to_owned).collect(),
                     cause: cause.clone(),
-                    is_whole_site,
+                    is_whole: true,
                 }));
             } else {
                 let of_node = |change: &&Change| {
@@ -53,7 +53,7 @@ impl Departures {
                 removed.extend(plan.changes.iter().filter(of_node).map(|change| Departure {
                     nodes: removed_node(change).map(str::to_owned).into_iter().collect(),
                     cause: change.address.clone(),
-                    is_whole_site,
+                    is_whole: false,
                 }));
             }
         }
@@ -73,7 +73,7 @@ impl Departures {
     }
 
     /// Adds the pairs of the nodes that leave to what is known of the rest. Those of a
-    /// whole datacenter are lost; those of single nodes are removed with them.
+    /// whole datacenter or node pool are lost; those of single nodes are removed with them.
     pub(crate) fn add_to(&self, found: &mut Reachability) {
         let mut others: BTreeSet<&String> = self.live.keys().collect();
         for departure in &self.removed {
@@ -87,7 +87,7 @@ impl Departures {
                 example: (other.clone(), one.clone()),
                 resource: Some(departure.cause.clone()),
             };
-            if departure.is_whole_site {
+            if departure.is_whole {
                 found.lost += pairs;
                 found.losses.push(loss);
             } else {
@@ -117,6 +117,6 @@ fn scaled_in(facts: &Facts, change: &Change) -> Option<Departure> {
     (change.action == Action::Update && !nodes.is_empty()).then(|| Departure {
         nodes,
         cause: change.address.clone(),
-        is_whole_site: false,
+        is_whole: kept == 0,
     })
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::disruption::Between;
 use super::reachability::{Loss, Reachability};
-use super::relocation::{Fate, PairFate, RelocatedPairs, Relocations};
+use super::relocation::{NodeRelocation, PairRelocation, RelocatedPairs, Relocations};
 use crate::connectivity::PathModel;
 use crate::connectivity::snapshot::{PairStatus, PairsAlike, Snapshot};
 use crate::resource::Address;
@@ -21,8 +21,8 @@ impl Comparison<'_> {
     /// Counts all pairs, and notes those that are cut while their nodes get another place.
     pub(super) fn count(&self, relocations: &Relocations) -> (Reachability, RelocatedPairs) {
         let mut found = Counts::default();
-        Snapshot::pairs_alike_by(self.states, relocations.fates(), |alike| {
-            let fate = PairFate(alike.marks);
+        Snapshot::pairs_alike_by(self.states, relocations.relocations(), |alike| {
+            let fate = PairRelocation(alike.marks);
             let pairs = alike.pairs;
             match self.statuses(&alike, fate) {
                 [PairStatus::Reached, after] if after != PairStatus::Unknown => {
@@ -40,18 +40,22 @@ impl Comparison<'_> {
 
     /// The statuses of a pair before and after. What the topology has another name for is
     /// there before, and stays if the new name is refused.
-    fn statuses(&self, alike: &PairsAlike<'_, Fate>, fate: PairFate) -> [PairStatus; 2] {
+    fn statuses(
+        &self,
+        alike: &PairsAlike<'_, NodeRelocation>,
+        fate: PairRelocation,
+    ) -> [PairStatus; 2] {
         let [before, after] = self.modelled(alike);
         match before {
             PairStatus::Reached => [before, after],
             _ if !fate.serves_now() => [before, after],
-            _ if fate.is_frozen() => [PairStatus::Reached; 2],
+            _ if fate.is_blocked() => [PairStatus::Reached; 2],
             _ => [PairStatus::Reached, after],
         }
     }
 
     /// The statuses of a pair under the names of the topology.
-    fn modelled(&self, alike: &PairsAlike<'_, Fate>) -> [PairStatus; 2] {
+    fn modelled(&self, alike: &PairsAlike<'_, NodeRelocation>) -> [PairStatus; 2] {
         let [from, to] = alike.classes;
         [0, 1].map(|state| self.states[state].status(from[state], to[state]))
     }
@@ -59,8 +63,8 @@ impl Comparison<'_> {
     /// Counts pairs that are reached before the plan.
     fn count_reached(
         &self,
-        alike: &PairsAlike<'_, Fate>,
-        (relocations, fate): (&Relocations, PairFate),
+        alike: &PairsAlike<'_, NodeRelocation>,
+        (relocations, fate): (&Relocations, PairRelocation),
         is_reached: bool,
         found: &mut Counts,
     ) {
@@ -69,7 +73,7 @@ impl Comparison<'_> {
             found.lose(alike.pairs, example(), Some(cause.clone()));
         } else if is_reached {
             found.reachability.kept += alike.pairs;
-            let is_cut = self.modelled(alike) != [PairStatus::Reached; 2] && !fate.is_frozen();
+            let is_cut = self.modelled(alike) != [PairStatus::Reached; 2] && !fate.is_blocked();
             if let Some(cause) = fate.relocated().filter(|_| is_cut) {
                 let [from, to] = alike.sites.map(Clone::clone);
                 let between = Between { from, to, pairs: alike.pairs };

@@ -17,12 +17,12 @@ use crate::resource::{Address, Kind, Resource, Site};
 
 /// What a plan does to the place of a node.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Fate {
+pub(super) struct NodeRelocation {
     /// Whether it runs pods before the plan.
     is_live: bool,
     /// Whether an edit of its site's names or of its site is blocked, so that all stays as
     /// it is.
-    is_frozen: bool,
+    is_blocked: bool,
     /// The change that gives it another router, machine or place.
     relocated: Option<usize>,
     /// The change that destroys its whole datacenter, even if it is created again.
@@ -31,7 +31,7 @@ pub(super) struct Fate {
 
 /// What a plan does to the places of all nodes.
 pub(super) struct Relocations {
-    fates: Vec<Fate>,
+    relocations: Vec<NodeRelocation>,
     causes: Vec<Address>,
 }
 
@@ -39,7 +39,7 @@ impl Relocations {
     pub(super) fn of(projection: Projection<'_>, nodes: &Nodes) -> Self {
         let live = live_nodes(projection.observed);
         let changes = &projection.plan.changes;
-        let mut found = Self { fates: Vec::new(), causes: Vec::new() };
+        let mut found = Self { relocations: Vec::new(), causes: Vec::new() };
         let renamed = changes.iter().filter(|it| it.action == Action::Delete && holds_site(it));
         let renamed: BTreeMap<Site, usize> = renamed
             .map(|change| {
@@ -54,7 +54,7 @@ impl Relocations {
             .map(|change| (change.address.name.as_str(), found.number(&change.address)))
             .collect();
         let destroyed = found.destroyed_sites(changes, &live);
-        let frozen = |site: &Site| {
+        let is_site_blocked = |site: &Site| {
             projection.plan.blocked.iter().any(|blocked| {
                 matches!(blocked.action, Action::Create | Action::Delete)
                     && blocked.address.site == *site
@@ -62,27 +62,27 @@ impl Relocations {
             })
         };
         let fate = |(name, site): (&String, &Site)| {
-            let Some(home) = live.get(name) else { return Fate::default() };
+            let Some(home) = live.get(name) else { return NodeRelocation::default() };
             let stays = projection.plan.blocked.iter().any(|blocked| {
                 blocked.address.kind == Kind::Worker
                     && blocked.address.name == name.as_str()
                     && blocked.address.site != *home
             });
             let of_site = || renamed.get(home).or_else(|| renamed.get(site)).copied();
-            Fate {
+            NodeRelocation {
                 is_live: true,
-                is_frozen: stays || frozen(home) || frozen(site),
+                is_blocked: stays || is_site_blocked(home) || is_site_blocked(site),
                 relocated: moving.get(name.as_str()).copied().or_else(of_site),
                 destroyed: destroyed.get(home).copied(),
             }
         };
-        found.fates = nodes.iter().map(fate).collect();
+        found.relocations = nodes.iter().map(fate).collect();
         found
     }
 
     /// By the place of each node.
-    pub(super) fn fates(&self) -> &[Fate] {
-        &self.fates
+    pub(super) fn relocations(&self) -> &[NodeRelocation] {
+        &self.relocations
     }
 
     pub(super) fn cause(&self, number: usize) -> Option<&Address> {
@@ -125,18 +125,18 @@ fn is_container(kind: Kind) -> bool {
 
 /// What a plan does to the places of a pair of nodes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct PairFate(pub(super) [Fate; 2]);
+pub(super) struct PairRelocation(pub(super) [NodeRelocation; 2]);
 
-impl PairFate {
+impl PairRelocation {
     /// Whether the pair carries packets now, whatever the network under the names of the
     /// topology says.
     pub(super) fn serves_now(self) -> bool {
         let [from, to] = self.0;
-        from.is_live && to.is_live && (self.relocated().is_some() || self.is_frozen())
+        from.is_live && to.is_live && (self.relocated().is_some() || self.is_blocked())
     }
 
-    pub(super) fn is_frozen(self) -> bool {
-        self.0.iter().any(|fate| fate.is_frozen)
+    pub(super) fn is_blocked(self) -> bool {
+        self.0.iter().any(|fate| fate.is_blocked)
     }
 
     pub(super) fn relocated(self) -> Option<usize> {

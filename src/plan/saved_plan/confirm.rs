@@ -189,6 +189,9 @@ impl<'a> Comparison<'a> {
 
     /// Whether live state and topology already have the value that the change sets.
     fn is_done(&self, saved: &Change) -> bool {
+        if saved.action == Action::Delete {
+            return self.is_deleted(saved);
+        }
         let wanted = self.fresh.desired().get(&saved.address);
         let is_wanted = wanted.is_some_and(|wanted| {
             wanted.key.as_ref() == Some(&saved.key)
@@ -200,6 +203,16 @@ impl<'a> Comparison<'a> {
                 !observed.ownership.is_foreign()
                     && diff::between(&observed.resource, after).is_empty()
             })
+    }
+
+    /// Whether an object is gone that the topology does not describe. Where it could not
+    /// be read, it may be there.
+    fn is_deleted(&self, saved: &Change) -> bool {
+        let is_wanted =
+            self.fresh.desired().iter().any(|desired| desired.key.as_ref() == Some(&saved.key));
+        !is_wanted
+            && self.inventory.get(&saved.key).is_none()
+            && self.inventory.gap_for(saved.address.kind, Some(&saved.key)).is_none()
     }
 
     /// Why the plan made now does not contain a change.
@@ -214,9 +227,6 @@ impl<'a> Comparison<'a> {
         }
         if let Some(gap) = self.inventory.gap_for(address.kind, Some(&saved.key)) {
             return format!("{} could not be read: {}", gap.source, gap.failure.message);
-        }
-        if saved.action == Action::Delete && self.inventory.get(&saved.key).is_none() {
-            return "it would be deleted, and does not exist".to_owned();
         }
         format!("it would be {would}, which a plan made now does not contain")
     }

@@ -6,14 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::civil::Date;
 use serde_json::{Value, json};
 
+use super::laws::compare;
 use crate::desired::tests::generate::all_facts;
 use crate::desired::{DesiredResource, DesiredSet, build, unprotected_blocks};
 use crate::diagnostics::Code;
 use crate::inventory::Inventory;
-use crate::plan::decision::Comparison;
 use crate::plan::known_drift::{self, AppliedRules, body, body_mut};
-use crate::plan::planner::plan_changes;
-use crate::plan::{ApplySettings, Change, PlanContents, diff};
+use crate::plan::{Change, PlanContents, diff};
 use crate::resource::protection::is_record;
 use crate::resource::{Address, Kind, Ownership, Resource};
 use crate::topology::ignore::{AddressPattern, FieldPattern, IgnoreRule};
@@ -56,19 +55,7 @@ fn plan(
 ) -> (PlanContents, AppliedRules) {
     let mut desired = desired.clone();
     let applied = known_drift::ignore(rules, DAY, inventory, &mut desired);
-    let contents = plan_changes(Comparison {
-        settings: &ApplySettings::default(),
-        desired: &desired,
-        inventory,
-        findings: &[],
-        adopt: &BTreeSet::new(),
-        replace: &BTreeSet::new(),
-        protected: &desired.protected(),
-        rollout: &crate::topology::model::RolloutSettings::default(),
-        worker_request: None,
-        control_plane: None,
-        requests: &BTreeMap::new(),
-    });
+    let contents = compare(&desired, inventory);
     (contents, applied)
 }
 

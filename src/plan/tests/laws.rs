@@ -13,7 +13,7 @@ use crate::desired::{self, DesiredSet, unprotected_blocks};
 use crate::inventory::{Inventory, Source};
 use crate::plan::decision::Comparison;
 use crate::plan::planner::plan_changes;
-use crate::plan::{Action, ApplySettings, Change, Plan};
+use crate::plan::{Action, ApplySettings, Change, Plan, PlanContents};
 use crate::resource::{Address, Kind, ObjectKey, Ownership, Resource, Site};
 
 /// A topology, and what was applied before it was edited.
@@ -108,7 +108,8 @@ fn exactly(desired: &DesiredSet) -> Inventory {
     inventory
 }
 
-fn plan_of(desired: &DesiredSet, inventory: &Inventory) -> Plan {
+/// The comparison of two states without options and without findings.
+pub(super) fn compare(desired: &DesiredSet, inventory: &Inventory) -> PlanContents {
     plan_changes(Comparison {
         settings: &ApplySettings::default(),
         desired,
@@ -122,7 +123,10 @@ fn plan_of(desired: &DesiredSet, inventory: &Inventory) -> Plan {
         control_plane: None,
         requests: &BTreeMap::new(),
     })
-    .into()
+}
+
+fn plan_of(desired: &DesiredSet, inventory: &Inventory) -> Plan {
+    compare(desired, inventory).into()
 }
 
 /// The same inventory, noted in another order.

@@ -75,7 +75,9 @@ pub(super) async fn violations(base: &Base, edit: &Edit) -> Vec<String> {
             found
         }
         _ => {
-            let allow_loss = plan.reachability.lost > 0;
+            // An edit that keeps what is there needs no permission to lose pairs.
+            let may_lose = matches!(outcome, ChangeOutcome::Removal | ChangeOutcome::Recreation);
+            let allow_loss = may_lose && plan.reachability.lost > 0;
             let options = RefreshOptions { allow_loss, ..RefreshOptions::default() };
             let mut found = trial.planned(&plan);
             found.extend(trial.apply(plan, &options).await);
@@ -87,6 +89,22 @@ pub(super) async fn violations(base: &Base, edit: &Edit) -> Vec<String> {
 fn no_change(plan: &Plan) -> Vec<String> {
     let matches = plan.status() == PlanStatus::Matches;
     if matches { Vec::new() } else { vec![format!("{:?}: {}", plan.status(), summary(plan))] }
+}
+
+/// Whether a plan deletes what machines are, or are in.
+fn deletes_lasting(plan: &Plan) -> bool {
+    [
+        Kind::ResourceGroup,
+        Kind::ManagedCluster,
+        Kind::NodePool,
+        Kind::VirtualNetwork,
+        Kind::Subnet,
+        Kind::VirtualMachine,
+        Kind::Worker,
+        Kind::TailnetDevice,
+    ]
+    .into_iter()
+    .any(|kind| !destroyed(plan, kind).is_empty())
 }
 
 /// The changes that delete an object, whether or not they create it again.
@@ -148,7 +166,7 @@ impl Trial<'_> {
             .into_iter()
             .any(|it| it.action == Action::Create || it.fields().iter().any(is_version));
         let is_as_said = match self.outcome {
-            ChangeOutcome::InPlace => !has(Action::Replace),
+            ChangeOutcome::InPlace => !has(Action::Replace) && !deletes_lasting(plan),
             ChangeOutcome::Rollout => plan.rollout.is_some() || drains_pools,
             ChangeOutcome::Recreation => has(Action::Create) && has(Action::Delete),
             ChangeOutcome::Removal => has(Action::Delete) && !has(Action::Replace),

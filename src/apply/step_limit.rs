@@ -3,18 +3,18 @@
 use crate::plan::{Change, MAX_DOWNLOADS, MAX_STEPS_PER_API, Phase};
 use crate::resource::Api;
 
-/// Steps of one lane are held back by the same thing, and run side by side up to its
-/// width. Steps of one lane do not wait for those of another.
+/// Steps of one limit are held back by the same thing, and run side by side up to its
+/// width. Steps of one limit do not wait for those of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Lane {
+pub(super) enum StepLimit {
     /// Calls of an API.
     Api(Api),
     /// Downloads of packages. Each runs on its own host.
     Downloads,
 }
 
-impl Lane {
-    /// The lane of a step of a change.
+impl StepLimit {
+    /// The limit of a step of a change.
     pub(super) fn of(change: &Change, phase: Phase) -> Self {
         match phase {
             Phase::Prepare => Self::Downloads,
