@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use stargate::apply::ApplyStatus;
 use stargate::diagnostics::Code;
-use stargate::plan::impact::Reachability;
+use stargate::plan::impact::{IntermediateState, Reachability, ReachabilityReport};
 use stargate::plan::{Action, Plan};
 use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInjector};
 use stargate::sandbox::{SandboxState, SharedSandbox};
@@ -78,17 +78,17 @@ fn announced(found: &Reachability) -> (u64, u64) {
 }
 
 /// What an apply of a text did, and what its plan had announced.
-struct Applied {
+pub(crate) struct Applied {
     plan: Plan,
-    status: ApplyStatus,
+    pub(crate) status: ApplyStatus,
     /// Pairs that were carried before, and are not.
     ended: u64,
     /// The most pairs that were cut at the same time.
     cut: u64,
-    report: String,
+    pub(crate) report: String,
 }
 
-async fn apply(deployment: &Deployment, options: &RefreshOptions) -> Applied {
+pub(crate) async fn apply(deployment: &Deployment, options: &RefreshOptions) -> Applied {
     let before = connected(&deployment.sandbox);
     let plan = deployment.refresh_and_plan(options).await.plan;
     let cuts = Cuts::observe(deployment, &before);
@@ -102,7 +102,7 @@ async fn apply(deployment: &Deployment, options: &RefreshOptions) -> Applied {
 
 impl Applied {
     /// Asserts that the plan understated nothing.
-    fn check(&self, name: &str) {
+    pub(crate) fn check(&self, name: &str) {
         let found = &self.plan.reachability;
         let (ends, for_a_time) = announced(found);
         let is_incomplete = self.status != ApplyStatus::Converged;
@@ -161,7 +161,7 @@ async fn check(healthy: &SandboxState, edit: &Edit) {
             assert_eq!(applied.status, ApplyStatus::Blocked, "{}\n{}", edit.name, applied.report);
             assert_eq!((applied.ended, applied.cut), (0, 0), "{}\n{}", edit.name, applied.report);
         }
-        Outcome::Refused | Outcome::Incomplete => {}
+        Outcome::Refused => {}
     }
 }
 
@@ -170,6 +170,20 @@ async fn no_edit_costs_more_than_its_plan_announced() {
     let healthy = healthy().await;
     for edit in EDITS {
         check(&healthy, edit).await;
+    }
+}
+
+/// What a refused edit leaves as it is serves as before, and no check calls it broken because
+/// the topology describes something else in its place.
+#[tokio::test(start_paused = true)]
+async fn a_check_reports_no_pair_dropped_by_an_edit_that_is_refused() {
+    let healthy = healthy().await;
+    for edit in EDITS.iter().filter(|edit| edit.outcome == Outcome::Refused) {
+        let deployment = edited(&healthy, &edit.text());
+        let planned = deployment.refresh_and_plan(&edit.options(false)).await;
+        let sources = planned.paths(&deployment.topology);
+        let report = ReachabilityReport::of_state(sources, &IntermediateState::Observed, 3);
+        assert_eq!(report.matrix.total().dropped, 0, "{}: {:?}", edit.name, report.remedies);
     }
 }
 
