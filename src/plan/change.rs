@@ -192,8 +192,8 @@ pub struct InWave {
     /// The wave, counted from 1; it starts when the previous wave has ended.
     pub number: u32,
     /// Whether the destroy step of a replacement waits for the wave too. It does
-    /// not if several workers must be deleted before the first one can be created
-    /// again, for example because their network is replaced.
+    /// not if a worker of an earlier wave waits for it, for example because their
+    /// network is replaced.
     pub destroy_waits: bool,
     /// Whether no later wave starts if it fails.
     #[serde(default)]

@@ -230,14 +230,22 @@ impl<'a> Index<'a> {
         let leaving = self.leaving_workers.values().chain(pools).copied();
         let leaving = carries_routes.then_some(leaving);
         let routers = is_rolled_out(change).then(|| self.routers_before(&change.address.site));
+        let routers = routers.or_else(|| self.restart_before(change));
         changed.chain(leaving.into_iter().flatten()).chain(routers.into_iter().flatten())
     }
 
     /// The restarts of routers that come before work on a worker: it is reached through
     /// its router, and its pods are disturbed once at a time.
-    fn routers_before(&self, site: &Site) -> impl Iterator<Item = &'a Address> {
+    fn routers_before(&self, site: &Site) -> Vec<&'a Address> {
         let of_site = |site: &Site| self.restarting_routers.get(site).cloned().unwrap_or_default();
-        of_site(&Site::Cluster).into_iter().chain(of_site(site))
+        of_site(&Site::Cluster).into_iter().chain(of_site(site)).collect()
+    }
+
+    /// The restart of the router on which a change is made.
+    fn restart_before(&self, change: &Change) -> Option<Vec<&'a Address>> {
+        let is_on_router = matches!(change.address.kind, Kind::RouterHost | Kind::AdvertisedRoutes);
+        let restarting = self.restarting_routers.get(&change.address.site);
+        restarting.filter(|_| is_on_router).cloned()
     }
 
     /// A deletion follows the changes of what points at the object or is in it.

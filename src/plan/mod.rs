@@ -29,6 +29,7 @@ mod orphans;
 mod planner;
 mod planning;
 mod pool_removal;
+mod predecessors;
 mod prefix_conflicts;
 pub mod preflight;
 mod preparation;
@@ -49,6 +50,7 @@ pub mod step_graph;
 #[cfg(test)]
 mod tests;
 mod types;
+mod unreachable_departures;
 mod unread_parts;
 mod versions;
 mod worker_request;

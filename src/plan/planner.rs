@@ -15,6 +15,7 @@ use super::held_back;
 use super::held_prefixes;
 use super::node_pools;
 use super::orphans;
+use super::predecessors;
 use super::propagation;
 use super::protection::{self, Retained};
 use super::replacement;
@@ -22,6 +23,7 @@ use super::retain_hosts;
 use super::rollout;
 use super::site_kind;
 use super::step_graph::StepGraph;
+use super::unreachable_departures;
 use super::unread_parts;
 use super::versions;
 use super::worker_request;
@@ -46,7 +48,8 @@ pub(super) fn plan_changes(input: Comparison<'_>) -> PlanContents {
     retained.extend(protection::protect(input, &mut decisions));
     replacement::refuse_deletions(input, &mut decisions);
     retained.extend(unread_parts::block(input, &mut decisions));
-    block_consequences(input, &retained, &mut decisions);
+    unreachable_departures::block(input, &mut decisions);
+    block_consequences(input, retained, &mut decisions);
     protection::retain_shared_containers(input, &mut decisions);
     node_pools::defer_deletions(&mut decisions);
     node_pools::defer_routes(input, &mut decisions);
@@ -60,7 +63,7 @@ pub(super) fn plan_changes(input: Comparison<'_>) -> PlanContents {
 /// Blocks what cannot be done, or must not, while other changes are blocked.
 fn block_consequences(
     input: Comparison<'_>,
-    retained: &[Retained],
+    mut retained: Vec<Retained>,
     decisions: &mut ResourceDecisions,
 ) {
     loop {
@@ -69,8 +72,10 @@ fn block_consequences(
         propagation::block_dependents(input, decisions);
         blocked_moves::block(input, decisions);
         held_prefixes::block(input, decisions);
+        predecessors::retain(input, &mut retained, decisions);
+        retain_hosts::keep_router_parts(decisions);
         retain_hosts::keep_records(decisions);
-        protection::retain_references(input, retained, decisions);
+        protection::retain_references(input, &retained, decisions);
         if blocked_count(decisions) == before {
             break;
         }

@@ -135,7 +135,7 @@ pub(super) fn assign(
     let width = |site: &Site| policy.width.of(sizes.get(site).copied().unwrap_or_default());
     let largest = units.iter().flat_map(Unit::sites).map(width).max()?;
     let waves = schedule(&units, policy.canary as usize, width);
-    let shared = shared_teardowns(changes, graph, &units);
+    let shared = shared_teardowns(changes, graph, &units, &waves);
     let members: Vec<Vec<usize>> = units.into_iter().map(|unit| unit.changes).collect();
     let mut last = 0;
     for (changed, slot) in members.iter().zip(waves) {
@@ -267,65 +267,57 @@ impl<'a> Disturbance<'a> {
     }
 }
 
-/// The changes of workers whose deletion other workers wait for.
-fn shared_teardowns(changes: &[Change], graph: &StepGraph, units: &[Unit<'_>]) -> BTreeSet<usize> {
-    let numbered = units.iter().enumerate();
-    let worker_of: BTreeMap<usize, usize> =
-        numbered.flat_map(|(number, it)| it.changes.iter().map(move |at| (*at, number))).collect();
-    let replaced: Vec<usize> =
-        worker_of.keys().copied().filter(|it| changes[*it].action == Action::Replace).collect();
+/// The changes of workers whose deletion workers of earlier waves wait for.
+fn shared_teardowns(
+    changes: &[Change],
+    graph: &StepGraph,
+    units: &[Unit<'_>],
+    waves: &[InWave],
+) -> BTreeSet<usize> {
+    let numbered = units.iter().zip(waves);
+    let wave_of: BTreeMap<usize, u32> = numbered
+        .flat_map(|(unit, wave)| unit.changes.iter().map(move |at| (*at, wave.number)))
+        .collect();
+    let replaced: Vec<(usize, u32)> = wave_of
+        .iter()
+        .filter(|(change, _)| changes[**change].action == Action::Replace)
+        .map(|(change, wave)| (*change, *wave))
+        .collect();
     if replaced.is_empty() {
         return BTreeSet::new();
     }
-    let mut search = Search { graph, worker_of, known: vec![None; graph.len()] };
-    let is_shared = |change: &usize| {
-        graph.destroy_step(*change).is_some_and(|it| search.waiting(it) == Waiting::Several)
+    let mut search = Search { graph, wave_of, known: vec![None; graph.len()] };
+    let is_shared = |(change, wave): &(usize, u32)| {
+        graph.destroy_step(*change).is_some_and(|step| search.earliest(step) < *wave)
     };
-    replaced.into_iter().filter(is_shared).collect()
+    replaced.into_iter().filter(is_shared).map(|(change, _)| change).collect()
 }
 
-/// Which workers wait for a step, including the worker that the step is about. Workers
-/// are numbered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Waiting {
-    NoWorker,
-    Only(usize),
-    Several,
-}
-
-impl Waiting {
-    fn and(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::NoWorker, it) | (it, Self::NoWorker) => it,
-            (Self::Only(one), Self::Only(two)) if one == two => self,
-            _ => Self::Several,
-        }
-    }
-}
-
+/// In which wave the first worker is that waits for a step, including the worker that the
+/// step is about.
 struct Search<'a> {
     graph: &'a StepGraph,
-    /// The worker of each change of a worker.
-    worker_of: BTreeMap<usize, usize>,
+    /// The wave of each change of a worker.
+    wave_of: BTreeMap<usize, u32>,
     /// By step.
-    known: Vec<Option<Waiting>>,
+    known: Vec<Option<u32>>,
 }
 
 impl Search<'_> {
-    /// The chains of dependencies are short, so this descends by recursion.
-    fn waiting(&mut self, step: usize) -> Waiting {
+    /// The chains of dependencies are short, so this descends by recursion. Without a
+    /// worker that waits it is the largest number.
+    fn earliest(&mut self, step: usize) -> u32 {
         if let Some(known) = self.known[step] {
             return known;
         }
         // This ends the recursion if the edges form a cycle.
-        self.known[step] = Some(Waiting::NoWorker);
+        self.known[step] = Some(u32::MAX);
         let change = self.graph.steps()[step].change;
-        let own = self.worker_of.get(&change).copied();
-        let mut waiting = own.map_or(Waiting::NoWorker, Waiting::Only);
+        let mut earliest = self.wave_of.get(&change).copied().unwrap_or(u32::MAX);
         for effect in self.graph.effects(step) {
-            waiting = waiting.and(self.waiting(*effect));
+            earliest = earliest.min(self.earliest(*effect));
         }
-        self.known[step] = Some(waiting);
-        waiting
+        self.known[step] = Some(earliest);
+        earliest
     }
 }

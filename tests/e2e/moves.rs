@@ -130,6 +130,28 @@ async fn the_old_machine_stays_until_its_worker_has_arrived() {
     }
 }
 
+/// The whole old place goes: its router stays in the tailnet until the worker has arrived.
+#[tokio::test(start_paused = true)]
+async fn the_router_of_the_old_place_stays_until_its_worker_has_arrived() {
+    let end = TWO_DATACENTERS.find("[datacenters.attic]\n").unwrap();
+    let left =
+        format!("{}[[datacenters.cloud.workers]]\nname = \"attic-a\"\n", &TWO_DATACENTERS[..end]);
+    let deployment = applied(TWO_DATACENTERS, 24).await;
+    let edited = deployment.edited(&left);
+    let is_member = |deployment: &Deployment| {
+        deployment.sandbox.read(|state| {
+            state.tailnet.devices().any(|device| device.hostname == "attic-router" && device.online)
+        })
+    };
+    edited.sandbox.set_fault_injector(Some(Arc::new(FailingStep("attic-a", "kubelet"))));
+    let failed = edited.apply(&allowing_loss()).await;
+    edited.sandbox.set_fault_injector(None);
+    assert!(matches!(failed.status, ApplyStatus::Partial(_)), "{:?}", failed.status);
+    assert!(is_member(&edited), "{:?}", failures(&failed));
+    converge(&edited, "the worker arrives").await;
+    assert!(!is_member(&edited));
+}
+
 /// A host of its own answers at the new place before the worker leaves the old one.
 #[tokio::test(start_paused = true)]
 async fn a_worker_does_not_leave_for_a_host_that_does_not_answer() {
@@ -317,5 +339,38 @@ async fn a_rename_waits_for_a_service_that_cannot_be_read() {
             converge(&edited, &name).await;
             assert_eq!(pairs(&edited), all, "{name}");
         }
+    }
+}
+
+/// The router of the place that workers leave does not answer: nothing is bought for them
+/// elsewhere, and nothing is done that could not work.
+#[tokio::test(start_paused = true)]
+async fn a_worker_does_not_move_away_from_a_site_that_is_down() {
+    let renamed = |from: &str, to: &str| edit(TWO_DATACENTERS, &[(from, to)]);
+    for (router, name, text) in [
+        ("attic-router", "attic-a to cloud", attic_a_to_cloud()),
+        ("cloud-router", "cloud-b to attic", cloud_b_to_attic()),
+        ("attic-router", "another name of attic", renamed("datacenters.attic", "datacenters.loft")),
+        ("cloud-router", "another name of cloud", renamed("datacenters.cloud", "datacenters.sky")),
+    ] {
+        let deployment = applied(TWO_DATACENTERS, 20).await;
+        let all = pairs(&deployment);
+        deployment.inject("router-offline".parse().unwrap(), Some(router));
+        let edited = deployment.edited(&text);
+        let observer = Observer::of(&edited);
+        let failed = edited.apply(&allowing_loss()).await;
+        let is_done = |call: &String| {
+            ["virtualMachines", "networkInterfaces", "reset on", "/nodes/"]
+                .iter()
+                .any(|part| call.contains(part))
+        };
+        let done: Vec<String> = observer.calls().into_iter().filter(is_done).collect();
+        assert!(done.is_empty(), "{name}: {done:#?}\n{}", failures(&failed).join("\n"));
+        edited.sandbox.set_fault_injector(None);
+        edited.sandbox.change(|state, _| {
+            state.hosts.get_mut(router).unwrap().powered_on = true;
+        });
+        converge(&edited, name).await;
+        assert_eq!(pairs(&edited), all, "{name}");
     }
 }
