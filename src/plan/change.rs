@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::Execution;
 use super::diff::{self, FieldChange, ObjectDiff};
+use super::{Execution, HostRoute};
 use crate::inventory::Observed;
 use crate::resource::protection::is_record;
 use crate::resource::{Address, Api, ObjectKey, Ownership, Resource, Site};
@@ -52,6 +52,10 @@ pub struct Change {
     /// Whether the user requested it by name, regardless of the topology.
     #[serde(default)]
     pub requested: bool,
+    /// Hosts that must answer before it is made: it leads packets there instead of to where
+    /// the hosts are now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub required_hosts: Vec<HostRoute>,
     /// What applying it needs beside its values.
     pub execution: Execution,
 }
@@ -82,6 +86,7 @@ impl Change {
             wave: None,
             lifts_protection: false,
             requested: false,
+            required_hosts: Vec::new(),
             execution: Execution::default(),
         }
     }

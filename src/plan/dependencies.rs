@@ -8,7 +8,6 @@ use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
 use super::exclusive_claims::Claims;
 use super::impact::restart_of;
 use super::orphans::interruption;
-use super::readdressing::Readdressed;
 use super::removal_pace::RemovalPace;
 use super::rollout::{is_rolled_out, restarts_worker};
 use super::{Action, Change};
@@ -108,7 +107,6 @@ struct Index<'a> {
     deleted_kinds: BTreeMap<Kind, Vec<&'a Address>>,
     claims: Claims<'a>,
     pace: RemovalPace<'a>,
-    readdressed: Readdressed<'a>,
 }
 
 impl<'a> Index<'a> {
@@ -117,7 +115,6 @@ impl<'a> Index<'a> {
         let mut index = Self {
             claims: Claims::of(&changes),
             pace: RemovalPace::of(input, &changes),
-            readdressed: Readdressed::default(),
             changes,
             by_address: HashMap::new(),
             contained: BTreeMap::new(),
@@ -132,7 +129,6 @@ impl<'a> Index<'a> {
         for change in index.changes.clone() {
             index.add(input, change);
         }
-        index.readdressed = Readdressed::of(&index.changes, &index.by_address);
         index
     }
 
@@ -199,7 +195,6 @@ impl<'a> Index<'a> {
             _ => found.depends_on.extend(self.pace.before_work(change)),
         }
         found.create_after_destroy_of.extend(self.moving_before(change));
-        found.create_after_destroy_of.extend(self.readdressed.cut_by(change));
         found.into()
     }
 

@@ -10,6 +10,7 @@ use super::execution::{
     WorkerRestart,
 };
 use super::host_route::HostRoute;
+use super::readdressing::Readdressed;
 use super::rollout::restarts_worker;
 use crate::desired::{Facts, labels};
 use crate::inventory::Inventory;
@@ -25,8 +26,17 @@ pub(super) fn attach(
     changes: &mut [Change],
 ) {
     let sites = Sites::of(topology, facts, inventory);
-    for change in changes {
+    let readdressed = Readdressed::of(changes);
+    let required: Vec<Vec<HostRoute>> = changes
+        .iter()
+        .map(|change| {
+            let workers = readdressed.cut_by(change).into_iter();
+            workers.filter_map(|place| sites.worker(changes.get(place)?).route).collect()
+        })
+        .collect();
+    for (change, required) in changes.iter_mut().zip(required) {
         change.execution = sites.execution(change);
+        change.required_hosts = required;
     }
 }
 

@@ -1,47 +1,48 @@
 //! Machines that existed before and get another address.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
-use foldhash::HashMap;
 use ipnet::Ipv4Net;
 
 use super::change::{Action, Change};
 use super::held_prefixes::{sends_packets, texts_of};
-use crate::resource::{Address, Kind, Resource};
+use crate::resource::{Kind, Resource};
 
 /// Workers that leave an address for another one of the same datacenter.
 ///
-/// Their new hosts are probed before they leave, and only then may routes to the old
-/// addresses be withdrawn: a host that does not answer yet must not be cut off where it is.
-#[derive(Debug, Default)]
-pub(super) struct Readdressed<'a> {
-    /// The workers, with the address that each leaves.
-    workers: Vec<(Ipv4Addr, &'a Address)>,
+/// Routes to the old addresses are withdrawn only when the hosts at the new ones were
+/// probed: a machine that does not have its new address yet must not be cut off.
+pub(super) struct Readdressed {
+    /// The address that each leaves, with the place of its change.
+    workers: Vec<(Ipv4Addr, usize)>,
 }
 
-impl<'a> Readdressed<'a> {
-    pub(super) fn of(changes: &[&'a Change], by_address: &HashMap<&Address, &Change>) -> Self {
-        let has_machine = |change: &Change| {
-            let Address { site, name, .. } = change.address.clone();
-            by_address.contains_key(&Address { kind: Kind::VirtualMachine, site, name })
-        };
-        let workers = changes.iter().filter_map(|change| {
+impl Readdressed {
+    pub(super) fn of(changes: &[Change]) -> Self {
+        let machines: BTreeSet<_> = changes
+            .iter()
+            .filter(|change| change.address.kind == Kind::VirtualMachine)
+            .map(|change| (&change.address.site, &change.address.name))
+            .collect();
+        let workers = changes.iter().enumerate().filter_map(|(place, change)| {
             let old = old_address(change)?;
-            (!has_machine(change)).then_some((old, &change.address))
+            let has_machine = machines.contains(&(&change.address.site, &change.address.name));
+            (!has_machine).then_some((old, place))
         });
         Self { workers: workers.collect() }
     }
 
-    /// The workers whose old addresses a change withdraws a route to.
-    pub(super) fn cut_by(&self, change: &Change) -> Vec<&'a Address> {
+    /// The places of the workers whose old addresses a change withdraws a route to.
+    pub(super) fn cut_by(&self, change: &Change) -> Vec<usize> {
         let carries = change.action == Action::Update && sends_packets(change.address.kind);
         if !carries || self.workers.is_empty() {
             return Vec::new();
         }
-        let prefixes: Vec<Ipv4Net> =
-            change.differences.iter().flat_map(texts_of).filter_map(|text| prefix(&text)).collect();
+        let texts = change.differences.iter().flat_map(texts_of);
+        let prefixes: Vec<Ipv4Net> = texts.filter_map(|text| prefix(&text)).collect();
         let is_cut = |address: &Ipv4Addr| prefixes.iter().any(|prefix| prefix.contains(address));
-        self.workers.iter().filter(|(old, _)| is_cut(old)).map(|(_, worker)| *worker).collect()
+        self.workers.iter().filter(|(old, _)| is_cut(old)).map(|(_, place)| *place).collect()
     }
 }
 

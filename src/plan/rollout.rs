@@ -149,7 +149,7 @@ pub(super) fn assign(
     Some(Rollout { canary, width: largest, max_failures, waves: last })
 }
 
-/// How many workers each site has, as it is or as the topology has it, whichever is more.
+/// How many workers each site has, now or by the topology: the larger number of the two.
 pub(super) fn workers_of_sites(input: Comparison<'_>) -> BTreeMap<Site, usize> {
     let mut wanted: BTreeMap<Site, usize> = BTreeMap::new();
     for desired in input.desired.iter().filter(|desired| desired.address.kind == Kind::Worker) {

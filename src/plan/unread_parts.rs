@@ -1,6 +1,6 @@
-//! Machines of which the other half cannot be read. A VM whose Node is hidden is not
+//! Machines of which the other half cannot be read. A VM whose Node is unread is not
 //! deleted, because its pods would not be drained. A VM is not created either while what it
-//! would serve as is hidden: it costs money and could not work.
+//! would serve as is unread: it costs money and could not work.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,14 +19,14 @@ pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) ->
     if input.desired.is_empty() {
         return Vec::new();
     }
-    let hidden = HiddenParts::of(input, decisions);
-    if hidden.is_empty() {
+    let unread = UnreadParts::of(input, decisions);
+    if unread.is_empty() {
         return Vec::new();
     }
     let mut retained = Vec::new();
     for decision in decisions.values_mut() {
         let ResourceDecision::Change(change) = decision else { continue };
-        let Some((machine, gap)) = hidden.of_machine(change) else { continue };
+        let Some((machine, gap)) = unread.of_machine(change) else { continue };
         let message = match change.action {
             Action::Create => {
                 format!("{machine} could not serve: {} could not be read", gap.source)
@@ -44,21 +44,21 @@ pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) ->
 
 /// Machines by name, with the source that hides what each serves as.
 #[derive(Default)]
-struct HiddenParts {
+struct UnreadParts {
     /// Those that would be created.
     new: BTreeMap<String, Gap>,
     /// Those that would be deleted.
     leaving: BTreeMap<String, Gap>,
 }
 
-impl HiddenParts {
+impl UnreadParts {
     fn of(input: Comparison<'_>, decisions: &ResourceDecisions) -> Self {
-        let mut hidden = Self::default();
+        let mut unread = Self::default();
         let mut sites: BTreeMap<&Site, &Gap> = BTreeMap::new();
         for (address, decision) in decisions {
             let ResourceDecision::Unreadable(gap) = decision else { continue };
             if matches!(address.kind, Kind::Worker | Kind::RouterHost | Kind::TailnetDevice) {
-                hidden.new.insert(address.name.to_string(), Gap::clone(gap));
+                unread.new.insert(address.name.to_string(), Gap::clone(gap));
             }
             if matches!(address.kind, Kind::RouterHost | Kind::TailnetDevice) {
                 sites.insert(&address.site, gap);
@@ -66,14 +66,14 @@ impl HiddenParts {
         }
         for decision in decisions.values() {
             let ResourceDecision::Change(change) = decision else { continue };
-            let Some((name, gap)) = hidden_machine(input, &sites, change) else { continue };
-            hidden.leaving.insert(name.to_owned(), gap.clone());
+            let Some((name, gap)) = unread_machine(input, &sites, change) else { continue };
+            unread.leaving.insert(name.to_owned(), gap.clone());
         }
-        hidden.keep_existing(decisions);
-        hidden
+        unread.keep_existing(decisions);
+        unread
     }
 
-    /// A machine that exists already costs nothing more, whatever is hidden of it.
+    /// A machine that exists already costs nothing more, whatever is unread of it.
     fn keep_existing(&mut self, decisions: &ResourceDecisions) {
         let created: BTreeSet<&str> = decisions
             .values()
@@ -91,7 +91,7 @@ impl HiddenParts {
         self.new.is_empty() && self.leaving.is_empty()
     }
 
-    /// The machine that an object is or belongs to, if its other half is hidden.
+    /// The machine that an object is or belongs to, if its other half is unread.
     fn of_machine<'a>(&'a self, change: &'a Change) -> Option<(&'a str, &'a Gap)> {
         let name = change.key.name();
         let machine = match change.address.kind {
@@ -110,8 +110,8 @@ impl HiddenParts {
 }
 
 /// The name of a machine that a change deletes, if the Node on it or the pods behind it are
-/// hidden.
-fn hidden_machine<'a>(
+/// unread.
+fn unread_machine<'a>(
     input: Comparison<'a>,
     sites: &BTreeMap<&Site, &'a Gap>,
     change: &'a Change,

@@ -56,7 +56,7 @@ pub(crate) fn pairs(deployment: &Deployment) -> usize {
 }
 
 /// Applies once, and asserts that nothing is left to do.
-pub(crate) async fn converge(deployment: &Deployment, name: &str) -> Applied {
+pub(crate) async fn apply_to_the_end(deployment: &Deployment, name: &str) -> Applied {
     let applied = deployment.apply(&allowing_loss()).await;
     let left = applied.remaining.as_ref().map(summary).unwrap_or_default();
     let failed = failures(&applied).join("\n");
@@ -119,12 +119,12 @@ async fn the_old_machine_stays_until_its_worker_has_arrived() {
         edited.apply(&allowing_loss()).await;
         edited.sandbox.set_fault_injector(None);
         assert!(has_vm(&edited, "lab-cloud", "cloud-b"), "{name}");
-        converge(&edited, name).await;
+        apply_to_the_end(&edited, name).await;
         assert!(!has_vm(&edited, "lab-cloud", "cloud-b"), "{name}");
         assert_eq!(pairs(&edited), all, "{name}");
 
         let undone = Deployment::of(&before, state);
-        converge(&undone, name).await;
+        apply_to_the_end(&undone, name).await;
         assert!(has_vm(&undone, "lab-cloud", "cloud-b"), "{name}");
         assert_eq!(pairs(&undone), all, "{name}");
     }
@@ -148,7 +148,7 @@ async fn the_router_of_the_old_place_stays_until_its_worker_has_arrived() {
     edited.sandbox.set_fault_injector(None);
     assert!(matches!(failed.status, ApplyStatus::Partial(_)), "{:?}", failed.status);
     assert!(is_member(&edited), "{:?}", failures(&failed));
-    converge(&edited, "the worker arrives").await;
+    apply_to_the_end(&edited, "the worker arrives").await;
     assert!(!is_member(&edited));
 }
 
@@ -170,7 +170,7 @@ async fn a_worker_does_not_leave_for_a_host_that_does_not_answer() {
     edited.sandbox.change(|state, _| {
         state.hosts.get_labelled_mut(label).unwrap().powered_on = true;
     });
-    converge(&edited, "the host answers").await;
+    apply_to_the_end(&edited, "the host answers").await;
 }
 
 /// An old machine that cannot be reset while its kubelet serves is not left running beside the
@@ -188,7 +188,7 @@ async fn a_worker_whose_old_machine_cannot_be_reset_does_not_join_elsewhere() {
         hosts.any(|(label, host)| label.contains("10.60.1.9") && host.worker.kubelet.is_none())
     });
     assert!(is_bare && has_vm(&edited, "lab-cloud", "cloud-b"), "{:?}", failures(&failed));
-    converge(&edited, "the old machine can be reset").await;
+    apply_to_the_end(&edited, "the old machine can be reset").await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -197,11 +197,11 @@ async fn a_worker_moves_between_vms_and_existing_machines_in_one_apply() {
         let deployment = applied(TWO_DATACENTERS, 14).await;
         let all = pairs(&deployment);
         let edited = deployment.edited(&text);
-        converge(&edited, name).await;
+        apply_to_the_end(&edited, name).await;
         assert_eq!(pairs(&edited), all, "{name}");
         // And back.
         let back = edited.edited(TWO_DATACENTERS);
-        converge(&back, name).await;
+        apply_to_the_end(&back, name).await;
         assert_eq!(pairs(&back), all, "{name}");
     }
 }
@@ -233,7 +233,7 @@ async fn two_workers_swap_their_names_in_one_apply() {
         let deployment = applied(before, 15).await;
         let all = pairs(&deployment);
         let edited = deployment.edited(&after);
-        converge(&edited, name).await;
+        apply_to_the_end(&edited, name).await;
         assert_eq!(pairs(&edited), all, "{name}");
     }
 }
@@ -281,7 +281,7 @@ async fn a_network_is_not_cut_for_machines_that_do_not_answer_in_the_new_one() {
         assert_eq!(pairs(&edited), all, "{text}");
     }
     readdress(&edited);
-    converge(&edited, "the machines have their new addresses").await;
+    apply_to_the_end(&edited, "the machines have their new addresses").await;
     assert_eq!(pairs(&edited), all);
 }
 
@@ -292,7 +292,7 @@ async fn a_network_with_its_machines_is_readdressed_in_one_apply() {
     let all = pairs(&deployment);
     let edited = deployment.edited(&readdressed());
     readdress(&edited);
-    converge(&edited, "readdressed").await;
+    apply_to_the_end(&edited, "readdressed").await;
     assert_eq!(pairs(&edited), all);
 }
 
@@ -336,7 +336,7 @@ async fn a_rename_waits_for_a_service_that_cannot_be_read() {
             edited.sandbox.set_fault_injector(None);
             edited.inject("source-down".parse().unwrap(), Some("none"));
             assert!(is_worker || pairs(&edited) == all, "{name}: {}", pairs(&edited));
-            converge(&edited, &name).await;
+            apply_to_the_end(&edited, &name).await;
             assert_eq!(pairs(&edited), all, "{name}");
         }
     }
@@ -370,7 +370,7 @@ async fn a_worker_does_not_move_away_from_a_site_that_is_down() {
         edited.sandbox.change(|state, _| {
             state.hosts.get_mut(router).unwrap().powered_on = true;
         });
-        converge(&edited, name).await;
+        apply_to_the_end(&edited, name).await;
         assert_eq!(pairs(&edited), all, "{name}");
     }
 }

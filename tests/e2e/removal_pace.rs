@@ -6,7 +6,7 @@ use stargate::resource::Kind;
 
 use crate::harness::{Deployment, summary};
 use crate::makespan::many_workers;
-use crate::moves::{applied, converge, edit};
+use crate::moves::{applied, apply_to_the_end, edit};
 use crate::observer::Observer;
 
 /// The most workers whose names begin alike that were disturbed at the same time.
@@ -19,7 +19,7 @@ fn most_disturbed(observer: &Observer, prefix: &str) -> usize {
 
 async fn observe(deployment: &Deployment, name: &str) -> usize {
     let observer = Observer::of(deployment);
-    converge(deployment, name).await;
+    apply_to_the_end(deployment, name).await;
     deployment.sandbox.set_fault_injector(None);
     most_disturbed(&observer, "dc1-worker")
 }

@@ -5,6 +5,7 @@ mod hosts;
 mod kubernetes;
 mod node_pools;
 mod report;
+mod required_hosts;
 mod tailnet;
 mod workers;
 
@@ -25,6 +26,7 @@ pub(super) async fn make(
     current: &Current,
 ) -> Result<(), Outcome> {
     let Some(wanted) = &change.after else { return Ok(()) };
+    required_hosts::probe(iteration, change).await?;
     if let Execution::WorkerRestart(restart) = &change.execution {
         let update = azure::put(iteration, change, wanted, current);
         return workers::restart_machine(iteration, change, restart, update).await;
