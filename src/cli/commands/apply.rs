@@ -164,7 +164,7 @@ pub(crate) async fn run_plan(
     if request.format == Format::Text {
         let displayed =
             Reported { purpose: request.purpose, format: PlanFormat::Text, full: false };
-        plan::show(ui, &planned, &session.reads.loaded.topology, displayed)?;
+        plan::show(ui, &planned, &session.reads.loaded, displayed)?;
     }
     if let Some(code) = nothing_to_do(&planned.plan, request.options.destroy, ui) {
         return Ok(code);
