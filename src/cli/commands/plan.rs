@@ -10,15 +10,16 @@ use crate::cli::exit;
 use crate::cli::named_resources;
 use crate::cli::saved_plan_file;
 use crate::cli::session::ReadSession;
+use crate::cli::target;
 use crate::cli::ui::Ui;
 use crate::pipeline::Planned;
 use crate::plan::impact::{IntermediateState, ReachabilityReport};
 use crate::plan::saved_plan::{FORMAT_VERSION, Permissions, SavedPlan};
 use crate::plan::{Plan, PlanOptions, PlanStatus};
 use crate::render::connectivity::reachability_report::{MAX_PROBLEMS, ReachabilityReportText};
+use crate::render::text::wrap;
 use crate::render::{Purpose, drift_json, plan_json, plan_markdown, plan_text};
 use crate::resource::Address;
-use crate::topology::model::Topology;
 use crate::topology::names::TopologyName;
 
 /// Show the changes that apply would make
@@ -85,10 +86,10 @@ pub(crate) async fn run(
     let scope = session.scope(options);
     let planned = session.plan(&scope, ui).await;
     named_resources::check(&planned, &scope.options, ui)?;
-    let topology = &session.loaded.topology;
+    let target = target::of(session).await;
     let displayed =
         Reported { purpose: Purpose::Plan, format: arguments.format, full: arguments.full };
-    let printed = show(ui, &planned, topology, displayed);
+    let printed = show(ui, &planned, (session, &target), displayed);
     let kept = match &arguments.out {
         Some(path) => {
             let saved = saved_plan(session, &planned.plan, &scope.options);
@@ -117,24 +118,24 @@ pub(crate) struct Reported {
 }
 
 /// Prints a plan; with the causes of dropped packets if it changes nothing about them,
-/// and always for `drift`.
+/// and always for `drift`. Changes are headed by where they are made.
 pub(crate) fn show(
     ui: &Ui,
     planned: &Planned,
-    topology: &Topology,
+    (session, target): (&ReadSession, &str),
     displayed: Reported,
 ) -> Result<(), CliError> {
     let Reported { purpose, format, full } = displayed;
     let plan = &planned.plan;
     let is_current = purpose == Purpose::Drift || plan.status() == PlanStatus::Unreachable;
     let report = is_current.then(|| {
-        let sources = planned.paths(topology);
+        let sources = planned.paths(&session.loaded.topology);
         ReachabilityReport::of_state(sources, &IntermediateState::Observed, MAX_PROBLEMS)
     });
     let report = report.as_ref().map(|report| ReachabilityReportText { report });
     let options =
         plan_text::Options { style: ui.style(), purpose, full, verbose: ui.verbosity() > 0 };
-    ui.data(&match (format, report) {
+    let printed = match (format, report) {
         (PlanFormat::Text, None) => plan_text::render(plan, options),
         (PlanFormat::Text, Some(report)) => {
             plan_text::render_with_reachability(plan, report, options)
@@ -145,7 +146,15 @@ pub(crate) fn show(
         (PlanFormat::Markdown, Some(report)) => {
             plan_markdown::render_with_reachability(plan, purpose, report)
         }
-    })
+    };
+    // A plan without changes is the same everywhere.
+    let headed = match format {
+        _ if plan.is_empty() => printed,
+        PlanFormat::Text => wrap(target, "", "  ").join("\n") + "\n" + &printed,
+        PlanFormat::Markdown => printed.replacen("\n\n", &format!("\n\n{target}\n\n"), 1),
+        PlanFormat::Json => printed,
+    };
+    ui.data(&headed)
 }
 
 fn saved_plan<'a>(
