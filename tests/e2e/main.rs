@@ -38,6 +38,7 @@ mod protection;
 mod protection_records;
 mod reachability;
 mod readdressing;
+mod refresh_options;
 mod removals;
 mod repeat;
 mod replacements;

@@ -15,6 +15,7 @@ use crate::bootstrap::{
     self, ComesBack, HostFate, JoinContext, LeaveContext, MaintenanceContext, RebootContext, Stage,
     StepEvent, WorkerSettings,
 };
+use crate::desired::digest::text_digest;
 use crate::diagnostics::{Code, Failure};
 use crate::plan::{
     Action, Change, Execution, WorkerDeparture, WorkerExecution, WorkerProfile, WorkerRestart,
@@ -237,24 +238,29 @@ pub(super) async fn reboot(
     rebooted.map_err(failed)
 }
 
-/// Probes the host that a worker moves to within its datacenter, if that existed before: a
-/// worker is not given up for a host that does not answer or is another one.
+/// Probes the host that a worker moves to, if that existed before: a worker is not given up
+/// for a host that does not answer or is another one. Returns the host if it is the machine
+/// that the worker is on: its owner gave it another address, and it is reset there.
 async fn probe_new_host(
     iteration: &Iteration<'_>,
     change: &Change,
     leaving: &JoinedWorker,
-) -> Result<(), Outcome> {
+) -> Result<Option<HostTarget>, Outcome> {
     let execution = execution(change)?;
-    let Some(Resource::Worker(wanted)) = &change.after else { return Ok(()) };
-    let moves = wanted.ip != leaving.ip && execution.departure.is_none();
-    if !execution.is_existing || !moves {
-        return Ok(());
+    let Some(Resource::Worker(wanted)) = &change.after else { return Ok(None) };
+    // A VM that goes away is not the machine of the new address.
+    let leaves_vm = execution.departure.as_ref().is_some_and(|departure| !departure.is_existing);
+    if !execution.is_existing || leaves_vm || wanted.ip == leaving.ip {
+        return Ok(None);
     }
     let target = reachable_worker(iteration, change, wanted).await?;
     let context = format!("{} stays at {}: its new host was probed first", wanted.name, leaving.ip);
     // A host of another name is refused by the probe.
     let probe = iteration.clients.hosts.probe_worker(&target).await;
-    probe.map(drop).map_err(|error| failed(Failure::from(&error).within(&context)))
+    let probe = probe.map_err(|error| failed(Failure::from(&error).within(&context)))?;
+    let authority = text_digest(&access(iteration)?.credentials.certificate_authority);
+    let is_same = probe.host.stamp.is_some() && probe.cluster_ca_digest == Some(authority);
+    Ok(is_same.then_some(target))
 }
 
 /// Takes a worker out of the cluster.
@@ -273,14 +279,19 @@ pub(super) async fn leave(
         }),
         _ => None,
     };
-    if change.action == Action::Replace {
-        probe_new_host(iteration, change, worker).await?;
-    }
+    let moved = match change.action {
+        Action::Replace => probe_new_host(iteration, change, worker).await?,
+        _ => None,
+    };
+    let target = match moved {
+        Some(target) => Some(target),
+        None => departing_host(iteration, change, worker).await?,
+    };
     let context = LeaveContext {
         hosts: iteration.clients.hosts.as_ref(),
         cluster: access.client.as_ref(),
         worker: WorkerName::new(worker.name.as_str()),
-        target: departing_host(iteration, change, worker).await?,
+        target,
         fate: fate(change, execution),
         drain_within: execution.drain_within,
         comes_back,
