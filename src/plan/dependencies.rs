@@ -183,7 +183,10 @@ impl<'a> Index<'a> {
                 found.depends_on.extend(self.pace.before_removal(change));
                 return found.into();
             }
-            Action::Replace => found.destroy_after.extend(self.resting_on(change)),
+            Action::Replace => {
+                found.destroy_after.extend(self.resting_on(change));
+                found.destroy_after.extend(self.joining_before(input, change));
+            }
             // What lived in the one that is lost goes before the new one comes,
             // or it would be taken for the new one's.
             Action::Create => found.create_after_destroy_of.extend(self.resting_on(change)),
@@ -209,6 +212,22 @@ impl<'a> Index<'a> {
         let pointing = pointing.into_iter().flatten().filter(|it| it.action == Action::Replace);
         let all = living.chain(pointing.map(|it| &it.address));
         all.filter(|address| **address != change.address)
+    }
+
+    /// The new router that a worker moves behind: the worker stays where it is until its new
+    /// host can be probed.
+    fn joining_before(
+        &self,
+        input: Comparison<'a>,
+        change: &'a Change,
+    ) -> impl Iterator<Item = &'a Address> {
+        let desired = input.desired.get(&change.address).filter(|_| change.moves_from().is_some());
+        let dependencies = desired.into_iter().flat_map(|desired| &desired.depends_on);
+        dependencies.filter(|address| {
+            matches!(address.kind, Kind::RouterHost | Kind::TailnetDevice)
+                && address.site == change.address.site
+                && self.by_address.get(address).is_some_and(|it| it.action == Action::Create)
+        })
     }
 
     /// Creations, updates and replacements follow what they depend on.

@@ -287,7 +287,7 @@ fn retain(change: &Change, cause: Option<Address>) -> Blocked {
         Some(cause) => Failure::new(
             Code::ReplacementNotRequested,
             format!("{cause} would take its place, and that is refused"),
-            format!("settle {cause} first"),
+            format!("resolve {cause} first"),
         ),
         None => Failure::new(
             Code::ReplacementNotRequested,

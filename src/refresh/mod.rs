@@ -17,6 +17,7 @@ pub mod measure;
 mod node_group;
 mod node_pools;
 mod observation;
+mod other_subscription;
 mod provisioning;
 mod request_progress;
 mod router_devices;

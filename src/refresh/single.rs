@@ -130,7 +130,7 @@ async fn device(clients: &ReadClients, owner: &Owner, change: &Change) -> Result
     let resource = match &change.key {
         ObjectKey::DeviceAdvertised(_) => Resource::AdvertisedRoutes(routes(device.advertised)),
         ObjectKey::DeviceApproved(_) => Resource::ApprovedRoutes(routes(device.enabled)),
-        _ => Resource::TailnetDevice(tailnet::resource(&device)),
+        _ => Resource::TailnetDevice(tailnet::resource(&device, owner)),
     };
     let ownership = tailnet::ownership(&device.tags, owner, &change.address.site);
     Ok(Current { observed: Some(Observed { resource, ownership }), body: None })

@@ -172,7 +172,11 @@ fn note_one(
     observation: &mut Observation,
 ) {
     let ownership = ownership(&device.tags, &scope.owner(), site);
-    observation.inventory.note(key, Resource::TailnetDevice(resource(device)), ownership);
+    observation.inventory.note(
+        key,
+        Resource::TailnetDevice(resource(device, &scope.owner())),
+        ownership,
+    );
 }
 
 /// The ownership of a device with one of the topology's tags.
@@ -183,20 +187,21 @@ pub(super) fn ownership<'a>(
 ) -> Ownership {
     let site = SiteName::from(site);
     match owner.tag_among(tags) {
-        Some(tag) if tag == owner.tag.as_str() => Ownership::Ours { site },
+        Some(tag) if owner.is_own_tag(tag) => Ownership::Ours { site },
         Some(_) => Ownership::Former { site },
         None => Ownership::Foreign,
     }
 }
 
 /// What of a device is compared. The letter case of a host name does not count.
-pub(super) fn resource(device: &TailnetDevice) -> Device {
+pub(super) fn resource(device: &TailnetDevice, owner: &Owner) -> Device {
     Device {
         hostname: device.hostname.to_ascii_lowercase(),
         node_id: Observable::Observed(device.node_id.clone()),
         authorized: device.authorized,
         online: device.online,
         key_expiry_disabled: device.key_expiry_disabled,
+        tag: owner.tag_among(&device.tags).unwrap_or_default().to_owned(),
     }
 }
 

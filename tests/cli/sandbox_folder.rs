@@ -130,7 +130,7 @@ fn two_applies_share_a_sandbox() {
 fn unknown_faults_and_targets_are_errors() {
     let location = TestFolder::applied();
     let ran = location.run("sandbox break route-mising");
-    ran.fails(1, "SG0703", "route-mising");
+    ran.fails(64, "SG0703", "route-mising");
     let ran = location.run("sandbox break worker-not-ready worker-9");
     ran.fails(1, "SG0704", "worker-9");
     let new = TestFolder::new();

@@ -41,6 +41,7 @@ mod protection;
 mod protection_records;
 mod reachability;
 mod readdressing;
+mod refresh_options;
 mod removal_pace;
 mod removals;
 mod repeat;

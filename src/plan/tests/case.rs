@@ -254,7 +254,7 @@ pub(super) fn machine(size: &str, network_interface: &str) -> Resource {
 
 pub(super) fn device(online: bool) -> Resource {
     let hostname = "router".to_owned();
-    Resource::TailnetDevice(Device { online, ..Device::in_service(&hostname) })
+    Resource::TailnetDevice(Device { online, ..Device::in_service(&hostname, "tag:router") })
 }
 
 pub(super) fn manifest(kind: ManifestKind, name: &str, body: Value) -> Resource {
