@@ -34,7 +34,7 @@ pub(super) fn block_all(input: PlanningInput<'_>, plan: &mut PlanContents) {
 
 fn node_key(name: &str) -> ObjectKey {
     ObjectKey::Kubernetes(ObjectName {
-        kind: "Node".to_owned(),
+        kind: "Node".into(),
         namespace: None,
         name: name.to_owned(),
     })
