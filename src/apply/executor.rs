@@ -216,7 +216,9 @@ fn ends_cluster(change: &Change, phase: Phase) -> bool {
 /// before, unless it refuses.
 async fn make(iteration: &Iteration<'_>, change: &Change) -> Result<Outcome, Outcome> {
     let mut refusal = None;
-    if effects::is_refused_if_present(change) {
+    // A plan that was made before may create what is there by now.
+    let is_there = iteration.inventory.get(&change.key).is_some();
+    if effects::is_refused_if_present(change) && !is_there {
         match effects::create(iteration, change).await? {
             Creation::Made(written) => return verify(iteration, change, written).await,
             Creation::Refused(outcome) => refusal = Some(outcome),
