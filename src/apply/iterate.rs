@@ -293,6 +293,7 @@ async fn run_iteration(
         clients: context.clients,
         readers: context.pipeline.clients,
         settings: &planned.plan.settings,
+        inventory: &planned.observation.inventory,
         reporter: context.reporter,
         now: context.pipeline.now,
         stop: &context.stop,

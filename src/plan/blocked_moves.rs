@@ -22,6 +22,9 @@ pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     }
     let staying = StayingWorkers::of(input, decisions);
     let machines = blocked_machines(decisions);
+    if staying.by_name.is_empty() && machines.is_empty() {
+        return;
+    }
     for decision in decisions.values_mut() {
         let ResourceDecision::Change(change) = decision else { continue };
         let found = staying.needs(change).or_else(|| holds_machine(&machines, change));
@@ -48,16 +51,17 @@ struct StayingWorkers {
 impl StayingWorkers {
     fn of(input: Comparison<'_>, decisions: &ResourceDecisions) -> Self {
         let mut staying = Self::default();
-        for desired in input.desired.iter() {
-            let Resource::Worker(wanted) = &desired.resource else { continue };
-            let failure = match decisions.get(&desired.address) {
-                Some(ResourceDecision::Blocked(blocked)) => {
-                    staying.blocked.insert(wanted.name.clone());
-                    blocked.failure.clone()
-                }
-                Some(ResourceDecision::Unreadable(gap)) => gap.failure.clone(),
+        for (address, decision) in decisions.iter().filter(|(it, _)| it.kind == Kind::Worker) {
+            let failure = match decision {
+                ResourceDecision::Blocked(blocked) => blocked.failure.clone(),
+                ResourceDecision::Unreadable(gap) => gap.failure.clone(),
                 _ => continue,
             };
+            let Some(desired) = input.desired.get(address) else { continue };
+            let Resource::Worker(wanted) = &desired.resource else { continue };
+            if matches!(decision, ResourceDecision::Blocked(_)) {
+                staying.blocked.insert(wanted.name.clone());
+            }
             let observed = desired.key.as_ref().and_then(|key| input.inventory.get(key));
             if let Some(observed) = observed
                 && let Resource::Worker(live) = &observed.resource

@@ -58,6 +58,9 @@ pub(super) fn protect(input: Comparison<'_>, decisions: &mut ResourceDecisions) 
 /// if the cluster is deleted: it goes with the cluster, and stays if the cluster does. Blocks
 /// it if the plan retains the cluster.
 pub(super) fn retain_shared_containers(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
+    if input.inventory.foreign_contents.is_empty() {
+        return;
+    }
     let cluster_goes = deletes_cluster(decisions);
     decisions.retain(|_, decision| {
         let ResourceDecision::Change(change) = decision else { return true };
@@ -71,10 +74,9 @@ pub(super) fn retain_shared_containers(input: Comparison<'_>, decisions: &mut Re
 }
 
 fn deletes_cluster(decisions: &ResourceDecisions) -> bool {
-    decisions.values().any(|decision| match decision {
-        ResourceDecision::Change(change) => {
-            change.address.kind == Kind::ManagedCluster && change.action == Action::Delete
-        }
+    let mut clusters = decisions.iter().filter(|(address, _)| address.kind == Kind::ManagedCluster);
+    clusters.any(|(_, decision)| match decision {
+        ResourceDecision::Change(change) => change.action == Action::Delete,
         _ => false,
     })
 }

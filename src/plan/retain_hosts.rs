@@ -92,7 +92,7 @@ pub(super) fn keep_records(decisions: &mut ResourceDecisions) {
 
 fn node_key(name: &str) -> ObjectKey {
     ObjectKey::Kubernetes(ObjectName {
-        kind: "Node".to_owned(),
+        kind: "Node".into(),
         namespace: None,
         name: name.to_owned(),
     })

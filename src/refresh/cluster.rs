@@ -137,8 +137,8 @@ fn note_approval(auto_approves: Result<bool, ClusterError>, observation: &mut Ob
     observation.findings.push(Finding::new(FindingSeverity::Warning, failure));
 }
 
-fn object(kind: &str, name: &str) -> ObjectName {
-    ObjectName { kind: kind.to_owned(), namespace: None, name: name.to_owned() }
+fn object(kind: &'static str, name: &str) -> ObjectName {
+    ObjectName { kind: kind.into(), namespace: None, name: name.to_owned() }
 }
 
 fn is_ours(node: &NodeFacts, scope: &Scope<'_>) -> bool {

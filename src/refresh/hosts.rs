@@ -290,7 +290,7 @@ async fn read_workers(
 
 fn node_key(name: &str) -> ObjectKey {
     ObjectKey::Kubernetes(ObjectName {
-        kind: "Node".to_owned(),
+        kind: "Node".into(),
         namespace: None,
         name: name.to_owned(),
     })

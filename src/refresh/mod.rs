@@ -34,7 +34,7 @@ use crate::provider::clients::ReadClients;
 
 pub use observation::{Clock, Observation};
 pub use scope::Scope;
-pub use single::{Current, read_one};
+pub use single::{Current, object_of_body, read_one};
 pub(crate) use single::{device_of, find_device, no_cluster};
 
 /// Reads Azure and the tailnet side by side, then the cluster (whose

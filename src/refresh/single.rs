@@ -57,8 +57,13 @@ async fn azure(
     id: &ArmId,
     change: &Change,
 ) -> Result<Current, Failure> {
-    let body = clients.azure.get(id).await?;
-    let Some(body) = body else { return Ok(Current::default()) };
+    match clients.azure.get(id).await? {
+        Some(body) => object_of(owner, id, change, body),
+        None => Ok(Current::default()),
+    }
+}
+
+fn object_of(owner: &Owner, id: &ArmId, change: &Change, body: Value) -> Result<Current, Failure> {
     let resource_type =
         id.resource_type().unwrap_or_else(|| Kind::ResourceGroup.arm_type().to_owned());
     // Written back as it came; everything that may be printed is made safe.
@@ -77,14 +82,32 @@ async fn azure(
 }
 
 async fn association(clients: &ReadClients, subnet: &ArmId) -> Result<Current, Failure> {
-    let body = clients.azure.get(subnet).await?;
-    let Some(body) = body else { return Ok(Current::default()) };
+    match clients.azure.get(subnet).await? {
+        Some(body) => association_of(subnet, body),
+        None => Ok(Current::default()),
+    }
+}
+
+fn association_of(subnet: &ArmId, body: Value) -> Result<Current, Failure> {
     let value = codec::association::decode(&body).map_err(|error| unreadable(subnet, &error))?;
     let observed = Observed {
         resource: Resource::RouteTableAssociation(value),
         ownership: Ownership::Inherited,
     };
     Ok(Current { observed: Some(observed), body: Some(body) })
+}
+
+/// The object that a change is about, of a body that Azure sent for it.
+///
+/// # Errors
+///
+/// The body cannot be parsed.
+pub fn object_of_body(owner: &Owner, change: &Change, body: Value) -> Result<Current, Failure> {
+    match &change.key {
+        ObjectKey::Azure(id) => object_of(owner, id, change, body),
+        ObjectKey::AzureAssociation(id) => association_of(id, body),
+        _ => Ok(Current::default()),
+    }
 }
 
 /// The device of a host name: among several the connected one.

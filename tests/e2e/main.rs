@@ -10,6 +10,8 @@ mod block_edits;
 mod canonical_state;
 mod checks;
 mod connectivity;
+mod creation_requests;
+mod deployment_bound;
 mod deployment_makespan;
 mod destroy;
 mod device_ownership;

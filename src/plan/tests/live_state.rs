@@ -61,8 +61,8 @@ fn cluster_key(topology: &Topology) -> ObjectKey {
     ObjectKey::Azure(group.in_group("Microsoft.ContainerService/managedClusters", name))
 }
 
-fn kubernetes(kind: &str, name: &str) -> ObjectKey {
-    let (kind, name) = (kind.to_owned(), name.to_owned());
+fn kubernetes(kind: &'static str, name: &str) -> ObjectKey {
+    let (kind, name) = (kind.into(), name.to_owned());
     ObjectKey::Kubernetes(ObjectName { kind, namespace: None, name })
 }
 
