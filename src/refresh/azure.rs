@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use futures::future::try_join_all;
+use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
@@ -37,44 +37,68 @@ const BOOT_TIMEOUT: SignedDuration = SignedDuration::from_mins(10);
 
 /// What Azure answered.
 pub(super) struct AzureResponses {
-    groups: Vec<Value>,
     objects: BTreeMap<Kind, Vec<Value>>,
-    contents: BTreeMap<ArmId, Vec<Value>>,
+    /// The kinds that could not be listed.
+    unlisted: BTreeMap<Kind, RequestError>,
+    contents: groups::Contents,
     /// What is in the node resource groups of clusters that may have to go, by cluster.
-    node_groups: BTreeMap<ArmId, Vec<Value>>,
+    node_groups: groups::Contents,
     /// What the cluster's object and its network say, or why they do not.
     cluster: ClusterResponse,
     /// The patch that a pending upgrade to a minor version leads to.
     offered_version: Result<Option<KubernetesVersion>, RequestError>,
 }
 
-/// Reads all lists side by side.
+/// Reads all lists side by side. A list that cannot be read hides the objects of its kind
+/// and no others.
+///
+/// # Errors
+///
+/// No list could be read.
 pub(super) async fn read(
     clients: &ReadClients,
     scope: &Scope<'_>,
 ) -> Result<AzureResponses, RequestError> {
-    let subscription = format!("/subscriptions/{}", scope.subscription);
-    let groups_path = format!("{subscription}/resourcegroups");
-    let groups = clients.azure.list(&groups_path, GROUPS_VERSION);
-    let lists =
-        try_join_all(listed().map(|(kind, arm)| {
-            let path = format!("{subscription}/providers/{}", arm.name);
-            async move {
-                Ok::<_, RequestError>((kind, clients.azure.list(&path, arm.api_version).await?))
-            }
-        }));
-    let (groups, objects) = tokio::try_join!(groups, lists)?;
-    let contents = groups::read_contents(clients, scope, &groups).await?;
-    let mut objects: BTreeMap<Kind, Vec<Value>> = objects.into_iter().collect();
-    let cluster = cluster_facts::read(clients, scope, &mut objects).await?;
-    let node_groups = node_group::read_contents(clients, scope, &objects).await?;
+    let lists = lists(clients, scope).await;
+    let mut objects = BTreeMap::new();
+    let mut unlisted = BTreeMap::new();
+    for (kind, list) in lists {
+        match list {
+            Ok(list) => drop(objects.insert(kind, list)),
+            Err(error) => drop(unlisted.insert(kind, error)),
+        }
+    }
+    if objects.is_empty()
+        && let Some((_, error)) = unlisted.pop_first()
+    {
+        return Err(error);
+    }
+    let groups = objects.get(&Kind::ResourceGroup).map(Vec::as_slice).unwrap_or_default();
+    let contents = groups::read_contents(clients, scope, groups).await;
+    let cluster = cluster_facts::read(clients, scope, &mut objects).await;
+    let node_groups = node_group::read_contents(clients, scope, &objects).await;
     let offered_version = match &cluster {
         ClusterResponse::Facts(facts) => {
             node_pools::offered_version(clients, facts.version, scope).await
         }
         _ => Ok(None),
     };
-    Ok(AzureResponses { groups, objects, contents, node_groups, cluster, offered_version })
+    Ok(AzureResponses { objects, unlisted, contents, node_groups, cluster, offered_version })
+}
+
+async fn lists(
+    clients: &ReadClients,
+    scope: &Scope<'_>,
+) -> Vec<(Kind, Result<Vec<Value>, RequestError>)> {
+    let subscription = format!("/subscriptions/{}", scope.subscription);
+    let groups = (Kind::ResourceGroup, format!("{subscription}/resourcegroups"), GROUPS_VERSION);
+    let others = listed().map(|(kind, arm)| {
+        (kind, format!("{subscription}/providers/{}", arm.name), arm.api_version)
+    });
+    let lists = std::iter::once(groups).chain(others).map(|(kind, path, version)| async move {
+        (kind, clients.azure.list(&path, version).await)
+    });
+    join_all(lists).await
 }
 
 /// Notes what is ours or stands where something of ours should.
@@ -90,18 +114,11 @@ pub(super) fn note(
             return;
         }
     };
+    for (kind, error) in &responses.unlisted {
+        observation.kind_gap(*kind, Source::Azure, error);
+    }
     let mut cluster = cluster_facts::note(&responses.cluster, scope, observation);
-    let owner = scope.owner();
-    let groups = groups::wanted(scope);
-    for group in &responses.groups {
-        note_object(group, ownership(group, &owner, scope), observation);
-    }
-    for value in responses.objects.values().flatten() {
-        let ownership = ownership(value, &owner, scope);
-        if is_relevant(value, &ownership, &groups, cluster.as_ref()) {
-            note_object(value, ownership, observation);
-        }
-    }
+    note_objects(&responses, scope, cluster.as_ref(), observation);
     let clusters = responses.objects.get(&Kind::ManagedCluster).into_iter().flatten();
     for value in clusters.filter(|value| codec::id(value) == Some(scope.cluster_id())) {
         node_pools::note(value, scope, observation);
@@ -118,6 +135,25 @@ pub(super) fn note(
     node_pools::note_offered_version(responses.offered_version, scope, observation);
 }
 
+fn note_objects(
+    responses: &AzureResponses,
+    scope: &Scope<'_>,
+    cluster: Option<&ClusterFacts>,
+    observation: &mut Observation,
+) {
+    let owner = scope.owner();
+    let groups = groups::wanted(scope);
+    for (kind, values) in &responses.objects {
+        for value in values {
+            let ownership = ownership(value, &owner, scope);
+            if *kind == Kind::ResourceGroup || is_relevant(value, &ownership, &groups, cluster) {
+                note_without_name(value, scope, observation);
+                note_object(value, ownership, observation);
+            }
+        }
+    }
+}
+
 /// The ownership of an object. A cluster with `existing = true` and its resource
 /// group are foreign regardless of their tags, so that they are never deleted.
 pub(super) fn ownership(value: &Value, owner: &Owner, scope: &Scope<'_>) -> Ownership {
@@ -131,6 +167,16 @@ pub(super) fn ownership(value: &Value, owner: &Owner, scope: &Scope<'_>) -> Owne
         return Ownership::Foreign;
     }
     codec::ownership(value, owner)
+}
+
+/// Notes the tags of an object that an earlier version may have created. An existing
+/// cluster and its resource group never count as the topology's.
+pub(super) fn note_without_name(value: &Value, scope: &Scope<'_>, observation: &mut Observation) {
+    if let Some(id) = codec::id(value)
+        && let Some(ownership) = codec::ownership_without_name(value, &scope.owner())
+    {
+        observation.without_name.insert(ObjectKey::Azure(id), ownership);
+    }
 }
 
 fn is_relevant(
@@ -171,7 +217,10 @@ pub(super) fn note_object(value: &Value, ownership: Ownership, observation: &mut
         Some(Err(error)) if ownership.is_foreign() => {
             observation.undecodable.insert(ObjectKey::Azure(id.clone()), unreadable(&id, &error));
         }
-        Some(Err(error)) => observation.gap(Source::Azure, unreadable(&id, &error)),
+        Some(Err(error)) => {
+            let failure = unreadable(&id, &error);
+            observation.unread(ObjectKey::Azure(id), Source::Azure, failure);
+        }
         None => {}
     }
 }
@@ -190,10 +239,19 @@ fn note_subnets(
 ) {
     let owner = scope.owner();
     for network in responses.objects.get(&Kind::VirtualNetwork).into_iter().flatten() {
-        let ownership = codec::ownership(network, &owner);
-        for subnet in list(network, "/properties/subnets") {
-            note_subnet(subnet, &ownership, cluster, observation);
-        }
+        note_subnets_of(network, &codec::ownership(network, &owner), cluster, observation);
+    }
+}
+
+/// Notes the subnets of a network, given its ownership.
+pub(super) fn note_subnets_of(
+    network: &Value,
+    ownership: &Ownership,
+    cluster: Option<&ClusterFacts>,
+    observation: &mut Observation,
+) {
+    for subnet in list(network, "/properties/subnets") {
+        note_subnet(subnet, ownership, cluster, observation);
     }
 }
 
@@ -210,7 +268,12 @@ pub(super) fn note_subnet(
     if let Some(facts) = of_cluster {
         match codec::subnet::decode_attachments(subnet) {
             Ok(attached) => note_cluster_subnet(&id, subnet, attached, facts, observation),
-            Err(error) => observation.gap(Source::Azure, unreadable(&id, &error)),
+            Err(error) => {
+                let failure = unreadable(&id, &error);
+                for key in [ObjectKey::Azure(id.clone()), ObjectKey::AzureAssociation(id)] {
+                    observation.unread(key, Source::Azure, failure.clone());
+                }
+            }
         }
     } else if ownership.is_ours() && is_made_by_us(&id, subnet, observation) {
         note_object(subnet, ownership.clone(), observation);
@@ -322,9 +385,11 @@ pub(super) fn note_held_address(
     else {
         return;
     };
-    if codec::ownership(interface, &scope.owner()).is_ours()
-        && let Ok(decoded) = codec::network_interface::decode(interface)
-    {
+    let owner = scope.owner();
+    // The name is that of a worker's interface: an earlier version may have created it.
+    let is_ours = codec::ownership(interface, &owner).is_ours()
+        || codec::ownership_without_name(interface, &owner).is_some();
+    if is_ours && let Ok(decoded) = codec::network_interface::decode(interface) {
         observation.assigned(worker).ip = Some(decoded.private_ip);
     }
 }

@@ -68,8 +68,14 @@ async fn azure(
         return Ok(Current::default());
     };
     let resource = decoded.map_err(|error| unreadable(id, &error))?;
+    // The plan has seen whether an earlier version created it.
+    let is_planned = change.ownership.as_ref().is_some_and(Ownership::is_ours);
+    let without_name = || codec::ownership_without_name(&body, owner).filter(|_| is_planned);
     let ownership = if resource.kind().facts().marked {
-        codec::ownership(&body, owner)
+        match codec::ownership(&body, owner) {
+            ownership if ownership.is_foreign() => without_name().unwrap_or(ownership),
+            ownership => ownership,
+        }
     } else {
         change.ownership.clone().unwrap_or(Ownership::Inherited)
     };

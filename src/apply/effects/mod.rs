@@ -101,7 +101,7 @@ pub(super) async fn remove(
         (ObjectKey::Azure(id), Some(Resource::NodePool(_))) => {
             node_pools::remove(iteration, change, id).await
         }
-        (ObjectKey::Azure(id), _) => azure::delete(iteration, id).await,
+        (ObjectKey::Azure(id), _) => azure::delete(iteration, id, current.body.as_ref()).await,
         (ObjectKey::AzureAssociation(id), _) => azure::detach(iteration, id, current).await,
         (ObjectKey::Device(_), _) => tailnet::delete_device(iteration, change).await,
         (ObjectKey::Kubernetes(_), Some(Resource::Manifest(manifest))) => {

@@ -227,12 +227,17 @@ pub(super) struct KeyDetails {
     #[serde(deserialize_with = "or_default")]
     description: String,
     invalid: bool,
+    #[serde(deserialize_with = "or_default")]
+    capabilities: Value,
 }
 
 impl KeyDetails {
-    /// Whether a machine can still join with this key of that description.
-    pub(super) fn is_usable(&self, description: &str) -> bool {
-        !self.invalid && self.description == description
+    /// Whether a machine can still join with this key of that description, as a device with
+    /// that tag. Servers other than Tailscale's need not answer the tags of a key.
+    pub(super) fn is_usable(&self, description: &str, tag: &str) -> bool {
+        let tags = self.capabilities.pointer("/devices/create/tags").and_then(Value::as_array);
+        let is_of_tag = tags.is_none_or(|tags| tags.iter().any(|it| it.as_str() == Some(tag)));
+        !self.invalid && self.description == description && is_of_tag
     }
 }
 
