@@ -28,6 +28,9 @@ pub struct Inventory {
     gaps: gaps::Gaps,
     /// Machines that may still be booting: what comes with them is on its way.
     pub recently_created: BTreeSet<ObjectKey>,
+    /// Objects of the topology that Azure is deleting: they are absent for a plan, whose steps
+    /// wait until they are gone.
+    pub being_deleted: BTreeSet<ObjectKey>,
     /// Workers whose last work failed, by their names.
     pub failed_before: BTreeSet<String>,
     /// Resource groups of ours that hold objects without our mark.

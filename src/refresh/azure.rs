@@ -126,11 +126,16 @@ pub(super) fn note(
             facts.node_pools = node_pools::live(value, scope);
         }
     }
-    note_subnets(&responses, scope, cluster.as_ref(), observation);
+    subnets::note(
+        responses.objects.get(&Kind::VirtualNetwork),
+        scope,
+        cluster.as_ref(),
+        observation,
+    );
     note_held(&responses, scope, observation);
     groups::note_foreign_contents(&responses.contents, scope, observation);
     node_group::note_foreign_contents(&responses.node_groups, scope, observation);
-    note_unreadable_attachments(cluster.as_ref(), observation);
+    subnets::note_unreadable_attachments(cluster.as_ref(), observation);
     observation.facts.cluster = cluster;
     node_pools::note_offered_version(responses.offered_version, scope, observation);
 }
@@ -205,6 +210,10 @@ pub(super) fn note_object(value: &Value, ownership: Ownership, observation: &mut
     let resource_type =
         id.resource_type().unwrap_or_else(|| Kind::ResourceGroup.arm_type().to_owned());
     match codec::decode_any(&resource_type, value) {
+        Some(Ok(resource)) if is_leaving(value, &id, &resource, &ownership, observation) => {
+            provisioning::report_leaving(&id, resource.kind(), &ownership, observation);
+            observation.inventory.being_deleted.insert(ObjectKey::Azure(id));
+        }
         Some(Ok(resource)) => {
             if let Some(site) = ownership.site() {
                 let address = Address::new(resource.kind(), Site::from(site), id.name());
@@ -225,145 +234,29 @@ pub(super) fn note_object(value: &Value, ownership: Ownership, observation: &mut
     }
 }
 
-fn list<'a>(value: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value> {
-    value.pointer(pointer).and_then(Value::as_array).into_iter().flatten()
-}
-
-/// Subnets have no tags: in a network of ours those are ours that stargate names, or that
-/// refer to an object of ours; in the AKS network those that refer to one.
-fn note_subnets(
-    responses: &AzureResponses,
-    scope: &Scope<'_>,
-    cluster: Option<&ClusterFacts>,
-    observation: &mut Observation,
-) {
-    let owner = scope.owner();
-    for network in responses.objects.get(&Kind::VirtualNetwork).into_iter().flatten() {
-        note_subnets_of(network, &codec::ownership(network, &owner), cluster, observation);
-    }
-}
-
-/// Notes the subnets of a network, given its ownership.
-pub(super) fn note_subnets_of(
-    network: &Value,
-    ownership: &Ownership,
-    cluster: Option<&ClusterFacts>,
-    observation: &mut Observation,
-) {
-    for subnet in list(network, "/properties/subnets") {
-        note_subnet(subnet, ownership, cluster, observation);
-    }
-}
-
-/// Notes a subnet, given the ownership of its network.
-pub(super) fn note_subnet(
-    subnet: &Value,
-    ownership: &Ownership,
-    cluster: Option<&ClusterFacts>,
-    observation: &mut Observation,
-) {
-    let Some(id) = codec::id(subnet) else { return };
-    let network = id.parent();
-    let of_cluster = cluster.filter(|facts| network.as_ref() == Some(&facts.virtual_network));
-    if let Some(facts) = of_cluster {
-        match codec::subnet::decode_attachments(subnet) {
-            Ok(attached) => note_cluster_subnet(&id, subnet, attached, facts, observation),
-            Err(error) => {
-                let failure = unreadable(&id, &error);
-                for key in [ObjectKey::Azure(id.clone()), ObjectKey::AzureAssociation(id)] {
-                    observation.unread(key, Source::Azure, failure.clone());
-                }
-            }
-        }
-    } else if ownership.is_ours() && is_made_by_us(&id, subnet, observation) {
-        note_object(subnet, ownership.clone(), observation);
-    } else if let Some(network) = network.filter(|_| ownership.is_ours()) {
-        // It goes with the network that it is in.
-        let contents = &mut observation.inventory.foreign_contents;
-        contents.entry(ObjectKey::Azure(network)).or_default().push(id.name().to_owned());
-        note_object(subnet, Ownership::Foreign, observation);
-    }
-}
-
-/// Whether stargate made a subnet in a network of ours: by its name, or by what it refers
-/// to. Others may add subnets to the network.
-fn is_made_by_us(id: &ArmId, subnet: &Value, observation: &Observation) -> bool {
-    let is_named = |name: &&str| id.name().eq_ignore_ascii_case(name);
-    if [names::WORKER_SUBNET, names::ROUTER_SUBNET].iter().any(is_named) {
-        return true;
-    }
-    ["routeTable", "networkSecurityGroup", "natGateway"].iter().any(|reference| {
-        let referred = subnet.pointer(&format!("/properties/{reference}/id"));
-        let key = referred.and_then(Value::as_str).map(|id| ObjectKey::Azure(ArmId::new(id)));
-        let object = key.and_then(|key| observation.inventory.get(&key));
-        object.is_some_and(|object| object.ownership.is_ours())
-    })
-}
-
-fn note_cluster_subnet(
+/// Whether an object of the topology is being deleted, by itself or with its resource group. A
+/// destroy waits for it, and what tells by itself how far it has come is compared.
+fn is_leaving(
+    value: &Value,
     id: &ArmId,
-    subnet: &Value,
-    (table, group): (Option<ArmId>, Option<ArmId>),
-    facts: &ClusterFacts,
-    observation: &mut Observation,
-) {
-    let owner_of = |id: &Option<ArmId>, observation: &Observation| {
-        let key = ObjectKey::Azure(id.clone()?);
-        observation.inventory.get(&key).map(|object| object.ownership.clone())
-    };
-    let ours = Ownership::Ours { site: SiteName::from(&Site::Cluster) };
-    let of_table = owner_of(&table, observation);
-    let node_group =
-        ArmId::resource_group(observation.facts.subscription.as_str(), &facts.node_resource_group);
-    let workers_table =
-        node_group.in_group(Kind::RouteTable.arm_type(), names::WORKERS_ROUTE_TABLE);
-    if facts.node_subnets.iter().any(|node_subnet| node_subnet.id == *id) {
-        let ownership = match (&table, of_table) {
-            (None, _) => Ownership::Inherited,
-            (Some(_), Some(ownership)) if ownership.is_ours() => ours,
-            (Some(table), _) if *table == workers_table => Ownership::Inherited,
-            (Some(_), _) => Ownership::Foreign,
-        };
-        let association =
-            RouteTableAssociation { subnet: Pending::Known(id.clone()), route_table: table };
-        observation.inventory.note(
-            ObjectKey::AzureAssociation(id.clone()),
-            Resource::RouteTableAssociation(association),
-            ownership,
-        );
-        return;
+    resource: &Resource,
+    ownership: &Ownership,
+    observation: &Observation,
+) -> bool {
+    if observation.destroys || !ownership.is_ours() {
+        return false;
     }
-    if !id.name().eq_ignore_ascii_case(names::CLUSTER_ROUTER_SUBNET) {
-        return;
-    }
-    let of_group = owner_of(&group, observation);
-    let is_ours =
-        |ownership: &Option<Ownership>| ownership.as_ref().is_some_and(Ownership::is_ours);
-    // What the topology attaches to its subnet is in the node resource group.
-    let is_elsewhere = |id: &ArmId| !id.is_inside(&node_group);
-    let ownership = if is_ours(&of_table) || is_ours(&of_group) {
-        ours
-    } else if table.iter().chain(&group).any(is_elsewhere) {
-        Ownership::Foreign
-    } else {
-        Ownership::Inherited
-    };
-    note_object(subnet, ownership, observation);
-}
-
-/// What a subnet of AKS nodes refers to, and cannot be read, is unknown: packets
-/// go by its routes and rules.
-fn note_unreadable_attachments(cluster: Option<&ClusterFacts>, observation: &mut Observation) {
-    for subnet in cluster.into_iter().flat_map(|facts| &facts.node_subnets) {
-        let key = ObjectKey::AzureAssociation(subnet.id.clone());
-        let table = match observation.inventory.get(&key).map(|it| &it.resource) {
-            Some(Resource::RouteTableAssociation(association)) => association.route_table.clone(),
-            _ => None,
-        };
-        for id in subnet.security_group.iter().cloned().chain(table) {
-            observation.mark_undecodable_unread(&ObjectKey::Azure(id));
-        }
-    }
+    let state = value.pointer("/properties/provisioningState").and_then(Value::as_str);
+    let being_deleted = &observation.inventory.being_deleted;
+    let with_group = being_deleted.iter().any(|key| match key {
+        ObjectKey::Azure(group) => group.resource_type().is_none() && id.is_inside(group),
+        _ => false,
+    });
+    let is_compared = matches!(
+        resource,
+        Resource::ManagedCluster(_) | Resource::NodePool(_) | Resource::VirtualMachine(_)
+    );
+    with_group || (state == Some("Deleting") && !is_compared)
 }
 
 /// A worker keeps the address that its interface holds.

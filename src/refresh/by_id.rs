@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::StreamExt as _;
 use serde_json::Value;
 
-use super::{Observation, Scope, azure};
+use super::{Observation, Scope, azure, subnets};
 use crate::desired::{DesiredSet, names};
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::Source;
@@ -48,13 +48,17 @@ async fn read(
     observation: &mut Observation,
 ) {
     let mut absent = absent_with_the_cluster(scope, observation);
+    absent.extend(observation.inventory.being_deleted.iter().filter_map(|key| match key {
+        ObjectKey::Azure(id) => Some(id.clone()),
+        _ => None,
+    }));
     for level in [Level::Group, Level::Object, Level::Child] {
         if observation.inventory.gap_at(&Source::Azure).is_some() {
             return;
         }
         let mut missing = missing(desired, observation, level);
         missing.retain(|id, keys| {
-            let is_absent = is_in_any(id, &absent);
+            let is_absent = absent.contains(id) || is_in_any(id, &absent);
             if is_absent {
                 keys.drain(..).for_each(|key| observation.inventory.note_absent(key));
             }
@@ -87,7 +91,10 @@ fn mark_unknown_unread(key: ObjectKey, observation: &mut Observation) {
         id.resource_type().is_some_and(|it| Kind::of_arm_type(&it) == Some(Kind::Subnet));
     let inventory = &observation.inventory;
     // What of a subnet is noted depends on the network that it is in.
-    if is_subnet_s || inventory.get(&key).is_some() || inventory.is_unread(&key) {
+    let is_known = inventory.get(&key).is_some()
+        || inventory.is_unread(&key)
+        || inventory.being_deleted.contains(&key);
+    if is_subnet_s || is_known {
         return;
     }
     let failure = Failure::new(
@@ -181,7 +188,7 @@ fn note(body: &Value, scope: &Scope<'_>, observation: &mut Observation) {
         let of_network = network.and_then(|key| observation.inventory.get(&key));
         let ownership =
             of_network.map_or(Ownership::Inherited, |observed| observed.ownership.clone());
-        azure::note_subnet(body, &ownership, cluster.as_ref(), observation);
+        subnets::note_one(body, &ownership, cluster.as_ref(), observation);
         return;
     }
     let ownership = azure::ownership(body, &owner, scope);
@@ -191,7 +198,7 @@ fn note(body: &Value, scope: &Scope<'_>, observation: &mut Observation) {
         Some(Kind::NetworkInterface) => azure::note_held_address(body, scope, observation),
         Some(Kind::VirtualNetwork) => {
             let cluster = observation.facts.cluster.clone();
-            azure::note_subnets_of(body, &ownership, cluster.as_ref(), observation);
+            subnets::note_of(body, &ownership, cluster.as_ref(), observation);
         }
         _ => {}
     }

@@ -35,6 +35,8 @@ pub struct Observation {
     pub time: Timestamp,
     /// When each source answered.
     pub read_at: BTreeMap<Source, Timestamp>,
+    /// Whether everything that the topology owns is to be deleted.
+    pub(super) destroys: bool,
     /// Foreign objects of Azure that could not be decoded, each with the reason.
     pub(super) undecodable: BTreeMap<ObjectKey, Failure>,
     /// Objects that an earlier version may have created, each with the ownership that its
@@ -69,6 +71,7 @@ impl Observation {
             findings: Vec::new(),
             time,
             read_at: BTreeMap::new(),
+            destroys: scope.options.destroy,
             undecodable: BTreeMap::new(),
             without_name: BTreeMap::new(),
             manifests: BTreeMap::new(),

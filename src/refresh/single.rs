@@ -101,6 +101,17 @@ pub(crate) async fn find_device(
 ) -> Result<Option<TailnetDevice>, Failure> {
     let devices = clients.tailnet.devices().await?;
     let (name, id) = name.split_once('#').map_or((name, None), |(name, id)| (name, Some(id)));
+    let unreadable = devices.iter().find_map(|device| {
+        let is_it = device.hostname.eq_ignore_ascii_case(name);
+        device.unreadable.as_ref().filter(|_| is_it)
+    });
+    if let Some(reason) = unreadable {
+        return Err(Failure::new(
+            Code::UnexpectedResponse,
+            format!("Tailscale's answer for the device {name} cannot be read: {reason}"),
+            "run the same command again",
+        ));
+    }
     Ok(devices
         .into_iter()
         .filter(|device| device.hostname.eq_ignore_ascii_case(name))

@@ -71,12 +71,17 @@ pub(super) fn is_provisioning(current: &Current) -> bool {
         Some(Resource::ManagedCluster(cluster)) => cluster.provisioning,
         Some(Resource::NodePool(pool)) => pool.provisioning,
         Some(Resource::VirtualMachine(machine)) => machine.provisioning,
-        _ => return false,
+        _ => return is_being_deleted(current),
     };
     match provisioning {
         Provisioning::Creating | Provisioning::Updating | Provisioning::Deleting => true,
         Provisioning::Ready | Provisioning::Failed => false,
     }
+}
+
+fn is_being_deleted(current: &Current) -> bool {
+    let state = current.body.as_ref().and_then(|it| it.pointer("/properties/provisioningState"));
+    state.is_some_and(|state| state == "Deleting")
 }
 
 /// Waits until Azure has made the object, or given up on it.

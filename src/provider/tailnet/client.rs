@@ -86,7 +86,8 @@ impl TailnetClient {
         let call = ApiCall::new(Method::GET, path, "GET devices of the tailnet");
         let activity = call.activity.clone();
         let list: DeviceList = self.fetch(call).await?;
-        list.devices.into_iter().map(|device| known(device, &activity)).collect()
+        let devices = list.devices.into_iter().map(TailnetDevice::of_list);
+        devices.collect::<Result<_, _>>().map_err(|reason| malformed(&activity, &reason))
     }
 
     /// One device, or `None` if it does not exist.

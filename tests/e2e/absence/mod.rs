@@ -2,6 +2,7 @@
 //! deleted, replaced or withdrawn because of it, and other sources stay known.
 
 mod cases;
+mod hosts;
 pub(crate) mod mutation;
 mod partial;
 pub(crate) mod rewriting;
@@ -90,20 +91,26 @@ impl Applied {
 /// What a plan must not contain because of one answer.
 fn violations(mutation: &Mutation, planned: &Planned) -> Vec<String> {
     let plan = &planned.plan;
-    let mut wrong = Vec::new();
-    for change in &plan.changes {
-        if matches!(change.action, Action::Delete | Action::Replace) {
-            wrong.push(format!("{:?} {}", change.action, change.address));
-        }
-        if let lost @ [_, ..] = &withdrawn(change)[..] {
-            wrong.push(format!("{} loses {lost:?}", change.address));
-        }
-    }
+    let mut wrong = changes_that_remove(plan);
     if matches!(mutation.how, How::Respell(_)) && plan.status() != PlanStatus::Matches {
         wrong.push(format!("another spelling is {:?}\n{}", plan.status(), summary(plan)));
     }
     wrong.extend(scope::unknown_beyond(mutation, &planned.observation.inventory));
     wrong
+}
+
+/// Deletions, replacements and withdrawn prefixes.
+fn changes_that_remove(plan: &Plan) -> Vec<String> {
+    let mut found = Vec::new();
+    for change in &plan.changes {
+        if matches!(change.action, Action::Delete | Action::Replace) {
+            found.push(format!("{:?} {}", change.action, change.address));
+        }
+        if let lost @ [_, ..] = &withdrawn(change)[..] {
+            found.push(format!("{} loses {lost:?}", change.address));
+        }
+    }
+    found
 }
 
 /// The prefixes that a change takes from a table, a router or the tailnet.

@@ -32,11 +32,33 @@ impl Reach {
             }
             Api::Kubernetes => reach.kinds.extend(kubernetes_kind(identity)),
             Api::Tailscale => {
-                reach.sources.insert(Source::Tailscale);
+                // Without its id or its name it is unknown which router a device is.
+                if is_list(mutation) || is_of_field(mutation, &["/hostname", "/nodeId", "/id"]) {
+                    reach.sources.insert(Source::Tailscale);
+                }
+                reach.kinds.extend([
+                    Kind::TailnetDevice,
+                    Kind::AdvertisedRoutes,
+                    Kind::ApprovedRoutes,
+                    Kind::RouterHost,
+                ]);
                 reach.hosts = true;
             }
         }
         reach
+    }
+}
+
+fn is_list(mutation: &Mutation) -> bool {
+    matches!(mutation.how, How::List(_))
+}
+
+fn is_of_field(mutation: &Mutation, fields: &[&str]) -> bool {
+    match &mutation.how {
+        How::HideField(pointer) | How::Null(pointer) | How::Garble(pointer) => {
+            fields.contains(&pointer.as_str())
+        }
+        _ => false,
     }
 }
 
@@ -78,7 +100,7 @@ fn kubernetes_kind(identity: &str) -> Option<Kind> {
 /// What is unknown and must be known all the same.
 pub(super) fn unknown_beyond(mutation: &Mutation, inventory: &Inventory) -> Vec<String> {
     let reach = Reach::of(mutation);
-    let is_object = !matches!(mutation.how, How::List(_) | How::HideFromLists);
+    let is_object = !is_list(mutation) && !matches!(mutation.how, How::HideFromLists);
     let mut beyond = Vec::new();
     for source in inventory.gap_sources() {
         let is_host = matches!(source, Source::Host(_));
@@ -88,6 +110,12 @@ pub(super) fn unknown_beyond(mutation: &Mutation, inventory: &Inventory) -> Vec<
     }
     if !reach.sources.is_empty() {
         return beyond;
+    }
+    let of_devices = [Kind::TailnetDevice, Kind::AdvertisedRoutes, Kind::ApprovedRoutes];
+    let devices = of_devices.into_iter().flat_map(|kind| inventory.unread_objects(kind));
+    let devices: BTreeSet<&str> = devices.map(|(key, _)| key.name()).collect();
+    if devices.len() > 1 {
+        beyond.push(format!("the devices {devices:?} became unknown"));
     }
     for kind in Kind::ALL.iter().copied() {
         if inventory.kind_gap(kind).is_some() && !reach.kinds.contains(&kind) {
@@ -109,7 +137,10 @@ fn is_of(mutation: &Mutation, key: &ObjectKey) -> bool {
         ObjectKey::Azure(id) | ObjectKey::AzureAssociation(id) => {
             id.as_str().to_ascii_lowercase().starts_with(&mutation.identity)
         }
+        ObjectKey::Device(_)
+        | ObjectKey::DeviceAdvertised(_)
+        | ObjectKey::DeviceApproved(_)
+        | ObjectKey::Host(_) => mutation.api == Api::Tailscale,
         ObjectKey::Kubernetes(object) => mutation.identity.ends_with(&format!(" {}", object.name)),
-        _ => false,
     }
 }
