@@ -78,7 +78,7 @@ impl Inventory {
         self.gaps.kinds.get(&kind)
     }
 
-    /// A gap that hides an object of a kind, whichever it is.
+    /// A gap that hides at least one object of a kind.
     pub fn gap_among(&self, kind: Kind) -> Option<&Gap> {
         self.gap_for(kind, None).or_else(|| self.unread_objects(kind).next().map(|(_, gap)| gap))
     }

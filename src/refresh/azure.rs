@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::cluster_facts::{self, ClusterResponse};
 use super::single::unreadable;
-use super::{Observation, Scope, groups, node_group, node_pools, provisioning};
+use super::{Observation, Scope, groups, node_group, node_pools, provisioning, subnets};
 use crate::desired::facts::ClusterFacts;
 use crate::desired::names;
 use crate::inventory::Source;
@@ -17,12 +17,8 @@ use crate::provider::azure::codec;
 use crate::provider::clients::ReadClients;
 use crate::provider::error::RequestError;
 use crate::resource::arm_type::RESOURCES as GROUPS_VERSION;
-use crate::resource::azure::RouteTableAssociation;
-use crate::resource::ownership::SiteName;
 use crate::resource::version::KubernetesVersion;
-use crate::resource::{
-    Address, ArmId, ArmType, Kind, ObjectKey, Owner, Ownership, Pending, Resource, Site,
-};
+use crate::resource::{Address, ArmId, ArmType, Kind, ObjectKey, Owner, Ownership, Resource, Site};
 use crate::topology::names::Location;
 
 /// The kinds that are listed, each with its collection below the subscription.

@@ -4,6 +4,7 @@
 //! object that a list lacks is read by its id before it counts as absent.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use serde_json::Value;
 
@@ -102,9 +103,8 @@ async fn network(
         },
         None => {
             let group = &profile.node_resource_group;
-            if !objects.contains_key(&Kind::VirtualNetwork) {
-                let networks = networks_of_group(clients, scope, group).await?;
-                objects.insert(Kind::VirtualNetwork, networks);
+            if let Entry::Vacant(unlisted) = objects.entry(Kind::VirtualNetwork) {
+                unlisted.insert(networks_of_group(clients, scope, group).await?);
             }
             of_node_group(objects, group).cloned()?
         }

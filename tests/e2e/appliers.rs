@@ -75,8 +75,8 @@ async fn three_first_applies_do_not_disturb_each_other() {
     }
 }
 
-/// An apply and a destroy of one deployment: the destroy ends with nothing left, whichever
-/// was first, and the apply makes nothing new that was not in its plan.
+/// An apply and a destroy of one deployment, in either order: the destroy ends with nothing
+/// left, and the apply creates nothing again.
 #[tokio::test(start_paused = true)]
 async fn an_apply_beside_a_destroy_creates_nothing_again() {
     for seed in 0..4 {
@@ -107,9 +107,9 @@ async fn an_apply_beside_a_destroy_creates_nothing_again() {
 
 /// The writes to the Lease and to the cluster's object, in their order.
 #[derive(Debug, Default)]
-struct Order(Mutex<Vec<&'static str>>);
+struct WriteLog(Mutex<Vec<&'static str>>);
 
-impl FaultInjector for Order {
+impl FaultInjector for WriteLog {
     fn before(&self, call: &Call) -> Disposition {
         if let Call::Request { method, path, .. } = call {
             let path = path.to_ascii_lowercase();
@@ -134,7 +134,7 @@ impl FaultInjector for Order {
 #[tokio::test(start_paused = true)]
 async fn the_lease_is_released_before_the_cluster_is_deleted() {
     let deployment = Deployment::example_applied().await;
-    let order = Arc::new(Order::default());
+    let order = Arc::new(WriteLog::default());
     deployment.sandbox.set_fault_injector(Some(order.clone()));
     let destroyed = deployment.apply(&RefreshOptions::destroying()).await;
     assert_eq!(destroyed.status, ApplyStatus::Converged, "{}", described(&destroyed));

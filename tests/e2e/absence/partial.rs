@@ -130,7 +130,7 @@ async fn a_group_whose_contents_cannot_be_listed_is_not_deleted() {
 /// What lists leave out and reads refuse during a destroy is not gone.
 #[tokio::test(start_paused = true)]
 async fn a_destroy_never_claims_that_hidden_objects_are_gone() {
-    for hidden in [
+    for unlisted in [
         "natgateways",
         "networkinterfaces",
         "virtualmachines",
@@ -139,18 +139,18 @@ async fn a_destroy_never_claims_that_hidden_objects_are_gone() {
         "networksecuritygroups",
         "virtualnetworks",
     ] {
-        let provider = if hidden == "virtualmachines" { "compute" } else { "network" };
-        let identity = format!("/providers/microsoft.{provider}/{hidden}");
+        let provider = if unlisted == "virtualmachines" { "compute" } else { "network" };
+        let identity = format!("/providers/microsoft.{provider}/{unlisted}");
         let applied = Applied::of(EXAMPLE).await;
         let mutation = Mutation { api: Api::Azure, identity, how: How::HideType };
         applied.responses.set(Some(mutation));
         let destroyed = applied.deployment.apply(&RefreshOptions::destroying()).await;
         applied.responses.set(None);
         let ApplyStatus::Partial(failure) = &destroyed.status else {
-            panic!("{hidden}: {:?}", destroyed.status)
+            panic!("{unlisted}: {:?}", destroyed.status)
         };
-        assert_ne!(failure.code, Code::NoProgress, "{hidden}: {failure}");
+        assert_ne!(failure.code, Code::NoProgress, "{unlisted}: {failure}");
         let again = applied.deployment.apply(&RefreshOptions::destroying()).await;
-        assert_eq!(again.status, ApplyStatus::Converged, "{hidden}");
+        assert_eq!(again.status, ApplyStatus::Converged, "{unlisted}");
     }
 }
