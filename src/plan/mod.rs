@@ -20,6 +20,7 @@ pub mod findings;
 mod held;
 mod held_back;
 mod held_prefixes;
+mod hidden_contents;
 mod host_route;
 mod ignore_fields;
 pub mod impact;

@@ -13,6 +13,7 @@ use super::dependencies;
 use super::diff::{self, FieldChange};
 use super::held_back;
 use super::held_prefixes;
+use super::hidden_contents;
 use super::node_pools;
 use super::orphans;
 use super::predecessors;
@@ -30,7 +31,7 @@ use super::worker_request;
 use super::{Action, Blocked, Deferred, PlanContents};
 use crate::desired::DesiredResource;
 use crate::diagnostics::{Code, Failure};
-use crate::inventory::{Gap, Inventory, Observed};
+use crate::inventory::{Gap, Observed};
 use crate::resource::{Address, Kind, Resource};
 
 /// Compares what should exist with what exists. What the changes do to
@@ -44,6 +45,7 @@ pub(super) fn plan_changes(input: Comparison<'_>) -> PlanContents {
     propagation::defer_containers(input, &mut decisions);
     propagation::replace_dependents(input, &mut decisions);
     orphans::delete(input, &mut decisions);
+    hidden_contents::block(input, &mut decisions);
     site_kind::refuse(input, &mut decisions);
     retained.extend(protection::protect(input, &mut decisions));
     replacement::refuse_deletions(input, &mut decisions);
@@ -99,7 +101,7 @@ fn compare(input: Comparison<'_>, desired: &DesiredResource) -> ResourceDecision
     let observed = desired.key.as_ref().and_then(|key| input.inventory.get(key));
     let waits_for = desired.resource.awaits();
     // What an unread source would have shown will not become known in this plan.
-    if let Some(gap) = waits_for.iter().find_map(|it| unread(input.inventory, it)) {
+    if let Some(gap) = waits_for.iter().find_map(|it| unread(input, it)) {
         return gap.into();
     }
     if !waits_for.is_empty() || desired.key.is_none() {
@@ -139,10 +141,11 @@ fn unless_refused(
 
 /// The gap in the source that a pending value would have been read from. A
 /// cluster's ranges come from Azure, those of its nodes from the cluster itself.
-fn unread<'a>(inventory: &'a Inventory, waits_for: &Address) -> Option<&'a Gap> {
-    let of_cluster = (waits_for.kind == Kind::ManagedCluster).then_some(Kind::Worker);
-    let kinds = std::iter::once(waits_for.kind).chain(of_cluster);
-    kinds.into_iter().find_map(|kind| inventory.gap_for(kind, None))
+fn unread<'a>(input: Comparison<'a>, waits_for: &Address) -> Option<&'a Gap> {
+    let key = input.desired.get(waits_for).and_then(|desired| desired.key.as_ref());
+    let of_nodes = (waits_for.kind == Kind::ManagedCluster)
+        .then(|| input.inventory.gap_for(Kind::Worker, None));
+    input.inventory.gap_for(waits_for.kind, key).or_else(|| of_nodes.flatten())
 }
 
 fn differing(

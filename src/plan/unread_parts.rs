@@ -137,7 +137,7 @@ fn unread_machine<'a>(
 
 fn node_key(name: &str) -> ObjectKey {
     ObjectKey::Kubernetes(ObjectName {
-        kind: "Node".to_owned(),
+        kind: "Node".into(),
         namespace: None,
         name: name.to_owned(),
     })

@@ -270,7 +270,8 @@ fn mark_unread(
     observation.facts.router_addresses.remove(name);
     let machine = machine_id(name, scope, observation).map(ObjectKey::Azure);
     for key in router_keys(name).chain(machine) {
-        let gap = Gap { source: Source::Tailscale, failure: failure.clone(), explained };
+        let gap =
+            Gap { source: Source::Tailscale, failure: failure.clone(), explained, in_part: true };
         observation.inventory.note_unread(key, gap);
     }
 }

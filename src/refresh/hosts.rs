@@ -156,6 +156,7 @@ fn gap(name: &str, error: &HostError, explained: bool, observation: &mut Observa
         source: Source::Host(name.to_owned()),
         failure: error.into(),
         explained,
+        in_part: false,
     });
 }
 

@@ -23,6 +23,7 @@ mod request_progress;
 mod router_devices;
 mod scope;
 mod single;
+mod subnets;
 mod tailnet;
 pub(crate) mod targets;
 mod unable_to_join;

@@ -73,8 +73,14 @@ fn object_of(owner: &Owner, id: &ArmId, change: &Change, body: Value) -> Result<
         return Ok(Current::default());
     };
     let resource = decoded.map_err(|error| unreadable(id, &error))?;
+    // The plan has seen whether an earlier version created it.
+    let is_planned = change.ownership.as_ref().is_some_and(Ownership::is_ours);
+    let without_name = || codec::ownership_without_name(&body, owner).filter(|_| is_planned);
     let ownership = if resource.kind().facts().marked {
-        codec::ownership(&body, owner)
+        match codec::ownership(&body, owner) {
+            ownership if ownership.is_foreign() => without_name().unwrap_or(ownership),
+            ownership => ownership,
+        }
     } else {
         change.ownership.clone().unwrap_or(Ownership::Inherited)
     };
@@ -118,6 +124,17 @@ pub(crate) async fn find_device(
 ) -> Result<Option<TailnetDevice>, Failure> {
     let devices = clients.tailnet.devices().await?;
     let (name, id) = name.split_once('#').map_or((name, None), |(name, id)| (name, Some(id)));
+    let unreadable = devices.iter().find_map(|device| {
+        let is_it = device.hostname.eq_ignore_ascii_case(name);
+        device.unreadable.as_ref().filter(|_| is_it)
+    });
+    if let Some(reason) = unreadable {
+        return Err(Failure::new(
+            Code::UnexpectedResponse,
+            format!("Tailscale's answer for the device {name} cannot be read: {reason}"),
+            "run the same command again",
+        ));
+    }
     Ok(devices
         .into_iter()
         .filter(|device| device.hostname.eq_ignore_ascii_case(name))

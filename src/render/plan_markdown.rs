@@ -239,10 +239,10 @@ fn notes(plan: &Plan) -> Vec<String> {
     }
     for gap in plan.unexplained_gaps() {
         notes.push(format!(
-            "**not read** {}: {} Resources that only this source shows are not planned for \
-             deletion.",
-            escape(&gap.source.to_string()),
-            prose(&gap.failure.message)
+            "**not read** {}: {} Resources that only {} shows are not planned for deletion.",
+            escape(&gap.subject()),
+            prose(&gap.failure.message),
+            if gap.in_part { "this part" } else { "this source" }
         ));
     }
     notes.extend(deferred(plan));

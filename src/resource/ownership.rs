@@ -100,7 +100,8 @@ pub enum Ownership {
         /// The site that the mark names.
         site: SiteName,
     },
-    /// It carries the mark of the name that the topology had before.
+    /// It carries the mark of the name that the topology had before, or the mark that an
+    /// earlier version wrote.
     Former {
         /// The site that the mark names.
         site: SiteName,

@@ -194,3 +194,25 @@ async fn the_router_of_a_departed_datacenter_is_deleted() {
     });
     assert_eq!(left, 0);
 }
+
+/// Two topologies of one tailnet, each with its own tag, have routers of one host name: the
+/// router of the other one does not stand for this topology's.
+#[tokio::test(start_paused = true)]
+async fn a_router_of_another_tag_is_not_taken_for_the_topology_s() {
+    let deployment = Deployment::example_applied().await;
+    let id = add_device(&deployment, DC_ROUTER, true);
+    deployment.sandbox.change(|sandbox, _| {
+        let device = sandbox.tailnet.device_mut(&id).unwrap();
+        device.tags = vec!["tag:of-another-topology".to_owned()];
+    });
+    let plan = deployment.plan().await;
+    assert_eq!(plan.status(), PlanStatus::Matches, "{}", summary(&plan));
+    deployment.inject(stargate::sandbox::faults::Fault::DeviceDeleted, Some(DC_ROUTER));
+    assert!(has_device(&deployment, &id));
+    let plan = deployment.plan().await;
+    let machine = plan.changes.iter().find(|it| it.address.kind == Kind::VirtualMachine);
+    let machine = machine.unwrap_or_else(|| panic!("{}", summary(&plan)));
+    assert_eq!(machine.action, Action::Replace, "{}", summary(&plan));
+    deployment.iterate().await;
+    assert!(has_device(&deployment, &id));
+}

@@ -194,7 +194,7 @@ impl Deployment {
         Ok(apply_once(&context, planned).await)
     }
 
-    fn context<'a>(
+    pub(crate) fn context<'a>(
         &'a self,
         pipeline: Pipeline<'a>,
         reporter: &'a dyn Reporter,
@@ -247,7 +247,7 @@ fn topology(text: &str) -> Topology {
 }
 
 /// A clock that follows tokio's.
-fn clock(from: Timestamp) -> impl Fn() -> Timestamp + Send + Sync + 'static {
+pub(crate) fn clock(from: Timestamp) -> impl Fn() -> Timestamp + Send + Sync + 'static {
     let start = tokio::time::Instant::now();
     move || from + SignedDuration::try_from(start.elapsed()).unwrap()
 }

@@ -200,9 +200,25 @@ pub(super) async fn wait(iteration: &Iteration<'_>, id: &ArmId) -> Result<(), Ou
     iteration.clients.azure.wait_until_idle(id).await.map(drop).map_err(|error| of_api(&error))
 }
 
-/// Deletes an object and waits until it is gone.
-pub(super) async fn delete(iteration: &Iteration<'_>, id: &ArmId) -> Result<(), Outcome> {
-    iteration.clients.azure.delete(id, Precondition::None).await.map_err(|error| of_api(&error))
+/// Deletes an object and waits until it is gone: the object that was read last, where Azure
+/// documents a condition.
+pub(super) async fn delete(
+    iteration: &Iteration<'_>,
+    id: &ArmId,
+    body: Option<&Value>,
+) -> Result<(), Outcome> {
+    let etag = body.and_then(etag_for_deletion);
+    let condition = etag.map_or(Precondition::None, |etag| Precondition::IfMatch(etag.to_owned()));
+    iteration.clients.azure.delete(id, condition).await.map_err(|error| of_api(&error))
+}
+
+/// The etag that a deletion may name. `Microsoft.ContainerService` documents `If-Match` for it
+/// (*Managed Clusters - Delete*, *Agent Pools - Delete*) and writes the etag as `eTag`.
+/// `Microsoft.Network`, `Microsoft.Compute` and `Microsoft.Resources` document none: there
+/// the object is read again right before.
+fn etag_for_deletion(body: &Value) -> Option<&str> {
+    let etag = body.get("eTag").or_else(|| body.pointer("/properties/eTag"));
+    etag.and_then(Value::as_str)
 }
 
 /// Removes our route table from a subnet that the topology does not own.

@@ -101,12 +101,17 @@ pub(super) fn is_provisioning(current: &Current) -> bool {
         Some(Resource::ManagedCluster(cluster)) => cluster.provisioning,
         Some(Resource::NodePool(pool)) => pool.provisioning,
         Some(Resource::VirtualMachine(machine)) => machine.provisioning,
-        _ => return false,
+        _ => return is_being_deleted(current),
     };
     match provisioning {
         Provisioning::Creating | Provisioning::Updating | Provisioning::Deleting => true,
         Provisioning::Ready | Provisioning::Failed => false,
     }
+}
+
+fn is_being_deleted(current: &Current) -> bool {
+    let state = current.body.as_ref().and_then(|it| it.pointer("/properties/provisioningState"));
+    state.is_some_and(|state| state == "Deleting")
 }
 
 /// Waits until Azure has made the object, or given up on it.
@@ -131,7 +136,7 @@ pub(super) async fn remove(
         (ObjectKey::Azure(id), Some(Resource::NodePool(_))) => {
             node_pools::remove(iteration, change, id).await
         }
-        (ObjectKey::Azure(id), _) => azure::delete(iteration, id).await,
+        (ObjectKey::Azure(id), _) => azure::delete(iteration, id, current.body.as_ref()).await,
         (ObjectKey::AzureAssociation(id), _) => azure::detach(iteration, id, current).await,
         (ObjectKey::Device(_), _) => tailnet::delete_device(iteration, change).await,
         (ObjectKey::Kubernetes(_), Some(Resource::Manifest(manifest))) => {

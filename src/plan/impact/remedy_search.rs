@@ -314,7 +314,7 @@ pub(super) fn read(sources: Projection<'_>, provenance: &Provenance) -> Remedy {
     }
     let gap = inventory.gap_at(source).or_else(|| inventory.gap_for(address.kind, key));
     if let Some(gap) = gap.or_else(of_host) {
-        let reason = format!("{} could not be read: {}", gap.source, gap.failure);
+        let reason = format!("{} could not be read: {}", gap.subject(), gap.failure);
         return Remedy::Read { reason, remedy: gap.failure.remedy.clone() };
     }
     match (address.kind, source) {

@@ -226,7 +226,7 @@ impl<'a> SavedComparison<'a> {
             return "its values are known only after other resources exist".to_owned();
         }
         if let Some(gap) = self.inventory.gap_for(address.kind, Some(&saved.key)) {
-            return format!("{} could not be read: {}", gap.source, gap.failure.message);
+            return format!("{} could not be read: {}", gap.subject(), gap.failure.message);
         }
         format!("it would be {would}, which a plan made now does not contain")
     }

@@ -84,6 +84,7 @@ impl Case {
             source,
             failure: Failure::new(Code::SourceGap, "it does not answer", "restore it"),
             explained: false,
+            in_part: false,
         });
         self
     }

@@ -127,6 +127,7 @@ impl LiveState {
                 source: source.clone(),
                 failure: Failure::new(Code::SourceGap, "it does not answer", "restore it"),
                 explained: false,
+                in_part: false,
             });
         }
         // A cluster that does not exist is not read.

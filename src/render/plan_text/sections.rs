@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diagnostics::Failure;
+use crate::inventory::Gap;
 use crate::plan::cost::Cost;
 use crate::plan::impact::Reachability;
 use crate::plan::{Action, Deferred, Finding, FindingSeverity, IgnoredDrift, Plan};
@@ -159,9 +160,11 @@ impl Page {
             }
             let reason = gap.failure.message.trim_end_matches('.');
             let text = format!(
-                "warning[{}]: {} could not be read: {reason}. Resources that only this source shows \
-                 are not planned for deletion.",
-                gap.failure.code, gap.source
+                "warning[{}]: {} could not be read: {reason}. Resources that only {} shows are not \
+                 planned for deletion.",
+                gap.failure.code,
+                gap.subject(),
+                if gap.in_part { "this part" } else { "this source" }
             );
             self.painted(Role::Warning, &text, "", "  ");
             self.causes(&gap.failure, "  ");
@@ -171,7 +174,7 @@ impl Page {
             return;
         }
         // A finding explains these gaps; they are named so that they do not pass for read.
-        let sources: Vec<String> = plan.gaps.iter().map(|gap| gap.source.to_string()).collect();
+        let sources: Vec<String> = plan.gaps.iter().map(Gap::subject).collect();
         if !sources.is_empty() {
             self.painted(Role::Quiet, &format!("Not read: {}.", sources.join(", ")), "", "  ");
             self.blank();
