@@ -1,6 +1,8 @@
 //! Exit codes, a stable interface for scripts and CI jobs.
 
-use crate::plan::PlanStatus;
+use crate::apply::{Applied, ApplyStatus};
+use crate::plan::saved_plan::SavedPlanRefusal;
+use crate::plan::{Plan, PlanStatus};
 
 /// Success, or nothing to do.
 pub const DONE: u8 = 0;
@@ -25,13 +27,41 @@ pub const INTERRUPTED: u8 = 130;
 
 /// The exit code for live state that compares like this with the topology; `changes` is
 /// the code for differences that an apply corrects. One meaning for every command.
-pub(crate) fn from_status(status: PlanStatus, changes: u8) -> u8 {
+pub fn from_status(status: PlanStatus, changes: u8) -> u8 {
     match status {
         PlanStatus::Matches => DONE,
         PlanStatus::Differs => changes,
         PlanStatus::Wrong | PlanStatus::Blocked | PlanStatus::Unreachable => BLOCKED,
         // An unread source may hide a difference.
         PlanStatus::Unknown => ERROR,
+    }
+}
+
+/// The exit code for the end of an apply or a destroy.
+pub fn from_apply(applied: &Applied) -> u8 {
+    match &applied.status {
+        ApplyStatus::Converged if is_unreachable(applied) => BLOCKED,
+        ApplyStatus::Converged => DONE,
+        ApplyStatus::Partial(_) => PARTIAL,
+        ApplyStatus::Stale => STALE,
+        ApplyStatus::Refused(refusal) => from_refusal(refusal),
+        ApplyStatus::Blocked => BLOCKED,
+        ApplyStatus::Interrupted => INTERRUPTED,
+    }
+}
+
+/// Whether an apply left nothing to change, but packets are dropped.
+pub(crate) fn is_unreachable(applied: &Applied) -> bool {
+    let unreachable = |plan: &Plan| plan.status() == PlanStatus::Unreachable;
+    applied.status == ApplyStatus::Converged && applied.remaining.as_ref().is_some_and(unreachable)
+}
+
+/// The exit code for a saved plan that is not applied.
+pub(crate) fn from_refusal(refusal: &SavedPlanRefusal) -> u8 {
+    match refusal {
+        SavedPlanRefusal::Errors(_) => BLOCKED,
+        SavedPlanRefusal::OutOfScope(_) => ERROR,
+        SavedPlanRefusal::Stale(_) => STALE,
     }
 }
 

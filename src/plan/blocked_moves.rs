@@ -14,19 +14,17 @@ use crate::resource::host::JoinedWorker;
 use crate::resource::{Address, Kind, Resource};
 
 /// Blocks what would be done to the machines and routes of workers that are blocked or
-/// unread, and the moves of workers whose old machine is blocked. Returns whether
-/// anything was blocked.
-pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) -> bool {
+/// unread, and the moves of workers whose old machine is blocked.
+pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     // A plan that destroys wants no worker, and has rules of its own.
     if input.desired.is_empty() {
-        return false;
+        return;
     }
     let staying = StayingWorkers::of(input, decisions);
     let machines = blocked_machines(decisions);
     if staying.by_name.is_empty() && machines.is_empty() {
-        return false;
+        return;
     }
-    let mut any = false;
     for decision in decisions.values_mut() {
         let ResourceDecision::Change(change) = decision else { continue };
         let found = staying.needs(change).or_else(|| holds_machine(&machines, change));
@@ -34,9 +32,7 @@ pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) ->
         let message = format!("{} stays as it is, because {cause} does", change.address);
         let failure = failure.clone().within(message);
         *decision = blocked_for(change, failure, Some(cause.clone())).into();
-        any = true;
     }
-    any
 }
 
 type Reason<'a> = (&'a Address, &'a Failure);

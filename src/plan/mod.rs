@@ -4,6 +4,7 @@
 //! does not change once it was returned.
 
 mod adoption;
+mod arrivals;
 mod blocked_moves;
 mod change;
 mod cluster_replacement;
@@ -28,13 +29,16 @@ mod orphans;
 mod planner;
 mod planning;
 mod pool_removal;
+mod predecessors;
 mod prefix_conflicts;
 pub mod preflight;
 mod preparation;
 mod propagation;
 mod protection;
 mod protection_records;
+mod readdressing;
 mod remaining_time;
+mod removal_pace;
 mod replacement;
 mod restrict;
 mod retain_hosts;
@@ -46,6 +50,8 @@ pub mod step_graph;
 #[cfg(test)]
 mod tests;
 mod types;
+mod unreachable_departures;
+mod unread_parts;
 mod versions;
 mod worker_request;
 

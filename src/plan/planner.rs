@@ -1,9 +1,10 @@
 //! The changes between live and desired state: [`plan_changes`] is the table of
 //! contents.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::adoption;
+use super::arrivals::await_arrivals;
 use super::blocked_moves;
 use super::consequences;
 use super::cost::{Cost, seconds_after_first_join};
@@ -14,19 +15,23 @@ use super::held_back;
 use super::held_prefixes;
 use super::node_pools;
 use super::orphans;
+use super::predecessors;
 use super::propagation;
-use super::protection;
+use super::protection::{self, Retained};
 use super::replacement;
+use super::retain_hosts;
 use super::rollout;
 use super::site_kind;
 use super::step_graph::StepGraph;
+use super::unreachable_departures;
+use super::unread_parts;
 use super::versions;
 use super::worker_request;
 use super::{Action, Blocked, Deferred, PlanContents};
 use crate::desired::DesiredResource;
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::{Gap, Inventory, Observed};
-use crate::resource::{Address, Kind, Resource, Site};
+use crate::resource::{Address, Kind, Resource};
 
 /// Compares what should exist with what exists. What the changes do to
 /// reachability is not known yet.
@@ -42,17 +47,9 @@ pub(super) fn plan_changes(input: Comparison<'_>) -> PlanContents {
     site_kind::refuse(input, &mut decisions);
     retained.extend(protection::protect(input, &mut decisions));
     replacement::refuse_deletions(input, &mut decisions);
-    held_back::block_costly_changes(input, &mut decisions);
-    loop {
-        propagation::block_dependents(input, &mut decisions);
-        let any_stays = blocked_moves::block(input, &mut decisions);
-        let any_held = held_prefixes::block(input, &mut decisions);
-        let any_retained = protection::retain_references(input, &retained, &mut decisions);
-        if !any_retained && !any_stays && !any_held {
-            break;
-        }
-    }
-    held_back::block_costly_changes(input, &mut decisions);
+    retained.extend(unread_parts::block(input, &mut decisions));
+    unreachable_departures::block(input, &mut decisions);
+    block_consequences(input, retained, &mut decisions);
     protection::retain_shared_containers(input, &mut decisions);
     node_pools::defer_deletions(&mut decisions);
     node_pools::defer_routes(input, &mut decisions);
@@ -61,6 +58,32 @@ pub(super) fn plan_changes(input: Comparison<'_>) -> PlanContents {
     consequences::mark(input, &mut decisions);
     worker_request::restrict(input, &mut decisions);
     assemble(input, decisions)
+}
+
+/// Blocks what cannot be done, or must not, while other changes are blocked.
+fn block_consequences(
+    input: Comparison<'_>,
+    mut retained: Vec<Retained>,
+    decisions: &mut ResourceDecisions,
+) {
+    loop {
+        let before = blocked_count(decisions);
+        held_back::block_costly_changes(input, decisions);
+        propagation::block_dependents(input, decisions);
+        blocked_moves::block(input, decisions);
+        held_prefixes::block(input, decisions);
+        predecessors::retain(input, &mut retained, decisions);
+        retain_hosts::keep_router_parts(decisions);
+        retain_hosts::keep_records(decisions);
+        protection::retain_references(input, &retained, decisions);
+        if blocked_count(decisions) == before {
+            break;
+        }
+    }
+}
+
+fn blocked_count(decisions: &ResourceDecisions) -> usize {
+    decisions.values().filter(|it| matches!(it, ResourceDecision::Blocked(_))).count()
 }
 
 fn compare_each(input: Comparison<'_>) -> ResourceDecisions {
@@ -234,23 +257,15 @@ fn assemble(input: Comparison<'_>, decisions: ResourceDecisions) -> PlanContents
             ResourceDecision::Blocked(blocked) => plan.blocked.push(*blocked),
         }
     }
+    await_arrivals(&mut plan.changes);
     let graph = StepGraph::of(&plan.changes);
-    let sizes = workers_of_sites(input);
+    let sizes = rollout::workers_of_sites(input);
     plan.rollout =
         rollout::assign(input.rollout, &sizes, input.inventory, &graph, &mut plan.changes);
     plan.steps = graph.sort(&mut plan.changes);
     plan.cost = Cost::of(&plan.changes, &plan.steps, input.requests);
     plan.cost.add_deferred(&plan.deferred, joins_of_deferred(input, &plan.deferred));
     plan
-}
-
-/// How many workers the topology has on each site.
-fn workers_of_sites<'a>(input: Comparison<'a>) -> BTreeMap<&'a Site, usize> {
-    let mut sizes = BTreeMap::new();
-    for desired in input.desired.iter().filter(|desired| desired.address.kind == Kind::Worker) {
-        *sizes.entry(&desired.address.site).or_default() += 1;
-    }
-    sizes
 }
 
 /// The seconds in which deferred workers will join for the first time, after the first.

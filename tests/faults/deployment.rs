@@ -184,6 +184,16 @@ impl ClusterConnector for ProxyConnector {
     }
 }
 
+/// The example with one worker more.
+pub(crate) fn one_worker_more() -> String {
+    let worker = "[[datacenters.dc1.workers]]\nname = \"stargate-aks-e2e-2-worker-1\"";
+    let one_more =
+        format!("[[datacenters.dc1.workers]]\nname = \"worker-3\"\nip = \"10.50.1.9\"\n\n{worker}");
+    let text = EXAMPLE.replace(worker, &one_more);
+    assert_ne!(text, EXAMPLE);
+    text
+}
+
 /// Hears nothing.
 pub(crate) struct NoReporter;
 

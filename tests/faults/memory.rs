@@ -6,14 +6,18 @@ use std::time::Duration;
 
 use stargate::provider::http::Api;
 use stargate::provider::settings::ClientSettings;
+use stargate::topology::load::load_text;
 
+use crate::deployment::one_worker_more;
 use crate::fault::Fault;
 use crate::sockets::behind_sockets;
 
-/// What a plan may take beside what it takes anyway, in KiB.
+/// What a command may take beside what it takes anyway, in KiB.
 const MAX_ADDITIONAL: u64 = 300 << 10;
-/// Tells the child which service and which fault.
+/// Tells the child which command, which service and which fault.
 const CASE: &str = "STARGATE_FAULTS_MEMORY_CASE";
+
+const COMMANDS: [&str; 3] = ["plan", "apply", "destroy"];
 
 const KINDS: [Fault; 7] = [
     Fault::HugeBody,
@@ -30,15 +34,10 @@ fn huge_answers_take_a_bounded_amount_of_memory() {
     if !cfg!(target_os = "linux") {
         return;
     }
-    let cases = Api::ALL.into_iter().flat_map(|api| KINDS.map(|fault| (api, fault)));
-    let cases = cases.filter(|(api, fault)| fault.applies_to(*api));
-    let chosen = |api: Api, fault: Fault| {
-        crate::everything() || (api == Api::Azure && KINDS[..3].contains(&fault))
-    };
-    for (api, fault) in cases.filter(|(api, fault)| chosen(*api, *fault)) {
-        let case = format!("{api} {fault:?}");
+    for (command, api, fault) in cases() {
+        let case = format!("{command} {api} {fault:?}");
         let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "memory::one_plan", "--ignored", "--nocapture"])
+            .args(["--exact", "memory::one_command", "--ignored", "--nocapture"])
             .env(CASE, &case)
             .output()
             .unwrap();
@@ -52,22 +51,47 @@ fn huge_answers_take_a_bounded_amount_of_memory() {
     }
 }
 
-/// The child: one plan with one fault, with the shipped limits.
+/// Every case, or the plan with answers of Azure that are large.
+fn cases() -> impl Iterator<Item = (&'static str, Api, Fault)> {
+    let of_command =
+        |command| Api::ALL.into_iter().flat_map(move |api| KINDS.map(|it| (command, api, it)));
+    let is_chosen = |command: &str, api: Api, fault: Fault| {
+        crate::everything()
+            || (command == "plan" && api == Api::Azure && KINDS[..3].contains(&fault))
+    };
+    let all = COMMANDS.into_iter().flat_map(of_command);
+    all.filter(move |(command, api, fault)| {
+        fault.applies_to(*api) && is_chosen(command, *api, *fault)
+    })
+}
+
+/// The child: one command with one fault, with the shipped limits. A plan meets it from
+/// its first request on; an apply and a destroy after their plan was made.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "the test above runs it in a process of its own"]
-async fn one_plan() {
+async fn one_command() {
     let Ok(case) = std::env::var(CASE) else { return };
-    let (api, kind) = case.split_once(' ').unwrap();
+    let words: Vec<&str> = case.split(' ').collect();
+    let [command, api, kind] = words[..] else { panic!("{case}") };
     let api = Api::ALL.into_iter().find(|it| it.to_string() == api).unwrap();
     let fault = KINDS.into_iter().find(|it| format!("{it:?}") == kind).unwrap();
     let settings =
         ClientSettings { call_timeout: Duration::from_secs(20), ..ClientSettings::default() };
-    let deployment = behind_sockets(settings).await;
-    deployment.plan(false).await;
+    let mut deployment = behind_sockets(settings).await;
+    if command == "apply" {
+        deployment.topology = load_text("stargate.toml", &one_worker_more()).unwrap().topology;
+    }
+    let destroys = command == "destroy";
+    let planned = deployment.plan(destroys).await;
     let before = kib("VmRSS:");
     deployment.proxy.arm(api, fault);
-    let plan = deployment.plan(false).await.plan;
-    assert!(!plan.gaps.is_empty());
+    if command == "plan" {
+        assert!(!deployment.plan(false).await.plan.gaps.is_empty());
+    } else {
+        assert!(!planned.plan.changes.is_empty());
+        deployment.apply(destroys, planned).await;
+    }
+    assert!(deployment.proxy.struck() > 0);
     println!("\nadditional KiB: {}", kib("VmHWM:").saturating_sub(before));
 }
 

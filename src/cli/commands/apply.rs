@@ -164,7 +164,7 @@ pub(crate) async fn run_plan(
     if request.format == Format::Text {
         let displayed =
             Reported { purpose: request.purpose, format: PlanFormat::Text, full: false };
-        plan::show(ui, &planned, &session.reads.loaded.topology, displayed)?;
+        plan::show(ui, &planned, &session.reads.loaded, displayed)?;
     }
     if let Some(code) = nothing_to_do(&planned.plan, request.options.destroy, ui) {
         return Ok(code);
@@ -298,39 +298,31 @@ fn operation(purpose: Purpose) -> &'static str {
 /// Prints the errors and the closing line.
 fn print_result(applied: &Applied, request: &ApplyRequest, ui: &Ui) -> Result<u8, CliError> {
     let done = applied.outcomes.values().filter(|outcome| **outcome == Outcome::Done).count();
-    let unreachable = applied.remaining.as_ref().filter(|plan| {
-        applied.status == ApplyStatus::Converged && plan.status() == PlanStatus::Unreachable
-    });
-    if let Some(plan) = unreachable {
+    let is_unreachable = exit::is_unreachable(applied);
+    if let Some(plan) = applied.remaining.as_ref().filter(|_| is_unreachable) {
         let problem = plan.reachability.broken_summary();
         ui.error(
             &CliError::new(format!("the infrastructure matches the topology, but {problem}"))
                 .remedy("`stargate drift` names the cause and who can change it"),
         );
     }
-    let (code, status, note) = match &applied.status {
-        ApplyStatus::Converged if unreachable.is_some() => (exit::BLOCKED, "incomplete", ""),
+    let (status, note) = match &applied.status {
+        ApplyStatus::Converged if is_unreachable => ("incomplete", ""),
         ApplyStatus::Converged if request.purpose == Purpose::Destroy => {
-            (exit::DONE, "complete", " No resources of the topology remain.")
+            ("complete", " No resources of the topology remain.")
         }
         // Only the plan was applied; the rest of the infrastructure was not compared.
         ApplyStatus::Converged
             if request.options.worker_request.is_some() || applied.remaining.is_none() =>
         {
-            (exit::DONE, "complete", "")
+            ("complete", "")
         }
-        ApplyStatus::Converged => {
-            (exit::DONE, "complete", " The infrastructure matches the topology.")
-        }
-        ApplyStatus::Partial(_) => (exit::PARTIAL, "incomplete", ""),
-        ApplyStatus::Stale => (exit::STALE, "stopped", " The plan is stale."),
+        ApplyStatus::Converged => ("complete", " The infrastructure matches the topology."),
+        ApplyStatus::Partial(_) => ("incomplete", ""),
+        ApplyStatus::Stale => ("stopped", " The plan is stale."),
         ApplyStatus::Refused(refusal) => return Ok(apply_saved::refuse(refusal, ui)),
-        ApplyStatus::Blocked => {
-            (exit::BLOCKED, "incomplete", " The remaining changes are blocked.")
-        }
-        ApplyStatus::Interrupted => {
-            (exit::INTERRUPTED, "interrupted", " Run the same command again to continue.")
-        }
+        ApplyStatus::Blocked => ("incomplete", " The remaining changes are blocked."),
+        ApplyStatus::Interrupted => ("interrupted", " Run the same command again to continue."),
     };
     for (address, outcome) in &applied.outcomes {
         match outcome {
@@ -353,5 +345,5 @@ fn print_result(applied: &Applied, request: &ApplyRequest, ui: &Ui) -> Result<u8
         let operation = operation(request.purpose);
         ui.status(&format!("{operation} {status}: {changes} made.{note}"));
     }
-    Ok(code)
+    Ok(exit::from_apply(applied))
 }

@@ -60,15 +60,11 @@ pub(super) fn refuse(refusal: &SavedPlanRefusal, ui: &Ui) -> u8 {
         0 => String::new(),
         left => format!(" {left} more changes differ."),
     };
-    let (code, reason) = match refusal {
-        SavedPlanRefusal::Errors(_) => {
-            (exit::BLOCKED, "The saved plan does not take these errors into account.")
-        }
-        SavedPlanRefusal::OutOfScope(_) => {
-            (exit::ERROR, "The saved plan names objects outside the topology.")
-        }
-        SavedPlanRefusal::Stale(_) => (exit::STALE, "The plan is stale."),
+    let reason = match refusal {
+        SavedPlanRefusal::Errors(_) => "The saved plan does not take these errors into account.",
+        SavedPlanRefusal::OutOfScope(_) => "The saved plan names objects outside the topology.",
+        SavedPlanRefusal::Stale(_) => "The plan is stale.",
     };
     ui.status(&format!("Apply stopped: 0 changes made. {reason}{more}"));
-    code
+    exit::from_refusal(refusal)
 }

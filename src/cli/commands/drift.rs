@@ -43,6 +43,6 @@ pub(crate) async fn run(
     let planned = session.plan(&scope, ui).await;
     let displayed =
         Reported { purpose: Purpose::Drift, format: arguments.format, full: arguments.full };
-    plan::show(ui, &planned, &session.loaded.topology, displayed)?;
+    plan::show(ui, &planned, &session.loaded, displayed)?;
     Ok(exit::from_status(planned.plan.status(), exit::CHANGES))
 }

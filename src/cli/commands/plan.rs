@@ -15,10 +15,11 @@ use crate::pipeline::Planned;
 use crate::plan::impact::{IntermediateState, ReachabilityReport};
 use crate::plan::saved_plan::{FORMAT_VERSION, Permissions, SavedPlan};
 use crate::plan::{Plan, PlanOptions, PlanStatus};
+use crate::render::annotations::{Annotation, AnnotationReport};
 use crate::render::connectivity::reachability_report::{MAX_PROBLEMS, ReachabilityReportText};
 use crate::render::{Purpose, drift_json, plan_json, plan_markdown, plan_text};
 use crate::resource::Address;
-use crate::topology::model::Topology;
+use crate::topology::load::Loaded;
 use crate::topology::names::TopologyName;
 
 /// Show the changes that apply would make
@@ -85,10 +86,9 @@ pub(crate) async fn run(
     let scope = session.scope(options);
     let planned = session.plan(&scope, ui).await;
     named_resources::check(&planned, &scope.options, ui)?;
-    let topology = &session.loaded.topology;
     let displayed =
         Reported { purpose: Purpose::Plan, format: arguments.format, full: arguments.full };
-    let printed = show(ui, &planned, topology, displayed);
+    let printed = show(ui, &planned, &session.loaded, displayed);
     let kept = match &arguments.out {
         Some(path) => {
             let saved = saved_plan(session, &planned.plan, &scope.options);
@@ -121,31 +121,49 @@ pub(crate) struct Reported {
 pub(crate) fn show(
     ui: &Ui,
     planned: &Planned,
-    topology: &Topology,
+    loaded: &Loaded,
     displayed: Reported,
 ) -> Result<(), CliError> {
     let Reported { purpose, format, full } = displayed;
-    let plan = &planned.plan;
+    let (plan, topology) = (&planned.plan, &loaded.topology);
     let is_current = purpose == Purpose::Drift || plan.status() == PlanStatus::Unreachable;
     let report = is_current.then(|| {
         let sources = planned.paths(topology);
         ReachabilityReport::of_state(sources, &IntermediateState::Observed, MAX_PROBLEMS)
     });
     let report = report.as_ref().map(|report| ReachabilityReportText { report });
+    if let Some(format) = format.annotations() {
+        return ui.data(&annotations(plan, purpose, report, loaded).render(format));
+    }
     let options =
         plan_text::Options { style: ui.style(), purpose, full, verbose: ui.verbosity() > 0 };
     ui.data(&match (format, report) {
-        (PlanFormat::Text, None) => plan_text::render(plan, options),
-        (PlanFormat::Text, Some(report)) => {
-            plan_text::render_with_reachability(plan, report, options)
-        }
         (PlanFormat::Json, None) => plan_json::render(plan, purpose),
         (PlanFormat::Json, Some(report)) => drift_json::render(plan, purpose, report),
         (PlanFormat::Markdown, None) => plan_markdown::render(plan, purpose),
         (PlanFormat::Markdown, Some(report)) => {
             plan_markdown::render_with_reachability(plan, purpose, report)
         }
+        (_, None) => plan_text::render(plan, options),
+        (_, Some(report)) => plan_text::render_with_reachability(plan, report, options),
     })
+}
+
+fn annotations<'a>(
+    plan: &Plan,
+    purpose: Purpose,
+    reachability: Option<ReachabilityReportText<'_>>,
+    loaded: &'a Loaded,
+) -> AnnotationReport<'a> {
+    let command = if purpose == Purpose::Drift { "drift" } else { "plan" };
+    let mut report = AnnotationReport::new(command, &loaded.file_name, &loaded.text);
+    let found = Annotation::of_plan(plan, purpose);
+    let dropped = reachability.iter().flat_map(ReachabilityReportText::annotations);
+    report.extend(found.into_iter().chain(dropped), Some(&loaded.spans));
+    if plan.status() == PlanStatus::Matches {
+        report.pass("the infrastructure matches the topology");
+    }
+    report
 }
 
 fn saved_plan<'a>(
