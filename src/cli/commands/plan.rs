@@ -21,6 +21,7 @@ use crate::render::connectivity::reachability_report::{MAX_PROBLEMS, Reachabilit
 use crate::render::text::wrap;
 use crate::render::{Purpose, drift_json, plan_json, plan_markdown, plan_text};
 use crate::resource::Address;
+use crate::topology::load::Loaded;
 use crate::topology::names::TopologyName;
 
 /// Show the changes that apply would make
@@ -131,7 +132,7 @@ pub(crate) fn show(
     let (plan, topology) = (&planned.plan, &loaded.topology);
     let is_current = purpose == Purpose::Drift || plan.status() == PlanStatus::Unreachable;
     let report = is_current.then(|| {
-        let sources = planned.paths(&loaded.topology);
+        let sources = planned.paths(topology);
         ReachabilityReport::of_state(sources, &IntermediateState::Observed, MAX_PROBLEMS)
     });
     let report = report.as_ref().map(|report| ReachabilityReportText { report });
@@ -155,7 +156,7 @@ pub(crate) fn show(
         _ if plan.is_empty() => printed,
         PlanFormat::Text => wrap(target, "", "  ").join("\n") + "\n" + &printed,
         PlanFormat::Markdown => printed.replacen("\n\n", &format!("\n\n{target}\n\n"), 1),
-        PlanFormat::Json => printed,
+        _ => printed,
     };
     ui.data(&headed)
 }
