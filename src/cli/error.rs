@@ -3,6 +3,7 @@
 use crate::diagnostics::redact::redact;
 use crate::diagnostics::{Code, Failure};
 use crate::plan::saved_plan::PlanFileError;
+use crate::render::annotations::AnnotationError;
 use crate::render::text::wrap_to;
 use crate::render::{Role, Style};
 
@@ -95,6 +96,12 @@ impl From<Failure> for CliError {
         let Failure { code, message, remedy, source } = failure;
         let remedies = if remedy.is_empty() { Vec::new() } else { vec![remedy] };
         Self { remedies, causes: source, ..Self::coded(code, message) }
+    }
+}
+
+impl From<AnnotationError> for CliError {
+    fn from(error: AnnotationError) -> Self {
+        Self::new(error.to_string()).remedy("choose another `--format`")
     }
 }
 

@@ -262,7 +262,7 @@ fn assemble(input: Comparison<'_>, decisions: ResourceDecisions) -> PlanContents
     }
     await_arrivals(&mut plan.changes);
     let graph = StepGraph::of(&plan.changes);
-    let sizes = rollout::workers_of_sites(input);
+    let sizes = rollout::lasting_workers(input);
     plan.rollout =
         rollout::assign(input.rollout, &sizes, input.inventory, &graph, &mut plan.changes);
     plan.steps = graph.sort(&mut plan.changes);

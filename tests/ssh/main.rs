@@ -11,12 +11,12 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
-#[path = "../e2e/refresh_options.rs"]
-#[expect(dead_code, reason = "the whole loop's tests use all of it")]
-mod refresh_options;
 #[path = "../e2e/harness.rs"]
 #[expect(dead_code, reason = "the whole loop's tests use all of it")]
 mod harness;
+#[path = "../e2e/refresh_options.rs"]
+#[expect(dead_code, reason = "the whole loop's tests use all of it")]
+mod refresh_options;
 
 mod bridge;
 mod lab;
