@@ -27,7 +27,7 @@ const WRITE_RETRIES: u32 = 8;
 /// A service that asks for a longer wait is not throttling but closed.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 /// The shortest wait: a service may say `Retry-After: 0`.
-const MIN_DELAY: Duration = Duration::from_millis(10);
+pub(crate) const MIN_DELAY: Duration = Duration::from_millis(10);
 /// How an API server begins to refuse an apply of a field that its schema
 /// lacks. It answers 500, and does so however often the request is sent.
 const NOT_IN_SCHEMA: &str = "failed to create typed patch object";

@@ -129,7 +129,8 @@ impl PollInterval {
     }
 
     /// Waits until the operation usually ends, and then as long as the last answer asks for,
-    /// or a little longer each time. Never waits for less than an answer asks for.
+    /// or a little longer each time. Never waits for less than an answer asks for. One that
+    /// asks for no wait at all knows that the operation does not take its usual time.
     pub(super) async fn wait(
         &mut self,
         headers: &HeaderMap,
@@ -152,6 +153,7 @@ impl PollInterval {
         let usual = self.usual.take();
         let rest = usual.and_then(|usual| usual.checked_sub(self.started.elapsed()));
         let delay = match (rest, requested) {
+            (_, Some(requested)) if requested <= MIN_DELAY => requested,
             (Some(rest), requested) => rest.max(requested.unwrap_or_default()),
             (None, Some(requested)) => requested,
             (None, None) => {
@@ -206,6 +208,9 @@ mod tests {
         // What the service asks for counts if it is more.
         let mut pace = PollInterval::of_operation(Duration::from_secs(60));
         pace.wait(&with_delay(90), "PUT x").await.unwrap();
+        assert_eq!(started.elapsed().as_secs(), 72 + 90);
+        let mut pace = PollInterval::of_operation(Duration::from_secs(60));
+        pace.wait(&with_delay(0), "PUT x").await.unwrap();
         assert_eq!(started.elapsed().as_secs(), 72 + 90);
     }
 
