@@ -4,6 +4,7 @@
 //! does not change once it was returned.
 
 mod adoption;
+mod awaiting;
 mod blocked_moves;
 mod change;
 mod cluster_replacement;
@@ -46,9 +47,11 @@ pub mod step_graph;
 #[cfg(test)]
 mod tests;
 mod types;
+pub mod unattended;
 mod versions;
 mod worker_request;
 
+pub use awaiting::{ApprovalReason, AwaitingApproval};
 pub use change::{Action, Change, InWave};
 pub use diff::{FieldChange, FieldPath};
 pub use execution::{

@@ -62,6 +62,7 @@ pub(crate) struct RefreshOptions {
     pub(crate) worker_request: Option<WorkerRequest>,
     pub(crate) allow_loss: bool,
     pub(crate) upgrade_patches: bool,
+    pub(crate) unattended: Option<stargate::resource::settings::AutoApply>,
 }
 
 impl RefreshOptions {
@@ -155,6 +156,7 @@ impl Deployment {
             worker_request: options.worker_request.clone(),
             allow_loss: options.allow_loss,
             upgrade_patches: options.upgrade_patches,
+            unattended: options.unattended,
         };
         scope
     }
@@ -221,7 +223,7 @@ impl Deployment {
         Ok(apply_once(&context, planned).await)
     }
 
-    fn context<'a>(
+    pub(crate) fn context<'a>(
         &'a self,
         pipeline: Pipeline<'a>,
         reporter: &'a dyn Reporter,
@@ -274,7 +276,7 @@ fn topology(text: &str) -> Topology {
 }
 
 /// A clock that follows tokio's.
-fn clock(from: Timestamp) -> impl Fn() -> Timestamp + Send + Sync + 'static {
+pub(crate) fn clock(from: Timestamp) -> impl Fn() -> Timestamp + Send + Sync + 'static {
     let start = tokio::time::Instant::now();
     move || from + SignedDuration::try_from(start.elapsed()).unwrap()
 }
@@ -342,7 +344,6 @@ pub(crate) fn request_layer(requests: &RequestCount) -> RequestLayer {
     RequestLayer::new(RequestPolicy::new(Api::Kubernetes, limits, requests.clone(), settings))
 }
 
-/// Ignores progress.
 pub(crate) struct IgnoreProgress;
 
 impl Reporter for IgnoreProgress {
