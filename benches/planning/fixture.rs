@@ -75,7 +75,16 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) fn new(shape: Shape) -> Result<Self, Box<dyn Error>> {
-        let topology = topology(shape)?;
+        Self::with_sources(shape, SourceAddresses::Masquerade)
+    }
+
+    /// A network whose routers treat the sources of packets in that way.
+    pub(crate) fn with_sources(
+        shape: Shape,
+        sources: SourceAddresses,
+    ) -> Result<Self, Box<dyn Error>> {
+        let mut topology = topology(shape)?;
+        topology.network.source_addresses = sources;
         let mut facts = facts(&topology, shape.nodes);
         let desired = build(&topology, &facts)?;
         facts.assigned = held(&desired);
@@ -88,14 +97,9 @@ impl Fixture {
     /// the table of AKS's nodes lacks the routes that answers need. Other objects
     /// that packets depend on are drifted too, until so many are to be changed.
     pub(crate) fn preserving(shape: Shape, changes: usize) -> Result<Self, Box<dyn Error>> {
-        let mut topology = topology(shape)?;
-        topology.network.source_addresses = SourceAddresses::Preserve;
-        let mut facts = facts(&topology, shape.nodes);
-        let desired = build(&topology, &facts)?;
-        facts.assigned = held(&desired);
-        let inventory = everything(&desired);
-        let drifted = hiding(&desired, changes);
-        Ok(Self { topology, facts, desired, inventory, drifted, empty: Inventory::default() })
+        let fixture = Self::with_sources(shape, SourceAddresses::Preserve)?;
+        let drifted = hiding(&fixture.desired, changes);
+        Ok(Self { drifted, ..fixture })
     }
 }
 
@@ -239,13 +243,19 @@ fn everything(desired: &DesiredSet) -> Inventory {
     let mut inventory = Inventory::default();
     for desired in desired.iter() {
         let Some(key) = desired.key.clone() else { continue };
-        let mut resource = desired.resource.clone();
+        let mut resource = decoded(&desired.resource);
         if let Resource::Worker(worker) = &mut resource {
             worker.host = Observable::unobserved();
         }
         inventory.note(key, resource, ours(&desired.address.site));
     }
     inventory
+}
+
+/// A value of its own, as a service's answer is decoded: it shares nothing with the desired one.
+fn decoded(resource: &Resource) -> Resource {
+    let text = serde_json::to_value(resource);
+    text.and_then(serde_json::from_value).unwrap_or_else(|_| resource.clone())
 }
 
 /// Some workers are missing, some machines have another size, a table lost a

@@ -7,6 +7,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::time::Instant;
 
+use super::effects::Creation;
 use super::events::{Event, Outcome};
 use super::guard::{self, GuardVerdict};
 use super::iteration::Iteration;
@@ -211,8 +212,18 @@ fn ends_cluster(change: &Change, phase: Phase) -> bool {
         && (phase == Phase::Destroy || change.action == Action::Delete)
 }
 
-/// Guard → act → verify.
+/// Guard → act → verify. Where the service is the guard of a creation, no read is needed
+/// before, unless it refuses.
 async fn make(iteration: &Iteration<'_>, change: &Change) -> Result<Outcome, Outcome> {
+    let mut refusal = None;
+    // A plan that was made before may create what is there by now.
+    let is_there = iteration.inventory.get(&change.key).is_some();
+    if effects::is_refused_if_present(change) && !is_there {
+        match effects::create(iteration, change).await? {
+            Creation::Made(written) => return verify(iteration, change, written).await,
+            Creation::Refused(outcome) => refusal = Some(outcome),
+        }
+    }
     let mut current = read(iteration, change).await?;
     let unfinished = effects::is_provisioning(&current);
     if unfinished {
@@ -226,14 +237,15 @@ async fn make(iteration: &Iteration<'_>, change: &Change) -> Result<Outcome, Out
         }
         GuardVerdict::UpToDate => return Ok(Outcome::UpToDate),
         GuardVerdict::Stale(reason) => return Err(Outcome::GuardFailed { reason }),
-        GuardVerdict::Act => {}
+        // The object does not exist: the service had another reason.
+        GuardVerdict::Act => refusal.map_or(Ok(()), Err)?,
     }
     if change.action == Action::Delete {
         effects::remove(iteration, change, &current).await?;
         return Ok(Outcome::Done);
     }
-    effects::make(iteration, change, &current).await?;
-    verify(iteration, change).await
+    let written = effects::make(iteration, change, &current).await?;
+    verify(iteration, change, written).await
 }
 
 /// A device joins the tailnet when its machine boots.
@@ -268,8 +280,8 @@ async fn destroy(
 
 async fn recreate(iteration: &Iteration<'_>, change: &Change) -> Result<Outcome, Outcome> {
     let current = read(iteration, change).await?;
-    effects::make(iteration, change, &current).await?;
-    verify(iteration, change).await
+    let written = effects::make(iteration, change, &current).await?;
+    verify(iteration, change, written).await
 }
 
 pub(super) async fn read(
@@ -286,11 +298,19 @@ pub(super) async fn read(
         .map_err(Outcome::Failed)
 }
 
-/// Reads back until what was written is to be seen: lists and devices lag.
-async fn verify(iteration: &Iteration<'_>, change: &Change) -> Result<Outcome, Outcome> {
+/// Reads back until what was written is to be seen: lists and devices lag. What the service
+/// sent at the end of the write is not read again.
+async fn verify(
+    iteration: &Iteration<'_>,
+    change: &Change,
+    mut written: effects::Written,
+) -> Result<Outcome, Outcome> {
     let deadline = Instant::now() + READ_BACK_TIMEOUT;
     loop {
-        let current = read(iteration, change).await?;
+        let current = match written.take() {
+            Some(current) => *current,
+            None => read(iteration, change).await?,
+        };
         let differs = match &current.observed {
             None => "it does not exist".to_owned(),
             Some(observed) => {

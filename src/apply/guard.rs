@@ -56,10 +56,12 @@ pub(super) fn check(change: &Change, current: Option<&Observed>) -> GuardVerdict
     }
 }
 
-/// Why an object is not deleted, whatever the plan says: its protection is recorded.
+/// Why an object is not deleted, unless the topology lifts it: its protection is recorded.
 fn is_protected(change: &Change, current: Option<&Observed>) -> Option<String> {
     let block = current?.resource.protected_by()?;
-    matches!(change.action, Action::Delete | Action::Replace)
+    let is_lifted = change.lifts_protection
+        && change.before.as_ref().and_then(Resource::protected_by) == Some(block);
+    (!is_lifted && matches!(change.action, Action::Delete | Action::Replace))
         .then(|| format!("the protection by [{block}] is recorded on it"))
 }
 
@@ -167,6 +169,16 @@ mod tests {
             let mut change = Change::new(address.clone(), key, action, "");
             change.before = Some(current.resource.clone());
             change.ownership = Some(current.ownership.clone());
+            change.lifts_protection = true;
+            assert!(
+                !matches!(check(&change, Some(&current)), GuardVerdict::Stale(_)),
+                "{action:?}"
+            );
+            // Another block protects it since the plan was made.
+            change.before.as_mut().unwrap().record_protection(Some("datacenters.x".to_owned()));
+            assert!(matches!(check(&change, Some(&current)), GuardVerdict::Stale(_)), "{action:?}");
+            change.before = Some(current.resource.clone());
+            change.lifts_protection = false;
             let verdict = check(&change, Some(&current));
             let is_refused =
                 matches!(&verdict, GuardVerdict::Stale(reason) if reason.contains("[cluster]"));

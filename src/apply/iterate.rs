@@ -221,7 +221,8 @@ fn ends_before_iteration(
         let gap = plan.unexplained_gaps().next();
         return Some(match (gap, plan.blocked.is_empty(), plan.deferred.first()) {
             (Some(gap), ..) => {
-                let message = format!("{} could not be read: {}", gap.source, gap.failure.message);
+                let message =
+                    format!("{} could not be read: {}", gap.subject(), gap.failure.message);
                 ApplyStatus::Partial(Failure { message, ..gap.failure.clone() })
             }
             (None, false, _) => ApplyStatus::Blocked,
@@ -293,6 +294,7 @@ async fn run_iteration(
         clients: context.clients,
         readers: context.pipeline.clients,
         settings: &planned.plan.settings,
+        inventory: &planned.observation.inventory,
         reporter: context.reporter,
         now: context.pipeline.now,
         stop: &context.stop,

@@ -7,6 +7,7 @@ use super::stop::StopSignal;
 use super::unfinished::Unfinished;
 use super::write_lease::WriteLease;
 use crate::diagnostics::Failure;
+use crate::inventory::Inventory;
 use crate::plan::ApplySettings;
 use crate::provider::clients::{Clients, ReadClients};
 use crate::refresh::Clock;
@@ -16,6 +17,8 @@ pub(super) struct Iteration<'a> {
     pub(super) clients: &'a Clients,
     pub(super) readers: &'a ReadClients,
     pub(super) settings: &'a ApplySettings,
+    /// What was there when live state was read for this iteration.
+    pub(super) inventory: &'a Inventory,
     pub(super) reporter: &'a dyn Reporter,
     pub(super) now: &'a Clock,
     pub(super) stop: &'a StopSignal,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::error::{JoinCause, JoinError};
-use super::proof::{Evidence, check_set_once};
+use super::proof::{StepEvidence, check_set_once};
 use super::record::Records;
 use super::step::{JoinStep, StepEvent};
 use super::{JoinContext, Progress, drain, kubelet_configuration};
@@ -86,8 +86,8 @@ impl<'a> JoinRun<'a> {
 }
 
 impl JoinRun<'_> {
-    fn evidence(&self) -> Evidence<'_> {
-        Evidence {
+    fn evidence(&self) -> StepEvidence<'_> {
+        StepEvidence {
             desired: &self.context.desired,
             settings: &self.context.settings,
             probe: &self.probe,
@@ -307,7 +307,8 @@ impl JoinRun<'_> {
     async fn node_ready(&mut self) -> Result<(), JoinError> {
         let step = JoinStep::NodeReady;
         let evidence = self.evidence();
-        let is_ready = |node: &NodeFacts| Evidence { node: Some(node), ..evidence }.node_is_ready();
+        let is_ready =
+            |node: &NodeFacts| StepEvidence { node: Some(node), ..evidence }.node_is_ready();
         let node = self.context.ready(is_ready).await?;
         self.node = Some(node);
         self.probe_again(step).await?;

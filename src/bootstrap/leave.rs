@@ -21,6 +21,9 @@ pub enum HostFate {
     Stays,
     /// It is deleted afterwards, so that it need not be reset.
     GoesAway,
+    /// It is deleted once the worker has joined elsewhere. Until then it must not serve the
+    /// Node, so a host with a Ready Node must be reset.
+    GoesAwayLater,
 }
 
 /// What taking a worker out works with.
@@ -117,12 +120,14 @@ async fn stages(
     let mut report = LeaveReport::default();
     let name = context.worker.as_str();
     let failed = |error: ClusterError| LeaveError::cluster(name, &error);
+    let mut must_reset = context.fate == HostFate::Stays;
     if let Some(node) = context.cluster.node(name).await.map_err(failed)? {
+        must_reset |= context.fate == HostFate::GoesAwayLater && node.ready;
         report.evicted =
             drain::clear(context.cluster, &node, context.drain_within, progress).await?;
     }
     progress(StepEvent::Begins(Stage::Reset));
-    report.reset = reset(context, &mut report.warnings).await?;
+    report.reset = reset(context, must_reset, &mut report.warnings).await?;
     progress(StepEvent::Ended(Stage::Reset));
     progress(StepEvent::Begins(Stage::Removal));
     context.cluster.delete_node(name).await.map_err(failed)?;
@@ -165,19 +170,23 @@ async fn forget(context: &LeaveContext<'_>, progress: &Progress<'_>) {
     }
 }
 
-async fn reset(context: &LeaveContext<'_>, warnings: &mut Vec<String>) -> Result<bool, LeaveError> {
+async fn reset(
+    context: &LeaveContext<'_>,
+    must_reset: bool,
+    warnings: &mut Vec<String>,
+) -> Result<bool, LeaveError> {
     let Some(target) = &context.target else {
-        return match context.fate {
-            HostFate::GoesAway => Ok(false),
-            HostFate::Stays => Err(LeaveError::no_way(context.worker.as_str())),
+        return match must_reset {
+            false => Ok(false),
+            true => Err(LeaveError::no_way(context.worker.as_str())),
         };
     };
-    match (context.hosts.apply_worker_step(target, &WorkerStep::Reset).await, context.fate) {
+    match (context.hosts.apply_worker_step(target, &WorkerStep::Reset).await, must_reset) {
         (Ok(()), _) => Ok(true),
-        (Err(error), HostFate::GoesAway) => {
+        (Err(error), false) => {
             warnings.push(format!("the host was not reset before its machine is deleted: {error}"));
             Ok(false)
         }
-        (Err(error), HostFate::Stays) => Err(LeaveError::host(context.worker.as_str(), &error)),
+        (Err(error), true) => Err(LeaveError::host(context.worker.as_str(), &error)),
     }
 }

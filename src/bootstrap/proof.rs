@@ -19,7 +19,7 @@ const ARCHITECTURES: [&str; 2] = ["aarch64", "x86_64"];
 
 /// What a step is judged by.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Evidence<'a> {
+pub(super) struct StepEvidence<'a> {
     pub(super) desired: &'a JoinedWorker,
     pub(super) settings: &'a WorkerSettings,
     pub(super) probe: &'a WorkerProbe,
@@ -33,7 +33,7 @@ pub(super) struct Evidence<'a> {
     pub(super) token: bool,
 }
 
-impl Evidence<'_> {
+impl StepEvidence<'_> {
     /// Whether the step needs no doing.
     pub(super) fn proves(&self, step: JoinStep) -> bool {
         let (probe, host, desired) = (self.probe, &self.probe.host, self.desired);

@@ -85,7 +85,8 @@ fn health(
     worker: Option<&WorkerStatus>,
 ) -> (Health, String) {
     let operation = worker.and_then(|worker| worker.last_operation.as_ref());
-    let gap = planned.observation.inventory.gap_for(address.kind, None);
+    let key = planned.plan.desired().get(address).and_then(|desired| desired.key.as_ref());
+    let gap = planned.observation.inventory.gap_for(address.kind, key);
     let is_running = operation.is_some_and(|operation| operation.phase == "Running");
     let unhealthy = if is_running { Health::Progressing } else { Health::Degraded };
     match (observed, gap) {

@@ -18,6 +18,7 @@ mod sandbox_state;
 mod saved_plan_file;
 mod session;
 mod ssh_access;
+mod target;
 mod topology;
 pub mod ui;
 mod usage_error;

@@ -29,6 +29,7 @@ use crate::provider::settings::ClientSettings;
 use crate::provider::tailnet::TailnetClient;
 use crate::provider::tailnet::client::PUBLIC_SERVICE;
 use crate::refresh::{Clock, Scope};
+use crate::render::annotations::AnnotationReport;
 use crate::topology::load::Loaded;
 use crate::topology::model::{PublicKeySource, Topology};
 use crate::topology::names::SubscriptionId;
@@ -44,6 +45,13 @@ pub(crate) struct ReadSession {
     pub(super) sandbox: Option<Sandbox>,
     /// Asks to stop, after a signal.
     pub(crate) stop: StopSignal,
+}
+
+impl ReadSession {
+    /// An empty report of a command about the topology file.
+    pub(crate) fn annotation_report<'a>(&'a self, command: &'a str) -> AnnotationReport<'a> {
+        AnnotationReport::new(command, &self.loaded.file_name, &self.loaded.text)
+    }
 }
 
 /// The session of a command that applies plans.

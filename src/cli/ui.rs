@@ -34,9 +34,11 @@ pub struct Ui {
 
 /// A request for approval.
 #[derive(Debug, Clone, Copy)]
-pub struct ApprovalPrompt {
+pub struct ApprovalPrompt<'a> {
     /// The question.
     pub question: &'static str,
+    /// Where the changes are made.
+    pub target: &'a str,
     /// Whether a plan of this command can be saved and applied later.
     pub can_be_saved: bool,
 }
@@ -159,12 +161,13 @@ impl Ui {
     /// Stdin is not a terminal or cannot be read.
     pub async fn approve(
         &self,
-        approval: &ApprovalPrompt,
+        approval: &ApprovalPrompt<'_>,
         yes: bool,
         stop: &StopSignal,
     ) -> Result<Option<bool>, CliError> {
         let question = approval.question;
-        let prompt = format!("{question}\nOnly `yes` will be accepted to approve: ");
+        let target = self.target_lines(approval);
+        let prompt = format!("{question}\n{target}Only `yes` will be accepted to approve: ");
         self.ask(approval, (&prompt, "yes"), yes, stop).await
     }
 
@@ -177,14 +180,15 @@ impl Ui {
     pub async fn approve_by_name(
         &self,
         names: &[String],
-        approval: &ApprovalPrompt,
+        approval: &ApprovalPrompt<'_>,
         yes: bool,
         stop: &StopSignal,
     ) -> Result<Option<bool>, CliError> {
         for name in names {
+            let target = self.target_lines(approval);
             let prompt = format!(
-                "{name} is destroyed with everything in it, and created again.\nEnter its name to \
-                 approve: "
+                "{name} is destroyed with everything in it, and created again.\n{target}Enter its \
+                 name to approve: "
             );
             match self.ask(approval, (&prompt, name), yes, stop).await? {
                 Some(true) => {}
@@ -194,10 +198,15 @@ impl Ui {
         Ok(Some(true))
     }
 
+    /// The lines that say where the changes are made.
+    fn target_lines(&self, approval: &ApprovalPrompt<'_>) -> String {
+        wrap_to(self.columns, approval.target, "", "  ").join("\n") + "\n"
+    }
+
     /// Whether the user answers a prompt with the expected word.
     async fn ask(
         &self,
-        approval: &ApprovalPrompt,
+        approval: &ApprovalPrompt<'_>,
         (prompt, expected): (&str, &str),
         yes: bool,
         stop: &StopSignal,

@@ -20,6 +20,7 @@ pub(super) struct DesiredContext<'a> {
     /// What is outside of each datacenter's pool, by its name: every other
     /// datacenter needs it, and finding it takes a look at each worker.
     outside_pools: BTreeMap<&'a DatacenterName, Vec<Ipv4Net>>,
+    cluster_address: Address,
 }
 
 impl<'a> DesiredContext<'a> {
@@ -33,7 +34,9 @@ impl<'a> DesiredContext<'a> {
             .iter()
             .map(|datacenter| (&datacenter.name, allocation.outside_pool(datacenter)))
             .collect();
-        Self { topology, facts, allocation, outside_pools }
+        let cluster_address =
+            Address::new(Kind::ManagedCluster, Site::Cluster, &topology.cluster.name);
+        Self { topology, facts, allocation, outside_pools, cluster_address }
     }
 }
 
@@ -57,7 +60,7 @@ impl DesiredContext<'_> {
     }
 
     pub(super) fn cluster_address(&self) -> Address {
-        Address::new(Kind::ManagedCluster, Site::Cluster, self.topology.cluster.name.as_str())
+        self.cluster_address.clone()
     }
 
     /// What must exist before anything in the node resource group can.
@@ -166,12 +169,12 @@ impl DesiredContext<'_> {
     /// The device of a datacenter's router.
     pub(super) fn device_address(&self, datacenter: &Datacenter) -> Address {
         let site = Site::Datacenter(datacenter.name.clone());
-        Address::new(Kind::TailnetDevice, site, datacenter.router.name.as_str())
+        Address::new(Kind::TailnetDevice, site, &datacenter.router.name)
     }
 
     /// The host configuration of a datacenter's router.
     pub(super) fn router_host_address(&self, datacenter: &Datacenter) -> Address {
         let site = Site::Datacenter(datacenter.name.clone());
-        Address::new(Kind::RouterHost, site, datacenter.router.name.as_str())
+        Address::new(Kind::RouterHost, site, &datacenter.router.name)
     }
 }

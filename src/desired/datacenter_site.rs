@@ -12,6 +12,7 @@ use crate::resource::azure::{
     MachineRole, NatGateway, NetworkInterface, NetworkSecurityGroup, NextHop, Provisioning,
     PublicIpAddress, ResourceGroup, RouteTable, Subnet, VirtualMachine, VirtualNetwork,
 };
+use crate::resource::names::ResourceName;
 use crate::resource::{Address, ArmId, Kind, ObjectKey, Pending, Resource, Site};
 use crate::topology::model::{AzureDatacenter, Datacenter};
 
@@ -20,6 +21,8 @@ struct AddressAssignment<'a> {
     datacenter: &'a Datacenter,
     site: &'a AzureDatacenter,
     group: ArmId,
+    group_address: Address,
+    network: ArmId,
 }
 
 impl<'a> AddressAssignment<'a> {
@@ -28,15 +31,19 @@ impl<'a> AddressAssignment<'a> {
         datacenter: &'a Datacenter,
         site: &'a AzureDatacenter,
     ) -> Self {
-        Self { datacenter, site, group: context.group(site.resource_group.as_str()) }
+        let group = context.group(site.resource_group.as_str());
+        let network = group.in_group(Kind::VirtualNetwork.arm_type(), names::VIRTUAL_NETWORK);
+        let place = Site::Datacenter(datacenter.name.clone());
+        let group_address = Address::new(Kind::ResourceGroup, place, &site.resource_group);
+        Self { datacenter, site, group, group_address, network }
     }
 
-    fn address(&self, kind: Kind, name: &str) -> Address {
-        Address::new(kind, Site::Datacenter(self.datacenter.name.clone()), name)
+    fn address(&self, kind: Kind, name: impl Into<ResourceName>) -> Address {
+        Address::new(kind, self.group_address.site.clone(), name)
     }
 
     fn group_address(&self) -> Address {
-        self.address(Kind::ResourceGroup, self.site.resource_group.as_str())
+        self.group_address.clone()
     }
 
     fn id(&self, kind: Kind, name: &str) -> ArmId {
@@ -44,7 +51,7 @@ impl<'a> AddressAssignment<'a> {
     }
 
     fn subnet(&self, name: &str) -> ArmId {
-        self.id(Kind::VirtualNetwork, names::VIRTUAL_NETWORK).child("subnets", name)
+        self.network.child("subnets", name)
     }
 
     fn build(&self, name: &str, resource: Resource) -> ResourceBuilder {

@@ -8,6 +8,7 @@ use super::set::{DesiredSet, ResourceBuilder};
 use crate::resource::kubernetes::{Manifest, ManifestKind};
 use crate::resource::{Address, Kind, ObjectKey, Pending, Resource, Site};
 use crate::topology::model::Datacenter;
+use crate::topology::names::ProfileName;
 
 /// The objects that belong to no datacenter.
 pub(super) fn shared(context: &DesiredContext<'_>, set: &mut DesiredSet) {
@@ -28,7 +29,10 @@ pub(super) fn shared(context: &DesiredContext<'_>, set: &mut DesiredSet) {
     }
     for manifest in manifests {
         let planned_because_of = reason(&manifest);
-        set.add(object(context, Site::Cluster, manifest).planned_because_of(planned_because_of));
+        let address = Address::new(manifest.kind.into(), Site::Cluster, &manifest.name);
+        let place = Place::of(context, &manifest);
+        let object = object(context, address, manifest, &place);
+        set.add(object.planned_because_of(planned_because_of));
     }
 }
 
@@ -49,49 +53,69 @@ pub(super) fn servers(context: &DesiredContext<'_>, datacenter: &Datacenter, set
         Some(address) => Pending::Known(*address),
         None => Pending::after(context.device_address(datacenter)),
     };
-    for (worker, place) in context.worker_places(datacenter) {
+    let site = Site::Datacenter(datacenter.name.clone());
+    let mut place = None;
+    for (worker, addresses) in context.worker_places(datacenter) {
         let manifest = manifests::server(
             datacenter,
             &ServerFacts {
                 name: &worker.name,
-                ip: place.ip,
-                pod_cidr: place.pod_cidr,
+                ip: addresses.ip,
+                pod_cidr: addresses.pod_cidr,
                 mac: worker.mac.as_deref(),
                 profile: &worker.profile,
                 router_ip: &router_ip,
             },
         );
-        let site = Site::Datacenter(datacenter.name.clone());
-        set.add(object(context, site, manifest).protected(worker.protect).planned_because_of(
-            format!("[datacenters.{}] names {}", datacenter.name, worker.name),
-        ));
+        let place = place.get_or_insert_with(|| Place::of(context, &manifest));
+        let address = Address::new(Kind::Server, site.clone(), &worker.name);
+        let object = object(context, address, manifest, place).protected(worker.protect);
+        let reason = format!("[datacenters.{}] names {}", datacenter.name, worker.name);
+        set.add(object.planned_because_of(reason));
+    }
+}
+
+/// What objects of one kind in one namespace are in, and what else they need.
+struct Place {
+    cluster: Option<Address>,
+    namespace: Option<Address>,
+    definition: Option<Address>,
+}
+
+impl Place {
+    fn of(context: &DesiredContext<'_>, manifest: &Manifest) -> Self {
+        let namespace = manifest.namespace.as_deref();
+        let definition = match manifest.kind {
+            ManifestKind::Server => Some("servers.stargate.io"),
+            ManifestKind::ProvisioningProfile => Some("provisioningprofiles.stargate.io"),
+            _ => None,
+        };
+        let of_cluster = |kind, name: &str| Address::new(kind, Site::Cluster, name);
+        Self {
+            cluster: context.cluster_dependencies().pop(),
+            namespace: namespace.map(|name| of_cluster(Kind::Namespace, name)),
+            definition: definition.map(|name| of_cluster(Kind::CustomResourceDefinition, name)),
+        }
     }
 }
 
 /// An object with the definition and the namespace that it needs.
-fn object(context: &DesiredContext<'_>, site: Site, manifest: Manifest) -> ResourceBuilder {
-    let address = Address::new(manifest.kind.into(), site, &manifest.name);
+fn object(
+    context: &DesiredContext<'_>,
+    address: Address,
+    manifest: Manifest,
+    place: &Place,
+) -> ResourceBuilder {
     let key =
         context.facts.cluster.is_some().then(|| ObjectKey::Kubernetes(manifest.object_name()));
-    let namespace = manifest
-        .namespace
-        .as_deref()
-        .map(|namespace| Address::new(Kind::Namespace, Site::Cluster, namespace));
-    let definition = match manifest.kind {
-        ManifestKind::Server => Some("servers.stargate.io"),
-        ManifestKind::ProvisioningProfile => Some("provisioningprofiles.stargate.io"),
-        _ => None,
-    }
-    .map(|name| Address::new(Kind::CustomResourceDefinition, Site::Cluster, name));
-    let cluster = (!context.topology.cluster.existing).then(|| context.cluster_address());
     ResourceBuilder::new(address, key, Resource::Manifest(manifest))
-        .contained_in_all(cluster)
-        .depends_on_all(namespace)
-        .depends_on_all(definition)
+        .contained_in_all(place.cluster.clone())
+        .depends_on_all(place.namespace.clone())
+        .depends_on_all(place.definition.clone())
 }
 
 /// The address of a worker's profile in the cluster.
-pub(super) fn profile_address(name: &str) -> Address {
+pub(super) fn profile_address(name: &ProfileName) -> Address {
     Address::new(Kind::ProvisioningProfile, Site::Cluster, name)
 }
 

@@ -58,8 +58,15 @@ const INTERFACE_SUFFIX: &str = "-nic";
 
 /// The public address of a machine or gateway.
 pub fn public_ip(owner: &str) -> String {
-    format!("{owner}-pip")
+    format!("{owner}{PUBLIC_IP_SUFFIX}")
 }
+
+/// The machine or gateway of a public address of that name.
+pub fn owner_of_public_ip(name: &str) -> Option<&str> {
+    name.strip_suffix(PUBLIC_IP_SUFFIX)
+}
+
+const PUBLIC_IP_SUFFIX: &str = "-pip";
 
 /// A security group.
 pub fn security_group(owner: &str) -> String {

@@ -110,7 +110,7 @@ fn add(context: &DesiredContext<'_>, router: Router<'_>, set: &mut DesiredSet) {
     let device_resource = ResourceBuilder::new(
         device.clone(),
         Some(ObjectKey::Device(name.clone())),
-        Resource::TailnetDevice(Device::in_service(&name)),
+        Resource::TailnetDevice(Device::in_service(&name, context.topology.tailnet.tag.as_str())),
     )
     .protected(router.protect);
     let device_resource = if router.has_machine {

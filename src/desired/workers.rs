@@ -21,6 +21,10 @@ pub(super) fn join(context: &DesiredContext<'_>, datacenter: &Datacenter, set: &
     let site = Site::Datacenter(datacenter.name.clone());
     let routes = kernel_routes(context, datacenter).into();
     let upgraded_pools = node_pools::upgraded(context);
+    let cluster = context.cluster_dependencies();
+    let router = context.router_host_address(datacenter);
+    let (binding, namespace) =
+        (kubernetes_objects::bootstrap_binding(), kubernetes_objects::namespace());
     let mut all_common: BTreeMap<&ProfileName, Common<'_>> = BTreeMap::new();
     for (worker, place) in context.worker_places(datacenter) {
         let Some(profile) = context.topology.profiles.get(&worker.profile) else { continue };
@@ -28,22 +32,22 @@ pub(super) fn join(context: &DesiredContext<'_>, datacenter: &Datacenter, set: &
             .entry(&worker.profile)
             .or_insert_with(|| Common::new(context, datacenter, profile, &routes));
         let name = worker.name.as_str();
-        let address = Address::new(Kind::Worker, site.clone(), name);
+        let address = Address::new(Kind::Worker, site.clone(), &worker.name);
         let mut membership = ResourceBuilder::new(
             address.clone(),
             node_key(context, "Node", name),
             Resource::Worker(common.membership(context, datacenter, worker, place)),
         )
-        .contained_in_all(context.cluster_dependencies())
+        .contained_in_all(cluster.iter().cloned())
         .depends_on_all(upgraded_pools.iter().cloned())
-        .depends_on(context.router_host_address(datacenter))
-        .depends_on(kubernetes_objects::profile_address(worker.profile.as_str()))
-        .depends_on(kubernetes_objects::bootstrap_binding())
-        .depends_on(kubernetes_objects::namespace())
-        .depends_on(Address::new(Kind::Server, site.clone(), name));
+        .depends_on(router.clone())
+        .depends_on(kubernetes_objects::profile_address(&worker.profile))
+        .depends_on(binding.clone())
+        .depends_on(namespace.clone())
+        .depends_on(Address { kind: Kind::Server, ..address.clone() });
         if let DatacenterKind::Azure(_) = &datacenter.kind {
-            membership =
-                membership.contained_in(Address::new(Kind::VirtualMachine, site.clone(), name));
+            let machine = Address { kind: Kind::VirtualMachine, ..address.clone() };
+            membership = membership.contained_in(machine);
         }
         set.add(membership.protected(worker.protect).planned_because_of(format!(
             "[datacenters.{}] lists {name} with profile {}",
@@ -63,7 +67,7 @@ fn cilium_node(
 ) -> DesiredResource {
     let name = worker.name.clone();
     ResourceBuilder::new(
-        Address::new(Kind::CiliumNode, worker.site.clone(), name.clone()),
+        Address { kind: Kind::CiliumNode, ..worker.clone() },
         node_key(context, "CiliumNode", &name),
         Resource::CiliumNode(CiliumNode {
             name: name.to_string(),
@@ -74,10 +78,10 @@ fn cilium_node(
     .planned_because_of("pod CIDR of the worker for Cilium")
 }
 
-fn node_key(context: &DesiredContext<'_>, kind: &str, name: &str) -> Option<ObjectKey> {
+fn node_key(context: &DesiredContext<'_>, kind: &'static str, name: &str) -> Option<ObjectKey> {
     context.facts.cluster.as_ref()?;
     Some(ObjectKey::Kubernetes(ObjectName {
-        kind: kind.to_owned(),
+        kind: kind.into(),
         namespace: None,
         name: name.to_owned(),
     }))

@@ -186,6 +186,8 @@ pub enum Code {
     IgnoreUnused,
     /// SG0436: an object in Azure is not in its final state.
     OperationPending,
+    /// SG0437: the deployment is in another subscription.
+    OtherSubscription,
     /// SG0501: an object that the topology does not own has the same name.
     NotOwned,
     /// SG0502: the change is blocked by `protect = true`.

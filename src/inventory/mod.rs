@@ -2,6 +2,7 @@
 
 mod foreign_node;
 mod foreign_peer;
+mod gaps;
 mod measurement;
 mod service;
 
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::diagnostics::Failure;
 use crate::resource::foreign_rule::ForeignRule;
-use crate::resource::{self, Address, Kind, ObjectKey, Ownership, Resource, Site};
+use crate::resource::{self, ObjectKey, Ownership, Resource, Site};
 
 pub use foreign_node::ForeignNode;
 pub use foreign_peer::ForeignPeer;
@@ -24,11 +25,12 @@ pub use service::{Endpoint, KubernetesService, Readiness, ServicePort, Transport
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inventory {
     objects: BTreeMap<ObjectKey, Observed>,
-    gaps: BTreeMap<Source, Vec<Gap>>,
-    /// Objects that are or may be there and could not be read: neither present nor absent.
-    unread: BTreeMap<ObjectKey, Gap>,
+    gaps: gaps::Gaps,
     /// Machines that may still be booting: what comes with them is on its way.
     pub recently_created: BTreeSet<ObjectKey>,
+    /// Objects of the topology that Azure is deleting: they are absent for a plan, whose steps
+    /// wait until they are gone.
+    pub being_deleted: BTreeSet<ObjectKey>,
     /// Workers whose last work failed, by their names.
     pub failed_before: BTreeSet<String>,
     /// Resource groups of ours that hold objects without our mark.
@@ -103,36 +105,33 @@ impl fmt::Display for Source {
     }
 }
 
-/// A source that could not be read.
+/// A source, or a part of one, that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gap {
-    /// Which one.
+    /// The source.
     pub source: Source,
-    /// Why it could not be read.
+    /// What could not be read, and why.
     pub failure: Failure,
     /// True if something else in the plan explains it: a router that is offline
     /// cannot be probed.
     pub explained: bool,
+    /// True if other parts of the source could be read.
+    #[serde(default)]
+    pub in_part: bool,
+}
+
+impl Gap {
+    /// What could not be read, as in `part of Azure`.
+    pub fn subject(&self) -> String {
+        let of = if self.in_part { "part of " } else { "" };
+        format!("{of}{}", self.source)
+    }
 }
 
 impl Inventory {
     /// Notes an object.
     pub fn note(&mut self, key: ObjectKey, resource: Resource, ownership: Ownership) {
         self.objects.insert(key, Observed { resource, ownership });
-    }
-
-    /// Notes that a source could not be read. Each reason is kept.
-    pub fn note_gap(&mut self, gap: Gap) {
-        let of_source = self.gaps.entry(gap.source.clone()).or_default();
-        if !of_source.contains(&gap) {
-            of_source.push(gap);
-        }
-    }
-
-    /// Notes that one object could not be read, while its source could.
-    pub fn note_unread(&mut self, key: ObjectKey, gap: Gap) {
-        self.objects.remove(&key);
-        self.unread.insert(key, gap);
     }
 
     /// Forgets the objects whose keys are not kept.
@@ -148,48 +147,5 @@ impl Inventory {
     /// All objects in the order of their keys.
     pub fn iter(&self) -> impl Iterator<Item = (&ObjectKey, &Observed)> {
         self.objects.iter()
-    }
-
-    /// All gaps: those of sources, then those of single objects.
-    pub fn gaps(&self) -> impl Iterator<Item = &Gap> {
-        self.gaps.values().flatten().chain(self.unread.values())
-    }
-
-    /// The gap that hides objects of this kind and key, if there is one. An
-    /// object that is not in the inventory is absent only if no gap hides it.
-    pub fn gap_for(&self, kind: Kind, key: Option<&ObjectKey>) -> Option<&Gap> {
-        let of_object = key.and_then(|key| self.unread.get(key));
-        of_object
-            .or_else(|| sources_of(kind, key).into_iter().find_map(|source| self.gap_at(&source)))
-    }
-
-    /// The first gap of a source, if it could not be read.
-    pub fn gap_at(&self, source: &Source) -> Option<&Gap> {
-        self.gaps.get(source).and_then(|gaps| gaps.first())
-    }
-
-    /// The gap that hides what a resource's value is made from. A datacenter's
-    /// tables name the pod range that each worker holds, and only the cluster
-    /// knows it: without its word they would be written with ranges made up.
-    pub fn gap_behind(&self, address: &Address) -> Option<&Gap> {
-        let names_places = address.kind == Kind::RouteTable && address.site != Site::Cluster;
-        self.gap_at(&Source::Kubernetes).filter(|_| names_places)
-    }
-
-    /// The sources that could not be read.
-    pub fn gap_sources(&self) -> BTreeSet<Source> {
-        self.gaps.keys().cloned().collect()
-    }
-}
-
-/// Which sources show objects of a kind.
-fn sources_of(kind: Kind, key: Option<&ObjectKey>) -> Vec<Source> {
-    match (&kind.facts().service, key) {
-        // A router is reached by its address in the tailnet.
-        (resource::Service::Host, Some(ObjectKey::Host(name))) => {
-            vec![Source::Tailscale, Source::Host(name.clone())]
-        }
-        (resource::Service::Host, _) => vec![Source::Tailscale],
-        (service, _) => vec![Source::of(service, "")],
     }
 }

@@ -10,7 +10,9 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use crate::connectivity::Sources;
-use crate::desired;
+use crate::desired::{self, AllocationError, DesiredSet};
+use crate::diagnostics::{Code, Failure};
+use crate::inventory::{Gap, Source};
 use crate::plan::impact::Projection;
 use crate::plan::saved_plan::{SavedPlanRefusal, confirm};
 use crate::plan::{Plan, PlanningInput, plan, unattended};
@@ -81,14 +83,30 @@ impl Pipeline<'_> {
     pub async fn read(&self) -> Reading {
         let before = self.clients.requests.by_api();
         let mut observation = observe(self.clients, self.scope, self.now).await;
+        let desired = desired::build(self.scope.topology, &observation.facts);
         // What cannot be allocated is an error of the plan; it names nothing to read.
-        let desired = desired::build(self.scope.topology, &observation.facts).unwrap_or_default();
+        let desired = desired.unwrap_or_else(|error| {
+            if self.scope.options.destroy {
+                observation.inventory.note_fact_gap(unnamed(&error));
+            }
+            DesiredSet::default()
+        });
         observation.refresh_by_id(self.clients, self.scope, &desired).await;
-        observation.find_spent_machines(self.clients, &desired).await;
+        observation.find_spent_machines(self.clients, self.scope, &desired).await;
         let requests = since(&before, &self.clients.requests.by_api());
         let today = (self.now)().to_zoned(TimeZone::UTC).date();
         Reading { observation, requests, today }
     }
+}
+
+/// Without its addresses, what the topology names cannot be read by its id: what lists leave
+/// out may be there.
+fn unnamed(error: &AllocationError) -> Gap {
+    let message = "objects that the lists of Azure leave out were not looked for by their ids";
+    let remedy = "give the datacenter a larger network or pod pool, or remove the worker from the \
+                  topology; then run the same command again";
+    let failure = Failure::new(Code::SourceGap, message, remedy).caused_by(error.to_string());
+    Gap { source: Source::Azure, failure, explained: false, in_part: true }
 }
 
 impl Reading {

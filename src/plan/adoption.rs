@@ -57,7 +57,8 @@ pub(super) fn refuse_destroy(topology: &str) -> Finding {
     Finding::new(FindingSeverity::Error, failure)
 }
 
-/// Whether an object carries the mark of the topology's former name.
+/// Whether an object carries the mark of the topology's former name, or that of an earlier
+/// version.
 pub(super) fn is_former(observed: &Observed) -> bool {
     let is_marked = observed.resource.kind().facts().marked;
     is_marked && matches!(observed.ownership, Ownership::Former { .. })
@@ -86,25 +87,30 @@ pub(super) fn deferred(
     }
 }
 
-/// Takes over an object that the topology owned under its former name. A difference
-/// that needs a replacement is left to a later plan.
+/// Takes over an object that the topology owned under its former name, or that an earlier
+/// version created. A difference that needs a replacement is left to a later plan.
 pub(super) fn former(
     input: Comparison<'_>,
     desired: &DesiredResource,
     observed: &Observed,
 ) -> ResourceDecision {
-    let former = input.settings.owner.former.as_ref().map_or("", |name| name.as_str());
+    let option = match &input.settings.owner.former {
+        Some(former) => format!(" --adopt-from {former}"),
+        None => String::new(),
+    };
     let fields = diff::between(&observed.resource, &desired.resource);
     if let Some(field) = fields.iter().find(|field| field.forces_replacement) {
         let reason = format!("{} differs, which would replace the object", field.path);
         let remedy = format!(
-            "undo that edit of the topology, run `stargate apply --adopt-from {former}`, then \
-             make the edit again"
+            "undo that edit of the topology, run `stargate apply{option}`, then make the edit again"
         );
         let failure = Failure::new(Code::OwnedByOtherTopology, reason, remedy);
         return blocked(desired, observed, failure).into();
     }
-    let reason = format!("--adopt-from {former}");
+    let reason = match option.trim_start() {
+        "" => "an earlier version of stargate created it".to_owned(),
+        option => option.to_owned(),
+    };
     let desired = DesiredResource { planned_because_of: reason, ..desired.clone() };
     change(&desired, Some(observed), Action::Adopt)
 }

@@ -14,16 +14,17 @@ use crate::resource::host::JoinedWorker;
 use crate::resource::{Address, Kind, Resource};
 
 /// Blocks what would be done to the machines and routes of workers that are blocked or
-/// unread, and the moves of workers whose old machine is blocked. Returns whether
-/// anything was blocked.
-pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) -> bool {
+/// unread, and the moves of workers whose old machine is blocked.
+pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     // A plan that destroys wants no worker, and has rules of its own.
     if input.desired.is_empty() {
-        return false;
+        return;
     }
     let staying = StayingWorkers::of(input, decisions);
     let machines = blocked_machines(decisions);
-    let mut any = false;
+    if staying.by_name.is_empty() && machines.is_empty() {
+        return;
+    }
     for decision in decisions.values_mut() {
         let ResourceDecision::Change(change) = decision else { continue };
         let found = staying.needs(change).or_else(|| holds_machine(&machines, change));
@@ -31,9 +32,7 @@ pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) ->
         let message = format!("{} stays as it is, because {cause} does", change.address);
         let failure = failure.clone().within(message);
         *decision = blocked_for(change, failure, Some(cause.clone())).into();
-        any = true;
     }
-    any
 }
 
 type Reason<'a> = (&'a Address, &'a Failure);
@@ -52,16 +51,17 @@ struct StayingWorkers {
 impl StayingWorkers {
     fn of(input: Comparison<'_>, decisions: &ResourceDecisions) -> Self {
         let mut staying = Self::default();
-        for desired in input.desired.iter() {
-            let Resource::Worker(wanted) = &desired.resource else { continue };
-            let failure = match decisions.get(&desired.address) {
-                Some(ResourceDecision::Blocked(blocked)) => {
-                    staying.blocked.insert(wanted.name.clone());
-                    blocked.failure.clone()
-                }
-                Some(ResourceDecision::Unreadable(gap)) => gap.failure.clone(),
+        for (address, decision) in decisions.iter().filter(|(it, _)| it.kind == Kind::Worker) {
+            let failure = match decision {
+                ResourceDecision::Blocked(blocked) => blocked.failure.clone(),
+                ResourceDecision::Unreadable(gap) => gap.failure.clone(),
                 _ => continue,
             };
+            let Some(desired) = input.desired.get(address) else { continue };
+            let Resource::Worker(wanted) = &desired.resource else { continue };
+            if matches!(decision, ResourceDecision::Blocked(_)) {
+                staying.blocked.insert(wanted.name.clone());
+            }
             let observed = desired.key.as_ref().and_then(|key| input.inventory.get(key));
             if let Some(observed) = observed
                 && let Resource::Worker(live) = &observed.resource

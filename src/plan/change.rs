@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::Execution;
 use super::diff::{self, FieldChange, ObjectDiff};
+use super::{Execution, HostRoute};
 use crate::inventory::Observed;
 use crate::resource::protection::is_record;
 use crate::resource::{Address, Api, ObjectKey, Ownership, Resource, Site};
@@ -29,7 +29,8 @@ pub struct Change {
     pub ownership: Option<Ownership>,
     /// Changes of this plan that come first.
     pub depends_on: Vec<Address>,
-    /// Changes of this plan whose deletion half waits for this one's.
+    /// Replacements and deletions of this plan that come before the deletion half of
+    /// this one.
     pub destroy_after: Vec<Address>,
     /// Changes of this plan whose deletion half comes before this one is made:
     /// it takes a place that they hold, or takes away what they stand in.
@@ -45,9 +46,16 @@ pub struct Change {
     /// one.
     #[serde(default)]
     pub wave: Option<InWave>,
+    /// Whether it ends an object with a recorded protection, which the topology lifts.
+    #[serde(default)]
+    pub lifts_protection: bool,
     /// Whether the user requested it by name, regardless of the topology.
     #[serde(default)]
     pub requested: bool,
+    /// Hosts that must answer before it is made: it leads packets there instead of to where
+    /// the hosts are now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub required_hosts: Vec<HostRoute>,
     /// What applying it needs beside its values.
     pub execution: Execution,
 }
@@ -76,7 +84,9 @@ impl Change {
             caused_by: None,
             interrupts: None,
             wave: None,
+            lifts_protection: false,
             requested: false,
+            required_hosts: Vec::new(),
             execution: Execution::default(),
         }
     }
@@ -99,7 +109,7 @@ impl Change {
     }
 
     /// The site that a replaced object leaves for another one.
-    pub(super) fn moves_from(&self) -> Option<Site> {
+    pub(crate) fn moves_from(&self) -> Option<Site> {
         let is_moved = |site: &Site| *site != self.address.site;
         (self.action == Action::Replace).then(|| self.old_site()).flatten().filter(is_moved)
     }
@@ -187,8 +197,8 @@ pub struct InWave {
     /// The wave, counted from 1; it starts when the previous wave has ended.
     pub number: u32,
     /// Whether the destroy step of a replacement waits for the wave too. It does
-    /// not if several workers must be deleted before the first one can be created
-    /// again, for example because their network is replaced.
+    /// not if a worker of an earlier wave waits for it, for example because their
+    /// network is replaced.
     pub destroy_waits: bool,
     /// Whether no later wave starts if it fails.
     #[serde(default)]

@@ -1,21 +1,21 @@
 //! Changes that only follow from others of the same plan.
 
-use std::collections::BTreeMap;
-
-use super::Action;
 use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
 use super::dependencies::references;
+use super::{Action, Change};
 use crate::resource::{Address, ArmId, ObjectKey};
 
 /// Marks a change that only follows from another one of this plan.
 pub(super) fn mark(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
-    let causes: BTreeMap<Address, Address> = decisions
+    let causes: Vec<Option<Address>> = decisions
         .iter()
-        .filter(|(_, verdict)| matches!(verdict, ResourceDecision::Change(_)))
-        .filter_map(|(address, _)| Some((address.clone(), cause(input, decisions, address)?)))
+        .map(|(address, decision)| match decision {
+            ResourceDecision::Change(change) => cause(input, decisions, address, change),
+            _ => None,
+        })
         .collect();
-    for (address, cause) in causes {
-        if let Some(ResourceDecision::Change(change)) = decisions.get_mut(&address) {
+    for (decision, cause) in decisions.values_mut().zip(causes) {
+        if let (ResourceDecision::Change(change), Some(cause)) = (decision, cause) {
             change.caused_by = Some(cause);
         }
     }
@@ -27,6 +27,7 @@ fn cause(
     input: Comparison<'_>,
     decisions: &ResourceDecisions,
     address: &Address,
+    change: &Change,
 ) -> Option<Address> {
     let desired = input.desired.get(address)?;
     let action = |address: &Address| match decisions.get(address) {
@@ -38,7 +39,6 @@ fn cause(
     if let Some(home) = desired.contained_in.iter().find(is_created) {
         return Some(home.clone());
     }
-    let Some(ResourceDecision::Change(change)) = decisions.get(address) else { return None };
     let forced = change.differences.iter().any(|field| field.forces_replacement);
     if change.action != Action::Replace || forced {
         return None;

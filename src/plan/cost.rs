@@ -130,7 +130,9 @@ fn calls_of(kind: Kind, action: Action, is_new: bool) -> (Api, u64, u64) {
     // A device joins by itself: nothing is written for its creation.
     let joins = kind == Kind::TailnetDevice && is_new;
     let writes = if joins { 0 } else { requests.writes.of(phases) };
-    (requests.api, requests.reads.of(phases), writes)
+    // The service guards some creations itself.
+    let unread = action == Action::Create && kind.facts().conditional_creation.is_some();
+    (requests.api, requests.reads.of(phases) - u64::from(unread), writes)
 }
 
 /// Deferred resources, with the longest chain that ends with each of them.

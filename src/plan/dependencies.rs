@@ -8,6 +8,7 @@ use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
 use super::exclusive_claims::Claims;
 use super::impact::restart_of;
 use super::orphans::interruption;
+use super::removal_pace::RemovalPace;
 use super::rollout::{is_rolled_out, restarts_worker};
 use super::{Action, Change};
 use crate::resource::azure::MachineRole;
@@ -105,6 +106,7 @@ struct Index<'a> {
     /// Deletions of Kubernetes objects, by kind.
     deleted_kinds: BTreeMap<Kind, Vec<&'a Address>>,
     claims: Claims<'a>,
+    pace: RemovalPace<'a>,
 }
 
 impl<'a> Index<'a> {
@@ -112,6 +114,7 @@ impl<'a> Index<'a> {
         let changes: Vec<&Change> = changes.collect();
         let mut index = Self {
             claims: Claims::of(&changes),
+            pace: RemovalPace::of(input, &changes),
             changes,
             by_address: HashMap::new(),
             contained: BTreeMap::new(),
@@ -177,15 +180,23 @@ impl<'a> Index<'a> {
                     .partition(|address| self.is_moving(address, change));
                 found.create_after_destroy_of.extend(ends);
                 found.depends_on.extend(comes);
+                found.depends_on.extend(self.pace.before_removal(change));
                 return found.into();
             }
-            Action::Replace => found.destroy_after.extend(self.resting_on(change)),
+            Action::Replace => {
+                found.destroy_after.extend(self.resting_on(change));
+                found.destroy_after.extend(self.joining_before(input, change));
+            }
             // What lived in the one that is lost goes before the new one comes,
             // or it would be taken for the new one's.
             Action::Create => found.create_after_destroy_of.extend(self.resting_on(change)),
             Action::Update | Action::Adopt | Action::Reboot => {}
         }
         found.depends_on.extend(self.before_creation(input, change));
+        match change.action {
+            Action::Replace => found.destroy_after.extend(self.pace.before_work(change)),
+            _ => found.depends_on.extend(self.pace.before_work(change)),
+        }
         found.create_after_destroy_of.extend(self.moving_before(change));
         found.into()
     }
@@ -203,6 +214,22 @@ impl<'a> Index<'a> {
         all.filter(|address| **address != change.address)
     }
 
+    /// The new router that a worker moves behind: the worker stays where it is until its new
+    /// host can be probed.
+    fn joining_before(
+        &self,
+        input: Comparison<'a>,
+        change: &'a Change,
+    ) -> impl Iterator<Item = &'a Address> {
+        let desired = input.desired.get(&change.address).filter(|_| change.moves_from().is_some());
+        let dependencies = desired.into_iter().flat_map(|desired| &desired.depends_on);
+        dependencies.filter(|address| {
+            matches!(address.kind, Kind::RouterHost | Kind::TailnetDevice)
+                && address.site == change.address.site
+                && self.by_address.get(address).is_some_and(|it| it.action == Action::Create)
+        })
+    }
+
     /// Creations, updates and replacements follow what they depend on.
     fn before_creation(
         &self,
@@ -217,14 +244,22 @@ impl<'a> Index<'a> {
         let leaving = self.leaving_workers.values().chain(pools).copied();
         let leaving = carries_routes.then_some(leaving);
         let routers = is_rolled_out(change).then(|| self.routers_before(&change.address.site));
+        let routers = routers.or_else(|| self.restart_before(change));
         changed.chain(leaving.into_iter().flatten()).chain(routers.into_iter().flatten())
     }
 
     /// The restarts of routers that come before work on a worker: it is reached through
     /// its router, and its pods are disturbed once at a time.
-    fn routers_before(&self, site: &Site) -> impl Iterator<Item = &'a Address> {
+    fn routers_before(&self, site: &Site) -> Vec<&'a Address> {
         let of_site = |site: &Site| self.restarting_routers.get(site).cloned().unwrap_or_default();
-        of_site(&Site::Cluster).into_iter().chain(of_site(site))
+        of_site(&Site::Cluster).into_iter().chain(of_site(site)).collect()
+    }
+
+    /// The restart of the router on which a change is made.
+    fn restart_before(&self, change: &Change) -> Option<Vec<&'a Address>> {
+        let is_on_router = matches!(change.address.kind, Kind::RouterHost | Kind::AdvertisedRoutes);
+        let restarting = self.restarting_routers.get(&change.address.site);
+        restarting.filter(|_| is_on_router).cloned()
     }
 
     /// A deletion follows the changes of what points at the object or is in it.

@@ -151,7 +151,7 @@ pub enum ObjectDiff {
 /// The fields of a resource as a JSON object.
 fn fields(resource: &Resource) -> Value {
     if let Resource::Manifest(manifest) = resource {
-        let mut body = manifest.body.clone();
+        let mut body = Value::clone(&manifest.body);
         write_whole_numbers(&mut body);
         return body;
     }

@@ -1,6 +1,6 @@
 //! Places that only one object can hold at a time: a private address in a
-//! subnet, a range in a virtual network, a range of pods, a machine's name in the
-//! tailnet and in the cluster.
+//! subnet, a range in a virtual network, a range of pods, the machine of a worker, a router's name in
+//! the tailnet.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -9,6 +9,7 @@ use ipnet::Ipv4Net;
 
 use super::{Action, Change};
 use crate::net::prefix::overlaps;
+use crate::resource::azure::MachineRole;
 use crate::resource::host::JoinedWorker;
 use crate::resource::{Address, ArmId, ObjectKey, Resource};
 
@@ -20,7 +21,9 @@ pub(super) struct Claims<'a> {
     subnets: BTreeMap<ArmId, Vec<(Ipv4Net, &'a Change)>>,
     /// The ranges of workers' pods, which do not overlap, by their beginnings.
     pods: BTreeMap<Ipv4Addr, (Ipv4Net, &'a Change)>,
-    /// Machines that leave for good, by their names.
+    /// Workers that leave their machines, by the machine's address.
+    hosts: BTreeMap<Ipv4Addr, &'a Change>,
+    /// The machines of routers that leave for good, by their names in the tailnet.
     machines: BTreeMap<&'a str, &'a Change>,
 }
 
@@ -31,6 +34,7 @@ impl<'a> Claims<'a> {
             interfaces: BTreeMap::new(),
             subnets: BTreeMap::new(),
             pods: BTreeMap::new(),
+            hosts: BTreeMap::new(),
             machines: BTreeMap::new(),
         };
         let goes = |change: &&&Change| matches!(change.action, Action::Delete | Action::Replace);
@@ -47,13 +51,15 @@ impl<'a> Claims<'a> {
                         held.push((subnet.address_prefix, change));
                     }
                 }
-                (Some(Resource::Worker(worker)), _)
-                    if worker.pod_cidr != JoinedWorker::NO_POD_CIDR =>
-                {
-                    positions.pods.insert(worker.pod_cidr.network(), (worker.pod_cidr, change));
+                (Some(Resource::Worker(worker)), _) => {
+                    positions.hosts.insert(worker.ip, change);
+                    if worker.pod_cidr != JoinedWorker::NO_POD_CIDR {
+                        let range = (worker.pod_cidr, change);
+                        positions.pods.insert(worker.pod_cidr.network(), range);
+                    }
                 }
-                (Some(Resource::VirtualMachine(_)), ObjectKey::Azure(id))
-                    if change.action == Action::Delete =>
+                (Some(Resource::VirtualMachine(machine)), ObjectKey::Azure(id))
+                    if change.action == Action::Delete && machine.role == MachineRole::Router =>
                 {
                     positions.machines.insert(id.name(), change);
                 }
@@ -74,8 +80,14 @@ impl<'a> Claims<'a> {
             (Some(Resource::Subnet(subnet)), ObjectKey::Azure(id)) => {
                 self.subnets_in(id.parent(), |range| overlaps(range, &subnet.address_prefix))
             }
-            (Some(Resource::Worker(worker)), _) => self.pods_in(&worker.pod_cidr),
-            (Some(Resource::VirtualMachine(_)), ObjectKey::Azure(id)) => {
+            (Some(Resource::Worker(worker)), _) => {
+                let mut holders = self.pods_in(&worker.pod_cidr);
+                holders.extend(self.hosts.get(&worker.ip));
+                holders
+            }
+            (Some(Resource::VirtualMachine(machine)), ObjectKey::Azure(id))
+                if machine.role == MachineRole::Router =>
+            {
                 self.machines.get(id.name()).copied().into_iter().collect()
             }
             // A network can give up a range only when nothing stands in it.

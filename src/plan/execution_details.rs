@@ -10,6 +10,7 @@ use super::execution::{
     WorkerRestart,
 };
 use super::host_route::HostRoute;
+use super::readdressing::Readdressed;
 use super::rollout::restarts_worker;
 use crate::desired::{Facts, labels};
 use crate::inventory::Inventory;
@@ -25,8 +26,17 @@ pub(super) fn attach(
     changes: &mut [Change],
 ) {
     let sites = Sites::of(topology, facts, inventory);
-    for change in changes {
+    let readdressed = Readdressed::of(changes);
+    let required: Vec<Vec<HostRoute>> = changes
+        .iter()
+        .map(|change| {
+            let workers = readdressed.cut_by(change).into_iter();
+            workers.filter_map(|place| sites.worker(changes.get(place)?).route).collect()
+        })
+        .collect();
+    for (change, required) in changes.iter_mut().zip(required) {
         change.execution = sites.execution(change);
+        change.required_hosts = required;
     }
 }
 
@@ -120,10 +130,15 @@ impl<'a> Sites<'a> {
             Site::Cluster => None,
         };
         if let Some((datacenter, _)) = known {
-            let route = HostRoute::worker(self.topology, datacenter, &worker.name, None, worker.ip);
+            // The machine may have got the name of another worker since.
+            let renamed = datacenter.workers.iter().find(|it| it.ip == Some(worker.ip));
+            let renamed = renamed.filter(|_| datacenter.is_existing()).map(|it| it.name.as_str());
+            let name = renamed.unwrap_or(&worker.name);
+            let route = HostRoute::worker(self.topology, datacenter, name, None, worker.ip);
             let departure =
                 WorkerDeparture { route: Some(route), is_existing: datacenter.is_existing() };
-            return (site != change.address.site).then_some(departure);
+            let leaves = site != change.address.site || name != worker.name;
+            return leaves.then_some(departure);
         }
         let site = self.facts.departed.get(&site);
         let route = site.and_then(|site| site.router.as_deref()).map(|router| {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::diagnostics::Failure;
 use crate::resource::Address;
 
-/// Something that the user should know, or must settle first.
+/// Something that the user should know, or must resolve first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// How bad it is.

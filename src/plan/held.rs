@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Action;
 use super::diff::FieldChange;
-use crate::diagnostics::Failure;
+use crate::diagnostics::{Code, Failure};
 use crate::resource::Address;
 
 /// A resource whose value cannot be known yet.
@@ -27,6 +27,15 @@ impl Deferred {
     /// until then it stays as it is.
     pub(super) fn is_follow_up(&self) -> bool {
         self.action == Action::Update && self.fields.is_empty()
+    }
+}
+
+impl Blocked {
+    /// Whether it would take the place of an object of another name or kind, which stays
+    /// because its end was not permitted.
+    pub(super) fn keeps_predecessor(&self) -> bool {
+        self.action == Action::Create
+            && matches!(self.failure.code, Code::ReplacementNotRequested | Code::Protected)
     }
 }
 

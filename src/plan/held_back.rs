@@ -15,7 +15,8 @@ use crate::resource::{Address, DataPlaneRole, Kind, ObjectKey, Site};
 pub(super) fn block_costly_changes(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     let destroys = input.desired.is_empty();
     let causes = Causes::of(decisions, destroys);
-    for decision in decisions.values_mut() {
+    // Without a cause nothing waits: no change is looked at.
+    for decision in decisions.values_mut().filter(|_| !causes.is_empty()) {
         match decision {
             // The user asked for it by name; it needs nothing else of the plan.
             ResourceDecision::Change(change) if change.requested => {}
@@ -144,6 +145,10 @@ impl Causes {
             }
         }
         causes
+    }
+
+    fn is_empty(&self) -> bool {
+        self.of_everything.is_none() && self.of_new_objects.is_none() && self.of_site.is_empty()
     }
 
     fn holding(&self, change: &Change) -> Option<&Cause> {

@@ -16,20 +16,17 @@ use crate::resource::{Address, Kind, Resource, Site};
 const PLACES: [&str; 5] = ["address_prefix", "address_prefixes", "private_ip", "ip", "pod_cidr"];
 
 /// Blocks the updates that would send packets to where a blocked change would have put
-/// something, or away from where that stays. Returns whether anything was blocked.
-pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) -> bool {
+/// something, or away from where that stays.
+pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     let held = RetainedPrefixes::of(input, decisions);
     if held.0.is_empty() {
-        return false;
+        return;
     }
-    let mut any = false;
     for decision in decisions.values_mut() {
         let ResourceDecision::Change(change) = decision else { continue };
         let Some((cause, code)) = held.holding(change) else { continue };
         *decision = held_back_until(change, cause, *code).into();
-        any = true;
     }
-    any
 }
 
 /// Prefixes and addresses that stay as they are, with the blocked resource.
@@ -62,7 +59,7 @@ impl RetainedPrefixes {
 }
 
 /// Whether an object of this kind decides where packets go.
-fn sends_packets(kind: Kind) -> bool {
+pub(super) fn sends_packets(kind: Kind) -> bool {
     matches!(
         kind,
         Kind::RouteTable
@@ -143,7 +140,7 @@ fn moved_places(input: Comparison<'_>, blocked: &Blocked) -> Vec<String> {
 
 /// The places that an update gives another meaning: the key of a route, and what one of
 /// two values holds and the other does not.
-fn texts_of(field: &FieldChange) -> BTreeSet<String> {
+pub(super) fn texts_of(field: &FieldChange) -> BTreeSet<String> {
     let keys = field.path.0.iter().filter(|part| part.contains('/')).cloned();
     keys.chain(differing_texts(field)).collect()
 }

@@ -4,6 +4,7 @@
 //! does not change once it was returned.
 
 mod adoption;
+mod arrivals;
 mod awaiting;
 mod blocked_moves;
 mod change;
@@ -20,6 +21,7 @@ pub mod findings;
 mod held;
 mod held_back;
 mod held_prefixes;
+mod hidden_contents;
 mod host_route;
 mod ignore_fields;
 pub mod impact;
@@ -29,13 +31,16 @@ mod orphans;
 mod planner;
 mod planning;
 mod pool_removal;
+mod predecessors;
 mod prefix_conflicts;
 pub mod preflight;
 mod preparation;
 mod propagation;
 mod protection;
 mod protection_records;
+mod readdressing;
 mod remaining_time;
+mod removal_pace;
 mod replacement;
 mod restrict;
 mod retain_hosts;
@@ -48,6 +53,8 @@ pub mod step_graph;
 mod tests;
 mod types;
 pub mod unattended;
+mod unreachable_departures;
+mod unread_parts;
 mod versions;
 mod worker_request;
 

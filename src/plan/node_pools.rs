@@ -67,11 +67,16 @@ fn without_nodes(key: &str) -> Failure {
 /// pool.
 pub(super) fn defer_deletions(decisions: &mut ResourceDecisions) {
     let changes = || decisions.values().filter_map(change_of);
+    let pools = decisions.iter().filter(|(address, _)| address.kind == Kind::NodePool);
+    let pools = pools.filter_map(|(_, decision)| change_of(decision));
+    let deletions: Vec<Deferred> =
+        pools.filter(|it| it.action == Action::Delete).map(deferred_deletion).collect();
+    // Most plans delete no pool, and need no look at each change.
+    if deletions.is_empty() {
+        return;
+    }
     let mut waits_for: Vec<Address> =
         changes().filter(|it| prepares(it)).map(|it| it.address.clone()).collect();
-    let is_deletion =
-        |change: &&Change| change.action == Action::Delete && change.address.kind == Kind::NodePool;
-    let deletions: Vec<Deferred> = changes().filter(is_deletion).map(deferred_deletion).collect();
     waits_for.extend(changes().filter(|it| adds_routes(it)).map(|it| it.address.clone()));
     // A pool that could not be created or changed is needed all the same, and so are
     // routes to its nodes that cannot be read or written now.
@@ -154,15 +159,14 @@ fn prefixes(resource: &Resource) -> BTreeSet<Ipv4Net> {
 /// Shows what follows once pools have other nodes: AKS assigns their pod CIDRs, and the
 /// routes to them are written afterwards, in the same apply.
 pub(super) fn defer_routes(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
-    let changes_nodes = |(address, decision): (&Address, &ResourceDecision)| {
-        let changes = match decision {
-            ResourceDecision::Change(change) => changes_nodes(change),
-            ResourceDecision::Deferred(_) => true,
-            _ => false,
-        };
-        (address.kind == Kind::NodePool && changes).then(|| address.clone())
+    let changes_nodes = |decision: &ResourceDecision| match decision {
+        ResourceDecision::Change(change) => changes_nodes(change),
+        ResourceDecision::Deferred(_) => true,
+        _ => false,
     };
-    let pools: Vec<Address> = decisions.iter().filter_map(changes_nodes).collect();
+    let pools = decisions.iter().filter(|(address, _)| address.kind == Kind::NodePool);
+    let pools = pools.filter(|(_, decision)| changes_nodes(decision));
+    let pools: Vec<Address> = pools.map(|(address, _)| address.clone()).collect();
     if pools.is_empty() {
         return;
     }

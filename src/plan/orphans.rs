@@ -75,7 +75,7 @@ fn may_have_departed_workers(input: Comparison<'_>) -> bool {
 /// Whether the record of a router's protection may be hidden: a device carries none, the
 /// VM that it belongs to does.
 fn hides_record(input: Comparison<'_>) -> bool {
-    input.inventory.gap_for(Kind::VirtualMachine, None).is_some()
+    input.inventory.gap_among(Kind::VirtualMachine).is_some()
 }
 
 /// Leaves to a cluster that is deleted what AKS deletes with it: everything in its node

@@ -1,9 +1,10 @@
 //! The changes between live and desired state: [`plan_changes`] is the table of
 //! contents.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::adoption;
+use super::arrivals::await_arrivals;
 use super::blocked_moves;
 use super::consequences;
 use super::cost::{Cost, seconds_after_first_join};
@@ -12,21 +13,26 @@ use super::dependencies;
 use super::diff::{self, FieldChange};
 use super::held_back;
 use super::held_prefixes;
+use super::hidden_contents;
 use super::node_pools;
 use super::orphans;
+use super::predecessors;
 use super::propagation;
-use super::protection;
+use super::protection::{self, Retained};
 use super::replacement;
+use super::retain_hosts;
 use super::rollout;
 use super::site_kind;
 use super::step_graph::StepGraph;
+use super::unreachable_departures;
+use super::unread_parts;
 use super::versions;
 use super::worker_request;
 use super::{Action, Blocked, Deferred, PlanContents};
 use crate::desired::DesiredResource;
 use crate::diagnostics::{Code, Failure};
-use crate::inventory::{Gap, Inventory, Observed};
-use crate::resource::{Address, Kind, Resource, Site};
+use crate::inventory::{Gap, Observed};
+use crate::resource::{Address, Kind, Resource};
 
 /// Compares what should exist with what exists. What the changes do to
 /// reachability is not known yet.
@@ -39,20 +45,13 @@ pub(super) fn plan_changes(input: Comparison<'_>) -> PlanContents {
     propagation::defer_containers(input, &mut decisions);
     propagation::replace_dependents(input, &mut decisions);
     orphans::delete(input, &mut decisions);
+    hidden_contents::block(input, &mut decisions);
     site_kind::refuse(input, &mut decisions);
     retained.extend(protection::protect(input, &mut decisions));
     replacement::refuse_deletions(input, &mut decisions);
-    held_back::block_costly_changes(input, &mut decisions);
-    loop {
-        propagation::block_dependents(input, &mut decisions);
-        let any_stays = blocked_moves::block(input, &mut decisions);
-        let any_held = held_prefixes::block(input, &mut decisions);
-        let any_retained = protection::retain_references(input, &retained, &mut decisions);
-        if !any_retained && !any_stays && !any_held {
-            break;
-        }
-    }
-    held_back::block_costly_changes(input, &mut decisions);
+    retained.extend(unread_parts::block(input, &mut decisions));
+    unreachable_departures::block(input, &mut decisions);
+    block_consequences(input, retained, &mut decisions);
     protection::retain_shared_containers(input, &mut decisions);
     node_pools::defer_deletions(&mut decisions);
     node_pools::defer_routes(input, &mut decisions);
@@ -61,6 +60,32 @@ pub(super) fn plan_changes(input: Comparison<'_>) -> PlanContents {
     consequences::mark(input, &mut decisions);
     worker_request::restrict(input, &mut decisions);
     assemble(input, decisions)
+}
+
+/// Blocks what cannot be done, or must not, while other changes are blocked.
+fn block_consequences(
+    input: Comparison<'_>,
+    mut retained: Vec<Retained>,
+    decisions: &mut ResourceDecisions,
+) {
+    loop {
+        let before = blocked_count(decisions);
+        held_back::block_costly_changes(input, decisions);
+        propagation::block_dependents(input, decisions);
+        blocked_moves::block(input, decisions);
+        held_prefixes::block(input, decisions);
+        predecessors::retain(input, &mut retained, decisions);
+        retain_hosts::keep_router_parts(decisions);
+        retain_hosts::keep_records(decisions);
+        protection::retain_references(input, &retained, decisions);
+        if blocked_count(decisions) == before {
+            break;
+        }
+    }
+}
+
+fn blocked_count(decisions: &ResourceDecisions) -> usize {
+    decisions.values().filter(|it| matches!(it, ResourceDecision::Blocked(_))).count()
 }
 
 fn compare_each(input: Comparison<'_>) -> ResourceDecisions {
@@ -76,7 +101,7 @@ fn compare(input: Comparison<'_>, desired: &DesiredResource) -> ResourceDecision
     let observed = desired.key.as_ref().and_then(|key| input.inventory.get(key));
     let waits_for = desired.resource.awaits();
     // What an unread source would have shown will not become known in this plan.
-    if let Some(gap) = waits_for.iter().find_map(|it| unread(input.inventory, it)) {
+    if let Some(gap) = waits_for.iter().find_map(|it| unread(input, it)) {
         return gap.into();
     }
     if !waits_for.is_empty() || desired.key.is_none() {
@@ -116,10 +141,11 @@ fn unless_refused(
 
 /// The gap in the source that a pending value would have been read from. A
 /// cluster's ranges come from Azure, those of its nodes from the cluster itself.
-fn unread<'a>(inventory: &'a Inventory, waits_for: &Address) -> Option<&'a Gap> {
-    let of_cluster = (waits_for.kind == Kind::ManagedCluster).then_some(Kind::Worker);
-    let kinds = std::iter::once(waits_for.kind).chain(of_cluster);
-    kinds.into_iter().find_map(|kind| inventory.gap_for(kind, None))
+fn unread<'a>(input: Comparison<'a>, waits_for: &Address) -> Option<&'a Gap> {
+    let key = input.desired.get(waits_for).and_then(|desired| desired.key.as_ref());
+    let of_nodes = (waits_for.kind == Kind::ManagedCluster)
+        .then(|| input.inventory.gap_for(Kind::Worker, None));
+    input.inventory.gap_for(waits_for.kind, key).or_else(|| of_nodes.flatten())
 }
 
 fn differing(
@@ -235,23 +261,15 @@ fn assemble(input: Comparison<'_>, decisions: ResourceDecisions) -> PlanContents
             ResourceDecision::Blocked(blocked) => plan.blocked.push(*blocked),
         }
     }
+    await_arrivals(&mut plan.changes);
     let graph = StepGraph::of(&plan.changes);
-    let sizes = workers_of_sites(input);
+    let sizes = rollout::workers_of_sites(input);
     plan.rollout =
         rollout::assign(input.rollout, &sizes, input.inventory, &graph, &mut plan.changes);
     plan.steps = graph.sort(&mut plan.changes);
     plan.cost = Cost::of(&plan.changes, &plan.steps, input.requests);
     plan.cost.add_deferred(&plan.deferred, joins_of_deferred(input, &plan.deferred));
     plan
-}
-
-/// How many workers the topology has on each site.
-fn workers_of_sites<'a>(input: Comparison<'a>) -> BTreeMap<&'a Site, usize> {
-    let mut sizes = BTreeMap::new();
-    for desired in input.desired.iter().filter(|desired| desired.address.kind == Kind::Worker) {
-        *sizes.entry(&desired.address.site).or_default() += 1;
-    }
-    sizes
 }
 
 /// The seconds in which deferred workers will join for the first time, after the first.

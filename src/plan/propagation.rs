@@ -286,7 +286,7 @@ fn decision_for_dependent(
         ResourceDecision::Unreadable(gap) => match change.action {
             Action::Update if !is_reached_through(on, &change.address) => None,
             _ => {
-                let reason = format!("it depends on {on}, and {} could not be read", gap.source);
+                let reason = format!("it depends on {on}, and {} could not be read", gap.subject());
                 blocked(gap.failure.clone().within(reason))
             }
         },

@@ -22,29 +22,34 @@ pub(super) struct Retained {
     code: Code,
 }
 
+impl Retained {
+    /// What a blocked change leaves as it is.
+    pub(super) fn of(blocked: &Blocked, key: ObjectKey) -> Self {
+        Self { key, address: Some(blocked.address.clone()), code: blocked.failure.code }
+    }
+}
+
 /// Blocks the replacement or deletion of a protected resource, of a container of
 /// one, and of a resource group with objects that the topology does not own. Where the
-/// topology lifts a protection that is recorded, the record is removed before.
+/// topology lifts a protection that is recorded, the change says so.
 pub(super) fn protect(input: Comparison<'_>, decisions: &mut ResourceDecisions) -> Vec<Retained> {
     let records = ProtectionRecords::of(input);
     let mut retained = Vec::new();
     let cluster_goes = deletes_cluster(decisions);
-    for (address, decision) in decisions.iter_mut() {
+    for decision in decisions.values_mut() {
         let ResourceDecision::Change(change) = decision else { continue };
         if !matches!(change.action, Action::Replace | Action::Delete) {
             continue;
         }
         let goes_with_cluster = cluster_goes && change.address.kind.is_kubernetes();
         let foreign = if goes_with_cluster { None } else { holds_foreign(input, change) };
-        let blocked = foreign.or_else(|| is_protected(input, change)).map(ResourceDecision::from);
-        let kept = blocked.or_else(|| records.refuse(change));
-        let Some(kept) = kept else { continue };
-        let code = match &kept {
-            ResourceDecision::Blocked(blocked) => blocked.failure.code,
-            _ => Code::Protected,
+        let kept = foreign.or_else(|| is_protected(input, change));
+        let Some(kept) = kept.or_else(|| records.refuse(change)) else {
+            records.note_lift(change);
+            continue;
         };
-        retained.push(Retained { key: change.key.clone(), address: Some(address.clone()), code });
-        *decision = kept;
+        retained.push(Retained::of(&kept, change.key.clone()));
+        *decision = kept.into();
     }
     retained
 }
@@ -53,6 +58,9 @@ pub(super) fn protect(input: Comparison<'_>, decisions: &mut ResourceDecisions) 
 /// if the cluster is deleted: it goes with the cluster, and stays if the cluster does. Blocks
 /// it if the plan retains the cluster.
 pub(super) fn retain_shared_containers(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
+    if input.inventory.foreign_contents.is_empty() {
+        return;
+    }
     let cluster_goes = deletes_cluster(decisions);
     decisions.retain(|_, decision| {
         let ResourceDecision::Change(change) = decision else { return true };
@@ -66,10 +74,9 @@ pub(super) fn retain_shared_containers(input: Comparison<'_>, decisions: &mut Re
 }
 
 fn deletes_cluster(decisions: &ResourceDecisions) -> bool {
-    decisions.values().any(|decision| match decision {
-        ResourceDecision::Change(change) => {
-            change.address.kind == Kind::ManagedCluster && change.action == Action::Delete
-        }
+    let mut clusters = decisions.iter().filter(|(address, _)| address.kind == Kind::ManagedCluster);
+    clusters.any(|(_, decision)| match decision {
+        ResourceDecision::Change(change) => change.action == Action::Delete,
         _ => false,
     })
 }
@@ -145,12 +152,11 @@ pub(super) fn blocked_for(
 
 /// Blocks the replacement or deletion of what a retained resource refers to or is
 /// contained in: Azure would refuse it, or delete the retained resource too.
-/// Returns whether anything was blocked.
 pub(super) fn retain_references(
     input: Comparison<'_>,
     retained: &[Retained],
     decisions: &mut ResourceDecisions,
-) -> bool {
+) {
     let mut ending: BTreeMap<ArmId, Address> = BTreeMap::new();
     for (address, decision) in decisions.iter() {
         let ResourceDecision::Change(change) = decision else { continue };
@@ -160,9 +166,8 @@ pub(super) fn retain_references(
         }
     }
     if ending.is_empty() {
-        return false;
+        return;
     }
-    let before = ending.len();
     let mut holders: Vec<Retained> =
         retained.iter().cloned().chain(held_back(input, decisions)).chain(foreign(input)).collect();
     while let Some(holder) = holders.pop() {
@@ -174,7 +179,6 @@ pub(super) fn retain_references(
             holders.push(Retained { key, address: Some(address), code: holder.code });
         }
     }
-    ending.len() < before
 }
 
 fn held_back(input: Comparison<'_>, decisions: &ResourceDecisions) -> Vec<Retained> {
@@ -185,11 +189,7 @@ fn held_back(input: Comparison<'_>, decisions: &ResourceDecisions) -> Vec<Retain
     blocked
         .filter_map(|blocked| {
             let key = input.desired.get(&blocked.address)?.key.clone()?;
-            Some(Retained {
-                key,
-                address: Some(blocked.address.clone()),
-                code: blocked.failure.code,
-            })
+            Some(Retained::of(blocked, key))
         })
         .collect()
 }

@@ -3,14 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use super::decision::{Comparison, ResourceDecision};
+use super::decision::Comparison;
 use super::protection::{blocked, blocked_for};
-use super::{Action, Change, Deferred};
+use super::{Action, Blocked, Change};
 use crate::desired::names::machine_of;
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::Observed;
-use crate::resource::protection::protected_site;
-use crate::resource::{Address, Kind, ObjectKey, Resource, Site};
+use crate::resource::protection::{PROTECT_ANNOTATION, PROTECT_TAG, protected_site};
+use crate::resource::{Address, Kind, ObjectKey, Site};
 
 /// The records on the objects of a topology, and what shares them.
 pub(super) struct ProtectionRecords<'a> {
@@ -56,30 +56,41 @@ impl<'a> ProtectionRecords<'a> {
     }
 
     /// What happens instead of a deletion or replacement, if a record forbids it.
-    pub(super) fn refuse(&self, change: &Change) -> Option<ResourceDecision> {
+    pub(super) fn refuse(&self, change: &Change) -> Option<Blocked> {
         let observed = self.input.inventory.get(&change.key)?;
         if let Some(block) = observed.resource.protected_by() {
-            let carrier = Carrier { key: &change.key, observed, block };
-            return Some(self.keep_carrier(change, carrier));
+            return self.keep_carrier(change, Carrier { key: &change.key, observed, block });
         }
         self.keep_part_of_site(change).or_else(|| self.keep_part_of_machine(change))
     }
 
-    fn keep_carrier(&self, change: &Change, carrier: Carrier<'_>) -> ResourceDecision {
-        let block = carrier.block;
+    fn keep_carrier(&self, change: &Change, carrier: Carrier<'_>) -> Option<Blocked> {
         if self.lifts(carrier) && !change.requested {
-            return lifted(change, carrier.observed);
+            return None;
         }
         let reason = format!(
-            "its {} is blocked: the protection by [{block}] is recorded on it",
-            deletion(change)
+            "its {} is blocked: {} is recorded on it",
+            deletion(change),
+            protection(carrier.block)
         );
-        blocked(change, Failure::new(Code::Protected, reason, self.remedy(carrier))).into()
+        Some(blocked(change, Failure::new(Code::Protected, reason, self.remedy(carrier))))
+    }
+
+    /// Notes on a change that ends an object with a record that the topology lifts it.
+    pub(super) fn note_lift(&self, change: &mut Change) {
+        let observed = self.input.inventory.get(&change.key);
+        let Some(block) = observed.and_then(|it| it.resource.protected_by()) else { return };
+        if change.lifts_protection {
+            return;
+        }
+        change.lifts_protection = true;
+        let reason = &mut change.planned_because_of;
+        *reason = format!("{reason}; [{block}] has no `protect = true` any more");
     }
 
     /// What has no record and is part of a protected site. The cluster's Kubernetes
     /// objects can be created again and may go.
-    fn keep_part_of_site(&self, change: &Change) -> Option<ResourceDecision> {
+    fn keep_part_of_site(&self, change: &Change) -> Option<Blocked> {
         let Address { kind, site, .. } = &change.address;
         let sites = [change.old_site(), Some(site.clone())];
         let is_part = |site: &Site| *site != Site::Cluster || !kind.is_kubernetes();
@@ -89,26 +100,26 @@ impl<'a> ProtectionRecords<'a> {
             "its {} is blocked: it is part of [{block}], of which the protection is recorded",
             deletion(change)
         );
-        Some(blocked(change, Failure::new(Code::Protected, reason, lift_remedy(block))).into())
+        Some(blocked(change, Failure::new(Code::Protected, reason, lift_remedy(block))))
     }
 
     /// What has no record and belongs to a machine with one: the device of a router, the
     /// CiliumNode of a worker.
-    fn keep_part_of_machine(&self, change: &Change) -> Option<ResourceDecision> {
+    fn keep_part_of_machine(&self, change: &Change) -> Option<Blocked> {
         let carrier = *self.machines.get(machine(change.address.kind, change.key.name())?)?;
         let (kind, name) = (carrier.observed.resource.kind(), carrier.key.name());
         let site = carrier.observed.site().unwrap_or_else(|| change.address.site.clone());
         let holder = Address::new(kind, site, name);
         if self.lifts(carrier) {
-            return Some(after_lifting(change, holder));
+            return None;
         }
         let reason = format!(
-            "its {} is blocked: it belongs to {holder}, on which the protection by [{}] is recorded",
+            "its {} is blocked: it belongs to {holder}, on which {} is recorded",
             deletion(change),
-            carrier.block
+            protection(carrier.block)
         );
         let failure = Failure::new(Code::Protected, reason, self.remedy(carrier));
-        Some(blocked_for(change, failure, Some(holder)).into())
+        Some(blocked_for(change, failure, Some(holder)))
     }
 
     fn remedy(&self, carrier: Carrier<'_>) -> String {
@@ -119,7 +130,28 @@ impl<'a> ProtectionRecords<'a> {
                  `protect = true`; then run the same command again"
             );
         }
-        lift_remedy(block)
+        if names_block(block) {
+            return lift_remedy(block);
+        }
+        format!(
+            "remove the mark from {} yourself (the tag `{PROTECT_TAG}` in Azure, the annotation \
+             `{PROTECT_ANNOTATION}` in Kubernetes), then run the same command again",
+            carrier.key.name()
+        )
+    }
+}
+
+/// Whether a record names a block of a topology. A mark that another
+/// program wrote, such as `true`, protects as well.
+fn names_block(record: &str) -> bool {
+    record == "cluster" || record.starts_with("cluster.") || record.starts_with("datacenters.")
+}
+
+/// How a record is called.
+fn protection(record: &str) -> String {
+    match names_block(record) {
+        true => format!("the protection by [{record}]"),
+        false => format!("a protection (`{record}`)"),
     }
 }
 
@@ -151,28 +183,4 @@ fn machine(kind: Kind, name: &str) -> Option<&str> {
         | Kind::CiliumNode => Some(name),
         _ => None,
     }
-}
-
-/// An update that removes the record. What would have been done is left to the next plan.
-fn lifted(change: &Change, observed: &Observed) -> ResourceDecision {
-    let mut after: Resource = observed.resource.clone();
-    after.record_protection(None);
-    let reason = format!(
-        "its protection is lifted by `protect = false`; once the record is gone, it is {} ({})",
-        change.action.participle(),
-        change.planned_because_of
-    );
-    let update = Change::new(change.address.clone(), change.key.clone(), Action::Update, reason);
-    ResourceDecision::Change(Box::new(update.with_before(observed).with_after(&after)))
-}
-
-fn after_lifting(change: &Change, holder: Address) -> ResourceDecision {
-    Deferred {
-        address: change.address.clone(),
-        action: change.action,
-        waits_for: vec![holder],
-        fields: change.fields().into_owned(),
-        planned_because_of: change.planned_because_of.clone(),
-    }
-    .into()
 }

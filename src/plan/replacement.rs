@@ -245,14 +245,17 @@ pub(super) fn refuse_deletions(input: Comparison<'_>, decisions: &mut ResourceDe
         .collect();
     let mut retained: Vec<(ObjectKey, Address)> = Vec::new();
     for (address, decision) in decisions.iter_mut() {
-        let ResourceDecision::Change(change) = decision else { continue };
-        if change.action != Action::Delete {
-            continue;
-        }
         let cause = refused
             .iter()
             .find(|(kind, site, _)| *kind == address.kind && *site == address.site)
             .map(|(.., cause)| cause.clone());
+        if cause.is_none() && address.kind != Kind::ManagedCluster {
+            continue;
+        }
+        let ResourceDecision::Change(change) = decision else { continue };
+        if change.action != Action::Delete {
+            continue;
+        }
         let is_cluster = address.kind == Kind::ManagedCluster
             && !is_named(input, address)
             && !is_in_permitted(input, &change.key);
@@ -287,7 +290,7 @@ fn retain(change: &Change, cause: Option<Address>) -> Blocked {
         Some(cause) => Failure::new(
             Code::ReplacementNotRequested,
             format!("{cause} would take its place, and that is refused"),
-            format!("settle {cause} first"),
+            format!("resolve {cause} first"),
         ),
         None => Failure::new(
             Code::ReplacementNotRequested,

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::change::{Action, Change, InWave};
+use super::decision::Comparison;
 use super::impact::restart_of;
 use super::step_graph::StepGraph;
 use crate::inventory::Inventory;
@@ -55,7 +56,7 @@ pub(super) fn restarts_worker(change: &Change) -> bool {
 }
 
 /// Whether a change works on a worker or its machine, so that it belongs into a wave.
-/// Deletions run after all other changes and need no wave.
+/// Deletions have a pace of their own and no wave.
 pub(super) fn is_rolled_out(change: &Change) -> bool {
     match change.address.kind {
         Kind::Worker => change.action != Action::Delete && !change.records_protection_only(),
@@ -65,7 +66,7 @@ pub(super) fn is_rolled_out(change: &Change) -> bool {
 
 /// Whether a change disturbs the pods of a worker, or could: a worker that joins has
 /// none yet, and an update without a restart leaves them alone.
-fn disturbs(change: &Change) -> bool {
+pub(super) fn disturbs(change: &Change) -> bool {
     match change.action {
         Action::Create | Action::Delete => false,
         Action::Replace | Action::Reboot => true,
@@ -76,11 +77,20 @@ fn disturbs(change: &Change) -> bool {
 /// A worker, with the changes of itself and of its machine.
 struct Unit<'a> {
     site: &'a Site,
+    /// The datacenter that it leaves, if it moves: its pods are evicted there.
+    left: Option<Site>,
     changes: Vec<usize>,
     is_disturbed: bool,
     /// A worker that is already broken, or on which the last operation failed, proves
     /// nothing about the others, so it is not the canary.
     is_broken: bool,
+}
+
+impl Unit<'_> {
+    /// The datacenters in which it is disturbed.
+    fn sites(&self) -> impl Iterator<Item = &Site> {
+        std::iter::once(self.site).chain(&self.left)
+    }
 }
 
 /// The workers of a plan, in the order of the rollout: new workers before workers that
@@ -94,11 +104,13 @@ fn units<'a>(inventory: &Inventory, changes: &'a [Change]) -> Vec<Unit<'a>> {
         let Address { site, name, .. } = &change.address;
         let unit = units.entry((site, name.as_str())).or_insert_with(|| Unit {
             site,
+            left: None,
             changes: Vec::new(),
             is_disturbed: false,
             is_broken: inventory.failed_before.contains(name.as_str()),
         });
         unit.changes.push(index);
+        unit.left = unit.left.take().or_else(|| change.moves_from());
         unit.is_disturbed |= disturbs(change);
         unit.is_broken |= matches!(&change.before, Some(Resource::Worker(worker)) if !worker.ready);
     }
@@ -114,16 +126,16 @@ fn units<'a>(inventory: &Inventory, changes: &'a [Change]) -> Vec<Unit<'a>> {
 /// datacenter at the same time. `sizes` is the number of workers of each datacenter.
 pub(super) fn assign(
     policy: &model::RolloutSettings,
-    sizes: &BTreeMap<&Site, usize>,
+    sizes: &BTreeMap<Site, usize>,
     inventory: &Inventory,
     graph: &StepGraph,
     changes: &mut [Change],
 ) -> Option<Rollout> {
     let units = units(inventory, changes);
     let width = |site: &Site| policy.width.of(sizes.get(site).copied().unwrap_or_default());
-    let largest = units.iter().map(|unit| width(unit.site)).max()?;
+    let largest = units.iter().flat_map(Unit::sites).map(width).max()?;
     let waves = schedule(&units, policy.canary as usize, width);
-    let shared = shared_teardowns(changes, graph, &units);
+    let shared = shared_teardowns(changes, graph, &units, &waves);
     let members: Vec<Vec<usize>> = units.into_iter().map(|unit| unit.changes).collect();
     let mut last = 0;
     for (changed, slot) in members.iter().zip(waves) {
@@ -137,8 +149,28 @@ pub(super) fn assign(
     Some(Rollout { canary, width: largest, max_failures, waves: last })
 }
 
+/// How many workers each site has, now or by the topology: the larger number of the two.
+pub(super) fn workers_of_sites(input: Comparison<'_>) -> BTreeMap<Site, usize> {
+    let mut wanted: BTreeMap<Site, usize> = BTreeMap::new();
+    for desired in input.desired.iter().filter(|desired| desired.address.kind == Kind::Worker) {
+        *wanted.entry(desired.address.site.clone()).or_default() += 1;
+    }
+    let mut live: BTreeMap<Site, usize> = BTreeMap::new();
+    let is_worker = |resource: &Resource| matches!(resource, Resource::Worker(_));
+    for (_, observed) in input.inventory.iter().filter(|(_, it)| is_worker(&it.resource)) {
+        if let Some(site) = observed.ownership.site() {
+            *live.entry(Site::from(site)).or_default() += 1;
+        }
+    }
+    for (site, count) in live {
+        let size = wanted.entry(site).or_default();
+        *size = count.max(*size);
+    }
+    wanted
+}
+
 /// The wave of each worker, in the order of the workers.
-fn schedule<'a>(units: &[Unit<'a>], canary: usize, width: impl Fn(&Site) -> u32) -> Vec<InWave> {
+fn schedule<'a>(units: &'a [Unit<'_>], canary: usize, width: impl Fn(&Site) -> u32) -> Vec<InWave> {
     let joins = units.iter().filter(|unit| !unit.is_disturbed).count();
     let has_canary = canary > 0;
     // A new worker that fails as a canary keeps workers that run pods from being disturbed.
@@ -150,9 +182,9 @@ fn schedule<'a>(units: &[Unit<'a>], canary: usize, width: impl Fn(&Site) -> u32)
         later: BTreeMap::new(),
     };
     let mut joined = 0;
-    let slot = |unit: &Unit<'a>| {
+    let slot = |unit: &'a Unit<'_>| {
         let (number, is_canary) = if unit.is_disturbed {
-            disturbance.slot(unit.site, width(unit.site).max(1), first_disturbed)
+            disturbance.slot(unit, &width, first_disturbed)
         } else {
             joined += 1;
             let is_canary = joined <= canary;
@@ -170,84 +202,122 @@ struct Disturbance<'a> {
     /// The first wave after the canary.
     first: u32,
     in_canary: BTreeMap<&'a Site, u32>,
-    later: BTreeMap<&'a Site, u32>,
+    later: BTreeMap<&'a Site, Filled>,
+}
+
+/// How many workers of a datacenter are in each wave after the canary.
+#[derive(Debug, Default)]
+struct Filled {
+    counts: Vec<u32>,
+    /// The waves before are full.
+    first_free: usize,
+}
+
+impl Filled {
+    fn has_room(&self, wave: usize, width: u32) -> bool {
+        self.counts.get(wave).is_none_or(|count| *count < width)
+    }
+
+    fn add(&mut self, wave: usize, width: u32) {
+        if self.counts.len() <= wave {
+            self.counts.resize(wave + 1, 0);
+        }
+        self.counts[wave] += 1;
+        while !self.has_room(self.first_free, width) {
+            self.first_free += 1;
+        }
+    }
 }
 
 impl<'a> Disturbance<'a> {
-    /// The wave of the next worker of a datacenter, and whether it is a canary.
-    fn slot(&mut self, site: &'a Site, width: u32, canary_wave: u32) -> (u32, bool) {
-        let canaries = self.in_canary.entry(site).or_default();
-        if self.canaries > 0 && *canaries < width {
+    /// The wave of the next worker, and whether it is a canary. A worker that moves counts
+    /// in the datacenter that it leaves, too.
+    fn slot(
+        &mut self,
+        unit: &'a Unit<'_>,
+        width: &impl Fn(&Site) -> u32,
+        canary_wave: u32,
+    ) -> (u32, bool) {
+        let sites: Vec<(&Site, u32)> =
+            unit.sites().map(|site| (site, width(site).max(1))).collect();
+        let canaries = |site: &Site| self.in_canary.get(site).copied().unwrap_or_default();
+        if self.canaries > 0 && sites.iter().all(|(site, width)| canaries(site) < *width) {
             self.canaries -= 1;
-            *canaries += 1;
+            sites.iter().for_each(|(site, _)| *self.in_canary.entry(site).or_default() += 1);
             return (canary_wave, true);
         }
-        let before = self.later.entry(site).or_default();
-        let number = self.first + *before / width;
-        *before += 1;
-        (number, false)
+        let wave = self.free_wave(&sites);
+        for (site, width) in sites {
+            self.later.entry(site).or_default().add(wave, width);
+        }
+        (self.first + u32::try_from(wave).unwrap_or(u32::MAX), false)
+    }
+
+    /// The first wave in which every one of these datacenters has room.
+    fn free_wave(&self, sites: &[(&Site, u32)]) -> usize {
+        let filled: Vec<(&Filled, u32)> = sites
+            .iter()
+            .filter_map(|(site, width)| Some((self.later.get(site)?, *width)))
+            .collect();
+        let mut wave = filled.iter().map(|(filled, _)| filled.first_free).max().unwrap_or_default();
+        while !filled.iter().all(|(filled, width)| filled.has_room(wave, *width)) {
+            wave += 1;
+        }
+        wave
     }
 }
 
-/// The changes of workers whose deletion other workers wait for.
-fn shared_teardowns(changes: &[Change], graph: &StepGraph, units: &[Unit<'_>]) -> BTreeSet<usize> {
-    let numbered = units.iter().enumerate();
-    let worker_of: BTreeMap<usize, usize> =
-        numbered.flat_map(|(number, it)| it.changes.iter().map(move |at| (*at, number))).collect();
-    let replaced: Vec<usize> =
-        worker_of.keys().copied().filter(|it| changes[*it].action == Action::Replace).collect();
+/// The changes of workers whose deletion workers of earlier waves wait for.
+fn shared_teardowns(
+    changes: &[Change],
+    graph: &StepGraph,
+    units: &[Unit<'_>],
+    waves: &[InWave],
+) -> BTreeSet<usize> {
+    let numbered = units.iter().zip(waves);
+    let wave_of: BTreeMap<usize, u32> = numbered
+        .flat_map(|(unit, wave)| unit.changes.iter().map(move |at| (*at, wave.number)))
+        .collect();
+    let replaced: Vec<(usize, u32)> = wave_of
+        .iter()
+        .filter(|(change, _)| changes[**change].action == Action::Replace)
+        .map(|(change, wave)| (*change, *wave))
+        .collect();
     if replaced.is_empty() {
         return BTreeSet::new();
     }
-    let mut search = Search { graph, worker_of, known: vec![None; graph.len()] };
-    let is_shared = |change: &usize| {
-        graph.destroy_step(*change).is_some_and(|it| search.waiting(it) == Waiting::Several)
+    let mut search = Search { graph, wave_of, known: vec![None; graph.len()] };
+    let is_shared = |(change, wave): &(usize, u32)| {
+        graph.destroy_step(*change).is_some_and(|step| search.earliest(step) < *wave)
     };
-    replaced.into_iter().filter(is_shared).collect()
+    replaced.into_iter().filter(is_shared).map(|(change, _)| change).collect()
 }
 
-/// Which workers wait for a step, including the worker that the step is about. Workers
-/// are numbered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Waiting {
-    NoWorker,
-    Only(usize),
-    Several,
-}
-
-impl Waiting {
-    fn and(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::NoWorker, it) | (it, Self::NoWorker) => it,
-            (Self::Only(one), Self::Only(two)) if one == two => self,
-            _ => Self::Several,
-        }
-    }
-}
-
+/// In which wave the first worker is that waits for a step, including the worker that the
+/// step is about.
 struct Search<'a> {
     graph: &'a StepGraph,
-    /// The worker of each change of a worker.
-    worker_of: BTreeMap<usize, usize>,
+    /// The wave of each change of a worker.
+    wave_of: BTreeMap<usize, u32>,
     /// By step.
-    known: Vec<Option<Waiting>>,
+    known: Vec<Option<u32>>,
 }
 
 impl Search<'_> {
-    /// The chains of dependencies are short, so this descends by recursion.
-    fn waiting(&mut self, step: usize) -> Waiting {
+    /// The chains of dependencies are short, so this descends by recursion. Without a
+    /// worker that waits it is the largest number.
+    fn earliest(&mut self, step: usize) -> u32 {
         if let Some(known) = self.known[step] {
             return known;
         }
         // This ends the recursion if the edges form a cycle.
-        self.known[step] = Some(Waiting::NoWorker);
+        self.known[step] = Some(u32::MAX);
         let change = self.graph.steps()[step].change;
-        let own = self.worker_of.get(&change).copied();
-        let mut waiting = own.map_or(Waiting::NoWorker, Waiting::Only);
+        let mut earliest = self.wave_of.get(&change).copied().unwrap_or(u32::MAX);
         for effect in self.graph.effects(step) {
-            waiting = waiting.and(self.waiting(*effect));
+            earliest = earliest.min(self.earliest(*effect));
         }
-        self.known[step] = Some(waiting);
-        waiting
+        self.known[step] = Some(earliest);
+        earliest
     }
 }

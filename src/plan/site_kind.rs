@@ -1,7 +1,7 @@
 //! A datacenter cannot change between VMs and machines that exist already: the machines
 //! of the one kind would go before those of the other serve, under the same names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
 use super::protection::blocked_for;
@@ -41,11 +41,15 @@ pub(super) fn refuse(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
 /// Sites whose datacenter changes its kind, with the resource that is named for it.
 fn changed_sites(input: Comparison<'_>) -> BTreeMap<Site, Address> {
     let mut changed = BTreeMap::new();
+    let mut networks = None;
     for desired in input.desired.iter().filter(|it| it.address.kind == Kind::Server) {
         let observed = desired.key.as_ref().and_then(|key| input.inventory.get(key));
         let live = observed.filter(|it| it.site().as_ref() == Some(&desired.address.site));
         let was_existing = live.and_then(|it| is_existing(&it.resource));
-        let is_vnet_left = || has_network(input, &desired.address.site);
+        let mut is_vnet_left = || {
+            let sites = networks.get_or_insert_with(|| sites_with_network(input));
+            sites.contains(&desired.address.site)
+        };
         let becomes_existing = is_existing(&desired.resource);
         let changes = match (was_existing, becomes_existing) {
             (Some(was), Some(becomes)) => was != becomes,
@@ -67,13 +71,13 @@ fn is_existing(resource: &Resource) -> Option<bool> {
     (manifest.kind == ManifestKind::Server).then_some(provider == "existing")
 }
 
-/// Whether the topology owns a virtual network on a site.
-fn has_network(input: Comparison<'_>, site: &Site) -> bool {
-    let mut networks = input
+/// The sites on which the topology owns a virtual network.
+fn sites_with_network(input: Comparison<'_>) -> BTreeSet<Site> {
+    let networks = input
         .inventory
         .iter()
         .filter(|(_, observed)| observed.resource.kind() == Kind::VirtualNetwork);
-    networks.any(|(_, observed)| observed.site().as_ref() == Some(site))
+    networks.filter_map(|(_, observed)| observed.site()).collect()
 }
 
 fn failure(site: &Site) -> Failure {

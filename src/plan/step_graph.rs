@@ -73,6 +73,11 @@ impl StepGraph {
         let destroyed = |addresses: &[Address]| -> Vec<usize> {
             addresses.iter().filter_map(|address| by_address.get(address)?.destroy).collect()
         };
+        let deleted = |addresses: &[Address]| -> Vec<usize> {
+            let steps = addresses.iter().filter_map(|address| by_address.get(address));
+            let steps = steps.map(|steps| steps.destroy.unwrap_or(steps.create));
+            steps.collect()
+        };
         for (change, value) in changes.iter().enumerate() {
             let own = graph.positions[change];
             let mut causes = destroyed(&value.create_after_destroy_of);
@@ -81,7 +86,7 @@ impl StepGraph {
             causes.extend(own.destroy);
             graph.set_causes(own.create, causes);
             if let Some(destroy) = own.destroy {
-                graph.set_causes(destroy, destroyed(&value.destroy_after));
+                graph.set_causes(destroy, deleted(&value.destroy_after));
             }
         }
         graph.find_effects();

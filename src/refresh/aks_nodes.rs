@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use super::Observation;
+use super::cluster::NodeLists;
 use crate::desired::facts::{AksNode, ClusterFacts, NodeWithoutPodCidr};
 use crate::desired::names;
 use crate::diagnostics::{Code, Failure};
@@ -21,10 +22,10 @@ const AGENT_POOL_LABEL: &str = "kubernetes.azure.com/agentpool";
 const AZURE_PROVIDER: &str = "azure://";
 
 /// Whether a Node is AKS's own. Each of the three signs may be missing.
-pub(super) fn is_one(node: &NodeFacts, network_configs: &BTreeMap<String, Ipv4Net>) -> bool {
+pub(super) fn is_one(node: &NodeFacts, lists: &NodeLists) -> bool {
     let by_azure = |id: &String| id.to_ascii_lowercase().starts_with(AZURE_PROVIDER);
     node.labels.contains_key(AGENT_POOL_LABEL)
-        || network_configs.contains_key(&node.name)
+        || lists.network_configs.as_ref().is_some_and(|it| it.contains_key(&node.name))
         || node.provider_id.as_ref().is_some_and(by_azure)
 }
 
@@ -34,19 +35,15 @@ pub(super) fn is_one(node: &NodeFacts, network_configs: &BTreeMap<String, Ipv4Ne
 /// missing or unreadable keeps the routes that it has: they were written when it was
 /// known, and a node keeps its range for life. The CiliumNode is used only if there
 /// is neither.
-pub(super) fn note(
-    node: &NodeFacts,
-    network_configs: &BTreeMap<String, Ipv4Net>,
-    cilium_nodes: &BTreeMap<String, Vec<Ipv4Net>>,
-    observation: &mut Observation,
-) {
+pub(super) fn note(node: &NodeFacts, lists: &NodeLists, observation: &mut Observation) {
     let name = &node.name;
-    let of_cilium = || cilium_nodes.get(name).and_then(|prefixes| prefixes.first()).copied();
-    let known = network_configs.get(name).copied();
+    let of_cilium = lists.of_cilium(name);
+    let configs = lists.network_configs.as_ref();
+    let known = configs.and_then(|it| it.get(name)).copied();
     // Without Azure's allocator, Cilium's is the one that knows.
-    let known = known.or_else(|| network_configs.is_empty().then(of_cilium).flatten());
+    let known = known.or(of_cilium.filter(|_| configs.is_some_and(BTreeMap::is_empty)));
     let remembered = || remembered(node.internal_ip?, observation);
-    let pod_cidr = known.or_else(remembered).or_else(of_cilium);
+    let pod_cidr = known.or_else(remembered).or(of_cilium);
     if let (Some(address), Some(pod_cidr)) = (node.internal_ip, pod_cidr) {
         let name = name.clone();
         let pool = node.labels.get(AGENT_POOL_LABEL).cloned();
@@ -58,7 +55,9 @@ pub(super) fn note(
             .nodes_without_pod_cidr
             .push(NodeWithoutPodCidr { name: name.clone(), address });
     }
-    if known.is_none() || node.internal_ip.is_none() {
+    // One gap says that the list of all configurations could not be read.
+    let is_reported = configs.is_none() && pod_cidr.is_some();
+    if node.internal_ip.is_none() || (known.is_none() && !is_reported) {
         warn(node, pod_cidr, observation);
     }
 }

@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use futures::future::try_join_all;
+use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::cluster_facts::{self, ClusterResponse};
 use super::single::unreadable;
-use super::{Observation, Scope, groups, node_group, node_pools, provisioning};
+use super::{Observation, Scope, groups, node_group, node_pools, provisioning, subnets};
 use crate::desired::facts::ClusterFacts;
 use crate::desired::names;
 use crate::inventory::Source;
@@ -17,12 +17,8 @@ use crate::provider::azure::codec;
 use crate::provider::clients::ReadClients;
 use crate::provider::error::RequestError;
 use crate::resource::arm_type::RESOURCES as GROUPS_VERSION;
-use crate::resource::azure::RouteTableAssociation;
-use crate::resource::ownership::SiteName;
 use crate::resource::version::KubernetesVersion;
-use crate::resource::{
-    Address, ArmId, ArmType, Kind, ObjectKey, Owner, Ownership, Pending, Resource, Site,
-};
+use crate::resource::{Address, ArmId, ArmType, Kind, ObjectKey, Owner, Ownership, Resource, Site};
 use crate::topology::names::Location;
 
 /// The kinds that are listed, each with its collection below the subscription.
@@ -37,44 +33,68 @@ const BOOT_TIMEOUT: SignedDuration = SignedDuration::from_mins(10);
 
 /// What Azure answered.
 pub(super) struct AzureResponses {
-    groups: Vec<Value>,
     objects: BTreeMap<Kind, Vec<Value>>,
-    contents: BTreeMap<ArmId, Vec<Value>>,
+    /// The kinds that could not be listed.
+    unlisted: BTreeMap<Kind, RequestError>,
+    contents: groups::Contents,
     /// What is in the node resource groups of clusters that may have to go, by cluster.
-    node_groups: BTreeMap<ArmId, Vec<Value>>,
+    node_groups: groups::Contents,
     /// What the cluster's object and its network say, or why they do not.
     cluster: ClusterResponse,
     /// The patch that a pending upgrade to a minor version leads to.
     offered_version: Result<Option<KubernetesVersion>, RequestError>,
 }
 
-/// Reads all lists side by side.
+/// Reads all lists side by side. A list that cannot be read hides the objects of its kind
+/// and no others.
+///
+/// # Errors
+///
+/// No list could be read.
 pub(super) async fn read(
     clients: &ReadClients,
     scope: &Scope<'_>,
 ) -> Result<AzureResponses, RequestError> {
-    let subscription = format!("/subscriptions/{}", scope.subscription);
-    let groups_path = format!("{subscription}/resourcegroups");
-    let groups = clients.azure.list(&groups_path, GROUPS_VERSION);
-    let lists =
-        try_join_all(listed().map(|(kind, arm)| {
-            let path = format!("{subscription}/providers/{}", arm.name);
-            async move {
-                Ok::<_, RequestError>((kind, clients.azure.list(&path, arm.api_version).await?))
-            }
-        }));
-    let (groups, objects) = tokio::try_join!(groups, lists)?;
-    let contents = groups::read_contents(clients, scope, &groups).await?;
-    let mut objects: BTreeMap<Kind, Vec<Value>> = objects.into_iter().collect();
-    let cluster = cluster_facts::read(clients, scope, &mut objects).await?;
-    let node_groups = node_group::read_contents(clients, scope, &objects).await?;
+    let lists = lists(clients, scope).await;
+    let mut objects = BTreeMap::new();
+    let mut unlisted = BTreeMap::new();
+    for (kind, list) in lists {
+        match list {
+            Ok(list) => drop(objects.insert(kind, list)),
+            Err(error) => drop(unlisted.insert(kind, error)),
+        }
+    }
+    if objects.is_empty()
+        && let Some((_, error)) = unlisted.pop_first()
+    {
+        return Err(error);
+    }
+    let groups = objects.get(&Kind::ResourceGroup).map(Vec::as_slice).unwrap_or_default();
+    let contents = groups::read_contents(clients, scope, groups).await;
+    let cluster = cluster_facts::read(clients, scope, &mut objects).await;
+    let node_groups = node_group::read_contents(clients, scope, &objects).await;
     let offered_version = match &cluster {
         ClusterResponse::Facts(facts) => {
             node_pools::offered_version(clients, facts.version, scope).await
         }
         _ => Ok(None),
     };
-    Ok(AzureResponses { groups, objects, contents, node_groups, cluster, offered_version })
+    Ok(AzureResponses { objects, unlisted, contents, node_groups, cluster, offered_version })
+}
+
+async fn lists(
+    clients: &ReadClients,
+    scope: &Scope<'_>,
+) -> Vec<(Kind, Result<Vec<Value>, RequestError>)> {
+    let subscription = format!("/subscriptions/{}", scope.subscription);
+    let groups = (Kind::ResourceGroup, format!("{subscription}/resourcegroups"), GROUPS_VERSION);
+    let others = listed().map(|(kind, arm)| {
+        (kind, format!("{subscription}/providers/{}", arm.name), arm.api_version)
+    });
+    let lists = std::iter::once(groups).chain(others).map(|(kind, path, version)| async move {
+        (kind, clients.azure.list(&path, version).await)
+    });
+    join_all(lists).await
 }
 
 /// Notes what is ours or stands where something of ours should.
@@ -90,18 +110,11 @@ pub(super) fn note(
             return;
         }
     };
+    for (kind, error) in &responses.unlisted {
+        observation.kind_gap(*kind, Source::Azure, error);
+    }
     let mut cluster = cluster_facts::note(&responses.cluster, scope, observation);
-    let owner = scope.owner();
-    let groups = groups::wanted(scope);
-    for group in &responses.groups {
-        note_object(group, ownership(group, &owner, scope), observation);
-    }
-    for value in responses.objects.values().flatten() {
-        let ownership = ownership(value, &owner, scope);
-        if is_relevant(value, &ownership, &groups, cluster.as_ref()) {
-            note_object(value, ownership, observation);
-        }
-    }
+    note_objects(&responses, scope, cluster.as_ref(), observation);
     let clusters = responses.objects.get(&Kind::ManagedCluster).into_iter().flatten();
     for value in clusters.filter(|value| codec::id(value) == Some(scope.cluster_id())) {
         node_pools::note(value, scope, observation);
@@ -109,13 +122,37 @@ pub(super) fn note(
             facts.node_pools = node_pools::live(value, scope);
         }
     }
-    note_subnets(&responses, scope, cluster.as_ref(), observation);
+    subnets::note(
+        responses.objects.get(&Kind::VirtualNetwork),
+        scope,
+        cluster.as_ref(),
+        observation,
+    );
     note_held(&responses, scope, observation);
     groups::note_foreign_contents(&responses.contents, scope, observation);
     node_group::note_foreign_contents(&responses.node_groups, scope, observation);
-    note_unreadable_attachments(cluster.as_ref(), observation);
+    subnets::note_unreadable_attachments(cluster.as_ref(), observation);
     observation.facts.cluster = cluster;
     node_pools::note_offered_version(responses.offered_version, scope, observation);
+}
+
+fn note_objects(
+    responses: &AzureResponses,
+    scope: &Scope<'_>,
+    cluster: Option<&ClusterFacts>,
+    observation: &mut Observation,
+) {
+    let owner = scope.owner();
+    let groups = groups::wanted(scope);
+    for (kind, values) in &responses.objects {
+        for value in values {
+            let ownership = ownership(value, &owner, scope);
+            if *kind == Kind::ResourceGroup || is_relevant(value, &ownership, &groups, cluster) {
+                note_without_name(value, scope, observation);
+                note_object(value, ownership, observation);
+            }
+        }
+    }
 }
 
 /// The ownership of an object. A cluster with `existing = true` and its resource
@@ -131,6 +168,16 @@ pub(super) fn ownership(value: &Value, owner: &Owner, scope: &Scope<'_>) -> Owne
         return Ownership::Foreign;
     }
     codec::ownership(value, owner)
+}
+
+/// Notes the tags of an object that an earlier version may have created. An existing
+/// cluster and its resource group never count as the topology's.
+pub(super) fn note_without_name(value: &Value, scope: &Scope<'_>, observation: &mut Observation) {
+    if let Some(id) = codec::id(value)
+        && let Some(ownership) = codec::ownership_without_name(value, &scope.owner())
+    {
+        observation.without_name.insert(ObjectKey::Azure(id), ownership);
+    }
 }
 
 fn is_relevant(
@@ -159,6 +206,10 @@ pub(super) fn note_object(value: &Value, ownership: Ownership, observation: &mut
     let resource_type =
         id.resource_type().unwrap_or_else(|| Kind::ResourceGroup.arm_type().to_owned());
     match codec::decode_any(&resource_type, value) {
+        Some(Ok(resource)) if is_leaving(value, &id, &resource, &ownership, observation) => {
+            provisioning::report_leaving(&id, resource.kind(), &ownership, observation);
+            observation.inventory.being_deleted.insert(ObjectKey::Azure(id));
+        }
         Some(Ok(resource)) => {
             if let Some(site) = ownership.site() {
                 let address = Address::new(resource.kind(), Site::from(site), id.name());
@@ -171,136 +222,37 @@ pub(super) fn note_object(value: &Value, ownership: Ownership, observation: &mut
         Some(Err(error)) if ownership.is_foreign() => {
             observation.undecodable.insert(ObjectKey::Azure(id.clone()), unreadable(&id, &error));
         }
-        Some(Err(error)) => observation.gap(Source::Azure, unreadable(&id, &error)),
+        Some(Err(error)) => {
+            let failure = unreadable(&id, &error);
+            observation.unread(ObjectKey::Azure(id), Source::Azure, failure);
+        }
         None => {}
     }
 }
 
-fn list<'a>(value: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value> {
-    value.pointer(pointer).and_then(Value::as_array).into_iter().flatten()
-}
-
-/// Subnets have no tags: in a network of ours those are ours that stargate names, or that
-/// refer to an object of ours; in the AKS network those that refer to one.
-fn note_subnets(
-    responses: &AzureResponses,
-    scope: &Scope<'_>,
-    cluster: Option<&ClusterFacts>,
-    observation: &mut Observation,
-) {
-    let owner = scope.owner();
-    for network in responses.objects.get(&Kind::VirtualNetwork).into_iter().flatten() {
-        let ownership = codec::ownership(network, &owner);
-        for subnet in list(network, "/properties/subnets") {
-            note_subnet(subnet, &ownership, cluster, observation);
-        }
-    }
-}
-
-/// Notes a subnet, given the ownership of its network.
-pub(super) fn note_subnet(
-    subnet: &Value,
-    ownership: &Ownership,
-    cluster: Option<&ClusterFacts>,
-    observation: &mut Observation,
-) {
-    let Some(id) = codec::id(subnet) else { return };
-    let network = id.parent();
-    let of_cluster = cluster.filter(|facts| network.as_ref() == Some(&facts.virtual_network));
-    if let Some(facts) = of_cluster {
-        match codec::subnet::decode_attachments(subnet) {
-            Ok(attached) => note_cluster_subnet(&id, subnet, attached, facts, observation),
-            Err(error) => observation.gap(Source::Azure, unreadable(&id, &error)),
-        }
-    } else if ownership.is_ours() && is_made_by_us(&id, subnet, observation) {
-        note_object(subnet, ownership.clone(), observation);
-    } else if let Some(network) = network.filter(|_| ownership.is_ours()) {
-        // It goes with the network that it is in.
-        let contents = &mut observation.inventory.foreign_contents;
-        contents.entry(ObjectKey::Azure(network)).or_default().push(id.name().to_owned());
-        note_object(subnet, Ownership::Foreign, observation);
-    }
-}
-
-/// Whether stargate made a subnet in a network of ours: by its name, or by what it refers
-/// to. Others may add subnets to the network.
-fn is_made_by_us(id: &ArmId, subnet: &Value, observation: &Observation) -> bool {
-    let is_named = |name: &&str| id.name().eq_ignore_ascii_case(name);
-    if [names::WORKER_SUBNET, names::ROUTER_SUBNET].iter().any(is_named) {
-        return true;
-    }
-    ["routeTable", "networkSecurityGroup", "natGateway"].iter().any(|reference| {
-        let referred = subnet.pointer(&format!("/properties/{reference}/id"));
-        let key = referred.and_then(Value::as_str).map(|id| ObjectKey::Azure(ArmId::new(id)));
-        let object = key.and_then(|key| observation.inventory.get(&key));
-        object.is_some_and(|object| object.ownership.is_ours())
-    })
-}
-
-fn note_cluster_subnet(
+/// Whether an object of the topology is being deleted, by itself or with its resource group. A
+/// destroy waits for it, and what tells by itself how far it has come is compared.
+fn is_leaving(
+    value: &Value,
     id: &ArmId,
-    subnet: &Value,
-    (table, group): (Option<ArmId>, Option<ArmId>),
-    facts: &ClusterFacts,
-    observation: &mut Observation,
-) {
-    let owner_of = |id: &Option<ArmId>, observation: &Observation| {
-        let key = ObjectKey::Azure(id.clone()?);
-        observation.inventory.get(&key).map(|object| object.ownership.clone())
-    };
-    let ours = Ownership::Ours { site: SiteName::from(&Site::Cluster) };
-    let of_table = owner_of(&table, observation);
-    let node_group =
-        ArmId::resource_group(observation.facts.subscription.as_str(), &facts.node_resource_group);
-    let workers_table =
-        node_group.in_group(Kind::RouteTable.arm_type(), names::WORKERS_ROUTE_TABLE);
-    if facts.node_subnets.iter().any(|node_subnet| node_subnet.id == *id) {
-        let ownership = match (&table, of_table) {
-            (None, _) => Ownership::Inherited,
-            (Some(_), Some(ownership)) if ownership.is_ours() => ours,
-            (Some(table), _) if *table == workers_table => Ownership::Inherited,
-            (Some(_), _) => Ownership::Foreign,
-        };
-        let association =
-            RouteTableAssociation { subnet: Pending::Known(id.clone()), route_table: table };
-        observation.inventory.note(
-            ObjectKey::AzureAssociation(id.clone()),
-            Resource::RouteTableAssociation(association),
-            ownership,
-        );
-        return;
+    resource: &Resource,
+    ownership: &Ownership,
+    observation: &Observation,
+) -> bool {
+    if observation.destroys || !ownership.is_ours() {
+        return false;
     }
-    if !id.name().eq_ignore_ascii_case(names::CLUSTER_ROUTER_SUBNET) {
-        return;
-    }
-    let of_group = owner_of(&group, observation);
-    let is_ours =
-        |ownership: &Option<Ownership>| ownership.as_ref().is_some_and(Ownership::is_ours);
-    // What the topology attaches to its subnet is in the node resource group.
-    let is_elsewhere = |id: &ArmId| !id.is_inside(&node_group);
-    let ownership = if is_ours(&of_table) || is_ours(&of_group) {
-        ours
-    } else if table.iter().chain(&group).any(is_elsewhere) {
-        Ownership::Foreign
-    } else {
-        Ownership::Inherited
-    };
-    note_object(subnet, ownership, observation);
-}
-
-/// What a subnet of AKS nodes refers to, and cannot be read, is unknown: packets
-/// go by its routes and rules.
-fn note_unreadable_attachments(cluster: Option<&ClusterFacts>, observation: &mut Observation) {
-    for subnet in cluster.into_iter().flat_map(|facts| &facts.node_subnets) {
-        let key = ObjectKey::AzureAssociation(subnet.id.clone());
-        let table = match observation.inventory.get(&key).map(|it| &it.resource) {
-            Some(Resource::RouteTableAssociation(association)) => association.route_table.clone(),
-            _ => None,
-        };
-        for id in subnet.security_group.iter().cloned().chain(table) {
-            observation.mark_undecodable_unread(&ObjectKey::Azure(id));
-        }
-    }
+    let state = value.pointer("/properties/provisioningState").and_then(Value::as_str);
+    let being_deleted = &observation.inventory.being_deleted;
+    let with_group = being_deleted.iter().any(|key| match key {
+        ObjectKey::Azure(group) => group.resource_type().is_none() && id.is_inside(group),
+        _ => false,
+    });
+    let is_compared = matches!(
+        resource,
+        Resource::ManagedCluster(_) | Resource::NodePool(_) | Resource::VirtualMachine(_)
+    );
+    with_group || (state == Some("Deleting") && !is_compared)
 }
 
 /// A worker keeps the address that its interface holds.
@@ -322,9 +274,11 @@ pub(super) fn note_held_address(
     else {
         return;
     };
-    if codec::ownership(interface, &scope.owner()).is_ours()
-        && let Ok(decoded) = codec::network_interface::decode(interface)
-    {
+    let owner = scope.owner();
+    // The name is that of a worker's interface: an earlier version may have created it.
+    let is_ours = codec::ownership(interface, &owner).is_ours()
+        || codec::ownership_without_name(interface, &owner).is_some();
+    if is_ours && let Ok(decoded) = codec::network_interface::decode(interface) {
         observation.assigned(worker).ip = Some(decoded.private_ip);
     }
 }

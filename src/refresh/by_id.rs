@@ -3,13 +3,14 @@
 //! Lists leave out what the identity may not read, without an error. Only the
 //! answer to a read by id says that an object is absent.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::StreamExt as _;
 use serde_json::Value;
 
-use super::{Observation, Scope, azure};
+use super::{Observation, Scope, azure, subnets};
 use crate::desired::{DesiredSet, names};
+use crate::diagnostics::{Code, Failure};
 use crate::inventory::Source;
 use crate::provider::azure::codec;
 use crate::provider::clients::ReadClients;
@@ -28,8 +29,9 @@ impl Observation {
         scope: &Scope<'_>,
         desired: &DesiredSet,
     ) {
-        for desired in desired.iter() {
-            desired.key.iter().for_each(|key| self.mark_undecodable_unread(key));
+        for key in desired.iter().filter_map(|desired| desired.key.as_ref()) {
+            self.mark_undecodable_unread(key);
+            self.recognise_without_name(key);
         }
         read(clients, scope, desired, self).await;
         self.refresh_manifests(desired).await;
@@ -46,31 +48,75 @@ async fn read(
     observation: &mut Observation,
 ) {
     let mut absent = absent_with_the_cluster(scope, observation);
+    absent.extend(observation.inventory.being_deleted.iter().filter_map(|key| match key {
+        ObjectKey::Azure(id) => Some(id.clone()),
+        _ => None,
+    }));
     for level in [Level::Group, Level::Object, Level::Child] {
         if observation.inventory.gap_at(&Source::Azure).is_some() {
             return;
         }
-        let missing = missing(desired, observation, level);
-        let missing = missing.into_iter().filter(|id| !is_in_any(id, &absent));
-        let responses: Vec<(ArmId, Result<Option<Value>, RequestError>)> =
-            futures::stream::iter(missing)
-                .map(|id| async move {
-                    let response = clients.azure.get(&id).await;
-                    (id, response)
-                })
-                .buffered(WIDTH)
-                .collect()
-                .await;
-        for (id, response) in responses {
+        let mut missing = missing(desired, observation, level);
+        missing.retain(|id, keys| {
+            let is_absent = absent.contains(id) || is_in_any(id, &absent);
+            if is_absent {
+                keys.drain(..).for_each(|key| observation.inventory.note_absent(key));
+            }
+            !is_absent
+        });
+        for (id, keys, response) in get_all(clients, missing).await {
             match response {
-                Ok(Some(body)) => note(&body, scope, observation),
+                Ok(Some(body)) => {
+                    note(&body, scope, observation);
+                    keys.iter().for_each(|key| observation.recognise_without_name(key));
+                    keys.into_iter().for_each(|key| mark_unknown_unread(key, observation));
+                }
                 Ok(None) => {
+                    keys.into_iter().for_each(|key| observation.inventory.note_absent(key));
                     absent.insert(id);
                 }
-                Err(error) => observation.gap(Source::Azure, error),
+                Err(error) => {
+                    keys.into_iter().for_each(|key| observation.unread(key, Source::Azure, &error));
+                }
             }
         }
     }
+}
+
+/// Marks an object as unread whose answer could not be understood: it exists.
+fn mark_unknown_unread(key: ObjectKey, observation: &mut Observation) {
+    observation.mark_undecodable_unread(&key);
+    let (ObjectKey::Azure(id) | ObjectKey::AzureAssociation(id)) = &key else { return };
+    let is_subnet_s =
+        id.resource_type().is_some_and(|it| Kind::of_arm_type(&it) == Some(Kind::Subnet));
+    let inventory = &observation.inventory;
+    // What of a subnet is noted depends on the network that it is in.
+    let is_known = inventory.get(&key).is_some()
+        || inventory.is_unread(&key)
+        || inventory.being_deleted.contains(&key);
+    if is_subnet_s || is_known {
+        return;
+    }
+    let failure = Failure::new(
+        Code::UnexpectedResponse,
+        format!("Azure answers no object with the id {id} to a read by this id"),
+        "run the same command again; `-v` prints the requests",
+    );
+    observation.unread(key, Source::Azure, failure);
+}
+
+async fn get_all(
+    clients: &ReadClients,
+    missing: BTreeMap<ArmId, Vec<ObjectKey>>,
+) -> Vec<(ArmId, Vec<ObjectKey>, Result<Option<Value>, RequestError>)> {
+    futures::stream::iter(missing)
+        .map(|(id, keys)| async move {
+            let response = clients.azure.get(&id).await;
+            (id, keys, response)
+        })
+        .buffered(WIDTH)
+        .collect()
+        .await
 }
 
 /// AKS makes the node resource group with the cluster and deletes it with it.
@@ -110,21 +156,26 @@ impl Level {
     }
 }
 
-fn missing(desired: &DesiredSet, observation: &Observation, level: Level) -> BTreeSet<ArmId> {
-    desired
-        .iter()
-        .filter(|desired| Level::of(desired.address.kind) == level)
-        .filter_map(|desired| {
-            let key = desired.key.as_ref()?;
-            let (ObjectKey::Azure(id) | ObjectKey::AzureAssociation(id)) = key else {
-                return None;
-            };
-            let inventory = &observation.inventory;
-            let is_known = inventory.get(key).is_some()
-                || inventory.gap_for(desired.address.kind, Some(key)).is_some();
-            (!is_known).then(|| id.clone())
-        })
-        .collect()
+/// The objects of Azure that are neither known nor hidden by more than the list of their
+/// kind: each by its id, with the keys that stand for it.
+fn missing(
+    desired: &DesiredSet,
+    observation: &Observation,
+    level: Level,
+) -> BTreeMap<ArmId, Vec<ObjectKey>> {
+    let inventory = &observation.inventory;
+    let mut found: BTreeMap<ArmId, Vec<ObjectKey>> = BTreeMap::new();
+    for desired in desired.iter().filter(|it| Level::of(it.address.kind) == level) {
+        let Some(key) = &desired.key else { continue };
+        let (ObjectKey::Azure(id) | ObjectKey::AzureAssociation(id)) = key else { continue };
+        let kind = desired.address.kind;
+        let gap = inventory.gap_for(kind, Some(key));
+        let is_hidden = gap.is_some_and(|gap| Some(gap) != inventory.kind_gap(kind));
+        if inventory.get(key).is_none() && !is_hidden {
+            found.entry(id.clone()).or_default().push(key.clone());
+        }
+    }
+    found
 }
 
 fn note(body: &Value, scope: &Scope<'_>, observation: &mut Observation) {
@@ -137,11 +188,18 @@ fn note(body: &Value, scope: &Scope<'_>, observation: &mut Observation) {
         let of_network = network.and_then(|key| observation.inventory.get(&key));
         let ownership =
             of_network.map_or(Ownership::Inherited, |observed| observed.ownership.clone());
-        azure::note_subnet(body, &ownership, cluster.as_ref(), observation);
+        subnets::note_one(body, &ownership, cluster.as_ref(), observation);
         return;
     }
-    azure::note_object(body, azure::ownership(body, &owner, scope), observation);
-    if kind == Some(Kind::NetworkInterface) {
-        azure::note_held_address(body, scope, observation);
+    let ownership = azure::ownership(body, &owner, scope);
+    azure::note_without_name(body, scope, observation);
+    azure::note_object(body, ownership.clone(), observation);
+    match kind {
+        Some(Kind::NetworkInterface) => azure::note_held_address(body, scope, observation),
+        Some(Kind::VirtualNetwork) => {
+            let cluster = observation.facts.cluster.clone();
+            subnets::note_of(body, &ownership, cluster.as_ref(), observation);
+        }
+        _ => {}
     }
 }

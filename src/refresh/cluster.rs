@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::FutureExt as _;
+use futures::future::join_all;
 use ipnet::Ipv4Net;
 
 use super::{Observation, Scope, aks_nodes, foreign_nodes};
@@ -21,18 +21,29 @@ use crate::resource::kubernetes::{CiliumNode, Manifest, ManifestKind, ObjectName
 use crate::resource::ownership::{SITE_LABEL, SiteName, TOPOLOGY_LABEL};
 use crate::resource::protection::{PROTECT_ANNOTATION, record};
 use crate::resource::version::KubernetesVersion;
-use crate::resource::{ObjectKey, Observable, Owner, Ownership, Resource};
+use crate::resource::{Kind, ObjectKey, Observable, Owner, Ownership, Resource};
 
 /// The label that names a worker's datacenter.
 const DATACENTER_LABEL: &str = "stargate.io/datacenter";
 
-/// What the cluster answered.
+/// What the cluster answered to each list.
 struct ClusterResponses {
-    nodes: Vec<NodeFacts>,
-    network_configs: BTreeMap<String, Ipv4Net>,
-    cilium_nodes: BTreeMap<String, Vec<Ipv4Net>>,
-    manifests: Vec<crate::provider::cluster::LiveManifest>,
+    nodes: Result<Vec<NodeFacts>, ClusterError>,
+    network_configs: Result<BTreeMap<String, Ipv4Net>, ClusterError>,
+    cilium_nodes: Result<BTreeMap<String, Vec<Ipv4Net>>, ClusterError>,
+    manifests: Vec<(ManifestKind, Result<Vec<LiveManifest>, ClusterError>)>,
     auto_approves: Result<bool, ClusterError>,
+}
+
+impl ClusterResponses {
+    /// Why the cluster could not be read, if no list was answered.
+    fn failure(&self) -> Option<&ClusterError> {
+        let ClusterResponses { nodes, network_configs, cilium_nodes, manifests, .. } = self;
+        let is_answered = network_configs.is_ok()
+            || cilium_nodes.is_ok()
+            || manifests.iter().any(|(_, list)| list.is_ok());
+        nodes.as_ref().err().filter(|_| !is_answered)
+    }
 }
 
 /// Reads the cluster, if there is one.
@@ -56,66 +67,111 @@ pub(super) async fn read(clients: &ReadClients, scope: &Scope<'_>, observation: 
             return;
         }
     };
-    match lists(access.client.as_ref()).await {
-        Ok(responses) => {
+    let responses = lists(access.client.as_ref()).await;
+    match responses.failure() {
+        Some(error) => observation.gap(Source::Kubernetes, error),
+        None => {
             note(responses, scope, observation);
             observation.access = Some(access);
-        }
-        Err(error) => {
-            observation.gap(Source::Kubernetes, error);
         }
     }
 }
 
-async fn lists(client: &dyn ClusterRead) -> Result<ClusterResponses, ClusterError> {
-    let manifests =
-        futures::future::try_join_all(ManifestKind::ALL.iter().map(|kind| client.list_ours(*kind)));
-    let (nodes, network_configs, cilium_nodes, manifests, auto_approves) = tokio::try_join!(
+/// Reads all lists side by side. A list that cannot be read hides the objects of its kind
+/// and no others.
+async fn lists(client: &dyn ClusterRead) -> ClusterResponses {
+    let kinds = ManifestKind::ALL.iter().copied();
+    let manifests = join_all(kinds.map(|kind| async move { (kind, client.list_ours(kind).await) }));
+    let (nodes, network_configs, cilium_nodes, manifests, auto_approves) = tokio::join!(
         client.nodes(),
         client.node_network_configs(),
         client.cilium_nodes(),
         manifests,
         // A check alone: that it may not be made hides nothing of the cluster.
-        client.subject_access_review_bootstrap_autoapproves().map(Ok),
-    )?;
-    Ok(ClusterResponses {
-        nodes,
-        network_configs,
-        cilium_nodes,
-        manifests: manifests.into_iter().flatten().collect(),
-        auto_approves,
-    })
+        client.subject_access_review_bootstrap_autoapproves(),
+    );
+    ClusterResponses { nodes, network_configs, cilium_nodes, manifests, auto_approves }
 }
 
 fn note(responses: ClusterResponses, scope: &Scope<'_>, observation: &mut Observation) {
-    for live in responses.manifests {
-        observation.note_manifest(live);
-    }
-    for node in &responses.nodes {
-        if is_ours(node, scope) || is_wanted(&node.name, scope) {
-            note_worker(node, scope, observation);
-        } else if aks_nodes::is_one(node, &responses.network_configs) {
-            aks_nodes::note(node, &responses.network_configs, &responses.cilium_nodes, observation);
-        } else {
-            foreign_nodes::note(node, &responses.cilium_nodes, observation);
+    for (kind, list) in responses.manifests {
+        match list {
+            Ok(list) => list.into_iter().for_each(|live| observation.note_manifest(live)),
+            Err(error) => observation.kind_gap(kind.into(), Source::Kubernetes, error),
         }
     }
-    let workers: Vec<&NodeFacts> =
-        responses.nodes.iter().filter(|node| is_ours(node, scope)).collect();
-    for (name, pod_cidrs) in responses.cilium_nodes {
-        if workers.iter().any(|node| node.name == name) {
+    let network_configs = match responses.network_configs {
+        Ok(configs) => Some(configs),
+        // The nodes that have them are known all the same, and keep their routes.
+        Err(error) => {
+            observation.fact_gap(Source::Kubernetes, error);
+            None
+        }
+    };
+    let cilium_nodes = match responses.cilium_nodes {
+        Ok(nodes) => Some(nodes),
+        Err(error) => {
+            observation.kind_gap(Kind::CiliumNode, Source::Kubernetes, error);
+            None
+        }
+    };
+    match responses.nodes {
+        Ok(nodes) => {
+            let lists = NodeLists { network_configs, cilium_nodes };
+            note_nodes(&nodes, &lists, scope, observation);
+        }
+        Err(error) => observation.kind_gap(Kind::Worker, Source::Kubernetes, error),
+    }
+    note_approval(responses.auto_approves, observation);
+}
+
+/// The pod ranges of nodes, by their names; `None` for a list that could not be read.
+pub(super) struct NodeLists {
+    /// Those that Azure's allocator assigned.
+    pub(super) network_configs: Option<BTreeMap<String, Ipv4Net>>,
+    /// Those that Cilium uses.
+    pub(super) cilium_nodes: Option<BTreeMap<String, Vec<Ipv4Net>>>,
+}
+
+impl NodeLists {
+    /// The first range that Cilium uses on a node.
+    pub(super) fn of_cilium(&self, node: &str) -> Option<Ipv4Net> {
+        self.cilium_nodes.as_ref()?.get(node)?.first().copied()
+    }
+}
+
+fn note_nodes(
+    nodes: &[NodeFacts],
+    lists: &NodeLists,
+    scope: &Scope<'_>,
+    observation: &mut Observation,
+) {
+    for node in nodes {
+        if is_ours(node, scope) || is_wanted(&node.name, scope) {
+            note_worker(node, lists, scope, observation);
+        } else if aks_nodes::is_one(node, lists) {
+            aks_nodes::note(node, lists, observation);
+        } else {
+            foreign_nodes::note(node, lists, observation);
+        }
+    }
+    let workers: BTreeSet<&str> =
+        nodes.iter().filter(|node| is_ours(node, scope)).map(|node| node.name.as_str()).collect();
+    for (name, pod_cidrs) in lists.cilium_nodes.iter().flatten() {
+        let is_worker_s = workers.contains(name.as_str());
+        if is_worker_s {
             // A Node whose `podCIDR` is not set keeps the range that its pods have.
-            let assigned = observation.assigned(&name);
+            let assigned = observation.assigned(name);
             assigned.pod_cidr = assigned.pod_cidr.or_else(|| pod_cidrs.first().copied());
         }
-        if is_wanted(&name, scope) || workers.iter().any(|node| node.name == name) {
-            let key = ObjectKey::Kubernetes(object("CiliumNode", &name));
+        if is_wanted(name, scope) || is_worker_s {
+            let key = ObjectKey::Kubernetes(object("CiliumNode", name));
+            let (name, pod_cidrs) = (name.clone(), pod_cidrs.clone());
             let value = Resource::CiliumNode(CiliumNode { name, pod_cidrs });
             // It goes with its Node.
             observation.inventory.note(key, value, Ownership::Inherited);
         }
     }
-    note_approval(responses.auto_approves, observation);
 }
 
 fn note_approval(auto_approves: Result<bool, ClusterError>, observation: &mut Observation) {
@@ -137,8 +193,8 @@ fn note_approval(auto_approves: Result<bool, ClusterError>, observation: &mut Ob
     observation.findings.push(Finding::new(FindingSeverity::Warning, failure));
 }
 
-fn object(kind: &str, name: &str) -> ObjectName {
-    ObjectName { kind: kind.to_owned(), namespace: None, name: name.to_owned() }
+fn object(kind: &'static str, name: &str) -> ObjectName {
+    ObjectName { kind: kind.into(), namespace: None, name: name.to_owned() }
 }
 
 fn is_ours(node: &NodeFacts, scope: &Scope<'_>) -> bool {
@@ -149,7 +205,12 @@ fn is_wanted(name: &str, scope: &Scope<'_>) -> bool {
     scope.worker_names.contains(name)
 }
 
-fn note_worker(node: &NodeFacts, scope: &Scope<'_>, observation: &mut Observation) {
+fn note_worker(
+    node: &NodeFacts,
+    lists: &NodeLists,
+    scope: &Scope<'_>,
+    observation: &mut Observation,
+) {
     let key = ObjectKey::Kubernetes(object("Node", &node.name));
     let ownership = node_ownership(node, &scope.owner());
     if ownership.is_ours() {
@@ -158,10 +219,27 @@ fn note_worker(node: &NodeFacts, scope: &Scope<'_>, observation: &mut Observatio
         assigned.ip = assigned.ip.or(node.internal_ip);
         assigned.kubelet_version = kubelet_version(&node.kubelet_version);
     }
+    let is_range_unknown = node.pod_cidr.is_none() && lists.cilium_nodes.is_none();
     match worker(node, &scope.managed) {
+        Ok(_) if is_range_unknown => {
+            observation.unread(key, Source::Kubernetes, without_range(node));
+        }
         Ok(worker) => observation.inventory.note(key, Resource::Worker(worker), ownership),
         Err(failure) => observation.unread(key, Source::Kubernetes, failure),
     }
+}
+
+/// Only its CiliumNode would tell which range its pods have.
+fn without_range(node: &NodeFacts) -> Failure {
+    Failure::new(
+        Code::SourceGap,
+        format!(
+            "the Node {} has no podCIDR, and its CiliumNode, which tells the range that its pods \
+             have, could not be read",
+            node.name
+        ),
+        "allow the credentials to list `ciliumnodes` of the API group cilium.io",
+    )
 }
 
 /// The ownership of a worker's Node, by its labels.
@@ -264,16 +342,24 @@ impl Observation {
         wanted: &BTreeMap<&ObjectKey, &Manifest>,
     ) {
         let Some(access) = self.access.clone() else { return };
-        let lists = kinds.into_iter().map(|kind| access.client.list_all(kind));
-        match futures::future::try_join_all(lists).await {
-            Ok(lists) => {
-                for live in lists.into_iter().flatten() {
-                    if wanted.contains_key(&ObjectKey::Kubernetes(live.manifest.object_name())) {
-                        self.note_manifest(live);
+        let listed = kinds.into_iter().filter(|it| {
+            // It is known that it cannot be listed.
+            self.inventory.kind_gap((*it).into()).is_none()
+        });
+        let client = access.client.as_ref();
+        let lists = listed.map(|kind| async move { (kind, client.list_all(kind).await) });
+        for (kind, list) in join_all(lists).await {
+            match list {
+                Ok(list) => {
+                    for live in list {
+                        let key = ObjectKey::Kubernetes(live.manifest.object_name());
+                        if wanted.contains_key(&key) {
+                            self.note_manifest(live);
+                        }
                     }
                 }
+                Err(error) => self.kind_gap(kind.into(), Source::Kubernetes, error),
             }
-            Err(error) => self.gap(Source::Kubernetes, error),
         }
     }
 

@@ -4,6 +4,7 @@
 //! object that a list lacks is read by its id before it counts as absent.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use serde_json::Value;
 
@@ -17,7 +18,6 @@ use crate::plan::{Finding, FindingSeverity};
 use crate::provider::azure::codec;
 use crate::provider::azure::codec::cluster_profile::{self, ClusterProfile};
 use crate::provider::clients::ReadClients;
-use crate::provider::error::RequestError;
 use crate::resource::{ArmId, Kind};
 
 /// What Azure said of the topology's cluster.
@@ -36,40 +36,38 @@ pub(super) enum ClusterResponse {
 
 /// Finds the cluster and its network, each by its id if a list lacks it, and adds
 /// them to the lists.
-///
-/// # Errors
-///
-/// Azure did not say whether the cluster exists.
 pub(super) async fn read(
     clients: &ReadClients,
     scope: &Scope<'_>,
     objects: &mut BTreeMap<Kind, Vec<Value>>,
-) -> Result<ClusterResponse, RequestError> {
+) -> ClusterResponse {
     let id = scope.cluster_id();
     let listed = find(objects, Kind::ManagedCluster, &id).cloned();
     let cluster = match listed {
         Some(cluster) => cluster,
-        None => {
-            let Some(cluster) = clients.azure.get(&id).await? else {
-                return Ok(ClusterResponse::NotYet { exists: false });
-            };
-            objects.entry(Kind::ManagedCluster).or_default().push(cluster.clone());
-            cluster
-        }
+        None => match clients.azure.get(&id).await {
+            Ok(Some(cluster)) => {
+                objects.entry(Kind::ManagedCluster).or_default().push(cluster.clone());
+                cluster
+            }
+            Ok(None) => return ClusterResponse::NotYet { exists: false },
+            // Azure did not say whether the cluster exists.
+            Err(error) => return ClusterResponse::Unknown(error.into()),
+        },
     };
     match cluster.pointer("/properties/provisioningState").and_then(Value::as_str) {
-        Some("Creating") => return Ok(ClusterResponse::NotYet { exists: true }),
-        Some("Deleting") => return Ok(ClusterResponse::Unknown(being_deleted(&id))),
+        Some("Creating") => return ClusterResponse::NotYet { exists: true },
+        Some("Deleting") => return ClusterResponse::Unknown(being_deleted(&id)),
         _ => {}
     }
     let facts = match cluster_profile::decode(&cluster) {
-        Ok(profile) => network(clients, profile, objects).await,
+        Ok(profile) => network(clients, scope, profile, objects).await,
         Err(error) => Err(unreadable(&id, &error)),
     };
-    Ok(match facts {
+    match facts {
         Ok(facts) => ClusterResponse::Facts(Box::new(facts)),
         Err(failure) => ClusterResponse::Unknown(failure),
-    })
+    }
 }
 
 /// Nothing can be planned for what goes with it, or stays.
@@ -90,6 +88,7 @@ fn find<'a>(objects: &'a BTreeMap<Kind, Vec<Value>>, kind: Kind, id: &ArmId) -> 
 /// The facts that the cluster's network adds.
 async fn network(
     clients: &ReadClients,
+    scope: &Scope<'_>,
     profile: ClusterProfile,
     objects: &mut BTreeMap<Kind, Vec<Value>>,
 ) -> Result<ClusterFacts, Failure> {
@@ -102,9 +101,28 @@ async fn network(
                 network
             }
         },
-        None => of_node_group(objects, &profile.node_resource_group).cloned()?,
+        None => {
+            let group = &profile.node_resource_group;
+            if let Entry::Vacant(unlisted) = objects.entry(Kind::VirtualNetwork) {
+                unlisted.insert(networks_of_group(clients, scope, group).await?);
+            }
+            of_node_group(objects, group).cloned()?
+        }
     };
     facts(profile, &network)
+}
+
+/// The networks in one resource group: what the identity may not list in the subscription,
+/// it may still list there.
+async fn networks_of_group(
+    clients: &ReadClients,
+    scope: &Scope<'_>,
+    group: &str,
+) -> Result<Vec<Value>, Failure> {
+    let Some(arm) = Kind::VirtualNetwork.arm() else { return Ok(Vec::new()) };
+    let group = ArmId::resource_group(scope.subscription.as_str(), group);
+    let path = format!("{group}/providers/{}", arm.name);
+    Ok(clients.azure.list(&path, arm.api_version).await?)
 }
 
 async fn read_network(clients: &ReadClients, id: &ArmId) -> Result<Value, Failure> {

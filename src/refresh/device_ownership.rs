@@ -9,10 +9,10 @@
 use std::collections::BTreeSet;
 
 use super::router_devices::{TaggedDevices, device_keys, router_keys};
-use super::{Observation, Scope, tailnet};
+use super::{Observation, Scope, other_subscription, tailnet};
 use crate::desired::names;
 use crate::diagnostics::{Code, Failure};
-use crate::inventory::Source;
+use crate::inventory::{Gap, Source};
 use crate::plan::{Finding, FindingSeverity};
 use crate::provider::clients::ReadClients;
 use crate::provider::tailnet::TailnetDevice;
@@ -29,7 +29,7 @@ pub(super) async fn check(
     scope: &Scope<'_>,
     observation: &mut Observation,
 ) {
-    let evidence = Evidence::of(observation);
+    let evidence = DeviceRecords::of(observation);
     let mut is_shared = false;
     for (name, device) in &tagged.devices {
         if !scope.is_router(name) && !evidence.proves(name, device) {
@@ -44,6 +44,7 @@ pub(super) async fn check(
     }
     let routers: Vec<String> =
         tagged.devices.keys().filter(|name| scope.is_router(name)).cloned().collect();
+    let mut strange = Vec::new();
     for name in routers {
         let Some(device) = tagged.devices.get(&name) else { continue };
         if evidence.records(device) {
@@ -53,11 +54,11 @@ pub(super) async fn check(
         let contested = device.online && tagged.namesakes(&name).any(|other| other.online);
         let machine = evidence.machine(clients, &name, scope, observation).await;
         match machine {
-            _ if contested => mark_unread(&name, contested_reason(&name), scope, observation),
-            Machine::Exists => {}
-            Machine::Absent { .. } if device.online => {
-                mark_unread(&name, strange_reason(&name), scope, observation);
+            _ if contested => {
+                mark_unread(&name, (contested_reason(&name), false), scope, observation)
             }
+            Machine::Exists => {}
+            Machine::Absent { .. } if device.online => strange.push(name),
             Machine::Absent { has_remains }
                 if (has_remains || is_unique(scope)) && !is_shared && !has_namesake => {}
             Machine::Absent { .. } => {
@@ -66,6 +67,10 @@ pub(super) async fn check(
                 }
             }
         }
+    }
+    let explained = other_subscription::note(&strange, scope, observation);
+    for name in strange {
+        mark_unread(&name, (strange_reason(&name), explained), scope, observation);
     }
 }
 
@@ -88,7 +93,7 @@ enum Machine {
 }
 
 /// What proves that a device is the topology's.
-struct Evidence {
+struct DeviceRecords {
     /// How Servers of the topology name their routers: by address in the tailnet or, if an
     /// older program wrote them, by host name.
     recorded: BTreeSet<String>,
@@ -98,7 +103,7 @@ struct Evidence {
     interfaces: BTreeSet<String>,
 }
 
-impl Evidence {
+impl DeviceRecords {
     fn of(observation: &Observation) -> Self {
         let mut evidence = Self {
             recorded: BTreeSet::new(),
@@ -247,7 +252,14 @@ fn strange_reason(name: &str) -> String {
 
 /// It is unknown which machine a device is: nothing is deleted, and no second router is
 /// made beside it.
-fn mark_unread(name: &str, reason: String, scope: &Scope<'_>, observation: &mut Observation) {
+///
+/// `explained` says that a finding gives the reason.
+fn mark_unread(
+    name: &str,
+    (reason, explained): (String, bool),
+    scope: &Scope<'_>,
+    observation: &mut Observation,
+) {
     let failure = Failure::new(
         Code::OwnedByOtherTopology,
         reason,
@@ -258,6 +270,8 @@ fn mark_unread(name: &str, reason: String, scope: &Scope<'_>, observation: &mut 
     observation.facts.router_addresses.remove(name);
     let machine = machine_id(name, scope, observation).map(ObjectKey::Azure);
     for key in router_keys(name).chain(machine) {
-        observation.unread(key, Source::Tailscale, failure.clone());
+        let gap =
+            Gap { source: Source::Tailscale, failure: failure.clone(), explained, in_part: true };
+        observation.inventory.note_unread(key, gap);
     }
 }

@@ -1,10 +1,7 @@
 //! Nodes that neither AKS nor the topology made.
 
-use std::collections::BTreeMap;
-
-use ipnet::Ipv4Net;
-
 use super::Observation;
+use super::cluster::NodeLists;
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::ForeignNode;
 use crate::plan::{Finding, FindingSeverity};
@@ -13,19 +10,14 @@ use crate::resource::ownership::TOPOLOGY_LABEL;
 
 /// Notes a Node of others. One that no topology made is a finding: its pods have no
 /// routes.
-pub(super) fn note(
-    node: &NodeFacts,
-    cilium_nodes: &BTreeMap<String, Vec<Ipv4Net>>,
-    observation: &mut Observation,
-) {
+pub(super) fn note(node: &NodeFacts, lists: &NodeLists, observation: &mut Observation) {
     let topology = node.labels.get(TOPOLOGY_LABEL).cloned();
     if topology.is_none() {
         observation.findings.push(unknown(&node.name));
     }
-    let of_cilium = || cilium_nodes.get(&node.name)?.first().copied();
     observation.inventory.foreign_nodes.push(ForeignNode {
         name: node.name.clone(),
-        pod_cidr: node.pod_cidr.or_else(of_cilium),
+        pod_cidr: node.pod_cidr.or_else(|| lists.of_cilium(&node.name)),
         topology,
     });
 }

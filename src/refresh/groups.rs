@@ -2,38 +2,47 @@
 
 use std::collections::BTreeMap;
 
-use futures::future::try_join_all;
+use futures::future::join_all;
 use serde_json::Value;
 
 use super::{Observation, Scope};
+use crate::inventory::Source;
 use crate::provider::azure::codec;
 use crate::provider::clients::ReadClients;
 use crate::provider::error::RequestError;
 use crate::resource::arm_type::RESOURCES as GROUPS_VERSION;
-use crate::resource::{ArmId, Kind, ObjectKey, Resource};
+use crate::resource::{ArmId, Kind, ObjectKey, Owner, Resource};
 use crate::topology::model::DatacenterKind;
 use crate::topology::names::Location;
+
+/// What each container holds, or why that is unknown.
+pub(super) type Contents = BTreeMap<ArmId, Result<Vec<Value>, RequestError>>;
 
 /// Looks into the resource groups of ours that may have to go.
 pub(super) async fn read_contents(
     clients: &ReadClients,
     scope: &Scope<'_>,
     groups: &[Value],
-) -> Result<BTreeMap<ArmId, Vec<Value>>, RequestError> {
+) -> Contents {
     let wanted = wanted(scope);
     let owner = scope.owner();
     let leaving = groups
         .iter()
-        .filter(|group| codec::ownership(group, &owner).is_ours())
+        .filter(|group| may_be_ours(group, &owner))
         .filter(|group| scope.options.destroy || !is_retained(group, &wanted))
         .filter_map(codec::id);
-    try_join_all(leaving.map(|id| async move {
-        let path = format!("{id}/resources");
-        let contents = clients.azure.list(&path, GROUPS_VERSION).await?;
-        Ok((id, contents))
-    }))
-    .await
-    .map(|contents| contents.into_iter().collect())
+    let contents = leaving.map(|id| async move {
+        let contents = clients.azure.list(&format!("{id}/resources"), GROUPS_VERSION).await;
+        (id, contents)
+    });
+    join_all(contents).await.into_iter().collect()
+}
+
+/// Whether an object of a group that AKS does not fill is the topology's: an earlier version
+/// may have created it.
+fn may_be_ours(value: &Value, owner: &Owner) -> bool {
+    codec::ownership(value, owner).is_ours()
+        || codec::ownership_without_name(value, owner).is_some()
 }
 
 /// Whether a group is wanted where it is: one that is wanted elsewhere has to be
@@ -61,17 +70,33 @@ pub(super) fn wanted<'a>(scope: &Scope<'a>) -> BTreeMap<String, &'a Location> {
         .collect()
 }
 
+/// What a container holds. One whose contents are unknown must not be deleted.
+pub(super) fn known<'a>(
+    container: &ArmId,
+    contents: &'a Result<Vec<Value>, RequestError>,
+    observation: &mut Observation,
+) -> Option<&'a Vec<Value>> {
+    match contents {
+        Ok(contents) => Some(contents),
+        Err(error) => {
+            observation.unread(ObjectKey::Azure(container.clone()), Source::Azure, error);
+            None
+        }
+    }
+}
+
 /// What is not ours in a group of ours: deleting the group would delete it.
 pub(super) fn note_foreign_contents(
-    contents: &BTreeMap<ArmId, Vec<Value>>,
+    contents: &Contents,
     scope: &Scope<'_>,
     observation: &mut Observation,
 ) {
     let owner = scope.owner();
     for (group, contents) in contents {
+        let Some(contents) = known(group, contents, observation) else { continue };
         let foreign: Vec<String> = contents
             .iter()
-            .filter(|value| codec::ownership(value, &owner).is_foreign())
+            .filter(|value| !may_be_ours(value, &owner))
             .filter_map(codec::id)
             // A VM's disk goes with its VM and carries no mark of its own.
             .filter(|id| {

@@ -156,6 +156,7 @@ fn gap(name: &str, error: &HostError, explained: bool, observation: &mut Observa
         source: Source::Host(name.to_owned()),
         failure: error.into(),
         explained,
+        in_part: false,
     });
 }
 
@@ -290,7 +291,7 @@ async fn read_workers(
 
 fn node_key(name: &str) -> ObjectKey {
     ObjectKey::Kubernetes(ObjectName {
-        kind: "Node".to_owned(),
+        kind: "Node".into(),
         namespace: None,
         name: name.to_owned(),
     })

@@ -17,11 +17,13 @@ pub mod measure;
 mod node_group;
 mod node_pools;
 mod observation;
+mod other_subscription;
 mod provisioning;
 mod request_progress;
 mod router_devices;
 mod scope;
 mod single;
+mod subnets;
 mod tailnet;
 pub(crate) mod targets;
 mod unable_to_join;
@@ -33,7 +35,7 @@ use crate::provider::clients::ReadClients;
 
 pub use observation::{Clock, Observation};
 pub use scope::Scope;
-pub use single::{Current, read_one};
+pub use single::{Current, object_of_body, read_one};
 pub(crate) use single::{device_of, find_device, no_cluster};
 
 /// Reads Azure and the tailnet side by side, then the cluster (whose

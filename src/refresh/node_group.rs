@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::groups::{self, Contents};
 use super::{Observation, Scope};
 use crate::provider::azure::codec;
 use crate::provider::clients::ReadClients;
-use crate::provider::error::RequestError;
 use crate::resource::arm_type::RESOURCES as GROUPS_VERSION;
 use crate::resource::ownership::TOPOLOGY_TAG;
 use crate::resource::{ArmId, Kind, ObjectKey, Ownership};
@@ -26,7 +26,7 @@ pub(super) async fn read_contents(
     clients: &ReadClients,
     scope: &Scope<'_>,
     objects: &BTreeMap<Kind, Vec<Value>>,
-) -> Result<BTreeMap<ArmId, Vec<Value>>, RequestError> {
+) -> Contents {
     let mut contents = BTreeMap::new();
     for cluster in objects.get(&Kind::ManagedCluster).into_iter().flatten() {
         let Some(id) = codec::id(cluster) else { continue };
@@ -37,13 +37,12 @@ pub(super) async fn read_contents(
         }
         let path = format!("{}/resources", ArmId::resource_group(subscription, group));
         match clients.azure.list(&path, GROUPS_VERSION).await {
-            Ok(objects) => drop(contents.insert(id, objects)),
             // It is created with the cluster.
             Err(error) if error.is_not_found() => {}
-            Err(error) => return Err(error),
+            objects => drop(contents.insert(id, objects)),
         }
     }
-    Ok(contents)
+    contents
 }
 
 /// Whether a cluster of ours may be deleted or replaced by the plan.
@@ -56,12 +55,13 @@ fn may_go(cluster: &Value, id: &ArmId, scope: &Scope<'_>) -> bool {
 
 /// Notes what neither AKS nor the topology created there.
 pub(super) fn note_foreign_contents(
-    contents: &BTreeMap<ArmId, Vec<Value>>,
+    contents: &Contents,
     scope: &Scope<'_>,
     observation: &mut Observation,
 ) {
     let owner = scope.owner();
     for (cluster, contents) in contents {
+        let Some(contents) = groups::known(cluster, contents, observation) else { continue };
         let foreign: Vec<String> = contents
             .iter()
             .filter_map(|value| {

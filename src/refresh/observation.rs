@@ -14,7 +14,7 @@ use crate::plan::Finding;
 use crate::plan::preflight::TailnetFacts;
 use crate::provider::access::ClusterAccess;
 use crate::provider::cluster::LiveManifest;
-use crate::resource::ObjectKey;
+use crate::resource::{Kind, ObjectKey, Ownership};
 use crate::topology::names::WorkerName;
 
 /// What tells the time.
@@ -35,8 +35,13 @@ pub struct Observation {
     pub time: Timestamp,
     /// When each source answered.
     pub read_at: BTreeMap<Source, Timestamp>,
+    /// Whether everything that the topology owns is to be deleted.
+    pub(super) destroys: bool,
     /// Foreign objects of Azure that could not be decoded, each with the reason.
     pub(super) undecodable: BTreeMap<ObjectKey, Failure>,
+    /// Objects that an earlier version may have created, each with the ownership that its
+    /// tags name: proven at the addresses that the topology gives to its objects.
+    pub(super) without_name: BTreeMap<ObjectKey, Ownership>,
     /// The cluster's objects, whole.
     pub(super) manifests: BTreeMap<ObjectKey, LiveManifest>,
     /// The client of the cluster, if it could be read.
@@ -66,7 +71,9 @@ impl Observation {
             findings: Vec::new(),
             time,
             read_at: BTreeMap::new(),
+            destroys: scope.options.destroy,
             undecodable: BTreeMap::new(),
+            without_name: BTreeMap::new(),
             manifests: BTreeMap::new(),
             access: None,
         }
@@ -75,19 +82,32 @@ impl Observation {
     /// Records that a source could not be read.
     pub(super) fn gap(&mut self, source: Source, failure: impl Into<Failure>) {
         let failure = failure.into();
-        self.inventory.note_gap(Gap { source, failure, explained: false });
+        self.inventory.note_gap(Gap { source, failure, explained: false, in_part: false });
     }
 
     /// Records that a source could not be read, for a reason that the plan's changes
     /// remove.
     pub(super) fn explained_gap(&mut self, source: Source, failure: Failure) {
-        self.inventory.note_gap(Gap { source, failure, explained: true });
+        self.inventory.note_gap(Gap { source, failure, explained: true, in_part: false });
+    }
+
+    /// Records that the objects of a kind could not be listed.
+    pub(super) fn kind_gap(&mut self, kind: Kind, source: Source, failure: impl Into<Failure>) {
+        let failure = failure.into();
+        self.inventory
+            .note_kind_gap(kind, Gap { source, failure, explained: false, in_part: false });
+    }
+
+    /// Records that facts could not be read that are no objects of a kind.
+    pub(super) fn fact_gap(&mut self, source: Source, failure: impl Into<Failure>) {
+        let failure = failure.into();
+        self.inventory.note_fact_gap(Gap { source, failure, explained: false, in_part: false });
     }
 
     /// Records that one object could not be read, while its source could.
     pub(super) fn unread(&mut self, key: ObjectKey, source: Source, failure: impl Into<Failure>) {
         let failure = failure.into();
-        self.inventory.note_unread(key, Gap { source, failure, explained: false });
+        self.inventory.note_unread(key, Gap { source, failure, explained: false, in_part: false });
     }
 
     /// Makes a foreign object that could not be decoded unknown, now that something
@@ -95,6 +115,17 @@ impl Observation {
     pub(super) fn mark_undecodable_unread(&mut self, key: &ObjectKey) {
         if let Some(failure) = self.undecodable.remove(key) {
             self.unread(key.clone(), Source::Azure, failure);
+        }
+    }
+
+    /// Takes an object at an address of the topology for the topology's if its tags say so
+    /// and an earlier version may have written them.
+    pub(super) fn recognise_without_name(&mut self, key: &ObjectKey) {
+        let Some(ownership) = self.without_name.remove(key) else { return };
+        let Some(observed) = self.inventory.get(key) else { return };
+        if observed.ownership.is_foreign() {
+            let resource = observed.resource.clone();
+            self.inventory.note(key.clone(), resource, ownership);
         }
     }
 

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::Observation;
 use crate::diagnostics::{Code, Failure};
 use crate::plan::{Finding, FindingSeverity};
-use crate::resource::{Address, ArmId};
+use crate::resource::{Address, ArmId, Kind, Ownership, Site};
 
 /// Reports an object whose `provisioningState` is not `Succeeded`: it counts as existing,
 /// with the fields that Azure answers.
@@ -17,6 +17,27 @@ pub(super) fn report(body: &Value, id: &ArmId, address: Address, observation: &m
     let failure = failure(state, id.name());
     observation.findings.push(Finding {
         address: Some(address),
+        ..Finding::new(FindingSeverity::Warning, failure)
+    });
+}
+
+/// Reports an object that Azure is deleting and that a plan creates again.
+pub(super) fn report_leaving(
+    id: &ArmId,
+    kind: Kind,
+    ownership: &Ownership,
+    observation: &mut Observation,
+) {
+    let Some(site) = ownership.site() else { return };
+    let name = id.name();
+    let failure = Failure::new(
+        Code::OperationPending,
+        format!("Azure is deleting {name}, and it counts as absent"),
+        "an apply waits until it is gone before it creates it; the activity log of Azure shows \
+         who deleted it",
+    );
+    observation.findings.push(Finding {
+        address: Some(Address::new(kind, Site::from(site), name)),
         ..Finding::new(FindingSeverity::Warning, failure)
     });
 }

@@ -57,8 +57,13 @@ async fn azure(
     id: &ArmId,
     change: &Change,
 ) -> Result<Current, Failure> {
-    let body = clients.azure.get(id).await?;
-    let Some(body) = body else { return Ok(Current::default()) };
+    match clients.azure.get(id).await? {
+        Some(body) => object_of(owner, id, change, body),
+        None => Ok(Current::default()),
+    }
+}
+
+fn object_of(owner: &Owner, id: &ArmId, change: &Change, body: Value) -> Result<Current, Failure> {
     let resource_type =
         id.resource_type().unwrap_or_else(|| Kind::ResourceGroup.arm_type().to_owned());
     // Written back as it came; everything that may be printed is made safe.
@@ -68,8 +73,14 @@ async fn azure(
         return Ok(Current::default());
     };
     let resource = decoded.map_err(|error| unreadable(id, &error))?;
+    // The plan has seen whether an earlier version created it.
+    let is_planned = change.ownership.as_ref().is_some_and(Ownership::is_ours);
+    let without_name = || codec::ownership_without_name(&body, owner).filter(|_| is_planned);
     let ownership = if resource.kind().facts().marked {
-        codec::ownership(&body, owner)
+        match codec::ownership(&body, owner) {
+            ownership if ownership.is_foreign() => without_name().unwrap_or(ownership),
+            ownership => ownership,
+        }
     } else {
         change.ownership.clone().unwrap_or(Ownership::Inherited)
     };
@@ -77,14 +88,32 @@ async fn azure(
 }
 
 async fn association(clients: &ReadClients, subnet: &ArmId) -> Result<Current, Failure> {
-    let body = clients.azure.get(subnet).await?;
-    let Some(body) = body else { return Ok(Current::default()) };
+    match clients.azure.get(subnet).await? {
+        Some(body) => association_of(subnet, body),
+        None => Ok(Current::default()),
+    }
+}
+
+fn association_of(subnet: &ArmId, body: Value) -> Result<Current, Failure> {
     let value = codec::association::decode(&body).map_err(|error| unreadable(subnet, &error))?;
     let observed = Observed {
         resource: Resource::RouteTableAssociation(value),
         ownership: Ownership::Inherited,
     };
     Ok(Current { observed: Some(observed), body: Some(body) })
+}
+
+/// The object that a change is about, of a body that Azure sent for it.
+///
+/// # Errors
+///
+/// The body cannot be parsed.
+pub fn object_of_body(owner: &Owner, change: &Change, body: Value) -> Result<Current, Failure> {
+    match &change.key {
+        ObjectKey::Azure(id) => object_of(owner, id, change, body),
+        ObjectKey::AzureAssociation(id) => association_of(id, body),
+        _ => Ok(Current::default()),
+    }
 }
 
 /// The device of a host name: among several the connected one.
@@ -95,6 +124,17 @@ pub(crate) async fn find_device(
 ) -> Result<Option<TailnetDevice>, Failure> {
     let devices = clients.tailnet.devices().await?;
     let (name, id) = name.split_once('#').map_or((name, None), |(name, id)| (name, Some(id)));
+    let unreadable = devices.iter().find_map(|device| {
+        let is_it = device.hostname.eq_ignore_ascii_case(name);
+        device.unreadable.as_ref().filter(|_| is_it)
+    });
+    if let Some(reason) = unreadable {
+        return Err(Failure::new(
+            Code::UnexpectedResponse,
+            format!("Tailscale's answer for the device {name} cannot be read: {reason}"),
+            "run the same command again",
+        ));
+    }
     Ok(devices
         .into_iter()
         .filter(|device| device.hostname.eq_ignore_ascii_case(name))
@@ -130,7 +170,7 @@ async fn device(clients: &ReadClients, owner: &Owner, change: &Change) -> Result
     let resource = match &change.key {
         ObjectKey::DeviceAdvertised(_) => Resource::AdvertisedRoutes(routes(device.advertised)),
         ObjectKey::DeviceApproved(_) => Resource::ApprovedRoutes(routes(device.enabled)),
-        _ => Resource::TailnetDevice(tailnet::resource(&device)),
+        _ => Resource::TailnetDevice(tailnet::resource(&device, owner)),
     };
     let ownership = tailnet::ownership(&device.tags, owner, &change.address.site);
     Ok(Current { observed: Some(Observed { resource, ownership }), body: None })

@@ -53,6 +53,10 @@ pub(super) fn note(
     let mut tagged = TaggedDevices::default();
     let mut without_tag = Vec::new();
     for device in responses.devices {
+        if let Some(reason) = &device.unreadable {
+            note_unreadable(&device, reason, scope, observation);
+            continue;
+        }
         if device.tags.is_empty() && is_router(&device, scope) {
             without_tag.push(device.hostname.to_ascii_lowercase());
         }
@@ -79,6 +83,28 @@ pub(super) fn note(
         }
     }
     tagged
+}
+
+/// Marks a device that cannot be read as unread, if it may be the topology's.
+fn note_unreadable(
+    device: &TailnetDevice,
+    reason: &str,
+    scope: &Scope<'_>,
+    observation: &mut Observation,
+) {
+    let name = device.hostname.to_ascii_lowercase();
+    let is_foreign = !device.tags.is_empty() && scope.owner().tag_among(&device.tags).is_none();
+    if is_foreign && !scope.is_router(&name) {
+        return;
+    }
+    let failure = Failure::new(
+        Code::SourceGap,
+        format!("Tailscale's answer for the device {name} cannot be read: {reason}"),
+        "run the same command again; the device's page in the admin console shows its state",
+    );
+    for key in router_devices::router_keys(&name) {
+        observation.unread(key, Source::Tailscale, failure.clone());
+    }
 }
 
 /// A device of others, if it serves prefixes.
@@ -172,7 +198,11 @@ fn note_one(
     observation: &mut Observation,
 ) {
     let ownership = ownership(&device.tags, &scope.owner(), site);
-    observation.inventory.note(key, Resource::TailnetDevice(resource(device)), ownership);
+    observation.inventory.note(
+        key,
+        Resource::TailnetDevice(resource(device, &scope.owner())),
+        ownership,
+    );
 }
 
 /// The ownership of a device with one of the topology's tags.
@@ -183,20 +213,21 @@ pub(super) fn ownership<'a>(
 ) -> Ownership {
     let site = SiteName::from(site);
     match owner.tag_among(tags) {
-        Some(tag) if tag == owner.tag.as_str() => Ownership::Ours { site },
+        Some(tag) if owner.is_own_tag(tag) => Ownership::Ours { site },
         Some(_) => Ownership::Former { site },
         None => Ownership::Foreign,
     }
 }
 
 /// What of a device is compared. The letter case of a host name does not count.
-pub(super) fn resource(device: &TailnetDevice) -> Device {
+pub(super) fn resource(device: &TailnetDevice, owner: &Owner) -> Device {
     Device {
         hostname: device.hostname.to_ascii_lowercase(),
         node_id: Observable::Observed(device.node_id.clone()),
         authorized: device.authorized,
         online: device.online,
         key_expiry_disabled: device.key_expiry_disabled,
+        tag: owner.tag_among(&device.tags).unwrap_or_default().to_owned(),
     }
 }
 

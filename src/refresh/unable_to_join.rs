@@ -6,20 +6,26 @@
 
 use std::collections::BTreeMap;
 
-use super::Observation;
+use super::{Observation, Scope};
 use crate::desired::DesiredSet;
 use crate::provider::clients::ReadClients;
 use crate::provider::error::RequestError;
-use crate::provider::tailnet::key_description;
-use crate::resource::{Kind, ObjectKey};
+use crate::provider::tailnet::{TailnetDevice, key_description};
+use crate::resource::{Kind, ObjectKey, Owner};
 
 impl Observation {
     /// Finds the machines that exist, have no device and cannot join: a plan replaces
     /// them at once, instead of waiting for them.
-    pub async fn find_spent_machines(&mut self, clients: &ReadClients, desired: &DesiredSet) {
+    pub async fn find_spent_machines(
+        &mut self,
+        clients: &ReadClients,
+        scope: &Scope<'_>,
+        desired: &DesiredSet,
+    ) {
+        let owner = scope.owner();
         let mut spent = Vec::new();
         for (machine, name) in self.booting(desired) {
-            match cannot_join(clients, &name).await {
+            match cannot_join(clients, &owner, &name).await {
                 Ok(true) => spent.push(machine),
                 Ok(false) => {}
                 // Without an answer the machine counts as booting.
@@ -52,10 +58,21 @@ impl Observation {
 /// Whether the key of a router's machine was used, and its device is missing all the
 /// same. The devices are read after the keys: a machine that joined in between is
 /// among them.
-async fn cannot_join(clients: &ReadClients, name: &str) -> Result<bool, RequestError> {
-    if clients.tailnet.has_unused_key(&key_description(name)).await? {
+/// Another topology of the tailnet may have a router of the same name: neither its key nor
+/// its device counts.
+async fn cannot_join(
+    clients: &ReadClients,
+    owner: &Owner,
+    name: &str,
+) -> Result<bool, RequestError> {
+    let tag = owner.tag.as_str();
+    if clients.tailnet.has_unused_key(&key_description(name), tag).await? {
         return Ok(false);
     }
     let devices = clients.tailnet.devices().await?;
-    Ok(!devices.iter().any(|device| device.hostname.eq_ignore_ascii_case(name)))
+    let is_it = |device: &TailnetDevice| {
+        let may_be_ours = device.unreadable.is_some() || owner.tag_among(&device.tags).is_some();
+        device.hostname.eq_ignore_ascii_case(name) && may_be_ours
+    };
+    Ok(!devices.iter().any(is_it))
 }

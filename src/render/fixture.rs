@@ -187,6 +187,7 @@ pub(super) fn everything() -> Plan {
             )
             .caused_by("AuthorizationFailed: the client does not have authorization"),
             explained: false,
+            in_part: false,
         }],
         cost: Cost {
             requests: BTreeMap::from([(Api::Azure, 12), (Api::Tailscale, 3), (Api::Kubernetes, 9)]),

@@ -1,5 +1,6 @@
 //! Renders plans, reports and events as text, JSON, markdown and graphs.
 
+pub mod annotations;
 pub mod apply_events;
 pub mod connectivity;
 mod cost_json;

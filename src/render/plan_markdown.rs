@@ -22,6 +22,9 @@ const RESERVE: usize = 400;
 /// The maximum size in bytes of the parts above the changes.
 const MAX_HEAD_SIZE: usize = MAX_SIZE / 3;
 
+/// Resources that the comment names first for each action that takes them away.
+const MAX_GOING_AWAY: usize = 20;
+
 /// Deferred resources named in one group.
 const MAX_DEFERRED: usize = 12;
 
@@ -52,6 +55,9 @@ fn rendered(plan: &Plan, purpose: Purpose, reachability: &str) -> String {
     let mut page = Comment { text: String::new() };
     page.text.push_str(&format!("### {}\n\n", title(plan, purpose)));
     page.text.push_str(&format!("**{}**\n\n", last_line(plan, purpose)));
+    for line in going_away(plan) {
+        page.push(&line, MAX_HEAD_SIZE);
+    }
     if !plan.is_empty() {
         page.text.push_str(&summary(plan));
     }
@@ -155,6 +161,27 @@ fn title(plan: &Plan, purpose: Purpose) -> String {
     }
 }
 
+/// What a reviewer must see first: the resources that are destroyed, replaced or
+/// rebooted, by name.
+fn going_away(plan: &Plan) -> Vec<String> {
+    let actions = [Action::Delete, Action::Replace, Action::Reboot];
+    let listed = actions.into_iter().filter_map(|action| {
+        let changes = plan.changes.iter().filter(|change| change.action == action);
+        let names: Vec<String> = changes.map(|it| code(&it.address.to_string())).collect();
+        let first = names.iter().take(MAX_GOING_AWAY).cloned().collect::<Vec<_>>().join(", ");
+        let more = match names.len().saturating_sub(MAX_GOING_AWAY) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        (!names.is_empty()).then(|| format!("- **{}**: {first}{more}\n", action.participle()))
+    });
+    let mut lines: Vec<String> = listed.collect();
+    if !lines.is_empty() {
+        lines.push("\n".to_owned());
+    }
+    lines
+}
+
 fn summary(plan: &Plan) -> String {
     let mut head = String::from("|");
     let mut rule = String::from("|");
@@ -212,10 +239,10 @@ fn notes(plan: &Plan) -> Vec<String> {
     }
     for gap in plan.unexplained_gaps() {
         notes.push(format!(
-            "**not read** {}: {} Resources that only this source shows are not planned for \
-             deletion.",
-            escape(&gap.source.to_string()),
-            prose(&gap.failure.message)
+            "**not read** {}: {} Resources that only {} shows are not planned for deletion.",
+            escape(&gap.subject()),
+            prose(&gap.failure.message),
+            if gap.in_part { "this part" } else { "this source" }
         ));
     }
     notes.extend(deferred(plan));

@@ -3,36 +3,49 @@
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// An id such as `/subscriptions/…/resourceGroups/…/providers/…/name`.
 ///
 /// Azure answers ids in other letter cases than it was asked in, so two ids
-/// are compared without regard to case.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct ArmId(String);
+/// are compared without regard to case. The text is shared: a plan holds an id in the key of its
+/// object and in everything that points at it.
+#[derive(Debug, Clone)]
+pub struct ArmId(Arc<str>);
+
+impl Serialize for ArmId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for ArmId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::new)
+    }
+}
 
 impl ArmId {
     /// Wraps an id as a service wrote it.
     pub fn new(id: impl Into<String>) -> Self {
-        Self(id.into())
+        Self(id.into().into())
     }
 
     /// The id of a resource group.
     pub fn resource_group(subscription: &str, group: &str) -> Self {
-        Self(format!("/subscriptions/{subscription}/resourceGroups/{group}"))
+        Self::new(format!("/subscriptions/{subscription}/resourceGroups/{group}"))
     }
 
     /// The id of an object of a provider below this resource group.
     pub fn in_group(&self, provider_type: &str, name: &str) -> Self {
-        Self(format!("{}/providers/{provider_type}/{name}", self.0))
+        Self::new(format!("{}/providers/{provider_type}/{name}", self.0))
     }
 
     /// The id of a child, such as a VNet's subnet.
     pub fn child(&self, child_type: &str, name: &str) -> Self {
-        Self(format!("{}/{child_type}/{name}", self.0))
+        Self::new(format!("{}/{child_type}/{name}", self.0))
     }
 
     /// The id as it was written.
@@ -66,7 +79,7 @@ impl ArmId {
     pub fn parent(&self) -> Option<Self> {
         let (front, _name) = self.0.rsplit_once('/')?;
         let (front, _type) = front.rsplit_once('/')?;
-        Some(Self(front.to_owned()))
+        Some(Self(front.into()))
     }
 
     /// The type, as in `Microsoft.Network/virtualNetworks/subnets`.

@@ -55,6 +55,8 @@ kinds! {
     /// An AKS cluster.
     ManagedCluster = KindFacts {
         containers: &[Kind::ResourceGroup],
+        conditional_creation: Some("ManagedClusters_CreateOrUpdate in Azure/azure-rest-api-specs, \
+            Microsoft.ContainerService/aks/stable/2025-05-01/managedClusters.json"),
         fixed: FixedFields::AllBut(
             &["kubernetes_version", "node_pools", "provisioning", "protected_by"]),
         creation_only: &["node_pools"],
@@ -68,6 +70,8 @@ kinds! {
     NodePool = KindFacts {
         containers: &[Kind::ManagedCluster],
         locks_container: true,
+        conditional_creation: Some("AgentPools_CreateOrUpdate in Azure/azure-rest-api-specs, \
+            Microsoft.ContainerService/aks/stable/2025-05-01/managedClusters.json"),
         // AKS refuses a PUT that changes one of these (`PropertyChangeNotAllowed`; *Resize
         // node pools in AKS*: "AKS doesn't support resizing node pools directly").
         fixed: FixedFields::Only(&["vm_size", "max_pods", "os_disk_gb", "zones", "subnet"]),
@@ -129,6 +133,8 @@ kinds! {
     /// A virtual machine.
     VirtualMachine = KindFacts {
         containers: &[Kind::ResourceGroup, Kind::NetworkInterface],
+        conditional_creation: Some("VirtualMachines_CreateOrUpdate in Azure/azure-rest-api-specs, \
+            Microsoft.Compute/ComputeRP/stable/2024-07-01/virtualMachine.json"),
         fixed: FixedFields::Only(&["location", "network_interface"]),
         // Azure sets up the login once, from `osProfile`, which it refuses to change.
         creation_only: &["admin_user", "ssh_public_key"],
@@ -315,6 +321,15 @@ mod tests {
         let subnet = Kind::RouteTableAssociation.arm_type();
         assert_eq!(Kind::of_arm_type(subnet), Some(Kind::Subnet), "a property is no object");
         assert_eq!(Kind::of_arm_type("Microsoft.Compute/disks"), None);
+    }
+
+    #[test]
+    fn conditional_creations_are_documented_in_the_version_that_is_spoken() {
+        for kind in Kind::ALL {
+            let Some(source) = kind.facts().conditional_creation else { continue };
+            let version = kind.arm().map(|arm| arm.api_version);
+            assert!(version.is_some_and(|version| source.contains(version)), "{kind}: {source}");
+        }
     }
 
     #[test]

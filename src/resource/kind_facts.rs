@@ -28,6 +28,10 @@ pub struct KindFacts {
     /// Whether an object can be there, unconfigured, before anything created it:
     /// a Node registers by itself, a device joins when its machine boots.
     pub appears_by_itself: bool,
+    /// The specification, of the version that is spoken, that documents `If-None-Match` for a
+    /// creation: with `*` the service refuses to create what exists. Where no such header is
+    /// documented, the service ignores it, and a creation is guarded by a read.
+    pub conditional_creation: Option<&'static str>,
     /// Fields that cannot be changed on a live object.
     pub fixed: FixedFields,
     /// Fields that only the creation of an object uses. On a live object they are not
@@ -160,8 +164,9 @@ pub struct Requests {
 }
 
 impl Requests {
-    /// An object of Azure: the guard reads once, a long-running operation is
-    /// asked at least once, the result is read back.
+    /// An object of Azure: the guard reads once, unless the service guards the creation
+    /// ([`KindFacts::conditional_creation`]), a long-running operation is asked at least once,
+    /// the result is read back.
     pub const AZURE: Self = Self { api: Api::Azure, reads: Calls::each(3), writes: Calls::each(1) };
     /// A device or its routes.
     pub const TAILNET: Self =
@@ -207,6 +212,7 @@ const fn base(name: &'static str, service: Service, requests: Requests) -> KindF
         relies_on: &[],
         locks_container: false,
         appears_by_itself: false,
+        conditional_creation: None,
         fixed: FixedFields::NONE,
         creation_only: &[],
         restarts: &[],

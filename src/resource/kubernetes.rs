@@ -1,12 +1,13 @@
 //! What stargate keeps in the cluster.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Address, Kind};
+use super::{Address, Kind, Shared};
 
 pub use super::kubernetes_api::KubernetesApi;
 
@@ -68,9 +69,9 @@ impl ManifestKind {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ObjectName {
     /// The kind, as in `DaemonSet` or `Node`.
-    pub kind: String,
+    pub kind: Cow<'static, str>,
     /// The namespace of a namespaced object.
-    pub namespace: Option<String>,
+    pub namespace: Option<Cow<'static, str>>,
     /// The name.
     pub name: String,
 }
@@ -90,14 +91,14 @@ pub struct Manifest {
     /// What it is.
     pub kind: ManifestKind,
     /// The namespace of a namespaced object.
-    pub namespace: Option<String>,
+    pub namespace: Option<Cow<'static, str>>,
     /// Its name.
     pub name: String,
     /// All fields that stargate sets, without `apiVersion`, `kind`, the name
     /// and the marks of ownership. A value that must wait is a
     /// [`super::Pending`] in its JSON form. An observed body holds what of the
     /// live object stargate's field manager owns.
-    pub body: Value,
+    pub body: Shared<Value>,
 }
 
 impl Manifest {
@@ -110,7 +111,7 @@ impl Manifest {
     /// Names the object.
     pub fn object_name(&self) -> ObjectName {
         ObjectName {
-            kind: self.kind.api().kind.to_owned(),
+            kind: self.kind.api().kind.into(),
             namespace: self.namespace.clone(),
             name: self.name.clone(),
         }

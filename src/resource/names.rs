@@ -93,6 +93,19 @@ name_types! {
     TailnetTag;
 }
 
+macro_rules! resources_named_by {
+    ($($name:ident),*) => {$(
+        impl From<&$name> for ResourceName {
+            /// The resource of that name shares its text.
+            fn from(name: &$name) -> Self {
+                Self(name.0.clone())
+            }
+        }
+    )*};
+}
+
+resources_named_by!(WorkerName, RouterName, ProfileName, ClusterName, ResourceGroupName);
+
 impl std::ops::Deref for ResourceName {
     type Target = str;
 

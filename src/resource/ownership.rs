@@ -59,17 +59,25 @@ impl Owner {
         }
     }
 
-    /// The tag of a device that the topology owns, of those that the device has: its own
-    /// or, if the topology was renamed, the default tag of its former name.
+    /// The tag of a device that the topology owns, of those that the device has: its own,
+    /// the default tag of its name, which no other topology has, or, if the topology was
+    /// renamed, the default tag of its former name.
     pub fn tag_among<'a>(&self, tags: impl IntoIterator<Item = &'a String>) -> Option<&'a str> {
         let former = self.former.as_ref().map(default_tag);
         let rank = |tag: &str| match tag {
             tag if tag == self.tag.as_str() => Some(0),
-            tag if Some(tag) == former.as_deref() => Some(1),
+            tag if self.is_own_tag(tag) => Some(1),
+            tag if Some(tag) == former.as_deref() => Some(2),
             _ => None,
         };
         let ranked = tags.into_iter().filter_map(|tag| Some((rank(tag)?, tag.as_str())));
         ranked.min().map(|(_, tag)| tag)
+    }
+
+    /// Whether a tag names the topology itself: the one that it has, or the default one that
+    /// its devices have from before.
+    pub fn is_own_tag(&self, tag: &str) -> bool {
+        tag == self.tag.as_str() || tag == default_tag(&self.topology)
     }
 
     /// The names that mark objects of the topology: its own and its former one.
@@ -92,7 +100,8 @@ pub enum Ownership {
         /// The site that the mark names.
         site: SiteName,
     },
-    /// It carries the mark of the name that the topology had before.
+    /// It carries the mark of the name that the topology had before, or the mark that an
+    /// earlier version wrote.
     Former {
         /// The site that the mark names.
         site: SiteName,

@@ -96,6 +96,10 @@ fn annotate(manifest: &mut Manifest, block: Option<String>) {
         manifest.body["metadata"]["annotations"][PROTECT_ANNOTATION] = json!(block);
         return;
     }
+    if manifest.body.get("metadata").is_none() {
+        // Nothing is copied for it.
+        return;
+    }
     let Some(metadata) = manifest.body.get_mut("metadata").and_then(Value::as_object_mut) else {
         return;
     };
@@ -131,8 +135,12 @@ mod tests {
     #[test]
     fn the_record_of_a_server_is_an_annotation() {
         let body = json!({ "spec": { "a": 1 } });
-        let manifest =
-            |kind| Manifest { kind, namespace: None, name: "w".to_owned(), body: body.clone() };
+        let manifest = |kind| Manifest {
+            kind,
+            namespace: None,
+            name: "w".to_owned(),
+            body: body.clone().into(),
+        };
         let mut server = Resource::Manifest(manifest(ManifestKind::Server));
         server.record_protection(Some("cluster".to_owned()));
         assert_eq!(server.protected_by(), Some("cluster"));

@@ -21,17 +21,21 @@ pub struct Device {
     pub online: bool,
     /// Whether its node key never expires.
     pub key_expiry_disabled: bool,
+    /// The tag that marks it as the topology's. A plan saved by an older program has none.
+    #[serde(default)]
+    pub tag: String,
 }
 
 impl Device {
     /// A device as a router needs it.
-    pub fn in_service(hostname: &str) -> Self {
+    pub fn in_service(hostname: &str, tag: &str) -> Self {
         Self {
             hostname: hostname.to_owned(),
             node_id: Observable::unobserved(),
             authorized: true,
             online: true,
             key_expiry_disabled: true,
+            tag: tag.to_owned(),
         }
     }
 }

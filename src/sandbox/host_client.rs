@@ -23,7 +23,7 @@ impl HostRead for SharedSandbox {
     async fn probe_router(&self, target: &HostTarget) -> Result<RouterProbe, HostError> {
         self.intercepted(target, "probe-router", false, || {
             let probe = self.try_read(|sandbox| {
-                Ok(reachable_host(sandbox, target)?.probe_router(&sandbox.tailnet))
+                Ok(reachable_host(sandbox, target)?.1.probe_router(&sandbox.tailnet))
             });
             probe.map_err(|reason| unreachable(target, &reason))?
         })
@@ -32,7 +32,7 @@ impl HostRead for SharedSandbox {
     async fn probe_worker(&self, target: &HostTarget) -> Result<WorkerProbe, HostError> {
         self.intercepted(target, "probe-worker", false, || {
             let probe =
-                self.try_read(|sandbox| Ok(reachable_host(sandbox, target)?.probe_worker()));
+                self.try_read(|sandbox| Ok(reachable_host(sandbox, target)?.1.probe_worker()));
             probe.map_err(|reason| unreachable(target, &reason))?
         })
     }
@@ -48,10 +48,10 @@ impl HostWrite for SharedSandbox {
         let activity = change_name(change);
         self.intercepted(target, activity, true, || {
             let changed = self.try_change(|sandbox, now| {
-                let name = reachable_host(sandbox, target)?.name.clone();
+                let label = reachable_host(sandbox, target)?.0.to_owned();
                 let SandboxState { hosts, tailnet, entropy, .. } = sandbox;
                 let host = hosts
-                    .get_mut(&name)
+                    .get_labelled_mut(&label)
                     .ok_or_else(|| unreachable(target, "the host was deleted"))?;
                 host.change_router(change, &mut HostEnvironment { tailnet, entropy, now })
                     .map_err(|reason| command_failed(target, activity, reason))
@@ -67,16 +67,16 @@ impl HostWrite for SharedSandbox {
     ) -> Result<(), HostError> {
         let activity = step_name(step);
         if self.simulates_host_delays() {
-            let takes = |host: &EmulatedHost| host.step_milliseconds(step);
+            let takes = |(_, host): (&str, &EmulatedHost)| host.step_milliseconds(step);
             let takes = self.read(|sandbox| reachable_host(sandbox, target).map(takes));
             tokio::time::sleep(Duration::from_millis(takes.unwrap_or_default())).await;
         }
         self.intercepted(target, activity, true, || {
             let changed = self.try_change(|sandbox, _now| {
-                let name = reachable_host(sandbox, target)?.name.clone();
+                let label = reachable_host(sandbox, target)?.0.to_owned();
                 let host = sandbox
                     .hosts
-                    .get_mut(&name)
+                    .get_labelled_mut(&label)
                     .ok_or_else(|| unreachable(target, "the host was deleted"))?;
                 host.apply_worker_step(step)
                     .map_err(|reason| command_failed(target, activity, reason))
@@ -112,13 +112,13 @@ impl SharedSandbox {
     }
 }
 
-/// The host that a target addresses, if it is reachable.
+/// The host that a target addresses, with its label, if it is reachable.
 fn reachable_host<'a>(
     sandbox: &'a SandboxState,
     target: &HostTarget,
-) -> Result<&'a EmulatedHost, HostError> {
+) -> Result<(&'a str, &'a EmulatedHost), HostError> {
     if let Some(jump) = &target.jump {
-        let router = reachable_host(sandbox, jump)?;
+        let (_, router) = reachable_host(sandbox, jump)?;
         let device = router.tailscale.as_ref().and_then(|tailscale| tailscale.device.as_ref());
         let online = device
             .and_then(|device| sandbox.tailnet.device(device))
@@ -128,9 +128,9 @@ fn reachable_host<'a>(
             return Err(unreachable(target, &reason));
         }
     }
-    let wanted = sandbox.hosts.get(&target.hostname);
-    if let Some(host) = wanted.filter(|host| has_address(host, &target.address)) {
-        return Ok(host);
+    let mut wanted = sandbox.hosts.named(&target.hostname);
+    if let Some(found) = wanted.find(|(_, host)| has_address(host, &target.address)) {
+        return Ok(found);
     }
     match sandbox.hosts.values().find(|host| has_address(host, &target.address)) {
         Some(other) => {

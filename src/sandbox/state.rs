@@ -35,7 +35,7 @@ pub struct SandboxState {
     /// The credentials of the cluster, if there is one.
     #[serde(default)]
     pub cluster_access: Option<SandboxClusterAccess>,
-    /// All hosts by name: booted VMs, and machines that existed before stargate.
+    /// All hosts: booted VMs, and machines that existed before stargate.
     pub hosts: Hosts,
     /// The log of requests.
     pub log: RequestLog,
@@ -121,11 +121,16 @@ impl SandboxState {
         self.tailnet.policy_mut().add_tag(tag.as_str());
     }
 
-    /// Adds a machine that existed before stargate, unless it is already there.
+    /// Adds a machine that existed before stargate, unless it is already there. A machine with the
+    /// MAC address gets the host name if it has another one, as from its operator.
     pub fn seed_machine(&mut self, hostname: &str, ip: Ipv4Addr, mac: Option<&str>, router: bool) {
         let role = if router { MachineRole::Router } else { MachineRole::Worker };
         let kind = HostKind::Existing { mac: mac.map(str::to_owned) };
-        if !self.hosts.contains_key(hostname) {
+        if mac.is_some_and(|mac| self.hosts.rename_by_mac(mac, hostname)) {
+            return;
+        }
+        let is_known = |host: &EmulatedHost| matches!(&host.kind, HostKind::Existing { mac: known } if known.is_none() || mac.is_none() || host.ip == ip);
+        if !self.hosts.named(hostname).any(|(_, host)| is_known(host)) {
             self.hosts.insert(EmulatedHost::bare(hostname, ip, kind, role));
         }
     }

@@ -18,6 +18,10 @@ pub const MAX_SIZE: usize = 1024 * 1024;
 /// A checked topology with its file's metadata.
 #[derive(Debug, Clone)]
 pub struct Loaded {
+    /// The path of the file as given on the command line.
+    pub file_name: String,
+    /// The text of the file, which the spans point into.
+    pub text: Arc<str>,
     /// The topology.
     pub topology: Topology,
     /// Warnings.
@@ -57,7 +61,8 @@ pub fn load_text(file_name: &str, text: &str) -> Result<Loaded, Diagnostics> {
         Some((topology, spans)) if found.iter().all(|one| one.severity == Severity::Warning) => {
             sort(&mut found);
             let digest = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
-            Ok(Loaded { topology, warnings: found, digest, spans })
+            let (file_name, text) = (file_name.to_owned(), Arc::from(text));
+            Ok(Loaded { file_name, text, topology, warnings: found, digest, spans })
         }
         _ => Err(fail(file_name, text, found)),
     }

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::changes::{ChangeOutcome, ChangeRule, DEVIATIONS, block_rules, field_rules};
+use super::changes::{ChangeOutcome, ChangeRule, block_rules, field_rules};
 use super::fields::{TopologyField, fields};
 
 const HEAD: &str = "# Reference of the topology file\n\n\
@@ -88,19 +88,10 @@ fn table_of(rules: &[&ChangeRule], is_of_blocks: bool) -> String {
     text.trim_end().to_owned()
 }
 
-/// What happens, and what is known to happen instead.
+/// What happens, and whether it needs a permission.
 fn effect(rule: &ChangeRule) -> String {
-    let kinds = rule.kinds.iter().copied().map(Some).chain([None]);
-    let mut known = kinds.flat_map(|kind| DEVIATIONS.iter().find(|it| it.concerns(rule, kind)));
-    match known.next() {
-        Some(deviation) => {
-            let kinds: Vec<&str> = deviation.kinds.iter().map(|kind| kind.as_str()).collect();
-            let of =
-                if kinds.is_empty() { String::new() } else { format!(" ({})", kinds.join(", ")) };
-            format!("{}. **Known deviation**{of}: {}", rule.effect, deviation.instead)
-        }
-        None => rule.effect.to_owned(),
-    }
+    let permission = if rule.loses { "; pairs of pods are lost: `--allow-loss`" } else { "" };
+    format!("{}{permission}", rule.effect)
 }
 
 fn row(cells: impl Iterator<Item = String>) -> String {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::names::{DatacenterName, NodePoolName, ProfileName, WorkerName};
 use crate::diagnostics::Span;
+use crate::resource::{Address, Site};
 
 /// The spans of a topology's values.
 #[derive(Debug, Clone, Default)]
@@ -103,4 +104,46 @@ impl TopologySpans {
         let (datacenter, worker) = *self.by_worker.get(name)?;
         self.datacenters.get(datacenter)?.workers.get(worker)
     }
+
+    /// The span of the block that describes a resource: its worker, its router or its
+    /// node pool, else its datacenter or the cluster; the topology's name for what no
+    /// block describes.
+    pub fn block_of(&self, address: &Address) -> Span {
+        match &address.site {
+            Site::Cluster => self.cluster.block_of(address.name.as_str()),
+            Site::Datacenter(name) => match self.datacenter(name) {
+                Some(spans) => self.block_in(name, spans, address.name.as_str()),
+                None => self.name.clone(),
+            },
+        }
+    }
+
+    fn block_in(&self, site: &DatacenterName, spans: &DatacenterSpans, resource: &str) -> Span {
+        let of_site = |(_, (at, _)): &(&WorkerName, &(usize, usize))| {
+            self.by_datacenter.get(site) == Some(at)
+        };
+        let workers = self.by_worker.iter().filter(of_site);
+        let named = workers.filter(|(name, _)| is_part_of(resource, name.as_str()));
+        // The longest name: `worker-1` begins like `worker-10`.
+        let worker = named.max_by_key(|(name, _)| name.as_str().len());
+        worker
+            .and_then(|(_, (_, at))| spans.workers.get(*at))
+            .map_or_else(|| spans.name.clone(), |worker| worker.name.clone())
+    }
+}
+
+impl ClusterSpans {
+    fn block_of(&self, resource: &str) -> Span {
+        let pools = self.node_pools.iter();
+        let pool = pools.filter(|(name, _)| is_part_of(resource, name.as_str()));
+        let pool = pool.max_by_key(|(name, _)| name.as_str().len()).map(|(_, span)| span);
+        pool.unwrap_or(&self.name).clone()
+    }
+}
+
+/// Whether a resource has the name of a block or is named after it, as a network
+/// interface is after its machine.
+fn is_part_of(resource: &str, block: &str) -> bool {
+    let rest = resource.strip_prefix(block);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '.', '/']))
 }

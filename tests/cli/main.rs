@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "tests fail by panicking")]
 
+mod annotations;
 mod connectivity;
 mod credentials;
 mod edited_plans;

@@ -118,19 +118,39 @@ fn a_new_name_of_the_topology_has_one_explanation() {
     assert!(destroy.out.contains("SG0524") && !destroy.out.contains("SG0433"), "{}", destroy.out);
 }
 
-/// The routers have the former tag: they are not asked to withdraw their own routes.
+const DEFAULT_TAG: &str = "# tag = \"tag:stargate-stargate-aks-e2e-2\" ";
+
+/// The default tag names the topology, so that devices with it are its own: they get the
+/// other tag in place.
 #[test]
-fn a_new_tag_is_explained() {
+fn devices_with_the_default_tag_get_another_one() {
     let location = TestFolder::applied();
     let topology = location.read("stargate.toml");
-    let edited =
-        topology.replace("# tag = \"tag:stargate-stargate-aks-e2e-2\" ", "tag = \"tag:other\" ");
+    let edited = topology.replace(DEFAULT_TAG, "tag = \"tag:other\" ");
     assert_ne!(edited, topology);
     location.write("stargate.toml", edited);
+    let plan = location.run("plan --sandbox").exits(0).out;
+    assert!(plan.contains("tag: \"tag:stargate-stargate-aks-e2e-2\" -> \"tag:other\""), "{plan}");
+    assert!(plan.contains("Plan: 0 to add, 2 to change, 0 to replace, 0 to destroy."), "{plan}");
+    location.run("apply --sandbox --yes").exits(0);
+    location.run("plan --sandbox --detailed-exitcode").exits(0);
+}
+
+/// The routers have a former tag that is not the default: they are not asked to withdraw
+/// their own routes.
+#[test]
+fn a_new_tag_is_explained() {
+    let location = TestFolder::new();
+    let topology = location.read("stargate.toml");
+    let first = topology.replace(DEFAULT_TAG, "tag = \"tag:first\" ");
+    assert_ne!(first, topology);
+    location.write("stargate.toml", &first);
+    location.run("apply --sandbox --yes").exits(0);
+    location.write("stargate.toml", first.replace("tag:first", "tag:other"));
     let ran = location.run("plan --sandbox").exits(5);
     let text = flat(&ran.out);
-    assert!(text.contains("set `[tailnet] tag = \"tag:stargate-stargate-aks-e2e-2\"`"), "{text}");
-    assert!(text.contains("has `tag:stargate-stargate-aks-e2e-2` and not `tag:other`"), "{text}");
+    assert!(text.contains("set `[tailnet] tag = \"tag:first\"`"), "{text}");
+    assert!(text.contains("has `tag:first` and not `tag:other`"), "{text}");
     assert!(!text.contains("withdraw"), "{text}");
     assert_eq!(text.matches("SG0407").count(), 2, "{text}");
 }

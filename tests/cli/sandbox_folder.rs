@@ -126,11 +126,39 @@ fn two_applies_share_a_sandbox() {
     location.run("drift --sandbox").exits(0);
 }
 
+/// Other commands and other clients use the live state that a running apply changes.
+#[test]
+fn commands_and_clients_work_beside_a_running_apply() {
+    let location = TestFolder::new();
+    let mut command = Command::new(PROGRAM);
+    command.args(["apply", "--sandbox", "--yes"]).current_dir(location.path("")).env_clear();
+    let mut apply =
+        command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");
+    let mut messages = BufReader::new(apply.stderr.take().expect("its messages")).lines();
+    let first = messages.find_map(Result::ok).expect("a first message");
+    assert!(first.contains("changes"), "{first}");
+    // Its messages are read to the end, so that it never waits for a reader.
+    let rest = std::thread::spawn(move || messages.map_while(Result::ok).collect::<Vec<_>>());
+    let serving = Serving::start(&location);
+    for line in ["plan --sandbox", "status --sandbox", "sandbox log"] {
+        let ran = location.run(line);
+        assert_ne!(ran.code, 1, "{line}: {}", ran.err);
+    }
+    let code = apply.wait().expect("an end").code();
+    let rest = rest.join().expect("its messages");
+    assert_eq!(code, Some(0), "{rest:#?}");
+    location.run("sandbox break route-missing").exits(0);
+    location.run("drift --sandbox").exits(2);
+    location.run("apply --sandbox --yes").exits(0);
+    drop(serving);
+    location.run("drift --sandbox").exits(0);
+}
+
 #[test]
 fn unknown_faults_and_targets_are_errors() {
     let location = TestFolder::applied();
     let ran = location.run("sandbox break route-mising");
-    ran.fails(1, "SG0703", "route-mising");
+    ran.fails(64, "SG0703", "route-mising");
     let ran = location.run("sandbox break worker-not-ready worker-9");
     ran.fails(1, "SG0704", "worker-9");
     let new = TestFolder::new();

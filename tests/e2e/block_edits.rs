@@ -13,8 +13,6 @@ pub(crate) enum Outcome {
     Refused,
     /// A part is refused, the rest is applied.
     PartlyRefused,
-    /// The machines at the new place are not there in the sandbox.
-    Incomplete,
 }
 
 /// An edit of the topology.
@@ -22,7 +20,7 @@ pub(crate) struct Edit {
     pub(crate) name: &'static str,
     /// Texts and what replaces them.
     texts: Texts,
-    replace: &'static [&'static str],
+    pub(crate) replace: &'static [&'static str],
     pub(crate) outcome: Outcome,
 }
 
@@ -201,7 +199,7 @@ pub(crate) const EDITS: &[Edit] = &[
             ),
         ],
         &[],
-        Outcome::Incomplete,
+        Outcome::Applies,
     ),
     edit(
         "a worker moves to VMs",
@@ -214,11 +212,18 @@ pub(crate) const EDITS: &[Edit] = &[
             ),
         ],
         &[],
-        Outcome::Incomplete,
+        Outcome::Applies,
     ),
 ];
 
 impl Edit {
+    /// The edited text, unless it lacks what is edited.
+    pub(crate) fn edit(&self, text: &str) -> Option<String> {
+        self.texts.iter().try_fold(text.to_owned(), |text, (from, to)| {
+            text.contains(from).then(|| text.replace(from, to))
+        })
+    }
+
     pub(crate) fn text(&self) -> String {
         self.texts.iter().fold(TWO_DATACENTERS.to_owned(), |text, (from, to)| {
             assert!(text.contains(from), "{}: {from}", self.name);

@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use stargate::apply::ApplyStatus;
-use stargate::plan::Plan;
 use stargate::provider::http::{Transport, TransportError};
-use stargate::resource::{Address, Api, ArmId, Kind};
+use stargate::resource::{Api, ArmId, Kind};
 use stargate::sandbox::SandboxState;
 use stargate::sandbox::transport::InMemory;
 use tokio::time::Instant;
 
+use crate::deployment_bound::{Bound, Timings};
 use crate::harness::{Deployment, EXAMPLE, RefreshOptions, clients_on, failures};
-use crate::makespan::{AT_ONCE, Timeline, Usual, many_workers};
+use crate::makespan::many_workers;
 
 /// A topology of datacenters of VMs.
 fn azure_datacenters(datacenters: u32, workers: u32) -> String {
@@ -92,17 +92,12 @@ impl Transport for UsualAzure {
 /// What the first apply of a topology takes.
 struct FirstApply {
     makespan: Duration,
-    usual: Usual,
-    workers: u32,
-    /// The least time until all workers' machines exist, by the width of the API.
-    machines: Duration,
+    bound: Bound,
     /// The estimate of the plan.
     estimate: Duration,
-    /// The longest chain of the plan's changes, without any width.
-    chain: Duration,
-    /// Requests while it was applied, by API.
-    requests: BTreeMap<Api, u64>,
-    resources: u32,
+    /// Reads and writes while it was applied, by API.
+    requests: BTreeMap<Api, (u64, u64)>,
+    resources: usize,
 }
 
 async fn first_apply(text: &str) -> FirstApply {
@@ -116,79 +111,65 @@ async fn first_apply(text: &str) -> FirstApply {
         clients_on(&deployment.sandbox, &deployment.topology, (wire, cluster), requests);
     let planned = deployment.refresh_and_plan(&RefreshOptions::default()).await;
     let before = deployment.clients.requests.by_api();
-    let kinds: Vec<Kind> = created(&planned.plan).collect();
-    let machines = [Kind::NetworkInterface, Kind::VirtualMachine];
-    let seconds =
-        |kind: &Kind| if machines.contains(kind) { kind.facts().seconds.create } else { 0 };
-    let machines = kinds.iter().map(seconds).sum::<u64>() as f64 / f64::from(AT_ONCE);
-    let before_machines = seconds_before_deferred(&planned.plan);
-    let workers = kinds.iter().filter(|kind| **kind == Kind::Worker).count() as u32;
-    let (estimate, chain) = (planned.plan.cost.seconds, chain_seconds(&planned.plan));
-    let timeline = Timeline::default();
+    deployment.sandbox.change(|sandbox, now| sandbox.log.begin("apply", now));
+    let (timings, estimate) = (Timings::default(), planned.plan.cost.seconds);
+    let first = planned.plan.desired().clone();
     let begin = Instant::now();
-    let applied = deployment.apply_planned(&RefreshOptions::default(), planned, &timeline).await;
+    let applied = deployment.apply_planned(&RefreshOptions::default(), planned, &timings).await;
     let makespan = begin.elapsed();
     assert_eq!(applied.status, ApplyStatus::Converged, "{}", failures(&applied).join("\n"));
-    let (started, ended) =
-        (timeline.started.into_inner().unwrap(), timeline.ended.into_inner().unwrap());
-    let mut joins: Vec<Duration> = started.iter().map(|(it, at)| ended[it] - *at).collect();
-    joins.sort();
-    let mut requests = deployment.clients.requests.by_api();
-    requests.iter_mut().for_each(|(api, count)| *count -= before.get(api).unwrap_or(&0));
+    let requests = requests_since(&deployment, &before);
+    let plan = deployment.plan().await;
+    assert!(plan.is_empty());
     FirstApply {
         makespan,
-        usual: Usual::of(&timeline.parts.into_inner().unwrap(), &joins),
-        workers,
-        machines: Duration::from_secs(before_machines) + Duration::from_secs_f64(machines),
+        bound: Bound::of(&first, plan.desired(), &timings),
         estimate: Duration::from_secs(estimate),
-        chain: Duration::from_secs(chain),
         requests,
-        resources: kinds.len() as u32,
+        resources: plan.desired().len(),
     }
 }
 
-/// The kinds of the resources that a plan creates, now or later.
-fn created(plan: &Plan) -> impl Iterator<Item = Kind> {
-    let changes = plan.changes.iter().map(|change| change.address.kind);
-    changes.chain(plan.deferred.iter().map(|deferred| deferred.address.kind))
-}
-
-/// How long the part of the longest chain takes that deferred machines wait for: the cluster.
-fn seconds_before_deferred(plan: &Plan) -> u64 {
-    let planned = |address: &&Address| plan.changes.iter().any(|it| it.address == **address);
-    let path = plan.cost.critical_path.iter().filter(planned);
-    path.map(|address| address.kind.facts().seconds.create).sum()
-}
-
-/// How long the longest chain takes, whatever runs beside it.
-fn chain_seconds(plan: &Plan) -> u64 {
-    plan.cost.critical_path.iter().map(|address| address.kind.facts().seconds.create).sum()
+/// Reads and writes, by API. The sandbox does not see the looks at operations that go on.
+fn requests_since(
+    deployment: &Deployment,
+    before: &BTreeMap<Api, u64>,
+) -> BTreeMap<Api, (u64, u64)> {
+    let writes = |api: Api| {
+        deployment.sandbox.read(|sandbox| {
+            let counts = sandbox.log.last_run().and_then(|run| run.counts.get(&api).cloned());
+            counts.unwrap_or_default().writes
+        })
+    };
+    let all = deployment.clients.requests.by_api().into_iter();
+    all.map(|(api, count)| {
+        let (since, writes) = (count - before.get(&api).unwrap_or(&0), writes(api));
+        (api, (since.saturating_sub(writes), writes))
+    })
+    .collect()
 }
 
 impl FirstApply {
-    /// The least time: the longest chain, or the machines by the width of their API and one join
-    /// after the last, or the joins after the chain of the canary.
-    fn bound(&self) -> Duration {
-        let of_machines = self.machines + self.usual.download + self.usual.join;
-        let of_joins = self.chain + self.usual.after_canary(self.workers.saturating_sub(1));
-        of_machines.max(of_joins)
-    }
-
     #[expect(clippy::print_stdout, reason = "the figures are what the test is run for")]
     fn print(&self, name: &str) {
         println!("{name}, in simulated time");
         let seconds =
             |label, time: Duration| println!("  {label:<24} {:>7.1} s", time.as_secs_f64());
-        seconds("one download", self.usual.download);
-        seconds("one join", self.usual.join);
-        seconds("longest chain", self.chain);
-        seconds("all machines", self.machines);
-        seconds("bound", self.bound());
+        seconds("longest chain", self.bound.chain);
+        seconds("Azure by its width", self.bound.azure);
+        seconds("downloads by their width", self.bound.downloads);
+        seconds("joins by their width", self.bound.joins);
+        seconds("bound", self.bound.least());
         seconds("estimate of the plan", self.estimate);
         seconds("makespan", self.makespan);
-        for (api, count) in &self.requests {
-            let each = *count as f64 / f64::from(self.resources);
-            println!("  requests to {:<12} {count:>7}, {each:.1} for each resource", api.title());
+        for (api, (reads, writes)) in &self.requests {
+            let each = |count: u64| count as f64 / self.resources as f64;
+            println!(
+                "  {:<12} {reads:>6} reads, {writes:>6} writes; {:.2} and {:.2} a resource",
+                api.title(),
+                each(*reads),
+                each(*writes)
+            );
         }
     }
 }
@@ -211,7 +192,8 @@ async fn makespan_of_first_deployments() {
     for (name, text) in cases {
         let applied = first_apply(&text).await;
         applied.print(name);
-        let (makespan, bound) = (applied.makespan, applied.bound());
+        let (makespan, bound) = (applied.makespan, applied.bound.least());
+        assert!(bound <= makespan, "{name}: the bound {bound:?} is above {makespan:?}");
         assert!(makespan <= bound.mul_f64(1.10), "{name}: {makespan:?} > 1.10 * {bound:?}");
         let ratio = applied.estimate.as_secs_f64() / makespan.as_secs_f64();
         assert!((0.85..=1.15).contains(&ratio), "{name}: {ratio}");

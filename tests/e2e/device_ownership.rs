@@ -1,12 +1,14 @@
 //! Devices with the topology's tag that are another topology's, or may be: none of them is
 //! deleted, and no second router is made beside one.
 
+use serde_json::json;
 use stargate::apply::ApplyStatus;
 use stargate::apply::events::Outcome;
 use stargate::diagnostics::Code;
 use stargate::plan::{Action, Plan, PlanStatus};
-use stargate::resource::Kind;
+use stargate::resource::{ArmId, Kind};
 use stargate::sandbox::SandboxState;
+use stargate::sandbox::arm::SUBSCRIPTION;
 
 use crate::harness::{Deployment, IgnoreProgress, RefreshOptions, TWO_DATACENTERS, summary};
 
@@ -25,6 +27,20 @@ fn add_device(deployment: &Deployment, hostname: &str, online: bool) -> String {
         device.joined = Some(now);
         id
     })
+}
+
+/// Adds a resource group that the topology owns.
+fn add_own_group(deployment: &Deployment) {
+    deployment.sandbox.change(|sandbox, _| {
+        let SandboxState { arm, entropy, .. } = sandbox;
+        let tags = json!({ "managed-by": "stargate", "stargate-topology": "stargate-aks-e2e-2",
+                           "stargate-site": "cluster",
+                           "stargate-resource": "resource-group/stargate-aks-e2e-2" });
+        let body = json!({ "location": "canadacentral", "tags": tags,
+                           "properties": { "provisioningState": "Succeeded" } });
+        let id = ArmId::resource_group(SUBSCRIPTION, "stargate-aks-e2e-2");
+        arm.upsert(&id, body, &mut || entropy.next_guid());
+    });
 }
 
 fn has_device(deployment: &Deployment, id: &str) -> bool {
@@ -106,12 +122,23 @@ async fn of_two_connected_namesakes_the_recorded_one_is_the_router() {
     assert!(has_device(&deployment, &theirs));
 }
 
-/// Two topologies of one name, in two subscriptions and one tailnet: the plan of the second
-/// says why its router is not made, and the first one's is left alone.
+/// Two topologies of one name, in two subscriptions and one tailnet: nothing is created in the
+/// second as long as it has nothing of the topology. Afterwards the plan says why its router
+/// is not made. The first one's is left alone.
 #[tokio::test(start_paused = true)]
 async fn a_router_is_not_made_beside_a_connected_device_of_its_name() {
     let deployment = Deployment::example();
     let theirs = add_device(&deployment, AKS_ROUTER, true);
+    for options in [RefreshOptions::default(), RefreshOptions::destroying()] {
+        let plan = deployment.refresh_and_plan(&options).await.plan;
+        let mut findings = plan.findings.iter();
+        let is_refused = findings.any(|it| it.failure.code == Code::OtherSubscription);
+        assert!(is_refused, "{}", summary(&plan));
+        let writes = deployment.writes();
+        deployment.apply(&options).await;
+        assert_eq!(deployment.writes(), writes);
+    }
+    add_own_group(&deployment);
     let before =
         deployment.sandbox.read(|sandbox| sandbox.tailnet.device(&theirs).cloned().unwrap());
     for options in [RefreshOptions::default(), RefreshOptions::destroying()] {
@@ -166,4 +193,26 @@ async fn the_router_of_a_departed_datacenter_is_deleted() {
         sandbox.tailnet.devices().filter(|it| it.hostname == "attic-router").count()
     });
     assert_eq!(left, 0);
+}
+
+/// Two topologies of one tailnet, each with its own tag, have routers of one host name: the
+/// router of the other one does not stand for this topology's.
+#[tokio::test(start_paused = true)]
+async fn a_router_of_another_tag_is_not_taken_for_the_topology_s() {
+    let deployment = Deployment::example_applied().await;
+    let id = add_device(&deployment, DC_ROUTER, true);
+    deployment.sandbox.change(|sandbox, _| {
+        let device = sandbox.tailnet.device_mut(&id).unwrap();
+        device.tags = vec!["tag:of-another-topology".to_owned()];
+    });
+    let plan = deployment.plan().await;
+    assert_eq!(plan.status(), PlanStatus::Matches, "{}", summary(&plan));
+    deployment.inject(stargate::sandbox::faults::Fault::DeviceDeleted, Some(DC_ROUTER));
+    assert!(has_device(&deployment, &id));
+    let plan = deployment.plan().await;
+    let machine = plan.changes.iter().find(|it| it.address.kind == Kind::VirtualMachine);
+    let machine = machine.unwrap_or_else(|| panic!("{}", summary(&plan)));
+    assert_eq!(machine.action, Action::Replace, "{}", summary(&plan));
+    deployment.iterate().await;
+    assert!(has_device(&deployment, &id));
 }

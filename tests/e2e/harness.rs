@@ -2,7 +2,6 @@
 //!
 //! Time is tokio's paused clock, so that waiting is free. The sandbox's clock follows it.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -13,7 +12,7 @@ use stargate::apply::{Applied, ApplyContext, ApplyStatus, StopSignal, apply, app
 use stargate::lease::LeaseIdentity;
 use stargate::pipeline::{Pipeline, Planned, Reading};
 use stargate::plan::saved_plan::SavedPlanRefusal;
-use stargate::plan::{Plan, PlanOptions, WorkerRequest};
+use stargate::plan::{Plan, PlanOptions};
 use stargate::provider::azure::ArmClient;
 use stargate::provider::clients::{Clients, ClusterConnector};
 use stargate::provider::cluster::{ClusterClient, ClusterError, RequestLayer};
@@ -27,13 +26,15 @@ use stargate::provider::secret::Secret;
 use stargate::provider::settings::ClientSettings;
 use stargate::provider::tailnet::TailnetClient;
 use stargate::refresh::Scope;
-use stargate::resource::{Address, Owner};
+use stargate::resource::Owner;
 use stargate::sandbox::faults::{self, Fault};
 use stargate::sandbox::transport::{InMemory, kube_service};
 use stargate::sandbox::{SandboxState, SharedSandbox, arm};
 use stargate::topology::load::load_text;
 use stargate::topology::model::Topology;
-use stargate::topology::names::{SubscriptionId, TopologyName};
+use stargate::topology::names::SubscriptionId;
+
+pub(crate) use crate::refresh_options::RefreshOptions;
 
 /// The topology of the deployment log.
 pub(crate) const EXAMPLE: &str = include_str!("../../examples/aks-e2e/stargate.toml");
@@ -49,44 +50,8 @@ pub(crate) struct Deployment {
     pub(crate) clients: Clients,
     pub(crate) stop: StopSignal,
     pub(crate) takes_lease: bool,
-}
-
-/// The options of a refresh and plan.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct RefreshOptions {
-    pub(crate) deep: bool,
-    pub(crate) destroying: bool,
-    pub(crate) adopt: BTreeSet<Address>,
-    pub(crate) adopt_from: Option<TopologyName>,
-    pub(crate) replace: BTreeSet<Address>,
-    pub(crate) worker_request: Option<WorkerRequest>,
-    pub(crate) allow_loss: bool,
-    pub(crate) upgrade_patches: bool,
-    pub(crate) unattended: Option<stargate::resource::settings::AutoApply>,
-}
-
-impl RefreshOptions {
-    /// Also reads the workers' hosts.
-    pub(crate) fn deep() -> Self {
-        Self { deep: true, ..Self::default() }
-    }
-
-    /// Plans a destroy.
-    pub(crate) fn destroying() -> Self {
-        Self { destroying: true, ..Self::default() }
-    }
-
-    /// Permits the replacement of these resources, and the loss of pairs by it.
-    pub(crate) fn replacing(addresses: &[&str]) -> Self {
-        let replace = addresses.iter().map(|address| address.parse().unwrap()).collect();
-        Self { replace, allow_loss: true, ..Self::default() }
-    }
-
-    /// Adopts one object.
-    pub(crate) fn adopting(address: &str) -> Self {
-        let adopt = BTreeSet::from([address.parse().unwrap()]);
-        Self { adopt, ..Self::default() }
-    }
+    /// The subscription of the commands.
+    pub(crate) subscription: SubscriptionId,
 }
 
 /// The name of another applier, as each process has its own.
@@ -129,7 +94,14 @@ impl Deployment {
 
     fn share(topology: Topology, sandbox: SharedSandbox) -> Self {
         let clients = clients(&sandbox, &topology);
-        Self { sandbox, topology, clients, stop: StopSignal::default(), takes_lease: true }
+        Self {
+            sandbox,
+            topology,
+            clients,
+            subscription: SubscriptionId::new(arm::SUBSCRIPTION),
+            stop: StopSignal::default(),
+            takes_lease: true,
+        }
     }
 
     /// The same deployment with applies that take no lease: only the guards of
@@ -145,7 +117,7 @@ impl Deployment {
 
     /// The scope and options of a refresh and plan.
     pub(crate) fn scope(&self, options: &RefreshOptions) -> Scope<'_> {
-        let subscription = SubscriptionId::new(arm::SUBSCRIPTION);
+        let subscription = self.subscription.clone();
         let mut scope = Scope::new(&self.topology, subscription, KEY.to_owned());
         scope.options = PlanOptions {
             deep: options.deep,

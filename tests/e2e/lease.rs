@@ -302,7 +302,7 @@ impl Transport for Jitter {
 }
 
 /// The deployment with delayed requests to Azure and Tailscale.
-fn delayed(deployment: Deployment, seed: u64) -> Deployment {
+pub(crate) fn delayed(deployment: Deployment, seed: u64) -> Deployment {
     let (sandbox, requests) = (deployment.sandbox.clone(), RequestCount::default());
     let wire = Jitter { sandbox: sandbox.clone(), seed, count: Mutex::default() };
     let connector = InMemoryConnector { sandbox: sandbox.clone(), requests: requests.clone() };

@@ -59,10 +59,10 @@ pub(crate) fn many_workers(count: u32, rollout: &str) -> String {
 
 /// Start and end of each worker's join, and the durations of its parts.
 #[derive(Default)]
-pub(crate) struct Timeline {
-    pub(crate) started: Mutex<BTreeMap<Address, Instant>>,
-    pub(crate) ended: Mutex<BTreeMap<Address, Instant>>,
-    pub(crate) parts: Mutex<BTreeMap<String, Vec<u64>>>,
+struct Timeline {
+    started: Mutex<BTreeMap<Address, Instant>>,
+    ended: Mutex<BTreeMap<Address, Instant>>,
+    parts: Mutex<BTreeMap<String, Vec<u64>>>,
 }
 
 impl Reporter for Timeline {
@@ -123,26 +123,26 @@ async fn measure(count: u32, rollout: &str) -> Figures {
 
 /// How many steps of an API, and how many downloads, run at the same time.
 pub(crate) const AT_ONCE: u32 = 64;
-const DOWNLOADS_AT_ONCE: u32 = 128;
+pub(crate) const DOWNLOADS_AT_ONCE: u32 = 128;
 
 /// The usual times of a worker's parts.
 #[derive(Clone, Copy)]
-pub(crate) struct Usual {
+struct Usual {
     /// The download of its packages, ahead of its turn.
-    pub(crate) download: Duration,
+    download: Duration,
     /// The join with packages that are there.
-    pub(crate) join: Duration,
+    join: Duration,
 }
 
 impl Usual {
-    pub(crate) fn of(parts: &BTreeMap<String, Vec<u64>>, joins: &[Duration]) -> Self {
+    fn of(parts: &BTreeMap<String, Vec<u64>>, joins: &[Duration]) -> Self {
         let download = parts["package download"].iter().max().copied().unwrap();
         // The canary's is the longest.
         Self { download: Duration::from_millis(download), join: joins[0] }
     }
 
     /// The least time in which so many workers join after the canary.
-    pub(crate) fn after_canary(self, workers: u32) -> Duration {
+    fn after_canary(self, workers: u32) -> Duration {
         if workers == 0 {
             return Duration::ZERO;
         }

@@ -7,6 +7,7 @@ use std::process::Command;
 use jiff::Timestamp;
 use stargate::plan::plan;
 use stargate::render::{Purpose, plan_json};
+use stargate::sandbox::arm::{SUBSCRIPTION, TENANT};
 use stargate::sandbox::folder::Folder;
 
 use crate::harness::{Deployment, EXAMPLE, KEY, RefreshOptions};
@@ -47,4 +48,14 @@ fn the_planner_makes_the_printed_plan_without_a_runtime() {
         assert!(!made.changes.is_empty(), "{fault}: nothing is planned");
         assert_eq!(plan_json::render(&made, Purpose::Plan), printed, "{fault}");
     }
+}
+
+/// The head of a plan names the subscription as this list does.
+#[tokio::test(start_paused = true)]
+async fn the_subscriptions_are_listed_with_names_and_tenants() {
+    let deployment = Deployment::example();
+    let listed = deployment.clients.azure.list("/subscriptions", "2022-12-01").await.unwrap();
+    let ours = listed.iter().find(|one| one["subscriptionId"] == SUBSCRIPTION).unwrap();
+    assert_eq!(ours["displayName"], "Sandbox");
+    assert_eq!(ours["tenantId"], TENANT);
 }

@@ -2,6 +2,7 @@
 //! plan sees it, and no worker is given up for a host that does not answer.
 
 use serde_json::Value;
+use stargate::apply::ApplyStatus;
 use stargate::plan::{Action, PlanStatus};
 use stargate::resource::Kind;
 use stargate::resource::host::KernelRoute;
@@ -110,4 +111,28 @@ fn pods_on(deployment: &Deployment, node: &str) -> Vec<String> {
         let on_node = pods.filter(|pod| pod["spec"]["nodeName"] == node);
         on_node.filter_map(|pod| Some(pod["metadata"]["name"].as_str()?.to_owned())).collect()
     })
+}
+
+/// A machine that its owner carried to another network, whose datacenter is added in the same
+/// edit: it leaves once the new router is there, and is reset at its new address.
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_moved_to_a_new_datacenter_is_reset_there() {
+    let before = applied().await;
+    let worker = "[[datacenters.attic.workers]]\nname = \"attic-a\"\nip = \"10.60.1.5\"\n\
+                  mac = \"52:54:00:00:00:05\"\n";
+    assert!(TWO_DATACENTERS.contains(worker));
+    let edited = TWO_DATACENTERS.replace(worker, "")
+        + "\n[datacenters.loft]\npod_pool = \"10.244.208.0/20\"\nprofile = \"standard\"\n\
+           existing.network_cidr = \"10.80.0.0/16\"\n\
+           router = { name = \"loft-router\", ip = \"10.80.0.4\" }\n\
+           workers = [{ name = \"attic-a\", ip = \"10.80.1.5\", mac = \"52:54:00:00:00:05\" }]\n";
+    let deployment = before.edited(&edited);
+    deployment.sandbox.change(|sandbox, _| {
+        sandbox.hosts.get_mut("attic-a").unwrap().ip = [10, 80, 1, 5].into();
+    });
+    let applied = deployment.apply(&RefreshOptions::default()).await;
+    assert_eq!(applied.status, ApplyStatus::Converged, "{}", failures(&applied).join("\n"));
+    assert_eq!(next_hops(&deployment, "attic-a"), ["10.80.0.4"]);
+    let plan = deployment.refresh_and_plan(&RefreshOptions::deep()).await.plan;
+    assert_eq!(plan.status(), PlanStatus::Matches, "{}", summary(&plan));
 }

@@ -225,9 +225,9 @@ async fn foreign_objects(server: &ApiServer, check_log: &mut CheckLog) {
     check_log.equals("and not among ours", names, expected);
     let lone = Manifest {
         kind: ManifestKind::ServiceAccount,
-        namespace: Some("nowhere".to_owned()),
+        namespace: Some("nowhere".into()),
         name: "lone".to_owned(),
-        body: json!({}),
+        body: json!({}).into(),
     };
     let error = server.stargate_client.apply(&lone, &Site::Cluster, true).await.err();
     let is_missing = error.as_ref().is_some_and(ClusterError::is_not_found);

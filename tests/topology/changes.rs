@@ -2,30 +2,32 @@
 
 use std::collections::BTreeSet;
 
-use stargate::topology::changes::{ChangeOutcome, SiteKind, block_rules, field_rules};
+use stargate::topology::changes::{ChangeOutcome, DatacenterKindName, block_rules, field_rules};
 use stargate::topology::fields::fields;
 
 /// The kinds of datacenters that have a field; `None` stands for a field of no datacenter.
-fn kinds(path: &str) -> Vec<Option<SiteKind>> {
-    let own = SiteKind::ALL
+fn kinds(path: &str) -> Vec<Option<DatacenterKindName>> {
+    let own = DatacenterKindName::ALL
         .into_iter()
         .find(|kind| path.starts_with(&format!("datacenters.*.{}.", kind.as_str())));
     match own {
         Some(kind) => vec![Some(kind)],
-        None if path.starts_with("datacenters.") => SiteKind::ALL.into_iter().map(Some).collect(),
+        None if path.starts_with("datacenters.") => {
+            DatacenterKindName::ALL.into_iter().map(Some).collect()
+        }
         None => vec![None],
     }
 }
 
 #[test]
 fn every_field_has_a_row_for_each_kind_of_datacenter() {
-    let wanted: BTreeSet<(String, Option<SiteKind>)> = fields()
+    let wanted: BTreeSet<(String, Option<DatacenterKindName>)> = fields()
         .into_iter()
         .flat_map(|field| {
             kinds(&field.path).into_iter().map(move |kind| (field.path.clone(), kind))
         })
         .collect();
-    let rows: BTreeSet<(String, Option<SiteKind>)> = field_rules()
+    let rows: BTreeSet<(String, Option<DatacenterKindName>)> = field_rules()
         .flat_map(|rule| {
             let kinds = rule.kinds.iter().copied().map(Some);
             let kinds: Vec<_> = if rule.kinds.is_empty() { vec![None] } else { kinds.collect() };

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::report::{failed, progress};
+use super::written::{Creation, Written};
 use crate::apply::events::Outcome;
 use crate::apply::iteration::Iteration;
 use crate::bootstrap::cloud_init;
@@ -15,10 +16,10 @@ use crate::provider::azure::client::Precondition;
 use crate::provider::azure::codec::{self, Marks, virtual_machine::MachineCreation};
 use crate::provider::error::RequestError;
 use crate::provider::tailnet::key_description;
-use crate::refresh::Current;
+use crate::refresh::{Current, object_of_body};
 use crate::resource::azure::{MachineRole, RouteTableAssociation, VirtualMachine};
 use crate::resource::protection::PROTECT_TAG;
-use crate::resource::{ArmId, Kind, ObjectKey, Pending, Resource};
+use crate::resource::{ArmId, ObjectKey, Pending, Resource};
 
 fn of_api(error: &RequestError) -> Outcome {
     if error.is_precondition_failed() {
@@ -34,9 +35,9 @@ pub(super) async fn put(
     change: &Change,
     wanted: &Resource,
     current: &Current,
-) -> Result<(), Outcome> {
+) -> Result<Written, Outcome> {
     let (ObjectKey::Azure(id) | ObjectKey::AzureAssociation(id)) = &change.key else {
-        return Ok(());
+        return Ok(None);
     };
     match &current.observed {
         Some(observed) if observed.resource.protected_by() != wanted.protected_by() => {
@@ -44,9 +45,24 @@ pub(super) async fn put(
             if !change.records_protection_only() {
                 put_whole(iteration, change, wanted, current, id).await?;
             }
-            record_protection(iteration, id, &observed.resource, wanted).await
+            record_protection(iteration, id, &observed.resource, wanted).await?;
+            Ok(None)
         }
         _ => put_whole(iteration, change, wanted, current, id).await,
+    }
+}
+
+/// Creates an object with a condition that the service checks.
+pub(super) async fn create(
+    iteration: &Iteration<'_>,
+    change: &Change,
+    wanted: &Resource,
+) -> Result<Creation, Outcome> {
+    let ObjectKey::Azure(id) = &change.key else { return Ok(Creation::Made(None)) };
+    match write(iteration, change, wanted, None, id).await? {
+        Ok(written) => Ok(Creation::Made(written)),
+        Err(error) if is_refusal(&error) => Ok(Creation::Refused(of_api(&error))),
+        Err(error) => Err(of_api(&error)),
     }
 }
 
@@ -65,15 +81,37 @@ async fn record_protection(
     iteration.clients.azure.update_tags(id, &update).await.map_err(|error| of_api(&error))
 }
 
+/// A write whose answer was lost is repeated and refused, by its old etag or
+/// because the first one still runs: if the object is as wanted in the end, the
+/// first one was ours.
 async fn put_whole(
     iteration: &Iteration<'_>,
     change: &Change,
     wanted: &Resource,
     current: &Current,
     id: &ArmId,
-) -> Result<(), Outcome> {
+) -> Result<Written, Outcome> {
+    match write(iteration, change, wanted, current.body.as_ref(), id).await? {
+        Ok(written) => Ok(written),
+        Err(error) if is_refusal(&error) => wait_provisioned(iteration, id, change, error).await,
+        Err(error) => Err(of_api(&error)),
+    }
+}
+
+/// Whether Azure refused a write for the state of its object.
+fn is_refusal(error: &RequestError) -> bool {
+    error.is_precondition_failed() || error.is_conflict()
+}
+
+/// Writes an object on the body that Azure sent for it, if it exists, and waits for the end.
+async fn write(
+    iteration: &Iteration<'_>,
+    change: &Change,
+    wanted: &Resource,
+    base: Option<&Value>,
+    id: &ArmId,
+) -> Result<Result<Written, RequestError>, Outcome> {
     let marks = Marks { owner: &iteration.settings.owner, site: &change.address.site, object: id };
-    let base = current.body.as_ref();
     let creation = match wanted {
         Resource::VirtualMachine(machine) if base.is_none() => {
             iteration.clients.hosts.host_recreated(&change.address.name).await;
@@ -82,42 +120,39 @@ async fn put_whole(
         _ => None,
     };
     let body = codec::encode_any(wanted, base, &marks, creation.as_ref());
-    let Some(body) = body else { return Ok(()) };
+    let Some(body) = body else { return Ok(Ok(None)) };
     let body = body.map_err(|error| {
         let remedy = "run the same command again: a later iteration knows the value";
         failed(Failure::of(Code::StepFailed, &error, remedy))
     })?;
     progress(iteration, change, "writing and waiting for Azure to finish");
-    let arm = &iteration.clients.azure;
-    let precondition = precondition(change, base);
-    match arm.put(id, &body, precondition).await {
-        Ok(_) => Ok(()),
-        Err(error) => wait_provisioned(iteration, id, change, error).await,
+    match iteration.clients.azure.put(id, &body, precondition(change, base)).await {
+        Ok(body) => written(iteration, change, body).map(Ok),
+        Err(error) => Ok(Err(error)),
     }
 }
 
-/// A write whose answer was lost is repeated and refused, by its old etag or
-/// because the first one still runs: if the object is as wanted in the end, the
-/// first one was ours.
+/// The object as Azure sent it once nothing worked on it any more.
+fn written(iteration: &Iteration<'_>, change: &Change, body: Value) -> Result<Written, Outcome> {
+    let current = object_of_body(&iteration.settings.owner, change, body);
+    current.map(|current| Some(Box::new(current))).map_err(Outcome::Failed)
+}
+
 async fn wait_provisioned(
     iteration: &Iteration<'_>,
     id: &ArmId,
     change: &Change,
     error: RequestError,
-) -> Result<(), Outcome> {
-    if !error.is_precondition_failed() && !error.is_conflict() {
-        return Err(of_api(&error));
-    }
+) -> Result<Written, Outcome> {
     let body = iteration.clients.azure.wait_until_idle(id).await.map_err(|error| of_api(&error))?;
-    let resource_type = id.resource_type().unwrap_or_default();
-    let now = body.as_ref().and_then(|body| match &change.after {
-        Some(Resource::RouteTableAssociation(_)) => {
-            codec::association::decode(body).ok().map(Resource::RouteTableAssociation)
+    let now = body.map(|body| written(iteration, change, body)).transpose()?.flatten();
+    let resource = now.as_ref().and_then(|now| Some(&now.observed.as_ref()?.resource));
+    match (resource, &change.after) {
+        (Some(resource), Some(wanted))
+            if crate::plan::diff::between(resource, wanted).is_empty() =>
+        {
+            Ok(now)
         }
-        _ => codec::decode_any(&resource_type, body)?.ok(),
-    });
-    match (now, &change.after) {
-        (Some(now), Some(wanted)) if crate::plan::diff::between(&now, wanted).is_empty() => Ok(()),
         _ => Err(of_api(&error)),
     }
 }
@@ -128,7 +163,7 @@ fn precondition(change: &Change, base: Option<&Value>) -> Precondition {
         // Another applier may create it at the same time, with other values that cannot be
         // changed later. A repeat after a lost answer is refused as well, and compared with
         // what was made.
-        None if base.is_none() && documents_none_match(change.address.kind) => {
+        None if base.is_none() && change.address.kind.facts().conditional_creation.is_some() => {
             Precondition::IfNoneMatch
         }
         None => {
@@ -136,14 +171,6 @@ fn precondition(change: &Change, base: Option<&Value>) -> Precondition {
             Precondition::None
         }
     }
-}
-
-/// Whether the specification documents `If-None-Match` for the creation of a kind, in the
-/// version that is spoken (*Managed Clusters - Create Or Update*, *Agent Pools - Create Or
-/// Update*, *Virtual Machines - Create Or Update*). `Microsoft.Network` documents no
-/// condition for a creation.
-fn documents_none_match(kind: Kind) -> bool {
-    matches!(kind, Kind::ManagedCluster | Kind::NodePool | Kind::VirtualMachine)
 }
 
 /// A router's key is made at the last moment, works once, and lapses within
@@ -173,9 +200,25 @@ pub(super) async fn wait(iteration: &Iteration<'_>, id: &ArmId) -> Result<(), Ou
     iteration.clients.azure.wait_until_idle(id).await.map(drop).map_err(|error| of_api(&error))
 }
 
-/// Deletes an object and waits until it is gone.
-pub(super) async fn delete(iteration: &Iteration<'_>, id: &ArmId) -> Result<(), Outcome> {
-    iteration.clients.azure.delete(id, Precondition::None).await.map_err(|error| of_api(&error))
+/// Deletes an object and waits until it is gone: the object that was read last, where Azure
+/// documents a condition.
+pub(super) async fn delete(
+    iteration: &Iteration<'_>,
+    id: &ArmId,
+    body: Option<&Value>,
+) -> Result<(), Outcome> {
+    let etag = body.and_then(etag_for_deletion);
+    let condition = etag.map_or(Precondition::None, |etag| Precondition::IfMatch(etag.to_owned()));
+    iteration.clients.azure.delete(id, condition).await.map_err(|error| of_api(&error))
+}
+
+/// The etag that a deletion may name. `Microsoft.ContainerService` documents `If-Match` for it
+/// (*Managed Clusters - Delete*, *Agent Pools - Delete*) and writes the etag as `eTag`.
+/// `Microsoft.Network`, `Microsoft.Compute` and `Microsoft.Resources` document none: there
+/// the object is read again right before.
+fn etag_for_deletion(body: &Value) -> Option<&str> {
+    let etag = body.get("eTag").or_else(|| body.pointer("/properties/eTag"));
+    etag.and_then(Value::as_str)
 }
 
 /// Removes our route table from a subnet that the topology does not own.

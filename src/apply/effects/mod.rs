@@ -5,31 +5,60 @@ mod hosts;
 mod kubernetes;
 mod node_pools;
 mod report;
+mod required_hosts;
 mod tailnet;
 mod workers;
+mod written;
 
 use report::progress;
+pub(super) use written::{Creation, Written};
 
 use super::events::Outcome;
 use super::iteration::Iteration;
 use crate::plan::{Action, Change, Execution};
 use crate::provider::host::HostTarget;
 use crate::refresh::Current;
-use crate::resource::azure::Provisioning;
+use crate::resource::azure::{MachineRole, Provisioning};
 use crate::resource::{Kind, ObjectKey, Resource};
+
+/// Whether the service itself refuses to create the object if it exists, so that no read is
+/// needed before. A router's machine is read all the same: its creation starts with a new key
+/// for the tailnet.
+pub(super) fn is_refused_if_present(change: &Change) -> bool {
+    let is_router = matches!(
+        &change.after,
+        Some(Resource::VirtualMachine(machine)) if machine.role == MachineRole::Router
+    );
+    let facts = change.address.kind.facts();
+    change.action == Action::Create && facts.conditional_creation.is_some() && !is_router
+}
+
+/// Creates an object of which [`is_refused_if_present`] holds.
+pub(super) async fn create(
+    iteration: &Iteration<'_>,
+    change: &Change,
+) -> Result<Creation, Outcome> {
+    let Some(wanted) = &change.after else { return Ok(Creation::Made(None)) };
+    if change.address.kind == Kind::NodePool {
+        node_pools::wait_for_cluster(iteration, change).await?;
+    }
+    azure::create(iteration, change, wanted).await
+}
 
 /// Makes, updates or adopts an object.
 pub(super) async fn make(
     iteration: &Iteration<'_>,
     change: &Change,
     current: &Current,
-) -> Result<(), Outcome> {
-    let Some(wanted) = &change.after else { return Ok(()) };
+) -> Result<Written, Outcome> {
+    let Some(wanted) = &change.after else { return Ok(None) };
+    required_hosts::probe(iteration, change).await?;
     if let Execution::WorkerRestart(restart) = &change.execution {
-        let update = azure::put(iteration, change, wanted, current);
-        return workers::restart_machine(iteration, change, restart, update).await;
+        let update = async { azure::put(iteration, change, wanted, current).await.map(drop) };
+        let restarted = workers::restart_machine(iteration, change, restart, update).await;
+        return restarted.map(|()| None);
     }
-    match wanted {
+    let made = match wanted {
         Resource::TailnetDevice(device)
             if matches!(change.action, Action::Update | Action::Adopt) =>
         {
@@ -47,11 +76,12 @@ pub(super) async fn make(
         Resource::Worker(worker) => workers::join(iteration, change, worker).await,
         Resource::NodePool(_) => {
             node_pools::wait_for_cluster(iteration, change).await?;
-            azure::put(iteration, change, wanted, current).await
+            return azure::put(iteration, change, wanted, current).await;
         }
         // All others are objects in Azure and are written alike.
-        _ => azure::put(iteration, change, wanted, current).await,
-    }
+        _ => return azure::put(iteration, change, wanted, current).await,
+    };
+    made.map(|()| None)
 }
 
 /// Does what a change needs ahead of its wave. A failure only warns: the step itself
@@ -71,12 +101,17 @@ pub(super) fn is_provisioning(current: &Current) -> bool {
         Some(Resource::ManagedCluster(cluster)) => cluster.provisioning,
         Some(Resource::NodePool(pool)) => pool.provisioning,
         Some(Resource::VirtualMachine(machine)) => machine.provisioning,
-        _ => return false,
+        _ => return is_being_deleted(current),
     };
     match provisioning {
         Provisioning::Creating | Provisioning::Updating | Provisioning::Deleting => true,
         Provisioning::Ready | Provisioning::Failed => false,
     }
+}
+
+fn is_being_deleted(current: &Current) -> bool {
+    let state = current.body.as_ref().and_then(|it| it.pointer("/properties/provisioningState"));
+    state.is_some_and(|state| state == "Deleting")
 }
 
 /// Waits until Azure has made the object, or given up on it.
@@ -101,7 +136,7 @@ pub(super) async fn remove(
         (ObjectKey::Azure(id), Some(Resource::NodePool(_))) => {
             node_pools::remove(iteration, change, id).await
         }
-        (ObjectKey::Azure(id), _) => azure::delete(iteration, id).await,
+        (ObjectKey::Azure(id), _) => azure::delete(iteration, id, current.body.as_ref()).await,
         (ObjectKey::AzureAssociation(id), _) => azure::detach(iteration, id, current).await,
         (ObjectKey::Device(_), _) => tailnet::delete_device(iteration, change).await,
         (ObjectKey::Kubernetes(_), Some(Resource::Manifest(manifest))) => {

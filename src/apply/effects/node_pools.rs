@@ -8,6 +8,7 @@ use crate::apply::iteration::Iteration;
 use crate::bootstrap::{self, StepEvent};
 use crate::diagnostics::{Code, Failure};
 use crate::plan::{Change, Execution};
+use crate::provider::azure::codec;
 use crate::provider::cluster::NodeFacts;
 use crate::resource::{ArmId, ObjectKey};
 
@@ -50,11 +51,22 @@ pub(super) async fn remove(
     let report = |event| report(iteration, change, event);
     let drained = bootstrap::drain_nodes(cluster, &nodes, execution.drain_within, &report).await;
     drained.map_err(failed)?;
-    let deleted = azure::delete(iteration, pool).await;
+    let deleted = delete_if_ours(iteration, pool).await;
     if deleted.is_err() {
         bootstrap::uncordon_nodes(cluster, &nodes, &report).await;
     }
     deleted
+}
+
+/// Draining takes minutes: the pool is read again, and what is deleted is what was read.
+async fn delete_if_ours(iteration: &Iteration<'_>, pool: &ArmId) -> Result<(), Outcome> {
+    let body = iteration.clients.azure.get(pool).await.map_err(|error| failed(&error))?;
+    let Some(body) = body else { return Ok(()) };
+    if codec::ownership(&body, &iteration.settings.owner).is_foreign() {
+        let reason = "it is no longer owned by the topology".to_owned();
+        return Err(Outcome::GuardFailed { reason });
+    }
+    azure::delete(iteration, pool, Some(&body)).await
 }
 
 fn report(iteration: &Iteration<'_>, change: &Change, event: StepEvent) {

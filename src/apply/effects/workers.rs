@@ -20,7 +20,7 @@ use crate::plan::{
     Action, Change, Execution, WorkerDeparture, WorkerExecution, WorkerProfile, WorkerRestart,
 };
 use crate::provider::cluster::OperationKind;
-use crate::provider::host::{HostTarget, WorkerStep};
+use crate::provider::host::{HostTarget, WorkerProbe, WorkerStep};
 use crate::resource::host::JoinedWorker;
 use crate::resource::protection::PROTECT_ANNOTATION;
 use crate::resource::{Kind, Resource};
@@ -62,12 +62,19 @@ async fn worker_target(
     }
 }
 
-/// The host that a worker leaves.
+/// The host that a worker leaves. `new_host` is a machine that answers at its new address.
 async fn departing_host(
     iteration: &Iteration<'_>,
     change: &Change,
     worker: &JoinedWorker,
+    new_host: Option<(HostTarget, WorkerProbe)>,
 ) -> Result<Option<HostTarget>, Outcome> {
+    // With the pods' configuration of the worker it is the same machine, under its new
+    // address.
+    let is_same = |probe: &WorkerProbe| probe.host.cni_configuration == Some(worker.pod_cidr);
+    if let Some((target, _)) = new_host.filter(|(_, probe)| is_same(probe)) {
+        return Ok(Some(target));
+    }
     match &execution(change)?.departure {
         Some(WorkerDeparture { route: Some(route), .. }) => resolve(iteration, route).await,
         Some(WorkerDeparture { route: None, .. }) => Ok(None),
@@ -237,24 +244,29 @@ pub(super) async fn reboot(
     rebooted.map_err(failed)
 }
 
-/// Probes the host that a worker moves to within its datacenter, if that existed before: a
-/// worker is not given up for a host that does not answer or is another one.
+/// Probes the host that a worker moves to, if that existed before: a worker is not given up
+/// for a host that does not answer or is another one. The router of another datacenter may
+/// come with the same plan; then there is no way to the host yet.
 async fn probe_new_host(
     iteration: &Iteration<'_>,
     change: &Change,
     leaving: &JoinedWorker,
-) -> Result<(), Outcome> {
-    let execution = execution(change)?;
-    let Some(Resource::Worker(wanted)) = &change.after else { return Ok(()) };
-    let moves = wanted.ip != leaving.ip && execution.departure.is_none();
-    if !execution.is_existing || !moves {
-        return Ok(());
+) -> Result<Option<(HostTarget, WorkerProbe)>, Outcome> {
+    let Some(Resource::Worker(wanted)) = &change.after else { return Ok(None) };
+    if !execution(change)?.is_existing || wanted.ip == leaving.ip {
+        return Ok(None);
     }
-    let target = reachable_worker(iteration, change, wanted).await?;
+    let target = match worker_target(iteration, change, wanted).await? {
+        Some(target) => target,
+        None if change.moves_from().is_some() => return Ok(None),
+        None => reachable_worker(iteration, change, wanted).await?,
+    };
     let context = format!("{} stays at {}: its new host was probed first", wanted.name, leaving.ip);
     // A host of another name is refused by the probe.
-    let probe = iteration.clients.hosts.probe_worker(&target).await;
-    probe.map(drop).map_err(|error| failed(Failure::from(&error).within(&context)))
+    match iteration.clients.hosts.probe_worker(&target).await {
+        Ok(probe) => Ok(Some((target, probe))),
+        Err(error) => Err(failed(Failure::from(&error).within(&context))),
+    }
 }
 
 /// Takes a worker out of the cluster.
@@ -273,14 +285,15 @@ pub(super) async fn leave(
         }),
         _ => None,
     };
-    if change.action == Action::Replace {
-        probe_new_host(iteration, change, worker).await?;
-    }
+    let new_host = match change.action {
+        Action::Replace => probe_new_host(iteration, change, worker).await?,
+        _ => None,
+    };
     let context = LeaveContext {
         hosts: iteration.clients.hosts.as_ref(),
         cluster: access.client.as_ref(),
         worker: WorkerName::new(worker.name.as_str()),
-        target: departing_host(iteration, change, worker).await?,
+        target: departing_host(iteration, change, worker, new_host).await?,
         fate: fate(change, execution),
         drain_within: execution.drain_within,
         comes_back,
@@ -296,7 +309,11 @@ pub(super) async fn leave(
 /// A machine stays if it existed before, or if only its worker is replaced.
 fn fate(change: &Change, execution: &WorkerExecution) -> HostFate {
     if let Some(departure) = &execution.departure {
-        return if departure.is_existing { HostFate::Stays } else { HostFate::GoesAway };
+        return match (departure.is_existing, change.action) {
+            (true, _) => HostFate::Stays,
+            (false, Action::Replace) => HostFate::GoesAwayLater,
+            (false, _) => HostFate::GoesAway,
+        };
     }
     let cause = change.caused_by.as_ref().map(|cause| cause.kind);
     let alone = change.action == Action::Replace && cause != Some(Kind::VirtualMachine);

@@ -17,6 +17,7 @@ use crate::cli::named_resources;
 use crate::cli::reminder;
 use crate::cli::saved_plan_file;
 use crate::cli::session::WriteSession;
+use crate::cli::target;
 use crate::cli::topology;
 use crate::cli::ui::{ApprovalPrompt, Ui};
 use crate::diagnostics::{Code, Failure};
@@ -161,10 +162,11 @@ pub(crate) async fn run_plan(
     if request.saved.is_none() {
         named_resources::check(&planned, &request.options, ui)?;
     }
+    let target = target::of(&session.reads).await;
     if request.format == Format::Text {
         let displayed =
             Reported { purpose: request.purpose, format: PlanFormat::Text, full: false };
-        plan::show(ui, &planned, &session.reads.loaded.topology, displayed)?;
+        plan::show(ui, &planned, (&session.reads, &target), displayed)?;
     }
     if let Some(code) = nothing_to_do(&planned.plan, request.options.destroy, ui) {
         return Ok(code);
@@ -172,7 +174,7 @@ pub(crate) async fn run_plan(
     if planned.plan.reachability.is_refused() {
         return Ok(refuse_loss(&planned.plan, request.saved.is_some(), ui));
     }
-    let approval = approval(request.purpose);
+    let approval = approval(request.purpose, &target);
     let stop = &session.reads.stop;
     let approved = match named_replacements(&planned.plan, request) {
         names if names.is_empty() => ui.approve(&approval, request.yes, stop).await?,
@@ -211,14 +213,15 @@ fn named_replacements(plan: &Plan, request: &ApplyRequest) -> Vec<String> {
     plan.changes.iter().filter(is_named).map(|change| change.address.name.to_string()).collect()
 }
 
-fn approval(purpose: Purpose) -> ApprovalPrompt {
+fn approval(purpose: Purpose, target: &str) -> ApprovalPrompt<'_> {
     let question = match purpose {
         Purpose::Destroy => "Destroy these resources?",
         Purpose::Repave => "Repave these workers?",
         Purpose::Reboot => "Reboot these workers?",
         Purpose::Plan | Purpose::Drift => "Apply this plan?",
     };
-    ApprovalPrompt { question, can_be_saved: matches!(purpose, Purpose::Plan | Purpose::Drift) }
+    let can_be_saved = matches!(purpose, Purpose::Plan | Purpose::Drift);
+    ApprovalPrompt { question, target, can_be_saved }
 }
 
 /// Reports a signal that came before the first change.

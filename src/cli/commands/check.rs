@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::live::Measured;
-use crate::cli::arguments::Format;
+use crate::cli::arguments::ReportFormat;
 use crate::cli::error::CliError;
 use crate::cli::exit;
 use crate::cli::session::ReadSession;
@@ -11,6 +11,7 @@ use crate::cli::ui::Ui;
 use crate::connectivity::unchecked;
 use crate::plan::impact::{IntermediateState, ReachabilityReport, violations};
 use crate::plan::{FindingSeverity, Plan, PlanOptions, PlanStatus};
+use crate::render::annotations::{Annotation, AnnotationLevel, AnnotationReport};
 use crate::render::connectivity::check::{CheckReport, CheckStatus};
 
 /// Check that every pod can reach every other pod
@@ -27,7 +28,7 @@ use crate::render::connectivity::check::{CheckReport, CheckStatus};
 pub(crate) struct CheckArguments {
     /// Output format
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
-    pub(crate) format: Format,
+    pub(crate) format: ReportFormat,
     /// Probe the worker hosts over SSH, too
     #[arg(long)]
     pub(crate) deep: bool,
@@ -62,11 +63,26 @@ pub(crate) async fn run(
         errors: &errors(sources.plan),
         live,
     };
-    ui.data(&match arguments.format {
-        Format::Text => check.to_text(ui.style()),
-        Format::Json => check.to_json(),
+    ui.data(&match arguments.format.annotations() {
+        Some(format) => annotations(session, &check, &planned.plan).render(format),
+        None if arguments.format == ReportFormat::Json => check.to_json(),
+        None => check.to_text(ui.style()),
     })?;
     Ok(exit_code(check.model_status(), check.measured_status(), planned.plan.status()))
+}
+
+fn annotations<'a>(
+    session: &'a ReadSession,
+    check: &CheckReport<'_>,
+    plan: &Plan,
+) -> AnnotationReport<'a> {
+    let mut report = session.annotation_report("check");
+    let errors = Annotation::of_findings(plan);
+    let errors = errors.into_iter().filter(|it| it.level < AnnotationLevel::Warning);
+    let found = check.annotations().into_iter().chain(errors);
+    report.extend(found, Some(&session.loaded.spans));
+    check.rules_that_hold().for_each(|rule| report.pass(rule));
+    report
 }
 
 /// As `drift` has it: an unread source comes first, and 5 says that no apply helps. A

@@ -7,6 +7,7 @@ use crate::cli::arguments::PlanFormat;
 use crate::cli::error::CliError;
 use crate::cli::exit;
 use crate::cli::session::ReadSession;
+use crate::cli::target;
 use crate::cli::ui::Ui;
 use crate::plan::PlanOptions;
 use crate::render::Purpose;
@@ -43,6 +44,6 @@ pub(crate) async fn run(
     let planned = session.plan(&scope, ui).await;
     let displayed =
         Reported { purpose: Purpose::Drift, format: arguments.format, full: arguments.full };
-    plan::show(ui, &planned, &session.loaded.topology, displayed)?;
+    plan::show(ui, &planned, (session, &target::of(session).await), displayed)?;
     Ok(exit::from_status(planned.plan.status(), exit::CHANGES))
 }

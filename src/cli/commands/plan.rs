@@ -10,15 +10,18 @@ use crate::cli::exit;
 use crate::cli::named_resources;
 use crate::cli::saved_plan_file;
 use crate::cli::session::ReadSession;
+use crate::cli::target;
 use crate::cli::ui::Ui;
 use crate::pipeline::Planned;
 use crate::plan::impact::{IntermediateState, ReachabilityReport};
 use crate::plan::saved_plan::{FORMAT_VERSION, Permissions, SavedPlan};
 use crate::plan::{Plan, PlanOptions, PlanStatus};
+use crate::render::annotations::{Annotation, AnnotationReport};
 use crate::render::connectivity::reachability_report::{MAX_PROBLEMS, ReachabilityReportText};
+use crate::render::text::wrap;
 use crate::render::{Purpose, drift_json, plan_json, plan_markdown, plan_text};
 use crate::resource::Address;
-use crate::topology::model::Topology;
+use crate::topology::load::Loaded;
 use crate::topology::names::TopologyName;
 
 /// Show the changes that apply would make
@@ -85,10 +88,10 @@ pub(crate) async fn run(
     let scope = session.scope(options);
     let planned = session.plan(&scope, ui).await;
     named_resources::check(&planned, &scope.options, ui)?;
-    let topology = &session.loaded.topology;
+    let target = target::of(session).await;
     let displayed =
         Reported { purpose: Purpose::Plan, format: arguments.format, full: arguments.full };
-    let printed = show(ui, &planned, topology, displayed);
+    let printed = show(ui, &planned, (session, &target), displayed);
     let kept = match &arguments.out {
         Some(path) => {
             let saved = saved_plan(session, &planned.plan, &scope.options);
@@ -117,35 +120,62 @@ pub(crate) struct Reported {
 }
 
 /// Prints a plan; with the causes of dropped packets if it changes nothing about them,
-/// and always for `drift`.
+/// and always for `drift`. Changes are headed by where they are made.
 pub(crate) fn show(
     ui: &Ui,
     planned: &Planned,
-    topology: &Topology,
+    (session, target): (&ReadSession, &str),
     displayed: Reported,
 ) -> Result<(), CliError> {
+    let loaded = &session.loaded;
     let Reported { purpose, format, full } = displayed;
-    let plan = &planned.plan;
+    let (plan, topology) = (&planned.plan, &loaded.topology);
     let is_current = purpose == Purpose::Drift || plan.status() == PlanStatus::Unreachable;
     let report = is_current.then(|| {
         let sources = planned.paths(topology);
         ReachabilityReport::of_state(sources, &IntermediateState::Observed, MAX_PROBLEMS)
     });
     let report = report.as_ref().map(|report| ReachabilityReportText { report });
+    if let Some(format) = format.annotations() {
+        return ui.data(&annotations(plan, purpose, report, loaded).render(format));
+    }
     let options =
         plan_text::Options { style: ui.style(), purpose, full, verbose: ui.verbosity() > 0 };
-    ui.data(&match (format, report) {
-        (PlanFormat::Text, None) => plan_text::render(plan, options),
-        (PlanFormat::Text, Some(report)) => {
-            plan_text::render_with_reachability(plan, report, options)
-        }
+    let printed = match (format, report) {
         (PlanFormat::Json, None) => plan_json::render(plan, purpose),
         (PlanFormat::Json, Some(report)) => drift_json::render(plan, purpose, report),
         (PlanFormat::Markdown, None) => plan_markdown::render(plan, purpose),
         (PlanFormat::Markdown, Some(report)) => {
             plan_markdown::render_with_reachability(plan, purpose, report)
         }
-    })
+        (_, None) => plan_text::render(plan, options),
+        (_, Some(report)) => plan_text::render_with_reachability(plan, report, options),
+    };
+    // A plan without changes is the same everywhere.
+    let headed = match format {
+        _ if plan.is_empty() => printed,
+        PlanFormat::Text => wrap(target, "", "  ").join("\n") + "\n" + &printed,
+        PlanFormat::Markdown => printed.replacen("\n\n", &format!("\n\n{target}\n\n"), 1),
+        _ => printed,
+    };
+    ui.data(&headed)
+}
+
+fn annotations<'a>(
+    plan: &Plan,
+    purpose: Purpose,
+    reachability: Option<ReachabilityReportText<'_>>,
+    loaded: &'a Loaded,
+) -> AnnotationReport<'a> {
+    let command = if purpose == Purpose::Drift { "drift" } else { "plan" };
+    let mut report = AnnotationReport::new(command, &loaded.file_name, &loaded.text);
+    let found = Annotation::of_plan(plan, purpose);
+    let dropped = reachability.iter().flat_map(ReachabilityReportText::annotations);
+    report.extend(found.into_iter().chain(dropped), Some(&loaded.spans));
+    if plan.status() == PlanStatus::Matches {
+        report.pass("the infrastructure matches the topology");
+    }
+    report
 }
 
 fn saved_plan<'a>(

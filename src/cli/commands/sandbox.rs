@@ -204,6 +204,7 @@ async fn inject(folder: &Path, fault: &str, target: Option<&str>, ui: &Ui) -> Re
     let fault: Fault = fault.parse().map_err(|error| {
         CliError::coded(Code::UnknownFault, format!("{error}"))
             .remedy("`stargate sandbox faults` lists all faults")
+            .exit(exit::USAGE)
     })?;
     let (sandbox, saver) = sandbox_state::open(folder, None)?;
     let done = sandbox.change(|sandbox, now| {

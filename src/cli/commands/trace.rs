@@ -178,7 +178,9 @@ fn render(
 
 /// Adds the sources that could not be read, which may know the host.
 fn with_gaps(error: CliError, sources: Projection<'_>) -> CliError {
-    let gaps = sources.plan.unexplained_gaps();
+    let mut gaps = sources.plan.unexplained_gaps().peekable();
+    // What could not be read may be what the arguments name.
+    let error = if gaps.peek().is_some() { error.exit(exit::ERROR) } else { error };
     gaps.fold(error, |error, gap| {
         error.remedy(format!(
             "{} could not be read: {}; {}",
@@ -223,6 +225,7 @@ fn unknown_host(model: &PathModel, text: &str) -> CliError {
     };
     CliError::new(format!("no host of the topology has the name or address `{text}`"))
         .remedy(remedy)
+        .exit(exit::USAGE)
 }
 
 fn render_service_trace(

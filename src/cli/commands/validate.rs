@@ -3,12 +3,13 @@
 use clap::Args;
 use serde_json::json;
 
-use crate::cli::arguments::{Format, Global};
+use crate::cli::arguments::{Global, ReportFormat};
 use crate::cli::error::CliError;
 use crate::cli::exit;
 use crate::cli::topology;
 use crate::cli::ui::Ui;
 use crate::diagnostics::{Code, Diagnostic};
+use crate::render::annotations::{Annotation, AnnotationReport};
 use crate::render::diagnostic;
 use crate::render::text::counted;
 use crate::topology::lints::expired_ignores;
@@ -19,42 +20,65 @@ use crate::topology::load::{Loaded, load_bytes};
 pub(crate) struct ValidateArguments {
     /// Output format
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
-    pub(crate) format: Format,
+    pub(crate) format: ReportFormat,
 }
 
 /// Loads the file and prints its diagnostics.
 pub(crate) fn run(arguments: &ValidateArguments, global: &Global, ui: &Ui) -> Result<u8, CliError> {
-    match arguments.format {
-        Format::Text => {
+    let name = global.topology_name();
+    let format = match (arguments.format, arguments.format.annotations()) {
+        (ReportFormat::Text, _) => {
             let loaded = topology::load_or_report(global, ui)?;
-            ui.data(&format!("{} is valid: {}\n", global.topology_name(), extent(&loaded)))?;
-            Ok(exit::DONE)
+            ui.data(&format!("{name} is valid: {}\n", extent(&loaded)))?;
+            return Ok(exit::DONE);
         }
-        Format::Json => json_report(global, ui),
-    }
+        (_, annotations) => annotations,
+    };
+    let validated = validate(global);
+    ui.data(&match format {
+        None => json_report(&name, &validated),
+        Some(format) => validated.annotations(&name).render(format),
+    })?;
+    Ok(validated.exit)
 }
 
-/// The diagnostics as JSON. A file that cannot be read is one of them.
-fn json_report(global: &Global, ui: &Ui) -> Result<u8, CliError> {
-    let name = global.topology_name();
+/// The diagnostics of the file, and the text that they point into.
+struct Validated {
+    text: String,
+    list: Vec<Diagnostic>,
+    exit: u8,
+}
+
+/// A file that cannot be read is one of the diagnostics.
+fn validate(global: &Global) -> Validated {
     let file = match topology::read(&global.topology) {
         Ok(file) => file,
         Err(error) => {
-            let found = unreadable(&error);
-            ui.data(&report(&name, false, "", &[found]))?;
-            return Ok(error.exit);
+            let list = vec![unreadable(&error)];
+            return Validated { text: String::new(), list, exit: error.exit };
         }
     };
-    let (valid, text, list) = match load_bytes(&name, &file) {
+    match load_bytes(&global.topology_name(), &file) {
         Ok(loaded) => {
             let expired = expired_ignores(&loaded, topology::today());
-            let warnings = loaded.warnings.into_iter().chain(expired).collect();
-            (true, String::from_utf8_lossy(&file).into_owned(), warnings)
+            let list = loaded.warnings.into_iter().chain(expired).collect();
+            Validated { text: loaded.text.to_string(), list, exit: exit::DONE }
         }
-        Err(found) => (false, found.text.to_string(), found.list),
-    };
-    ui.data(&report(&name, valid, &text, &list))?;
-    Ok(if valid { exit::DONE } else { exit::ERROR })
+        Err(found) => {
+            Validated { text: found.text.to_string(), list: found.list, exit: exit::ERROR }
+        }
+    }
+}
+
+impl Validated {
+    fn annotations<'a>(&'a self, name: &'a str) -> AnnotationReport<'a> {
+        let mut report = AnnotationReport::new("validate", name, &self.text);
+        report.extend(self.list.iter().map(Annotation::from), None);
+        if self.exit == exit::DONE {
+            report.pass(format!("{name} is valid"));
+        }
+        report
+    }
 }
 
 /// The error of a file that cannot be read, as a diagnostic without a location.
@@ -63,12 +87,12 @@ fn unreadable(error: &CliError) -> Diagnostic {
     Diagnostic::error(code, error.message.clone()).remedy(error.remedies.join("; "))
 }
 
-fn report(name: &str, valid: bool, text: &str, list: &[Diagnostic]) -> String {
+fn json_report(name: &str, validated: &Validated) -> String {
     let report = json!({
         "format_version": diagnostic::FORMAT_VERSION,
         "file": name,
-        "valid": valid,
-        "diagnostics": diagnostic::to_json(name, text, list),
+        "valid": validated.exit == exit::DONE,
+        "diagnostics": diagnostic::to_json(name, &validated.text, &validated.list),
     });
     format!("{report:#}\n")
 }

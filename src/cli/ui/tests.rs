@@ -4,7 +4,8 @@ use super::testing::buffered;
 use super::*;
 use crate::cli::exit;
 
-const APPROVAL: ApprovalPrompt = ApprovalPrompt { question: "Apply?", can_be_saved: true };
+const APPROVAL: ApprovalPrompt<'static> =
+    ApprovalPrompt { question: "Apply?", target: "Target: the sandbox", can_be_saved: true };
 
 async fn approved(answer: Option<&str>, yes: bool) -> Result<Option<bool>, CliError> {
     buffered(answer, false).0.approve(&APPROVAL, yes, &StopSignal::default()).await
@@ -59,7 +60,7 @@ async fn a_prompt_without_a_terminal_is_an_error() {
     assert_eq!(approved(None, true).await, Ok(Some(true)));
     assert!(error.remedies.iter().any(|remedy| remedy.contains("plan --out")));
     // A saved plan cannot destroy, repave or reboot.
-    let destroy = ApprovalPrompt { question: "Destroy?", can_be_saved: false };
+    let destroy = ApprovalPrompt { question: "Destroy?", can_be_saved: false, ..APPROVAL };
     let ui = buffered(None, false).0;
     let error = ui.approve(&destroy, false, &StopSignal::default()).await.expect_err("a prompt");
     assert!(error.remedies.iter().all(|remedy| !remedy.contains("plan --out")), "{error:?}");

@@ -1,5 +1,6 @@
 //! The addresses that are asked about, in their order.
 
+use std::cell::RefCell;
 use std::net::Ipv4Addr;
 use std::ops::Range;
 
@@ -19,6 +20,8 @@ pub(super) struct Endpoints {
     /// By the address of a port: where the subjects of the port's host stand,
     /// and the number of the port there.
     of_ports: HashMap<Ipv4Addr, Vec<(usize, usize)>>,
+    /// What [`Self::within`] found: every router has a route for the same prefixes.
+    ranges: RefCell<HashMap<Ipv4Net, Range<usize>>>,
 }
 
 impl Endpoints {
@@ -42,7 +45,7 @@ impl Endpoints {
                 }
             }
         }
-        Self { all, of_ports }
+        Self { all, of_ports, ranges: RefCell::default() }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -55,8 +58,7 @@ impl Endpoints {
 
     /// Whether two hosts' subjects have that address.
     pub(super) fn is_shared(&self, address: Ipv4Addr) -> bool {
-        let same = self.within(&address.into());
-        same.len() > 1
+        self.find(&address.into()).len() > 1
     }
 
     /// The subjects that stand there.
@@ -66,6 +68,11 @@ impl Endpoints {
 
     /// Where the subjects stand whose address a prefix holds.
     pub(super) fn within(&self, prefix: &Ipv4Net) -> Range<usize> {
+        let mut ranges = self.ranges.borrow_mut();
+        ranges.entry(*prefix).or_insert_with(|| self.find(prefix)).clone()
+    }
+
+    fn find(&self, prefix: &Ipv4Net) -> Range<usize> {
         let (first, last) = (prefix.network(), prefix.broadcast());
         let begin = self.all.partition_point(|subject| subject.address < first);
         let rest = self.all.get(begin..).unwrap_or_default();

@@ -125,11 +125,12 @@ pub fn provisioning_profile(name: &ProfileName, profile: &Profile) -> Manifest {
 }
 
 fn shared(kind: ManifestKind, name: &str, body: Value) -> Manifest {
-    Manifest { kind, namespace: None, name: name.to_owned(), body }
+    Manifest { kind, namespace: None, name: name.to_owned(), body: body.into() }
 }
 
-fn namespaced(kind: ManifestKind, namespace: &str, name: &str, body: Value) -> Manifest {
-    Manifest { kind, namespace: Some(namespace.to_owned()), name: name.to_owned(), body }
+fn namespaced(kind: ManifestKind, namespace: &'static str, name: &str, body: Value) -> Manifest {
+    let (namespace, name) = (Some(namespace.into()), name.to_owned());
+    Manifest { kind, namespace, name, body: body.into() }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::Code;
 
 impl Code {
     /// Every code, in order.
-    pub const ALL: [Self; 158] = [
+    pub const ALL: [Self; 159] = [
         Self::NotUtf8,
         Self::EmptyFile,
         Self::TooLarge,
@@ -90,6 +90,7 @@ impl Code {
         Self::NodePoolNotReplaceable,
         Self::IgnoreUnused,
         Self::OperationPending,
+        Self::OtherSubscription,
         Self::NotOwned,
         Self::Protected,
         Self::RouterOffline,

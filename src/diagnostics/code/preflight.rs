@@ -205,4 +205,15 @@ pub(super) const ENTRIES: &[Entry] = &[
                       operation before it changes the object. After a failed operation the object may \
                       not work although its fields are right: the activity log of Azure shows the reason.",
     },
+    Entry {
+        code: Code::OtherSubscription,
+        text: "SG0437",
+        title: "the deployment is in another subscription",
+        explanation: "The subscription has no object of the topology, and routers of the topology are \
+                      connected to the tailnet, so that they run in another subscription. Azure cannot \
+                      move an AKS cluster, and a second deployment would serve the same prefixes. Set \
+                      `[azure] subscription` or AZURE_SUBSCRIPTION_ID to the subscription of the \
+                      deployment. To move it, run `stargate destroy` there, then change the \
+                      subscription and apply.",
+    },
 ];

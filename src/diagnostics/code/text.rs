@@ -9,7 +9,9 @@ use super::Code;
 
 /// The text is not a code.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no code `{0}`; codes read like `SG0303`")]
+#[error(
+    "there is no code or field `{0}`; codes read like `SG0303`, fields like `cluster.pod_cidr`"
+)]
 pub struct UnknownCode(pub String);
 
 impl fmt::Display for Code {

@@ -5,7 +5,7 @@ use super::examiner::Examiner;
 use super::intermediate_states::affects_data_plane;
 use super::known_state::{Known, classes};
 use super::make_before_break::make_before_break;
-use super::pair_counts::Comparison;
+use super::pair_counts::PairComparison;
 use super::passed_elements::Traced;
 use super::projection::{IntermediateState, Projection, loses_cluster, made_value, numbers};
 use super::reachability::{Reachability, Unexamined, Wait};
@@ -162,7 +162,7 @@ fn compare_states<'a>(
     let (after, of_planned) = traced(after_model, &nodes, unaffected);
     let relocations = Relocations::of(projection, &nodes);
     let names = nodes.keys().collect();
-    let comparison = Comparison { states: [&before, &after], after_model, names };
+    let comparison = PairComparison { states: [&before, &after], after_model, names };
     let (mut reachability, relocated) = comparison.count(&relocations);
     let relocated = |graph: &StepGraph| relocated.disruptions(&relocations, &plan.changes, graph);
     if !keeps_any(&before, &after) {

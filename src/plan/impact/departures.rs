@@ -39,7 +39,7 @@ impl Departures {
             let departing: BTreeSet<&str> = nodes.intersection(&leaving).copied().collect();
             let is_whole_site = *site != Site::Cluster
                 && departing.len() == nodes.len()
-                && (departing.len() > 1 || !has_site(observed, site));
+                && (departing.len() > 1 || !has_workers(observed, site));
             if is_whole_site {
                 removed.extend(cause_at(&plan.changes, site).map(|cause| Departure {
                     nodes: departing.into_iter().map(str::to_owned).collect(),
@@ -98,10 +98,11 @@ impl Departures {
     }
 }
 
-/// Whether the topology has a site.
-fn has_site(observed: Sources<'_>, site: &Site) -> bool {
+/// Whether the topology has workers on a site.
+fn has_workers(observed: Sources<'_>, site: &Site) -> bool {
     let datacenters = &observed.topology.datacenters;
-    datacenters.iter().any(|it| Site::Datacenter(it.name.clone()) == *site)
+    let mut of_site = datacenters.iter().filter(|it| Site::Datacenter(it.name.clone()) == *site);
+    of_site.any(|datacenter| !datacenter.workers.is_empty())
 }
 
 /// The nodes that a pool has beyond its new size. AKS decides which nodes go; the last

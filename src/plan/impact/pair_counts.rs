@@ -10,14 +10,14 @@ use crate::connectivity::snapshot::{PairStatus, PairsAlike, Snapshot};
 use crate::resource::Address;
 
 /// The states before and after a plan, of the same nodes.
-pub(super) struct Comparison<'c> {
+pub(super) struct PairComparison<'c> {
     pub(super) states: [&'c Snapshot; 2],
     pub(super) after_model: &'c PathModel,
     /// The names of the nodes, by their places.
     pub(super) names: Vec<&'c String>,
 }
 
-impl Comparison<'_> {
+impl PairComparison<'_> {
     /// Counts all pairs, and notes those that are cut while their nodes get another place.
     pub(super) fn count(&self, relocations: &Relocations) -> (Reachability, RelocatedPairs) {
         let mut found = Counts::default();

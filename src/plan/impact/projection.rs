@@ -47,6 +47,9 @@ impl<'a> Projection<'a> {
         for (change, number) in made.iter().zip(numbers) {
             projected.set(number, made_value(change));
         }
+        // What serves in its place is not known under the names of the topology.
+        let refused = self.plan.blocked.iter().filter(|blocked| blocked.keeps_predecessor());
+        projected.set_unknown(refused.map(|blocked| &blocked.address));
         projected.set_cluster_lost(made.iter().any(|change| loses_cluster(change)));
         if *state == IntermediateState::Planned {
             let unknown = self.plan.deferred.iter().filter(|deferred| !deferred.is_follow_up());

@@ -4,14 +4,14 @@
 //! edited, the object of the new name is missing there and the pairs of the nodes behind
 //! it look dropped, although the object of the old name serves them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::disruption::{Between, Disruption};
 use super::live_nodes::{LiveNodes, by_site, cause_at, destroyed_node, live_nodes};
 use super::projection::Projection;
 use crate::connectivity::snapshot::Nodes;
 use crate::plan::cost::seconds;
-use crate::plan::{Action, Change, StepGraph};
+use crate::plan::{Action, Blocked, Change, StepGraph};
 use crate::resource::azure::MachineRole;
 use crate::resource::{Address, Kind, Resource, Site};
 
@@ -54,24 +54,15 @@ impl Relocations {
             .map(|change| (change.address.name.as_str(), found.number(&change.address)))
             .collect();
         let destroyed = found.destroyed_sites(changes, &live);
-        let is_site_blocked = |site: &Site| {
-            projection.plan.blocked.iter().any(|blocked| {
-                matches!(blocked.action, Action::Create | Action::Delete)
-                    && blocked.address.site == *site
-                    && is_container(blocked.address.kind)
-            })
-        };
+        let held = HeldPlaces::of(&projection.plan.blocked);
         let fate = |(name, site): (&String, &Site)| {
             let Some(home) = live.get(name) else { return NodeRelocation::default() };
-            let stays = projection.plan.blocked.iter().any(|blocked| {
-                blocked.address.kind == Kind::Worker
-                    && blocked.address.name == name.as_str()
-                    && blocked.address.site != *home
-            });
             let of_site = || renamed.get(home).or_else(|| renamed.get(site)).copied();
             NodeRelocation {
                 is_live: true,
-                is_blocked: stays || is_site_blocked(home) || is_site_blocked(site),
+                is_blocked: held.holds_worker(name, home)
+                    || held.sites.contains(home)
+                    || held.sites.contains(site),
                 relocated: moving.get(name.as_str()).copied().or_else(of_site),
                 destroyed: destroyed.get(home).copied(),
             }
@@ -107,6 +98,34 @@ impl Relocations {
             .filter_map(|(site, _)| Some((site, cause_at(changes, site)?)))
             .filter(|(_, cause)| is_container(cause.kind));
         with_cause.map(|(site, cause)| (site.clone(), self.number(cause))).collect()
+    }
+}
+
+/// What the blocked changes of a plan hold where it is.
+struct HeldPlaces<'a> {
+    /// Sites of which a container is neither created nor deleted.
+    sites: BTreeSet<&'a Site>,
+    /// The sites that blocked workers would be on, by name.
+    workers: BTreeMap<&'a str, BTreeSet<&'a Site>>,
+}
+
+impl<'a> HeldPlaces<'a> {
+    fn of(blocked: &'a [Blocked]) -> Self {
+        let mut held = Self { sites: BTreeSet::new(), workers: BTreeMap::new() };
+        for Blocked { address, action, .. } in blocked {
+            if matches!(action, Action::Create | Action::Delete) && is_container(address.kind) {
+                held.sites.insert(&address.site);
+            }
+            if address.kind == Kind::Worker {
+                held.workers.entry(address.name.as_str()).or_default().insert(&address.site);
+            }
+        }
+        held
+    }
+
+    /// Whether a worker would move away from where it is, and may not.
+    fn holds_worker(&self, name: &str, home: &Site) -> bool {
+        self.workers.get(name).is_some_and(|sites| sites.iter().any(|site| *site != home))
     }
 }
 

@@ -307,9 +307,14 @@ pub(super) fn read(sources: Projection<'_>, provenance: &Provenance) -> Remedy {
     let inventory = sources.observed.inventory;
     let key = sources.observed.desired.get(address).and_then(|desired| desired.key.as_ref());
     let of_host = || inventory.gap_at(&Source::Host(address.name.to_string()));
+    if let Some(blocked) = sources.plan.blocked.iter().find(|it| it.address == *address)
+        && blocked.keeps_predecessor()
+    {
+        return Remedy::ResolveBlocked(Box::new(blocked.clone()));
+    }
     let gap = inventory.gap_at(source).or_else(|| inventory.gap_for(address.kind, key));
     if let Some(gap) = gap.or_else(of_host) {
-        let reason = format!("{} could not be read: {}", gap.source, gap.failure);
+        let reason = format!("{} could not be read: {}", gap.subject(), gap.failure);
         return Remedy::Read { reason, remedy: gap.failure.remedy.clone() };
     }
     match (address.kind, source) {

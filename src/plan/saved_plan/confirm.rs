@@ -83,7 +83,7 @@ pub fn confirm(
     if !errors.is_empty() {
         return Err(SavedPlanRefusal::Errors(errors));
     }
-    let comparison = Comparison::of(input, saved, &fresh);
+    let comparison = SavedComparison::of(input, saved, &fresh);
     let outside = comparison.out_of_scope();
     if !outside.is_empty() {
         return Err(SavedPlanRefusal::OutOfScope(outside));
@@ -95,7 +95,7 @@ pub fn confirm(
 }
 
 /// A saved plan beside one that was made now.
-struct Comparison<'a> {
+struct SavedComparison<'a> {
     saved: &'a PlanContents,
     fresh: &'a Plan,
     inventory: &'a Inventory,
@@ -103,7 +103,7 @@ struct Comparison<'a> {
     changes: BTreeMap<&'a Address, &'a Change>,
 }
 
-impl<'a> Comparison<'a> {
+impl<'a> SavedComparison<'a> {
     fn of(input: PlanningInput<'a>, saved: &'a PlanContents, fresh: &'a Plan) -> Self {
         Self {
             saved,
@@ -226,7 +226,7 @@ impl<'a> Comparison<'a> {
             return "its values are known only after other resources exist".to_owned();
         }
         if let Some(gap) = self.inventory.gap_for(address.kind, Some(&saved.key)) {
-            return format!("{} could not be read: {}", gap.source, gap.failure.message);
+            return format!("{} could not be read: {}", gap.subject(), gap.failure.message);
         }
         format!("it would be {would}, which a plan made now does not contain")
     }
@@ -241,7 +241,7 @@ struct Scope<'a> {
 }
 
 impl<'a> Scope<'a> {
-    fn of(comparison: &Comparison<'a>) -> Self {
+    fn of(comparison: &SavedComparison<'a>) -> Self {
         let desired = comparison.fresh.desired().iter().filter_map(|it| it.key.as_ref());
         let objects = comparison.inventory.iter();
         let owned = objects.filter(|(_, it)| !it.ownership.is_foreign());

@@ -84,6 +84,7 @@ impl Case {
             source,
             failure: Failure::new(Code::SourceGap, "it does not answer", "restore it"),
             explained: false,
+            in_part: false,
         });
         self
     }
@@ -179,7 +180,7 @@ pub(super) fn key(text: &str) -> ObjectKey {
             ObjectKey::Azure(group_id().in_group("Microsoft.Network/virtualNetworks", &name))
         }
         Kind::Worker | Kind::Server | Kind::DaemonSet | Kind::Namespace | Kind::CiliumNode => {
-            let kind = kind.to_string();
+            let kind = kind.as_str().into();
             ObjectKey::Kubernetes(ObjectName { kind, namespace: None, name })
         }
         _ => ObjectKey::Azure(group_id().in_group(&format!("Microsoft.Test/{kind}"), &name)),
@@ -254,11 +255,12 @@ pub(super) fn machine(size: &str, network_interface: &str) -> Resource {
 
 pub(super) fn device(online: bool) -> Resource {
     let hostname = "router".to_owned();
-    Resource::TailnetDevice(Device { online, ..Device::in_service(&hostname) })
+    Resource::TailnetDevice(Device { online, ..Device::in_service(&hostname, "tag:router") })
 }
 
 pub(super) fn manifest(kind: ManifestKind, name: &str, body: Value) -> Resource {
-    Resource::Manifest(Manifest { kind, namespace: None, name: name.to_owned(), body })
+    let name = name.to_owned();
+    Resource::Manifest(Manifest { kind, namespace: None, name, body: body.into() })
 }
 
 /// What is done to whom, in the plan's order.

@@ -52,13 +52,17 @@ fn phases(plan: &Plan) -> BTreeMap<(&Address, bool), Vec<(&Address, bool)>> {
         let there = there.filter(|(_, change)| change.action == Action::Replace);
         there.map(|(address, _)| (*address, false)).collect()
     };
+    let ended = |addresses: &'_ [Address]| -> Vec<(&Address, bool)> {
+        let there = addresses.iter().filter_map(|it| changes.get_key_value(it));
+        there.map(|(address, change)| (*address, change.action == Action::Delete)).collect()
+    };
     let mut phases = BTreeMap::new();
     for change in &plan.changes {
         let there = change.depends_on.iter().filter_map(|it| changes.get_key_value(it));
         let mut causes: Vec<(&Address, bool)> = there.map(|(it, _)| (*it, true)).collect();
         causes.extend(removed(&change.create_after_destroy_of));
         if change.action == Action::Replace {
-            phases.insert((&change.address, false), removed(&change.destroy_after));
+            phases.insert((&change.address, false), ended(&change.destroy_after));
             causes.push((&change.address, false));
         }
         phases.insert((&change.address, true), causes);
@@ -78,10 +82,14 @@ fn order_holds(plan: &Plan) -> Result<(), TestCaseError> {
             );
         }
         prop_assert!(before.insert(&change.address), "{} twice", change.address);
-        for other in change.destroy_after.iter().chain(&change.create_after_destroy_of) {
-            let replaced =
-                by_address(plan).get(other).is_some_and(|it| it.action == Action::Replace);
+        let action = |other: &Address| by_address(plan).get(other).map(|it| it.action);
+        for other in &change.create_after_destroy_of {
+            let replaced = action(other) == Some(Action::Replace);
             prop_assert!(replaced, "{} waits for the end of {other}", change.address);
+        }
+        for other in &change.destroy_after {
+            let ends = matches!(action(other), Some(Action::Replace | Action::Delete));
+            prop_assert!(ends, "{} waits for the end of {other}", change.address);
         }
     }
     let mut phases = phases(plan);

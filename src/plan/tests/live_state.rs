@@ -61,8 +61,8 @@ fn cluster_key(topology: &Topology) -> ObjectKey {
     ObjectKey::Azure(group.in_group("Microsoft.ContainerService/managedClusters", name))
 }
 
-fn kubernetes(kind: &str, name: &str) -> ObjectKey {
-    let (kind, name) = (kind.to_owned(), name.to_owned());
+fn kubernetes(kind: &'static str, name: &str) -> ObjectKey {
+    let (kind, name) = (kind.into(), name.to_owned());
     ObjectKey::Kubernetes(ObjectName { kind, namespace: None, name })
 }
 
@@ -127,6 +127,7 @@ impl LiveState {
                 source: source.clone(),
                 failure: Failure::new(Code::SourceGap, "it does not answer", "restore it"),
                 explained: false,
+                in_part: false,
             });
         }
         // A cluster that does not exist is not read.
@@ -244,9 +245,9 @@ impl LiveState {
         let site = &change.address.site;
         match &mut value {
             Resource::VirtualMachine(machine) if machine.role == MachineRole::Router => {
-                self.join(&change.address.name, site);
+                self.join(&change.address.name, site, topology);
             }
-            Resource::TailnetDevice(device) => self.join(&device.hostname.clone(), site),
+            Resource::TailnetDevice(device) => self.join(&device.hostname.clone(), site, topology),
             Resource::Worker(worker) => {
                 worker.host = Observable::unobserved();
                 let name = worker.name.clone();
@@ -284,7 +285,7 @@ impl LiveState {
     }
 
     /// A router joins the tailnet, not configured yet.
-    fn join(&mut self, name: &str, site: &Site) {
+    fn join(&mut self, name: &str, site: &Site, topology: &Topology) {
         let online = self.value(&ObjectKey::Device(name.to_owned())).is_some_and(
             |device| matches!(device, Resource::TailnetDevice(device) if device.online),
         );
@@ -294,7 +295,7 @@ impl LiveState {
         self.addresses += 1;
         self.joined.insert(name.to_owned(), Ipv4Addr::new(100, 64, 0, self.addresses));
         let hostname = name.to_owned();
-        let device = Device::in_service(&hostname);
+        let device = Device::in_service(&hostname, topology.tailnet.tag.as_str());
         let none =
             RouteSet { hostname: hostname.clone(), prefixes: Pending::Known(BTreeSet::new()) };
         let host = RouterHost {

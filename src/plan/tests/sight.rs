@@ -73,6 +73,7 @@ pub(super) fn gap(source: Source) -> Gap {
         source,
         failure: Failure::new(Code::SourceGap, "it does not answer", "restore it"),
         explained: false,
+        in_part: false,
     }
 }
 

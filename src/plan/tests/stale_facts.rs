@@ -66,7 +66,7 @@ fn deleting_a_cluster_makes_only_its_objects_stale() {
     let in_group = |name: &str| {
         ObjectKey::Azure(ArmId::resource_group(SUBSCRIPTION, name).in_group("Microsoft.A/b", "c"))
     };
-    let namespaced = ObjectName { kind: "Node".to_owned(), namespace: None, name: "n".to_owned() };
+    let namespaced = ObjectName { kind: "Node".into(), namespace: None, name: "n".to_owned() };
     let keys = [
         in_group(&node_group),
         in_group("lab"),

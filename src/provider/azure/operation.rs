@@ -128,8 +128,8 @@ impl PollInterval {
         Self { usual: Some(usual).filter(|usual| *usual > FIRST_DELAY), ..Self::new() }
     }
 
-    /// Waits as long as the last answer asked for, else until the operation usually ends,
-    /// and then a little longer each time.
+    /// Waits until the operation usually ends, and then as long as the last answer asks for,
+    /// or a little longer each time. Never waits for less than an answer asks for.
     pub(super) async fn wait(
         &mut self,
         headers: &HeaderMap,
@@ -148,15 +148,18 @@ impl PollInterval {
                 details: Vec::new(),
             });
         }
-        let delay = retry_after(headers).unwrap_or_else(|| {
-            let usual = self.usual.take();
-            if let Some(rest) = usual.and_then(|it| it.checked_sub(self.started.elapsed())) {
-                return rest;
+        let requested = retry_after(headers);
+        let usual = self.usual.take();
+        let rest = usual.and_then(|usual| usual.checked_sub(self.started.elapsed()));
+        let delay = match (rest, requested) {
+            (Some(rest), requested) => rest.max(requested.unwrap_or_default()),
+            (None, Some(requested)) => requested,
+            (None, None) => {
+                let delay = self.next;
+                self.next = (delay * 3 / 2).min(MAX_DELAY);
+                delay
             }
-            let delay = self.next;
-            self.next = (delay * 3 / 2).min(MAX_DELAY);
-            delay
-        });
+        };
         tokio::time::sleep(delay.min(MAX_OPERATION_DURATION)).await;
         Ok(())
     }
@@ -188,17 +191,22 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_first_look_is_when_an_operation_usually_ends() {
-        let mut pace = PollInterval::of_operation(Duration::from_secs(60));
         let started = Instant::now();
-        let mut with_delay = HeaderMap::new();
-        with_delay.insert(header::RETRY_AFTER, "10".parse().unwrap());
-        // What the service asks for counts.
+        let with_delay = |seconds: u64| {
+            let value = seconds.to_string().parse().unwrap();
+            HeaderMap::from_iter([(header::RETRY_AFTER, value)])
+        };
+        let mut pace = PollInterval::of_operation(Duration::from_secs(60));
         for (headers, seconds) in
-            [(&with_delay, 10), (&HeaderMap::new(), 60), (&HeaderMap::new(), 62)]
+            [(with_delay(10), 60), (with_delay(10), 70), (HeaderMap::new(), 72)]
         {
-            pace.wait(headers, "PUT x").await.unwrap();
+            pace.wait(&headers, "PUT x").await.unwrap();
             assert_eq!(started.elapsed().as_secs(), seconds);
         }
+        // What the service asks for counts if it is more.
+        let mut pace = PollInterval::of_operation(Duration::from_secs(60));
+        pace.wait(&with_delay(90), "PUT x").await.unwrap();
+        assert_eq!(started.elapsed().as_secs(), 72 + 90);
     }
 
     #[tokio::test(start_paused = true)]

@@ -33,7 +33,7 @@ impl ClusterClient {
         &self,
         container: &ObjectName,
     ) -> Result<Vec<String>, ClusterError> {
-        let kinds = match (container.kind.as_str(), container.name.split_once('.')) {
+        let kinds = match (&*container.kind, container.name.split_once('.')) {
             ("Namespace", _) => self.namespaced_kinds(&container.name).await?,
             ("CustomResourceDefinition", Some((plural, group))) => vec![Contained {
                 kind: String::new(),

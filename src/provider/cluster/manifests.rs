@@ -39,7 +39,8 @@ impl LiveManifest {
     /// The object as it compares with what is wanted of it: what stargate's
     /// field manager owns, and what stands where a field is wanted.
     pub fn with_desired_fields(&self, wanted: &Manifest) -> Manifest {
-        Manifest { body: with_desired_fields(&self.object, &wanted.body), ..self.manifest.clone() }
+        let body = with_desired_fields(&self.object, &wanted.body).into();
+        Manifest { body, ..self.manifest.clone() }
     }
 }
 
@@ -106,7 +107,7 @@ impl ClusterClient {
     ) -> Result<LiveManifest, ClusterError> {
         let api = manifest.kind.api();
         let collection = self.collection(api, manifest.namespace.as_deref()).keeping_breaks();
-        let mut object = manifest.body.clone();
+        let mut object = Value::clone(&manifest.body);
         if !object.is_object() {
             return Err(collection
                 .about("apply", &manifest.name)
@@ -156,9 +157,9 @@ impl ClusterClient {
         let metadata = &object["metadata"];
         let manifest = Manifest {
             kind,
-            namespace: metadata["namespace"].as_str().map(str::to_owned),
+            namespace: metadata["namespace"].as_str().map(|name| name.to_owned().into()),
             name: text_at(metadata, "name"),
-            body: owned_body(object),
+            body: owned_body(object).into(),
         };
         LiveManifest {
             manifest,

@@ -10,9 +10,9 @@ async fn applying_adds_the_marks() {
     let fake = FakeServer::default();
     let manifest = Manifest {
         kind: ManifestKind::ServiceAccount,
-        namespace: Some("goldpinger".to_owned()),
+        namespace: Some("goldpinger".into()),
         name: "goldpinger".to_owned(),
-        body: json!({ "metadata": { "labels": { "app": "x" } } }),
+        body: json!({ "metadata": { "labels": { "app": "x" } } }).into(),
     };
     let live = fake.client().apply(&manifest, &Site::Cluster, true).await.unwrap();
     assert!(live.ownership.is_ours());

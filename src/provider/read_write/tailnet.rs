@@ -23,7 +23,7 @@ pub trait TailnetRead: Debug + Send + Sync {
     async fn policy(&self) -> Result<TailnetPolicy, RequestError>;
 
     /// Whether a machine can still join with an auth key of this description.
-    async fn has_unused_key(&self, description: &str) -> Result<bool, RequestError>;
+    async fn has_unused_key(&self, description: &str, tag: &str) -> Result<bool, RequestError>;
 }
 
 /// Writes to the tailnet; can read it too.
@@ -63,8 +63,8 @@ impl TailnetRead for TailnetClient {
         Self::policy(self).await
     }
 
-    async fn has_unused_key(&self, description: &str) -> Result<bool, RequestError> {
-        Self::has_unused_key(self, description).await
+    async fn has_unused_key(&self, description: &str, tag: &str) -> Result<bool, RequestError> {
+        Self::has_unused_key(self, description, tag).await
     }
 }
 

@@ -86,7 +86,8 @@ impl TailnetClient {
         let call = ApiCall::new(Method::GET, path, "GET devices of the tailnet");
         let activity = call.activity.clone();
         let list: DeviceList = self.fetch(call).await?;
-        list.devices.into_iter().map(|device| known(device, &activity)).collect()
+        let devices = list.devices.into_iter().map(TailnetDevice::of_list);
+        devices.collect::<Result<_, _>>().map_err(|reason| malformed(&activity, &reason))
     }
 
     /// One device, or `None` if it does not exist.
@@ -146,7 +147,7 @@ impl TailnetClient {
 
     /// Whether an auth key of this description exists with which a machine can still
     /// join: a single-use key that was used is no longer listed, or is invalid.
-    pub async fn has_unused_key(&self, description: &str) -> Result<bool, RequestError> {
+    pub async fn has_unused_key(&self, description: &str, tag: &str) -> Result<bool, RequestError> {
         let description = sound_description(description);
         // Keys of OAuth clients belong to the tailnet, and are listed only with `all`.
         let path = self.tailnet_path("keys?all=true")?;
@@ -157,7 +158,7 @@ impl TailnetClient {
             let path = self.tailnet_path(&format!("keys/{}", key.id))?;
             let call = ApiCall::new(Method::GET, path, format!("GET auth key {}", key.id));
             match self.fetch::<KeyDetails>(call).await {
-                Ok(key) if key.is_usable(&description) => return Ok(true),
+                Ok(key) if key.is_usable(&description, tag) => return Ok(true),
                 Err(error) if !error.is_not_found() => return Err(error),
                 Ok(_) | Err(_) => {}
             }

@@ -45,6 +45,8 @@ pub struct TailnetDevice {
     /// One of its routes that is no prefix at all, if there is one: its sets of
     /// prefixes are then incomplete.
     pub unreadable_route: Option<String>,
+    /// Why nothing but its names, its ids and perhaps its tags could be read.
+    pub unreadable: Option<String>,
 }
 
 impl TailnetDevice {
@@ -59,7 +61,7 @@ impl TailnetDevice {
 #[derive(Deserialize)]
 pub(super) struct DeviceList {
     /// Required: an answer without it must not pass for an empty tailnet.
-    pub(super) devices: Vec<DeviceJson>,
+    pub(super) devices: Vec<Value>,
 }
 
 #[derive(Default, Deserialize)]
@@ -135,7 +137,41 @@ impl From<DeviceJson> for TailnetDevice {
             advertised,
             enabled,
             unreadable_route,
+            unreadable: None,
         }
+    }
+}
+
+impl TailnetDevice {
+    /// A device of a list. One that cannot be read does not hide the others, if it says which
+    /// one it is.
+    ///
+    /// # Errors
+    ///
+    /// It is no object, or has neither an id nor a host name.
+    pub(super) fn of_list(device: Value) -> Result<Self, String> {
+        let reason = match serde_json::from_value::<DeviceJson>(device.clone()) {
+            Ok(device) => {
+                let device = Self::from(device);
+                if !device.node_id.is_empty() {
+                    return Ok(device);
+                }
+                "a device in the response has no ID".to_owned()
+            }
+            Err(error) => error.to_string(),
+        };
+        let text = |name: &str| device[name].as_str().unwrap_or_default().to_owned();
+        let tags = device["tags"].as_array().into_iter().flatten();
+        let known = DeviceJson {
+            id: text("id"),
+            node_id: text("nodeId"),
+            hostname: text("hostname"),
+            name: text("name"),
+            tags: tags.filter_map(|tag| tag.as_str().map(str::to_owned)).collect(),
+            ..DeviceJson::default()
+        };
+        let known = Self { unreadable: Some(reason.clone()), ..Self::from(known) };
+        if known.node_id.is_empty() || known.hostname.is_empty() { Err(reason) } else { Ok(known) }
     }
 }
 
@@ -227,12 +263,17 @@ pub(super) struct KeyDetails {
     #[serde(deserialize_with = "or_default")]
     description: String,
     invalid: bool,
+    #[serde(deserialize_with = "or_default")]
+    capabilities: Value,
 }
 
 impl KeyDetails {
-    /// Whether a machine can still join with this key of that description.
-    pub(super) fn is_usable(&self, description: &str) -> bool {
-        !self.invalid && self.description == description
+    /// Whether a machine can still join with this key of that description, as a device with
+    /// that tag. Servers other than Tailscale's need not answer the tags of a key.
+    pub(super) fn is_usable(&self, description: &str, tag: &str) -> bool {
+        let tags = self.capabilities.pointer("/devices/create/tags").and_then(Value::as_array);
+        let is_of_tag = tags.is_none_or(|tags| tags.iter().any(|it| it.as_str() == Some(tag)));
+        !self.invalid && self.description == description && is_of_tag
     }
 }
 

@@ -1,5 +1,6 @@
 //! Renders traces, connectivity checks and reachability reports as text and JSON.
 
+mod annotations;
 pub mod check;
 pub mod live;
 pub mod reachability;

@@ -133,23 +133,9 @@ impl ReachabilityReportText<'_> {
     /// Pairs that are dropped or unknown for one cause: how many, between which
     /// sites, the hop, the cause, the resource and the remedy.
     pub fn problem(&self, problem: &Broken, remedy: Option<&Remedy>, style: Style) -> Vec<String> {
-        let Some((direction, verdict)) = problem.round_trip.broken() else { return Vec::new() };
-        let wording = Wording { model: &self.report.model };
-        let pairs = match (problem.pairs, problem.node_pairs) {
-            (pods, 0) => counted_pairs(pods, "pair"),
-            (0, nodes) => counted_pairs(nodes, "pair of nodes"),
-            (pods, nodes) => {
-                format!("{} and {nodes} of nodes", counted_pairs(pods, "pair of pods"))
-            }
-        };
-        let (from, to) = (problem.example.0.address, problem.example.1.address);
+        let Some((_, verdict)) = problem.round_trip.broken() else { return Vec::new() };
         let outcome = if matches!(verdict, Verdict::Dropped(_)) { "dropped" } else { "unknown" };
-        let text = format!(
-            "{pairs} {}, for example {from} to {to}: {} ({})",
-            self.site_pairs(problem),
-            wording.verdict(verdict),
-            wording::direction(direction)
-        );
+        let text = self.sentence(problem).unwrap_or_default();
         let indent = " ".repeat(outcome.len() + 2);
         let mut lines = wrap(&text, &format!("{outcome}: "), &indent);
         if let Some(first) = lines.first_mut() {
@@ -167,6 +153,27 @@ impl ReachabilityReportText<'_> {
         lines
     }
 
+    /// How many pairs have the problem, an example and its cause; `None` for a pair that is
+    /// reached.
+    pub(super) fn sentence(&self, problem: &Broken) -> Option<String> {
+        let (direction, verdict) = problem.round_trip.broken()?;
+        let wording = Wording { model: &self.report.model };
+        let pairs = match (problem.pairs, problem.node_pairs) {
+            (pods, 0) => counted_pairs(pods, "pair"),
+            (0, nodes) => counted_pairs(nodes, "pair of nodes"),
+            (pods, nodes) => {
+                format!("{} and {nodes} of nodes", counted_pairs(pods, "pair of pods"))
+            }
+        };
+        let (from, to) = (problem.example.0.address, problem.example.1.address);
+        Some(format!(
+            "{pairs} {}, for example {from} to {to}: {} ({})",
+            self.site_pairs(problem),
+            wording.verdict(verdict),
+            wording::direction(direction)
+        ))
+    }
+
     fn site_pairs(&self, problem: &Broken) -> String {
         let pair = |it: &(usize, usize)| match it {
             (from, to) if from == to => format!("within {}", self.site(*from)),
@@ -178,8 +185,7 @@ impl ReachabilityReportText<'_> {
 
     /// Nodes whose pod CIDR could not be read, and how to read it.
     pub fn unknown_nodes(&self, unread: &UnreadNodes, style: Style) -> Vec<String> {
-        let text = format!("the pod CIDR of {} could not be read", abbreviate(&unread.names));
-        let mut lines = wrap(&text, "unknown: ", "         ");
+        let mut lines = wrap(&unread_pods(unread), "unknown: ", "         ");
         lines.extend(help(&wording::describe_remedy(&unread.remedy), style));
         lines
     }
@@ -248,6 +254,11 @@ fn counted_pairs(count: u64, noun: &str) -> String {
         Some(rest) if count != 1 => format!("{count} pairs{rest}"),
         _ => format!("{count} {noun}"),
     }
+}
+
+/// Says which nodes' pods could not be read.
+pub(super) fn unread_pods(unread: &UnreadNodes) -> String {
+    format!("the pod CIDR of {} could not be read", abbreviate(&unread.names))
 }
 
 /// The first names, then how many more there are.

@@ -135,7 +135,7 @@ impl Page {
     /// whether it may be incomplete.
     fn notes_on_the_count(&mut self, plan: &Plan) {
         if !plan.deferred.is_empty() {
-            self.line(format!("{} deferred (counted below).", plan.deferred.len()));
+            self.line(format!("The count includes {} deferred.", plan.deferred.len()));
         }
         if !plan.is_empty() && plan.status() == PlanStatus::Unknown {
             self.line("Not all sources could be read, so changes may be missing.");

@@ -1,8 +1,9 @@
 //! The sections of a plan after its changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diagnostics::Failure;
+use crate::inventory::Gap;
 use crate::plan::cost::Cost;
 use crate::plan::impact::Reachability;
 use crate::plan::{Action, Deferred, Finding, FindingSeverity, IgnoredDrift, Plan};
@@ -68,8 +69,8 @@ impl Page {
             count => format!("{count} resources are"),
         };
         self.title(&format!(
-            "{count} deferred: some of their values are known only after other resources \
-             exist, so a later iteration of the apply plans them. Approving this plan approves \
+            "{count} deferred: some of their values are known only after other changes are \
+             made, so a later iteration of the apply plans them. Approving this plan approves \
              them."
         ));
         self.blank();
@@ -85,7 +86,7 @@ impl Page {
         if self.options.full {
             for one in group.similar.iter().flatten() {
                 self.header(one.action, &one.address, "");
-                self.fields(one.action, &one.fields);
+                self.deferred_fields(one);
             }
             return;
         }
@@ -95,13 +96,21 @@ impl Page {
                 count => format!(" and {}", counted(count - 1, "other")),
             };
             self.header(similar[0].action, &similar[0].address, &behind);
-            self.fields(similar[0].action, &similar[0].fields);
+            self.deferred_fields(similar[0]);
         }
         let omitted: usize = group.similar.iter().skip(MAX_DEFERRED).map(Vec::len).sum();
         if omitted > 0 {
             let more = format!("and {} (use `--full` to list all)", counted(omitted, "other"));
             self.painted(Role::Quiet, &more, "      ", "      ");
         }
+    }
+
+    /// The known fields of a deferred resource. Of one that is created again as a whole no
+    /// former value is known: that is no change from none.
+    fn deferred_fields(&mut self, deferred: &Deferred) {
+        let is_whole = deferred.fields.iter().all(|field| field.before.is_none());
+        let action = if is_whole { Action::Create } else { deferred.action };
+        self.fields(action, &deferred.fields);
     }
 
     /// Drift that the topology ignores, with the reason.
@@ -143,24 +152,29 @@ impl Page {
 
     /// Sources that could not be read, and what follows for the plan.
     pub(super) fn gaps(&mut self, plan: &Plan) {
-        let mut any = false;
+        // Several objects may be unread for one reason.
+        let mut printed = BTreeSet::new();
         for gap in plan.unexplained_gaps() {
-            any = true;
+            if !printed.insert((&gap.source, &gap.failure.message)) {
+                continue;
+            }
             let reason = gap.failure.message.trim_end_matches('.');
             let text = format!(
-                "warning[{}]: {} could not be read: {reason}. Resources that only this source shows \
-                 are not planned for deletion.",
-                gap.failure.code, gap.source
+                "warning[{}]: {} could not be read: {reason}. Resources that only {} shows are not \
+                 planned for deletion.",
+                gap.failure.code,
+                gap.subject(),
+                if gap.in_part { "this part" } else { "this source" }
             );
             self.painted(Role::Warning, &text, "", "  ");
             self.causes(&gap.failure, "  ");
             self.blank();
         }
-        if any {
+        if !printed.is_empty() {
             return;
         }
         // A finding explains these gaps; they are named so that they do not pass for read.
-        let sources: Vec<String> = plan.gaps.iter().map(|gap| gap.source.to_string()).collect();
+        let sources: Vec<String> = plan.gaps.iter().map(Gap::subject).collect();
         if !sources.is_empty() {
             self.painted(Role::Quiet, &format!("Not read: {}.", sources.join(", ")), "", "  ");
             self.blank();

@@ -129,10 +129,19 @@ pub(super) fn check(
     }
 }
 
-/// Whether the specification of a type documents `If-None-Match`; the others ignore it.
+/// Types whose specification documents `If-None-Match` for a PUT, in small letters; the others
+/// ignore it. Read in Azure/azure-rest-api-specs: `managedClusters.json` of 2025-05-01 (of its
+/// other types, maintenance configurations and snapshots have none) and `virtualMachine.json` of
+/// 2024-07-01.
+const WITH_NONE_MATCH: [&str; 3] = [
+    "microsoft.containerservice/managedclusters",
+    "microsoft.containerservice/managedclusters/agentpools",
+    "microsoft.compute/virtualmachines",
+];
+
 fn documents_none_match(id: &ArmId) -> bool {
     let name = id.resource_type().unwrap_or_default().to_ascii_lowercase();
-    name.starts_with("microsoft.containerservice/") || name == "microsoft.compute/virtualmachines"
+    WITH_NONE_MATCH.contains(&name.as_str())
 }
 
 /// The etag without the weakness prefix and quotes, which clients may omit.
@@ -145,6 +154,7 @@ mod tests {
     use http::Method;
     use serde_json::{Value, json};
 
+    use crate::resource::{Kind, Service};
     use crate::sandbox::arm::test_client::{TestClient, cluster, compute, network};
 
     fn tagged(client: &mut TestClient, path: &str, etag: &str) -> (u16, Value) {
@@ -172,6 +182,17 @@ mod tests {
         let (status, refusal) = tagged(&mut client, &path, "\"1\"");
         assert_eq!((status, &refusal["error"]["code"]), (412, &json!("PreconditionFailed")));
         assert_eq!(client.make(&path, body)["etag"], "\"3\"");
+    }
+
+    #[test]
+    fn the_condition_is_sent_where_the_service_checks_it() {
+        for kind in
+            Kind::ALL.iter().filter(|kind| matches!(kind.facts().service, Service::Azure(_)))
+        {
+            let name = kind.arm_type().to_ascii_lowercase();
+            let is_checked = super::WITH_NONE_MATCH.contains(&name.as_str());
+            assert_eq!(kind.facts().conditional_creation.is_some(), is_checked, "{kind}");
+        }
     }
 
     /// Azure's specifications document `If-None-Match` for clusters, pools and VMs only.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::sandbox::hosts::{EmulatedHost, Hosts, Touched};
+use crate::sandbox::hosts::{EmulatedHost, Hosts, Touched, is_label_of};
 use crate::sandbox::kubernetes::{KubernetesStore, ObjectDelta};
 use crate::sandbox::state::SandboxState;
 
@@ -36,7 +36,7 @@ pub(super) fn mark_reconciled(sandbox: &mut SandboxState) {
     sandbox.reconciled.kubernetes = instance.zip(version);
 }
 
-/// Updates a set of host names with the hosts that were touched.
+/// Updates a set of labels of hosts with the hosts that were touched.
 pub(super) fn follow(
     list: &mut BTreeSet<String>,
     hosts: &Hosts,
@@ -45,16 +45,15 @@ pub(super) fn follow(
 ) {
     match touched {
         Touched::All => {
-            let all = hosts.values().filter(|host| belongs(host));
-            *list = all.map(|host| host.name.clone()).collect();
+            let all = hosts.iter().filter(|(_, host)| belongs(host));
+            *list = all.map(|(label, _)| label.clone()).collect();
         }
         Touched::Some(names) => {
             for name in names {
-                if hosts.get(name).is_some_and(&belongs) {
-                    list.insert(name.clone());
-                } else {
-                    list.remove(name);
-                }
+                list.remove(name);
+                list.retain(|label| !is_label_of(label, name));
+                let fitting = hosts.named(name).filter(|(_, host)| belongs(host));
+                list.extend(fitting.map(|(label, _)| label.to_owned()));
             }
         }
     }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
+use std::ops::Deref;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -34,19 +35,20 @@ pub(super) fn reconcile(
     let (Some(store), Some(access)) = (kubernetes, cluster_access) else { return };
     let names = affected(store, hosts, &reconciled.waiting, touched, since);
     let cluster = &mut ClusterObjects::new(store, now);
-    for name in &names {
-        if let Some(host) = hosts.get_mut_untracked(name) {
+    let labels: Vec<String> = names.iter().flat_map(|name| hosts.labels(name)).collect();
+    for label in &labels {
+        if let Some(host) = hosts.get_mut_untracked(label) {
             request_certificate(cluster, host, &access.instance, now);
         }
     }
     signer::reconcile(cluster, &access.instance, since, now);
-    for name in &names {
-        if let Some(host) = hosts.get_mut_untracked(name) {
+    for label in &labels {
+        if let Some(host) = hosts.get_mut_untracked(label) {
             take_certificate(cluster, host, &access.instance);
             register(cluster, host);
         }
     }
-    for name in names.iter().filter_map(|name| node_of(hosts, name)).collect::<BTreeSet<_>>() {
+    for name in names.iter().flat_map(|name| nodes_of(hosts, name)).collect::<BTreeSet<_>>() {
         report(cluster, hosts, &name);
     }
     let looked_at = Touched::Some(names);
@@ -67,7 +69,10 @@ fn affected(
     let deltas = since.deltas(store, NODE);
     let (Touched::Some(touched), Some(nodes)) = (touched, deltas) else {
         let nodes = store.list(NODE.0, NODE.1, None).into_iter();
-        return nodes.map(|node| name(node).to_owned()).chain(hosts.keys().cloned()).collect();
+        return nodes
+            .map(|node| name(node).to_owned())
+            .chain(hosts.values().map(|host| host.name.clone()))
+            .collect();
     };
     let mut names = touched.clone();
     let nodes = nodes.iter().filter_map(|deltas| deltas.last());
@@ -77,7 +82,8 @@ fn affected(
         .iter()
         .any(|kind| since.deltas(store, *kind).is_none_or(|it| !it.is_empty()));
     if awaited {
-        names.extend(waiting.iter().cloned());
+        let hosts = waiting.iter().filter_map(|label| hosts.deref().get(label));
+        names.extend(hosts.map(|host| host.name.clone()));
     }
     names
 }
@@ -96,12 +102,15 @@ fn host_of<'a>(hosts: &'a Hosts, node: &'a str) -> &'a str {
     hosts.values().find(|host| is_named(host, node)).map_or(node, |host| &host.name)
 }
 
-/// The Node name of a host. A name without a host is itself a Node name.
-fn node_of(hosts: &Hosts, name: &str) -> Option<String> {
-    match hosts.get(name) {
-        Some(host) => Some(host.worker.configuration.as_ref()?.node_name.clone()),
-        None => Some(name.to_owned()),
+/// The Node names of the hosts with a name. A name without a host is itself a Node name.
+fn nodes_of(hosts: &Hosts, name: &str) -> Vec<String> {
+    let mut machines = hosts.named(name).map(|(_, host)| host).peekable();
+    if machines.peek().is_none() {
+        return vec![name.to_owned()];
     }
+    machines
+        .filter_map(|host| Some(host.worker.configuration.as_ref()?.node_name.clone()))
+        .collect()
 }
 
 /// Requests a certificate with the bootstrap token, if the kubelet has no certificate of this

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
+use std::ops::Deref;
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -60,11 +61,11 @@ fn affected(sandbox: &mut SandboxState) -> BTreeSet<ArmId> {
         touched.into_iter().for_each(|id| add_machines(arm, &ArmId::new(id), &mut found));
         return found;
     }
-    let vm = |host: &EmulatedHost| match &host.kind {
-        HostKind::Vm { id, .. } => Some((id.clone(), host.name.clone())),
+    let vm = |(label, host): (&String, &EmulatedHost)| match &host.kind {
+        HostKind::Vm { id, .. } => Some((id.clone(), label.clone())),
         HostKind::Existing { .. } => None,
     };
-    reconciled.machines.booted = hosts.values().filter_map(vm).collect();
+    reconciled.machines.booted = hosts.iter().filter_map(vm).collect();
     let all = arm.list(VIRTUAL_MACHINES).map(|(id, _)| id);
     all.chain(reconciled.machines.booted.keys()).cloned().collect()
 }
@@ -87,8 +88,8 @@ fn add_machines(arm: &ArmStore, id: &ArmId, found: &mut BTreeSet<ArmId>) {
 
 fn remove_lost(sandbox: &mut SandboxState, id: &ArmId, now: Timestamp) {
     let SandboxState { arm, hosts, tailnet, reconciled, .. } = sandbox;
-    let Some(name) = reconciled.machines.booted.get(id) else { return };
-    let lost = match hosts.get(name).map(|host| &host.kind) {
+    let Some(label) = reconciled.machines.booted.get(id) else { return };
+    let lost = match hosts.deref().get(label).map(|host| &host.kind) {
         Some(HostKind::Vm { instance: known, .. }) => {
             arm.get(id).is_none_or(|machine| instance(machine) != *known)
         }
@@ -97,7 +98,7 @@ fn remove_lost(sandbox: &mut SandboxState, id: &ArmId, now: Timestamp) {
     if !lost {
         return;
     }
-    if let Some(EmulatedHost { tailscale: Some(tailscale), .. }) = hosts.remove(name)
+    if let Some(EmulatedHost { tailscale: Some(tailscale), .. }) = hosts.remove(label)
         && let Some(device) = &tailscale.device
     {
         tailnet.report(device, false, &tailscale.advertised_routes, now);
@@ -108,10 +109,10 @@ fn remove_lost(sandbox: &mut SandboxState, id: &ArmId, now: Timestamp) {
 /// Copies the public address of the interface to the host.
 fn publish(sandbox: &mut SandboxState, id: &ArmId) {
     let SandboxState { arm, hosts, reconciled, .. } = sandbox;
-    let Some(name) = reconciled.machines.booted.get(id) else { return };
+    let Some(label) = reconciled.machines.booted.get(id) else { return };
     let address = interface(arm, id).and_then(|interface| public_address(arm, interface));
-    if hosts.get(name).is_some_and(|host| host.public_ip != address)
-        && let Some(host) = hosts.get_mut(name)
+    if hosts.deref().get(label).is_some_and(|host| host.public_ip != address)
+        && let Some(host) = hosts.get_labelled_mut(label)
     {
         host.public_ip = address;
     }
@@ -120,16 +121,16 @@ fn publish(sandbox: &mut SandboxState, id: &ArmId) {
 /// Restarts the host of a VM whose size changed: it is down until the VM is updated.
 fn resize(sandbox: &mut SandboxState, id: &ArmId) {
     let SandboxState { arm, hosts, reconciled, .. } = sandbox;
-    let (Some(machine), Some(name)) = (arm.get(id), reconciled.machines.booted.get(id)) else {
+    let (Some(machine), Some(label)) = (arm.get(id), reconciled.machines.booted.get(id)) else {
         return;
     };
     let (wanted, is_updated) = (size(machine), succeeded(machine));
     let differs =
         |host: &EmulatedHost| matches!(&host.kind, HostKind::Vm { size, .. } if *size != wanted);
-    if !hosts.get(name).is_some_and(differs) {
+    if !hosts.deref().get(label).is_some_and(differs) {
         return;
     }
-    let Some(host) = hosts.get_mut(name) else { return };
+    let Some(host) = hosts.get_labelled_mut(label) else { return };
     let is_on = host.powered_on;
     let HostKind::Vm { size, is_resizing, .. } = &mut host.kind else { return };
     match (size.is_empty(), is_updated) {
@@ -157,7 +158,7 @@ fn boot(sandbox: &mut SandboxState, id: &ArmId, now: Timestamp) {
         return;
     }
     match start(sandbox, id, instance, now) {
-        Some(name) => drop(sandbox.reconciled.machines.booted.insert(id.clone(), name)),
+        Some(label) => drop(sandbox.reconciled.machines.booted.insert(id.clone(), label)),
         None => drop(sandbox.reconciled.machines.waiting.insert(id.clone())),
     }
 }
@@ -173,9 +174,6 @@ fn start(
     let machine = sandbox.arm.custom_data(id).and_then(read_machine);
     let name = machine.as_ref().map_or_else(|| id.name().to_owned(), |it| it.hostname.clone());
     let role = machine.as_ref().map_or(MachineRole::Worker, |machine| machine.role);
-    if sandbox.hosts.contains_key(&name) {
-        return None;
-    }
     let size = sandbox.arm.get(id).map(size).unwrap_or_default();
     let kind = HostKind::Vm { id: id.clone(), instance, size, is_resizing: false };
     let mut host = EmulatedHost::bare(&name, address, kind, role);
@@ -187,8 +185,7 @@ fn start(
             let _joined = host.join_tailnet(&key, &mut HostEnvironment { tailnet, entropy, now });
         }
     }
-    sandbox.hosts.insert(host);
-    Some(name)
+    Some(sandbox.hosts.insert(host))
 }
 
 fn read_machine(custom_data: &str) -> Option<MachineDescription> {

@@ -18,17 +18,17 @@ pub struct ReconciledVersions {
     pub(super) cluster: Option<Value>,
     /// The instance of the API server and the version of its store.
     pub(super) kubernetes: Option<(String, u64)>,
-    /// Hosts whose kubelets have no certificate yet.
+    /// The labels of hosts whose kubelets have no certificate yet.
     pub(super) waiting: BTreeSet<String>,
-    /// Hosts with Tailscale.
+    /// The labels of hosts with Tailscale.
     pub(super) members: BTreeSet<String>,
 }
 
 /// VMs that booted, and VMs that wait for boot.
 #[derive(Debug, Clone, Default)]
 pub(super) struct BootedMachines {
-    /// Host names by VM.
+    /// The labels of hosts by VM.
     pub(super) booted: BTreeMap<ArmId, String>,
-    /// VMs whose host name is taken or that have no address.
+    /// VMs that have no address yet.
     pub(super) waiting: BTreeSet<ArmId>,
 }

@@ -9,8 +9,8 @@ use crate::sandbox::state::SandboxState;
 pub(super) fn reconcile(sandbox: &mut SandboxState, touched: &Touched, now: Timestamp) {
     let SandboxState { hosts, tailnet, reconciled, .. } = sandbox;
     follow(&mut reconciled.members, hosts, touched, |host| host.tailscale.is_some());
-    for name in &reconciled.members {
-        let Some(host) = hosts.get_mut_untracked(name) else { continue };
+    for label in &reconciled.members {
+        let Some(host) = hosts.get_mut_untracked(label) else { continue };
         let powered_on = host.powered_on;
         let Some(tailscale) = &mut host.tailscale else { continue };
         let Some(device) = &tailscale.device else { continue };

@@ -18,6 +18,7 @@ use crate::resource::host::KernelRoute;
 use crate::resource::ownership::ROUTE_PROTOCOL;
 use crate::topology::version::KubernetesVersion;
 
+pub(in crate::sandbox) use collection::is_label_of;
 pub use collection::{Hosts, Touched};
 
 /// The kernel's main routing table.

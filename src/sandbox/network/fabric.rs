@@ -20,7 +20,10 @@ const INTERFACES: &str = "Microsoft.Network/networkInterfaces";
 
 /// Everything that forwards packets.
 pub(super) struct EmulatedFabric<'a> {
+    /// By label.
     pub(super) machines: BTreeMap<&'a str, &'a EmulatedHost>,
+    /// The labels of the machines by the name of the Node that each serves.
+    labels: BTreeMap<&'a str, &'a str>,
     pub(super) aks: BTreeMap<&'a str, EmulatedNode>,
     pub(super) networks: Vec<EmulatedNetwork>,
     pub(super) devices: Vec<(&'a EmulatedDevice, Vec<Ipv4Net>)>,
@@ -61,7 +64,8 @@ pub(super) enum EmulatedHop {
 
 impl<'a> EmulatedFabric<'a> {
     pub(super) fn of(sandbox: &'a SandboxState, now: Timestamp) -> Self {
-        let machines = sandbox.hosts.values().map(|host| (host.name.as_str(), host)).collect();
+        let machines: BTreeMap<&str, &EmulatedHost> =
+            sandbox.hosts.iter().map(|(label, host)| (label.as_str(), host)).collect();
         let advertised = |device: &'a EmulatedDevice| {
             let both = device.enabled_routes.intersection(&device.advertised_routes);
             let four = both.filter_map(|route| match route {
@@ -71,6 +75,7 @@ impl<'a> EmulatedFabric<'a> {
             (device, four.collect())
         };
         let mut fabric = Self {
+            labels: serving_machines(&machines),
             machines,
             aks: aks_nodes(sandbox),
             networks: Vec::new(),
@@ -82,6 +87,16 @@ impl<'a> EmulatedFabric<'a> {
             fabric.networks.push(network);
         }
         fabric
+    }
+
+    /// The label of the machine that serves a Node, or the Node's own name.
+    pub(super) fn label_of(&self, node: &'a str) -> &'a str {
+        self.labels.get(node).copied().unwrap_or(node)
+    }
+
+    /// The machine that serves a Node.
+    pub(super) fn machine_of(&self, node: &str) -> Option<&'a EmulatedHost> {
+        self.machines.get(self.labels.get(node)?).copied()
     }
 
     fn network(&self, sandbox: &SandboxState, id: &ArmId, body: &Value) -> EmulatedNetwork {
@@ -131,12 +146,26 @@ impl<'a> EmulatedFabric<'a> {
             let first = interfaces.pointer("/networkInterfaces/0/id")?.as_str()?;
             Some(Some(ArmId::new(first)) == id)
         };
-        let owner = self.machines.values().find(|host| match &host.kind {
+        let owner = self.machines.iter().find(|(_, host)| match &host.kind {
             HostKind::Vm { id, .. } => has(id).unwrap_or(false),
             HostKind::Existing { .. } => false,
         });
-        owner.map(|host| host.name.clone()).unwrap_or_default()
+        owner.map(|(label, _)| (*label).to_owned()).unwrap_or_default()
     }
+}
+
+/// Of machines with the same name, one serves the Node.
+fn serving_machines<'a>(
+    machines: &BTreeMap<&'a str, &'a EmulatedHost>,
+) -> BTreeMap<&'a str, &'a str> {
+    let mut found: BTreeMap<&str, (&str, &EmulatedHost)> = BTreeMap::new();
+    for (label, host) in machines {
+        let best = found.entry(host.name.as_str()).or_insert((label, host));
+        if host.node_precedence() > best.1.node_precedence() {
+            *best = (label, host);
+        }
+    }
+    found.into_iter().map(|(name, (label, _))| (name, label)).collect()
 }
 
 fn aks_nodes(sandbox: &SandboxState) -> BTreeMap<&str, EmulatedNode> {

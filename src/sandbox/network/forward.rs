@@ -66,21 +66,22 @@ impl<'a> EmulatedFabric<'a> {
         let mut connections = ConnectionState::default();
         let requested =
             Packet { source: from.address, destination: to.address, port, is_reply: false };
-        let Some((host, arrived)) = self.forward(from.node, requested, &mut connections) else {
+        let (start, end) = (self.label_of(from.node), self.label_of(to.node));
+        let Some((host, arrived)) = self.forward(start, requested, &mut connections) else {
             return false;
         };
-        if host != to.node {
+        if host != end {
             return false;
         }
         let (source, destination) = (arrived.destination, arrived.source);
         let response = Packet { source, destination, port, is_reply: true };
         let back = self.forward(host, response, &mut connections);
-        back.is_some_and(|(host, packet)| host == from.node && packet.destination == from.address)
+        back.is_some_and(|(host, packet)| host == start && packet.destination == from.address)
     }
 
     /// Whether the pod's node provides its pod network.
     fn has_pod_network(&self, pod: Pod<'_>) -> bool {
-        match self.machines.get(pod.node) {
+        match self.machine_of(pod.node) {
             Some(host) => pod_cidr_of(host).is_some_and(|range| range.contains(&pod.address)),
             None => self.aks.contains_key(pod.node),
         }
@@ -95,7 +96,9 @@ impl<'a> EmulatedFabric<'a> {
         let (mut at, mut entered) = (from, Link::Local);
         for _ in 0..MAX_HOPS {
             let next = match self.machines.get(at) {
-                Some(host) => self.through_machine(host, entered, &mut packet, connections)?,
+                Some(host) => {
+                    self.through_machine((at, host), entered, &mut packet, connections)?
+                }
                 None => self.through_aks_node(at, &packet, connections)?,
             };
             match next {
@@ -123,7 +126,7 @@ impl<'a> EmulatedFabric<'a> {
 
     fn through_machine(
         &'a self,
-        host: &'a EmulatedHost,
+        (label, host): (&'a str, &'a EmulatedHost),
         entered: Link,
         packet: &mut Packet,
         connections: &mut ConnectionState<'a>,
@@ -132,7 +135,7 @@ impl<'a> EmulatedFabric<'a> {
             return None;
         }
         let known = connections.translations.iter().find(|(name, _, translated_source, to)| {
-            *name == host.name && *translated_source == packet.destination && *to == packet.source
+            *name == label && *translated_source == packet.destination && *to == packet.source
         });
         let is_known = known.is_some();
         packet.destination = known.map_or(packet.destination, |known| known.1);
@@ -158,7 +161,7 @@ impl<'a> EmulatedFabric<'a> {
         let before = packet.source;
         if !is_known {
             packet.source = translated_source(host, entered, link).unwrap_or(before);
-            connections.translations.push((&host.name, before, packet.source, packet.destination));
+            connections.translations.push((label, before, packet.source, packet.destination));
         }
         match link {
             Link::Local => None,
@@ -231,38 +234,37 @@ impl<'a> EmulatedFabric<'a> {
     fn over_tailnet(&'a self, host: &EmulatedHost, packet: &Packet) -> Option<(&'a str, Link)> {
         let own = self.device(host).filter(|device| device.online)?;
         let peer = self.peer(host, packet.destination).filter(|device| device.online)?;
-        let has = |host: &&&'a EmulatedHost| {
+        let has = |(_, host): &(&&'a str, &&'a EmulatedHost)| {
             self.device(host).is_some_and(|device| device.node_id == peer.node_id)
         };
-        let receiver = self.machines.values().find(has)?;
+        let (label, receiver) = self.machines.iter().find(has)?;
         let is_shielded = receiver.tailscale.as_ref().is_some_and(|it| it.shields_up);
         if is_shielded && !packet.is_reply {
             return None;
         }
         let sender = self.peer(receiver, packet.source)?;
-        (sender.node_id == own.node_id).then_some((receiver.name.as_str(), Link::Tailnet))
+        (sender.node_id == own.node_id).then_some((*label, Link::Tailnet))
     }
 
     fn over_lan(&'a self, neighbour: Ipv4Addr, packet: &Packet) -> Option<(&'a str, Link)> {
-        let there = |host: &&&'a EmulatedHost| {
+        let there = |(_, host): &(&&'a str, &&'a EmulatedHost)| {
             host.ip == neighbour && matches!(host.kind, HostKind::Existing { .. })
         };
-        let found =
-            self.machines.values().find(there).map(|host| (host.name.as_str(), Link::Network));
+        let found = self.machines.iter().find(there).map(|(label, _)| (*label, Link::Network));
         found.or_else(|| self.over_gateway(neighbour, packet))
     }
 
     /// A gateway between the segments of a site: it routes the pods of each machine to the
     /// machine, and everything else to the site's router.
     fn over_gateway(&'a self, gateway: Ipv4Addr, packet: &Packet) -> Option<(&'a str, Link)> {
-        let segmented = || self.machines.values().filter(|host| host.on_link.is_some());
-        segmented().find(|host| host.on_link.is_some_and(|it| it.contains(&gateway)))?;
-        let has_pod = |host: &&&'a EmulatedHost| {
+        let segmented = || self.machines.iter().filter(|(_, host)| host.on_link.is_some());
+        segmented().find(|(_, host)| host.on_link.is_some_and(|it| it.contains(&gateway)))?;
+        let has_pod = |(_, host): &(&&'a str, &&'a EmulatedHost)| {
             pod_cidr_of(host).is_some_and(|pods| pods.contains(&packet.destination))
         };
-        let routers = || segmented().find(|host| host.role == MachineRole::Router);
-        let next = segmented().find(has_pod).or_else(routers)?;
-        Some((next.name.as_str(), Link::Network))
+        let routers = || segmented().find(|(_, host)| host.role == MachineRole::Router);
+        let (next, _) = segmented().find(has_pod).or_else(routers)?;
+        Some((*next, Link::Network))
     }
 
     fn over_fabric(

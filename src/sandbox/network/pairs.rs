@@ -35,7 +35,7 @@ impl SandboxState {
 }
 
 fn pod_range(fabric: &EmulatedFabric<'_>, node: &str) -> Option<Ipv4Net> {
-    match fabric.machines.get(node) {
+    match fabric.machine_of(node) {
         Some(host) => pod_cidr_of(host),
         None => fabric.aks.get(node)?.pods,
     }

@@ -29,7 +29,7 @@ pub(super) const RULES: &[ChangeRule] = &[
         "removed",
         Removal,
         ("the nodes are drained and deleted with the pool", AKS_DELETE_POOL),
-    ),
+    ).losing(),
     rule(
         "[cluster.node_pools.<name>]",
         "renamed",
@@ -38,7 +38,7 @@ pub(super) const RULES: &[ChangeRule] = &[
             "a pool of the other name is created before the old one is drained and deleted",
             AKS_DELETE_POOL,
         ),
-    ),
+    ).losing(),
     rule(
         "[cluster.node_pools.<name>]",
         "removed, with all others",
@@ -65,7 +65,7 @@ pub(super) const RULES: &[ChangeRule] = &[
             "its workers are drained and reset, then its router leaves the tailnet; VMs are deleted",
             DRAIN,
         ),
-    ),
+    ).losing(),
     of(
         BOTH,
         ("[datacenters.<name>]", "renamed"),

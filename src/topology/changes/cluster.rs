@@ -34,13 +34,15 @@ pub(super) const RULES: &[ChangeRule] = &[
             "the cluster is deleted with everything in it, and created under the other name",
             AKS_NAME,
         ),
-    ),
+    )
+    .losing(),
     rule(
         "cluster.resource_group",
         OTHER,
         Replacement,
         ("the group is deleted with the cluster, and created under the other name", RESOURCE_GROUP),
-    ),
+    )
+    .losing(),
     rule(
         "cluster.kubernetes_version",
         "a newer patch",
@@ -83,7 +85,8 @@ pub(super) const RULES: &[ChangeRule] = &[
             "the cluster is deleted with everything in it, and created with the other prefix",
             AKS_NETWORK,
         ),
-    ),
+    )
+    .losing(),
     rule(
         "cluster.pod_cidr",
         "a larger prefix that contains it",
@@ -93,7 +96,8 @@ pub(super) const RULES: &[ChangeRule] = &[
              `EnableAzureCNIOverlayPodCIDRExpansion`: then run `az aks update --pod-cidr` first",
             AKS_POD_CIDR,
         ),
-    ),
+    )
+    .losing(),
     rule(
         "cluster.pod_cidr",
         "the prefix of the cluster after `az aks update --pod-cidr`",
@@ -108,7 +112,8 @@ pub(super) const RULES: &[ChangeRule] = &[
             "the cluster is deleted with everything in it, and created with the other prefix",
             AKS_NETWORK,
         ),
-    ),
+    )
+    .losing(),
     rule(
         "cluster.protect",
         "`true`",

@@ -57,7 +57,8 @@ pub(super) const RULES: &[ChangeRule] = &[
             "the group is deleted with everything in it, and created under the other name",
             RESOURCE_GROUP,
         ),
-    ),
+    )
+    .losing(),
     of(
         AZURE,
         ("datacenters.*.azure.location", OTHER),
@@ -66,7 +67,8 @@ pub(super) const RULES: &[ChangeRule] = &[
             "the group is deleted with everything in it, and created in the other region",
             MOVE_REGION,
         ),
-    ),
+    )
+    .losing(),
     of(
         AZURE,
         ("datacenters.*.azure.vnet_cidr", "a prefix that contains the subnets"),
@@ -78,13 +80,15 @@ pub(super) const RULES: &[ChangeRule] = &[
         ("datacenters.*.azure.vnet_cidr", "a prefix without the subnets"),
         Replacement,
         ("both subnets are deleted with the VMs in them, and created in the other prefix", SUBNET),
-    ),
+    )
+    .losing(),
     of(
         AZURE,
         ("datacenters.*.azure.subnet_cidr", OTHER),
         Replacement,
         ("the subnet is deleted with the workers' VMs, and created with the other prefix", SUBNET),
-    ),
+    )
+    .losing(),
     of(
         AZURE,
         ("datacenters.*.azure.router_subnet_cidr", OTHER),

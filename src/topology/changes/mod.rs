@@ -7,14 +7,11 @@
 mod blocks;
 mod cluster;
 mod datacenters;
-mod known;
 mod settings;
 mod sources;
 mod workers;
 
 use crate::diagnostics::Code;
-
-pub use known::{DEVIATIONS, Deviation};
 
 /// What a plan does about a change of the topology.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,14 +83,14 @@ impl ChangeOutcome {
 
 /// The kind of a datacenter, by the table that it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum SiteKind {
+pub enum DatacenterKindName {
     /// `[datacenters.<name>.azure]`.
     Azure,
     /// `[datacenters.<name>.existing]`.
     Existing,
 }
 
-impl SiteKind {
+impl DatacenterKindName {
     /// Every kind that is supported.
     pub const ALL: [Self; 2] = [Self::Azure, Self::Existing];
 
@@ -113,7 +110,7 @@ pub struct ChangeRule {
     /// happens to it.
     pub field: &'static str,
     /// The kinds of datacenters that it holds for; empty for a field of no datacenter.
-    pub kinds: &'static [SiteKind],
+    pub kinds: &'static [DatacenterKindName],
     /// How the value changes, as in `a higher number`.
     pub change: &'static str,
     /// What the plan does about it.
@@ -122,14 +119,23 @@ pub struct ChangeRule {
     pub effect: &'static str,
     /// The documentation that says what the service does with such a change.
     pub source: &'static str,
+    /// Whether pairs of pods are lost for good, so that the change needs `--allow-loss`.
+    pub loses: bool,
+}
+
+impl ChangeRule {
+    /// The row of a change that loses pairs of pods for good.
+    const fn losing(self) -> Self {
+        Self { loses: true, ..self }
+    }
 }
 
 /// Any other value.
 const OTHER: &str = "another value";
 /// Both kinds of datacenters.
-const BOTH: &[SiteKind] = &SiteKind::ALL;
-const AZURE: &[SiteKind] = &[SiteKind::Azure];
-const EXISTING: &[SiteKind] = &[SiteKind::Existing];
+const BOTH: &[DatacenterKindName] = &DatacenterKindName::ALL;
+const AZURE: &[DatacenterKindName] = &[DatacenterKindName::Azure];
+const EXISTING: &[DatacenterKindName] = &[DatacenterKindName::Existing];
 /// The key that the schema has for one kind only.
 const NOT_FOR_KIND: ChangeOutcome = ChangeOutcome::Refused(Code::KeyNotForKind);
 const NOT_FOR_KIND_EFFECT: &str = "the key is not valid for datacenters of this kind";
@@ -141,17 +147,17 @@ const fn rule(
     outcome: ChangeOutcome,
     (effect, source): (&'static str, &'static str),
 ) -> ChangeRule {
-    ChangeRule { field, kinds: &[], change, outcome, effect, source }
+    ChangeRule { field, kinds: &[], change, outcome, effect, source, loses: false }
 }
 
 /// A row for a field of datacenters of some kinds.
 const fn of(
-    kinds: &'static [SiteKind],
+    kinds: &'static [DatacenterKindName],
     (field, change): (&'static str, &'static str),
     outcome: ChangeOutcome,
     (effect, source): (&'static str, &'static str),
 ) -> ChangeRule {
-    ChangeRule { field, kinds, change, outcome, effect, source }
+    ChangeRule { field, kinds, change, outcome, effect, source, loses: false }
 }
 
 /// The rows of all fields.

@@ -29,7 +29,7 @@ pub(super) const RULES: &[ChangeRule] = &[
     rule(
         "azure.subscription",
         "another subscription",
-        Refused(Code::SourceGap),
+        Refused(Code::OtherSubscription),
         ("the objects cannot be moved: destroy the deployment and create it there", SUBSCRIPTION),
     ),
     rule(
@@ -41,7 +41,8 @@ pub(super) const RULES: &[ChangeRule] = &[
              created again in the other region; name their resource groups",
             MOVE_REGION,
         ),
-    ),
+    )
+    .losing(),
     rule(
         "tailnet.name",
         "the name of the credential's tailnet",
@@ -50,9 +51,23 @@ pub(super) const RULES: &[ChangeRule] = &[
     ),
     rule(
         "tailnet.tag",
-        OTHER,
+        "another value than the default",
         InPlace,
-        ("the devices of the routers get the other tag and keep their addresses", DEVICE_TAGS),
+        (
+            "the devices of the routers get the other tag and keep their addresses; the tailnet \
+             policy must have an owner for it (SG0406)",
+            DEVICE_TAGS,
+        ),
+    ),
+    rule(
+        "tailnet.tag",
+        "another value, in place of one that is not the default",
+        Refused(Code::PrefixConflict),
+        (
+            "devices with the former tag count as others': give them the other tag in the admin \
+             console first",
+            DEVICE_TAGS,
+        ),
     ),
     rule(
         "ssh.user",

@@ -1,5 +1,6 @@
 //! One object or one field of a service's answers: hidden, spelled otherwise, or garbled.
 
+use http::StatusCode;
 use serde_json::{Value, json};
 use stargate::provider::http::Api;
 
@@ -34,6 +35,8 @@ pub(crate) enum How {
     AddField(String),
     /// The list of this kind has another form.
     List(ListForm),
+    /// Lists of this type of Azure are empty, and reads of its objects are refused.
+    HideType,
 }
 
 /// What a list is answered as.
@@ -54,10 +57,14 @@ pub(crate) enum ListForm {
     EmptyItem,
     /// The array has an object of which nothing but the name is known.
     StrangeItem,
+    /// The connection ended in the middle of the body.
+    Truncated,
+    /// A proxy answers that there is nothing at this path.
+    NotFoundByProxy,
 }
 
 impl ListForm {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Refused,
         Self::Missing,
         Self::Null,
@@ -65,15 +72,26 @@ impl ListForm {
         Self::NullItem,
         Self::EmptyItem,
         Self::StrangeItem,
+        Self::Truncated,
+        Self::NotFoundByProxy,
     ];
 
-    fn write(self, api: Api, body: &mut Value, array: &str) -> Result<(), Value> {
+    fn write(self, api: Api, body: &mut Value, array: &str) -> Result<(), Instead> {
         let strange = match api {
             Api::Kubernetes => json!({ "metadata": { "name": "strange" } }),
             _ => json!({ "hostname": "strange", "nodeId": "nStrange" }),
         };
         match self {
-            Self::Refused => return Err(json!({ "message": "forbidden", "code": 403 })),
+            Self::Refused => return Err(Instead::refusal()),
+            Self::Truncated => {
+                let text = body.to_string();
+                let half = text.chars().take(text.len() / 2).collect();
+                return Err(Instead { status: StatusCode::OK, body: half });
+            }
+            Self::NotFoundByProxy => {
+                let body = "<html>404 Not Found</html>".to_owned();
+                return Err(Instead { status: StatusCode::NOT_FOUND, body });
+            }
             Self::Missing => remove(body, &format!("/{array}")),
             Self::Null => body[array] = Value::Null,
             Self::Object => body[array] = json!({}),
@@ -85,19 +103,41 @@ impl ListForm {
     }
 }
 
+/// What is answered in the place of an answer.
+#[derive(Debug)]
+pub(crate) struct Instead {
+    pub(crate) status: StatusCode,
+    pub(crate) body: String,
+}
+
+impl Instead {
+    fn refusal() -> Self {
+        let message = "does not have authorization to perform action";
+        let body = json!({
+            "kind": "Status", "status": "Failure", "reason": "Forbidden", "message": message,
+            "code": 403, "error": { "code": "AuthorizationFailed", "message": message },
+        });
+        Self { status: StatusCode::FORBIDDEN, body: body.to_string() }
+    }
+}
+
 fn push(array: &mut Value, item: Value) {
     array.as_array_mut().into_iter().for_each(|items| items.insert(0, item.clone()));
 }
 
-/// What tells the lists of Kubernetes and Tailscale apart, and the name of the array.
-pub(crate) fn list_identity(api: Api, body: &Value) -> Option<(String, &'static str)> {
+/// What tells lists apart, and the name of the array.
+pub(crate) fn list_identity(api: Api, path: &str, body: &Value) -> Option<(String, &'static str)> {
     let array = match api {
-        Api::Azure => return None,
+        Api::Azure => "value",
         Api::Tailscale => "devices",
         Api::Kubernetes => "items",
     };
     body[array].as_array()?;
-    Some((format!("list {}", body["kind"].as_str().unwrap_or(array)), array))
+    let name = match api {
+        Api::Azure => path.to_ascii_lowercase(),
+        _ => body["kind"].as_str().unwrap_or(array).to_owned(),
+    };
+    Some((format!("list {name}"), array))
 }
 
 /// What tells objects apart.
@@ -114,13 +154,16 @@ pub(crate) fn identity(api: Api, object: &Value) -> Option<String> {
 }
 
 impl Mutation {
-    /// Changes an answer; an error is the body of a refusal.
-    pub(crate) fn rewrite(&self, api: Api, body: &mut Value) -> Result<(), Value> {
+    /// Changes an answer; an error is what is answered instead.
+    pub(crate) fn rewrite(&self, api: Api, path: &str, body: &mut Value) -> Result<(), Instead> {
         if api != self.api {
             return Ok(());
         }
+        if matches!(self.how, How::HideType) {
+            return self.hide_type(path, body);
+        }
         if let How::List(form) = self.how {
-            return match list_identity(api, body) {
+            return match list_identity(api, path, body) {
                 Some((identity, array)) if identity == self.identity => {
                     form.write(api, body, array)
                 }
@@ -130,8 +173,7 @@ impl Mutation {
         let is_it = |object: &Value| identity(api, object).as_ref() == Some(&self.identity);
         if is_it(body) {
             if matches!(self.how, How::Refuse) {
-                let message = "does not have authorization to perform action";
-                return Err(json!({"error": {"code": "AuthorizationFailed", "message": message}}));
+                return Err(Instead::refusal());
             }
             self.change(body);
             return Ok(());
@@ -146,9 +188,20 @@ impl Mutation {
         Ok(())
     }
 
+    fn hide_type(&self, path: &str, body: &mut Value) -> Result<(), Instead> {
+        let path = path.to_ascii_lowercase();
+        if path.contains(&format!("{}/", self.identity)) {
+            return Err(Instead::refusal());
+        }
+        if path.ends_with(&self.identity) {
+            body["value"] = json!([]);
+        }
+        Ok(())
+    }
+
     fn change(&self, object: &mut Value) {
         match &self.how {
-            How::HideFromLists | How::Refuse | How::List(_) => {}
+            How::HideFromLists | How::Refuse | How::List(_) | How::HideType => {}
             How::HideField(pointer) => remove(object, pointer),
             How::Null(pointer) => set(object, pointer, |field| *field = Value::Null),
             How::Garble(pointer) => set(object, pointer, garble),

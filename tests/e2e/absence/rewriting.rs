@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use kube::client::Body;
 use serde_json::Value;
@@ -44,27 +44,27 @@ impl Answers {
         std::mem::take(&mut self.0.lock().unwrap().seen)
     }
 
-    /// The lists of Kubernetes and Tailscale that were answered so far.
+    /// The lists that were answered so far.
     pub(crate) fn lists(&self) -> BTreeSet<(Api, String)> {
         self.0.lock().unwrap().lists.clone()
     }
 
-    fn rewrite(&self, api: Api, response: Response<Bytes>) -> Response<Bytes> {
+    fn rewrite(&self, api: Api, path: &str, response: Response<Bytes>) -> Response<Bytes> {
         let Ok(mut body) = serde_json::from_slice::<Value>(response.body()) else {
             return response;
         };
         let mut state = self.0.lock().unwrap();
         let Some(mutation) = &state.mutation else {
-            let list = list_identity(api, &body);
+            let list = list_identity(api, path, &body);
             state.lists.extend(list.map(|(identity, _)| (api, identity)));
             state.seen.extend(objects(&body).into_iter().map(|object| (api, object)));
             return response;
         };
-        match mutation.rewrite(api, &mut body) {
+        match mutation.rewrite(api, path, &mut body) {
             Ok(()) => response.map(|_| Bytes::from(body.to_string())),
-            Err(refused) => {
-                let mut response = response.map(|_| Bytes::from(refused.to_string()));
-                *response.status_mut() = StatusCode::FORBIDDEN;
+            Err(instead) => {
+                let mut response = response.map(|_| Bytes::from(instead.body));
+                *response.status_mut() = instead.status;
                 response
             }
         }
@@ -92,8 +92,9 @@ impl Transport for RewritingTransport {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, TransportError> {
         let host = request.uri().host().unwrap_or_default();
         let api = if host.starts_with("azure") { Api::Azure } else { Api::Tailscale };
+        let path = request.uri().path().to_owned();
         let response = InMemory::new(self.sandbox.clone()).send(request).await?;
-        Ok(self.responses.rewrite(api, response))
+        Ok(self.responses.rewrite(api, &path, response))
     }
 }
 
@@ -114,10 +115,12 @@ fn cluster_service(
     tower::service_fn(move |request: Request<Body>| {
         let (sandbox, responses) = (sandbox.clone(), responses.clone());
         let response: Answer = Box::pin(async move {
+            let path = request.uri().path().to_owned();
             let response = kube_service(sandbox).oneshot(request).await?;
             let (parts, body) = response.into_parts();
             let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
-            Ok(responses.rewrite(Api::Kubernetes, Response::from_parts(parts, body)).map(Full::new))
+            let response = Response::from_parts(parts, body);
+            Ok(responses.rewrite(Api::Kubernetes, &path, response).map(Full::new))
         });
         response
     })

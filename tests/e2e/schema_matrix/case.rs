@@ -60,7 +60,10 @@ pub(super) async fn violations(base: &Base, edit: &Edit) -> Vec<String> {
         return if is_refused { Vec::new() } else { vec![format!("not valid: {codes:?}")] };
     }
     let (_, before) = base.start(edit).await;
-    let deployment = before.edited(&text);
+    let mut deployment = before.edited(&text);
+    if let Some(subscription) = &deployment.topology.azure.subscription {
+        deployment.subscription = subscription.clone();
+    }
     let plan = deployment.plan().await;
     let trial = Trial { deployment: &deployment, outcome, edit };
     match outcome {
@@ -69,17 +72,19 @@ pub(super) async fn violations(base: &Base, edit: &Edit) -> Vec<String> {
         ChangeOutcome::Replacement => {
             let mut found = trial.refused(&plan, Code::ReplacementNotRequested).await;
             found.extend(trial.named(&plan));
-            let options = RefreshOptions::replacing(edit.replace);
+            let loses = edit.rule().loses;
+            let options =
+                RefreshOptions { allow_loss: loses, ..RefreshOptions::replacing(edit.replace) };
             let plan = deployment.refresh_and_plan(&options).await.plan;
+            found.extend(trial.losses(&plan));
             found.extend(trial.apply(plan, &options).await);
             found
         }
         _ => {
-            // An edit that keeps what is there needs no permission to lose pairs.
-            let may_lose = matches!(outcome, ChangeOutcome::Removal | ChangeOutcome::Recreation);
-            let allow_loss = may_lose && plan.reachability.lost > 0;
+            let allow_loss = edit.rule().loses;
             let options = RefreshOptions { allow_loss, ..RefreshOptions::default() };
             let mut found = trial.planned(&plan);
+            found.extend(trial.losses(&plan));
             found.extend(trial.apply(plan, &options).await);
             found
         }
@@ -156,6 +161,17 @@ impl Trial<'_> {
         };
         let missing = self.edit.replace.iter().filter(|address| !is_named(address));
         missing.map(|address| format!("no remedy names {address}: {}", summary(plan))).collect()
+    }
+
+    /// Whether the plan announces lost pairs where the table says so, and only there. They
+    /// need permission: without it nothing is applied.
+    fn losses(&self, plan: &Plan) -> Option<String> {
+        let lost = plan.reachability.lost;
+        match (self.edit.rule().loses, lost) {
+            (true, 0) => Some(format!("no pair is lost: {}", summary(plan))),
+            (false, 1..) => Some(format!("{lost} pairs are lost, which the table does not say")),
+            _ => None,
+        }
     }
 
     /// Whether the plan shows what the table says.

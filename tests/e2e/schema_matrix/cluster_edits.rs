@@ -40,7 +40,14 @@ pub(super) const SETTINGS: &[Edit] = &[
         .from(UNPROTECTED)
         .naming(&["resource-group/cluster/lab", "resource-group/cloud/lab-cloud"]),
     edit("the name of the credential's tailnet", &[("tailnet.name", "'example.com'")]),
-    other(&[("tailnet.tag", "'tag:other'")]),
+    edit("another value than the default", &[("tailnet.tag", "'tag:other'")])
+        .prepared(|it| it.tailnet.policy_mut().add_tag("tag:other")),
+    edit(
+        "another value, in place of one that is not the default",
+        &[("tailnet.tag", "'tag:other'")],
+    )
+    .from(&[("tailnet.tag", "'tag:first'")])
+    .prepared(|it| it.tailnet.policy_mut().add_tag("tag:other")),
     other(&[("ssh.user", "'jane'")]),
     other(&[("ssh.port", "2222")]),
     other(&[(

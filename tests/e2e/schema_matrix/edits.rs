@@ -1,7 +1,7 @@
 //! One edit of the topology for each row of the table of changes.
 
 use stargate::sandbox::SandboxState;
-use stargate::topology::changes::{ChangeRule, SiteKind, block_rules, field_rules};
+use stargate::topology::changes::{ChangeRule, DatacenterKindName, block_rules, field_rules};
 use stargate::topology::fields;
 
 use super::document::Assignment;
@@ -71,27 +71,29 @@ impl Edit {
     }
 
     /// The kind of the datacenter that is edited.
-    pub(super) fn kind(&self) -> Option<SiteKind> {
+    pub(super) fn kind(&self) -> Option<DatacenterKindName> {
         let mut keys = self.set[0].0.split('.');
         match (keys.next(), keys.next()) {
-            (Some("datacenters"), Some("cloud" | "sky")) => Some(self.kind_before(SiteKind::Azure)),
-            (Some("datacenters"), Some(_)) => Some(self.kind_before(SiteKind::Existing)),
+            (Some("datacenters"), Some("cloud" | "sky")) => {
+                Some(self.kind_before(DatacenterKindName::Azure))
+            }
+            (Some("datacenters"), Some(_)) => Some(self.kind_before(DatacenterKindName::Existing)),
             _ => None,
         }
     }
 
     /// What moves has the kind of the place that it comes from.
-    fn kind_before(&self, kind: SiteKind) -> SiteKind {
+    fn kind_before(&self, kind: DatacenterKindName) -> DatacenterKindName {
         match self.set[0].1.strip_prefix("@datacenters.") {
-            Some(from) if from.starts_with("cloud") => SiteKind::Azure,
-            Some(_) => SiteKind::Existing,
+            Some(from) if from.starts_with("cloud") => DatacenterKindName::Azure,
+            Some(_) => DatacenterKindName::Existing,
             None => kind,
         }
     }
 
     /// The edit as messages name it.
     pub(super) fn name(&self) -> String {
-        let kind = self.kind().map_or("", SiteKind::as_str);
+        let kind = self.kind().map_or("", DatacenterKindName::as_str);
         format!("{} ({kind}), {}", self.path(), self.change)
     }
 

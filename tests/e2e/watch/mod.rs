@@ -22,7 +22,8 @@ use stargate::watch::{
 };
 use tokio::sync::mpsc;
 
-use crate::harness::{Deployment, EXAMPLE, IgnoreProgress, RefreshOptions, clock};
+use crate::harness::{Deployment, EXAMPLE, IgnoreProgress, clock};
+use crate::refresh_options::RefreshOptions;
 
 /// No timer interferes within a test.
 const NO_TIMER: &str = "interval_seconds = 86400";

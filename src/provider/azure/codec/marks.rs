@@ -60,6 +60,23 @@ pub fn ownership(body: &Value, owner: &Owner) -> Ownership {
     }
 }
 
+/// The ownership of an object that an earlier version created, before objects named
+/// themselves; `None` for every other object. The tags may be a copy, so this holds only at
+/// an address that the topology gives to one of its objects.
+pub fn ownership_without_name(body: &Value, owner: &Owner) -> Option<Ownership> {
+    let is_marked = tag(body, MANAGED_BY_TAG) == Some(MANAGED_BY);
+    if !is_marked || tag_value(body, RESOURCE_TAG).is_some() {
+        return None;
+    }
+    // A cluster's node pools name their key instead, and always did.
+    if id(body).and_then(|id| kind_of(&id)) == Some(Kind::NodePool) {
+        return None;
+    }
+    let site = SiteName::from(&tag(body, SITE_TAG).map_or(Site::Cluster, Site::from));
+    let ownership = owner.ownership(tag(body, TOPOLOGY_TAG), site.clone());
+    ownership.is_ours().then_some(Ownership::Former { site })
+}
+
 /// Whether the tags were written for this object.
 fn names_itself(body: &Value) -> bool {
     let Some(id) = id(body) else { return false };

@@ -26,7 +26,7 @@ use serde_json::Value;
 
 pub use error::{DecodeError, EncodeError};
 pub use fields::{etag, id};
-pub use marks::{Marks, ownership};
+pub use marks::{Marks, ownership, ownership_without_name};
 pub use virtual_machine::MachineCreation;
 
 use crate::resource::protection::PROTECT_TAG;

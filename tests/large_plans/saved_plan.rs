@@ -4,25 +4,18 @@
 //! itself again: one process makes a plan and keeps it, another one reads the
 //! file and keeps it again, and holds nothing but the plan.
 
-#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
-#![expect(clippy::print_stdout, reason = "the figures are the result")]
-
-#[path = "../../benches/planning/fixture.rs"]
-#[expect(dead_code, reason = "the benchmark that it is shared with uses more of it")]
-mod fixture;
-
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::process::Command;
 
-use fixture::{Fixture, Shape};
 use stargate::inventory::Inventory;
-use stargate::plan::preflight::TailnetFacts;
+use stargate::plan::Plan;
 use stargate::plan::saved_plan::{Expected, FORMAT_VERSION, Permissions, SavedPlan};
-use stargate::plan::{Plan, PlanOptions, PlanningInput, plan};
 use stargate::resource::Resource;
+
+use crate::fixture::{Fixture, Shape};
+use crate::planned;
 
 const MAX_FILE_BYTES: u64 = 10_000_000;
 /// A process that reads a plan and writes it.
@@ -38,20 +31,6 @@ fn peak_memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
-
-/// The plan that the commands make, by the same function.
-fn planned(fixture: &Fixture, inventory: &Inventory, destroy: bool) -> Plan {
-    plan(PlanningInput {
-        topology: &fixture.topology,
-        options: &PlanOptions { destroy, ..PlanOptions::default() },
-        facts: &fixture.facts,
-        inventory,
-        tailnet: &TailnetFacts::default(),
-        findings: &[],
-        requests: &BTreeMap::new(),
-        today: jiff::civil::date(2026, 1, 2),
-    })
 }
 
 /// Everything as it is wanted, but for the version of each worker's kubelet.
@@ -129,6 +108,9 @@ const CASE: &str = "STARGATE_SAVED_PLAN_CASE";
 const STEP: &str = "STARGATE_SAVED_PLAN_STEP";
 const FILE: &str = "STARGATE_SAVED_PLAN_FILE";
 
+/// The name by which a process runs this test and no other one.
+const THIS_TEST: &str = "saved_plan::a_saved_plan_of_4_000_workers_is_small";
+
 const CASES: [&str; 3] = ["all to create", "all workers to update", "all to delete"];
 
 #[test]
@@ -147,7 +129,11 @@ fn a_saved_plan_of_4_000_workers_is_small() {
     for case in CASES {
         for step in ["make", "copy"] {
             let mut again = Command::new(std::env::current_exe().unwrap());
-            again.arg("--nocapture").env(CASE, case).env(STEP, step).env(FILE, &path);
+            again
+                .args([THIS_TEST, "--exact", "--nocapture"])
+                .env(CASE, case)
+                .env(STEP, step)
+                .env(FILE, &path);
             assert!(again.status().unwrap().success(), "{case}: {step}");
         }
     }

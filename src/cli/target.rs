@@ -1,0 +1,72 @@
+//! Where a command works, as the head of a plan and the prompt name it.
+
+use serde_json::Value;
+
+use super::session::ReadSession;
+use crate::provider::clients::ReadClients;
+use crate::topology::model::Topology;
+
+/// The version of the API that lists subscriptions.
+const SUBSCRIPTIONS_VERSION: &str = "2022-12-01";
+
+/// Where the session of a command works: the sandbox, or the subscription with its name and
+/// tenant; and the tailnet and the cluster.
+pub(crate) async fn of(session: &ReadSession) -> String {
+    let topology = &session.loaded.topology;
+    if session.sandbox.is_some() {
+        return format!("Target: the sandbox, cluster {}", topology.cluster.name);
+    }
+    let id = session.subscription.as_str();
+    let subscription = find_subscription(&session.clients, id).await;
+    in_clouds(id, subscription.as_ref(), topology)
+}
+
+/// The subscription as Azure lists it. A credential that may not list subscriptions gets
+/// the id alone.
+async fn find_subscription(clients: &ReadClients, id: &str) -> Option<Value> {
+    let all = clients.azure.list("/subscriptions", SUBSCRIPTIONS_VERSION).await.ok()?;
+    let is_it = |one: &Value| one["subscriptionId"].as_str() == Some(id);
+    all.into_iter().find(is_it)
+}
+
+fn in_clouds(id: &str, subscription: Option<&Value>, topology: &Topology) -> String {
+    let text = |key: &str| subscription.and_then(|it| it[key].as_str());
+    let name = text("displayName").map_or(String::new(), |name| format!("{name} "));
+    let tenant = text("tenantId").map_or(String::new(), |tenant| format!(", tenant {tenant}"));
+    let tailnet = match topology.tailnet.name.as_str() {
+        "-" => "the tailnet of the credential".to_owned(),
+        name => format!("tailnet {name}"),
+    };
+    format!(
+        "Target: Azure subscription {name}({id}){tenant}, {tailnet}, cluster {}",
+        topology.cluster.name
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::topology::load::load_text;
+
+    fn topology(tailnet: &str) -> Topology {
+        let text = include_str!("../../tests/e2e/schema_matrix/base.toml");
+        load_text("stargate.toml", &format!("{text}{tailnet}")).expect("a topology").topology
+    }
+
+    #[test]
+    fn the_subscription_is_named_with_its_id_and_tenant() {
+        let listed = json!({ "subscriptionId": "1-2", "displayName": "Production",
+                             "tenantId": "3-4" });
+        assert_eq!(
+            in_clouds("1-2", Some(&listed), &topology("\n[tailnet]\nname = 'example.com'\n")),
+            "Target: Azure subscription Production (1-2), tenant 3-4, tailnet example.com, \
+             cluster lab"
+        );
+        assert_eq!(
+            in_clouds("1-2", None, &topology("")),
+            "Target: Azure subscription (1-2), the tailnet of the credential, cluster lab"
+        );
+    }
+}

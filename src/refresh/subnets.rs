@@ -1,0 +1,165 @@
+//! Subnets: those of the topology's networks, and what is attached to those of AKS.
+
+use serde_json::Value;
+
+use super::azure::note_object;
+use super::single::unreadable;
+use super::{Observation, Scope};
+use crate::desired::facts::ClusterFacts;
+use crate::desired::names;
+use crate::inventory::Source;
+use crate::provider::azure::codec;
+use crate::resource::azure::RouteTableAssociation;
+use crate::resource::ownership::SiteName;
+use crate::resource::{ArmId, Kind, ObjectKey, Ownership, Pending, Resource, Site};
+
+fn list<'a>(value: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value> {
+    value.pointer(pointer).and_then(Value::as_array).into_iter().flatten()
+}
+
+/// Subnets have no tags: in a network of ours those are ours that stargate names, or that
+/// refer to an object of ours; in the AKS network those that refer to one.
+pub(super) fn note(
+    networks: Option<&Vec<Value>>,
+    scope: &Scope<'_>,
+    cluster: Option<&ClusterFacts>,
+    observation: &mut Observation,
+) {
+    let owner = scope.owner();
+    for network in networks.into_iter().flatten() {
+        note_of(network, &codec::ownership(network, &owner), cluster, observation);
+    }
+}
+
+/// Notes the subnets of a network, given its ownership.
+pub(super) fn note_of(
+    network: &Value,
+    ownership: &Ownership,
+    cluster: Option<&ClusterFacts>,
+    observation: &mut Observation,
+) {
+    let leaves = |id| observation.inventory.being_deleted.contains(&ObjectKey::Azure(id));
+    if codec::id(network).is_some_and(leaves) {
+        return;
+    }
+    for subnet in list(network, "/properties/subnets") {
+        note_one(subnet, ownership, cluster, observation);
+    }
+}
+
+/// Notes a subnet, given the ownership of its network.
+pub(super) fn note_one(
+    subnet: &Value,
+    ownership: &Ownership,
+    cluster: Option<&ClusterFacts>,
+    observation: &mut Observation,
+) {
+    let Some(id) = codec::id(subnet) else { return };
+    let network = id.parent();
+    let of_cluster = cluster.filter(|facts| network.as_ref() == Some(&facts.virtual_network));
+    if let Some(facts) = of_cluster {
+        match codec::subnet::decode_attachments(subnet) {
+            Ok(attached) => note_cluster_subnet(&id, subnet, attached, facts, observation),
+            Err(error) => {
+                let failure = unreadable(&id, &error);
+                for key in [ObjectKey::Azure(id.clone()), ObjectKey::AzureAssociation(id)] {
+                    observation.unread(key, Source::Azure, failure.clone());
+                }
+            }
+        }
+    } else if ownership.is_ours() && is_made_by_us(&id, subnet, observation) {
+        note_object(subnet, ownership.clone(), observation);
+    } else if let Some(network) = network.filter(|_| ownership.is_ours()) {
+        // It goes with the network that it is in.
+        let contents = &mut observation.inventory.foreign_contents;
+        contents.entry(ObjectKey::Azure(network)).or_default().push(id.name().to_owned());
+        note_object(subnet, Ownership::Foreign, observation);
+    }
+}
+
+/// Whether stargate made a subnet in a network of ours: by its name, or by what it refers
+/// to. Others may add subnets to the network.
+fn is_made_by_us(id: &ArmId, subnet: &Value, observation: &Observation) -> bool {
+    let is_named = |name: &&str| id.name().eq_ignore_ascii_case(name);
+    if [names::WORKER_SUBNET, names::ROUTER_SUBNET].iter().any(is_named) {
+        return true;
+    }
+    ["routeTable", "networkSecurityGroup", "natGateway"].iter().any(|reference| {
+        let referred = subnet.pointer(&format!("/properties/{reference}/id"));
+        let key = referred.and_then(Value::as_str).map(|id| ObjectKey::Azure(ArmId::new(id)));
+        let object = key.and_then(|key| observation.inventory.get(&key));
+        object.is_some_and(|object| object.ownership.is_ours())
+    })
+}
+
+fn note_cluster_subnet(
+    id: &ArmId,
+    subnet: &Value,
+    (table, group): (Option<ArmId>, Option<ArmId>),
+    facts: &ClusterFacts,
+    observation: &mut Observation,
+) {
+    let owner_of = |id: &Option<ArmId>, observation: &Observation| {
+        let key = ObjectKey::Azure(id.clone()?);
+        // What is on the topology's subnets is at one of its addresses.
+        let of_earlier_version = observation.without_name.get(&key).cloned();
+        let object = observation.inventory.get(&key);
+        of_earlier_version.or_else(|| object.map(|object| object.ownership.clone()))
+    };
+    let ours = Ownership::Ours { site: SiteName::from(&Site::Cluster) };
+    let of_table = owner_of(&table, observation);
+    let node_group =
+        ArmId::resource_group(observation.facts.subscription.as_str(), &facts.node_resource_group);
+    let workers_table =
+        node_group.in_group(Kind::RouteTable.arm_type(), names::WORKERS_ROUTE_TABLE);
+    if facts.node_subnets.iter().any(|node_subnet| node_subnet.id == *id) {
+        let ownership = match (&table, of_table) {
+            (None, _) => Ownership::Inherited,
+            (Some(_), Some(ownership)) if ownership.is_ours() => ours,
+            (Some(table), _) if *table == workers_table => Ownership::Inherited,
+            (Some(_), _) => Ownership::Foreign,
+        };
+        let association =
+            RouteTableAssociation { subnet: Pending::Known(id.clone()), route_table: table };
+        observation.inventory.note(
+            ObjectKey::AzureAssociation(id.clone()),
+            Resource::RouteTableAssociation(association),
+            ownership,
+        );
+        return;
+    }
+    if !id.name().eq_ignore_ascii_case(names::CLUSTER_ROUTER_SUBNET) {
+        return;
+    }
+    let of_group = owner_of(&group, observation);
+    let is_ours =
+        |ownership: &Option<Ownership>| ownership.as_ref().is_some_and(Ownership::is_ours);
+    // What the topology attaches to its subnet is in the node resource group.
+    let is_elsewhere = |id: &ArmId| !id.is_inside(&node_group);
+    let ownership = if is_ours(&of_table) || is_ours(&of_group) {
+        ours
+    } else if table.iter().chain(&group).any(is_elsewhere) {
+        Ownership::Foreign
+    } else {
+        Ownership::Inherited
+    };
+    note_object(subnet, ownership, observation);
+}
+
+/// What a subnet of AKS nodes refers to, and cannot be read, is unknown: packets
+/// go by its routes and rules.
+pub(super) fn note_unreadable_attachments(
+    cluster: Option<&ClusterFacts>,
+    observation: &mut Observation,
+) {
+    for subnet in cluster.into_iter().flat_map(|facts| &facts.node_subnets) {
+        let key = ObjectKey::AzureAssociation(subnet.id.clone());
+        let table = match observation.inventory.get(&key).map(|it| &it.resource) {
+            Some(Resource::RouteTableAssociation(association)) => association.route_table.clone(),
+            _ => None,
+        };
+        for id in subnet.security_group.iter().cloned().chain(table) {
+            observation.mark_undecodable_unread(&ObjectKey::Azure(id));
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Plans as annotations: differences, blocked changes, findings and lost pairs.
+
+use crate::diagnostics::Code;
+use crate::plan::{Action, Change, FindingSeverity, Plan};
+use crate::render::Purpose;
+use crate::render::text::counted;
+
+use super::{Annotation, AnnotationLevel, AnnotationRule};
+
+/// Fields that a message names.
+const MAX_FIELDS: usize = 5;
+
+impl Annotation {
+    /// The annotations of a plan. A difference is a warning of `drift` and a note of
+    /// `plan`, which was made to change something.
+    pub fn of_plan(plan: &Plan, purpose: Purpose) -> Vec<Self> {
+        let level = match purpose {
+            Purpose::Drift => AnnotationLevel::Warning,
+            _ => AnnotationLevel::Note,
+        };
+        let mut found: Vec<Self> =
+            plan.changes.iter().map(|change| of_change(change, level)).collect();
+        found.extend(plan.deferred.iter().map(|one| {
+            let rule = rule_of(one.action);
+            let message = format!(
+                "{} {} later: it depends on a value that does not exist yet",
+                one.address,
+                outcome(one.action)
+            );
+            Self::new(rule, level, message).about(&one.address)
+        }));
+        found.extend(blocked(plan));
+        found.extend(Self::of_findings(plan));
+        found.extend(lost_pairs(plan));
+        found.extend(ignored(plan));
+        found
+    }
+
+    /// The findings of a plan, and the sources that could not be read.
+    pub fn of_findings(plan: &Plan) -> Vec<Self> {
+        let findings = plan.findings.iter().map(|one| {
+            let level = match one.severity {
+                FindingSeverity::Warning => AnnotationLevel::Warning,
+                FindingSeverity::Error => AnnotationLevel::Error,
+            };
+            let resource = one.address.clone();
+            Self { resource, ..Self::of_failure(level, &one.failure) }
+        });
+        let gaps = plan.unexplained_gaps().map(|gap| {
+            let message = format!("{} could not be read: {}", gap.source, gap.failure.message);
+            Self { message, ..Self::of_failure(AnnotationLevel::Unknown, &gap.failure) }
+        });
+        findings.chain(gaps).collect()
+    }
+}
+
+fn blocked(plan: &Plan) -> impl Iterator<Item = Annotation> {
+    plan.blocked.iter().map(|one| {
+        let message = format!("{} is blocked: {}", one.address, one.failure.message);
+        let found = Annotation::of_failure(AnnotationLevel::Error, &one.failure);
+        Annotation { message, ..found }.about(&one.address)
+    })
+}
+
+/// What the plan does to reachability.
+fn lost_pairs(plan: &Plan) -> impl Iterator<Item = Annotation> {
+    let found = &plan.reachability;
+    let level = match found.is_refused() {
+        true => AnnotationLevel::Error,
+        false => AnnotationLevel::Warning,
+    };
+    let losses = found.losses.iter().zip(found.loss_summaries());
+    let removals = found.removals.iter().zip(found.removal_summaries());
+    let losses = losses.map(move |(loss, text)| (level, loss, text));
+    let removals = removals.map(|(loss, text)| (AnnotationLevel::Warning, loss, text));
+    losses.chain(removals).map(|(level, loss, text)| {
+        let rule = AnnotationRule::of_code(Code::ReachabilityLost);
+        let one = Annotation::new(rule, level, format!("the plan {text}"));
+        Annotation { resource: loss.resource.clone(), ..one }
+    })
+}
+
+/// Drift that the topology ignores.
+fn ignored(plan: &Plan) -> impl Iterator<Item = Annotation> {
+    plan.ignored.iter().map(|one| {
+        let fields: Vec<String> = one.fields.iter().map(|it| it.path.to_string()).collect();
+        let message = format!("{} differs in {}", one.address, named(&fields));
+        let found = Annotation::new(rule_of(Action::Update), AnnotationLevel::Note, message);
+        Annotation { ignored: Some(one.reason.clone()), ..found }.about(&one.address)
+    })
+}
+
+fn of_change(change: &Change, level: AnnotationLevel) -> Annotation {
+    let address = &change.address;
+    let fields: Vec<String> = change.fields().iter().map(|it| it.path.to_string()).collect();
+    let message = match change.action {
+        Action::Update | Action::Replace if !fields.is_empty() => {
+            format!("{address} {}: it differs in {}", outcome(change.action), named(&fields))
+        }
+        action => format!("{address} {}", outcome(action)),
+    };
+    Annotation::new(rule_of(change.action), level, message).about(address)
+}
+
+/// The first fields, and how many more there are.
+fn named(fields: &[String]) -> String {
+    let first: Vec<String> = fields.iter().take(MAX_FIELDS).map(|it| format!("`{it}`")).collect();
+    match fields.len().saturating_sub(MAX_FIELDS) {
+        0 => first.join(", "),
+        more => format!("{} and {}", first.join(", "), counted(more, "more field")),
+    }
+}
+
+fn outcome(action: Action) -> &'static str {
+    match action {
+        Action::Create => "will be created",
+        Action::Update => "will be updated",
+        Action::Replace => "will be replaced",
+        Action::Delete => "will be destroyed",
+        Action::Adopt => "will be adopted",
+        Action::Reboot => "will be rebooted",
+    }
+}
+
+fn rule_of(action: Action) -> AnnotationRule {
+    let (id, title) = match action {
+        Action::Create => ("missing-resource", "A resource of the topology does not exist"),
+        Action::Update => ("changed-resource", "A resource differs from the topology"),
+        Action::Replace => {
+            ("replaced-resource", "A resource differs in a field that cannot be changed in place")
+        }
+        Action::Delete => ("removed-resource", "A resource is not in the topology any more"),
+        Action::Adopt => ("adopted-resource", "An object that no topology owns is adopted"),
+        Action::Reboot => ("rebooted-resource", "A machine is rebooted"),
+    };
+    AnnotationRule::named(id, title)
+}

@@ -1,0 +1,156 @@
+//! What a list that cannot be read hides is all that is unknown: everything else is planned and
+//! applied.
+
+use stargate::apply::ApplyStatus;
+use stargate::diagnostics::Code;
+use stargate::plan::{Action, PlanStatus};
+use stargate::provider::http::Api;
+use stargate::resource::Kind;
+use stargate::sandbox::faults::Fault;
+
+use super::Applied;
+use super::mutation::{How, ListForm, Mutation};
+use crate::harness::{EXAMPLE, RefreshOptions, TWO_DATACENTERS, summary};
+
+impl Applied {
+    /// The refusal of the list whose name ends so.
+    fn refused_list(&self, end: &str) -> Mutation {
+        let end = end.to_ascii_lowercase();
+        let found = self
+            .responses
+            .lists()
+            .into_iter()
+            .find(|(_, list)| list.to_ascii_lowercase().ends_with(&end));
+        let (api, identity) = found.unwrap_or_else(|| panic!("no list {end}"));
+        Mutation { api, identity, how: How::List(ListForm::Refused) }
+    }
+}
+
+/// Lists of Azure, and of Kubernetes those that no route is made from.
+const LISTS: [&str; 11] = [
+    "/natGateways",
+    "/networkSecurityGroups",
+    "/publicIPAddresses",
+    "/networkInterfaces",
+    "/virtualMachines",
+    "/routeTables",
+    "/virtualNetworks",
+    "/managedClusters",
+    "/resourcegroups",
+    "CiliumNodeList",
+    "DaemonSetList",
+];
+
+#[tokio::test(start_paused = true)]
+async fn a_change_is_planned_while_another_kind_cannot_be_listed() {
+    let applied = Applied::of(EXAMPLE).await;
+    applied.deployment.inject(Fault::RouteMissing, None);
+    for list in LISTS {
+        let plan = applied.plan(&applied.refused_list(list), false).await;
+        let kinds: Vec<Kind> = plan.changes.iter().map(|change| change.address.kind).collect();
+        assert_eq!(kinds, [Kind::RouteTable], "{list}\n{}", summary(&plan));
+        let in_part: Vec<bool> = plan.gaps.iter().map(|gap| gap.in_part).collect();
+        assert_eq!(in_part, [true], "{list}: {:?}", plan.gaps);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_apply_changes_what_is_known_and_says_what_is_not() {
+    let applied = Applied::of(EXAMPLE).await;
+    for list in ["/natGateways", "CiliumNodeList"] {
+        applied.deployment.inject(Fault::RouteMissing, None);
+        applied.responses.set(Some(applied.refused_list(list)));
+        let done = applied.deployment.apply(&RefreshOptions::default()).await;
+        applied.responses.set(None);
+        let ApplyStatus::Partial(failure) = &done.status else {
+            panic!("{list}: {:?}", done.status)
+        };
+        assert!(failure.message.starts_with("part of "), "{list}: {}", failure.message);
+        assert!(failure.remedy.contains("role"), "{list}: {}", failure.remedy);
+        let plan = applied.deployment.plan().await;
+        assert_eq!(plan.status(), PlanStatus::Matches, "{list}\n{}", summary(&plan));
+    }
+}
+
+/// A read by its id proves that an object is absent, where its list is refused.
+#[tokio::test(start_paused = true)]
+async fn a_missing_object_is_created_while_its_kind_cannot_be_listed() {
+    let applied = Applied::of(EXAMPLE).await;
+    applied.deployment.inject(Fault::WorkerVmDeleted, None);
+    let plan = applied.plan(&applied.refused_list("/virtualMachines"), false).await;
+    let created = |kind| {
+        let of_kind = plan.changes.iter().filter(move |change| change.address.kind == kind);
+        of_kind.filter(|change| change.action == Action::Create).count()
+    };
+    assert_eq!(created(Kind::VirtualMachine), 1, "{}", summary(&plan));
+    assert_eq!(plan.status(), PlanStatus::Unknown);
+}
+
+/// What would go with a container may be protected, or needed by others.
+#[tokio::test(start_paused = true)]
+async fn no_container_is_deleted_while_its_contents_are_hidden() {
+    let applied = Applied::of(TWO_DATACENTERS).await;
+    let begin = TWO_DATACENTERS.find("[datacenters.cloud]\n").unwrap();
+    let end = TWO_DATACENTERS.find("[datacenters.attic]\n").unwrap();
+    let text = format!("{}{}", &TWO_DATACENTERS[..begin], &TWO_DATACENTERS[end..]);
+    let refused = applied.refused_list("/virtualMachines");
+    let edited = applied.deployment.edited(&text).with_answers(&applied.responses);
+    applied.responses.set(Some(refused));
+    let plan = edited.plan().await;
+    let containers = [Kind::ResourceGroup, Kind::VirtualNetwork, Kind::NetworkInterface];
+    let deleted = plan.changes.iter().filter(|change| change.action == Action::Delete);
+    let deleted: Vec<String> = deleted
+        .filter(|change| containers.contains(&change.address.kind))
+        .map(|change| change.address.to_string())
+        .collect();
+    assert_eq!(deleted, Vec::<String>::new(), "{}", summary(&plan));
+    let held = plan.blocked.iter().find(|it| it.address.kind == Kind::ResourceGroup).unwrap();
+    assert!(held.failure.message.contains("may hold objects"), "{}", held.failure);
+}
+
+/// The contents of a group that cannot be listed are unknown: the group stays, and nothing
+/// else does.
+#[tokio::test(start_paused = true)]
+async fn a_group_whose_contents_cannot_be_listed_is_not_deleted() {
+    let applied = Applied::of(EXAMPLE).await;
+    let group = "/resourcegroups/stargate-aks-e2e-2-dc/resources";
+    let path = format!("list /subscriptions/{}{group}", stargate::sandbox::arm::SUBSCRIPTION);
+    let how = How::List(ListForm::Refused);
+    let mutation = Mutation { api: Api::Azure, identity: path.to_ascii_lowercase(), how };
+    let plan = applied.plan(&mutation, true).await;
+    let is_deleted = |kind: Kind, name: &str| {
+        let mut changes = plan.changes.iter();
+        changes.any(|change| change.address.kind == kind && change.address.name == name)
+    };
+    assert!(!is_deleted(Kind::ResourceGroup, "stargate-aks-e2e-2-dc"), "{}", summary(&plan));
+    assert!(is_deleted(Kind::ResourceGroup, "stargate-aks-e2e-2"), "{}", summary(&plan));
+    assert_eq!(plan.gaps.len(), 1, "{:?}", plan.gaps);
+}
+
+/// What lists leave out and reads refuse during a destroy is not gone.
+#[tokio::test(start_paused = true)]
+async fn a_destroy_never_claims_that_hidden_objects_are_gone() {
+    for unlisted in [
+        "natgateways",
+        "networkinterfaces",
+        "virtualmachines",
+        "routetables",
+        "publicipaddresses",
+        "networksecuritygroups",
+        "virtualnetworks",
+    ] {
+        let provider = if unlisted == "virtualmachines" { "compute" } else { "network" };
+        let identity = format!("/providers/microsoft.{provider}/{unlisted}");
+        let applied = Applied::of(EXAMPLE).await;
+        let mutation = Mutation { api: Api::Azure, identity, how: How::HideType };
+        applied.responses.set(Some(mutation));
+        let destroyed = applied.deployment.apply(&RefreshOptions::destroying()).await;
+        applied.responses.set(None);
+        let ApplyStatus::Partial(failure) = &destroyed.status else {
+            panic!("{unlisted}: {:?}", destroyed.status)
+        };
+        assert_ne!(failure.code, Code::NoProgress, "{unlisted}: {failure}");
+        let again = applied.deployment.apply(&RefreshOptions::destroying()).await;
+        assert_eq!(again.status, ApplyStatus::Converged, "{unlisted}");
+    }
+}
