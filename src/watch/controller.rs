@@ -24,9 +24,10 @@ pub trait TopologySource: Send + Sync {
     fn load(&self) -> Result<Loaded, Failure>;
 }
 
-/// Reconciles a topology.
-#[async_trait]
-pub trait Reconciler: Send + Sync {
+/// Reconciles a topology. The controller awaits it in place, so it may stay on one
+/// thread.
+#[async_trait(?Send)]
+pub trait Reconciler {
     /// Reconciles once. `triggers` led to it.
     async fn reconcile(&self, topology: &Loaded, triggers: &BTreeSet<Trigger>) -> Reconciled;
 }

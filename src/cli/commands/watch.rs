@@ -179,7 +179,7 @@ impl SessionReconciler<'_> {
     }
 }
 
-#[async_trait]
+#[async_trait(?Send)]
 impl Reconciler for SessionReconciler<'_> {
     async fn reconcile(&self, topology: &Loaded, triggers: &BTreeSet<Trigger>) -> Reconciled {
         let mut session = self.session.lock().await;

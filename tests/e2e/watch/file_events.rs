@@ -56,7 +56,7 @@ fn version(number: u8) -> String {
 #[derive(Debug, Default)]
 struct Recorder(Mutex<Vec<String>>);
 
-#[async_trait]
+#[async_trait(?Send)]
 impl Reconciler for Recorder {
     async fn reconcile(&self, topology: &Loaded, _: &BTreeSet<Trigger>) -> Reconciled {
         self.0.lock().unwrap().push(topology.digest.clone());

@@ -95,9 +95,14 @@ impl EventLog {
 
 /// The same sandbox, clients and signal with another topology.
 fn with_topology(deployment: &Deployment, topology: Topology) -> Deployment {
-    let Deployment { sandbox, clients, stop, takes_lease, .. } = deployment;
-    let (sandbox, clients, stop) = (sandbox.clone(), clients.clone(), stop.clone());
-    Deployment { sandbox, topology, clients, stop, takes_lease: *takes_lease }
+    Deployment {
+        sandbox: deployment.sandbox.clone(),
+        topology,
+        clients: deployment.clients.clone(),
+        stop: deployment.stop.clone(),
+        takes_lease: deployment.takes_lease,
+        subscription: deployment.subscription.clone(),
+    }
 }
 
 /// Reconciles the sandbox of a deployment.
@@ -107,7 +112,7 @@ struct SandboxReconciler<'a> {
     watchers: ClusterWatchers,
 }
 
-#[async_trait]
+#[async_trait(?Send)]
 impl Reconciler for SandboxReconciler<'_> {
     async fn reconcile(&self, topology: &Loaded, triggers: &BTreeSet<Trigger>) -> Reconciled {
         if triggers.iter().any(|it| it.is_requested()) {
