@@ -123,6 +123,10 @@ async fn stages(
     let mut must_reset = context.fate == HostFate::Stays;
     if let Some(node) = context.cluster.node(name).await.map_err(failed)? {
         must_reset |= context.fate == HostFate::GoesAwayLater && node.ready;
+        // Not after the drain: the worker would be left without pods.
+        if must_reset && context.target.is_none() {
+            return Err(LeaveError::no_way(name));
+        }
         report.evicted =
             drain::clear(context.cluster, &node, context.drain_within, progress).await?;
     }

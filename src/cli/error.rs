@@ -3,6 +3,7 @@
 use crate::diagnostics::redact::redact;
 use crate::diagnostics::{Code, Failure};
 use crate::plan::saved_plan::PlanFileError;
+use crate::render::annotations::AnnotationError;
 use crate::render::text::wrap_to;
 use crate::render::{Role, Style};
 
@@ -105,6 +106,12 @@ impl From<CliError> for Failure {
         let remedy = remedies.into_iter().next().unwrap_or_default();
         let failure = Self::new(code.unwrap_or(Code::Unreadable), message, remedy);
         causes.into_iter().fold(failure, Failure::caused_by)
+    }
+}
+
+impl From<AnnotationError> for CliError {
+    fn from(error: AnnotationError) -> Self {
+        Self::new(error.to_string()).remedy("choose another `--format`")
     }
 }
 

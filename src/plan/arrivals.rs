@@ -7,12 +7,16 @@ use super::change::{Action, Change};
 use super::rollout::is_rolled_out;
 use super::step_graph::StepGraph;
 use crate::resource::azure::MachineRole;
-use crate::resource::{Address, Kind, Resource};
+use crate::resource::{Address, Kind, Resource, Site};
 
 /// Lets each deletion at the old place of a worker wait for the worker's arrival at its new
 /// place. Where a worker waits for the deletion itself, the two places cannot exist side by
 /// side, and the deletion only follows the worker's departure.
+///
+/// A worker whose Node is not Ready may not be reset, so that its old VM could serve the Node
+/// again: it joins elsewhere only after that VM was deleted.
 pub(super) fn await_arrivals(changes: &mut [Change]) {
+    delete_silent_machines_first(changes);
     let candidates = candidates(changes);
     if candidates.is_empty() {
         return;
@@ -30,12 +34,37 @@ pub(super) fn await_arrivals(changes: &mut [Change]) {
     }
 }
 
+fn delete_silent_machines_first(changes: &mut [Change]) {
+    let silent = changes.iter().enumerate().filter(|(_, change)| leaves_silently(change));
+    let silent: BTreeMap<String, (usize, Option<Site>)> = silent
+        .map(|(at, change)| (change.address.name.to_string(), (at, change.moves_from())))
+        .collect();
+    let deletions = changes.iter().filter(|it| it.action == Action::Delete && !silent.is_empty());
+    let waits: Vec<(usize, Address)> = deletions
+        .filter_map(|deletion| {
+            let (worker, site) = silent.get(worker_machine(deletion)?)?;
+            (site.as_ref() == Some(&deletion.address.site))
+                .then(|| (*worker, deletion.address.clone()))
+        })
+        .collect();
+    for (worker, machine) in waits {
+        changes[worker].depends_on.push(machine);
+    }
+}
+
+/// Whether a worker moves away from a Node that is not Ready.
+fn leaves_silently(change: &Change) -> bool {
+    let is_silent = matches!(&change.before, Some(Resource::Worker(worker)) if !worker.ready);
+    is_silent && change.action == Action::Replace && change.moves_from().is_some()
+}
+
 /// Deletions, each with the workers that arrive elsewhere: those that leave the place with
 /// this plan, and those that left it with an earlier one.
 fn candidates(changes: &[Change]) -> Vec<(usize, Vec<Address>)> {
     let arrives = |change: &&Change| {
         change.address.kind == Kind::Worker
             && matches!(change.action, Action::Create | Action::Replace)
+            && !leaves_silently(change)
     };
     let arriving: BTreeMap<&str, &Change> = changes
         .iter()

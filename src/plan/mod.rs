@@ -25,6 +25,7 @@ mod hidden_contents;
 mod host_route;
 mod ignore_fields;
 pub mod impact;
+mod kept_routers;
 mod known_drift;
 mod node_pools;
 mod orphans;

@@ -14,13 +14,13 @@ use super::diff::{self, FieldChange};
 use super::held_back;
 use super::held_prefixes;
 use super::hidden_contents;
+use super::kept_routers;
 use super::node_pools;
 use super::orphans;
 use super::predecessors;
 use super::propagation;
 use super::protection::{self, Retained};
 use super::replacement;
-use super::retain_hosts;
 use super::rollout;
 use super::site_kind;
 use super::step_graph::StepGraph;
@@ -75,8 +75,8 @@ fn block_consequences(
         blocked_moves::block(input, decisions);
         held_prefixes::block(input, decisions);
         predecessors::retain(input, &mut retained, decisions);
-        retain_hosts::keep_router_parts(decisions);
-        retain_hosts::keep_records(decisions);
+        kept_routers::keep_router_parts(decisions);
+        kept_routers::keep_records(decisions);
         protection::retain_references(input, &retained, decisions);
         if blocked_count(decisions) == before {
             break;
@@ -263,7 +263,7 @@ fn assemble(input: Comparison<'_>, decisions: ResourceDecisions) -> PlanContents
     }
     await_arrivals(&mut plan.changes);
     let graph = StepGraph::of(&plan.changes);
-    let sizes = rollout::workers_of_sites(input);
+    let sizes = rollout::lasting_workers(input);
     plan.rollout =
         rollout::assign(input.rollout, &sizes, input.inventory, &graph, &mut plan.changes);
     plan.steps = graph.sort(&mut plan.changes);

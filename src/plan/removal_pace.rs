@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::change::{Action, Change};
 use super::decision::Comparison;
-use super::rollout::{disturbs, is_rolled_out, workers_of_sites};
+use super::rollout::{disturbs, is_rolled_out, live_workers};
 use crate::resource::{Address, Kind, ObjectKey, Site};
 
 /// The removals of workers, by what waits for each.
@@ -26,7 +26,7 @@ impl<'a> RemovalPace<'a> {
         if input.desired.is_empty() {
             return Self::default();
         }
-        let sizes = workers_of_sites(input);
+        let sizes = live_workers(input);
         let mut removed: BTreeMap<&Site, Vec<&Address>> = BTreeMap::new();
         for change in changes.iter().filter(|change| removes_node(change)) {
             removed.entry(&change.address.site).or_default().push(&change.address);

@@ -149,12 +149,21 @@ pub(super) fn assign(
     Some(Rollout { canary, width: largest, max_failures, waves: last })
 }
 
-/// How many workers each site has, now or by the topology: the larger number of the two.
-pub(super) fn workers_of_sites(input: Comparison<'_>) -> BTreeMap<Site, usize> {
+/// How many workers each site keeps throughout a plan: the smaller number of those that it
+/// has and those that the topology lists, or the one that there is.
+pub(super) fn lasting_workers(input: Comparison<'_>) -> BTreeMap<Site, usize> {
     let mut wanted: BTreeMap<Site, usize> = BTreeMap::new();
     for desired in input.desired.iter().filter(|desired| desired.address.kind == Kind::Worker) {
         *wanted.entry(desired.address.site.clone()).or_default() += 1;
     }
+    for (site, count) in live_workers(input) {
+        wanted.entry(site).and_modify(|it| *it = count.min(*it)).or_insert(count);
+    }
+    wanted
+}
+
+/// How many workers each site has now.
+pub(super) fn live_workers(input: Comparison<'_>) -> BTreeMap<Site, usize> {
     let mut live: BTreeMap<Site, usize> = BTreeMap::new();
     let is_worker = |resource: &Resource| matches!(resource, Resource::Worker(_));
     for (_, observed) in input.inventory.iter().filter(|(_, it)| is_worker(&it.resource)) {
@@ -162,11 +171,7 @@ pub(super) fn workers_of_sites(input: Comparison<'_>) -> BTreeMap<Site, usize> {
             *live.entry(Site::from(site)).or_default() += 1;
         }
     }
-    for (site, count) in live {
-        let size = wanted.entry(site).or_default();
-        *size = count.max(*size);
-    }
-    wanted
+    live
 }
 
 /// The wave of each worker, in the order of the workers.

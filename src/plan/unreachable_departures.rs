@@ -6,15 +6,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
 use super::protection::blocked_for;
 use super::{Action, Change};
-use crate::diagnostics::Failure;
+use crate::diagnostics::{Code, Failure};
 use crate::inventory::Source;
 use crate::resource::{Address, Kind, ObjectKey, Resource, Site};
 
 /// Blocks the moves of workers whose old machines cannot be reset. A VM whose Node is not
-/// Ready need not be: it is deleted, and serves nothing until then.
+/// Ready need not be: it is deleted before the worker joins elsewhere.
 pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
+    let machines = machines(input);
     let moves = decisions.values().filter_map(|decision| match decision {
-        ResourceDecision::Change(change) if must_be_reset(input, change) => Some(change),
+        ResourceDecision::Change(change) if must_be_reset(change, &machines) => Some(change),
         _ => None,
     });
     let moves: Vec<(Address, Site)> =
@@ -35,68 +36,61 @@ pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     }
 }
 
-fn must_be_reset(input: Comparison<'_>, change: &Change) -> bool {
+/// Whether the machine that a worker leaves must be reset, given the VMs of each site.
+fn must_be_reset(change: &Change, machines: &BTreeSet<(Site, String)>) -> bool {
     let Some(Resource::Worker(worker)) = &change.before else { return false };
-    change.action == Action::Replace && (worker.ready || !has_vm(input, &worker.name))
+    let Some(site) = change.moves_from().filter(|_| change.action == Action::Replace) else {
+        return false;
+    };
+    worker.ready || !machines.contains(&(site, worker.name.clone()))
 }
 
-fn has_vm(input: Comparison<'_>, name: &str) -> bool {
-    input.inventory.iter().any(|(key, observed)| {
-        matches!(observed.resource, Resource::VirtualMachine(_))
-            && observed.ownership.is_ours()
-            && key.name() == name
-    })
+/// The VMs that the topology owns, by site and name.
+fn machines(input: Comparison<'_>) -> BTreeSet<(Site, String)> {
+    let is_machine = |resource: &Resource| matches!(resource, Resource::VirtualMachine(_));
+    let found = input.inventory.iter().filter(|(_, it)| is_machine(&it.resource));
+    let named = found.filter_map(|(key, observed)| {
+        Some((Site::from(observed.ownership.site()?), key.name().to_owned()))
+    });
+    named.collect()
 }
 
 /// Why the routers of datacenters do not answer.
-struct SilentRouters {
-    sites: BTreeMap<Site, Failure>,
-    /// The sites whose routers the topology lists.
-    listed: BTreeSet<Site>,
-    /// Why a router does not answer that the topology does not list.
-    departed: Option<Failure>,
-}
+struct SilentRouters(BTreeMap<Site, Failure>);
 
 impl SilentRouters {
     fn of(input: Comparison<'_>, decisions: &ResourceDecisions) -> Self {
-        let mut silent = Self { sites: BTreeMap::new(), listed: BTreeSet::new(), departed: None };
+        let mut silent = BTreeMap::new();
         for (address, decision) in decisions {
             if !matches!(address.kind, Kind::RouterHost | Kind::TailnetDevice) {
                 continue;
             }
-            if input.desired.get(address).is_some() {
-                silent.listed.insert(address.site.clone());
-            }
             let failure = match decision {
                 ResourceDecision::Unreadable(gap) => &gap.failure,
-                ResourceDecision::Blocked(blocked) => &blocked.failure,
+                ResourceDecision::Blocked(it) if it.failure.code == Code::RouterOffline => {
+                    &it.failure
+                }
                 _ => continue,
             };
-            silent.sites.entry(address.site.clone()).or_insert_with(|| failure.clone());
+            silent.entry(address.site.clone()).or_insert_with(|| failure.clone());
         }
-        silent.departed = departed_router(input);
-        silent
+        for (site, failure) in departed_routers(input) {
+            silent.entry(site).or_insert(failure);
+        }
+        Self(silent)
     }
 
     fn at(&self, site: &Site) -> Option<&Failure> {
-        let departed = || self.departed.as_ref().filter(|_| !self.listed.contains(site));
-        self.sites.get(site).or_else(departed)
+        self.0.get(site)
     }
 }
 
-/// Why a router's host could not be read that belongs to no router of the topology.
-fn departed_router(input: Comparison<'_>) -> Option<Failure> {
-    let is_listed = |name: &str| {
-        input.desired.iter().any(|it| {
-            matches!(it.address.kind, Kind::RouterHost | Kind::Worker) && it.address.name == name
-        })
-    };
-    let mut gaps = input.inventory.gaps();
-    let gap = gaps.find(|gap| match &gap.source {
-        Source::Host(name) => {
-            !is_listed(name) && input.inventory.get(&ObjectKey::Device(name.clone())).is_some()
-        }
-        _ => false,
-    });
-    gap.map(|gap| gap.failure.clone())
+/// Routers that the topology does not list any more and whose hosts do not answer, by the
+/// site that their devices are recorded for.
+fn departed_routers(input: Comparison<'_>) -> impl Iterator<Item = (Site, Failure)> {
+    input.inventory.gaps().filter_map(move |gap| {
+        let Source::Host(name) = &gap.source else { return None };
+        let device = input.inventory.get(&ObjectKey::Device(name.clone()))?;
+        Some((Site::from(device.ownership.site()?), gap.failure.clone()))
+    })
 }

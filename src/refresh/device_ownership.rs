@@ -55,7 +55,7 @@ pub(super) async fn check(
         let machine = evidence.machine(clients, &name, scope, observation).await;
         match machine {
             _ if contested => {
-                mark_unread(&name, (contested_reason(&name), false), scope, observation)
+                mark_unread(&name, (contested_reason(&name), false), scope, observation);
             }
             Machine::Exists => {}
             Machine::Absent { .. } if device.online => strange.push(name),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::names::{DatacenterName, NodePoolName, ProfileName, WorkerName};
 use crate::diagnostics::Span;
-use crate::resource::{Address, Site};
+use crate::resource::{Address, Kind, Site};
 
 /// The spans of a topology's values.
 #[derive(Debug, Clone, Default)]
@@ -105,12 +105,17 @@ impl TopologySpans {
         self.datacenters.get(datacenter)?.workers.get(worker)
     }
 
-    /// The span of the block that describes a resource: its worker, its router or its
-    /// node pool, else its datacenter or the cluster; the topology's name for what no
-    /// block describes.
+    /// The span of the block that describes a resource: its worker or its node pool, else
+    /// its datacenter or the cluster; the topology's name for what no block describes.
     pub fn block_of(&self, address: &Address) -> Span {
         match &address.site {
-            Site::Cluster => self.cluster.block_of(address.name.as_str()),
+            Site::Cluster => {
+                let pools = &self.cluster.node_pools;
+                let pool = || pools.get(&NodePoolName::new(address.name.as_str()));
+                let pool =
+                    Some(()).filter(|()| address.kind == Kind::NodePool).and_then(|()| pool());
+                pool.unwrap_or(&self.cluster.name).clone()
+            }
             Site::Datacenter(name) => match self.datacenter(name) {
                 Some(spans) => self.block_in(name, spans, address.name.as_str()),
                 None => self.name.clone(),
@@ -119,31 +124,18 @@ impl TopologySpans {
     }
 
     fn block_in(&self, site: &DatacenterName, spans: &DatacenterSpans, resource: &str) -> Span {
-        let of_site = |(_, (at, _)): &(&WorkerName, &(usize, usize))| {
-            self.by_datacenter.get(site) == Some(at)
-        };
-        let workers = self.by_worker.iter().filter(of_site);
-        let named = workers.filter(|(name, _)| is_part_of(resource, name.as_str()));
-        // The longest name: `worker-1` begins like `worker-10`.
-        let worker = named.max_by_key(|(name, _)| name.as_str().len());
-        worker
-            .and_then(|(_, (_, at))| spans.workers.get(*at))
-            .map_or_else(|| spans.name.clone(), |worker| worker.name.clone())
+        let here = self.by_datacenter.get(site);
+        let named = block_names(resource).filter_map(|name| {
+            let (datacenter, worker) = self.by_worker.get(&WorkerName::new(name))?;
+            (Some(datacenter) == here).then(|| spans.workers.get(*worker)).flatten()
+        });
+        named.map(|worker| worker.name.clone()).next().unwrap_or_else(|| spans.name.clone())
     }
 }
 
-impl ClusterSpans {
-    fn block_of(&self, resource: &str) -> Span {
-        let pools = self.node_pools.iter();
-        let pool = pools.filter(|(name, _)| is_part_of(resource, name.as_str()));
-        let pool = pool.max_by_key(|(name, _)| name.as_str().len()).map(|(_, span)| span);
-        pool.unwrap_or(&self.name).clone()
-    }
-}
-
-/// Whether a resource has the name of a block or is named after it, as a network
-/// interface is after its machine.
-fn is_part_of(resource: &str, block: &str) -> bool {
-    let rest = resource.strip_prefix(block);
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '.', '/']))
+/// The names of blocks that a resource may be named after, as a network interface is after
+/// its machine: its own name first, then shorter ones.
+fn block_names(resource: &str) -> impl Iterator<Item = &str> {
+    let ends = resource.rmatch_indices(['-', '.', '/']).map(|(end, _)| end);
+    std::iter::once(resource.len()).chain(ends).filter_map(|end| resource.get(..end))
 }

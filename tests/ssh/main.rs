@@ -14,6 +14,9 @@
 #[path = "../e2e/harness.rs"]
 #[expect(dead_code, reason = "the whole loop's tests use all of it")]
 mod harness;
+#[path = "../e2e/refresh_options.rs"]
+#[expect(dead_code, reason = "the whole loop's tests use all of it")]
+mod refresh_options;
 
 mod bridge;
 mod lab;

@@ -69,17 +69,24 @@ async fn departing_host(
     worker: &JoinedWorker,
     new_host: Option<(HostTarget, WorkerProbe)>,
 ) -> Result<Option<HostTarget>, Outcome> {
-    // With the pods' configuration of the worker it is the same machine, under its new
-    // address.
-    let is_same = |probe: &WorkerProbe| probe.host.cni_configuration == Some(worker.pod_cidr);
-    if let Some((target, _)) = new_host.filter(|(_, probe)| is_same(probe)) {
-        return Ok(Some(target));
+    let is_worker = |probe: &WorkerProbe| probe.host.cni_configuration == Some(worker.pod_cidr);
+    let old_host = match &execution(change)?.departure {
+        Some(WorkerDeparture { route: Some(route), .. }) => resolve(iteration, route).await?,
+        Some(WorkerDeparture { route: None, .. }) => None,
+        None => worker_target(iteration, change, worker).await?,
+    };
+    // With the pods' configuration of the worker it is the same machine under its new address,
+    // unless the machine at the old address has it, too: an earlier move may have left it.
+    let Some((new_host, _)) = new_host.filter(|(_, probe)| is_worker(probe)) else {
+        return Ok(old_host);
+    };
+    if let Some(old_host) = old_host {
+        let probe = iteration.clients.hosts.probe_worker(&old_host).await;
+        if probe.is_ok_and(|probe| is_worker(&probe)) {
+            return Ok(Some(old_host));
+        }
     }
-    match &execution(change)?.departure {
-        Some(WorkerDeparture { route: Some(route), .. }) => resolve(iteration, route).await,
-        Some(WorkerDeparture { route: None, .. }) => Ok(None),
-        None => worker_target(iteration, change, worker).await,
-    }
+    Ok(Some(new_host))
 }
 
 /// Removes everything that stargate installed from a host without a Node.

@@ -64,7 +64,7 @@ pub(crate) async fn run(
         live,
     };
     ui.data(&match arguments.format.annotations() {
-        Some(format) => annotations(session, &check, &planned.plan).render(format),
+        Some(format) => annotations(session, &check, &planned.plan).render(format)?,
         None if arguments.format == ReportFormat::Json => check.to_json(),
         None => check.to_text(ui.style()),
     })?;
@@ -79,7 +79,10 @@ fn annotations<'a>(
     let mut report = session.annotation_report("check");
     let errors = Annotation::of_findings(plan);
     let errors = errors.into_iter().filter(|it| it.level < AnnotationLevel::Warning);
-    let found = check.annotations().into_iter().chain(errors);
+    let mut found: Vec<Annotation> = check.annotations().into_iter().chain(errors).collect();
+    if found.is_empty() && check.status() != CheckStatus::Passed {
+        found.push(Annotation::nothing_checked());
+    }
     report.extend(found, Some(&session.loaded.spans));
     check.rules_that_hold().for_each(|rule| report.pass(rule));
     report

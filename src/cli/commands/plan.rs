@@ -137,7 +137,7 @@ pub(crate) fn show(
     });
     let report = report.as_ref().map(|report| ReachabilityReportText { report });
     if let Some(format) = format.annotations() {
-        return ui.data(&annotations(plan, purpose, report, loaded).render(format));
+        return ui.data(&annotations(plan, purpose, report, loaded).render(format)?);
     }
     let options =
         plan_text::Options { style: ui.style(), purpose, full, verbose: ui.verbosity() > 0 };

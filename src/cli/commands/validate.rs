@@ -37,7 +37,7 @@ pub(crate) fn run(arguments: &ValidateArguments, global: &Global, ui: &Ui) -> Re
     let validated = validate(global);
     ui.data(&match format {
         None => json_report(&name, &validated),
-        Some(format) => validated.annotations(&name).render(format),
+        Some(format) => validated.annotations(&name).render(format)?,
     })?;
     Ok(validated.exit)
 }

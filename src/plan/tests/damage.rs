@@ -67,7 +67,7 @@ fn change(live_state: &mut LiveState, key: &ObjectKey) {
         Resource::Worker(worker) => worker.ready = false,
         Resource::RouterHost(host) => host.masquerade = !host.masquerade,
         Resource::Manifest(manifest) => {
-            manifest.body = serde_json::json!({"spec": {"odd": 1}}).into()
+            manifest.body = serde_json::json!({"spec": {"odd": 1}}).into();
         }
         Resource::TailnetDevice(device) => device.authorized = false,
         _ => {}

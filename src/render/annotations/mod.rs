@@ -128,6 +128,14 @@ pub enum AnnotationFormat {
     Github,
 }
 
+/// Why a report could not be rendered.
+#[derive(Debug, thiserror::Error)]
+pub enum AnnotationError {
+    /// The XML could not be written.
+    #[error("the JUnit XML could not be written: {0}")]
+    Junit(#[from] quick_junit::SerializeError),
+}
+
 /// The start and the end of a place in the file: lines and columns, counted from 1 in
 /// characters; the end column is the one after the last character.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,12 +174,15 @@ impl<'a> AnnotationReport<'a> {
     }
 
     /// Renders the report.
-    pub fn render(&self, format: AnnotationFormat) -> String {
-        match format {
+    ///
+    /// # Errors
+    /// JUnit XML that could not be written.
+    pub fn render(&self, format: AnnotationFormat) -> Result<String, AnnotationError> {
+        Ok(match format {
             AnnotationFormat::Sarif => sarif::render(self),
-            AnnotationFormat::Junit => junit::render(self),
+            AnnotationFormat::Junit => junit::render(self)?,
             AnnotationFormat::Github => github::render(self),
-        }
+        })
     }
 
     fn region(&self, one: &Annotation) -> Region {

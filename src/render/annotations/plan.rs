@@ -19,21 +19,28 @@ impl Annotation {
             _ => AnnotationLevel::Note,
         };
         let mut found: Vec<Self> =
-            plan.changes.iter().map(|change| of_change(change, level)).collect();
+            plan.changes.iter().map(|change| of_change(change, level, purpose)).collect();
         found.extend(plan.deferred.iter().map(|one| {
-            let rule = rule_of(one.action);
             let message = format!(
-                "{} {} later: it depends on a value that does not exist yet",
+                "{} {}; it depends on a value that does not exist yet",
                 one.address,
-                outcome(one.action)
+                outcome(one.action, purpose)
             );
-            Self::new(rule, level, message).about(&one.address)
+            Self::new(rule_of(one.action), level, message).about(&one.address)
         }));
         found.extend(blocked(plan));
         found.extend(Self::of_findings(plan));
         found.extend(lost_pairs(plan));
         found.extend(ignored(plan));
         found
+    }
+
+    /// There are no pairs of pods to check.
+    pub fn nothing_checked() -> Self {
+        let rule = AnnotationRule::named("nothing-checked", "There are no pods to check");
+        let message = "no pair of pods exists, so that reachability is unknown";
+        let found = Self::new(rule, AnnotationLevel::Unknown, message);
+        Self { remedy: "run `stargate apply` first".to_owned(), ..found }
     }
 
     /// The findings of a plan, and the sources that could not be read.
@@ -90,16 +97,13 @@ fn ignored(plan: &Plan) -> impl Iterator<Item = Annotation> {
     })
 }
 
-fn of_change(change: &Change, level: AnnotationLevel) -> Annotation {
-    let address = &change.address;
+fn of_change(change: &Change, level: AnnotationLevel, purpose: Purpose) -> Annotation {
     let fields: Vec<String> = change.fields().iter().map(|it| it.path.to_string()).collect();
-    let message = match change.action {
-        Action::Update | Action::Replace if !fields.is_empty() => {
-            format!("{address} {}: it differs in {}", outcome(change.action), named(&fields))
-        }
-        action => format!("{address} {}", outcome(action)),
-    };
-    Annotation::new(rule_of(change.action), level, message).about(address)
+    let mut message = format!("{} {}", change.address, outcome(change.action, purpose));
+    if matches!(change.action, Action::Update | Action::Replace) && !fields.is_empty() {
+        message = format!("{message}: {}", named(&fields));
+    }
+    Annotation::new(rule_of(change.action), level, message).about(&change.address)
 }
 
 /// The first fields, and how many more there are.
@@ -111,25 +115,28 @@ fn named(fields: &[String]) -> String {
     }
 }
 
-fn outcome(action: Action) -> &'static str {
-    match action {
-        Action::Create => "will be created",
-        Action::Update => "will be updated",
-        Action::Replace => "will be replaced",
-        Action::Delete => "will be destroyed",
-        Action::Adopt => "will be adopted",
-        Action::Reboot => "will be rebooted",
+/// What is found, for `drift`; else what an apply does.
+fn outcome(action: Action, purpose: Purpose) -> String {
+    if purpose != Purpose::Drift {
+        return format!("will be {}", action.participle());
     }
+    let found = match action {
+        Action::Create => "does not exist",
+        Action::Update => "differs from the topology",
+        Action::Replace => "must be replaced",
+        Action::Delete => "is not in the topology",
+        Action::Adopt => "belongs to no topology",
+        Action::Reboot => "must be rebooted",
+    };
+    found.to_owned()
 }
 
 fn rule_of(action: Action) -> AnnotationRule {
     let (id, title) = match action {
         Action::Create => ("missing-resource", "A resource of the topology does not exist"),
         Action::Update => ("changed-resource", "A resource differs from the topology"),
-        Action::Replace => {
-            ("replaced-resource", "A resource differs in a field that cannot be changed in place")
-        }
-        Action::Delete => ("removed-resource", "A resource is not in the topology any more"),
+        Action::Replace => ("replaced-resource", "A resource must be replaced"),
+        Action::Delete => ("deleted-resource", "A resource is not in the topology any more"),
         Action::Adopt => ("adopted-resource", "An object that no topology owns is adopted"),
         Action::Reboot => ("rebooted-resource", "A machine is rebooted"),
     };

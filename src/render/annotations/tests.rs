@@ -29,12 +29,12 @@ fn hostile() -> AnnotationReport<'static> {
 #[test]
 fn workflow_commands_of_a_plan_with_everything() {
     let report = report(&fixture::everything(), Purpose::Drift);
-    insta::assert_snapshot!(report.render(AnnotationFormat::Github));
+    insta::assert_snapshot!(report.render(AnnotationFormat::Github).expect("a report"));
 }
 
 #[test]
 fn workflow_commands_are_one_line_each() {
-    let text = hostile().render(AnnotationFormat::Github);
+    let text = hostile().render(AnnotationFormat::Github).expect("a report");
     assert_eq!(text.lines().count(), 1, "{text}");
     assert!(text.starts_with("::error file=a%2Cb%3Ac.toml,line=1,"), "{text}");
     assert!(text.contains("::100 %25 of") && text.contains("%0D%0A::error::"), "{text}");
@@ -44,7 +44,7 @@ fn workflow_commands_are_one_line_each() {
 #[test]
 fn sarif_has_the_published_shape() {
     for report in [report(&fixture::everything(), Purpose::Drift), hostile()] {
-        let text = report.render(AnnotationFormat::Sarif);
+        let text = report.render(AnnotationFormat::Sarif).expect("a report");
         let log: Sarif = serde_json::from_str(&text).expect("a log of SARIF");
         let run = &log.runs[0];
         let rules: BTreeSet<&str> =
@@ -82,13 +82,14 @@ fn an_ignored_difference_is_suppressed_with_its_reason() {
         report.annotations.iter().filter_map(|one| one.ignored.as_deref()).collect();
     assert!(!ignored.is_empty());
     let log: Sarif =
-        serde_json::from_str(&report.render(AnnotationFormat::Sarif)).expect("a log of SARIF");
+        serde_json::from_str(&report.render(AnnotationFormat::Sarif).expect("a report"))
+            .expect("a log of SARIF");
     let suppressions =
         log.runs[0].results.iter().flatten().filter_map(|it| it.suppressions.as_ref());
     let reasons: Vec<String> =
         suppressions.flatten().filter_map(|it| it.justification.clone()).collect();
     assert_eq!(reasons, ignored);
-    let github = report.render(AnnotationFormat::Github);
+    let github = report.render(AnnotationFormat::Github).expect("a report");
     assert_eq!(github.lines().count(), report.annotations.len() - ignored.len());
 }
 
@@ -97,7 +98,7 @@ fn junit_is_well_formed_and_counts_its_cases() {
     let mut full = report(&fixture::everything(), Purpose::Drift);
     full.pass("I1 cni-config-active");
     for report in [full, hostile()] {
-        let text = report.render(AnnotationFormat::Junit);
+        let text = report.render(AnnotationFormat::Junit).expect("a report");
         let document = roxmltree::Document::parse(&text).expect("an XML document");
         let suite =
             document.descendants().find(|it| it.has_tag_name("testsuite")).expect("a suite");
@@ -127,7 +128,7 @@ fn a_difference_is_at_the_block_that_describes_the_resource() {
 #[test]
 fn fingerprints_survive_another_value_and_tell_resources_apart() {
     let fingerprints = |plan: &Plan| -> Vec<String> {
-        let log = report(plan, Purpose::Drift).render(AnnotationFormat::Sarif);
+        let log = report(plan, Purpose::Drift).render(AnnotationFormat::Sarif).expect("a report");
         let log: Sarif = serde_json::from_str(&log).expect("a log of SARIF");
         let results = log.runs.into_iter().flat_map(|run| run.results.unwrap_or_default());
         results.filter_map(|it| it.partial_fingerprints?.get("stargate/v1").cloned()).collect()

@@ -2,9 +2,11 @@
 
 use crate::connectivity::{Invariant, addresses};
 use crate::dataplane::Verdict;
+use crate::render::Style;
 use crate::render::annotations::{Annotation, AnnotationLevel, AnnotationRule};
 
-use super::check::CheckReport;
+use super::check::{CheckReport, CheckStatus};
+use super::live::LiveReport;
 use super::reachability_report::{ReachabilityReportText, unread_pods};
 use super::wording;
 
@@ -45,6 +47,22 @@ impl ReachabilityReportText<'_> {
     }
 }
 
+impl LiveReport<'_> {
+    /// The measurements that differ from the model, and what was not measured.
+    fn annotations(&self) -> Vec<Annotation> {
+        let level = match self.status() {
+            CheckStatus::Passed => return Vec::new(),
+            CheckStatus::Unknown => AnnotationLevel::Unknown,
+            CheckStatus::Failed => AnnotationLevel::Error,
+        };
+        let rule = AnnotationRule::named("measured-reachability", "Goldpinger's measurements");
+        // The first line says who measured, the last one counts the pairs.
+        let lines = self.lines(Style::Plain);
+        let text = lines.iter().map(|line| line.trim()).filter(|line| !line.is_empty());
+        vec![Annotation::new(rule, level, text.collect::<Vec<_>>().join(" "))]
+    }
+}
+
 impl CheckReport<'_> {
     /// The annotations of a check: dropped pairs and violated rules.
     pub fn annotations(&self) -> Vec<Annotation> {
@@ -55,8 +73,9 @@ impl CheckReport<'_> {
                 wording::describe_violation(violation.rule),
             );
             let text = format!("{}: {}", violation.address, wording::describe_breach(violation));
-            Annotation::new(rule, AnnotationLevel::Warning, text).about(&violation.address)
+            Annotation::new(rule, AnnotationLevel::Error, text).about(&violation.address)
         }));
+        found.extend(self.live.as_ref().into_iter().flat_map(LiveReport::annotations));
         found
     }
 

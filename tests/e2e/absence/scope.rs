@@ -104,7 +104,7 @@ pub(super) fn unknown_beyond(mutation: &Mutation, inventory: &Inventory) -> Vec<
     let mut beyond = Vec::new();
     for source in inventory.gap_sources() {
         let is_host = matches!(source, Source::Host(_));
-        if !reach.sources.contains(&source) && !(reach.hosts && is_host) {
+        if !(reach.sources.contains(&source) || reach.hosts && is_host) {
             beyond.push(format!("{source} became unknown"));
         }
     }
