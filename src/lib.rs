@@ -9,6 +9,7 @@
 //! | --- | --- |
 //! | [`cli`] | arguments, one file a command |
 //! | [`render`] | text, JSON, markdown, DOT, Mermaid and SVG |
+//! | [`watch`] | when to reconcile, and how much may be done without approval |
 //! | [`apply`] | repeats refresh, plan and execute until the plan is empty |
 //! | [`lease`] | keeps two appliers of one topology apart |
 //! | [`pipeline`] | refresh, desired, refresh by id, plan: for every command |
@@ -49,3 +50,4 @@ pub mod resource;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod topology;
+pub mod watch;

@@ -149,6 +149,7 @@ pub(crate) enum Command {
     Destroy(commands::destroy::DestroyArguments),
     Repave(commands::repave::RepaveArguments),
     Reboot(commands::reboot::RebootArguments),
+    Watch(commands::watch::WatchArguments),
     Status(commands::status::StatusArguments),
     Routes(commands::routes::RoutesArguments),
     Trace(commands::trace::TraceArguments),

@@ -99,6 +99,16 @@ impl From<Failure> for CliError {
     }
 }
 
+impl From<CliError> for Failure {
+    /// An error without a code is one of this machine: a file or a setting.
+    fn from(error: CliError) -> Self {
+        let CliError { code, message, remedies, causes, .. } = error;
+        let remedy = remedies.into_iter().next().unwrap_or_default();
+        let failure = Self::new(code.unwrap_or(Code::Unreadable), message, remedy);
+        causes.into_iter().fold(failure, Failure::caused_by)
+    }
+}
+
 impl From<AnnotationError> for CliError {
     fn from(error: AnnotationError) -> Self {
         Self::new(error.to_string()).remedy("choose another `--format`")

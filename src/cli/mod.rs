@@ -93,6 +93,7 @@ fn run(arguments: &Arguments, ui: &Ui) -> Result<u8, CliError> {
         Command::Destroy(destroy) => wait(commands::destroy::run(destroy, global, ui)),
         Command::Repave(repave) => wait(commands::repave::run(repave, global, ui)),
         Command::Reboot(reboot) => wait(commands::reboot::run(reboot, global, ui)),
+        Command::Watch(watch) => wait(commands::watch::run(watch, global, ui)),
         Command::Status(status) => wait(reading(global, ui, async |session| {
             commands::status::run(status, session, ui).await
         })),

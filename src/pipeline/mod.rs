@@ -15,7 +15,7 @@ use crate::diagnostics::{Code, Failure};
 use crate::inventory::{Gap, Source};
 use crate::plan::impact::Projection;
 use crate::plan::saved_plan::{SavedPlanRefusal, confirm};
-use crate::plan::{Plan, PlanningInput, plan};
+use crate::plan::{Plan, PlanningInput, plan, unattended};
 use crate::provider::clients::ReadClients;
 use crate::refresh::{Clock, Observation, Scope, observe};
 use crate::resource::Api;
@@ -53,10 +53,15 @@ pub struct Planned {
 }
 
 impl Pipeline<'_> {
-    /// Reads live state and plans.
+    /// Reads live state and plans, without the changes that need approval where the scope
+    /// asks for that.
     pub async fn run(&self) -> Planned {
         let reading = self.read().await;
-        let plan = plan(reading.input(self.scope));
+        let input = reading.input(self.scope);
+        let plan = match self.scope.options.unattended {
+            Some(permitted) => unattended::limit(input, permitted, plan(input)),
+            None => plan(input),
+        };
         Planned { plan, observation: reading.observation }
     }
 

@@ -5,6 +5,7 @@
 
 mod adoption;
 mod arrivals;
+mod awaiting;
 mod blocked_moves;
 mod change;
 mod cluster_replacement;
@@ -52,11 +53,13 @@ pub mod step_graph;
 #[cfg(test)]
 mod tests;
 mod types;
+pub mod unattended;
 mod unreachable_departures;
 mod unread_parts;
 mod versions;
 mod worker_request;
 
+pub use awaiting::{ApprovalReason, AwaitingApproval};
 pub use change::{Action, Change, InWave};
 pub use diff::{FieldChange, FieldPath};
 pub use execution::{

@@ -241,6 +241,7 @@ fn assemble(input: Comparison<'_>, decisions: ResourceDecisions) -> PlanContents
         steps: StepGraph::default(),
         deferred: Vec::new(),
         blocked: Vec::new(),
+        awaiting_approval: Vec::new(),
         ignored: Vec::new(),
         findings: input.findings.to_vec(),
         gaps: gaps(input, &decisions),

@@ -26,6 +26,7 @@ use crate::connectivity::Sources;
 use crate::desired::{self, Allocation, AllocationError, DesiredSet, Facts, allocate};
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::Inventory;
+use crate::resource::settings::AutoApply;
 use crate::resource::{Address, Api};
 use crate::topology::model::{Datacenter, Topology};
 use crate::topology::names::TopologyName;
@@ -50,6 +51,8 @@ pub struct PlanOptions {
     pub allow_loss: bool,
     /// Upgrade node pools and workers to the patch of the control plane.
     pub upgrade_patches: bool,
+    /// Leave out the changes that need approval by this rule; see [`super::unattended`].
+    pub unattended: Option<AutoApply>,
 }
 
 /// Everything that a plan is made from.
@@ -280,6 +283,7 @@ fn without_changes(input: PlanningInput<'_>, findings: Vec<Finding>, desired: De
         steps: Default::default(),
         deferred: Vec::new(),
         blocked: Vec::new(),
+        awaiting_approval: Vec::new(),
         ignored: Vec::new(),
         findings,
         gaps: input.inventory.gaps().cloned().collect(),

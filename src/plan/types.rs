@@ -10,7 +10,7 @@ use super::cost::Cost;
 use super::held::{Blocked, Deferred};
 use super::impact::{Reachability, Wait};
 use super::step_graph::StepGraph;
-use super::{ApplySettings, Finding, FindingSeverity, IgnoredDrift, Rollout};
+use super::{ApplySettings, AwaitingApproval, Finding, FindingSeverity, IgnoredDrift, Rollout};
 use crate::desired::DesiredSet;
 use crate::inventory::Gap;
 use crate::resource::{Address, Resource};
@@ -92,6 +92,10 @@ pub struct PlanContents {
     pub deferred: Vec<Deferred>,
     /// Changes that the topology asks for and that must not be made.
     pub blocked: Vec<Blocked>,
+    /// Changes that are left out because they need approval. Only plans for
+    /// `stargate watch` have any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub awaiting_approval: Vec<AwaitingApproval>,
     /// Drift that the topology ignores; it counts as a match.
     #[serde(default)]
     pub ignored: Vec<IgnoredDrift>,
@@ -115,7 +119,10 @@ pub struct PlanContents {
 impl PlanContents {
     /// Whether live state matches the topology, as far as it could be read.
     pub fn is_empty(&self) -> bool {
-        self.changes.is_empty() && self.deferred.is_empty() && self.blocked.is_empty()
+        self.changes.is_empty()
+            && self.deferred.is_empty()
+            && self.blocked.is_empty()
+            && self.awaiting_approval.is_empty()
     }
 
     /// How live state compares with the topology.
@@ -166,6 +173,7 @@ impl PlanContents {
             steps: StepGraph::default(),
             deferred: Vec::new(),
             blocked: Vec::new(),
+            awaiting_approval: Vec::new(),
             ignored: self.ignored.clone(),
             findings: self.findings.clone(),
             gaps: self.gaps.clone(),

@@ -47,6 +47,7 @@ pub(super) fn contents(changes: Vec<Change>) -> PlanContents {
         changes,
         deferred: Vec::new(),
         blocked: Vec::new(),
+        awaiting_approval: Vec::new(),
         ignored: Vec::new(),
         findings: Vec::new(),
         gaps: Vec::new(),

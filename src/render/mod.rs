@@ -21,6 +21,7 @@ pub mod style;
 pub mod table;
 pub mod text;
 mod value;
+pub mod watch_events;
 
 pub use purpose::Purpose;
 pub use style::{Role, Style};

@@ -48,6 +48,24 @@ impl NodePoolScale {
     }
 }
 
+/// Which changes `stargate watch` makes without approval.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum AutoApply {
+    /// None: it only reports drift.
+    None,
+    /// Routes of nodes that came or went, and in place: route tables, advertised and
+    /// approved prefixes, settings of routers, pod CIDRs and labels of Nodes, CiliumNodes
+    /// and Servers.
+    #[default]
+    Routes,
+    /// Everything except what replaces or deletes machines, workers and clusters, takes
+    /// objects over, removes a protection, or makes pairs of pods unreachable.
+    All,
+}
+
 /// What a node pool is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]

@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+mod watch;
 mod workers;
-
 use super::located::{AddressText, CidrText, Located, SurgeText, VersionText, WidthText};
 use super::model::{ContainerRuntime, HostKeyPolicy, NodePoolMode, PackageSource, SourceAddresses};
 
+pub use watch::WatchSection;
 pub use workers::{WorkerRangeSection, WorkerSection};
 
 /// A table whose keys are names that the user chooses.
@@ -41,6 +42,9 @@ pub struct TopologyFile {
     /// How changes are rolled out to workers.
     #[serde(default)]
     pub rollout: RolloutSection,
+    /// What `stargate watch` does by itself.
+    #[serde(default)]
+    pub watch: WatchSection,
     /// Provisioning profiles of workers: `[profiles.<name>]`.
     #[serde(default)]
     pub profiles: Named<ProfileSection>,

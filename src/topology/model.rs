@@ -17,7 +17,7 @@ use super::names::{
 };
 use super::version::KubernetesVersion;
 pub use crate::resource::settings::{
-    HostKeyPolicy, NodePoolMode, NodePoolScale, PackageSource, SourceAddresses,
+    AutoApply, HostKeyPolicy, NodePoolMode, NodePoolScale, PackageSource, SourceAddresses,
 };
 
 /// The desired configuration.
@@ -37,6 +37,8 @@ pub struct Topology {
     pub network: NetworkSettings,
     /// How changes are rolled out to workers.
     pub rollout: RolloutSettings,
+    /// What `stargate watch` does by itself.
+    pub watch: WatchSettings,
     /// The provisioning profiles by name.
     pub profiles: BTreeMap<ProfileName, Profile>,
     /// The datacenters, in file order.
@@ -221,6 +223,24 @@ impl Default for RolloutSettings {
             max_failures: 3,
             drain_within: Duration::from_secs(300),
         }
+    }
+}
+
+/// What `stargate watch` does by itself, and how often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WatchSettings {
+    /// The changes that are made without approval.
+    pub apply: AutoApply,
+    /// The time between two reads of the live state without another trigger.
+    pub interval: Duration,
+    /// The most objects and routes that are removed without approval within ten minutes.
+    pub max_removals: u32,
+}
+
+impl Default for WatchSettings {
+    fn default() -> Self {
+        let interval = Duration::from_secs(300);
+        Self { apply: AutoApply::default(), interval, max_removals: 50 }
     }
 }
 

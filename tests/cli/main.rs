@@ -22,5 +22,7 @@ mod secrets;
 mod signals;
 mod topology_file;
 mod usage;
+#[cfg(unix)]
+mod watch;
 mod width;
 mod workers;

@@ -128,6 +128,7 @@ impl Deployment {
             worker_request: options.worker_request.clone(),
             allow_loss: options.allow_loss,
             upgrade_patches: options.upgrade_patches,
+            unattended: options.unattended,
         };
         scope
     }
@@ -315,7 +316,6 @@ pub(crate) fn request_layer(requests: &RequestCount) -> RequestLayer {
     RequestLayer::new(RequestPolicy::new(Api::Kubernetes, limits, requests.clone(), settings))
 }
 
-/// Ignores progress.
 pub(crate) struct IgnoreProgress;
 
 impl Reporter for IgnoreProgress {

@@ -62,4 +62,5 @@ mod tokens;
 mod undone_changes;
 mod unreliable;
 mod upgrades;
+mod watch;
 mod workers;

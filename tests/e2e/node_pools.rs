@@ -58,7 +58,7 @@ pub(crate) fn change_cluster(deployment: &Deployment, change: impl FnOnce(&mut V
 }
 
 /// The addresses of AKS's nodes, and the next hops of the routes to their pods.
-fn nodes_and_routes(deployment: &Deployment) -> (BTreeSet<String>, BTreeSet<String>) {
+pub(crate) fn nodes_and_routes(deployment: &Deployment) -> (BTreeSet<String>, BTreeSet<String>) {
     deployment.sandbox.read(|sandbox| {
         let store = sandbox.kubernetes.as_ref().unwrap();
         let nodes = store.list("v1", "Node", None).into_iter();
@@ -78,7 +78,7 @@ fn nodes_and_routes(deployment: &Deployment) -> (BTreeSet<String>, BTreeSet<Stri
 }
 
 /// Every node of AKS has its route, and there is no other one.
-fn routes_are_complete(deployment: &Deployment) {
+pub(crate) fn routes_are_complete(deployment: &Deployment) {
     let (nodes, routes) = nodes_and_routes(deployment);
     assert_eq!(nodes, routes);
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use stargate::plan::WorkerRequest;
 use stargate::resource::Address;
+use stargate::resource::settings::AutoApply;
 use stargate::topology::names::TopologyName;
 
 /// The options of a refresh and plan.
@@ -17,6 +18,7 @@ pub(crate) struct RefreshOptions {
     pub(crate) worker_request: Option<WorkerRequest>,
     pub(crate) allow_loss: bool,
     pub(crate) upgrade_patches: bool,
+    pub(crate) unattended: Option<AutoApply>,
 }
 
 impl RefreshOptions {

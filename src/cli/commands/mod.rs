@@ -21,3 +21,4 @@ pub(crate) mod status;
 pub(crate) mod trace;
 mod trace_service;
 pub(crate) mod validate;
+pub(crate) mod watch;

@@ -19,6 +19,7 @@ mod saved_plan;
 mod sight;
 mod stale_facts;
 mod steps;
+mod unattended;
 mod unread;
 mod verdicts;
 

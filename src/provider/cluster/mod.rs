@@ -22,6 +22,7 @@ mod request_layer;
 mod services;
 mod shared_list;
 mod tokens;
+mod watch;
 
 use std::sync::Arc;
 
@@ -50,6 +51,7 @@ pub use nodes::{
 pub use records::{OperationKind, OperationPhase, OperationRecord, ServerState, ServerStatus};
 pub use request_layer::{RequestLayer, RequestService};
 pub use tokens::BootstrapToken;
+pub use watch::{WatchStream, WatchedChange, WatchedKind};
 
 use error::About;
 use request::Collection;
@@ -116,6 +118,9 @@ impl ClusterClient {
         Collection::new(&self.client, &self.settings, api, namespace)
     }
 }
+
+/// Where Azure keeps its objects.
+const KUBE_SYSTEM: &str = "kube-system";
 
 /// A text field, empty where it is missing.
 fn text_at(object: &Value, field: &str) -> String {

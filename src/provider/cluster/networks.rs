@@ -8,10 +8,7 @@ use serde_json::{Value, json};
 use super::error::ClusterError;
 use super::manifests::delete_and_wait;
 use super::request::apis;
-use super::{ClusterClient, text_at};
-
-/// Where Azure keeps its objects.
-const KUBE_SYSTEM: &str = "kube-system";
+use super::{ClusterClient, KUBE_SYSTEM, text_at};
 
 impl ClusterClient {
     /// The pod CIDR that Azure gave each AKS node; none where the cluster has no

@@ -89,7 +89,7 @@ where
         Box::pin(async move {
             if is_streamed(&request) {
                 service.policy.acquire(request.method()).await;
-                let response = service.hand_over(request).await?;
+                let response = service.begin_stream(request).await?;
                 return Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()));
             }
             let response = service.send(request).await?;
@@ -136,6 +136,13 @@ where
         let (parts, body) = response.into_parts();
         let body = response_body::read(body, settings.max_body_bytes, idle).await?;
         Ok(Response::from_parts(parts, body))
+    }
+
+    /// A stream lasts as long as it is wanted, and must begin in time.
+    async fn begin_stream(&self, request: Request<Body>) -> Result<Response<B>, BoxError> {
+        let idle = self.policy.settings().idle_timeout_of(request.method());
+        let response = tokio::time::timeout(idle, self.hand_over(request)).await;
+        response.map_err(|_| format!("no answer within {} s", idle.as_secs()))?
     }
 
     async fn hand_over(&self, request: Request<Body>) -> Result<Response<B>, BoxError> {

@@ -13,7 +13,8 @@ use k8s_openapi::apimachinery::pkg::version::Info;
 use crate::inventory::{GoldpingerPod, KubernetesService, Measurement};
 use crate::provider::cluster::{
     Approval, BootstrapToken, ClusterError, DrainReport, LeaseClaim, LeaseRecord, LiveManifest,
-    MeasureError, NodeFacts, OperationRecord, PastOperation, ServerStatus,
+    MeasureError, NodeFacts, OperationRecord, PastOperation, ServerStatus, WatchStream,
+    WatchedKind,
 };
 use crate::resource::Site;
 use crate::resource::kubernetes::{Manifest, ManifestKind, ObjectName};
@@ -68,6 +69,9 @@ pub trait ClusterRead: Debug + Send + Sync {
     /// Whether the cluster would approve by itself what our bootstrap tokens ask
     /// for, which is more than stargate wants of it.
     async fn subject_access_review_bootstrap_autoapproves(&self) -> Result<bool, ClusterError>;
+
+    /// Watches every object of a kind, for as long as the stream is read.
+    fn watch(&self, kind: WatchedKind) -> WatchStream;
 
     /// The pods of Goldpinger's, in one namespace or in all.
     async fn pingers(&self, namespace: Option<&str>) -> Result<Vec<GoldpingerPod>, MeasureError>;

@@ -13,6 +13,7 @@ use crate::inventory::{GoldpingerPod, KubernetesService, Measurement};
 use crate::provider::cluster::{
     Approval, BootstrapToken, ClusterClient, ClusterError, DrainReport, LeaseClaim, LeaseRecord,
     LiveManifest, MeasureError, NodeFacts, OperationRecord, PastOperation, ServerStatus,
+    WatchStream, WatchedKind,
 };
 use crate::resource::Site;
 use crate::resource::kubernetes::{Manifest, ManifestKind, ObjectName};
@@ -69,6 +70,10 @@ impl ClusterRead for ClusterClient {
 
     async fn subject_access_review_bootstrap_autoapproves(&self) -> Result<bool, ClusterError> {
         Self::subject_access_review_bootstrap_autoapproves(self).await
+    }
+
+    fn watch(&self, kind: WatchedKind) -> WatchStream {
+        Self::watch(self, kind)
     }
 
     async fn pingers(&self, namespace: Option<&str>) -> Result<Vec<GoldpingerPod>, MeasureError> {

@@ -21,6 +21,7 @@ pub(super) const RULES: &[ChangeRule] = &[
     rule("[tailnet]", "removed", NoChange, (DEFAULTS, STARGATE)),
     rule("[ssh]", "removed", NoChange, (DEFAULTS, STARGATE)),
     rule("[rollout]", "removed", NoChange, (DEFAULTS, STARGATE)),
+    rule("[watch]", "removed", NoChange, (DEFAULTS, STARGATE)),
     rule("[[ignore]]", "removed", NoChange, ("the drift is corrected again", STARGATE)),
     rule("[network]", "removed", InPlace, (DEFAULTS, DAEMON_SET)),
     rule(

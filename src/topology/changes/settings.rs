@@ -8,6 +8,8 @@ use super::sources::{
 use super::{ChangeRule, OTHER, rule};
 use crate::diagnostics::Code;
 
+const NEXT_RECONCILE: &str = "it counts for the next reconcile of `stargate watch`";
+
 pub(super) const RULES: &[ChangeRule] = &[
     rule(
         "stargate.name",
@@ -109,6 +111,9 @@ pub(super) const RULES: &[ChangeRule] = &[
     rule("rollout.width", OTHER, NoChange, ("it counts for the next rollout", STARGATE)),
     rule("rollout.max_failures", OTHER, NoChange, ("it counts for the next rollout", STARGATE)),
     rule("rollout.drain_seconds", OTHER, NoChange, ("it counts for the next drain", STARGATE)),
+    rule("watch.apply", OTHER, NoChange, (NEXT_RECONCILE, STARGATE)),
+    rule("watch.interval_seconds", OTHER, NoChange, (NEXT_RECONCILE, STARGATE)),
+    rule("watch.max_removals", OTHER, NoChange, (NEXT_RECONCILE, STARGATE)),
     rule(
         "ignore[].address",
         OTHER,

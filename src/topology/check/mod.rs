@@ -19,6 +19,7 @@ use super::located::{Located, WidthText};
 use super::model::{
     Azure, ContainerRuntime, HostKeyPolicy, NetworkSettings, PackageSource, Profile,
     PublicKeySource, RolloutSettings, RolloutWidth, SourceAddresses, Ssh, Tailnet, Topology,
+    WatchSettings,
 };
 use super::names::{Location, ProfileName, SubscriptionId, TailnetTag, TopologyName};
 use super::spans::{ProfileSpans, TopologySpans};
@@ -45,6 +46,7 @@ pub(super) fn build(
     let (datacenters, datacenter_spans): (Vec<_>, Vec<_>) = datacenters?.into_iter().unzip();
     let network = network(file);
     let rollout = checker.rollout(file);
+    let watch = watch(file);
     let topology = Topology {
         name,
         azure,
@@ -53,6 +55,7 @@ pub(super) fn build(
         cluster,
         network,
         rollout,
+        watch,
         profiles,
         datacenters,
         ignores,
@@ -93,6 +96,17 @@ fn network(file: &TopologyFile) -> NetworkSettings {
         source_addresses: file.network.source_addresses.unwrap_or(SourceAddresses::Masquerade),
         route_manager: file.network.route_manager.unwrap_or(false),
         goldpinger: file.network.goldpinger.unwrap_or(true),
+    }
+}
+
+/// The bounds are those of the schema.
+fn watch(file: &TopologyFile) -> WatchSettings {
+    let (section, default) = (&file.watch, WatchSettings::default());
+    let seconds = section.interval_seconds.as_ref().map(|written| written.value.into());
+    WatchSettings {
+        apply: section.apply.unwrap_or(default.apply),
+        interval: seconds.map_or(default.interval, Duration::from_secs),
+        max_removals: section.max_removals.as_ref().map_or(default.max_removals, |it| it.value),
     }
 }
 

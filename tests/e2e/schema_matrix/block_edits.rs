@@ -33,6 +33,7 @@ pub(super) const BLOCKS: &[Edit] = &[
     edit("removed", &[("tailnet", "")]).of("[tailnet]").from(&[("tailnet.name", "'-'")]),
     edit("removed", &[("ssh", "")]).of("[ssh]").from(&[("ssh.port", "22")]),
     edit("removed", &[("rollout", "")]).of("[rollout]").from(&[("rollout.canary", "2")]),
+    edit("removed", &[("watch", "")]).of("[watch]").from(&[("watch.interval_seconds", "60")]),
     edit("removed", &[("network", "")]).of("[network]").from(&[("network.goldpinger", "false")]),
     edit("removed", &[("ignore", "")]).of("[[ignore]]").from(&[("ignore", RULE)]),
     edit("removed", &[("datacenters.cloud", "")]).of("[datacenters.<name>]"),

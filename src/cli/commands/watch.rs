@@ -1,0 +1,205 @@
+//! `stargate watch`.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use clap::Args;
+use jiff::Timestamp;
+use tokio::sync::{Mutex, mpsc};
+
+use crate::apply::StopSignal;
+use crate::apply::events::NoReporter;
+use crate::cli::arguments::{Format, Global};
+use crate::cli::error::CliError;
+use crate::cli::session::WriteSession;
+use crate::cli::ui::Ui;
+use crate::cli::{exit, interrupt, topology};
+use crate::diagnostics::{Code, Failure, Severity};
+use crate::plan::PlanOptions;
+use crate::render::watch_events::{JsonWatchReporter, TextWatchReporter};
+use crate::topology::load::{Loaded, load_bytes};
+use crate::watch::{
+    BurstGuard, ClusterWatchers, Controller, FileWatcher, ReconcileContext, Reconciled, Reconciler,
+    TopologySource, Trigger, WatchEvent, WatchReporter, reconcile,
+};
+
+/// Triggers that wait while a reconcile runs; one of each kind says enough.
+const MAX_TRIGGERS: usize = 16;
+
+/// Keep the infrastructure as the topology describes it
+///
+/// Reconciles when the topology file changes, when Nodes and other objects of the cluster
+/// change, at the interval set in `[watch]`, and on SIGHUP. `[watch] apply` sets which
+/// changes are made without approval: `routes` by default. The other changes are reported
+/// and wait for `stargate apply`. If the file is missing or invalid, the last valid
+/// topology stays in force.
+///
+/// Changes pause if more than `[watch] max_removals` objects and routes would be removed
+/// within ten minutes, or if reconciles fail repeatedly. SIGHUP and an edit of the file
+/// start the count again; what exceeds the limit by itself waits for `stargate apply`.
+///
+/// SIGTERM and SIGINT end the command with exit code 0 once running steps have finished.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct WatchArguments {
+    /// Print text, or one line of JSON for each event
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    pub(crate) format: Format,
+    /// Do not take the lease that keeps other applies of the topology waiting
+    #[arg(long)]
+    pub(crate) no_lease: bool,
+    /// The time for running steps to finish after SIGTERM, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub(crate) grace_seconds: u64,
+}
+
+/// Watches until a signal arrives.
+pub(crate) async fn run(
+    arguments: &WatchArguments,
+    global: &Global,
+    ui: &Ui,
+) -> Result<u8, CliError> {
+    let (sender, triggers) = mpsc::channel(MAX_TRIGGERS);
+    let stop = interrupt::watch_with_requests(sender.clone())?;
+    let _file_watcher = watch_file(global, sender.clone(), ui);
+    let reporter = reporter(arguments.format, ui);
+    let reconciler = SessionReconciler {
+        global,
+        no_lease: arguments.no_lease,
+        stop: stop.clone(),
+        session: Mutex::default(),
+        guard: std::sync::Mutex::default(),
+        watchers: ClusterWatchers::new(sender),
+    };
+    let controller = Controller {
+        source: &TopologyFile(global),
+        reconciler: &reconciler,
+        reporter: reporter.as_ref(),
+        stop: stop.clone(),
+        jitter: &random_share,
+    };
+    let grace = Duration::from_secs(arguments.grace_seconds);
+    let ended = tokio::select! {
+        // First, so that the signal is reported before the watch ends.
+        biased;
+        () = grace_passed(&stop, reporter.as_ref(), grace) => {
+            Err(CliError::new("running steps did not finish in the time that `--grace-seconds` sets")
+                .remedy("the next start, or `stargate apply`, continues with them")
+                .exit(exit::PARTIAL))
+        }
+        ended = controller.run(triggers) => ended.map(|()| exit::DONE).map_err(CliError::from),
+    };
+    reconciler.close().await?;
+    ended
+}
+
+/// Waits for the signal to stop, and then for the end of the grace time.
+async fn grace_passed(stop: &StopSignal, reporter: &dyn WatchReporter, grace: Duration) {
+    stop.requested().await;
+    reporter.event(&WatchEvent::Stopping);
+    tokio::time::sleep(grace).await;
+}
+
+/// Without a watch on the file its changes are noticed at the next interval.
+fn watch_file(global: &Global, triggers: mpsc::Sender<Trigger>, ui: &Ui) -> Option<FileWatcher> {
+    FileWatcher::start(&global.topology, triggers)
+        .inspect_err(|error| {
+            ui.warn(&format!("{error}: they are noticed at the next interval"));
+        })
+        .ok()
+}
+
+fn reporter(format: Format, ui: &Ui) -> Box<dyn WatchReporter> {
+    match format {
+        Format::Json => Box::new(JsonWatchReporter::new(io::stdout(), Timestamp::now)),
+        Format::Text => {
+            Box::new(TextWatchReporter::new(io::stderr(), ui.status_style(), Timestamp::now))
+        }
+    }
+}
+
+/// A number from 0 to 1; the middle where the system has no randomness.
+fn random_share() -> f64 {
+    let mut bytes = [0; 4];
+    getrandom::fill(&mut bytes)
+        .map_or(0.5, |()| f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX))
+}
+
+/// Reads the topology file of the command line.
+struct TopologyFile<'a>(&'a Global);
+
+impl TopologySource for TopologyFile<'_> {
+    fn load(&self) -> Result<Loaded, Failure> {
+        let bytes = topology::read(&self.0.topology).map_err(Failure::from)?;
+        let name = self.0.topology_name();
+        load_bytes(&name, &bytes).map_err(|found| {
+            let first = found.list.iter().find(|one| one.severity == Severity::Error);
+            let code = first.map_or(Code::Unreadable, |one| one.code);
+            let remedy = format!("run `stargate validate -f {name}` for every error and its place");
+            Failure::new(code, found.to_string(), remedy)
+        })
+    }
+}
+
+/// Reconciles with the clients of the topology, which are made once for each version of
+/// the file.
+struct SessionReconciler<'a> {
+    global: &'a Global,
+    no_lease: bool,
+    stop: StopSignal,
+    session: Mutex<Option<WriteSession>>,
+    guard: std::sync::Mutex<BurstGuard>,
+    watchers: ClusterWatchers,
+}
+
+impl SessionReconciler<'_> {
+    async fn close(&self) -> Result<(), CliError> {
+        match self.session.lock().await.take() {
+            Some(session) => session.close().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Makes clients for the topology unless those of the last reconcile fit.
+    async fn open(
+        &self,
+        session: &mut Option<WriteSession>,
+        topology: &Loaded,
+    ) -> Result<(), CliError> {
+        if session.as_ref().is_some_and(|it| it.reads.loaded.digest == topology.digest) {
+            return Ok(());
+        }
+        if let Some(former) = session.take() {
+            former.close().await?;
+        }
+        *session = Some(WriteSession::of(topology.clone(), self.global, self.stop.clone()).await?);
+        Ok(())
+    }
+}
+
+#[async_trait(?Send)]
+impl Reconciler for SessionReconciler<'_> {
+    async fn reconcile(&self, topology: &Loaded, triggers: &BTreeSet<Trigger>) -> Reconciled {
+        let mut session = self.session.lock().await;
+        if triggers.iter().any(|it| it.is_requested()) {
+            self.guard.lock().unwrap_or_else(PoisonError::into_inner).reset();
+        }
+        if let Err(error) = self.open(&mut session, topology).await {
+            return Reconciled::failed(error.into());
+        }
+        let Some(session) = session.as_ref() else { return Reconciled::interrupted() };
+        let settings = topology.topology.watch;
+        let options = PlanOptions { unattended: Some(settings.apply), ..PlanOptions::default() };
+        let scope = session.reads.scope(options);
+        let lease = (!self.no_lease).then(|| session.lease());
+        let context = ReconcileContext {
+            apply: session.apply_context(&scope, &NoReporter, None, lease),
+            guard: &self.guard,
+            max_removals: usize::try_from(settings.max_removals).unwrap_or(usize::MAX),
+            watchers: &self.watchers,
+        };
+        reconcile(&context).await
+    }
+}

@@ -1,0 +1,224 @@
+//! What a plan may change without approval: `stargate watch` makes these changes, and
+//! the others wait for `stargate apply`.
+
+mod coverage;
+mod rules;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::awaiting::{ApprovalReason, AwaitingApproval};
+use super::planning::PlanningInput;
+use super::restrict::restrict;
+use super::{Action, Change, Plan};
+use crate::resource::settings::AutoApply;
+use crate::resource::{Address, Kind, Site};
+
+pub use coverage::removed_objects;
+
+/// How often changes that would make pairs unreachable are left out one after another
+/// before all changes are left out.
+const MAX_ATTEMPTS: usize = 8;
+
+/// A plan divided into what may be done without approval and what may not.
+#[derive(Debug, Default)]
+pub(super) struct Selection {
+    /// What awaits approval, in the order of the plan.
+    pub(super) awaiting: Vec<AwaitingApproval>,
+    /// The changes that may be made.
+    pub(super) changes: BTreeSet<Address>,
+    /// The deferred resources that await nothing but what they are deferred for.
+    pub(super) deferred: BTreeSet<Address>,
+}
+
+/// Leaves out the changes that await approval, and what depends on them. The waves, the
+/// cost and the reachability of the result are those of what is left.
+pub fn limit(input: PlanningInput<'_>, permitted: AutoApply, plan: Plan) -> Plan {
+    let (plan, selection) = divide(permitted, plan);
+    let mut limited = restrict(input, plan, &selection.changes, &selection.deferred);
+    limited.contents.awaiting_approval = selection.awaiting;
+    for _ in 0..MAX_ATTEMPTS {
+        let count = limited.reachability.lost;
+        if count == 0 {
+            return limited;
+        }
+        let causes = losing_changes(&limited);
+        limited = leave_out(input, limited, causes, &ApprovalReason::LosesPairs { count });
+    }
+    match limited.reachability.lost {
+        0 => limited,
+        count => {
+            let all = limited.changes.iter().map(|change| change.address.clone()).collect();
+            leave_out(input, limited, all, &ApprovalReason::LosesPairs { count })
+        }
+    }
+}
+
+/// Divides a plan by the rules of the topology, without regard to reachability. Updates
+/// keep the routes of machines whose deletion awaits approval.
+pub(super) fn divide(permitted: AutoApply, mut plan: Plan) -> (Plan, Selection) {
+    let mut reasons = Reasons::of(permitted, &plan);
+    reasons.add_removals_of_sites(&plan);
+    let retentions = coverage::retain_routes(&mut plan.contents.changes, &|address| {
+        reasons.0.contains_key(address)
+    });
+    let depends_on = |address: &Address| ApprovalReason::DependsOn { address: address.clone() };
+    // Nothing is left of these to wait for.
+    let whole = retentions.iter().filter(|it| it.is_whole);
+    let whole: BTreeMap<&Address, &Address> = whole.map(|it| (&it.address, &it.deletion)).collect();
+    forget_dependencies(&mut plan.contents.changes, &|address| whole.contains_key(address));
+    reasons.spread(&plan);
+    for (address, deletion) in whole {
+        reasons.0.entry(address.clone()).or_insert_with(|| depends_on(deletion));
+    }
+    let mut selection = reasons.divide(&plan);
+    // A part of these changes is made.
+    let partly = retentions.iter().filter(|it| selection.changes.contains(&it.address));
+    let partly: Vec<AwaitingApproval> = partly
+        .map(|it| AwaitingApproval {
+            address: it.address.clone(),
+            action: Action::Update,
+            reason: depends_on(&it.deletion),
+        })
+        .collect();
+    selection.awaiting.extend(partly);
+    (plan, selection)
+}
+
+impl Plan {
+    /// The plan without any change: each awaits approval for this reason.
+    pub fn awaiting_approval_of_all(mut self, reason: &ApprovalReason) -> Self {
+        let changes: Vec<_> = std::mem::take(&mut self.contents.changes);
+        let held = changes.into_iter().map(|change| AwaitingApproval {
+            address: change.address,
+            action: change.action,
+            reason: reason.clone(),
+        });
+        self.contents.awaiting_approval.extend(held);
+        self.contents.steps = Default::default();
+        self
+    }
+}
+
+/// Makes changes wait for these no more.
+fn forget_dependencies(changes: &mut [Change], is_forgotten: &dyn Fn(&Address) -> bool) {
+    for change in changes {
+        change.depends_on.retain(|address| !is_forgotten(address));
+        change.caused_by.take_if(|address| is_forgotten(address));
+    }
+}
+
+/// The changes that drop the packets of pairs; all of them if no change is known to.
+fn losing_changes(plan: &Plan) -> BTreeSet<Address> {
+    let changes: BTreeSet<&Address> = plan.changes.iter().map(|change| &change.address).collect();
+    let losses = plan.reachability.losses.iter().filter_map(|loss| loss.resource.as_ref());
+    let found: BTreeSet<Address> = losses.filter(|it| changes.contains(it)).cloned().collect();
+    if found.is_empty() { changes.into_iter().cloned().collect() } else { found }
+}
+
+/// Leaves out these changes, and what depends on them.
+fn leave_out(
+    input: PlanningInput<'_>,
+    plan: Plan,
+    addresses: BTreeSet<Address>,
+    reason: &ApprovalReason,
+) -> Plan {
+    let mut reasons = Reasons(addresses.into_iter().map(|it| (it, reason.clone())).collect());
+    reasons.spread(&plan);
+    let selection = reasons.divide(&plan);
+    let mut limited = restrict(input, plan, &selection.changes, &selection.deferred);
+    limited.contents.awaiting_approval.extend(selection.awaiting);
+    limited
+}
+
+/// Why changes and deferred resources await approval, by resource.
+struct Reasons(BTreeMap<Address, ApprovalReason>);
+
+impl Reasons {
+    /// The reasons that lie in the change itself.
+    fn of(permitted: AutoApply, plan: &Plan) -> Self {
+        let changes = plan.changes.iter();
+        let changes = changes
+            .filter_map(|change| Some((change.address.clone(), rules::reason(permitted, change)?)));
+        let deferred = plan.deferred.iter().filter_map(|deferred| {
+            let (kind, action) = (deferred.address.kind, deferred.action);
+            Some((deferred.address.clone(), rules::reason_of_kind(permitted, kind, action)?))
+        });
+        Self(changes.chain(deferred).collect())
+    }
+
+    /// Adds all deletions on the site of a machine whose deletion awaits approval: until
+    /// then the machine needs its network.
+    fn add_removals_of_sites(&mut self, plan: &Plan) {
+        let removals = plan.changes.iter().filter(|change| rules::removes(change.action));
+        let mut sites: BTreeMap<&Site, &Address> = BTreeMap::new();
+        for change in removals.clone().filter(|it| self.0.contains_key(&it.address)) {
+            let Address { kind, site, .. } = &change.address;
+            let is_cluster = *kind == Kind::ManagedCluster;
+            if is_cluster || *site != Site::Cluster && rules::holds_machines(*kind) {
+                sites.entry(site).or_insert(&change.address);
+            }
+        }
+        for change in removals {
+            if let Some(machine) = sites.get(&change.address.site) {
+                let reason = ApprovalReason::DependsOn { address: (*machine).clone() };
+                self.0.entry(change.address.clone()).or_insert(reason);
+            }
+        }
+    }
+
+    /// Adds what depends on a change that awaits approval, until nothing is added.
+    fn spread(&mut self, plan: &Plan) {
+        let mut dependents: BTreeMap<&Address, Vec<&Address>> = BTreeMap::new();
+        for change in &plan.changes {
+            let waits = change.depends_on.iter().chain(&change.create_after_destroy_of);
+            for on in waits.chain(&change.caused_by) {
+                dependents.entry(on).or_default().push(&change.address);
+            }
+            // A destroy step that waits belongs to the other change.
+            for other in &change.destroy_after {
+                dependents.entry(&change.address).or_default().push(other);
+            }
+        }
+        for deferred in &plan.deferred {
+            for on in &deferred.waits_for {
+                dependents.entry(on).or_default().push(&deferred.address);
+            }
+        }
+        let mut open: Vec<Address> = self.0.keys().cloned().collect();
+        while let Some(address) = open.pop() {
+            for dependent in dependents.get(&address).into_iter().flatten() {
+                if !self.0.contains_key(*dependent) {
+                    let reason = ApprovalReason::DependsOn { address: address.clone() };
+                    self.0.insert((*dependent).clone(), reason);
+                    open.push((*dependent).clone());
+                }
+            }
+        }
+    }
+
+    fn divide(&self, plan: &Plan) -> Selection {
+        let mut selection = Selection::default();
+        for change in &plan.changes {
+            if !self.awaits(&change.address, change.action, &mut selection.awaiting) {
+                selection.changes.insert(change.address.clone());
+            }
+        }
+        for deferred in &plan.deferred {
+            if !self.awaits(&deferred.address, deferred.action, &mut selection.awaiting) {
+                selection.deferred.insert(deferred.address.clone());
+            }
+        }
+        selection
+    }
+
+    fn awaits(
+        &self,
+        address: &Address,
+        action: Action,
+        awaiting: &mut Vec<AwaitingApproval>,
+    ) -> bool {
+        let Some(reason) = self.0.get(address).cloned() else { return false };
+        awaiting.push(AwaitingApproval { address: address.clone(), action, reason });
+        true
+    }
+}

@@ -1,0 +1,160 @@
+//! The prefixes that updates withdraw, and the machines that they belong to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::Ipv4Net;
+
+use super::rules::removes;
+use crate::plan::diff;
+use crate::plan::{Action, Change, Plan};
+use crate::resource::host::KernelRoute;
+use crate::resource::{Address, Kind, Pending, Resource};
+
+/// A deletion that awaits approval, with the prefixes that are of use until then.
+struct Departure {
+    address: Address,
+    action: Action,
+    /// `None` for a cluster, whose nodes are not part of the plan: everything may be.
+    prefixes: Option<Vec<Ipv4Net>>,
+}
+
+/// An update that keeps prefixes which it would withdraw.
+pub(super) struct Retention {
+    /// The resource.
+    pub(super) address: Address,
+    /// The deletion that awaits approval.
+    pub(super) deletion: Address,
+    /// Whether nothing else is left of the update.
+    pub(super) is_whole: bool,
+}
+
+/// Makes updates keep the prefixes of machines whose deletion awaits approval: a machine
+/// is in use until it is deleted.
+pub(super) fn retain_routes(
+    changes: &mut [Change],
+    is_awaiting: &dyn Fn(&Address) -> bool,
+) -> Vec<Retention> {
+    let removed = changes.iter().filter(|it| removes(it.action) && is_awaiting(&it.address));
+    let departures: Vec<Departure> = removed.filter_map(Departure::of).collect();
+    let updates = changes.iter_mut().filter(|it| it.action == Action::Update);
+    updates.filter_map(|change| retain_in(change, &departures)).collect()
+}
+
+fn retain_in(change: &mut Change, departures: &[Departure]) -> Option<Retention> {
+    let (before, mut after) = (change.before.clone()?, change.after.clone()?);
+    prefixes(&before)?;
+    // It waits for these only in order not to withdraw their prefixes too early.
+    let is_deleted = |address: &Address| {
+        let mut deleted = departures.iter().filter(|it| it.action == Action::Delete);
+        deleted.any(|it| it.address == *address && it.prefixes.is_some())
+    };
+    change.depends_on.retain(|address| !is_deleted(address));
+    let mut deletion = None;
+    for departure in departures {
+        let withdrawn = departure.withdrawn(&prefixes(&before)?, &prefixes(&after)?);
+        if !withdrawn.is_empty() {
+            deletion.get_or_insert(&departure.address);
+            put_back(&mut after, &before, &withdrawn);
+        }
+    }
+    let deletion = deletion?.clone();
+    change.differences = diff::between(&before, &after);
+    change.after = Some(after);
+    let is_whole = change.differences.is_empty();
+    Some(Retention { address: change.address.clone(), deletion, is_whole })
+}
+
+impl Departure {
+    fn of(change: &Change) -> Option<Self> {
+        let prefixes = match (&change.before, change.address.kind) {
+            (Some(Resource::Worker(worker)), _) => {
+                Some(vec![worker.pod_cidr, Ipv4Net::from(worker.ip)])
+            }
+            (_, Kind::ManagedCluster) => None,
+            _ => return None,
+        };
+        Some(Self { address: change.address.clone(), action: change.action, prefixes })
+    }
+
+    /// The prefixes before an update that packets to the machine match, and that are gone
+    /// after it. A wider prefix that stays may lead elsewhere.
+    fn withdrawn(
+        &self,
+        before: &BTreeSet<Ipv4Net>,
+        after: &BTreeSet<Ipv4Net>,
+    ) -> BTreeSet<Ipv4Net> {
+        let Some(used) = &self.prefixes else {
+            return before.difference(after).copied().collect();
+        };
+        let longest = |used: &Ipv4Net| {
+            let matching = before.iter().filter(|prefix| prefix.contains(used));
+            matching.max_by_key(|prefix| prefix.prefix_len())
+        };
+        let matched = used.iter().filter_map(longest);
+        matched.filter(|prefix| !after.contains(prefix)).copied().collect()
+    }
+}
+
+/// The prefixes that a resource routes, advertises or approves.
+fn prefixes(resource: &Resource) -> Option<BTreeSet<Ipv4Net>> {
+    match resource {
+        Resource::RouteTable(table) => Some(table.routes.known()?.keys().copied().collect()),
+        Resource::AdvertisedRoutes(routes) | Resource::ApprovedRoutes(routes) => {
+            routes.prefixes.known().cloned()
+        }
+        Resource::RouterHost(router) => {
+            let routes = router.kernel_routes.known()?;
+            let forwarded = routes.iter().filter(|(_, hop)| **hop != KernelRoute::Unreachable);
+            Some(forwarded.map(|(prefix, _)| *prefix).collect())
+        }
+        _ => None,
+    }
+}
+
+/// Gives a resource these prefixes again, as it had them.
+fn put_back(after: &mut Resource, before: &Resource, withdrawn: &BTreeSet<Ipv4Net>) {
+    match (after, before) {
+        (Resource::RouteTable(after), Resource::RouteTable(before)) => {
+            copy_routes(&mut after.routes, &before.routes, withdrawn);
+        }
+        (Resource::RouterHost(after), Resource::RouterHost(before)) => {
+            copy_routes(&mut after.kernel_routes, &before.kernel_routes, withdrawn);
+        }
+        (Resource::AdvertisedRoutes(after) | Resource::ApprovedRoutes(after), _) => {
+            if let Pending::Known(prefixes) = &mut after.prefixes {
+                prefixes.extend(withdrawn);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn copy_routes<T: Copy>(
+    after: &mut Pending<BTreeMap<Ipv4Net, T>>,
+    before: &Pending<BTreeMap<Ipv4Net, T>>,
+    withdrawn: &BTreeSet<Ipv4Net>,
+) {
+    if let (Pending::Known(after), Some(before)) = (after, before.known()) {
+        let routes = withdrawn.iter().filter_map(|prefix| Some((*prefix, *before.get(prefix)?)));
+        after.extend(routes);
+    }
+}
+
+/// How many objects and prefixes a plan removes: each deletion and replacement counts
+/// as one, and each route and approved prefix that an update withdraws.
+pub fn removed_objects(plan: &Plan) -> usize {
+    plan.changes.iter().map(removed_by).sum()
+}
+
+fn removed_by(change: &Change) -> usize {
+    if removes(change.action) {
+        return 1;
+    }
+    let counts = matches!(change.address.kind, Kind::RouteTable | Kind::ApprovedRoutes);
+    if change.action != Action::Update || !counts {
+        return 0;
+    }
+    let before = change.before.as_ref().and_then(prefixes).unwrap_or_default();
+    let after = change.after.as_ref().and_then(prefixes).unwrap_or_default();
+    before.difference(&after).count()
+}

@@ -1,0 +1,87 @@
+//! Which changes the topology permits without approval, by kind, action and field.
+
+use crate::plan::awaiting::ApprovalReason;
+use crate::plan::{Action, Change};
+use crate::resource::Kind;
+use crate::resource::protection::is_record;
+use crate::resource::settings::AutoApply;
+
+/// The fields of a worker that are changed without draining it: its Node's, and the
+/// kernel routes of its host.
+const WORKER_FIELDS: [&str; 3] = ["pod_cidr", "labels", "routes"];
+
+/// Why a change awaits approval by itself; `None` if it does not.
+pub(super) fn reason(permitted: AutoApply, change: &Change) -> Option<ApprovalReason> {
+    let by_kind = reason_of_kind(permitted, change.address.kind, change.action);
+    let of_protection = || removes_protection(change).then_some(ApprovalReason::RemovesProtection);
+    let is_more = || permitted == AutoApply::Routes && !is_in_place(change);
+    by_kind.or_else(of_protection).or_else(|| is_more().then_some(ApprovalReason::NotARoute))
+}
+
+/// The same where only the kind of the resource and the action are known.
+pub(super) fn reason_of_kind(
+    permitted: AutoApply,
+    kind: Kind,
+    action: Action,
+) -> Option<ApprovalReason> {
+    match permitted {
+        AutoApply::None => Some(ApprovalReason::ReportOnly),
+        AutoApply::Routes if is_route(kind, action) => None,
+        AutoApply::Routes => Some(ApprovalReason::NotARoute),
+        AutoApply::All if action == Action::Adopt => Some(ApprovalReason::TakesOver),
+        AutoApply::All if removes(action) && holds_machines(kind) => {
+            Some(ApprovalReason::RemovesMachine)
+        }
+        AutoApply::All => None,
+    }
+}
+
+pub(super) fn removes(action: Action) -> bool {
+    matches!(action, Action::Replace | Action::Delete)
+}
+
+/// Whether its deletion ends a machine, or takes away what pods run on.
+pub(super) fn holds_machines(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::ManagedCluster
+            | Kind::NodePool
+            | Kind::VirtualMachine
+            | Kind::Worker
+            | Kind::RouterHost
+            | Kind::TailnetDevice
+            // What is in it is deleted with it.
+            | Kind::ResourceGroup
+    )
+}
+
+/// Whether it changes only where packets go. The table of a subnet and the prefixes of a
+/// device are properties: they are set, and nothing is created.
+fn is_route(kind: Kind, action: Action) -> bool {
+    match kind {
+        Kind::RouteTableAssociation
+        | Kind::AdvertisedRoutes
+        | Kind::ApprovedRoutes
+        // Cilium's agent makes the object; only its pod CIDRs are set.
+        | Kind::CiliumNode => matches!(action, Action::Create | Action::Update),
+        Kind::RouteTable | Kind::RouterHost | Kind::Subnet | Kind::Worker | Kind::Server => {
+            action == Action::Update
+        }
+        _ => false,
+    }
+}
+
+/// Whether no field is changed that reaches further than routes.
+fn is_in_place(change: &Change) -> bool {
+    let mut fields = change.differences.iter().filter_map(|field| field.path.0.first());
+    let only_routes = match change.address.kind {
+        Kind::Worker => fields.all(|field| WORKER_FIELDS.contains(&field.as_str())),
+        Kind::Subnet => fields.all(|field| field == "route_table"),
+        _ => true,
+    };
+    change.wave.is_none() && only_routes && !change.records_protection_only()
+}
+
+fn removes_protection(change: &Change) -> bool {
+    change.differences.iter().any(|field| is_record(&field.path.0) && field.before.is_some())
+}

@@ -1,0 +1,144 @@
+//! Reporters of `stargate watch`: a line of text or of JSON for each event.
+
+use std::io::Write;
+use std::sync::Mutex;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::style::{Role, Style};
+use super::text::{counted, elapsed};
+use crate::diagnostics::Failure;
+use crate::watch::{ReconcileResult, Reconciled, WatchEvent, WatchReporter};
+
+/// How many changes that await approval are named in a line each.
+const MAX_NAMED: usize = 10;
+
+/// Returns the current time.
+pub type Clock = fn() -> Timestamp;
+
+/// Writes lines of text, each with its time.
+#[derive(Debug)]
+pub struct TextWatchReporter<W> {
+    out: Mutex<W>,
+    style: Style,
+    now: Clock,
+}
+
+impl<W: Write> TextWatchReporter<W> {
+    /// A reporter onto a channel.
+    pub fn new(out: W, style: Style, now: Clock) -> Self {
+        Self { out: Mutex::new(out), style, now }
+    }
+}
+
+impl<W: Write + Send> WatchReporter for TextWatchReporter<W> {
+    fn event(&self, event: &WatchEvent) {
+        let time = (self.now)().strftime("%FT%TZ").to_string();
+        let mut out = self.out.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for (role, line) in lines(event) {
+            // A failed write must not stop the watch.
+            let _ = writeln!(out, "{time} {}", self.style.paint(role, line));
+        }
+        let _ = out.flush();
+    }
+}
+
+/// Writes a line of JSON for each event.
+#[derive(Debug)]
+pub struct JsonWatchReporter<W> {
+    out: Mutex<W>,
+    now: Clock,
+}
+
+/// A line of the event stream.
+#[derive(Serialize)]
+struct EventLine<'a> {
+    /// The time of the event.
+    time: Timestamp,
+    #[serde(flatten)]
+    event: &'a WatchEvent,
+}
+
+impl<W: Write> JsonWatchReporter<W> {
+    /// A reporter onto a channel.
+    pub fn new(out: W, now: Clock) -> Self {
+        Self { out: Mutex::new(out), now }
+    }
+}
+
+impl<W: Write + Send> WatchReporter for JsonWatchReporter<W> {
+    fn event(&self, event: &WatchEvent) {
+        let line = serde_json::to_string(&EventLine { time: (self.now)(), event });
+        let mut out = self.out.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // A closed pipe must not stop the watch.
+        let _ = line.map(|line| writeln!(out, "{line}").and_then(|()| out.flush()));
+    }
+}
+
+fn lines(event: &WatchEvent) -> Vec<(Role, String)> {
+    match event {
+        WatchEvent::TopologyLoaded { digest, apply, interval_seconds } => {
+            let short: String = digest.chars().take(12).collect();
+            let apply = serde_json::to_value(apply).unwrap_or_default();
+            let apply = apply.as_str().unwrap_or_default().to_owned();
+            let text = format!(
+                "topology {short} is in force: apply = \"{apply}\", interval {interval_seconds} s"
+            );
+            vec![(Role::Quiet, text)]
+        }
+        WatchEvent::TopologyInvalid { failure } => {
+            let mut lines = failure_lines(failure);
+            lines.push((Role::Help, "the last valid topology stays in force".to_owned()));
+            lines
+        }
+        WatchEvent::ReconcileStarted { .. } => Vec::new(),
+        WatchEvent::ReconcileFinished { number, reconciled, milliseconds } => {
+            finished(*number, reconciled, *milliseconds)
+        }
+        WatchEvent::Stopping => vec![(Role::Warning, "stopping: running steps finish".to_owned())],
+    }
+}
+
+fn finished(number: u64, reconciled: &Reconciled, milliseconds: u64) -> Vec<(Role, String)> {
+    let took = elapsed(std::time::Duration::from_millis(milliseconds));
+    let made = counted(reconciled.changes, "change");
+    let (role, end) = match reconciled.result {
+        ReconcileResult::Matches => (Role::Quiet, "the infrastructure matches".to_owned()),
+        ReconcileResult::AwaitsApproval => {
+            let count = counted(reconciled.awaiting_approval.len(), "change");
+            (Role::Warning, format!("{count} await approval: `stargate apply`"))
+        }
+        ReconcileResult::Blocked => {
+            (Role::Warning, format!("{} blocked", counted(reconciled.blocked, "change")))
+        }
+        ReconcileResult::Failed => (Role::Error, "failed".to_owned()),
+        ReconcileResult::Interrupted => (Role::Warning, "interrupted".to_owned()),
+    };
+    let mut lines = vec![(role, format!("reconcile {number}: {made} made, {end} ({took})"))];
+    let named = reconciled.awaiting_approval.iter().take(MAX_NAMED);
+    lines.extend(
+        named.map(|it| {
+            (Role::Quiet, format!("  {} {}: {}", it.action.glyph(), it.address, it.reason))
+        }),
+    );
+    let more = reconciled.awaiting_approval.len().saturating_sub(MAX_NAMED);
+    if more > 0 {
+        lines.push((Role::Quiet, format!("  and {more} more: `stargate plan` lists them")));
+    }
+    if reconciled.pairs_broken > 0 {
+        let count = reconciled.pairs_broken;
+        let text =
+            format!("  {count} pairs of nodes are unreachable: `stargate check` names the hop");
+        lines.push((Role::Warning, text));
+    }
+    lines.extend(reconciled.failure.iter().flat_map(failure_lines));
+    lines
+}
+
+fn failure_lines(failure: &Failure) -> Vec<(Role, String)> {
+    vec![
+        (Role::Error, format!("error[{}]: {}", failure.code, failure.message)),
+        (Role::Help, format!("help: {}", failure.remedy)),
+    ]
+}

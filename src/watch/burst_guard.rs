@@ -1,0 +1,101 @@
+//! Stops a watch that runs away: one that removes too much or fails too often.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::plan::ApprovalReason;
+
+/// The time in which removals and failures are counted.
+const WINDOW: Duration = Duration::from_secs(600);
+/// More failed reconciles than this in the window pause writing. Retries alone fail
+/// seven times in it, as their delays double.
+const MAX_FAILURES: usize = 7;
+
+/// Removals and failures of the last ten minutes.
+#[derive(Debug, Default)]
+pub struct BurstGuard {
+    removals: VecDeque<(Instant, usize)>,
+    failures: VecDeque<Instant>,
+}
+
+impl BurstGuard {
+    /// Why changes that remove so many objects must not be made now; `None` if they may.
+    pub fn refusal(
+        &mut self,
+        removed: usize,
+        limit: usize,
+        now: Instant,
+    ) -> Option<ApprovalReason> {
+        self.forget(now);
+        if self.failures.len() > MAX_FAILURES {
+            return Some(ApprovalReason::TooManyFailures);
+        }
+        let lately: usize = self.removals.iter().map(|(_, count)| count).sum();
+        // What removes nothing is not what runs away.
+        let exceeds = removed > 0 && lately.saturating_add(removed) > limit;
+        exceeds.then_some(ApprovalReason::TooManyRemovals)
+    }
+
+    /// Counts what is about to be removed.
+    pub fn record_removals(&mut self, removed: usize, now: Instant) {
+        if removed > 0 {
+            self.removals.push_back((now, removed));
+        }
+    }
+
+    /// Counts a failed reconcile.
+    pub fn record_failure(&mut self, now: Instant) {
+        self.failures.push_back(now);
+    }
+
+    /// Forgets everything: a person asked to go on, or edited the topology. What exceeds
+    /// the limit by itself is refused all the same.
+    pub fn reset(&mut self) {
+        *self = Self::default();
+    }
+
+    fn forget(&mut self, now: Instant) {
+        let is_old = |at: Instant| now.duration_since(at) >= WINDOW;
+        while self.removals.front().is_some_and(|(at, _)| is_old(*at)) {
+            self.removals.pop_front();
+        }
+        while self.failures.front().is_some_and(|at| is_old(*at)) {
+            self.failures.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn removals_beyond_the_limit_wait_until_the_window_has_passed() {
+        let (mut guard, start) = (BurstGuard::default(), Instant::now());
+        assert_eq!(guard.refusal(50, 50, start), None);
+        guard.record_removals(50, start);
+        assert_eq!(guard.refusal(1, 50, start), Some(ApprovalReason::TooManyRemovals));
+        assert_eq!(guard.refusal(0, 50, start), None, "what removes nothing goes on");
+        let almost = start + WINDOW - Duration::from_secs(1);
+        assert_eq!(guard.refusal(1, 50, almost), Some(ApprovalReason::TooManyRemovals));
+        assert_eq!(guard.refusal(1, 50, start + WINDOW), None);
+        assert_eq!(guard.refusal(51, 50, start + WINDOW), Some(ApprovalReason::TooManyRemovals));
+    }
+
+    #[test]
+    fn failures_beyond_the_limit_pause_all_changes_until_a_person_asks_to_go_on() {
+        let (mut guard, start) = (BurstGuard::default(), Instant::now());
+        for _ in 0..MAX_FAILURES {
+            guard.record_failure(start);
+            assert_eq!(guard.refusal(0, 50, start), None);
+        }
+        guard.record_failure(start);
+        assert_eq!(guard.refusal(0, 50, start), Some(ApprovalReason::TooManyFailures));
+        assert_eq!(guard.refusal(0, 50, start + WINDOW), None);
+        guard.record_failure(start);
+        guard.reset();
+        assert_eq!(guard.refusal(0, 50, start), None);
+    }
+}

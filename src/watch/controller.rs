@@ -1,0 +1,212 @@
+//! The loop: waits for a trigger, reads the topology file, reconciles.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::mpsc::Receiver;
+use tokio::time::{Instant, sleep_until};
+
+use super::events::{WatchEvent, WatchReporter};
+use super::queue::{Jitter, Trigger, WorkQueue};
+use super::reconcile::{ReconcileResult, Reconciled};
+use crate::apply::StopSignal;
+use crate::diagnostics::Failure;
+use crate::topology::load::Loaded;
+
+/// Reads the topology file.
+pub trait TopologySource: Send + Sync {
+    /// The topology that the file holds now.
+    ///
+    /// # Errors
+    ///
+    /// The file is missing or invalid.
+    fn load(&self) -> Result<Loaded, Failure>;
+}
+
+/// Reconciles a topology. The controller awaits it in place, so it may stay on one
+/// thread.
+#[async_trait(?Send)]
+pub trait Reconciler {
+    /// Reconciles once. `triggers` led to it.
+    async fn reconcile(&self, topology: &Loaded, triggers: &BTreeSet<Trigger>) -> Reconciled;
+}
+
+/// Watches one topology.
+pub struct Controller<'a> {
+    /// Reads the file.
+    pub source: &'a dyn TopologySource,
+    /// Reconciles.
+    pub reconciler: &'a dyn Reconciler,
+    /// Receives every event.
+    pub reporter: &'a dyn WatchReporter,
+    /// Ends the loop: a running reconcile finishes its steps.
+    pub stop: StopSignal,
+    /// Varies intervals.
+    pub jitter: &'a Jitter,
+}
+
+/// For how long a file must stay the same before its content counts: half of a file that
+/// is being written may be a valid topology with fewer datacenters.
+const UNCHANGED_FOR: Duration = Duration::from_millis(500);
+
+/// The topology in force.
+struct InForce {
+    topology: Loaded,
+    /// Why the file is invalid now.
+    invalid: Option<Failure>,
+    /// Another content of the file, and when it was read first.
+    candidate: Option<(Result<String, Failure>, Instant)>,
+}
+
+impl InForce {
+    fn new(topology: Loaded) -> Self {
+        Self { topology, invalid: None, candidate: None }
+    }
+
+    /// Whether the file has had this content for long enough.
+    fn is_stable(&mut self, content: Result<String, Failure>) -> bool {
+        let now = Instant::now();
+        match &self.candidate {
+            Some((candidate, since)) if *candidate == content => {
+                now.duration_since(*since) >= UNCHANGED_FOR
+            }
+            _ => {
+                self.candidate = Some((content, now));
+                false
+            }
+        }
+    }
+}
+
+/// What the file holds, compared with the topology in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FileState {
+    /// The same, or nothing valid.
+    Unchanged,
+    /// Another topology, which is in force now.
+    Changed,
+    /// Something else, which may still be written.
+    Unsettled,
+}
+
+impl Controller<'_> {
+    /// Reconciles until it is asked to stop. The file must hold a valid topology at the
+    /// start; later an invalid one leaves the last valid one in force.
+    ///
+    /// # Errors
+    ///
+    /// The file holds no valid topology at the start.
+    pub async fn run(&self, mut triggers: Receiver<Trigger>) -> Result<(), Failure> {
+        let mut in_force = InForce::new(self.source.load()?);
+        self.report_loaded(&in_force.topology);
+        let key = in_force.topology.topology.name.clone();
+        let mut queue = WorkQueue::new(self.jitter);
+        let mut number = 0;
+        loop {
+            let interval = in_force.topology.topology.watch.interval;
+            queue.insert(key.clone(), interval, Instant::now());
+            let Some(causes) = self.wait(&mut queue, &key, &mut triggers).await else {
+                return Ok(());
+            };
+            let file = self.reload(&mut in_force);
+            if file == FileState::Unsettled {
+                queue.add(&key, Trigger::TopologyFile, Instant::now());
+            }
+            let is_only_touched = causes.iter().all(|it| *it == Trigger::TopologyFile);
+            if is_only_touched && file != FileState::Changed {
+                queue.end_unused(&key);
+                continue;
+            }
+            number += 1;
+            let result = self.reconcile(number, &in_force.topology, causes).await;
+            queue.end(&key, !result.is_retried(), Instant::now());
+            if result == ReconcileResult::Interrupted {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn reconcile(
+        &self,
+        number: u64,
+        topology: &Loaded,
+        triggers: BTreeSet<Trigger>,
+    ) -> ReconcileResult {
+        let begin = Instant::now();
+        let started = WatchEvent::ReconcileStarted { number, triggers: triggers.clone() };
+        self.reporter.event(&started);
+        let reconciled = self.reconciler.reconcile(topology, &triggers).await;
+        let result = reconciled.result;
+        let milliseconds = milliseconds(begin.elapsed());
+        self.reporter.event(&WatchEvent::ReconcileFinished { number, reconciled, milliseconds });
+        result
+    }
+
+    /// Waits until a reconcile is due, and returns what led to it; `None` if it is asked
+    /// to stop.
+    async fn wait<K: Ord + Clone>(
+        &self,
+        queue: &mut WorkQueue<'_, K>,
+        key: &K,
+        triggers: &mut Receiver<Trigger>,
+    ) -> Option<BTreeSet<Trigger>> {
+        loop {
+            if let Some((_, causes)) = queue.begin(Instant::now()) {
+                return Some(causes);
+            }
+            let due = queue.due()?;
+            tokio::select! {
+                biased;
+                () = self.stop.requested() => return None,
+                Some(trigger) = triggers.recv() => queue.add(key, trigger, Instant::now()),
+                () = sleep_until(due) => {}
+            }
+        }
+    }
+
+    /// Reads the file again, and reports what became of it. Another content counts once it
+    /// was read twice.
+    fn reload(&self, in_force: &mut InForce) -> FileState {
+        let loaded = self.source.load();
+        let content = loaded.as_ref().map(|it| it.digest.clone()).map_err(Clone::clone);
+        if content.as_ref() == Ok(&in_force.topology.digest) {
+            in_force.candidate = None;
+            if in_force.invalid.take().is_some() {
+                self.report_loaded(&in_force.topology);
+            }
+            return FileState::Unchanged;
+        }
+        if content.as_ref().is_err_and(|failure| in_force.invalid.as_ref() == Some(failure)) {
+            return FileState::Unchanged;
+        }
+        if !in_force.is_stable(content) {
+            return FileState::Unsettled;
+        }
+        match loaded {
+            Ok(loaded) => {
+                self.report_loaded(&loaded);
+                *in_force = InForce::new(loaded);
+                FileState::Changed
+            }
+            Err(failure) => {
+                self.reporter.event(&WatchEvent::TopologyInvalid { failure: failure.clone() });
+                in_force.invalid = Some(failure);
+                FileState::Unchanged
+            }
+        }
+    }
+
+    fn report_loaded(&self, loaded: &Loaded) {
+        let settings = loaded.topology.watch;
+        self.reporter.event(&WatchEvent::TopologyLoaded {
+            digest: loaded.digest.clone(),
+            apply: settings.apply,
+            interval_seconds: settings.interval.as_secs(),
+        });
+    }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

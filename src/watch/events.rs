@@ -1,0 +1,55 @@
+//! What happens while a topology is watched, as data. Every reporter is fed from here.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use super::queue::Trigger;
+use super::reconcile::Reconciled;
+use crate::diagnostics::Failure;
+use crate::resource::settings::AutoApply;
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "event")]
+pub enum WatchEvent {
+    /// A version of the topology file is in force from now on.
+    TopologyLoaded {
+        /// The SHA-256 of the file, in hexadecimal.
+        digest: String,
+        /// What is changed without approval.
+        apply: AutoApply,
+        /// The interval in seconds.
+        interval_seconds: u64,
+    },
+    /// The topology file is missing or invalid; the last valid version stays in force.
+    TopologyInvalid {
+        /// Why.
+        failure: Failure,
+    },
+    /// A reconcile begins.
+    ReconcileStarted {
+        /// Its number, counted from 1 since the start.
+        number: u64,
+        /// What led to it.
+        triggers: BTreeSet<Trigger>,
+    },
+    /// A reconcile ended.
+    ReconcileFinished {
+        /// Its number.
+        number: u64,
+        /// How it ended.
+        #[serde(flatten)]
+        reconciled: Reconciled,
+        /// How long it took.
+        milliseconds: u64,
+    },
+    /// It was asked to stop; running steps finish.
+    Stopping,
+}
+
+/// Takes events.
+pub trait WatchReporter: Send + Sync {
+    /// Takes one event.
+    fn event(&self, event: &WatchEvent);
+}

@@ -1,0 +1,65 @@
+//! Notices changes of the topology file, however they are made: editors that rename a new
+//! file over the old one, checkouts, and ConfigMap volumes that replace a link.
+
+use std::path::{Path, PathBuf};
+
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::mpsc::Sender;
+
+use super::queue::Trigger;
+
+/// The system cannot watch the folder of the topology file.
+#[derive(Debug, thiserror::Error)]
+#[error("changes of `{folder}` cannot be watched")]
+pub struct FileWatcherError {
+    folder: String,
+    source: notify::Error,
+}
+
+/// Watches a file until it is dropped.
+#[derive(Debug)]
+pub struct FileWatcher {
+    _watcher: RecommendedWatcher,
+}
+
+impl FileWatcher {
+    /// Sends a trigger for each change in the folder of the file, and in the folder that
+    /// holds what the file links to. What changed is found out by reading it.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses to watch, for example because of its limit on watches.
+    pub fn start(file: &Path, triggers: Sender<Trigger>) -> Result<Self, FileWatcherError> {
+        let send = move |event: notify::Result<notify::Event>| {
+            let is_read = matches!(&event, Ok(event) if matches!(event.kind, EventKind::Access(_)));
+            if !is_read {
+                // A full channel already holds a trigger.
+                let _ = triggers.try_send(Trigger::TopologyFile);
+            }
+        };
+        let error = |folder: &Path, source| FileWatcherError {
+            folder: folder.display().to_string(),
+            source,
+        };
+        let folder = folder_of(file);
+        let mut watcher =
+            notify::recommended_watcher(send).map_err(|source| error(&folder, source))?;
+        watcher
+            .watch(&folder, RecursiveMode::NonRecursive)
+            .map_err(|source| error(&folder, source))?;
+        if let Some(target) = file.canonicalize().ok().map(|target| folder_of(&target))
+            && folder.canonicalize().ok().as_ref() != Some(&target)
+        {
+            // The folder of the link is watched; this one adds changes of its target.
+            let _ = watcher.watch(&target, RecursiveMode::NonRecursive);
+        }
+        Ok(Self { _watcher: watcher })
+    }
+}
+
+fn folder_of(file: &Path) -> PathBuf {
+    match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}

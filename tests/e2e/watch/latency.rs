@@ -1,0 +1,105 @@
+//! The time from a change of the Nodes to the route in Azure, over real HTTP.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use stargate::provider::azure::ArmClient;
+use stargate::provider::clients::{Clients, KubeconfigConnector};
+use stargate::provider::credentials::{StaticToken, TailnetCredentials};
+use stargate::provider::http::RequestCount;
+use stargate::provider::limits::Limits;
+use stargate::provider::reqwest_transport::ReqwestTransport;
+use stargate::provider::secret::Secret;
+use stargate::provider::settings::ClientSettings;
+use stargate::provider::tailnet::TailnetClient;
+use stargate::sandbox::SandboxState;
+use stargate::sandbox::faults::{self, Fault};
+use stargate::sandbox::serve::{ServeOptions, Server};
+use tokio::time::sleep;
+
+use super::{watched, watching};
+use crate::harness::{Deployment, EXAMPLE};
+use crate::node_pools::nodes_and_routes;
+
+/// How many nodes come and go; `STARGATE_WATCH_EVENTS` sets another number.
+const EVENTS: usize = 10;
+/// Far above what is measured, for machines that do other work at the same time.
+const MAX_LATENCY: Duration = Duration::from_secs(20);
+
+/// The example, applied in memory, with clients over HTTP.
+async fn served() -> (Deployment, Server) {
+    let applied = Deployment::example_applied().await;
+    let state: SandboxState = applied.copy_of_state();
+    let mut deployment = Deployment::at(EXAMPLE, state, Timestamp::now());
+    let server = Server::start(deployment.sandbox.clone(), ServeOptions::default()).await.unwrap();
+    // Azure returns a kubeconfig with the new endpoint from now on.
+    deployment.sandbox.change(|_, _| ());
+    let (requests, limits) = (RequestCount::default(), Limits::unlimited());
+    let transport = Arc::new(ReqwestTransport::new(None).unwrap());
+    deployment.clients = Clients {
+        azure: Arc::new(ArmClient::new(
+            transport.clone(),
+            &server.endpoints.azure,
+            Arc::new(StaticToken(Secret::new("azure-token"))),
+            limits.clone(),
+            requests.clone(),
+        )),
+        tailnet: Arc::new(TailnetClient::new(
+            transport,
+            &server.endpoints.tailscale,
+            &deployment.topology.tailnet.name,
+            TailnetCredentials::ApiKey(Secret::new("tskey-api-test")),
+            limits.clone(),
+            requests.clone(),
+        )),
+        cluster: Arc::new(KubeconfigConnector {
+            limits,
+            requests: requests.clone(),
+            settings: ClientSettings::default(),
+        }),
+        requests,
+        ..deployment.clients
+    };
+    (deployment, server)
+}
+
+/// Changes the number of nodes, and returns the time until the routes are theirs.
+async fn measure(deployment: &Deployment, fault: Fault) -> Duration {
+    let begin = Instant::now();
+    deployment.sandbox.change(|sandbox, now| faults::inject(sandbox, fault, None, now)).unwrap();
+    loop {
+        let (nodes, routes) = nodes_and_routes(deployment);
+        let passed = begin.elapsed();
+        if nodes == routes {
+            return passed;
+        }
+        assert!(passed < MAX_LATENCY, "{fault:?} has no effect");
+        sleep(Duration::from_millis(2)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn routes_follow_nodes_over_http() {
+    let events = std::env::var("STARGATE_WATCH_EVENTS").ok();
+    let events = events.map_or(EVENTS, |text| text.parse().unwrap());
+    let (deployment, server) = served().await;
+    let mut times = Vec::new();
+    watching(&deployment, &watched("max_removals = 1000"), async |watch| {
+        watch.settles().await;
+        watch.matches();
+        for number in 0..events {
+            let fault = if number % 2 == 0 { Fault::AksScaleOut } else { Fault::AksScaleIn };
+            times.push(measure(&deployment, fault).await);
+            sleep(Duration::from_millis(1_500)).await;
+        }
+        watch.settles().await;
+        watch.matches();
+    })
+    .await;
+    server.stop().await;
+    times.sort_unstable();
+    let at = |share: usize| times[(times.len() * share / 100).min(times.len() - 1)];
+    println!("{events} events: median {:?}, p99 {:?} from Node to Azure PUT", at(50), at(99));
+    assert!(at(99) < MAX_LATENCY);
+}
