@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::error::{RequestError, ServiceError};
 use super::http::{Api, Transport, TransportError, TransportFault};
 pub use super::request_policy::RetryClass;
-pub(crate) use super::request_policy::retry_after;
+pub(crate) use super::request_policy::{MIN_DELAY, retry_after};
 use super::request_policy::{RequestKind, RequestPolicy};
 use crate::diagnostics::ServiceText;
 use crate::diagnostics::service_text::{Breaks, make_safe, safe_refusal};

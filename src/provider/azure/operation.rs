@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::diagnostics::ServiceText;
 use crate::provider::error::{RequestError, ServiceError};
 use crate::provider::http::Api;
-use crate::provider::http_client::retry_after;
+use crate::provider::http_client::{MIN_DELAY, retry_after};
 
 const FIRST_DELAY: Duration = Duration::from_secs(2);
 const MAX_DELAY: Duration = Duration::from_secs(15);
