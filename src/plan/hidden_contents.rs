@@ -1,13 +1,15 @@
-//! Containers of Azure whose contents could not be read.
+//! Containers of Azure whose contents could not be read, and what stands beside a machine
+//! that could not be read.
 
-use super::Action;
 use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
 use super::protection::blocked_for;
-use crate::inventory::{Gap, Inventory};
-use crate::resource::{Address, Kind, ObjectKey};
+use super::{Action, Change};
+use crate::inventory::{Gap, Inventory, Source};
+use crate::resource::{Address, ArmId, Kind, ObjectKey};
 
 /// Blocks the deletion and the replacement of each container that may hold objects that
-/// could not be read: they may be protected, or others may need them.
+/// could not be read, and of what stands beside an unread machine: they may be protected, or
+/// others may need them.
 pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     let held: Vec<(Address, ResourceDecision)> = decisions
         .iter()
@@ -16,9 +18,15 @@ pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
             if !matches!(change.action, Action::Delete | Action::Replace) {
                 return None;
             }
-            let gap = hidden_contents(input.inventory, address.kind, &change.key)?;
-            let reason =
-                format!("{address} may hold objects that could not be read and would go with it");
+            let hidden = hidden_contents(input.inventory, address.kind, &change.key).map(|gap| {
+                (
+                    gap,
+                    format!(
+                        "{address} may hold objects that could not be read and would go with it"
+                    ),
+                )
+            });
+            let (gap, reason) = hidden.or_else(|| unread_machine(input.inventory, change))?;
             let failure = gap.failure.clone().within(reason);
             Some((address.clone(), ResourceDecision::from(blocked_for(change, failure, None))))
         })
@@ -41,6 +49,23 @@ fn hidden_contents<'a>(
         let unread = || inventory.unread_objects(kind).find(|(key, _)| may_be_inside(key));
         inventory.kind_gap(kind).or_else(|| unread().map(|(_, gap)| gap))
     })
+}
+
+/// A machine in the same resource group that could not be read: it may be protected, and with
+/// it the gateways, rules, tables and routers that it stands on.
+fn unread_machine<'a>(inventory: &'a Inventory, change: &Change) -> Option<(&'a Gap, String)> {
+    let ObjectKey::Azure(id) = &change.key else { return None };
+    let (subscription, group) = (id.subscription()?, id.resource_group_name()?);
+    let group = ArmId::resource_group(subscription, group);
+    let is_beside = |key: &ObjectKey| matches!(key, ObjectKey::Azure(id) if id.is_inside(&group));
+    let mut unread = inventory.unread_objects(Kind::VirtualMachine);
+    let (key, gap) = unread.find(|(key, gap)| gap.source == Source::Azure && is_beside(key))?;
+    let reason = format!(
+        "{} stays: the machine {} of the same resource group could not be read",
+        change.address,
+        key.name()
+    );
+    Some((gap, reason))
 }
 
 /// Whether objects of a kind of Azure can be inside of a container, at any depth.

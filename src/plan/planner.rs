@@ -1,6 +1,7 @@
 //! The changes between live and desired state: [`plan_changes`] is the table of
 //! contents.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::adoption;
@@ -153,6 +154,7 @@ fn differing(
     desired: &DesiredResource,
     observed: &Observed,
 ) -> ResourceDecision {
+    let desired = &*with_record(input, desired, observed);
     let fields = diff::between(&observed.resource, &desired.resource);
     if fields.is_empty() {
         return ResourceDecision::Unchanged;
@@ -169,6 +171,22 @@ fn differing(
         Action::Update
     };
     change(desired, Some(observed), action)
+}
+
+/// A recorded protection stays until its own block lifts it: a block of another name that
+/// describes the object now says nothing about it.
+fn with_record<'a>(
+    input: Comparison<'_>,
+    desired: &'a DesiredResource,
+    observed: &Observed,
+) -> Cow<'a, DesiredResource> {
+    let record = observed.resource.protected_by().filter(|it| !input.protected.lifts(it));
+    let Some(record) = record.filter(|_| desired.resource.protected_by().is_none()) else {
+        return Cow::Borrowed(desired);
+    };
+    let mut kept = desired.clone();
+    kept.resource.record_protection(Some(record.to_owned()));
+    Cow::Owned(kept)
 }
 
 /// A router that is not connected to the tailnet cannot be changed. An authorization

@@ -309,6 +309,40 @@ async fn a_protected_block_that_is_renamed_keeps_its_objects() {
     }
 }
 
+/// Only the block that is recorded lifts its protection: one of another name, without
+/// `protect`, does not.
+#[tokio::test(start_paused = true)]
+async fn another_name_of_a_block_does_not_lift_its_protection() {
+    let deployment = protected("[datacenters.cloud]\n").await;
+    let marked = carriers(&deployment);
+    for lift in ["", "protect = false\n"] {
+        let renamed = TWO_DATACENTERS.replace("datacenters.cloud", "datacenters.sky");
+        let table = "[datacenters.sky]\n";
+        let renamed = deployment.edited(&edit(&renamed, table, &format!("{table}{lift}")));
+        let plan = renamed.plan().await;
+        assert_eq!(ends(&plan), Vec::<String>::new(), "{}", summary(&plan));
+        renamed.apply(&allowing_loss()).await;
+        let left = carriers(&renamed);
+        assert!(marked.iter().all(|it| left.contains(it)), "{lift}: {marked:?} {left:?}");
+    }
+}
+
+/// A router that joins for the first time is not replaced by that, nor is one that joins
+/// again after its device was deleted.
+#[tokio::test(start_paused = true)]
+async fn a_protected_router_of_existing_machines_joins() {
+    let deployment = Deployment::of(&without_datacenter("attic"), SandboxState::new(7));
+    deployment.iterate().await;
+    for table in [ATTIC, "[datacenters.attic.router]\n"] {
+        let added = deployment.edited(&with_protection(table, true));
+        let plan = added.plan().await;
+        assert!(plan.blocked.is_empty(), "{table}: {}", summary(&plan));
+    }
+    let added = deployment.edited(&with_protection(ATTIC, true));
+    apply_all(&added).await;
+    assert!(added.plan().await.is_empty());
+}
+
 /// A worker neither leaves a protected datacenter for another one, nor does its machine go.
 #[tokio::test(start_paused = true)]
 async fn a_worker_does_not_move_out_of_a_protected_datacenter() {
