@@ -18,7 +18,7 @@ pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
             if !matches!(change.action, Action::Delete | Action::Replace) {
                 return None;
             }
-            let hidden = hidden_contents(input.inventory, address.kind, &change.key).map(|gap| {
+            let unread = unread_contents(input.inventory, address.kind, &change.key).map(|gap| {
                 (
                     gap,
                     format!(
@@ -26,7 +26,7 @@ pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
                     ),
                 )
             });
-            let (gap, reason) = hidden.or_else(|| unread_machine(input.inventory, change))?;
+            let (gap, reason) = unread.or_else(|| unread_machine(input.inventory, change))?;
             let failure = gap.failure.clone().within(reason);
             Some((address.clone(), ResourceDecision::from(blocked_for(change, failure, None))))
         })
@@ -34,7 +34,7 @@ pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     decisions.extend(held);
 }
 
-fn hidden_contents<'a>(
+fn unread_contents<'a>(
     inventory: &'a Inventory,
     container: Kind,
     key: &ObjectKey,

@@ -59,13 +59,25 @@ pub(crate) fn canonical_state(sandbox: &SandboxState) -> Value {
         .collect();
     let forms = RandomNames::of(sandbox);
     objects.iter_mut().chain(&mut devices).for_each(|value| forms.simplify(value));
-    let mut rest = json!({ "kubernetes": kubernetes, "hosts": whole["hosts"] });
+    let mut rest = json!({ "kubernetes": kubernetes, "hosts": hosts(&whole["hosts"]) });
     forms.simplify(&mut rest);
     json!({
         "azure": index_by(objects, "id"),
         "tailnet": index_by(devices, "hostname"),
         "rest": rest,
     })
+}
+
+/// The hosts by name. A machine that was made while another one had its name is stored by its
+/// address too.
+fn hosts(stored: &Value) -> Map<String, Value> {
+    let mut hosts = Map::new();
+    for (key, host) in fields(stored) {
+        let name = key.split(" at ").next().unwrap_or(key);
+        let key = if hosts.contains_key(name) { key } else { name };
+        hosts.insert(key.to_owned(), host.clone());
+    }
+    hosts
 }
 
 /// The differences of two states, one line per path.

@@ -150,10 +150,13 @@ impl PollInterval {
             });
         }
         let requested = retry_after(headers);
+        if let Some(delay) = requested.filter(|delay| *delay <= MIN_DELAY) {
+            tokio::time::sleep(delay).await;
+            return Ok(());
+        }
         let usual = self.usual.take();
         let rest = usual.and_then(|usual| usual.checked_sub(self.started.elapsed()));
         let delay = match (rest, requested) {
-            (_, Some(requested)) if requested <= MIN_DELAY => requested,
             (Some(rest), requested) => rest.max(requested.unwrap_or_default()),
             (None, Some(requested)) => requested,
             (None, None) => {
