@@ -1,5 +1,6 @@
 //! `stargate watch`.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::PoisonError;
@@ -81,24 +82,33 @@ pub(crate) async fn run(
         jitter: &random_share,
     };
     let grace = Duration::from_secs(arguments.grace_seconds);
+    // The controller may see the signal first, and end before it is reported.
+    let is_reported = Cell::new(false);
+    let report = || {
+        if !is_reported.replace(true) {
+            reporter.event(&WatchEvent::Stopping);
+        }
+    };
     let ended = tokio::select! {
-        // First, so that the signal is reported before the watch ends.
         biased;
-        () = grace_passed(&stop, reporter.as_ref(), grace) => {
+        () = grace_passed(&stop, report, grace) => {
             Err(CliError::new("running steps did not finish in the time that `--grace-seconds` sets")
                 .remedy("the next start, or `stargate apply`, continues with them")
                 .exit(exit::PARTIAL))
         }
         ended = controller.run(triggers) => ended.map(|()| exit::DONE).map_err(CliError::from),
     };
+    if ended.is_ok() {
+        report();
+    }
     reconciler.close().await?;
     ended
 }
 
 /// Waits for the signal to stop, and then for the end of the grace time.
-async fn grace_passed(stop: &StopSignal, reporter: &dyn WatchReporter, grace: Duration) {
+async fn grace_passed(stop: &StopSignal, report: impl Fn(), grace: Duration) {
     stop.requested().await;
-    reporter.event(&WatchEvent::Stopping);
+    report();
     tokio::time::sleep(grace).await;
 }
 
