@@ -46,16 +46,14 @@ mod table;
 #[path = "planning/validate.rs"]
 mod validate;
 
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use fixture::{Fixture, Shape};
+use fixture::{Fixture, Shape, planned};
 use rustix::time::{ClockId, clock_gettime};
 use stargate::inventory::Inventory;
-use stargate::plan::preflight::TailnetFacts;
-use stargate::plan::{Plan, PlanOptions, PlanningInput, plan};
+use stargate::plan::Plan;
 use table::Row;
 
 /// The most that the time of a case may grow with the size, as an exponent.
@@ -131,20 +129,6 @@ fn planning(shape: Shape, note: &str, goal: Option<Duration>) -> Result<Vec<Row>
         rows.push(Row { case: format!("{name}{note}"), size: resources, times, goal });
     }
     Ok(rows)
-}
-
-/// The plan that the commands make, by the same function.
-fn planned(fixture: &Fixture, inventory: &Inventory, destroy: bool) -> Plan {
-    plan(PlanningInput {
-        topology: &fixture.topology,
-        options: &PlanOptions { destroy, ..PlanOptions::default() },
-        facts: &fixture.facts,
-        inventory,
-        tailnet: &TailnetFacts::default(),
-        findings: &[],
-        requests: &BTreeMap::new(),
-        today: jiff::civil::date(2026, 1, 2),
-    })
 }
 
 /// Whether the command line asks for a case; it asks for all if it names none.

@@ -1,4 +1,4 @@
-//! Topologies of any size, and worlds that match them.
+//! Topologies of any size, live state that matches them, and their plans.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -8,6 +8,8 @@ use std::net::Ipv4Addr;
 use stargate::desired::facts::{AksNode, AssignedAddresses, ClusterFacts, NodeSubnet};
 use stargate::desired::{DesiredSet, Facts, build};
 use stargate::inventory::Inventory;
+use stargate::plan::preflight::TailnetFacts;
+use stargate::plan::{Plan, PlanOptions, PlanningInput, plan};
 use stargate::resource::azure::NextHop;
 use stargate::resource::ownership::SiteName;
 use stargate::resource::{ArmId, Kind, ObjectKey, Observable, Ownership, Pending, Resource, Site};
@@ -361,4 +363,18 @@ fn drift(key: ObjectKey, resource: &mut Resource) -> ObjectKey {
         }
         (_, key) => key,
     }
+}
+
+/// The plan that the commands make, by the same function.
+pub(crate) fn planned(fixture: &Fixture, inventory: &Inventory, destroy: bool) -> Plan {
+    plan(PlanningInput {
+        topology: &fixture.topology,
+        options: &PlanOptions { destroy, ..PlanOptions::default() },
+        facts: &fixture.facts,
+        inventory,
+        tailnet: &TailnetFacts::default(),
+        findings: &[],
+        requests: &BTreeMap::new(),
+        today: jiff::civil::date(2026, 1, 2),
+    })
 }

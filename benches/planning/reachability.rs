@@ -20,9 +20,9 @@ use stargate::inventory::Inventory;
 use stargate::plan::Plan;
 use stargate::plan::impact::{IntermediateState, Projection, path_model};
 
-use crate::fixture::{Fixture, Shape};
+use crate::fixture::{Fixture, Shape, planned};
+use crate::measure;
 use crate::table::{Row, say, show, show_exponents};
-use crate::{measure, planned};
 
 type Goal = Option<Duration>;
 

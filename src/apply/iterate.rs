@@ -54,7 +54,9 @@ pub async fn apply(
             applied.status = status;
             break;
         }
-        if asks && !approved.covers(&planned.plan) {
+        // What is done unattended is counted plan by plan: the same address may remove more.
+        let is_unattended = context.pipeline.scope.options.unattended.is_some();
+        if asks && (is_unattended || !approved.covers(&planned.plan)) {
             if !approve(&planned.plan) {
                 let reason = "a later plan contains changes that were not approved";
                 applied.status = partial(Code::PartlyApplied, reason);

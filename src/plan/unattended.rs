@@ -95,6 +95,8 @@ impl Plan {
         });
         self.contents.awaiting_approval.extend(held);
         self.contents.steps = Default::default();
+        // They follow from these changes, so they wait with them.
+        self.contents.deferred.clear();
         self
     }
 }

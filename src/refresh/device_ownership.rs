@@ -58,6 +58,9 @@ pub(super) async fn check(
                 mark_unread(&name, (contested_reason(&name), false), scope, observation);
             }
             Machine::Exists => {}
+            Machine::Unknown => {
+                mark_unread(&name, (unread_reason(&name), false), scope, observation);
+            }
             Machine::Absent { .. } if device.online => strange.push(name),
             Machine::Absent { has_remains }
                 if (has_remains || is_unique(scope)) && !is_shared && !has_namesake => {}
@@ -85,6 +88,8 @@ enum Machine {
     /// It exists, or may exist, or the router is a machine that existed before: its host says
     /// which device it has.
     Exists,
+    /// It could not be read, and another topology may use the tag.
+    Unknown,
     /// It is proven absent.
     Absent {
         /// Whether its network interface is left.
@@ -154,15 +159,19 @@ impl DeviceRecords {
         let Some(id) = machine_id(name, scope, observation) else { return Machine::Exists };
         let key = ObjectKey::Azure(id.clone());
         let inventory = &observation.inventory;
-        if inventory.get(&key).is_some()
-            || inventory.gap_for(Kind::VirtualMachine, Some(&key)).is_some()
-        {
+        // The default tag is no other topology's: there an unread machine is enough.
+        let unread = if is_unique(scope) { Machine::Exists } else { Machine::Unknown };
+        if inventory.get(&key).is_some() {
             return Machine::Exists;
+        }
+        if inventory.gap_for(Kind::VirtualMachine, Some(&key)).is_some() {
+            return unread;
         }
         match clients.azure.get(&id).await {
             Ok(None) => Machine::Absent { has_remains: self.interfaces.contains(name) },
+            Ok(Some(_)) => Machine::Exists,
             // What cannot be read is noted when all that the lists lack is read.
-            Ok(Some(_)) | Err(_) => Machine::Exists,
+            Err(_) => unread,
         }
     }
 }
@@ -241,6 +250,13 @@ fn namesake(device: &TailnetDevice) -> Failure {
 
 fn contested_reason(name: &str) -> String {
     format!("several connected devices of the tailnet have the name {name}")
+}
+
+fn unread_reason(name: &str) -> String {
+    format!(
+        "the machine of the device {name} of the tailnet could not be read, and another topology \
+         may use the tag"
+    )
 }
 
 fn strange_reason(name: &str) -> String {

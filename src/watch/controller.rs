@@ -106,22 +106,26 @@ impl Controller<'_> {
         loop {
             let interval = in_force.topology.topology.watch.interval;
             queue.insert(key.clone(), interval, Instant::now());
-            let Some(causes) = self.wait(&mut queue, &key, &mut triggers).await else {
+            let Some(mut causes) = self.wait(&mut queue, &key, &mut triggers).await else {
                 return Ok(());
             };
             let file = self.reload(&mut in_force);
             if file == FileState::Unsettled {
                 queue.add(&key, Trigger::TopologyFile, Instant::now());
             }
-            let is_only_touched = causes.iter().all(|it| *it == Trigger::TopologyFile);
-            if is_only_touched && file != FileState::Changed {
+            // Only another content is an edit; a write beside the file changes nothing.
+            match file {
+                FileState::Changed => causes.insert(Trigger::TopologyFile),
+                _ => causes.remove(&Trigger::TopologyFile),
+            };
+            if causes.is_empty() {
                 queue.end_unused(&key);
                 continue;
             }
             number += 1;
             let result = self.reconcile(number, &in_force.topology, causes).await;
             queue.end(&key, !result.is_retried(), Instant::now());
-            if result == ReconcileResult::Interrupted {
+            if result == ReconcileResult::Interrupted && self.stop.is_set() {
                 return Ok(());
             }
         }

@@ -52,6 +52,14 @@ impl Watch {
     }
 }
 
+impl Drop for Watch {
+    fn drop(&mut self) {
+        // A failed test leaves no watch behind.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 fn has_no_changes(event: &Value) -> bool {
     event["result"] == "matches" && event["changes"] == 0
 }

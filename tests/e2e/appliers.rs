@@ -1,6 +1,7 @@
 //! Several commands that change one deployment at the same time.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -29,6 +30,23 @@ fn described(applied: &Applied) -> String {
     format!("{:?}\n{}\n{left}", applied.status, failures(applied).join("\n"))
 }
 
+/// Three applies of the example at the same time, with delays of their own: each ends
+/// complete, and nothing is left to change.
+async fn converge_side_by_side(one: Deployment, seed: u64) -> [Applied; 3] {
+    let [second, third] = [1, 2].map(|it| delayed(one.edited(EXAMPLE), 3 * seed + it));
+    let first = delayed(one, 3 * seed);
+    let options = RefreshOptions::default();
+    let (a, b, c) =
+        tokio::join!(first.apply(&options), second.apply(&options), third.apply(&options));
+    let applied = [a, b, c];
+    for one in &applied {
+        assert_eq!(one.status, ApplyStatus::Converged, "seed {seed} {}", described(one));
+    }
+    let plan = first.refresh_and_plan(&RefreshOptions::deep()).await.plan;
+    assert!(plan.is_empty(), "{}", summary(&plan));
+    applied
+}
+
 /// Three applies of one difference: one makes the changes, the others find nothing left.
 #[tokio::test(start_paused = true)]
 async fn of_three_applies_one_makes_the_changes() {
@@ -37,18 +55,9 @@ async fn of_three_applies_one_makes_the_changes() {
         for fault in [Fault::RouteMissing, Fault::CiliumNodeEmpty, Fault::TailnetRouteUnapproved] {
             one.inject(fault, None);
         }
-        let [second, third] = [1, 2].map(|it| delayed(one.edited(EXAMPLE), 3 * seed + it));
-        let first = delayed(one, 3 * seed);
-        let options = RefreshOptions::default();
-        let (a, b, c) =
-            tokio::join!(first.apply(&options), second.apply(&options), third.apply(&options));
-        for applied in [&a, &b, &c] {
-            assert_eq!(applied.status, ApplyStatus::Converged, "{}", described(applied));
-        }
-        let changing = [&a, &b, &c].into_iter().filter(|it| !it.outcomes.is_empty()).count();
+        let applied = converge_side_by_side(one, seed).await;
+        let changing = applied.iter().filter(|it| !it.outcomes.is_empty()).count();
         assert_eq!(changing, 1, "seed {seed}");
-        let plan = first.refresh_and_plan(&RefreshOptions::deep()).await.plan;
-        assert!(plan.is_empty(), "{}", summary(&plan));
     }
 }
 
@@ -56,22 +65,7 @@ async fn of_three_applies_one_makes_the_changes() {
 #[tokio::test(start_paused = true)]
 async fn three_first_applies_do_not_disturb_each_other() {
     for seed in 0..4 {
-        let one = Deployment::of(EXAMPLE, SandboxState::new(seed));
-        let [second, third] = [1, 2].map(|it| delayed(one.edited(EXAMPLE), 3 * seed + it));
-        let first = delayed(one, 3 * seed);
-        let options = RefreshOptions::default();
-        let (a, b, c) =
-            tokio::join!(first.apply(&options), second.apply(&options), third.apply(&options));
-        for applied in [&a, &b, &c] {
-            assert_eq!(
-                applied.status,
-                ApplyStatus::Converged,
-                "seed {seed} {}",
-                described(applied)
-            );
-        }
-        let plan = first.refresh_and_plan(&RefreshOptions::deep()).await.plan;
-        assert!(plan.is_empty(), "{}", summary(&plan));
+        converge_side_by_side(Deployment::of(EXAMPLE, SandboxState::new(seed)), seed).await;
     }
 }
 
@@ -208,8 +202,8 @@ async fn reprovisioning_and_reboots_hold_the_lease() {
 }
 
 /// Answers every deletion in Azure with 502, although it takes effect.
-#[derive(Debug)]
-struct LostDeletions;
+#[derive(Debug, Default)]
+struct LostDeletions(AtomicUsize);
 
 impl FaultInjector for LostDeletions {
     fn before(&self, _: &Call) -> Disposition {
@@ -221,6 +215,7 @@ impl FaultInjector for LostDeletions {
             Call::Request { method, path, .. }
                 if *method == http::Method::DELETE && path.starts_with("/subscriptions/") =>
             {
+                self.0.fetch_add(1, Ordering::SeqCst);
                 Delivery::Refuse(502)
             }
             _ => Delivery::Deliver,
@@ -232,9 +227,18 @@ impl FaultInjector for LostDeletions {
 #[tokio::test(start_paused = true)]
 async fn one_apply_follows_a_destroy_whose_answers_were_lost() {
     let deployment = Deployment::example_applied().await;
-    deployment.sandbox.set_fault_injector(Some(Arc::new(LostDeletions)));
+    let lost = Arc::new(LostDeletions::default());
+    deployment.sandbox.set_fault_injector(Some(lost.clone()));
+    let groups = |deployment: &Deployment| {
+        let list =
+            |sandbox: &SandboxState| sandbox.arm.list("Microsoft.Resources/resourceGroups").count();
+        deployment.sandbox.read(list)
+    };
+    let before = groups(&deployment);
     let destroyed = deployment.apply(&RefreshOptions::destroying()).await;
     assert!(matches!(destroyed.status, ApplyStatus::Partial(_) | ApplyStatus::Converged));
+    assert!(lost.0.load(Ordering::SeqCst) > 0, "no answer was lost");
+    assert!(groups(&deployment) < before, "nothing was deleted");
     deployment.sandbox.set_fault_injector(None);
     let options = RefreshOptions { allow_loss: true, ..RefreshOptions::default() };
     let applied = deployment.apply(&options).await;

@@ -121,6 +121,23 @@ async fn a_group_with_a_foreign_object_is_kept() {
     assert_eq!(left, [group("stargate-aks-e2e-2-dc").to_string()]);
 }
 
+/// The cluster of the example as another tool made it, with one node pool.
+pub(crate) fn foreign_cluster(pool: Value) -> Value {
+    json!({
+        "location": "canadacentral", "identity": { "type": "SystemAssigned" },
+        "properties": {
+            "kubernetesVersion": "1.33.5", "dnsPrefix": "theirs",
+            "networkProfile": {
+                "networkPlugin": "azure", "networkPluginMode": "overlay",
+                "networkDataplane": "cilium", "networkPolicy": "cilium",
+                "podCidr": "10.244.0.0/16", "serviceCidr": "10.0.0.0/16",
+                "dnsServiceIP": "10.0.0.10",
+            },
+            "agentPoolProfiles": [pool],
+        },
+    })
+}
+
 /// The example in front of a cluster that another tool made.
 async fn with_existing_cluster() -> (Deployment, ArmId) {
     let text = EXAMPLE.replace("[cluster]  ", "[cluster]\nexisting = true # ");
@@ -128,21 +145,10 @@ async fn with_existing_cluster() -> (Deployment, ArmId) {
     put(&deployment, &group("stargate-aks-e2e-2"), json!({ "location": "canadacentral" })).await;
     let id = group("stargate-aks-e2e-2")
         .in_group("Microsoft.ContainerService/managedClusters", "stargate-aks-e2e-2");
-    let body = json!({
-        "location": "canadacentral", "identity": { "type": "SystemAssigned" },
-        "properties": {
-            "kubernetesVersion": "1.33.5", "dnsPrefix": "theirs",
-            "networkProfile": {
-                "networkPlugin": "azure", "networkPluginMode": "overlay",
-                "networkDataplane": "cilium", "networkPolicy": "cilium",
-                "podCidr": "10.244.0.0/16", "serviceCidr": "10.0.0.0/16", "dnsServiceIP": "10.0.0.10",
-            },
-            "agentPoolProfiles": [{
-                "name": "nodepool1", "mode": "System", "count": 2, "vmSize": "Standard_D2ads_v5",
-                "enableAutoScaling": true, "minCount": 2, "maxCount": 5,
-            }],
-        },
-    });
+    let body = foreign_cluster(json!({
+        "name": "nodepool1", "mode": "System", "count": 2, "vmSize": "Standard_D2ads_v5",
+        "enableAutoScaling": true, "minCount": 2, "maxCount": 5,
+    }));
     put(&deployment, &id, body).await;
     (deployment, id)
 }

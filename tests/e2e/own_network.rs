@@ -9,6 +9,7 @@ use stargate::sandbox::{SandboxState, arm};
 
 use crate::absence::mutation::{How, Mutation};
 use crate::absence::rewriting::Answers;
+use crate::destroy::foreign_cluster;
 use crate::harness::{Deployment, EXAMPLE, RefreshOptions, failures, summary};
 
 fn group(name: &str) -> ArmId {
@@ -39,22 +40,10 @@ async fn applied(range: Value) -> Deployment {
     put(&deployment, &network(), body).await;
     let cluster = group("stargate-aks-e2e-2")
         .in_group("Microsoft.ContainerService/managedClusters", "stargate-aks-e2e-2");
-    let body = json!({
-        "location": "canadacentral", "identity": { "type": "SystemAssigned" },
-        "properties": {
-            "kubernetesVersion": "1.33.5", "dnsPrefix": "theirs",
-            "networkProfile": {
-                "networkPlugin": "azure", "networkPluginMode": "overlay",
-                "networkDataplane": "cilium", "networkPolicy": "cilium",
-                "podCidr": "10.244.0.0/16", "serviceCidr": "10.0.0.0/16",
-                "dnsServiceIP": "10.0.0.10",
-            },
-            "agentPoolProfiles": [{
-                "name": "nodepool1", "mode": "System", "count": 2, "vmSize": "Standard_D4ads_v5",
-                "vnetSubnetID": network().child("subnets", "nodes"),
-            }],
-        },
-    });
+    let body = foreign_cluster(json!({
+        "name": "nodepool1", "mode": "System", "count": 2, "vmSize": "Standard_D4ads_v5",
+        "vnetSubnetID": network().child("subnets", "nodes"),
+    }));
     put(&deployment, &cluster, body).await;
     deployment.iterate().await;
     deployment

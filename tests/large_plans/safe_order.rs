@@ -8,7 +8,6 @@
 //! `SAFE_ORDER_SEEDS=100` examines a hundred plans.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 use std::time::Instant;
 
 use ipnet::Ipv4Net;
@@ -21,8 +20,8 @@ use stargate::resource::azure::NextHop;
 use stargate::resource::settings::SourceAddresses;
 use stargate::resource::{Kind, Ownership, Pending, Resource, Site};
 
-use crate::fixture::{Fixture, Shape};
-use crate::planned;
+use crate::fixture::{Fixture, Shape, planned};
+use crate::rng::Rng;
 
 const SHAPE: Shape = Shape { datacenters: 10, workers: 100, nodes: 100 };
 const CHANGES: usize = 200;
@@ -34,48 +33,27 @@ const STATES: usize = 10;
 const NODES_OF_SITE: usize = 3;
 const NODES_THAT_CHANGE: usize = 12;
 
-/// SplitMix64.
-struct Rng(u64);
-
-impl Rng {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, range: Range<usize>) -> usize {
-        range.start + (self.next() % (range.end - range.start) as u64) as usize
-    }
-
-    fn holds(&mut self) -> bool {
-        self.next().is_multiple_of(2)
-    }
-
-    /// Takes a value out.
-    fn take<T>(&mut self, values: &mut Vec<T>) -> T {
-        let at = self.below(0..values.len());
-        values.swap_remove(at)
-    }
+/// Takes a random value out.
+fn take<T>(rng: &mut Rng, values: &mut Vec<T>) -> T {
+    let at = rng.below(values.len());
+    values.swap_remove(at)
 }
 
 /// A prefix that nothing in the topology has.
 fn stale_prefix(rng: &mut Rng) -> Ipv4Net {
-    format!("10.191.{}.0/24", rng.below(0..256)).parse().unwrap()
+    format!("10.191.{}.0/24", rng.below(256)).parse().unwrap()
 }
 
 /// Changes some of what a plan of this kind sets.
 fn damage(resource: &mut Resource, rng: &mut Rng) {
     match resource {
         Resource::RouterHost(router) => {
-            if rng.holds() {
+            if rng.once_in(2) {
                 router.masquerade = !router.masquerade;
                 router.snat_subnet_routes = !router.snat_subnet_routes;
             }
             if let Pending::Known(routes) = &mut router.kernel_routes
-                && rng.holds()
+                && rng.once_in(2)
             {
                 routes.pop_last();
             }
@@ -84,16 +62,16 @@ fn damage(resource: &mut Resource, rng: &mut Rng) {
         }
         Resource::RouteTable(table) => {
             let Pending::Known(routes) = &mut table.routes else { return };
-            match rng.below(0..3) {
+            match rng.below(3) {
                 0 => routes.clear(),
-                1 => routes.retain(|_, _| rng.holds()),
+                1 => routes.retain(|_, _| rng.once_in(2)),
                 _ => {}
             }
             routes.insert(stale_prefix(rng), NextHop::None);
         }
         Resource::ApprovedRoutes(set) => {
             let Pending::Known(prefixes) = &mut set.prefixes else { return };
-            if rng.holds() {
+            if rng.once_in(2) {
                 prefixes.pop_first();
             }
             prefixes.insert(stale_prefix(rng));
@@ -111,13 +89,13 @@ fn drifted(fixture: &Fixture, rng: &mut Rng) -> Inventory {
     };
     let mut inventory = fixture.inventory.clone();
     let mut shared = of(&[Kind::RouterHost, Kind::RouteTable, Kind::ApprovedRoutes]);
-    shared.retain(|_| rng.below(0..4) > 0);
+    shared.retain(|_| rng.below(4) > 0);
     let mut interfaces = of(&[Kind::NetworkInterface]);
     let mut left = CHANGES;
     while left > 0 {
         let wanted = match shared.pop() {
             Some(wanted) => wanted,
-            None => rng.take(&mut interfaces),
+            None => take(rng, &mut interfaces),
         };
         let mut resource = wanted.resource.clone();
         damage(&mut resource, rng);
@@ -148,11 +126,11 @@ fn chosen_nodes(model: &PathModel, plan: &Plan, rng: &mut Rng) -> BTreeMap<Strin
         let affected = names.iter().copied().filter(|name| changed.contains(name));
         that_change.extend(affected.map(|name| (name, &site.site)));
         for _ in 0..NODES_OF_SITE {
-            chosen.insert(rng.take(&mut names).to_owned(), site.site.clone());
+            chosen.insert(take(rng, &mut names).to_owned(), site.site.clone());
         }
     }
     for _ in 0..NODES_THAT_CHANGE.min(that_change.len()) {
-        let (name, site) = rng.take(&mut that_change);
+        let (name, site) = take(rng, &mut that_change);
         chosen.insert(name.to_owned(), site.clone());
     }
     chosen
@@ -194,7 +172,7 @@ fn permitted_order(plan: &Plan, rng: &mut Rng) -> Vec<usize> {
     let mut free: Vec<usize> = (0..steps.len()).filter(|step| waiting[*step] == 0).collect();
     let mut order = Vec::new();
     while !free.is_empty() {
-        let step = rng.take(&mut free);
+        let step = take(rng, &mut free);
         order.push(steps[step].change);
         for effect in plan.steps.effects(step) {
             waiting[*effect] -= 1;
@@ -258,7 +236,7 @@ fn would_cut_pairs(examined: &Examined<'_>, before: &Inventory) -> bool {
 
 /// Examines one plan; returns whether its order matters.
 fn examine(seed: u64) -> bool {
-    let mut rng = Rng(seed);
+    let mut rng = Rng::new(seed);
     let sources = if seed.is_multiple_of(2) {
         SourceAddresses::Preserve
     } else {
@@ -278,7 +256,7 @@ fn examine(seed: u64) -> bool {
     let examined = Examined::of(&fixture, (&plan, &before), &nodes);
     assert!(!examined.kept.is_empty(), "seed {seed}");
     let order = permitted_order(&plan, &mut rng);
-    let at: BTreeSet<usize> = (0..STATES).map(|_| rng.below(1..order.len())).collect();
+    let at: BTreeSet<usize> = (0..STATES).map(|_| 1 + rng.below(order.len() - 1)).collect();
     let mut state = before.clone();
     for (place, change) in order.iter().enumerate() {
         make(&mut state, &plan.changes[*change]);

@@ -14,8 +14,7 @@ use stargate::plan::Plan;
 use stargate::plan::saved_plan::{Expected, FORMAT_VERSION, Permissions, SavedPlan};
 use stargate::resource::Resource;
 
-use crate::fixture::{Fixture, Shape};
-use crate::planned;
+use crate::fixture::{Fixture, Shape, planned};
 
 const MAX_FILE_BYTES: u64 = 10_000_000;
 /// A process that reads a plan and writes it.

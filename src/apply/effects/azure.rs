@@ -19,7 +19,7 @@ use crate::provider::tailnet::key_description;
 use crate::refresh::{Current, object_of_body};
 use crate::resource::azure::{MachineRole, RouteTableAssociation, VirtualMachine};
 use crate::resource::protection::PROTECT_TAG;
-use crate::resource::{ArmId, ObjectKey, Pending, Resource};
+use crate::resource::{ArmId, Kind, ObjectKey, Pending, Resource};
 
 fn of_api(error: &RequestError) -> Outcome {
     if error.is_precondition_failed() {
@@ -207,16 +207,23 @@ pub(super) async fn delete(
     id: &ArmId,
     body: Option<&Value>,
 ) -> Result<(), Outcome> {
-    let etag = body.and_then(etag_for_deletion);
+    let etag = body.filter(|_| has_conditional_deletion(id)).and_then(etag);
     let condition = etag.map_or(Precondition::None, |etag| Precondition::IfMatch(etag.to_owned()));
     iteration.clients.azure.delete(id, condition).await.map_err(|error| of_api(&error))
 }
 
-/// The etag that a deletion may name. `Microsoft.ContainerService` documents `If-Match` for it
-/// (*Managed Clusters - Delete*, *Agent Pools - Delete*) and writes the etag as `eTag`.
-/// `Microsoft.Network`, `Microsoft.Compute` and `Microsoft.Resources` document none: there
-/// the object is read again right before.
-fn etag_for_deletion(body: &Value) -> Option<&str> {
+/// Whether Azure documents `If-Match` for the deletion of an object: `ManagedClusters_Delete`
+/// and `AgentPools_Delete` in Azure/azure-rest-api-specs,
+/// Microsoft.ContainerService/aks/stable/2025-05-01/managedClusters.json. The others document
+/// none: there the object is read again right before.
+fn has_conditional_deletion(id: &ArmId) -> bool {
+    let conditional = [Kind::ManagedCluster, Kind::NodePool].map(Kind::arm_type);
+    let resource_type = id.resource_type().unwrap_or_default();
+    conditional.iter().any(|it| it.eq_ignore_ascii_case(&resource_type))
+}
+
+/// The etag as `Microsoft.ContainerService` writes it.
+fn etag(body: &Value) -> Option<&str> {
     let etag = body.get("eTag").or_else(|| body.pointer("/properties/eTag"));
     etag.and_then(Value::as_str)
 }

@@ -4,12 +4,13 @@ use super::azure;
 use super::kubernetes::access;
 use super::report::{failed, progress};
 use crate::apply::events::{Event, Outcome};
+use crate::apply::guard::{self, GuardVerdict};
 use crate::apply::iteration::Iteration;
 use crate::bootstrap::{self, StepEvent};
 use crate::diagnostics::{Code, Failure};
 use crate::plan::{Change, Execution};
-use crate::provider::azure::codec;
 use crate::provider::cluster::NodeFacts;
+use crate::refresh::object_of_body;
 use crate::resource::{ArmId, ObjectKey};
 
 /// The label with the pool of a node.
@@ -51,22 +52,27 @@ pub(super) async fn remove(
     let report = |event| report(iteration, change, event);
     let drained = bootstrap::drain_nodes(cluster, &nodes, execution.drain_within, &report).await;
     drained.map_err(failed)?;
-    let deleted = delete_if_ours(iteration, pool).await;
+    let deleted = delete_unless_changed(iteration, change, pool).await;
     if deleted.is_err() {
         bootstrap::uncordon_nodes(cluster, &nodes, &report).await;
     }
     deleted
 }
 
-/// Draining takes minutes: the pool is read again, and what is deleted is what was read.
-async fn delete_if_ours(iteration: &Iteration<'_>, pool: &ArmId) -> Result<(), Outcome> {
+/// Draining takes minutes: the pool is read and guarded again, and what is deleted is what was
+/// read.
+async fn delete_unless_changed(
+    iteration: &Iteration<'_>,
+    change: &Change,
+    pool: &ArmId,
+) -> Result<(), Outcome> {
     let body = iteration.clients.azure.get(pool).await.map_err(|error| failed(&error))?;
     let Some(body) = body else { return Ok(()) };
-    if codec::ownership(&body, &iteration.settings.owner).is_foreign() {
-        let reason = "it is no longer owned by the topology".to_owned();
+    let current = object_of_body(&iteration.settings.owner, change, body).map_err(failed)?;
+    if let GuardVerdict::Stale(reason) = guard::check(change, current.observed.as_ref()) {
         return Err(Outcome::GuardFailed { reason });
     }
-    azure::delete(iteration, pool, Some(&body)).await
+    azure::delete(iteration, pool, current.body.as_ref()).await
 }
 
 fn report(iteration: &Iteration<'_>, change: &Change, event: StepEvent) {

@@ -11,8 +11,8 @@ use clap::Args;
 use jiff::Timestamp;
 use tokio::sync::{Mutex, mpsc};
 
-use crate::apply::StopSignal;
 use crate::apply::events::NoReporter;
+use crate::apply::{ApplyContext, StopSignal};
 use crate::cli::arguments::{Format, Global};
 use crate::cli::error::CliError;
 use crate::cli::session::WriteSession;
@@ -42,7 +42,8 @@ const MAX_TRIGGERS: usize = 16;
 /// within ten minutes, or if reconciles fail repeatedly. SIGHUP and an edit of the file
 /// start the count again; what exceeds the limit by itself waits for `stargate apply`.
 ///
-/// SIGTERM and SIGINT end the command with exit code 0 once running steps have finished.
+/// SIGTERM and SIGINT end the command with exit code 0 once running steps have finished,
+/// and with 3 after the time that `--grace-seconds` sets.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct WatchArguments {
     /// Print text, or one line of JSON for each event
@@ -204,8 +205,11 @@ impl Reconciler for SessionReconciler<'_> {
         let options = PlanOptions { unattended: Some(settings.apply), ..PlanOptions::default() };
         let scope = session.reads.scope(options);
         let lease = (!self.no_lease).then(|| session.lease());
+        // A Lease that is lost ends one reconcile, and not the watch.
+        let stop = self.stop.child();
+        let apply = session.apply_context(&scope, &NoReporter, None, lease);
         let context = ReconcileContext {
-            apply: session.apply_context(&scope, &NoReporter, None, lease),
+            apply: ApplyContext { stop, ..apply },
             guard: &self.guard,
             max_removals: usize::try_from(settings.max_removals).unwrap_or(usize::MAX),
             watchers: &self.watchers,

@@ -13,6 +13,8 @@ use crate::provider::http::Api;
 use crate::provider::http_client::{MIN_DELAY, retry_after};
 
 const FIRST_DELAY: Duration = Duration::from_secs(2);
+/// Looks at an operation whose service asks for no wait.
+const MAX_IMMEDIATE_POLLS: u32 = 20;
 const MAX_DELAY: Duration = Duration::from_secs(15);
 /// Longer than any operation that stargate starts; AKS takes up to half of it.
 const MAX_OPERATION_DURATION: Duration = Duration::from_secs(3600);
@@ -115,12 +117,15 @@ pub(super) struct PollInterval {
     /// When the operation usually ends: nothing is looked at before.
     usual: Option<Duration>,
     next: Duration,
+    /// How many times more it is looked at without a wait where the service asks for none.
+    immediate: u32,
 }
 
 impl PollInterval {
     /// The clock starts now.
     pub(super) fn new() -> Self {
-        Self { started: Instant::now(), usual: None, next: FIRST_DELAY }
+        let immediate = MAX_IMMEDIATE_POLLS;
+        Self { started: Instant::now(), usual: None, next: FIRST_DELAY, immediate }
     }
 
     /// The same for an operation that usually takes that long.
@@ -129,8 +134,9 @@ impl PollInterval {
     }
 
     /// Waits until the operation usually ends, and then as long as the last answer asks for,
-    /// or a little longer each time. Never waits for less than an answer asks for. One that
-    /// asks for no wait at all knows that the operation does not take its usual time.
+    /// or a little longer each time, but not for less than an answer asks for. `Retry-After: 0`
+    /// asks for no wait, which is obeyed a few times: a service that repeats it is not polled
+    /// without end.
     pub(super) async fn wait(
         &mut self,
         headers: &HeaderMap,
@@ -150,10 +156,12 @@ impl PollInterval {
             });
         }
         let requested = retry_after(headers);
-        if let Some(delay) = requested.filter(|delay| *delay <= MIN_DELAY) {
+        if let Some(delay) = requested.filter(|delay| *delay <= MIN_DELAY && self.immediate > 0) {
+            self.immediate -= 1;
             tokio::time::sleep(delay).await;
             return Ok(());
         }
+        let requested = requested.filter(|delay| *delay > MIN_DELAY);
         let usual = self.usual.take();
         let rest = usual.and_then(|usual| usual.checked_sub(self.started.elapsed()));
         let delay = match (rest, requested) {

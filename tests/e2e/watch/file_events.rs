@@ -39,7 +39,7 @@ fn file_events() -> impl Strategy<Value = Vec<(FileEvent, u64, bool)>> {
     const TRIGGERS: &[Trigger] = &[Trigger::Interval, Trigger::Cluster, Trigger::Retry];
     let event = prop_oneof![
         (0..3_u8).prop_map(FileEvent::Write),
-        (0..5_000_usize).prop_map(FileEvent::Truncate),
+        (0..version(0).len()).prop_map(FileEvent::Truncate),
         Just(FileEvent::Remove),
         Just(FileEvent::Touch),
         prop::sample::select(TRIGGERS).prop_map(FileEvent::Trigger),

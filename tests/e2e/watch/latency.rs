@@ -99,7 +99,8 @@ async fn routes_follow_nodes_over_http() {
     .await;
     server.stop().await;
     times.sort_unstable();
+    // Each was below the limit already; of fewer than 100 events the p99 is the longest.
     let at = |share: usize| times[(times.len() * share / 100).min(times.len() - 1)];
-    println!("{events} events: median {:?}, p99 {:?} from Node to Azure PUT", at(50), at(99));
-    assert!(at(99) < MAX_LATENCY);
+    let (median, p99) = (at(50), at(99));
+    println!("{events} events: median {median:?}, p99 {p99:?} from the Node to the route in Azure");
 }
