@@ -19,14 +19,13 @@ pub(super) struct WriteLease<'a> {
     lost: Arc<OnceLock<String>>,
 }
 
-/// Whether changes may be made.
+/// Whether changes may be made at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Permission {
     /// They may.
     Granted,
-    /// They may, and another applier made changes after the plan was made.
+    /// They may, but another applier may have made changes after the plan was made.
     GrantedLater,
-    /// They must not: the apply ends.
-    Refused(ApplyStatus),
 }
 
 impl<'a> WriteLease<'a> {
@@ -35,33 +34,35 @@ impl<'a> WriteLease<'a> {
     }
 
     /// Takes the Lease if it is not held yet. Without an API server to hold it
-    /// the guards of each step are what keeps two appliers apart.
-    pub(super) async fn ensure(&self, cluster: Option<&ClusterWriter>) -> Permission {
+    /// the guards of each step are what keeps two appliers apart. The error is how the
+    /// apply ends.
+    pub(super) async fn ensure(
+        &self,
+        cluster: Option<&ClusterWriter>,
+    ) -> Result<Permission, ApplyStatus> {
         let (Some(identity), Some(cluster)) = (&self.context.lease, cluster) else {
-            return Permission::Granted;
+            return Ok(Permission::Granted);
         };
         let mut held = self.held.lock().await;
         if held.is_some() {
-            return Permission::Granted;
+            return Ok(Permission::Granted);
         }
         let acquired = tokio::select! {
             biased;
-            () = self.context.stop.requested() => {
-                return Permission::Refused(ApplyStatus::Interrupted);
-            }
+            () = self.context.stop.requested() => return Err(self.interrupted()),
             acquired = self.acquire(identity, cluster) => acquired,
         };
         match acquired {
             Ok(lease) => {
                 let waited = lease.waited();
                 *held = Some(lease);
-                if waited { Permission::GrantedLater } else { Permission::Granted }
+                Ok(if waited { Permission::GrantedLater } else { Permission::Granted })
             }
             Err(error) if error.cause == ClusterCause::Unavailable => {
-                tracing::warn!(%error, "no lease is held in this iteration");
-                Permission::Granted
+                self.context.reporter.event(&Event::Warning(not_taken(identity, &error)));
+                Ok(Permission::Granted)
             }
-            Err(error) => Permission::Refused(ApplyStatus::Partial(refused(identity, &error))),
+            Err(error) => Err(ApplyStatus::Partial(refused(identity, &error))),
         }
     }
 
@@ -90,13 +91,19 @@ impl<'a> WriteLease<'a> {
     /// Releases the Lease if it is held.
     pub(super) async fn release(&self) {
         let Some(held) = self.held.lock().await.take() else { return };
+        let Some(identity) = &self.context.lease else { return };
         if let Err(error) = held.release().await {
-            tracing::warn!(%error, "the lease was not deleted; it expires by itself");
+            self.context.reporter.event(&Event::Warning(not_deleted(identity, &error)));
         }
     }
 
+    /// How the apply ends if it is asked to stop: by the loss of the Lease, or by the user.
+    pub(super) fn interrupted(&self) -> ApplyStatus {
+        self.loss().unwrap_or(ApplyStatus::Interrupted)
+    }
+
     /// How the apply ends if the Lease was lost.
-    pub(super) fn loss(&self) -> Option<ApplyStatus> {
+    fn loss(&self) -> Option<ApplyStatus> {
         let reason = self.lost.get()?;
         let name = self.context.lease.as_ref()?.name();
         Some(ApplyStatus::Partial(Failure::new(
@@ -106,6 +113,28 @@ impl<'a> WriteLease<'a> {
              remaining changes",
         )))
     }
+}
+
+/// An apply without a Lease goes on, and does not keep others waiting.
+fn not_taken(identity: &LeaseIdentity, error: &ClusterError) -> Failure {
+    let message = format!(
+        "the apply holds no lease {} in this iteration, so other applies of the topology do not \
+         wait for it: {error}",
+        identity.name()
+    );
+    let remedy = "make sure that no other apply of the topology runs now";
+    Failure::new(error.code, message, remedy)
+}
+
+/// A Lease that stays keeps the next apply waiting until it expires.
+fn not_deleted(identity: &LeaseIdentity, error: &ClusterError) -> Failure {
+    let name = identity.name();
+    let message = format!("the lease {name} was not deleted: {error}");
+    let remedy = format!(
+        "the next apply waits until it expires, {} s after its last renewal",
+        crate::lease::DURATION.as_secs()
+    );
+    Failure::new(error.code, message, remedy)
 }
 
 fn refused(identity: &LeaseIdentity, error: &ClusterError) -> Failure {

@@ -20,7 +20,7 @@ use renewal::Renewal;
 
 /// How long the Lease is valid without a renewal: the time that others wait for
 /// a killed applier.
-const DURATION: Duration = Duration::from_secs(60);
+pub(crate) const DURATION: Duration = Duration::from_secs(60);
 /// The time between two renewals: two may fail before the Lease is lost.
 const RENEW_EVERY: Duration = Duration::from_secs(20);
 /// The time between two reads of a Lease that another applier holds.
