@@ -1,11 +1,12 @@
-//! Machines of which the other half cannot be read. A VM whose Node is unread is not
-//! deleted, because its pods would not be drained. A VM is not created either while what it
+//! Machines of which the other half cannot be read. A VM whose Node is unread is neither
+//! deleted nor restarted, because its pods would not be drained. A VM is not created either while what it
 //! would serve as is unread: it costs money and could not work.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
 use super::protection::{Retained, blocked_for};
+use super::rollout::restarts_worker;
 use super::{Action, Change};
 use crate::desired::names::{machine_of, owner_of_public_ip};
 use crate::inventory::Gap;
@@ -18,6 +19,7 @@ pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) ->
     if input.desired.is_empty() {
         return Vec::new();
     }
+    hold_back_undrained(input, decisions);
     let unread = UnreadParts::of(input, decisions);
     if unread.is_empty() {
         return Vec::new();
@@ -39,6 +41,34 @@ pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) ->
         *decision = blocked.into();
     }
     retained
+}
+
+/// Blocks what would evict no pods first: a restart of a machine whose Node is unread, and
+/// the deletion of a node pool of which the nodes are.
+fn hold_back_undrained(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
+    if input.inventory.gap_among(Kind::Worker).is_none() {
+        return;
+    }
+    for decision in decisions.values_mut() {
+        let ResourceDecision::Change(change) = decision else { continue };
+        let Some((nodes, gap)) = undrained(input, change) else { continue };
+        let message = format!("{nodes} cannot be drained: {} could not be read", gap.source);
+        *decision = blocked_for(change, gap.failure.clone().within(message), None).into();
+    }
+}
+
+/// The nodes that a change drains and that are unread.
+fn undrained<'a>(input: Comparison<'a>, change: &Change) -> Option<(String, &'a Gap)> {
+    let name = change.key.name();
+    if change.address.kind == Kind::NodePool && change.action == Action::Delete {
+        let gap = input.inventory.gap_for(Kind::Worker, None)?;
+        return Some((format!("the nodes of node pool {name}"), gap));
+    }
+    let node = ObjectKey::node(name);
+    if !restarts_worker(change) || input.inventory.get(&node).is_some() {
+        return None;
+    }
+    Some((format!("worker {name}"), input.inventory.gap_for(Kind::Worker, Some(&node))?))
 }
 
 /// Machines by name, with the source that hides what each serves as.

@@ -132,8 +132,7 @@ fn finished(number: u64, reconciled: &Reconciled, milliseconds: u64) -> Vec<(Rol
         let count = reconciled.pairs_broken;
         let verb = if count == 1 { "is" } else { "are" };
         let pairs = counted(count, "pair");
-        let text =
-            format!("  {pairs} of nodes {verb} unreachable: `stargate check` names the hop");
+        let text = format!("  {pairs} of nodes {verb} unreachable: `stargate check` names the hop");
         lines.push((Role::Warning, text));
     }
     lines.extend(reconciled.failure.iter().flat_map(failure_lines));
@@ -145,4 +144,36 @@ fn failure_lines(failure: &Failure) -> Vec<(Role, String)> {
         (Role::Error, format!("error[{}]: {}", failure.code, failure.message)),
         (Role::Help, format!("help: {}", failure.remedy)),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Action, ApprovalReason, AwaitingApproval};
+
+    fn lines(count: usize) -> Vec<String> {
+        let awaiting = AwaitingApproval {
+            address: "worker/dc1/lab-worker".parse().expect("an address"),
+            action: Action::Delete,
+            reason: ApprovalReason::LosesPairs { count: count as u64 },
+        };
+        let reconciled = Reconciled {
+            result: ReconcileResult::AwaitsApproval,
+            awaiting_approval: vec![awaiting; count],
+            pairs_broken: count as u64,
+            ..Reconciled::interrupted()
+        };
+        finished(1, &reconciled, 1_000).into_iter().map(|(_, line)| line).collect()
+    }
+
+    #[test]
+    fn counts_of_one_are_singular() {
+        let one = lines(1).join("\n");
+        assert!(one.contains("1 change awaits approval"), "{one}");
+        assert!(one.contains("1 pair of nodes is unreachable"), "{one}");
+        assert!(one.contains("it would make 1 pair of nodes unreachable"), "{one}");
+        let two = lines(2).join("\n");
+        assert!(two.contains("2 changes await approval"), "{two}");
+        assert!(two.contains("2 pairs of nodes are unreachable"), "{two}");
+    }
 }

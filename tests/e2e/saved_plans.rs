@@ -3,14 +3,16 @@
 
 use stargate::apply::events::Outcome;
 use stargate::apply::{Applied, ApplyStatus};
+use stargate::pipeline::Pipeline;
 use stargate::plan::saved_plan::{
     Expected, FORMAT_VERSION, Permissions, SavedPlan, SavedPlanRefusal,
 };
 use stargate::plan::{Action, Plan};
+use stargate::resource::Kind;
 use stargate::sandbox::SandboxState;
 use stargate::sandbox::faults::Fault;
 
-use crate::harness::{Deployment, TWO_DATACENTERS, summary};
+use crate::harness::{Deployment, RefreshOptions, TWO_DATACENTERS, clock, summary};
 
 /// The plan after a round trip through its file.
 fn saved(plan: &Plan) -> Plan {
@@ -178,4 +180,29 @@ async fn two_appliers_of_one_plan_change_everything_once() {
     assert_eq!(done(&one) + done(&other), plan.changes.len(), "{one:?}\n{other:?}");
     assert!(done(&one) == 0 || done(&other) == 0, "both made changes");
     assert!(deployment.plan().await.is_empty());
+}
+
+/// Only deferred resources drop out: they cost nothing any more.
+#[tokio::test(start_paused = true)]
+async fn what_drops_out_of_a_plan_is_not_counted() {
+    let deployment = Deployment::example();
+    let plan = deployment.plan().await;
+    let workers = plan.deferred.iter().filter(|one| one.address.kind == Kind::Worker).count();
+    assert!(workers > 1 && !plan.changes.is_empty(), "{}", summary(&plan));
+    let mut contents = serde_json::to_value(&plan).unwrap();
+    contents["deferred"] = serde_json::json!([]);
+    let saved: Plan = serde_json::from_value(contents).unwrap();
+    let scope = deployment.scope(&RefreshOptions::default());
+    let clock = clock(deployment.sandbox.now());
+    let clients = deployment.clients.read_only();
+    let pipeline = Pipeline { clients: &clients, scope: &scope, now: &clock };
+    let left = pipeline.confirm(&saved).await.unwrap().plan;
+    assert_eq!((left.changes.len(), left.deferred.len()), (plan.changes.len(), 0));
+    assert_eq!(left.cost.deferred_join_seconds, 0);
+    let is_planned = |address| left.changes.iter().any(|change| change.address == *address);
+    assert!(left.cost.critical_path.iter().all(is_planned), "{:?}", left.cost.critical_path);
+    assert!(left.cost.seconds < plan.cost.seconds, "{:?}", left.cost);
+    for (api, writes) in &left.cost.apply_writes {
+        assert!(*writes <= plan.cost.apply_writes[api], "{api}");
+    }
 }

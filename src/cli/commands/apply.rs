@@ -21,8 +21,10 @@ use crate::cli::target;
 use crate::cli::topology;
 use crate::cli::ui::{ApprovalPrompt, Ui};
 use crate::diagnostics::Code;
-use crate::plan::saved_plan::SavedPlan;
+use crate::pipeline::Planned;
+use crate::plan::saved_plan::{SavedPlan, SavedPlanRefusal};
 use crate::plan::{Action, Change, Plan, PlanOptions, PlanStatus};
+use crate::refresh::Scope;
 use crate::render::Purpose;
 use crate::render::apply_events::{JsonReporter, PlainReporter, ProgressReporter};
 use crate::resource::Address;
@@ -136,24 +138,12 @@ pub(crate) async fn run_plan(
     ui: &Ui,
 ) -> Result<u8, CliError> {
     let scope = session.reads.scope(request.options.clone());
-    let pipeline = session.reads.pipeline(&scope);
-    let planning = async {
-        match &request.saved {
-            Some(saved) => pipeline.confirm(&saved.plan).await,
-            None => Ok(pipeline.run().await),
-        }
-    };
-    let planning = reminder::reading(planning, &session.clients.requests, ui);
-    let planned = match session.reads.unless_interrupted(planning).await {
+    let planned = match make_plan(session, &scope, request, ui).await {
         Some(Ok(planned)) => planned,
         Some(Err(refusal)) => return Ok(apply_saved::refuse(&refusal, ui)),
         None => return Ok(interrupted_before(request.purpose, ui)),
     };
-    if let Some(saved) = &request.saved
-        && planned.plan.changes.is_empty()
-        && planned.plan.blocked.is_empty()
-        && saved.plan.deferred.is_empty()
-    {
+    if is_made_already(&planned.plan, request) {
         ui.status(
             "Apply complete: 0 changes made. The changes of the saved plan were made before.",
         );
@@ -168,29 +158,78 @@ pub(crate) async fn run_plan(
             Reported { purpose: request.purpose, format: PlanFormat::Text, full: false };
         plan::show(ui, &planned, (&session.reads, &target), displayed)?;
     }
-    if let Some(code) = nothing_to_do(&planned.plan, request.options.destroy, ui) {
+    if let Some(code) = ends_without_approval(&planned.plan, request, ui) {
         return Ok(code);
     }
-    if planned.plan.reachability.is_refused() {
-        return Ok(refuse_loss(&planned.plan, request.saved.is_some(), ui));
-    }
-    let approval = approval(request.purpose, &target);
-    let stop = &session.reads.stop;
-    let approved = match named_replacements(&planned.plan, request) {
-        names if names.is_empty() => ui.approve(&approval, request.yes, stop).await?,
-        names => ui.approve_by_name(&names, &approval, request.yes, stop).await?,
-    };
-    match approved {
+    match ask(session, &planned.plan, &target, request, ui).await? {
         Some(true) => {}
-        Some(false) => {
-            return Err(CliError::new("the plan was not approved; 0 changes made"));
-        }
+        Some(false) => return Err(CliError::new("the plan was not approved; 0 changes made")),
         None => return Ok(interrupted_before(request.purpose, ui)),
     }
+    let applied = apply_plan(session, &scope, planned, request, ui).await;
+    print_result(&applied, request, ui)
+}
+
+/// Makes the plan, or confirms the saved one. `None` if it is interrupted.
+async fn make_plan(
+    session: &WriteSession,
+    scope: &Scope<'_>,
+    request: &ApplyRequest,
+    ui: &Ui,
+) -> Option<Result<Planned, SavedPlanRefusal>> {
+    let pipeline = session.reads.pipeline(scope);
+    let planning = async {
+        match &request.saved {
+            Some(saved) => pipeline.confirm(&saved.plan).await,
+            None => Ok(pipeline.run().await),
+        }
+    };
+    let planning = reminder::reading(planning, &session.clients.requests, ui);
+    session.reads.unless_interrupted(planning).await
+}
+
+/// Whether nothing is left of the saved plan.
+fn is_made_already(plan: &Plan, request: &ApplyRequest) -> bool {
+    request.saved.as_ref().is_some_and(|saved| {
+        plan.changes.is_empty() && plan.blocked.is_empty() && saved.plan.deferred.is_empty()
+    })
+}
+
+/// The exit code of a plan that changes nothing or is refused: it needs no approval.
+fn ends_without_approval(plan: &Plan, request: &ApplyRequest, ui: &Ui) -> Option<u8> {
+    let code = nothing_to_do(plan, request.options.destroy, ui);
+    let is_refused = plan.reachability.is_refused();
+    code.or_else(|| is_refused.then(|| refuse_loss(plan, request.saved.is_some(), ui)))
+}
+
+/// Asks for approval. `None` if it is interrupted.
+async fn ask(
+    session: &WriteSession,
+    plan: &Plan,
+    target: &str,
+    request: &ApplyRequest,
+    ui: &Ui,
+) -> Result<Option<bool>, CliError> {
+    let approval = approval(request.purpose, target);
+    let stop = &session.reads.stop;
+    match named_replacements(plan, request) {
+        names if names.is_empty() => ui.approve(&approval, request.yes, stop).await,
+        names => ui.approve_by_name(&names, &approval, request.yes, stop).await,
+    }
+}
+
+/// Applies an approved plan, and those that follow from it if the request has more to do.
+async fn apply_plan(
+    session: &WriteSession,
+    scope: &Scope<'_>,
+    planned: Planned,
+    request: &ApplyRequest,
+    ui: &Ui,
+) -> Applied {
     let reporter = reporter(ui, request.format);
     let lease = (!request.no_lease).then(|| session.lease());
     let saved = request.saved.as_ref().map(|saved| &saved.plan);
-    let context = session.apply_context(&scope, reporter.as_ref(), saved, lease);
+    let context = session.apply_context(scope, reporter.as_ref(), saved, lease);
     let refuse = |_: &Plan| false;
     let applying = async {
         match &request.saved {
@@ -199,8 +238,7 @@ pub(crate) async fn run_plan(
             _ => apply(&context, planned, &refuse).await,
         }
     };
-    let applied = reminder::reminding(applying, |_| reporter.remind()).await;
-    print_result(&applied, request, ui)
+    reminder::reminding(applying, |_| reporter.remind()).await
 }
 
 /// The names of the resources whose replacement the user permitted and that the plan

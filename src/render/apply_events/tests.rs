@@ -1,4 +1,7 @@
-use indicatif::ProgressDrawTarget;
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use indicatif::{ProgressDrawTarget, TermLike};
 
 use super::*;
 use crate::apply::events::{Event, Outcome, Reporter};
@@ -66,10 +69,86 @@ fn lines_of_json() {
     insta::assert_snapshot!(text);
 }
 
+/// A terminal that keeps everything that is written to it.
+#[derive(Debug, Clone, Default)]
+struct Terminal(Arc<Mutex<String>>);
+
+impl Terminal {
+    fn add(&self, text: &str) -> io::Result<()> {
+        self.0.lock().unwrap().push_str(text);
+        Ok(())
+    }
+
+    fn text(&self) -> String {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl TermLike for Terminal {
+    fn width(&self) -> u16 {
+        200
+    }
+
+    fn height(&self) -> u16 {
+        100
+    }
+
+    fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write_line(&self, text: &str) -> io::Result<()> {
+        self.add(&format!("{text}\n"))
+    }
+
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        self.add(text)
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        self.add("\n")
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Each event is printed as plain lines are, and running steps and the iteration are drawn
+/// below.
 #[test]
-fn progress_accepts_every_event() {
-    let reporter = ProgressReporter::onto(ProgressDrawTarget::hidden(), Style::Plain, true);
-    events().iter().for_each(|event| reporter.event(event));
+fn progress_draws_every_event() {
+    let terminal = Terminal::default();
+    let target = ProgressDrawTarget::term_like_with_hz(Box::new(terminal.clone()), 255);
+    let reporter = ProgressReporter::onto(target, Style::Plain, true);
+    for event in events() {
+        reporter.event(&event);
+        let drawn = terminal.text();
+        for line in super::line::lines(&event, Style::Plain, true) {
+            assert!(drawn.contains(line.trim_end()), "{event:?} without {line:?}:\n{drawn}");
+        }
+    }
+    // A bar is drawn when its own time has come, at the latest before it is removed.
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    let table = address("route-table/cluster/lab-workers-rt");
+    reporter.event(&Event::StepStarted { address: table.clone(), action: Action::Create });
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    reporter.event(&Event::StepProgress { address: table, text: "asking Azure".to_owned() });
+    let drawn = terminal.text();
+    assert!(drawn.contains("route-table/cluster/lab-workers-rt asking Azure"), "{drawn}");
+    assert!(drawn.contains("] 0/1 stopping ("), "{drawn}");
     reporter.clear();
 }
 
