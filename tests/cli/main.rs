@@ -16,6 +16,7 @@ mod outputs;
 mod permissions;
 mod readme;
 mod sandbox_folder;
+mod sarif_schema;
 mod saved_plans;
 mod secrets;
 #[cfg(unix)]
