@@ -31,5 +31,5 @@ pub(crate) fn print(
 }
 
 fn annotation(error: &CliError) -> Annotation {
-    Annotation::of_failed_command(error.code, &error.message, &error.remedies.join("; or "))
+    Annotation::of_failed_command(error.code, &error.message, &error.remedies.join("\nhelp: "))
 }

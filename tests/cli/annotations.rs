@@ -105,7 +105,7 @@ fn a_file_that_is_missing_is_a_result() {
     assert!(location.run("validate --format github").exits(1).out.starts_with("::error "));
 }
 
-/// The commands that need a plan, with what they exit with if there is none.
+/// The commands that make a plan.
 const PLANNING: [&str; 3] = ["plan --sandbox", "drift --sandbox", "check --sandbox"];
 
 /// An error of a command is data in each of the formats, and on stderr as always.
@@ -164,7 +164,7 @@ fn a_command_that_cannot_run_reports_why() {
     let run = |format: &str| {
         location.run(&format!("plan --sandbox --adopt subnet/cluster/nothing --format {format}"))
     };
-    is_reported(&run, 64, "command-failed", "subnet/cluster/nothing");
+    is_reported(&run, 64, "SG0525", "subnet/cluster/nothing");
 }
 
 /// What the checks before a plan find is an error in each format.
@@ -189,7 +189,7 @@ fn an_error_that_forbids_all_changes_is_reported() {
     }
 }
 
-/// A file with two documents is none: an error after the data stays on stderr.
+/// Two documents in one file cannot be read: an error after the data stays on stderr.
 #[test]
 fn data_is_printed_once() {
     let location = TestFolder::applied();

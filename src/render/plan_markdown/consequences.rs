@@ -15,7 +15,7 @@ const MAX_INTERRUPTED_SIZE: usize = 6_000;
 /// Bytes of the list of lost pairs.
 const MAX_LOST_SIZE: usize = 6_000;
 
-/// The consequences of the plan, the worst kind first; empty if there are none.
+/// The consequences of the plan, the worst kind first; empty without any.
 pub(super) fn consequences(plan: &Plan) -> String {
     let parts = [
         items(&going_away(plan), "action", usize::MAX),
@@ -40,8 +40,8 @@ fn going_away(plan: &Plan) -> Vec<String> {
     actions.into_iter().filter_map(line).collect()
 }
 
-/// What stops working while changes are made, and the pairs that are unreachable
-/// meanwhile; those of the most pairs first.
+/// What stops working while changes are made, and the pairs that are unreachable at that
+/// time; disruptions of the most pairs first.
 fn interrupted(plan: &Plan) -> Vec<String> {
     let disruptions = plan.reachability.disruption_summaries();
     let disruptions = disruptions.iter().map(|text| sentence(text));

@@ -31,8 +31,7 @@ pub(super) fn sentence(text: &str) -> String {
 pub(super) fn names<'a, T: ToString + 'a>(all: impl IntoIterator<Item = T>, max: usize) -> String {
     let mut all = all.into_iter();
     let mut text = String::new();
-    let mut listed = 0;
-    for one in all.by_ref() {
+    for (listed, one) in all.by_ref().enumerate() {
         let next = name(&one.to_string());
         let is_full = listed == max || text.len() + next.len() > MAX_NAMES_SIZE;
         if listed > 0 && is_full {
@@ -42,7 +41,6 @@ pub(super) fn names<'a, T: ToString + 'a>(all: impl IntoIterator<Item = T>, max:
             text.push_str(", ");
         }
         text.push_str(&next);
-        listed += 1;
     }
     text
 }
