@@ -3,6 +3,8 @@
 #![expect(clippy::expect_used, reason = "tests fail by panicking")]
 
 mod annotations;
+#[cfg(unix)]
+mod ci;
 mod connectivity;
 mod credentials;
 mod edited_plans;
