@@ -63,7 +63,7 @@ pub enum Execution {
     #[default]
     Api,
     /// On a router, over SSH.
-    Router(RouterExecution),
+    Router(Box<RouterExecution>),
     /// On a worker, over SSH, and in the cluster.
     Worker(Box<WorkerExecution>),
     /// On a node pool, and on its nodes in the cluster.

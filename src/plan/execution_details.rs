@@ -106,7 +106,7 @@ impl<'a> Sites<'a> {
                 if execution.is_existing
                     || change.address.name == execution.route.hostname.as_str() =>
             {
-                Execution::Router(execution)
+                Execution::Router(Box::new(execution))
             }
             _ => Execution::Api,
         }
