@@ -131,7 +131,7 @@ impl Renewing {
         let found = self.lease.read().await?;
         let holder = found.as_ref().map(|it| it.holder.as_str()).unwrap_or_default();
         let is_ours = holder == self.lease.identity.holder;
-        if !is_ours && !(holder.is_empty() && is_in_time) {
+        if !(is_ours || holder.is_empty() && is_in_time) {
             let other = if holder.is_empty() { "another process" } else { holder };
             return Ok(Renewed::By(other.to_owned()));
         }
