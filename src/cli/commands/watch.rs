@@ -25,8 +25,8 @@ use crate::render::watch_events::{JsonWatchReporter, TextWatchReporter};
 use crate::resource::names::TopologyName;
 use crate::topology::load::{Loaded, load_bytes};
 use crate::watch::{
-    BurstGuard, ClusterWatchers, Controller, FileWatcher, Leadership, ReconcileContext, Reconciled, Reconciler,
-    TopologySource, Trigger, Triggers, WatchEvent, WatchReporter, reconcile,
+    BurstGuard, ClusterWatchers, Controller, FileWatcher, Leadership, ReconcileContext, Reconciled,
+    Reconciler, TopologySource, Trigger, Triggers, WatchEvent, WatchReporter, reconcile,
 };
 
 /// How long the end of the command waits for the API server to release a lease.
