@@ -43,7 +43,7 @@ pub(super) fn control_plane(context: &DesiredContext<'_>, set: &mut DesiredSet) 
         ResourceBuilder::new(
             context.cluster_address(),
             Some(ObjectKey::Azure(id)),
-            Resource::ManagedCluster(managed_cluster(context, location)),
+            Resource::ManagedCluster(managed_cluster(context, location).into()),
         )
         .contained_in(group_address)
         .protected(cluster.protect)
@@ -140,7 +140,7 @@ fn router_interface(context: &DesiredContext<'_>) -> DesiredResource {
     ResourceBuilder::new(
         address(Kind::NetworkInterface, &name),
         context.in_node_group(Kind::NetworkInterface, &name),
-        Resource::NetworkInterface(interface),
+        Resource::NetworkInterface(interface.into()),
     )
     .contained_in(address(Kind::Subnet, names::CLUSTER_ROUTER_SUBNET))
     .depends_on(address(Kind::PublicIpAddress, &public_ip))
@@ -164,7 +164,7 @@ fn router_vm(context: &DesiredContext<'_>) -> DesiredResource {
     ResourceBuilder::new(
         address(Kind::VirtualMachine, router_name(context)),
         context.in_node_group(Kind::VirtualMachine, router_name(context)),
-        Resource::VirtualMachine(machine),
+        Resource::VirtualMachine(machine.into()),
     )
     .contained_in(address(Kind::NetworkInterface, &interface))
     .protected(router.protect)
@@ -195,11 +195,10 @@ pub(super) fn route_tables(context: &DesiredContext<'_>, set: &mut DesiredSet) {
             ResourceBuilder::new(
                 address(Kind::RouteTable, name),
                 context.in_node_group(Kind::RouteTable, name),
-                Resource::RouteTable(RouteTable {
-                    location: context.cluster_location(),
-                    routes,
-                    protected_by: None,
-                }),
+                Resource::RouteTable(
+                    RouteTable { location: context.cluster_location(), routes, protected_by: None }
+                        .into(),
+                ),
             )
             .contained_in_all(context.cluster_dependencies())
             .planned_because_of(planned_because_of),
