@@ -11,7 +11,7 @@ use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInject
 use tokio::time::sleep;
 
 use crate::harness::{RefreshOptions, failures};
-use crate::lease::{LEASE, Other, VALID, WaitLog, observe, with_work};
+use crate::lease::{LEASE, Other, Slow, VALID, WaitLog, observe, with_work};
 
 /// Records the warnings of an apply.
 #[derive(Debug, Default)]
@@ -44,6 +44,28 @@ impl FaultInjector for KeepsLease {
     fn after(&self, _: &Call) -> Delivery {
         Delivery::Deliver
     }
+}
+
+/// The apply whose Lease another process took stops.
+#[tokio::test(start_paused = true)]
+async fn an_apply_that_loses_its_lease_stops() {
+    let deployment = with_work().await;
+    deployment.sandbox.set_fault_injector(Some(Arc::new(Slow::default())));
+    let other = Other::of(&deployment).await;
+    let take = async {
+        while !matches!(other.0.lease(LEASE).await, Ok(Some(_))) {
+            sleep(Duration::from_secs(1)).await;
+        }
+        other.hold("other process").await;
+    };
+    let options = RefreshOptions::default();
+    let (applied, ()) = tokio::join!(deployment.apply(&options), take);
+    let ApplyStatus::Partial(failure) = &applied.status else { panic!("{:?}", applied.status) };
+    assert_eq!(failure.code, Code::LeaseLost);
+    assert!(failure.message.contains("other process has taken it over"), "{failure}");
+    assert_eq!(failures(&applied), Vec::<String>::new());
+    let left = other.read().await.map(|it| it.holder);
+    assert_eq!(left.as_deref(), Some("other process"), "it is not ours to delete");
 }
 
 /// Throttles Azure as soon as the repair is written, so that the next plan takes most of
