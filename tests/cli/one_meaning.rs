@@ -286,6 +286,9 @@ fn an_unused_service_address_is_a_dropped_packet() {
     assert!(ran.err.contains("no service has it"), "{}", ran.err);
     let unknown = location.run("trace unknown-host 10.224.0.4 --sandbox").exits(64);
     assert!(unknown.err.contains("no host of the topology"), "{}", unknown.err);
+    let help = location.run("trace --help").exits(0).out;
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(help.contains("2 if one is dropped, 64 if a host does not exist"), "{help}");
 }
 
 #[test]
