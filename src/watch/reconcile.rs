@@ -88,8 +88,8 @@ impl ReconcileContext<'_> {
         let access = planned.observation.cluster_access();
         let (Some(leadership), Some(access)) = (self.leadership, access) else { return Ok(None) };
         let connected = access.credentials.connect(self.apply.clients).await;
-        let client = connected
-            .map_err(|error| Box::new(Reconciled::failed(Failure::from(&error))))?;
+        let client =
+            connected.map_err(|error| Box::new(Reconciled::failed(Failure::from(&error))))?;
         let decided = leadership.decided(access, client, (self.apply.pipeline.now)());
         let role = tokio::select! {
             biased;

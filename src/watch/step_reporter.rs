@@ -37,8 +37,7 @@ impl<'a> StepReporter<'a> {
 
     /// Sets the plan whose changes are made from now on.
     pub(super) fn expect(&self, plan: &Plan) {
-        let removals =
-            plan.changes.iter().map(|it| (it.address.clone(), Removals::of_change(it)));
+        let removals = plan.changes.iter().map(|it| (it.address.clone(), Removals::of_change(it)));
         self.counts().planned = removals.collect();
     }
 

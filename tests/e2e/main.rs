@@ -31,6 +31,7 @@ mod host_effects;
 mod ignore;
 mod kill;
 mod lease;
+mod lease_pauses;
 mod lifted_protection;
 mod live_check;
 mod live_lints;

@@ -281,7 +281,9 @@ async fn failures_that_return_pause_changes() {
         watch.settles().await;
         let last = watch.last().reconciled;
         assert_eq!(last.result, ReconcileResult::AwaitsApproval, "{last:#?}");
-        assert!(last.awaiting_approval.iter().all(|it| it.reason == ApprovalReason::TooManyFailures));
+        assert!(
+            last.awaiting_approval.iter().all(|it| it.reason == ApprovalReason::TooManyFailures)
+        );
         watch.triggers.add(Trigger::Request);
         watch.settles().await;
         watch.matches();
@@ -336,7 +338,10 @@ async fn a_reconcile_waits_for_the_lease_of_an_apply() {
         let Some(WatchEvent::WaitingForLease { lease, holder }) = events.last() else {
             panic!("{events:#?}")
         };
-        assert_eq!((&lease[..], &holder[..]), ("stargate-write-stargate-aks-e2e-2", "another apply"));
+        assert_eq!(
+            (&lease[..], &holder[..]),
+            ("stargate-write-stargate-aks-e2e-2", "another apply")
+        );
         other.release().await.unwrap();
         sleep(Duration::from_secs(10)).await;
         watch.settles().await;

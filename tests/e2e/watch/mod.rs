@@ -18,8 +18,9 @@ use stargate::pipeline::Pipeline;
 use stargate::topology::load::{Loaded, load_text};
 use stargate::topology::model::Topology;
 use stargate::watch::{
-    BurstGuard, ClusterWatchers, Controller, Leadership, ReconcileContext, ReconcileResult, Reconciled,
-    Reconciler, TopologySource, Trigger, Triggers, WatchEvent, WatchReporter, reconcile,
+    BurstGuard, ClusterWatchers, Controller, Leadership, ReconcileContext, ReconcileResult,
+    Reconciled, Reconciler, TopologySource, Trigger, Triggers, WatchEvent, WatchReporter,
+    reconcile,
 };
 
 use crate::harness::{Deployment, EXAMPLE, IgnoreProgress, clock};
