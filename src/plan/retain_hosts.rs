@@ -7,7 +7,6 @@ use super::protection::blocked_for;
 use super::step_graph::StepGraph;
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::Gap;
-use crate::resource::kubernetes::ObjectName;
 use crate::resource::{Kind, ObjectKey};
 use crate::topology::model::Datacenter;
 
@@ -17,7 +16,8 @@ use crate::topology::model::Datacenter;
 pub(super) fn block_all(input: PlanningInput<'_>, plan: &mut PlanContents) {
     let with_hosts = input.topology.datacenters.iter().filter(|it| has_lasting_hosts(it));
     let unread = |datacenter: &Datacenter| {
-        let mut keys = datacenter.workers.iter().map(|worker| node_key(worker.name.as_str()));
+        let mut keys =
+            datacenter.workers.iter().map(|worker| ObjectKey::node(worker.name.as_str()));
         let of_all = input.inventory.gap_for(Kind::Worker, None);
         of_all.or_else(|| keys.find_map(|key| input.inventory.gap_for(Kind::Worker, Some(&key))))
     };
@@ -30,14 +30,6 @@ pub(super) fn block_all(input: PlanningInput<'_>, plan: &mut PlanContents) {
     plan.steps = StepGraph::default();
     plan.rollout = None;
     plan.cost = Cost { requests: plan.cost.requests.clone(), ..Cost::default() };
-}
-
-fn node_key(name: &str) -> ObjectKey {
-    ObjectKey::Kubernetes(ObjectName {
-        kind: "Node".into(),
-        namespace: None,
-        name: name.to_owned(),
-    })
 }
 
 fn has_lasting_hosts(datacenter: &Datacenter) -> bool {

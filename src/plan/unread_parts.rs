@@ -10,7 +10,6 @@ use super::{Action, Change};
 use crate::desired::names::{machine_of, owner_of_public_ip};
 use crate::inventory::Gap;
 use crate::resource::azure::MachineRole;
-use crate::resource::kubernetes::ObjectName;
 use crate::resource::{Kind, ObjectKey, Resource, Site};
 
 /// Blocks what is done to such machines, and returns those that are not deleted.
@@ -121,7 +120,7 @@ fn unread_machine<'a>(
         return None;
     }
     let name = change.key.name();
-    let node = node_key(name);
+    let node = ObjectKey::node(name);
     let gap = match machine.role {
         MachineRole::Worker if input.inventory.get(&node).is_none() => {
             input.inventory.gap_for(Kind::Worker, Some(&node))
@@ -133,12 +132,4 @@ fn unread_machine<'a>(
         }
     };
     gap.map(|gap| (name, gap))
-}
-
-fn node_key(name: &str) -> ObjectKey {
-    ObjectKey::Kubernetes(ObjectName {
-        kind: "Node".into(),
-        namespace: None,
-        name: name.to_owned(),
-    })
 }

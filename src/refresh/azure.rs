@@ -206,7 +206,7 @@ pub(super) fn note_object(value: &Value, ownership: Ownership, observation: &mut
     let resource_type =
         id.resource_type().unwrap_or_else(|| Kind::ResourceGroup.arm_type().to_owned());
     match codec::decode_any(&resource_type, value) {
-        Some(Ok(resource)) if is_leaving(value, &id, &resource, &ownership, observation) => {
+        Some(Ok(resource)) if is_being_deleted(value, &id, &resource, &ownership, observation) => {
             provisioning::report_leaving(&id, resource.kind(), &ownership, observation);
             observation.inventory.being_deleted.insert(ObjectKey::Azure(id));
         }
@@ -232,7 +232,7 @@ pub(super) fn note_object(value: &Value, ownership: Ownership, observation: &mut
 
 /// Whether an object of the topology is being deleted, by itself or with its resource group. A
 /// destroy waits for it, and what tells by itself how far it has come is compared.
-fn is_leaving(
+fn is_being_deleted(
     value: &Value,
     id: &ArmId,
     resource: &Resource,

@@ -44,7 +44,7 @@ pub(super) async fn check(
     }
     let routers: Vec<String> =
         tagged.devices.keys().filter(|name| scope.is_router(name)).cloned().collect();
-    let mut strange = Vec::new();
+    let mut without_machine = Vec::new();
     for name in routers {
         let Some(device) = tagged.devices.get(&name) else { continue };
         if evidence.records(device) {
@@ -61,7 +61,7 @@ pub(super) async fn check(
             Machine::Unknown => {
                 mark_unread(&name, (unread_reason(&name), false), scope, observation);
             }
-            Machine::Absent { .. } if device.online => strange.push(name),
+            Machine::Absent { .. } if device.online => without_machine.push(name),
             Machine::Absent { has_remains }
                 if (has_remains || is_unique(scope)) && !is_shared && !has_namesake => {}
             Machine::Absent { .. } => {
@@ -71,8 +71,8 @@ pub(super) async fn check(
             }
         }
     }
-    let explained = other_subscription::note(&strange, scope, observation);
-    for name in strange {
+    let explained = other_subscription::note(&without_machine, scope, observation);
+    for name in without_machine {
         mark_unread(&name, (strange_reason(&name), explained), scope, observation);
     }
 }

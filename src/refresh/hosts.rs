@@ -11,7 +11,6 @@ use crate::plan::HostRoute;
 use crate::provider::clients::ReadClients;
 use crate::provider::host::{HostError, HostTarget, RouterProbe, WorkerProbe};
 use crate::resource::host::{JoinedWorker, RouterHost};
-use crate::resource::kubernetes::ObjectName;
 use crate::resource::ownership::SiteName;
 use crate::resource::{Kind, ObjectKey, Observable, Ownership, Pending, Resource, Site};
 use crate::topology::version::KubernetesVersion;
@@ -105,7 +104,7 @@ fn hosts_without_nodes(scope: &Scope<'_>, observation: &Observation) -> Vec<Left
         }
         for worker in &datacenter.workers {
             let name = worker.name.as_str();
-            let key = node_key(name);
+            let key = ObjectKey::node(name);
             let is_unread = observation.inventory.gap_for(Kind::Worker, Some(&key)).is_some();
             let (Some(ip), false) = (worker.ip, is_unread) else { continue };
             if observation.inventory.get(&key).is_some() {
@@ -148,7 +147,7 @@ fn note_leftover(host: Leftover, probe: WorkerProbe, observation: &mut Observati
         host: Observable::Observed(probe.host),
     };
     let ownership = Ownership::Ours { site: SiteName::from(&host.site) };
-    observation.inventory.note(ObjectKey::Host(name), Resource::Worker(worker), ownership);
+    observation.inventory.note(ObjectKey::Host(name), Resource::Worker(worker.into()), ownership);
 }
 
 fn gap(name: &str, error: &HostError, explained: bool, observation: &mut Observation) {
@@ -225,7 +224,7 @@ fn note_router(scope: &Scope<'_>, site: &Site, probe: RouterProbe, observation: 
     host_findings::note_rules(&name, &probe.foreign_rules, scope, observation);
     let key = ObjectKey::Host(name);
     observation.inventory.foreign_routes.insert(key.clone(), probe.routes_of_others.clone());
-    observation.inventory.note(key, Resource::RouterHost(router_host(probe)), ownership);
+    observation.inventory.note(key, Resource::RouterHost(router_host(probe).into()), ownership);
 }
 
 /// The configuration that a probe saw.
@@ -258,7 +257,7 @@ async fn read_workers(
     for datacenter in &scope.topology.datacenters {
         let existing = datacenter.is_existing();
         for worker in &datacenter.workers {
-            let key = node_key(worker.name.as_str());
+            let key = ObjectKey::node(worker.name.as_str());
             let Some(observed) = observation.inventory.get(&key) else { continue };
             let Resource::Worker(node) = &observed.resource else { continue };
             let (name, host_key) = (worker.name.as_str(), worker.host_key.as_ref());
@@ -289,16 +288,8 @@ async fn read_workers(
     }
 }
 
-fn node_key(name: &str) -> ObjectKey {
-    ObjectKey::Kubernetes(ObjectName {
-        kind: "Node".into(),
-        namespace: None,
-        name: name.to_owned(),
-    })
-}
-
 fn note_worker(name: &str, probe: WorkerProbe, observation: &mut Observation) {
-    let key = node_key(name);
+    let key = ObjectKey::node(name);
     let Some(observed) = observation.inventory.get(&key).cloned() else { return };
     if let Resource::Worker(mut worker) = observed.resource {
         worker.host = Observable::Observed(probe.host);

@@ -19,19 +19,19 @@ use crate::watch::{BlockedChange, ReconcileResult, Reconciled, WatchEvent, Watch
 const MAX_NAMED: usize = 10;
 
 /// Returns the current time.
-pub type Clock = fn() -> Timestamp;
+pub type ReadTime = fn() -> Timestamp;
 
 /// Writes lines of text, each with its time.
 #[derive(Debug)]
 pub struct TextWatchReporter<W> {
     out: Mutex<W>,
     style: Style,
-    now: Clock,
+    now: ReadTime,
 }
 
 impl<W: Write> TextWatchReporter<W> {
     /// A reporter onto a channel.
-    pub fn new(out: W, style: Style, now: Clock) -> Self {
+    pub fn new(out: W, style: Style, now: ReadTime) -> Self {
         Self { out: Mutex::new(out), style, now }
     }
 }
@@ -52,7 +52,7 @@ impl<W: Write + Send> WatchReporter for TextWatchReporter<W> {
 #[derive(Debug)]
 pub struct JsonWatchReporter<W> {
     out: Mutex<W>,
-    now: Clock,
+    now: ReadTime,
 }
 
 /// A line of the event stream.
@@ -66,7 +66,7 @@ struct EventLine<'a> {
 
 impl<W: Write> JsonWatchReporter<W> {
     /// A reporter onto a channel.
-    pub fn new(out: W, now: Clock) -> Self {
+    pub fn new(out: W, now: ReadTime) -> Self {
         Self { out: Mutex::new(out), now }
     }
 }

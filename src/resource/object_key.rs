@@ -27,6 +27,15 @@ pub enum ObjectKey {
 }
 
 impl ObjectKey {
+    /// The Node of a name.
+    pub fn node(name: &str) -> Self {
+        Self::Kubernetes(kubernetes::ObjectName {
+            kind: "Node".into(),
+            namespace: None,
+            name: name.to_owned(),
+        })
+    }
+
     /// The object's own name.
     pub fn name(&self) -> &str {
         match self {

@@ -229,16 +229,15 @@ async fn one_apply_follows_a_destroy_whose_answers_were_lost() {
     let deployment = Deployment::example_applied().await;
     let lost = Arc::new(LostDeletions::default());
     deployment.sandbox.set_fault_injector(Some(lost.clone()));
-    let groups = |deployment: &Deployment| {
-        let list =
-            |sandbox: &SandboxState| sandbox.arm.list("Microsoft.Resources/resourceGroups").count();
-        deployment.sandbox.read(list)
+    let machines = |sandbox: &SandboxState| {
+        let all = sandbox.arm.list("Microsoft.Compute/virtualMachines");
+        all.filter(|(_, body)| body["properties"]["provisioningState"] == "Succeeded").count()
     };
-    let before = groups(&deployment);
+    let before = deployment.sandbox.read(machines);
     let destroyed = deployment.apply(&RefreshOptions::destroying()).await;
     assert!(matches!(destroyed.status, ApplyStatus::Partial(_) | ApplyStatus::Converged));
     assert!(lost.0.load(Ordering::SeqCst) > 0, "no answer was lost");
-    assert!(groups(&deployment) < before, "nothing was deleted");
+    assert!(deployment.sandbox.read(machines) < before, "nothing was deleted");
     deployment.sandbox.set_fault_injector(None);
     let options = RefreshOptions { allow_loss: true, ..RefreshOptions::default() };
     let applied = deployment.apply(&options).await;

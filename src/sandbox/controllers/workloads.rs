@@ -142,7 +142,7 @@ fn reconcile_pods(
     mut count: PodCounts,
     nodes: &[ObjectDelta],
 ) {
-    if is_leaving(&set) {
+    if is_being_deleted(&set) {
         return;
     }
     for deltas in nodes {
@@ -160,12 +160,12 @@ fn reconcile_pods(
     write_counts(cluster, set, count);
 }
 
-fn is_leaving(set: &Value) -> bool {
+fn is_being_deleted(set: &Value) -> bool {
     set.pointer("/metadata/deletionTimestamp").is_some()
 }
 
 fn update_pods(cluster: &mut ClusterObjects<'_>, set: Value, nodes: &[Value]) {
-    if is_leaving(&set) {
+    if is_being_deleted(&set) {
         return;
     }
     let mut count = PodCounts::default();
