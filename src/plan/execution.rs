@@ -113,6 +113,10 @@ pub struct WorkerExecution {
     /// one that the topology no longer has.
     #[serde(default)]
     pub departure: Option<WorkerDeparture>,
+    /// The way to the host that it leaves, if another router than that of `route` leads
+    /// there now.
+    #[serde(default)]
+    pub present_route: Option<HostRoute>,
     /// What it is brought to; `None` if the topology no longer names it.
     pub profile: Option<WorkerProfile>,
 }

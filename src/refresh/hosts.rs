@@ -293,6 +293,6 @@ fn note_worker(name: &str, probe: WorkerProbe, observation: &mut Observation) {
     let Some(observed) = observation.inventory.get(&key).cloned() else { return };
     if let Resource::Worker(mut worker) = observed.resource {
         worker.host = Observable::Observed(probe.host);
-        observation.inventory.note(key, Resource::Worker(worker.into()), observed.ownership);
+        observation.inventory.note(key, Resource::Worker(worker), observed.ownership);
     }
 }

@@ -40,7 +40,7 @@ fn older_workers(fixture: &Fixture) -> Inventory {
             let mut older = worker.clone();
             older.kubelet_version = "1.32.0".parse().unwrap();
             older.profile_digest = "older".to_owned();
-            inventory.note(key.clone(), Resource::Worker(older.into()), observed.ownership.clone());
+            inventory.note(key.clone(), Resource::Worker(older), observed.ownership.clone());
         }
     }
     inventory

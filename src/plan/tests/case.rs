@@ -110,6 +110,8 @@ impl Case {
             protected: &self.desired.protected(),
             rollout: &self.rollout,
             worker_request: self.worker_request.as_ref(),
+            departed: &BTreeMap::new(),
+            present_routers: &BTreeMap::new(),
             control_plane: None,
             requests: &BTreeMap::new(),
         });

@@ -155,7 +155,7 @@ fn references_to_a_replaced_resource_are_replaced() {
     let elsewhere = |resource: Resource| match resource {
         Resource::RouteTable(mut table) => {
             table.location = "there".to_owned();
-            Resource::RouteTable(table.into())
+            Resource::RouteTable(table)
         }
         other => other,
     };

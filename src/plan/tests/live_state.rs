@@ -176,6 +176,8 @@ impl LiveState {
                 protected: &protected,
                 rollout: &topology.rollout,
                 worker_request: None,
+                departed: &BTreeMap::new(),
+                present_routers: &BTreeMap::new(),
                 control_plane: None,
                 requests: &BTreeMap::new(),
             })
