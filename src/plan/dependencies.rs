@@ -5,11 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use foldhash::{HashMap, HashMapExt};
 
 use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
-use super::edges::{DependencyCollector, Edges};
+use super::dependency_collector::{DependencyCollector, Edges};
 use super::exclusive_claims::Claims;
 use super::interruptions::{self, restarts_router};
-use super::kept_routers::is_router_part;
-use super::present_routers::renamed_router;
+use super::present_routers::{is_router_part, renamed_router};
 use super::removal_pace::RemovalPace;
 use super::rollout::is_rolled_out;
 use super::withdrawal::may_withdraw;

@@ -41,6 +41,7 @@ mod node_pools;
 mod observer;
 mod own_network;
 mod package_downloads;
+mod partly_blocked;
 mod pipeline;
 mod pool_replacements;
 mod protection;
