@@ -1,6 +1,6 @@
 //! The built program, run in a temporary folder with an empty environment.
 
-#![expect(clippy::expect_used, reason = "tests fail by panicking")]
+#![expect(clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod annotations;
 #[cfg(unix)]
