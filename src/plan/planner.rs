@@ -8,7 +8,7 @@ use super::adoption;
 use super::arrivals::await_arrivals;
 use super::blocked_moves;
 use super::consequences;
-use super::cost::{Cost, seconds_after_first_join};
+use super::cost::{Cost, joins_of_deferred};
 use super::decision::{Comparison, ResourceDecision, ResourceDecisions, change, deferred};
 use super::dependencies;
 use super::diff::{self, FieldChange};
@@ -30,7 +30,7 @@ use super::unreachable_departures;
 use super::unread_parts;
 use super::versions;
 use super::worker_request;
-use super::{Action, Blocked, Deferred, PlanContents};
+use super::{Action, Blocked, PlanContents};
 use crate::desired::DesiredResource;
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::{Gap, Observed};
@@ -301,14 +301,8 @@ fn assemble(input: Comparison<'_>, decisions: ResourceDecisions) -> PlanContents
         rollout::assign(input.rollout, &sizes, input.inventory, &graph, &mut plan.changes);
     plan.steps = graph.sort(&mut plan.changes);
     plan.cost = Cost::of(&plan.changes, &plan.steps, input.requests);
-    plan.cost.add_deferred(&plan.deferred, joins_of_deferred(input, &plan.deferred));
+    plan.cost.add_deferred(&plan.deferred, joins_of_deferred(input.rollout.canary, &plan.deferred));
     plan
-}
-
-/// The seconds in which deferred workers will join for the first time, after the first.
-fn joins_of_deferred(input: Comparison<'_>, deferred: &[Deferred]) -> u64 {
-    let workers = deferred.iter().filter(|one| one.address.kind == Kind::Worker).count() as u64;
-    seconds_after_first_join(workers, u64::from(input.rollout.canary))
 }
 
 /// A router that is offline explains why its host could not be read.

@@ -44,7 +44,7 @@ pub async fn observe(clients: &ReadClients, scope: &Scope<'_>, now: &Clock) -> O
     let mut observation = Observation::begin(scope, now());
     let ((azure, azure_at), (tailnet, tailnet_at)) = tokio::join!(
         timed(azure::read(clients, scope), now),
-        timed(tailnet::read(clients, scope), now)
+        timed(tailnet::read(clients), now)
     );
     observation.read_at.insert(Source::Azure, azure_at);
     observation.read_at.insert(Source::Tailscale, tailnet_at);

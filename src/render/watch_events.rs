@@ -123,8 +123,10 @@ fn finished(number: u64, reconciled: &Reconciled, milliseconds: u64) -> Vec<(Rol
     let (role, end) = match reconciled.result {
         ReconcileResult::Matches => (Role::Quiet, "the infrastructure matches".to_owned()),
         ReconcileResult::AwaitsApproval => {
-            let count = counted(reconciled.awaiting_approval.len(), "change");
-            (Role::Warning, format!("{count} await approval: `stargate apply`"))
+            let count = reconciled.awaiting_approval.len();
+            let verb = if count == 1 { "awaits" } else { "await" };
+            let changes = counted(count, "change");
+            (Role::Warning, format!("{changes} {verb} approval: `stargate apply`"))
         }
         ReconcileResult::Blocked => {
             (Role::Warning, format!("{} blocked", counted(reconciled.blocked.len(), "change")))
@@ -145,8 +147,10 @@ fn finished(number: u64, reconciled: &Reconciled, milliseconds: u64) -> Vec<(Rol
     lines.extend(more_than_named(reconciled.blocked.len()));
     if reconciled.pairs.broken > 0 {
         let count = reconciled.pairs.broken;
+        let verb = if count == 1 { "is" } else { "are" };
+        let pairs = counted(count, "pair");
         let text =
-            format!("  {count} pairs of nodes are unreachable: `stargate check` names the hop");
+            format!("  {pairs} of nodes {verb} unreachable: `stargate check` names the hop");
         lines.push((Role::Warning, text));
     }
     lines.extend(reconciled.failure.iter().flat_map(failure_lines));

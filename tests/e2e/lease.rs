@@ -1,5 +1,6 @@
 //! The Lease that keeps two applies of one topology apart.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -8,8 +9,8 @@ use bytes::Bytes;
 use http::{Request, Response};
 use jiff::Timestamp;
 use stargate::apply::ApplyStatus;
-use stargate::apply::events::{Event, Reporter};
-use stargate::diagnostics::Code;
+use stargate::apply::events::{Event, Outcome, Reporter};
+use stargate::diagnostics::{Code, Failure};
 use stargate::plan::saved_plan::SavedPlanRefusal;
 use stargate::provider::clients::ClusterConnector;
 use stargate::provider::cluster::{LeaseClaim, LeaseRecord};
@@ -29,6 +30,39 @@ use crate::harness::{
 
 pub(crate) const LEASE: &str = "stargate-write-stargate-aks-e2e-2";
 pub(crate) const VALID: Duration = Duration::from_secs(60);
+
+/// Records the warnings of an apply.
+#[derive(Debug, Default)]
+struct Warnings(Mutex<Vec<Failure>>);
+
+impl Reporter for Warnings {
+    fn event(&self, event: &Event) {
+        if let Event::Warning(failure) = event {
+            self.0.lock().unwrap().push(failure.clone());
+        }
+    }
+}
+
+/// Refuses to delete Leases.
+#[derive(Debug)]
+struct KeepsLease;
+
+impl FaultInjector for KeepsLease {
+    fn before(&self, call: &Call) -> Disposition {
+        match call {
+            Call::Request { method, path, .. }
+                if *method == http::Method::DELETE && path.contains("/leases") =>
+            {
+                Disposition::Refuse { status: 403, retry_after: None }
+            }
+            _ => Disposition::Pass,
+        }
+    }
+
+    fn after(&self, _: &Call) -> Delivery {
+        Delivery::Deliver
+    }
+}
 
 /// Records for whom an apply waited.
 #[derive(Debug, Default)]
@@ -215,6 +249,84 @@ async fn an_apply_that_loses_its_lease_stops() {
     assert_eq!(left.as_deref(), Some("other process"), "it is not ours to delete");
 }
 
+/// Throttles Azure as soon as the repair is written, so that the next plan takes most of
+/// a minute.
+#[derive(Debug, Default)]
+struct SlowPlan {
+    is_written: AtomicBool,
+    refused: AtomicUsize,
+}
+
+impl FaultInjector for SlowPlan {
+    fn before(&self, call: &Call) -> Disposition {
+        let Call::Request { path, .. } = call else { return Disposition::Pass };
+        if call.writes() && path.contains("/ciliumnodes/") {
+            self.is_written.store(true, Ordering::Relaxed);
+        }
+        let is_slow = self.is_written.load(Ordering::Relaxed) && path.contains("/subscriptions/");
+        if !is_slow || self.refused.fetch_add(1, Ordering::Relaxed) >= 2 {
+            return Disposition::Pass;
+        }
+        Disposition::Refuse { status: 429, retry_after: Some(45) }
+    }
+
+    fn after(&self, _: &Call) -> Delivery {
+        Delivery::Deliver
+    }
+}
+
+/// The Lease may be lost while the next plan is made: that is no interruption by the user.
+#[tokio::test(start_paused = true)]
+async fn an_apply_that_loses_its_lease_while_it_plans_says_so() {
+    let deployment = with_work().await;
+    let slow = Arc::new(SlowPlan::default());
+    deployment.sandbox.set_fault_injector(Some(slow.clone()));
+    let other = Other::of(&deployment).await;
+    let take = async {
+        while slow.refused.load(Ordering::Relaxed) == 0 {
+            sleep(Duration::from_secs(1)).await;
+        }
+        other.hold("other process").await;
+    };
+    let options = RefreshOptions::default();
+    let planned = deployment.refresh_and_plan(&options).await;
+    let ((applied, log), ()) = tokio::join!(
+        async {
+            let log = WaitLog::default();
+            (deployment.apply_planned(&options, planned, &log).await, log)
+        },
+        take
+    );
+    assert_eq!((applied.iterations, log.0.lock().unwrap().len()), (1, 0));
+    assert!(applied.outcomes.values().all(|outcome| *outcome == Outcome::Done), "{applied:?}");
+    let ApplyStatus::Partial(failure) = &applied.status else { panic!("{:?}", applied.status) };
+    assert_eq!(failure.code, Code::LeaseLost);
+    assert!(failure.message.contains("other process has taken it over"), "{failure}");
+}
+
+/// The same while a saved plan is confirmed after a wait.
+#[tokio::test(start_paused = true)]
+async fn a_saved_plan_that_loses_its_lease_while_it_is_confirmed_says_so() {
+    let deployment = with_work().await;
+    let plan = deployment.plan().await;
+    let other = Other::of(&deployment).await;
+    other.hold("first process").await;
+    let slow = Arc::new(SlowPlan::default());
+    let take = async {
+        sleep(VALID / 2).await;
+        deployment.sandbox.set_fault_injector(Some(slow.clone()));
+        slow.is_written.store(true, Ordering::Relaxed);
+        while slow.refused.load(Ordering::Relaxed) == 0 {
+            sleep(Duration::from_secs(1)).await;
+        }
+        other.hold("other process").await;
+    };
+    let (applied, ()) = tokio::join!(deployment.apply_saved(&plan), take);
+    let applied = applied.unwrap();
+    let ApplyStatus::Partial(failure) = &applied.status else { panic!("{:?}", applied.status) };
+    assert_eq!((failure.code, applied.iterations), (Code::LeaseLost, 0));
+}
+
 #[tokio::test(start_paused = true)]
 async fn without_the_right_to_leases_nothing_is_changed() {
     let deployment = with_work().await;
@@ -235,7 +347,32 @@ async fn without_the_right_to_leases_nothing_is_changed() {
 async fn an_api_server_that_does_not_answer_does_not_stop_an_apply() {
     let deployment = with_work().await;
     observe(&deployment, Disposition::Refuse { status: 503, retry_after: None });
-    deployment.iterate().await;
+    let options = RefreshOptions::default();
+    let planned = deployment.refresh_and_plan(&options).await;
+    let warnings = Warnings::default();
+    let applied = deployment.apply_planned(&options, planned, &warnings).await;
+    assert_eq!(applied.status, ApplyStatus::Converged, "{}", failures(&applied).join("\n"));
+    let warnings = warnings.0.lock().unwrap();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert_eq!(warnings[0].code, Code::ServiceUnavailable);
+    assert!(warnings[0].message.contains(LEASE), "{}", warnings[0]);
+    assert!(warnings[0].remedy.contains("no other apply"), "{}", warnings[0].remedy);
+}
+
+/// A Lease that could not be deleted keeps the next apply waiting: the user hears why.
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_is_not_deleted_is_reported() {
+    let deployment = with_work().await;
+    deployment.sandbox.set_fault_injector(Some(Arc::new(KeepsLease)));
+    let options = RefreshOptions::default();
+    let planned = deployment.refresh_and_plan(&options).await;
+    let warnings = Warnings::default();
+    let applied = deployment.apply_planned(&options, planned, &warnings).await;
+    assert_eq!(applied.status, ApplyStatus::Converged, "{}", failures(&applied).join("\n"));
+    let warnings = warnings.0.lock().unwrap();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].message.contains("was not deleted"), "{}", warnings[0]);
+    assert!(warnings[0].remedy.contains("60 s"), "{}", warnings[0].remedy);
 }
 
 #[tokio::test(start_paused = true)]

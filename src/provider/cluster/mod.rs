@@ -53,6 +53,7 @@ pub use request_layer::{RequestLayer, RequestService};
 pub use tokens::BootstrapToken;
 pub use watch::{WatchStream, WatchedChange, WatchedKind};
 
+pub(super) use error::CLUSTER_ROLES;
 use error::About;
 use request::Collection;
 use shared_list::SharedList;
