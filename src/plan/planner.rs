@@ -99,7 +99,7 @@ fn compare(input: Comparison<'_>, desired: &DesiredResource) -> ResourceDecision
     let kind = desired.address.kind;
     let gap = input.inventory.gap_for(kind, desired.key.as_ref());
     if let Some(gap) = gap.or_else(|| input.inventory.gap_behind(&desired.address)) {
-        return gap.into();
+        return wrong_host(desired, gap).map_or_else(|| gap.into(), ResourceDecision::from);
     }
     let observed = desired.key.as_ref().and_then(|key| input.inventory.get(key));
     let waits_for = desired.resource.awaits();
@@ -124,6 +124,19 @@ fn compare(input: Comparison<'_>, desired: &DesiredResource) -> ResourceDecision
         None => change(desired, None, Action::Create),
         Some(observed) => differing(input, desired, observed),
     }
+}
+
+/// Refuses work on a router at whose address a host of another name answers: the topology
+/// or the host must be changed first.
+fn wrong_host(desired: &DesiredResource, gap: &Gap) -> Option<Blocked> {
+    (gap.failure.code == Code::WrongHost).then(|| Blocked {
+        address: desired.address.clone(),
+        action: Action::Update,
+        fields: Vec::new(),
+        failure: gap.failure.clone(),
+        caused_by: None,
+        planned_because_of: desired.planned_because_of.clone(),
+    })
 }
 
 /// An adopted object is written as any other, so a version that is refused for an object

@@ -189,7 +189,7 @@ fn note(body: &Value, scope: &Scope<'_>, observation: &mut Observation) {
         let of_network = network.and_then(|key| observation.inventory.get(&key));
         let ownership =
             of_network.map_or(Ownership::Inherited, |observed| observed.ownership.clone());
-        subnets::note_one(body, &ownership, cluster.as_ref(), observation);
+        subnets::note_by_id(body, &ownership, cluster.as_ref(), observation);
         return;
     }
     let ownership = azure::ownership(body, &owner, scope);

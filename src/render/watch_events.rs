@@ -100,6 +100,9 @@ fn lines(event: &WatchEvent) -> Vec<(Role, String)> {
         WatchEvent::WaitingForLease { lease, holder } => {
             vec![(Role::Quiet, format!("waiting for the lease {lease}, which {holder} holds"))]
         }
+        WatchEvent::Listening { address } => {
+            vec![(Role::Quiet, format!("listening on http://{address}"))]
+        }
         WatchEvent::StandingBy { holder } => {
             vec![(Role::Quiet, format!("standing by: {holder} reconciles"))]
         }
@@ -142,8 +145,8 @@ fn finished(number: u64, reconciled: &Reconciled, milliseconds: u64) -> Vec<(Rol
     lines.extend(more_than_named(reconciled.awaiting_approval.len()));
     lines.extend(reconciled.blocked.iter().take(MAX_NAMED).flat_map(blocked_lines));
     lines.extend(more_than_named(reconciled.blocked.len()));
-    if reconciled.pairs_broken > 0 {
-        let count = reconciled.pairs_broken;
+    if reconciled.pairs.broken > 0 {
+        let count = reconciled.pairs.broken;
         let verb = if count == 1 { "is" } else { "are" };
         let pairs = counted(count, "pair");
         let text = format!("  {pairs} of nodes {verb} unreachable: `stargate check` names the hop");

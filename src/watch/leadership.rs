@@ -166,7 +166,7 @@ impl Leadership {
 /// What a campaign works with.
 struct Candidate {
     slot: LeaseSlot,
-    /// Who makes changes is observed meanwhile: a killed leader may hold both Leases.
+    /// Observed during the election: a leader that was killed may hold both Leases.
     write: LeaseSlot,
     client: Arc<dyn ClusterWrite>,
     /// The time of day at a time of the monotonic clock.
@@ -188,7 +188,7 @@ impl Candidate {
                         self.triggers.add(Trigger::Leadership);
                     }
                     is_awaited = false;
-                    self.keep(validity).await;
+                    self.hold_until_lost(validity).await;
                 }
                 Ok(None) => {}
                 Err(error) => {
@@ -217,7 +217,7 @@ impl Candidate {
     }
 
     /// Waits until the Lease is lost, and lets it go.
-    async fn keep(&self, mut validity: Validity) {
+    async fn hold_until_lost(&self, mut validity: Validity) {
         validity.ended().await;
         // One that is lost is not deleted.
         if let Err(error) = self.slot.release().await {
