@@ -100,6 +100,10 @@ fn lines(event: &WatchEvent) -> Vec<(Role, String)> {
         WatchEvent::WaitingForLease { lease, holder } => {
             vec![(Role::Quiet, format!("waiting for the lease {lease}, which {holder} holds"))]
         }
+        WatchEvent::Warning { failure } => vec![
+            (Role::Warning, format!("warning[{}]: {}", failure.code, failure.message)),
+            (Role::Help, format!("help: {}", failure.remedy)),
+        ],
         WatchEvent::Listening { address } => {
             vec![(Role::Quiet, format!("listening on http://{address}"))]
         }
@@ -210,7 +214,9 @@ fn failure_lines(failure: &Failure) -> Vec<(Role, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diagnostics::Code;
     use crate::plan::{Action, ApprovalReason, AwaitingApproval};
+    use crate::watch::Pairs;
 
     fn lines(count: usize) -> Vec<String> {
         let awaiting = AwaitingApproval {
@@ -221,10 +227,18 @@ mod tests {
         let reconciled = Reconciled {
             result: ReconcileResult::AwaitsApproval,
             awaiting_approval: vec![awaiting; count],
-            pairs_broken: count as u64,
+            pairs: Pairs { broken: count as u64, ..Pairs::default() },
             ..Reconciled::interrupted()
         };
         finished(1, &reconciled, 1_000).into_iter().map(|(_, line)| line).collect()
+    }
+
+    #[test]
+    fn a_warning_of_an_apply_is_shown() {
+        let failure = Failure::new(Code::ServiceUnavailable, "no lease is held", "wait");
+        let shown: Vec<String> =
+            super::lines(&WatchEvent::Warning { failure }).into_iter().map(|(_, it)| it).collect();
+        assert_eq!(shown, ["warning[SG0618]: no lease is held", "help: wait"]);
     }
 
     #[test]

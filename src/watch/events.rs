@@ -74,6 +74,11 @@ pub enum WatchEvent {
         /// How long it took.
         milliseconds: u64,
     },
+    /// Something did not succeed that the reconcile goes on without.
+    Warning {
+        /// What, and what follows from it.
+        failure: Failure,
+    },
     /// A reconcile ended.
     ReconcileFinished {
         /// Its number.

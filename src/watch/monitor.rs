@@ -202,6 +202,7 @@ impl WatchReporter for Monitor {
             }
             WatchEvent::WaitingForLease { .. }
             | WatchEvent::ChangeStarted { .. }
+            | WatchEvent::Warning { .. }
             | WatchEvent::StandingBy { .. }
             | WatchEvent::Listening { .. }
             | WatchEvent::Stopping => {}

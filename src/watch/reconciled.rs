@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::apply::events::Outcome;
 use crate::apply::{Applied, ApplyStatus};
-use crate::diagnostics::{Code, Failure};
+use crate::diagnostics::{Code, Failure, counted};
 use crate::plan::{Action, AwaitingApproval, FindingSeverity, Plan, PlanStatus};
 use crate::resource::Address;
 
@@ -190,7 +190,7 @@ fn blocked_in(plan: &Plan) -> Vec<BlockedChange> {
 fn pairs_lost(plan: &Plan) -> Failure {
     let message = match plan.reachability.loss_summaries().first() {
         Some(loss) => format!("the plan {loss}"),
-        None => format!("the plan loses {} pairs", plan.reachability.lost),
+        None => format!("the plan loses {}", counted(plan.reachability.lost, "pair")),
     };
     let remedy = "run `stargate plan`, which names the hop and the cause";
     Failure::new(Code::ReachabilityLost, message, remedy)

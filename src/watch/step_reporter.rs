@@ -80,6 +80,7 @@ impl Reporter for StepReporter<'_> {
                     milliseconds: *milliseconds,
                 }
             }
+            Event::Warning(failure) => WatchEvent::Warning { failure: failure.clone() },
             _ => return,
         };
         self.reporter.event(&event);

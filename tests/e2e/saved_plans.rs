@@ -8,7 +8,7 @@ use stargate::plan::saved_plan::{
     Expected, FORMAT_VERSION, Permissions, SavedPlan, SavedPlanRefusal,
 };
 use stargate::plan::{Action, Plan};
-use stargate::resource::Kind;
+use stargate::resource::{Address, Kind};
 use stargate::sandbox::SandboxState;
 use stargate::sandbox::faults::Fault;
 
@@ -199,7 +199,8 @@ async fn what_drops_out_of_a_plan_is_not_counted() {
     let left = pipeline.confirm(&saved).await.unwrap().plan;
     assert_eq!((left.changes.len(), left.deferred.len()), (plan.changes.len(), 0));
     assert_eq!(left.cost.deferred_join_seconds, 0);
-    let is_planned = |address| left.changes.iter().any(|change| change.address == *address);
+    let is_planned =
+        |address: &Address| left.changes.iter().any(|change| change.address == *address);
     assert!(left.cost.critical_path.iter().all(is_planned), "{:?}", left.cost.critical_path);
     assert!(left.cost.seconds < plan.cost.seconds, "{:?}", left.cost);
     for (api, writes) in &left.cost.apply_writes {

@@ -1,6 +1,6 @@
 //! Changes in Azure that drain nodes, while the cluster cannot be read.
 
-use stargate::plan::{Action, Blocked, Plan};
+use stargate::plan::{Action, Blocked, Change, Plan};
 use stargate::resource::Kind;
 
 use crate::harness::{Deployment, EXAMPLE, RefreshOptions, failures, summary};
@@ -49,8 +49,10 @@ async fn the_machine_of_a_worker_is_not_restarted_while_its_node_is_unread() {
     assert!(EXAMPLE.contains(size));
     let edited = deployment.edited(&EXAMPLE.replace(size, &size.replace("D2s", "D8s")));
     let options = RefreshOptions::default();
-    let machines: Vec<_> = edited.plan().await.changes.into_iter().collect();
-    assert!(machines.iter().any(|it| it.address.kind == Kind::VirtualMachine));
+    let plan = edited.plan().await;
+    let is_update =
+        |it: &Change| it.address.kind == Kind::VirtualMachine && it.action == Action::Update;
+    assert!(plan.changes.iter().any(is_update), "{}", summary(&plan));
     hide_cluster(&edited, "kubernetes");
     let plan = edited.refresh_and_plan(&options).await.plan;
     is_held_back(&plan, Kind::VirtualMachine, Action::Update);
