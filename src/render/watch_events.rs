@@ -236,9 +236,9 @@ mod tests {
     #[test]
     fn a_warning_of_an_apply_is_shown() {
         let failure = Failure::new(Code::ServiceUnavailable, "no lease is held", "wait");
-        let shown: Vec<String> =
+        let printed: Vec<String> =
             super::lines(&WatchEvent::Warning { failure }).into_iter().map(|(_, it)| it).collect();
-        assert_eq!(shown, ["warning[SG0618]: no lease is held", "help: wait"]);
+        assert_eq!(printed, ["warning[SG0618]: no lease is held", "help: wait"]);
     }
 
     #[test]
