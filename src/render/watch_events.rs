@@ -216,7 +216,7 @@ mod tests {
     use super::*;
     use crate::diagnostics::Code;
     use crate::plan::{Action, ApprovalReason, AwaitingApproval};
-    use crate::watch::Pairs;
+    use crate::watch::PairCounts;
 
     fn lines(count: usize) -> Vec<String> {
         let awaiting = AwaitingApproval {
@@ -227,7 +227,7 @@ mod tests {
         let reconciled = Reconciled {
             result: ReconcileResult::AwaitsApproval,
             awaiting_approval: vec![awaiting; count],
-            pairs: Pairs { broken: count as u64, ..Pairs::default() },
+            pairs: PairCounts { broken: count as u64, ..PairCounts::default() },
             ..Reconciled::interrupted()
         };
         finished(1, &reconciled, 1_000).into_iter().map(|(_, line)| line).collect()

@@ -9,7 +9,7 @@ use http::{Request, Response};
 use jiff::Timestamp;
 use stargate::apply::ApplyStatus;
 use stargate::apply::events::{Event, Reporter};
-use stargate::diagnostics::Code;
+use stargate::diagnostics::{Code, Failure};
 use stargate::plan::saved_plan::SavedPlanRefusal;
 use stargate::provider::clients::ClusterConnector;
 use stargate::provider::cluster::{LeaseClaim, LeaseRecord};
@@ -29,6 +29,39 @@ use crate::harness::{
 
 pub(crate) const LEASE: &str = "stargate-write-stargate-aks-e2e-2";
 pub(crate) const VALID: Duration = Duration::from_secs(60);
+
+/// Records the warnings of an apply.
+#[derive(Debug, Default)]
+struct Warnings(Mutex<Vec<Failure>>);
+
+impl Reporter for Warnings {
+    fn event(&self, event: &Event) {
+        if let Event::Warning(failure) = event {
+            self.0.lock().unwrap().push(failure.clone());
+        }
+    }
+}
+
+/// Refuses to delete Leases.
+#[derive(Debug)]
+struct KeepsLease;
+
+impl FaultInjector for KeepsLease {
+    fn before(&self, call: &Call) -> Disposition {
+        match call {
+            Call::Request { method, path, .. }
+                if *method == http::Method::DELETE && path.contains("/leases") =>
+            {
+                Disposition::Refuse { status: 403, retry_after: None }
+            }
+            _ => Disposition::Pass,
+        }
+    }
+
+    fn after(&self, _: &Call) -> Delivery {
+        Delivery::Deliver
+    }
+}
 
 /// Records for whom an apply waited.
 #[derive(Debug, Default)]
@@ -94,7 +127,7 @@ impl FaultInjector for Slow {
 
 /// Calls for the Lease: how many were sent, and what becomes of them.
 #[derive(Debug)]
-pub(crate) struct LeaseCalls {
+struct LeaseCalls {
     count: Mutex<usize>,
     with: Disposition,
 }
@@ -115,7 +148,7 @@ impl FaultInjector for LeaseCalls {
     }
 }
 
-pub(crate) fn observe(deployment: &Deployment, with: Disposition) -> Arc<LeaseCalls> {
+fn observe(deployment: &Deployment, with: Disposition) -> Arc<LeaseCalls> {
     let calls = Arc::new(LeaseCalls { count: Mutex::default(), with });
     deployment.sandbox.set_fault_injector(Some(calls.clone()));
     calls
@@ -206,6 +239,39 @@ async fn without_the_right_to_leases_nothing_is_changed() {
     assert!(failure.message.contains(LEASE), "{failure}");
     assert!(failure.remedy.contains("--no-lease"), "{}", failure.remedy);
     assert_eq!(deployment.writes(), writes);
+}
+
+/// The guards of the steps keep appliers apart where no server can.
+#[tokio::test(start_paused = true)]
+async fn an_api_server_that_does_not_answer_does_not_stop_an_apply() {
+    let deployment = with_work().await;
+    observe(&deployment, Disposition::Refuse { status: 503, retry_after: None });
+    let options = RefreshOptions::default();
+    let planned = deployment.refresh_and_plan(&options).await;
+    let warnings = Warnings::default();
+    let applied = deployment.apply_planned(&options, planned, &warnings).await;
+    assert_eq!(applied.status, ApplyStatus::Converged, "{}", failures(&applied).join("\n"));
+    let warnings = warnings.0.lock().unwrap();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert_eq!(warnings[0].code, Code::ServiceUnavailable);
+    assert!(warnings[0].message.contains(LEASE), "{}", warnings[0]);
+    assert!(warnings[0].remedy.contains("no other apply"), "{}", warnings[0].remedy);
+}
+
+/// A Lease that could not be deleted keeps the next apply waiting: the user hears why.
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_is_not_deleted_is_reported() {
+    let deployment = with_work().await;
+    deployment.sandbox.set_fault_injector(Some(Arc::new(KeepsLease)));
+    let options = RefreshOptions::default();
+    let planned = deployment.refresh_and_plan(&options).await;
+    let warnings = Warnings::default();
+    let applied = deployment.apply_planned(&options, planned, &warnings).await;
+    assert_eq!(applied.status, ApplyStatus::Converged, "{}", failures(&applied).join("\n"));
+    let warnings = warnings.0.lock().unwrap();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].message.contains("was not deleted"), "{}", warnings[0]);
+    assert!(warnings[0].remedy.contains("60 s"), "{}", warnings[0].remedy);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,50 +1,17 @@
-//! Applies that lose their Lease while they plan, or go on without one.
+//! What becomes of an apply that loses its Lease.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use stargate::apply::ApplyStatus;
-use stargate::apply::events::{Event, Outcome, Reporter};
-use stargate::diagnostics::{Code, Failure};
+use stargate::apply::events::Outcome;
+use stargate::diagnostics::Code;
 use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInjector};
 use tokio::time::sleep;
 
 use crate::harness::{RefreshOptions, failures};
-use crate::lease::{LEASE, Other, Slow, VALID, WaitLog, observe, with_work};
-
-/// Records the warnings of an apply.
-#[derive(Debug, Default)]
-struct Warnings(Mutex<Vec<Failure>>);
-
-impl Reporter for Warnings {
-    fn event(&self, event: &Event) {
-        if let Event::Warning(failure) = event {
-            self.0.lock().unwrap().push(failure.clone());
-        }
-    }
-}
-
-/// Refuses to delete Leases.
-#[derive(Debug)]
-struct KeepsLease;
-
-impl FaultInjector for KeepsLease {
-    fn before(&self, call: &Call) -> Disposition {
-        match call {
-            Call::Request { method, path, .. }
-                if *method == http::Method::DELETE && path.contains("/leases") =>
-            {
-                Disposition::Refuse { status: 403, retry_after: None }
-            }
-            _ => Disposition::Pass,
-        }
-    }
-
-    fn after(&self, _: &Call) -> Delivery {
-        Delivery::Deliver
-    }
-}
+use crate::lease::{LEASE, Other, Slow, VALID, WaitLog, with_work};
 
 /// The apply whose Lease another process took stops.
 #[tokio::test(start_paused = true)]
@@ -144,37 +111,4 @@ async fn a_saved_plan_that_loses_its_lease_while_it_is_confirmed_says_so() {
     let applied = applied.unwrap();
     let ApplyStatus::Partial(failure) = &applied.status else { panic!("{:?}", applied.status) };
     assert_eq!((failure.code, applied.iterations), (Code::LeaseLost, 0));
-}
-
-/// The guards of the steps keep appliers apart where no server can.
-#[tokio::test(start_paused = true)]
-async fn an_api_server_that_does_not_answer_does_not_stop_an_apply() {
-    let deployment = with_work().await;
-    observe(&deployment, Disposition::Refuse { status: 503, retry_after: None });
-    let options = RefreshOptions::default();
-    let planned = deployment.refresh_and_plan(&options).await;
-    let warnings = Warnings::default();
-    let applied = deployment.apply_planned(&options, planned, &warnings).await;
-    assert_eq!(applied.status, ApplyStatus::Converged, "{}", failures(&applied).join("\n"));
-    let warnings = warnings.0.lock().unwrap();
-    assert_eq!(warnings.len(), 1, "{warnings:?}");
-    assert_eq!(warnings[0].code, Code::ServiceUnavailable);
-    assert!(warnings[0].message.contains(LEASE), "{}", warnings[0]);
-    assert!(warnings[0].remedy.contains("no other apply"), "{}", warnings[0].remedy);
-}
-
-/// A Lease that could not be deleted keeps the next apply waiting: the user hears why.
-#[tokio::test(start_paused = true)]
-async fn a_lease_that_is_not_deleted_is_reported() {
-    let deployment = with_work().await;
-    deployment.sandbox.set_fault_injector(Some(Arc::new(KeepsLease)));
-    let options = RefreshOptions::default();
-    let planned = deployment.refresh_and_plan(&options).await;
-    let warnings = Warnings::default();
-    let applied = deployment.apply_planned(&options, planned, &warnings).await;
-    assert_eq!(applied.status, ApplyStatus::Converged, "{}", failures(&applied).join("\n"));
-    let warnings = warnings.0.lock().unwrap();
-    assert_eq!(warnings.len(), 1, "{warnings:?}");
-    assert!(warnings[0].message.contains("was not deleted"), "{}", warnings[0]);
-    assert!(warnings[0].remedy.contains("60 s"), "{}", warnings[0].remedy);
 }
