@@ -64,6 +64,7 @@ mod services;
 mod silent_routers;
 mod tokens;
 mod undone_changes;
+mod unread_workers;
 mod unreliable;
 mod upgrades;
 mod watch;
