@@ -160,8 +160,7 @@ pub(super) fn no_progress(plan: &Plan) -> ApplyStatus {
         plan.changes.iter().take(3).map(|change| change.address.to_string()).collect();
     let more = if plan.changes.len() > names.len() { " and others" } else { "" };
     let names = names.join(", ");
-    let reason =
-        format!("the last iteration changed nothing; still to be changed: {names}{more}");
+    let reason = format!("the last iteration changed nothing; still to be changed: {names}{more}");
     partial(Code::NoProgress, reason, COMPARE)
 }
 

@@ -28,11 +28,7 @@ type Approve<'a> = dyn Fn(&Plan) -> bool + Send + Sync + 'a;
 ///
 /// What the first plan deferred was approved with it; what a later iteration finds
 /// beyond that is asked about through `approve`.
-pub async fn apply(
-    context: &ApplyContext<'_>,
-    first: Planned,
-    approve: &Approve<'_>,
-) -> Applied {
+pub async fn apply(context: &ApplyContext<'_>, first: Planned, approve: &Approve<'_>) -> Applied {
     let mut planned = first;
     let mut iterations = Iterations::of(context, &planned.plan, approve);
     let status = loop {
@@ -119,8 +115,7 @@ impl<'a> Iterations<'a> {
         cluster: Result<ClusterWriter, Failure>,
     ) -> Result<bool, ApplyStatus> {
         self.count += 1;
-        let outcomes =
-            run_iteration(self.context, &self.lease, cluster, planned, self.count).await;
+        let outcomes = run_iteration(self.context, &self.lease, cluster, planned, self.count).await;
         let ended = end_conditions::after_iteration(self.context, &self.lease, &outcomes);
         let has_progressed = outcomes.values().any(|outcome| *outcome == Outcome::Done);
         self.made.add(&planned.plan, &outcomes);

@@ -101,9 +101,7 @@ fn router_subnet(context: &DesiredContext<'_>) -> DesiredResource {
         address_prefix: context.topology.cluster.router.subnet_cidr,
         route_table: Some(route_table),
         nat_gateway: None,
-        network_security_group: Some(
-            context.id_in_node_group(Kind::NetworkSecurityGroup, &group),
-        ),
+        network_security_group: Some(context.id_in_node_group(Kind::NetworkSecurityGroup, &group)),
     };
     ResourceBuilder::new(
         address(Kind::Subnet, names::CLUSTER_ROUTER_SUBNET),

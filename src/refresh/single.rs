@@ -315,15 +315,21 @@ mod tests {
     /// other objects.
     #[test]
     fn the_association_of_a_subnet_is_safe_to_print() {
-        let id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/routeTables/t\u{1b}[2J";
+        let id =
+            "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/routeTables/t\u{1b}[2J";
         let subnet = ArmId::resource_group("s", "g")
             .in_group("Microsoft.Network/virtualNetworks", "v")
             .child("subnets", "n");
-        let body = json!({ "id": subnet.to_string(), "properties": { "routeTable": { "id": id } } });
+        let body =
+            json!({ "id": subnet.to_string(), "properties": { "routeTable": { "id": id } } });
         let current = association_of(&subnet, body.clone()).unwrap();
         let observed = format!("{:?}", current.observed);
         assert!(observed.contains("routeTables/t"), "{observed}");
-        assert!(!serde_json::to_string(&current.observed.unwrap().resource).unwrap().contains("\\u001b"));
+        assert!(
+            !serde_json::to_string(&current.observed.unwrap().resource)
+                .unwrap()
+                .contains("\\u001b")
+        );
         assert_eq!(current.body, Some(body));
     }
 }

@@ -149,8 +149,7 @@ fn finished(number: u64, reconciled: &Reconciled, milliseconds: u64) -> Vec<(Rol
         let count = reconciled.pairs.broken;
         let verb = if count == 1 { "is" } else { "are" };
         let pairs = counted(count, "pair");
-        let text =
-            format!("  {pairs} of nodes {verb} unreachable: `stargate check` names the hop");
+        let text = format!("  {pairs} of nodes {verb} unreachable: `stargate check` names the hop");
         lines.push((Role::Warning, text));
     }
     lines.extend(reconciled.failure.iter().flat_map(failure_lines));

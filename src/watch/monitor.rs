@@ -189,7 +189,7 @@ impl WatchReporter for Monitor {
                 self.topology_valid.set(0);
             }
             WatchEvent::ReconcileStarted { triggers, .. } => {
-                self.started(triggers.first().copied())
+                self.started(triggers.first().copied());
             }
             WatchEvent::ReconcileFinished { reconciled, milliseconds, .. } => {
                 self.finished(reconciled, Duration::from_millis(*milliseconds));

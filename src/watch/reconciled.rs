@@ -20,7 +20,7 @@ pub struct Reconciled {
     /// What is blocked, and why.
     pub blocked: Vec<BlockedChange>,
     /// Pairs of nodes, by whether their pods reach each other.
-    pub pairs: Pairs,
+    pub pairs: PairCounts,
     /// The replica that reconciles, if it is another one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leader: Option<String>,
@@ -31,7 +31,7 @@ pub struct Reconciled {
 
 /// Pairs of nodes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Pairs {
+pub struct PairCounts {
     /// How many reach each other's pods.
     pub reached: u64,
     /// How many do not.
@@ -40,7 +40,7 @@ pub struct Pairs {
     pub unknown: u64,
 }
 
-impl Pairs {
+impl PairCounts {
     fn of(plan: &Plan) -> Self {
         let found = &plan.reachability;
         Self { reached: found.kept + found.gained, broken: found.broken, unknown: found.unknown }
@@ -93,7 +93,7 @@ impl Reconciled {
             changes: 0,
             awaiting_approval: Vec::new(),
             blocked: Vec::new(),
-            pairs: Pairs::default(),
+            pairs: PairCounts::default(),
             leader: None,
             failure: None,
         }
@@ -146,7 +146,7 @@ impl Reconciled {
             changes,
             awaiting_approval: plan.awaiting_approval.clone(),
             blocked: blocked_in(plan),
-            pairs: Pairs::of(plan),
+            pairs: PairCounts::of(plan),
             leader: None,
             failure,
         }

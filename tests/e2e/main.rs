@@ -35,6 +35,7 @@ mod lease_pauses;
 mod lifted_protection;
 mod live_check;
 mod live_lints;
+mod lost_leases;
 mod makespan;
 mod moves;
 mod node_pools;

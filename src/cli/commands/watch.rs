@@ -33,8 +33,8 @@ use crate::resource::names::TopologyName;
 use crate::topology::load::{Loaded, load_bytes};
 use crate::watch::{
     BurstGuard, ClusterWatchers, Controller, FileWatcher, Leadership, Monitor, ReconcileContext,
-    Reconciled, Reconciler, Role, TopologySource, Trigger, Triggers, WatchEvent, WatchReporter,
-    reconcile,
+    Reconciled, Reconciler, ReplicaRole, TopologySource, Trigger, Triggers, WatchEvent,
+    WatchReporter, reconcile,
 };
 
 /// How long the end of the command waits for the API server to release a lease.
@@ -185,19 +185,22 @@ impl TopologySource for TopologyFile<'_> {
     }
 }
 
+/// A topology, and this replica's part in the election of who reconciles it.
+type Candidacy = (TopologyName, Arc<Leadership>);
+
 /// The election of the topology that was reconciled last.
 #[derive(Clone, Default)]
-struct Election(Arc<std::sync::Mutex<Option<(TopologyName, Arc<Leadership>)>>>);
+struct Election(Arc<std::sync::Mutex<Option<Candidacy>>>);
 
 impl Election {
-    fn current(&self) -> std::sync::MutexGuard<'_, Option<(TopologyName, Arc<Leadership>)>> {
+    fn current(&self) -> std::sync::MutexGuard<'_, Option<Candidacy>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether this replica leads.
     fn is_won(&self) -> bool {
         let role = self.current().as_ref().map(|(_, leadership)| leadership.role());
-        matches!(role, Some(Role::Leader(validity)) if validity.now() == Some(true))
+        matches!(role, Some(ReplicaRole::Leader(validity)) if validity.now() == Some(true))
     }
 }
 

@@ -5,8 +5,7 @@ use crate::provider::http::TransportError;
 use crate::provider::request_policy::NOT_IN_SCHEMA;
 
 /// The remedy for credentials that the API server does not accept for a request.
-pub(in crate::provider) const CLUSTER_ROLES: &str =
-    "use a kubeconfig of a cluster administrator, or assign the identity the role `Azure \
+pub(in crate::provider) const CLUSTER_ROLES: &str = "use a kubeconfig of a cluster administrator, or assign the identity the role `Azure \
      Kubernetes Service RBAC Cluster Admin`; `kubectl auth can-i --list` shows what the \
      credentials allow";
 
@@ -102,9 +101,7 @@ fn remedy(error: &ClusterError) -> String {
                  run `stargate apply` again"
             );
         }
-        Code::ClusterRefused => {
-            CLUSTER_ROLES
-        }
+        Code::ClusterRefused => CLUSTER_ROLES,
         Code::AdmissionRefused => {
             "add an exception for the object to the admission webhook or policy that the message \
              names, then run `stargate apply` again"

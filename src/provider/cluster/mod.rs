@@ -53,8 +53,8 @@ pub use request_layer::{RequestLayer, RequestService};
 pub use tokens::BootstrapToken;
 pub use watch::{WatchStream, WatchedChange, WatchedKind};
 
-pub(super) use error::CLUSTER_ROLES;
 use error::About;
+pub(super) use error::CLUSTER_ROLES;
 use request::Collection;
 use shared_list::SharedList;
 
