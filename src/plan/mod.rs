@@ -60,6 +60,7 @@ mod tests;
 mod types;
 pub mod unattended;
 mod unreachable_departures;
+mod unread_nodes;
 mod unread_parts;
 mod versions;
 mod waiting_changes;

@@ -27,6 +27,7 @@ use super::rollout;
 use super::site_kind;
 use super::step_graph::StepGraph;
 use super::unreachable_departures;
+use super::unread_nodes;
 use super::unread_parts;
 use super::versions;
 use super::worker_request;
@@ -52,6 +53,7 @@ pub(super) fn plan_changes(input: Comparison<'_>) -> PlanContents {
     retained.extend(protection::protect(input, &mut decisions));
     replacement::refuse_deletions(input, &mut decisions);
     retained.extend(unread_parts::block(input, &mut decisions));
+    retained.extend(unread_nodes::block(input, &mut decisions));
     unreachable_departures::block(input, &mut decisions);
     protected_departures::block(input, &mut decisions);
     block_consequences(input, retained, &mut decisions);

@@ -101,6 +101,19 @@ impl Plan {
     }
 }
 
+/// The changes of workers and deferred workers, each with the change of an object that records
+/// where the worker is: the record of a worker that awaits approval says where it is until then.
+fn records_of_workers(plan: &Plan) -> Vec<(&Address, &Address)> {
+    let changed = plan.changes.iter().map(|change| &change.address);
+    let all = changed.clone().chain(plan.deferred.iter().map(|deferred| &deferred.address));
+    let workers: BTreeMap<&str, &Address> = all
+        .filter(|address| address.kind == Kind::Worker)
+        .map(|address| (address.name.as_str(), address))
+        .collect();
+    let records = changed.filter(|it| matches!(it.kind, Kind::Server | Kind::CiliumNode));
+    records.filter_map(|it| Some((*workers.get(it.name.as_str())?, it))).collect()
+}
+
 /// Makes changes wait for these no more.
 fn forget_dependencies(changes: &mut [Change], is_forgotten: &dyn Fn(&Address) -> bool) {
     for change in changes {
@@ -180,6 +193,9 @@ impl Reasons {
             for other in &change.destroy_after {
                 dependents.entry(&change.address).or_default().push(other);
             }
+        }
+        for (worker, record) in records_of_workers(plan) {
+            dependents.entry(worker).or_default().push(record);
         }
         for deferred in &plan.deferred {
             for on in &deferred.waits_for {

@@ -29,7 +29,7 @@ pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     let unreachable: BTreeMap<Address, Failure> = departures
         .into_iter()
         .filter_map(|(address, site)| {
-            let failure = silent.at(&site)?.clone();
+            let failure = silent.at(input, &site)?.clone();
             let message = format!("{} could not be reset at {site}, which it leaves", address.name);
             Some((address, failure.within(message)))
         })
@@ -97,7 +97,11 @@ impl<'a> Machines<'a> {
 }
 
 /// Why the routers of datacenters do not answer.
-struct SilentRouters(BTreeMap<Site, Failure>);
+struct SilentRouters {
+    by_site: BTreeMap<Site, Failure>,
+    /// Why it is unknown which router other sites have.
+    of_others: Option<Failure>,
+}
 
 impl SilentRouters {
     fn of(input: Comparison<'_>, decisions: &ResourceDecisions) -> Self {
@@ -118,12 +122,24 @@ impl SilentRouters {
         for (site, failure) in missing_routers(input).chain(present_routers(input)) {
             silent.entry(site).or_insert(failure);
         }
-        Self(silent)
+        Self { by_site: silent, of_others: unknown_router(input) }
     }
 
-    fn at(&self, site: &Site) -> Option<&Failure> {
-        self.0.get(site)
+    fn at(&self, input: Comparison<'_>, site: &Site) -> Option<&Failure> {
+        let has_router = || {
+            let mut desired = input.desired.iter();
+            desired.any(|it| it.address.kind == Kind::RouterHost && it.address.site == *site)
+        };
+        self.by_site.get(site).or_else(|| self.of_others.as_ref().filter(|_| !has_router()))
     }
+}
+
+/// Why it is unknown which router leads to the hosts of a datacenter that left the topology:
+/// only its Servers name it.
+fn unknown_router(input: Comparison<'_>) -> Option<Failure> {
+    let gap = input.inventory.gap_among(Kind::Server)?;
+    let message = "it is unknown which router leads there: the Servers could not be read";
+    Some(gap.failure.clone().within(message))
 }
 
 /// Datacenters of existing machines that left the topology, and whose routers are not in the

@@ -4,11 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv4Net;
+use serde_json::Value;
 
 use super::{Action, Change};
 use crate::resource::azure::NetworkSecurityGroup;
 use crate::resource::host::{JoinedWorker, KernelRoute};
-use crate::resource::{DataPlaneRole, Resource};
+use crate::resource::kubernetes::ManifestKind;
+use crate::resource::{DataPlaneRole, Kind, Resource};
 
 /// Whether a change may take a path from the nodes that leave with the same plan: it is made
 /// once they have left.
@@ -17,12 +19,49 @@ pub(super) fn may_withdraw(change: &Change) -> bool {
         return false;
     }
     match (&change.before, &change.after) {
-        (
-            Some(Resource::NetworkSecurityGroup(before)),
-            Some(Resource::NetworkSecurityGroup(after)),
-        ) => permitted(before).difference(&permitted(after)).next().is_some(),
+        (Some(before), Some(after))
+            if matches!(change.address.kind, Kind::NetworkSecurityGroup | Kind::DaemonSet) =>
+        {
+            paths(before).difference(&paths(after)).next().is_some()
+        }
         _ => change.address.kind.facts().role == DataPlaneRole::Routes,
     }
+}
+
+/// The prefixes that a change no longer leads anywhere, or no longer permits, and that nothing
+/// wider of it covers.
+pub(super) fn withdrawn(change: &Change) -> BTreeSet<Ipv4Net> {
+    let (Some(before), Some(after)) = (&change.before, &change.after) else {
+        return BTreeSet::new();
+    };
+    let (before, after) = (covered(before), covered(after));
+    let is_covered = |(prefix, manner): &(Ipv4Net, Manner)| {
+        after.iter().any(|(wider, other)| wider.contains(prefix) && other == manner)
+    };
+    before.into_iter().filter(|it| !is_covered(it)).map(|(prefix, _)| prefix).collect()
+}
+
+/// The prefixes that an update leads somewhere and did not before.
+pub(super) fn gained(change: &Change) -> BTreeSet<Ipv4Net> {
+    let (Some(before), Some(after), Action::Update) =
+        (&change.before, &change.after, change.action)
+    else {
+        return BTreeSet::new();
+    };
+    // A rule that permits more leads nothing elsewhere.
+    if matches!(after, Resource::NetworkSecurityGroup(_)) {
+        return BTreeSet::new();
+    }
+    let (before, after) = (covered(before), covered(after));
+    after.difference(&before).map(|(prefix, _)| *prefix).collect()
+}
+
+/// Whether packets to a prefix are led or permitted differently after a change.
+pub(super) fn leads_elsewhere(change: &Change, prefix: &Ipv4Net) -> bool {
+    let (Some(before), Some(after)) = (&change.before, &change.after) else { return false };
+    let (before, after) = (paths(before), paths(after));
+    let mut ended = before.iter().filter(|it| !after.contains(it));
+    ended.any(|(wider, _)| wider.contains(prefix))
 }
 
 /// Whether an update takes a path that packets to or from a worker use.
@@ -30,13 +69,11 @@ pub(super) fn cuts_off(change: &Change, worker: &JoinedWorker) -> bool {
     if change.action != Action::Update {
         return false;
     }
-    let (Some(before), Some(after)) = (&change.before, &change.after) else { return false };
-    if let Resource::Worker(after) = after {
+    if let (Some(before), Some(Resource::Worker(after))) = (&change.before, &change.after) {
         return ends_worker_route(before, after, worker);
     }
-    let (before, after) = (paths(before), paths(after));
-    let mut ended = before.iter().filter(|it| !after.contains(it));
-    ended.any(|(prefix, _)| covers(prefix, worker))
+    let used = [Ipv4Net::from(worker.ip), worker.pod_cidr];
+    used.iter().any(|prefix| leads_elsewhere(change, prefix))
 }
 
 fn covers(prefix: &Ipv4Net, worker: &JoinedWorker) -> bool {
@@ -54,13 +91,42 @@ fn ends_worker_route(before: &Resource, after: &JoinedWorker, worker: &JoinedWor
     !routes.any(|(prefix, route)| *route != KernelRoute::Unreachable && covers(prefix, worker))
 }
 
+/// Where packets are led, or by which rule they are permitted.
+type Manner = String;
+
 /// The prefixes that an object leads packets to or permits, each with where or by which rule.
-fn paths(resource: &Resource) -> BTreeSet<(Ipv4Net, String)> {
+fn paths(resource: &Resource) -> BTreeSet<(Ipv4Net, Manner)> {
     match resource {
         Resource::RouteTable(table) => of_routes(table.routes.known()),
         Resource::RouterHost(router) => of_routes(router.kernel_routes.known()),
+        Resource::AdvertisedRoutes(routes) | Resource::ApprovedRoutes(routes) => {
+            let prefixes = routes.prefixes.known().into_iter().flatten();
+            prefixes.map(|prefix| (*prefix, Manner::new())).collect()
+        }
         Resource::NetworkSecurityGroup(group) => permitted(group),
+        Resource::Manifest(manifest) if manifest.kind == ManifestKind::DaemonSet => {
+            named_in(&manifest.body).into_iter().map(|prefix| (prefix, Manner::new())).collect()
+        }
         _ => BTreeSet::new(),
+    }
+}
+
+/// The same, where it does not matter to which hop a route leads. What is unreachable is led
+/// nowhere.
+fn covered(resource: &Resource) -> BTreeSet<(Ipv4Net, Manner)> {
+    let is_led = |manner: &Manner| *manner != format!("{:?}", KernelRoute::Unreachable);
+    let leads = matches!(resource, Resource::RouteTable(_) | Resource::RouterHost(_));
+    let paths = paths(resource).into_iter().filter(|(_, manner)| is_led(manner));
+    paths.map(|(prefix, manner)| (prefix, if leads { Manner::new() } else { manner })).collect()
+}
+
+/// The prefixes in the texts of an object: those of the routes that a DaemonSet sets.
+fn named_in(value: &Value) -> BTreeSet<Ipv4Net> {
+    match value {
+        Value::String(text) => text.split_whitespace().filter_map(|it| it.parse().ok()).collect(),
+        Value::Array(values) => values.iter().flat_map(named_in).collect(),
+        Value::Object(fields) => fields.values().flat_map(named_in).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => BTreeSet::new(),
     }
 }
 

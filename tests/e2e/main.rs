@@ -66,6 +66,7 @@ mod silent_routers;
 mod tokens;
 mod undone_changes;
 mod unread_cluster;
+mod unread_workers;
 mod unreliable;
 mod upgrades;
 mod watch;

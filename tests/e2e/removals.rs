@@ -100,6 +100,10 @@ async fn a_datacenter_of_existing_machines_leaves_nothing_behind() {
             ],
         );
         assert_order(&observer, &[&["reset on", worker], &["PUT", "stargate-workers-rt"]]);
+        assert_order(
+            &observer,
+            &[&["DELETE", "/nodes/", worker], &["PUT", "networkSecurityGroups"]],
+        );
     }
     for host in ["attic-a", "attic-b", "attic-router"] {
         assert!(!is_configured(&edited, host), "{host}");

@@ -6,6 +6,7 @@ mod cluster;
 mod file_events;
 mod latency;
 mod replicas;
+mod waiting_workers;
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
