@@ -18,7 +18,9 @@ use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use stargate::plan::PlanStatus;
 use stargate::provider::azure::ArmClient;
-use stargate::provider::clients::{Clients, ClusterConnector, KubeconfigConnector, KubeconfigSource};
+use stargate::provider::clients::{
+    Clients, ClusterConnector, KubeconfigConnector, KubeconfigSource,
+};
 use stargate::provider::cluster::ClusterError;
 use stargate::provider::credentials::{StaticToken, TailnetCredentials};
 use stargate::provider::http::{Api, RequestCount};
