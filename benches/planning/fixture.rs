@@ -175,6 +175,7 @@ fn facts(topology: &Topology, nodes: u32) -> Facts {
             })
             .collect(),
         departed: BTreeMap::new(),
+        present_routers: BTreeMap::new(),
         request: None,
         router_addresses: routers
             .zip(0x6440_0001_u32..)

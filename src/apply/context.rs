@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::events::Reporter;
 use super::stop::StopSignal;
-use crate::lease::LeaseIdentity;
+use crate::lease::{LeaseSlot, Validity};
 use crate::pipeline::Pipeline;
 use crate::plan::Plan;
 use crate::provider::access::ClusterCredentials;
@@ -12,6 +12,7 @@ use crate::provider::clients::Clients;
 use crate::provider::read_write::ClusterWrite;
 
 /// What an apply works with.
+#[derive(Clone)]
 pub struct ApplyContext<'a> {
     /// Makes the plans.
     pub pipeline: Pipeline<'a>,
@@ -24,7 +25,10 @@ pub struct ApplyContext<'a> {
     /// The saved plan that is applied, if there is one: nothing else was approved.
     pub saved: Option<&'a Plan>,
     /// The Lease that is held while changes are made, or `None` to go without.
-    pub lease: Option<LeaseIdentity>,
+    pub lease: Option<LeaseSlot>,
+    /// The Lease that the process holds as the one that reconciles. No step begins once
+    /// it is lost.
+    pub leadership: Option<Validity>,
 }
 
 /// A client that writes to the cluster, and what a joining worker needs to know

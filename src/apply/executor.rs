@@ -176,8 +176,8 @@ impl Execution<'_> {
         }
         let started = Instant::now();
         let _guards = self.locks.take(change).await;
-        // It waited for its locks, and may have been asked to stop since.
-        if iteration.stop.is_set() {
+        // It waited for its locks: it may have been asked to stop, or paused, since.
+        if !iteration.lease.confirmed().await {
             return (step, Outcome::NotStarted);
         }
         let (address, action) = (change.address.clone(), change.action);

@@ -208,6 +208,7 @@ async fn plan_of_a_matching_state(workers: u32) -> RecordedRequest {
         stop,
         saved: None,
         lease: None,
+        leadership: None,
     };
     let first = pipeline.run().await;
     let applied = apply(&context, first, &|_| false).await;

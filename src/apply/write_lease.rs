@@ -3,19 +3,16 @@
 
 use std::sync::{Arc, OnceLock};
 
-use tokio::sync::Mutex;
-
 use super::context::{ApplyContext, ClusterWriter};
 use super::events::Event;
 use super::status::ApplyStatus;
 use crate::diagnostics::{Code, Failure};
-use crate::lease::{HeldLease, LeaseIdentity};
+use crate::lease::{LeaseSlot, Validity};
 use crate::provider::cluster::{ClusterCause, ClusterError, LeaseRecord};
 
 /// The Lease of an apply.
 pub(super) struct WriteLease<'a> {
     context: &'a ApplyContext<'a>,
-    held: Mutex<Option<HeldLease>>,
     lost: Arc<OnceLock<String>>,
 }
 
@@ -31,48 +28,41 @@ pub(super) enum Permission {
 
 impl<'a> WriteLease<'a> {
     pub(super) fn new(context: &'a ApplyContext<'a>) -> Self {
-        Self { context, held: Mutex::default(), lost: Arc::default() }
+        Self { context, lost: Arc::default() }
     }
 
     /// Takes the Lease if it is not held yet. Without an API server to hold it
     /// the guards of each step are what keeps two appliers apart.
     pub(super) async fn ensure(&self, cluster: Option<&ClusterWriter>) -> Permission {
-        let (Some(identity), Some(cluster)) = (&self.context.lease, cluster) else {
+        let (Some(slot), Some(cluster)) = (&self.context.lease, cluster) else {
             return Permission::Granted;
         };
-        let mut held = self.held.lock().await;
-        if held.is_some() {
-            return Permission::Granted;
-        }
         let acquired = tokio::select! {
             biased;
             () = self.context.stop.requested() => {
                 return Permission::Refused(ApplyStatus::Interrupted);
             }
-            acquired = self.acquire(identity, cluster) => acquired,
+            acquired = self.acquire(slot, cluster) => acquired,
         };
         match acquired {
-            Ok(lease) => {
-                let waited = lease.waited();
-                *held = Some(lease);
-                if waited { Permission::GrantedLater } else { Permission::Granted }
-            }
+            Ok(true) => Permission::GrantedLater,
+            Ok(false) => Permission::Granted,
             Err(error) if error.cause == ClusterCause::Unavailable => {
                 tracing::warn!(%error, "no lease is held in this iteration");
                 Permission::Granted
             }
-            Err(error) => Permission::Refused(ApplyStatus::Partial(refused(identity, &error))),
+            Err(error) => Permission::Refused(ApplyStatus::Partial(refused(slot, &error))),
         }
     }
 
     async fn acquire(
         &self,
-        identity: &LeaseIdentity,
+        slot: &LeaseSlot,
         cluster: &ClusterWriter,
-    ) -> Result<HeldLease, ClusterError> {
+    ) -> Result<bool, ClusterError> {
         let waiting = |record: &LeaseRecord| {
             self.context.reporter.event(&Event::WaitingForLease {
-                lease: identity.name().to_owned(),
+                lease: slot.identity().name().to_owned(),
                 holder: record.holder.clone(),
                 renewed: record.renewed.clone(),
             });
@@ -84,13 +74,40 @@ impl<'a> WriteLease<'a> {
             stop.stop();
         };
         let now = (self.context.pipeline.now)();
-        HeldLease::acquire(Arc::clone(&cluster.client), identity, now, &waiting, on_loss).await
+        slot.acquire(Arc::clone(&cluster.client), now, &waiting, on_loss).await
+    }
+
+    /// Waits until a step may begin: each Lease that the apply goes by must be valid for a
+    /// margin longer. Returns whether it may.
+    pub(super) async fn confirmed(&self) -> bool {
+        let held = match &self.context.lease {
+            Some(slot) => slot.validity().await,
+            None => None,
+        };
+        let mut leases: Vec<Validity> =
+            held.into_iter().chain(self.context.leadership.clone()).collect();
+        let confirmed = async {
+            // While one is awaited, the time of another may end.
+            while leases.iter().any(|lease| lease.now() != Some(true)) {
+                for lease in &mut leases {
+                    if !lease.confirmed().await {
+                        return false;
+                    }
+                }
+            }
+            true
+        };
+        tokio::select! {
+            biased;
+            () = self.context.stop.requested() => false,
+            confirmed = confirmed => confirmed,
+        }
     }
 
     /// Releases the Lease if it is held.
     pub(super) async fn release(&self) {
-        let Some(held) = self.held.lock().await.take() else { return };
-        if let Err(error) = held.release().await {
+        let Some(slot) = &self.context.lease else { return };
+        if let Err(error) = slot.release().await {
             tracing::warn!(%error, "the lease was not deleted; it expires by itself");
         }
     }
@@ -98,7 +115,7 @@ impl<'a> WriteLease<'a> {
     /// How the apply ends if the Lease was lost.
     pub(super) fn loss(&self) -> Option<ApplyStatus> {
         let reason = self.lost.get()?;
-        let name = self.context.lease.as_ref()?.name();
+        let name = self.context.lease.as_ref()?.identity().name();
         Some(ApplyStatus::Partial(Failure::new(
             Code::LeaseLost,
             format!("the apply stopped because it lost the lease {name}: {reason}"),
@@ -108,12 +125,12 @@ impl<'a> WriteLease<'a> {
     }
 }
 
-fn refused(identity: &LeaseIdentity, error: &ClusterError) -> Failure {
+fn refused(slot: &LeaseSlot, error: &ClusterError) -> Failure {
     let failure = Failure::from(error);
     let remedy = format!(
         "{}; `--no-lease` applies without it, if no other apply of the topology runs",
         failure.remedy
     );
-    let message = format!("cannot take the lease {} in kube-system", identity.name());
+    let message = format!("cannot take the lease {} in kube-system", slot.identity().name());
     failure.within(message).with_remedy(remedy)
 }

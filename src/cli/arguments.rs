@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::commands;
-use crate::render::annotations::AnnotationFormat;
+use super::formats::ErrorFormat;
 use crate::topology::names::TopologyName;
 
 /// Plan, apply and check an AKS cluster with workers in remote datacenters.
@@ -80,64 +80,6 @@ pub(crate) enum Format {
     Json,
 }
 
-/// The format of a plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub(crate) enum PlanFormat {
-    /// Human-readable text.
-    #[default]
-    Text,
-    /// JSON; `stargate schema --plan` prints its schema.
-    Json,
-    /// Markdown for a comment on a pull request.
-    Markdown,
-    /// SARIF 2.1.0, for code scanning.
-    Sarif,
-    /// JUnit XML, for the test results of a CI job.
-    Junit,
-    /// Annotations of the topology file, for GitHub Actions.
-    Github,
-}
-
-/// The format of a report about the topology or the live state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub(crate) enum ReportFormat {
-    /// Human-readable text.
-    #[default]
-    Text,
-    /// JSON.
-    Json,
-    /// SARIF 2.1.0, for code scanning.
-    Sarif,
-    /// JUnit XML, for the test results of a CI job.
-    Junit,
-    /// Annotations of the topology file, for GitHub Actions.
-    Github,
-}
-
-impl PlanFormat {
-    /// The format of annotations that it is, if it is one.
-    pub(crate) fn annotations(self) -> Option<AnnotationFormat> {
-        match self {
-            Self::Text | Self::Json | Self::Markdown => None,
-            Self::Sarif => Some(AnnotationFormat::Sarif),
-            Self::Junit => Some(AnnotationFormat::Junit),
-            Self::Github => Some(AnnotationFormat::Github),
-        }
-    }
-}
-
-impl ReportFormat {
-    /// The format of annotations that it is, if it is one.
-    pub(crate) fn annotations(self) -> Option<AnnotationFormat> {
-        match self {
-            Self::Text | Self::Json => None,
-            Self::Sarif => Some(AnnotationFormat::Sarif),
-            Self::Junit => Some(AnnotationFormat::Junit),
-            Self::Github => Some(AnnotationFormat::Github),
-        }
-    }
-}
-
 /// The commands; the arguments of each hold its help.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Command {
@@ -161,6 +103,19 @@ pub(crate) enum Command {
     Schema(commands::schema::SchemaArguments),
     Explain(commands::explain::ExplainArguments),
     Completions(commands::completions::CompletionsArguments),
+}
+
+impl Command {
+    /// The format in which an error that ends the command is data, if it is data.
+    pub(crate) fn error_format(&self) -> Option<ErrorFormat> {
+        match self {
+            Self::Validate(validate) => validate.format.of_errors(),
+            Self::Plan(plan) => plan.format.of_errors(),
+            Self::Drift(drift) => drift.format.of_errors(),
+            Self::Check(check) => check.format.of_errors(),
+            _ => None,
+        }
+    }
 }
 
 impl Global {

@@ -1,7 +1,7 @@
 //! The error that ends a command.
 
 use crate::diagnostics::redact::redact;
-use crate::diagnostics::{Code, Failure};
+use crate::diagnostics::{Code, Diagnostics, Failure};
 use crate::plan::saved_plan::PlanFileError;
 use crate::render::annotations::AnnotationError;
 use crate::render::text::wrap_to;
@@ -21,6 +21,9 @@ pub struct CliError {
     pub remedies: Vec<String>,
     /// The causes below the message, the nearest first; printed with `-v`.
     pub causes: Vec<String>,
+    /// What is wrong in the topology, if the error is that it is invalid. Already printed
+    /// on stderr.
+    pub diagnostics: Option<Box<Diagnostics>>,
     /// The exit code of the process.
     pub exit: u8,
 }
@@ -33,6 +36,7 @@ impl CliError {
             message: message.into(),
             remedies: Vec::new(),
             causes: Vec::new(),
+            diagnostics: None,
             exit: exit::ERROR,
         }
     }

@@ -1,11 +1,9 @@
 //! Signals that interrupt a command: SIGINT, SIGTERM and SIGHUP.
 
-use tokio::sync::mpsc::Sender;
-
 use super::error::CliError;
 use super::exit;
 use crate::apply::StopSignal;
-use crate::watch::Trigger;
+use crate::watch::{Trigger, Triggers};
 
 /// Starts to listen. On the first signal, read-only work ends at once and an apply
 /// waits for running steps. The second signal ends the process.
@@ -24,15 +22,14 @@ pub(crate) fn watch() -> Result<StopSignal, CliError> {
 }
 
 /// As [`watch`], except that SIGHUP requests a reconcile.
-pub(crate) fn watch_with_requests(requests: Sender<Trigger>) -> Result<StopSignal, CliError> {
+pub(crate) fn watch_with_requests(triggers: Triggers) -> Result<StopSignal, CliError> {
     let mut signals = Signals::listen()
         .map_err(|error| CliError::new(format!("could not install signal handlers: {error}")))?;
     let stop = StopSignal::default();
     let signal = stop.clone();
     tokio::spawn(async move {
         while signals.next_or_hangup().await == Received::Hangup {
-            // A full channel already holds a request.
-            let _ = requests.try_send(Trigger::Request);
+            triggers.add(Trigger::Request);
         }
         signal.stop();
         while signals.next_or_hangup().await == Received::Hangup {}

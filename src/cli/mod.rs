@@ -3,8 +3,10 @@
 mod arguments;
 mod commands;
 pub mod error;
+mod error_report;
 pub mod exit;
 mod findings;
+mod formats;
 mod health;
 mod interrupt;
 mod logging;
@@ -73,7 +75,16 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments, cla
     Ok(parsed)
 }
 
+/// Runs the command. Where its format is for a CI job, an error is data as well.
 fn run(arguments: &Arguments, ui: &Ui) -> Result<u8, CliError> {
+    let result = execute(arguments, ui);
+    if let (Err(error), Some(format)) = (&result, arguments.command.error_format()) {
+        error_report::print(error, format, &arguments.global, ui)?;
+    }
+    result
+}
+
+fn execute(arguments: &Arguments, ui: &Ui) -> Result<u8, CliError> {
     let global = &arguments.global;
     sandbox_state::check(global)?;
     match &arguments.command {

@@ -13,7 +13,7 @@ use super::{exit, interrupt, process_name, reminder, ssh_access, topology};
 use crate::apply::events::Reporter;
 use crate::apply::{ApplyContext, StopSignal};
 use crate::diagnostics::{Code, Failure};
-use crate::lease::LeaseIdentity;
+use crate::lease::{LeaseIdentity, LeaseSlot};
 use crate::pipeline::{Pipeline, Planned};
 use crate::plan::{Plan, PlanOptions};
 use crate::provider::azure::ArmClient;
@@ -142,7 +142,7 @@ impl WriteSession {
         scope: &'a Scope<'a>,
         reporter: &'a dyn Reporter,
         saved: Option<&'a Plan>,
-        lease: Option<LeaseIdentity>,
+        lease: Option<LeaseSlot>,
     ) -> ApplyContext<'a> {
         ApplyContext {
             pipeline: self.reads.pipeline(scope),
@@ -151,12 +151,14 @@ impl WriteSession {
             stop: self.reads.stop.clone(),
             saved,
             lease,
+            leadership: None,
         }
     }
 
     /// The lease of the topology, with this process as its holder.
-    pub(crate) fn lease(&self) -> LeaseIdentity {
-        LeaseIdentity::new(&self.reads.loaded.topology.name, process_name::of_this_process())
+    pub(crate) fn lease(&self) -> LeaseSlot {
+        let holder = process_name::of_this_process();
+        LeaseSlot::new(LeaseIdentity::new(&self.reads.loaded.topology.name, holder))
     }
 
     /// Closes connections and saves the state of the sandbox.

@@ -48,7 +48,8 @@ pub(crate) fn load_or_report(global: &Global, ui: &Ui) -> Result<Loaded, CliErro
         }
         Err(found) => {
             ui.report(&(diagnostic::render_all(&found, layout) + "\n"));
-            Err(summary(&found))
+            let error = summary(&found);
+            Err(CliError { diagnostics: Some(Box::new(found)), ..error })
         }
     }
 }

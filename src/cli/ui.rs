@@ -1,6 +1,7 @@
 //! Output channels and prompts: data on stdout, everything else on stderr.
 
 use std::io::{self, BufRead, ErrorKind, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::apply::StopSignal;
@@ -27,6 +28,7 @@ pub struct Ui {
     err_style: Style,
     quiet: bool,
     verbose: u8,
+    has_printed_data: AtomicBool,
     terminals: Terminals,
     /// The width of messages on stderr.
     columns: usize,
@@ -63,6 +65,7 @@ impl Ui {
             input: Arc::new(Mutex::new(Box::new(io::BufReader::new(io::stdin())))),
             quiet: global.quiet,
             verbose: global.verbose,
+            has_printed_data: AtomicBool::new(false),
             terminals,
             columns: columns(),
         }
@@ -104,6 +107,7 @@ impl Ui {
     ///
     /// Stdout cannot be written for a reason other than a closed pipe.
     pub fn data(&self, text: &str) -> Result<(), CliError> {
+        self.has_printed_data.store(true, Ordering::Relaxed);
         match write(&self.out, text) {
             Err(error) if error.kind() != ErrorKind::BrokenPipe => {
                 Err(CliError::new(format!("could not write to stdout: {error}"))
@@ -111,6 +115,11 @@ impl Ui {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether data was written, or an attempt was made.
+    pub(crate) fn has_printed_data(&self) -> bool {
+        self.has_printed_data.load(Ordering::Relaxed)
     }
 
     /// Prints a status message unless `--quiet` is set.
@@ -325,6 +334,7 @@ pub(crate) mod testing {
             err_style: Style::Plain,
             quiet,
             verbose: 0,
+            has_printed_data: AtomicBool::new(false),
             terminals: Terminals { input: answer.is_some(), err: false },
             columns: WIDTH,
         };

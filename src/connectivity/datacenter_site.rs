@@ -187,7 +187,10 @@ impl<'a> ModelBuilder<'a> {
             _ => Fact::unknown(origin),
         };
         let kernel = match config.as_deref() {
-            Some(host) => Fact::known(self.worker_kernel(datacenter, worker, node, host), origin),
+            Some(host) => Fact::known(
+                self.worker_kernel(datacenter, worker, node.map(|it| &**it), host),
+                origin,
+            ),
             None => Fact::unknown(origin),
         };
         let own = self.private_ip(&site, name).or(node.map(|node| node.ip)).unwrap_or(place.ip);

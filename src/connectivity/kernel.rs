@@ -32,7 +32,7 @@ pub(super) struct RouterParts {
 #[derive(Clone)]
 pub(super) struct PendingRouter {
     /// The configuration that stargate applied, if it could be read.
-    pub(super) config: Fact<RouterHost>,
+    pub(super) config: Fact<Shared<RouterHost>>,
     /// Its own network, on the LAN or in the fabric.
     pub(super) network: Ipv4Net,
     /// The workers that it reaches through a gateway, by their pod CIDRs: the gateway is

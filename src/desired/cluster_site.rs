@@ -43,7 +43,7 @@ pub(super) fn control_plane(context: &DesiredContext<'_>, set: &mut DesiredSet) 
         ResourceBuilder::new(
             context.cluster_address(),
             Some(ObjectKey::Azure(id)),
-            Resource::ManagedCluster(managed_cluster(context, location)),
+            Resource::ManagedCluster(managed_cluster(context, location).into()),
         )
         .contained_in(group_address)
         .protected(cluster.protect)
@@ -129,14 +129,19 @@ pub(super) fn router_machine(context: &DesiredContext<'_>, set: &mut DesiredSet)
         ResourceBuilder::new(
             address(Kind::NetworkInterface, &interface_name),
             context.in_node_group(Kind::NetworkInterface, &interface_name),
-            Resource::NetworkInterface(NetworkInterface {
-                location: location.clone(),
-                subnet: context.router_subnet_id(),
-                private_ip: context.cluster_router_ip(),
-                ip_forwarding: true,
-                public_ip: Some(context.id_in_node_group(Kind::PublicIpAddress, &public_ip_name)),
-                protected_by: None,
-            }),
+            Resource::NetworkInterface(
+                NetworkInterface {
+                    location: location.clone(),
+                    subnet: context.router_subnet_id(),
+                    private_ip: context.cluster_router_ip(),
+                    ip_forwarding: true,
+                    public_ip: Some(
+                        context.id_in_node_group(Kind::PublicIpAddress, &public_ip_name),
+                    ),
+                    protected_by: None,
+                }
+                .into(),
+            ),
         )
         .contained_in(subnet_address)
         .depends_on(address(Kind::PublicIpAddress, &public_ip_name))
@@ -147,17 +152,20 @@ pub(super) fn router_machine(context: &DesiredContext<'_>, set: &mut DesiredSet)
         ResourceBuilder::new(
             address(Kind::VirtualMachine, name),
             context.in_node_group(Kind::VirtualMachine, name),
-            Resource::VirtualMachine(VirtualMachine {
-                location,
-                vm_size: router.vm_size.to_string(),
-                admin_user: context.topology.ssh.user.clone(),
-                ssh_public_key: context.facts.ssh_public_key.clone(),
-                network_interface: context
-                    .id_in_node_group(Kind::NetworkInterface, &interface_name),
-                role: MachineRole::Router,
-                provisioning: Provisioning::Ready,
-                protected_by: None,
-            }),
+            Resource::VirtualMachine(
+                VirtualMachine {
+                    location,
+                    vm_size: router.vm_size.to_string(),
+                    admin_user: context.topology.ssh.user.clone(),
+                    ssh_public_key: context.facts.ssh_public_key.clone(),
+                    network_interface: context
+                        .id_in_node_group(Kind::NetworkInterface, &interface_name),
+                    role: MachineRole::Router,
+                    provisioning: Provisioning::Ready,
+                    protected_by: None,
+                }
+                .into(),
+            ),
         )
         .contained_in(address(Kind::NetworkInterface, &interface_name))
         .protected(router.protect)
@@ -185,11 +193,10 @@ pub(super) fn route_tables(context: &DesiredContext<'_>, set: &mut DesiredSet) {
             ResourceBuilder::new(
                 address(Kind::RouteTable, name),
                 context.in_node_group(Kind::RouteTable, name),
-                Resource::RouteTable(RouteTable {
-                    location: context.cluster_location(),
-                    routes,
-                    protected_by: None,
-                }),
+                Resource::RouteTable(
+                    RouteTable { location: context.cluster_location(), routes, protected_by: None }
+                        .into(),
+                ),
             )
             .contained_in_all(context.cluster_dependencies())
             .planned_because_of(planned_because_of),

@@ -280,14 +280,19 @@ fn add_machine(
         place
             .build(
                 &interface,
-                Resource::NetworkInterface(NetworkInterface {
-                    location: place.location(),
-                    subnet: Pending::Known(place.subnet(machine.subnet)),
-                    private_ip: machine.private_ip,
-                    ip_forwarding: true,
-                    public_ip: machine.public_ip.map(|name| place.id(Kind::PublicIpAddress, name)),
-                    protected_by: None,
-                }),
+                Resource::NetworkInterface(
+                    NetworkInterface {
+                        location: place.location(),
+                        subnet: Pending::Known(place.subnet(machine.subnet)),
+                        private_ip: machine.private_ip,
+                        ip_forwarding: true,
+                        public_ip: machine
+                            .public_ip
+                            .map(|name| place.id(Kind::PublicIpAddress, name)),
+                        protected_by: None,
+                    }
+                    .into(),
+                ),
             )
             .contained_in(place.address(Kind::Subnet, machine.subnet))
             .depends_on_all(public_ip_address)
@@ -298,16 +303,19 @@ fn add_machine(
         place
             .build(
                 machine.name,
-                Resource::VirtualMachine(VirtualMachine {
-                    location: place.location(),
-                    vm_size: machine.vm_size.clone(),
-                    admin_user: context.topology.ssh.user.clone(),
-                    ssh_public_key: context.facts.ssh_public_key.clone(),
-                    network_interface: place.id(Kind::NetworkInterface, &interface),
-                    role: machine.role,
-                    provisioning: Provisioning::Ready,
-                    protected_by: None,
-                }),
+                Resource::VirtualMachine(
+                    VirtualMachine {
+                        location: place.location(),
+                        vm_size: machine.vm_size.clone(),
+                        admin_user: context.topology.ssh.user.clone(),
+                        ssh_public_key: context.facts.ssh_public_key.clone(),
+                        network_interface: place.id(Kind::NetworkInterface, &interface),
+                        role: machine.role,
+                        provisioning: Provisioning::Ready,
+                        protected_by: None,
+                    }
+                    .into(),
+                ),
             )
             .contained_in(place.address(Kind::NetworkInterface, &interface))
             .protected(machine.protect)
@@ -345,7 +353,9 @@ pub(super) fn route_tables(
     for (name, routes, planned_because_of) in tables {
         let table = RouteTable { location: place.location(), routes, protected_by: None };
         set.add(
-            place.build(&name, Resource::RouteTable(table)).planned_because_of(planned_because_of),
+            place
+                .build(&name, Resource::RouteTable(table.into()))
+                .planned_because_of(planned_because_of),
         );
     }
 }

@@ -30,6 +30,10 @@ pub struct Facts {
     /// Datacenters that the topology no longer has and whose workers the cluster still
     /// records.
     pub departed: BTreeMap<Site, DepartedSite>,
+    /// The router that each datacenter has now, by its host name, as the cluster records it.
+    /// The topology may name another one: until that serves, hosts are reached through this
+    /// one.
+    pub present_routers: BTreeMap<Site, String>,
     /// How far the requested work on workers is, if work was requested.
     pub request: Option<RequestProgress>,
     /// What each worker holds already.

@@ -49,7 +49,7 @@ pub(super) fn existing(context: &DesiredContext<'_>, set: &mut DesiredSet) {
             ResourceBuilder::new(
                 address(key),
                 Some(ObjectKey::Azure(id.child("agentPools", &name))),
-                Resource::NodePool(value),
+                Resource::NodePool(value.into()),
             )
             .contained_in(context.cluster_address())
             .depends_on_all(before)

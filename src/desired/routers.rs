@@ -125,7 +125,7 @@ fn add(context: &DesiredContext<'_>, router: Router<'_>, set: &mut DesiredSet) {
         ResourceBuilder::new(
             host.clone(),
             Some(ObjectKey::Host(name.clone())),
-            Resource::RouterHost(router_host(context, &router)),
+            Resource::RouterHost(router_host(context, &router).into()),
         )
         .contained_in(device.clone())
         .protected(router.protect)

@@ -36,7 +36,7 @@ pub(super) fn join(context: &DesiredContext<'_>, datacenter: &Datacenter, set: &
         let mut membership = ResourceBuilder::new(
             address.clone(),
             node_key(context, "Node", name),
-            Resource::Worker(common.membership(context, datacenter, worker, place)),
+            Resource::Worker(common.membership(context, datacenter, worker, place).into()),
         )
         .contained_in_all(cluster.iter().cloned())
         .depends_on_all(upgraded_pools.iter().cloned())
@@ -69,10 +69,9 @@ fn cilium_node(
     ResourceBuilder::new(
         Address { kind: Kind::CiliumNode, ..worker.clone() },
         node_key(context, "CiliumNode", &name),
-        Resource::CiliumNode(CiliumNode {
-            name: name.to_string(),
-            pod_cidrs: vec![place.pod_cidr],
-        }),
+        Resource::CiliumNode(
+            CiliumNode { name: name.to_string(), pod_cidrs: vec![place.pod_cidr] }.into(),
+        ),
     )
     .contained_in(worker)
     .planned_because_of("pod CIDR of the worker for Cilium")

@@ -1,11 +1,14 @@
-//! The Lease that keeps two appliers of one topology apart.
+//! The Leases that keep the processes of one topology apart, in `kube-system`.
 //!
-//! An apply holds the Lease `stargate-write-<topology>` in `kube-system`,
-//! renews it, and deletes it at the end. A holder that was killed does not renew:
-//! the next applier takes the Lease over once it stayed unchanged for its
-//! duration, measured by its own monotonic clock, so clocks are never compared.
+//! `stargate-write-<topology>` is held by the process that makes changes, and
+//! `stargate-leader-<topology>` by the `stargate watch` that reconciles. A holder renews
+//! its Lease, and deletes it at the end. A holder that was killed does not renew: the next
+//! process takes the Lease over once it stayed unchanged for its duration, measured by
+//! that process' own monotonic clock, so clocks are never compared.
 
 mod renewal;
+mod slot;
+mod validity;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,26 +21,68 @@ use crate::provider::read_write::ClusterWrite;
 use crate::resource::names::TopologyName;
 use renewal::Renewal;
 
-/// How long the Lease is valid without a renewal: the time that others wait for
-/// a killed applier.
-const DURATION: Duration = Duration::from_secs(60);
-/// The time between two renewals: two may fail before the Lease is lost.
-const RENEW_EVERY: Duration = Duration::from_secs(20);
-/// The time between two reads of a Lease that another applier holds.
-const POLL_EVERY: Duration = Duration::from_secs(5);
+pub use slot::LeaseSlot;
+pub use validity::Validity;
+
+/// The times of a Lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct LeaseTerms {
+    /// How long the Lease is valid without a renewal: the time that others wait for a
+    /// process that was killed.
+    duration: Duration,
+    /// The time between two renewals: two may fail before the Lease is lost.
+    renew_every: Duration,
+    /// The time between two reads of a Lease that another process holds.
+    poll_every: Duration,
+}
+
+impl LeaseTerms {
+    /// A person waits for an apply that was killed.
+    const APPLY: Self = Self {
+        duration: Duration::from_secs(60),
+        renew_every: Duration::from_secs(20),
+        poll_every: Duration::from_secs(5),
+    };
+    /// The times of leader election in Kubernetes' own controllers, with more polls:
+    /// another replica goes on within 20 seconds.
+    const WATCH: Self = Self {
+        duration: Duration::from_secs(15),
+        renew_every: Duration::from_secs(5),
+        poll_every: Duration::from_secs(2),
+    };
+
+    /// For how long a Lease must be valid for work to begin. Together with the time
+    /// between two renewals it leaves one renewal to fail.
+    fn margin(self) -> Duration {
+        self.renew_every
+    }
+}
 
 /// A Lease, and who is to hold it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseIdentity {
     name: String,
     holder: String,
+    terms: LeaseTerms,
 }
 
 impl LeaseIdentity {
-    /// The Lease of a topology. `holder` is what others read while they wait; it
-    /// must be different for every process.
+    /// The Lease of a process that makes changes. `holder` is what others read while they
+    /// wait; it must be different for every process.
     pub fn new(topology: &TopologyName, holder: impl Into<String>) -> Self {
-        Self { name: format!("stargate-write-{topology}"), holder: holder.into() }
+        let name = format!("stargate-write-{topology}");
+        Self { name, holder: holder.into(), terms: LeaseTerms::APPLY }
+    }
+
+    /// The same Lease, held by a `stargate watch`: another replica takes it over sooner.
+    pub fn of_watch(topology: &TopologyName, holder: impl Into<String>) -> Self {
+        Self { terms: LeaseTerms::WATCH, ..Self::new(topology, holder) }
+    }
+
+    /// The Lease of the `stargate watch` that reconciles.
+    pub fn of_leader(topology: &TopologyName, holder: impl Into<String>) -> Self {
+        let name = format!("stargate-leader-{topology}");
+        Self { name, holder: holder.into(), terms: LeaseTerms::WATCH }
     }
 
     /// The name of the Lease.
@@ -59,7 +104,7 @@ impl WallClock {
     }
 }
 
-/// A Lease in a cluster, as one applier sees it.
+/// A Lease in a cluster, as one process sees it.
 #[derive(Debug, Clone)]
 struct LeaseClient {
     client: Arc<dyn ClusterWrite>,
@@ -72,15 +117,15 @@ impl LeaseClient {
         self.client.lease(&self.identity.name).await
     }
 
-    /// Creates the Lease or writes it over `previous`; `None` if another applier
+    /// Creates the Lease or writes it over `previous`; `None` if another process
     /// was faster.
     async fn claim(
         &self,
         previous: Option<&LeaseRecord>,
     ) -> Result<Option<LeaseRecord>, ClusterError> {
-        let LeaseIdentity { name, holder } = &self.identity;
-        let claim =
-            LeaseClaim { name, holder, duration: DURATION, now: self.clock.now(), previous };
+        let LeaseIdentity { name, holder, terms } = &self.identity;
+        let (duration, now) = (terms.duration, self.clock.now());
+        let claim = LeaseClaim { name, holder, duration, now, previous };
         match self.client.write_lease(claim).await {
             // After a lost answer a creation returns whatever exists.
             Ok(record) => Ok((record.holder == *holder).then_some(record)),
@@ -90,7 +135,8 @@ impl LeaseClient {
     }
 }
 
-/// Another applier's Lease, and since when it is unchanged.
+/// Another process' Lease, and since when it is unchanged.
+#[derive(Debug)]
 struct Waiting {
     record: LeaseRecord,
     since: Instant,
@@ -105,7 +151,7 @@ pub struct HeldLease {
 }
 
 impl HeldLease {
-    /// Takes the Lease, and waits while another applier holds it. `waiting` is
+    /// Takes the Lease, and waits while another process holds it. `waiting` is
     /// called for each holder that is waited for, `lost` at most once, if the
     /// Lease can no longer be renewed.
     ///
@@ -119,31 +165,52 @@ impl HeldLease {
         waiting: &(dyn Fn(&LeaseRecord) + Sync),
         lost: impl FnOnce(String) + Send + 'static,
     ) -> Result<Self, ClusterError> {
+        Self::acquire_observed(client, identity, now, None, waiting, lost).await
+    }
+
+    /// The same where the Lease of another process was observed before.
+    async fn acquire_observed(
+        client: Arc<dyn ClusterWrite>,
+        identity: &LeaseIdentity,
+        now: Timestamp,
+        observed: Option<Waiting>,
+        waiting: &(dyn Fn(&LeaseRecord) + Sync),
+        lost: impl FnOnce(String) + Send + 'static,
+    ) -> Result<Self, ClusterError> {
         let clock = WallClock { start: now, started: Instant::now() };
         let lease = LeaseClient { client, identity: identity.clone(), clock };
-        let mut other: Option<Waiting> = None;
+        let mut other = observed;
+        let mut waited = false;
         loop {
             let found = lease.read().await?;
             let is_free = found.as_ref().is_none_or(|record| {
                 record.holder.is_empty()
                     || record.holder == identity.holder
-                    || expired(&other, record)
+                    || expired(&other, record, identity.terms)
             });
+            let is_other = |it: &LeaseRecord| !it.holder.is_empty() && it.holder != identity.holder;
+            waited |= found.as_ref().is_some_and(is_other);
+            let claimed = Instant::now();
             if is_free && let Some(record) = lease.claim(found.as_ref()).await? {
-                let renewal = Renewal::start(lease.clone(), record, lost);
-                return Ok(Self { lease, renewal, waited: other.is_some() });
+                let renewal = Renewal::start(lease.clone(), record, claimed, lost);
+                return Ok(Self { lease, renewal, waited });
             }
             if let Some(record) = found.filter(|_| !is_free) {
                 other = Some(wait_for(other, record, waiting));
             }
-            sleep(POLL_EVERY).await;
+            sleep(identity.terms.poll_every).await;
         }
     }
 
-    /// True if another applier held the Lease first: what was planned before may
+    /// True if another process held the Lease first: what was planned before may
     /// be out of date.
     pub fn waited(&self) -> bool {
         self.waited
+    }
+
+    /// Whether it is held, and until when.
+    pub fn validity(&self) -> Validity {
+        Validity::new(self.renewal.hold(), self.lease.identity.terms.margin())
     }
 
     /// Deletes the Lease.
@@ -155,7 +222,7 @@ impl HeldLease {
         let Self { lease, renewal, .. } = self;
         let Some(record) = renewal.stop().await else { return Ok(()) };
         match lease.client.delete_lease(&lease.identity.name, &record).await {
-            // A renewal whose answer was lost, or another applier, changed it.
+            // A renewal whose answer was lost, or another process, changed it.
             Err(error) if error.is_conflict() => match lease.read().await? {
                 Some(record) if record.holder == lease.identity.holder => {
                     lease.client.delete_lease(&lease.identity.name, &record).await
@@ -168,9 +235,9 @@ impl HeldLease {
 }
 
 /// Whether the Lease stayed as it is for its whole duration.
-fn expired(other: &Option<Waiting>, record: &LeaseRecord) -> bool {
+fn expired(other: &Option<Waiting>, record: &LeaseRecord, terms: LeaseTerms) -> bool {
     // A Lease without a duration gets ours.
-    let duration = if record.duration.is_zero() { DURATION } else { record.duration };
+    let duration = if record.duration.is_zero() { terms.duration } else { record.duration };
     other.as_ref().is_some_and(|it| it.record == *record && it.since.elapsed() >= duration)
 }
 

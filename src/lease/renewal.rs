@@ -1,10 +1,13 @@
 //! Renews a held Lease in the background.
 
-use tokio::sync::oneshot;
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{DURATION, LeaseClient, RENEW_EVERY};
+use super::LeaseClient;
+use super::validity::Hold;
 use crate::provider::cluster::{ClusterError, LeaseRecord};
 
 /// A task that renews a Lease. It ends when it is stopped or dropped, or when
@@ -12,20 +15,29 @@ use crate::provider::cluster::{ClusterError, LeaseRecord};
 #[derive(Debug)]
 pub(super) struct Renewal {
     stop: oneshot::Sender<()>,
+    hold: watch::Receiver<Hold>,
     task: JoinHandle<Option<LeaseRecord>>,
 }
 
 impl Renewal {
-    /// Starts to renew `record`; calls `lost` with the reason if that is no
-    /// longer possible.
+    /// Starts to renew `record`, for which the request began at `claimed`; calls `lost`
+    /// with the reason if that is no longer possible.
     pub(super) fn start(
         lease: LeaseClient,
         record: LeaseRecord,
+        claimed: Instant,
         lost: impl FnOnce(String) + Send + 'static,
     ) -> Self {
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(renew(lease, record, stopped, lost));
-        Self { stop, task }
+        let (sender, hold) = watch::channel(Hold::Until(claimed + lease.identity.terms.duration));
+        let renewing = Renewing { lease, record, renewed: claimed, hold: sender };
+        let task = tokio::spawn(renewing.run(stopped, lost));
+        Self { stop, hold, task }
+    }
+
+    /// Until when the Lease is held.
+    pub(super) fn hold(&self) -> watch::Receiver<Hold> {
+        self.hold.clone()
     }
 
     /// Stops, and returns the Lease as it was last written, unless it is lost.
@@ -35,58 +47,97 @@ impl Renewal {
     }
 }
 
-async fn renew(
+/// A Lease that is being renewed.
+struct Renewing {
     lease: LeaseClient,
-    mut record: LeaseRecord,
-    mut stopped: oneshot::Receiver<()>,
-    lost: impl FnOnce(String),
-) -> Option<LeaseRecord> {
-    let mut renewed = Instant::now();
-    loop {
-        tokio::select! {
-            biased;
-            // The sender is dropped: the Lease is released, or its holder is gone.
-            _ = &mut stopped => return Some(record),
-            () = sleep(RENEW_EVERY) => {}
-        }
-        let started = Instant::now();
-        let reason = match timeout(RENEW_EVERY, renew_once(&lease, &record)).await {
-            Ok(Ok(Ok(next))) => {
-                (record, renewed) = (next, started);
-                continue;
-            }
-            Ok(Ok(Err(holder))) => {
-                lost(format!("{holder} has taken it over"));
-                return None;
-            }
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("no answer within {} s", RENEW_EVERY.as_secs()),
-        };
-        if renewed.elapsed() >= DURATION {
-            lost(format!("it was not renewed for {} s: {reason}", renewed.elapsed().as_secs()));
-            return None;
-        }
-        tracing::debug!(reason, "the lease could not be renewed yet");
-    }
+    /// As it was written last.
+    record: LeaseRecord,
+    /// When the request of the last renewal began: others may count from there.
+    renewed: Instant,
+    hold: watch::Sender<Hold>,
 }
 
-/// Renews once. The inner error names another holder.
-async fn renew_once(
-    lease: &LeaseClient,
-    record: &LeaseRecord,
-) -> Result<Result<LeaseRecord, String>, ClusterError> {
-    if let Some(next) = lease.claim(Some(record)).await? {
-        return Ok(Ok(next));
-    }
-    // It changed: by a renewal whose answer was lost, by hand, or by another applier.
-    let found = lease.read().await?;
-    match found {
-        Some(found) if !found.holder.is_empty() && found.holder != lease.identity.holder => {
-            Ok(Err(found.holder))
+/// What became of a renewal.
+enum Renewed {
+    /// The Lease is renewed.
+    As(LeaseRecord),
+    /// Another process has it, or has had it.
+    By(String),
+}
+
+impl Renewing {
+    async fn run(
+        mut self,
+        mut stopped: oneshot::Receiver<()>,
+        lost: impl FnOnce(String),
+    ) -> Option<LeaseRecord> {
+        let terms = self.lease.identity.terms;
+        let mut wait = terms.renew_every;
+        loop {
+            tokio::select! {
+                biased;
+                // The sender is dropped: the Lease is released, or its holder is gone.
+                _ = &mut stopped => {
+                    self.hold.send_replace(Hold::Released);
+                    return Some(self.record);
+                }
+                () = sleep(wait) => {}
+            }
+            let started = Instant::now();
+            let patience = self.patience();
+            let reason = match timeout(patience, self.renew_once()).await {
+                Ok(Ok(Renewed::As(record))) => {
+                    wait = terms.renew_every;
+                    (self.record, self.renewed) = (record, started);
+                    self.hold.send_replace(Hold::Until(started + terms.duration));
+                    continue;
+                }
+                Ok(Ok(Renewed::By(holder))) => {
+                    self.hold.send_replace(Hold::Lost);
+                    lost(format!("{holder} has taken it over"));
+                    return None;
+                }
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => format!("no answer within {} s", patience.as_secs()),
+            };
+            let passed = self.renewed.elapsed();
+            if passed >= terms.duration {
+                self.hold.send_replace(Hold::Lost);
+                lost(format!("it was not renewed for {} s: {reason}", passed.as_secs()));
+                return None;
+            }
+            tracing::debug!(reason, "the lease could not be renewed yet");
+            wait = terms.poll_every;
         }
-        found => match lease.claim(found.as_ref()).await? {
-            Some(next) => Ok(Ok(next)),
-            None => Ok(Err("another applier".to_owned())),
-        },
+    }
+
+    /// How long an answer is awaited: no longer than the Lease is valid, unless it is past
+    /// that already.
+    fn patience(&self) -> Duration {
+        let terms = self.lease.identity.terms;
+        match terms.duration.saturating_sub(self.renewed.elapsed()) {
+            Duration::ZERO => terms.renew_every,
+            left => left.min(terms.renew_every),
+        }
+    }
+
+    async fn renew_once(&self) -> Result<Renewed, ClusterError> {
+        // After the end of its time another process may have held it in between.
+        let is_in_time = self.renewed.elapsed() < self.lease.identity.terms.duration;
+        if let Some(next) = self.lease.claim(Some(&self.record)).await? {
+            return Ok(Renewed::As(next));
+        }
+        // It changed: by a renewal whose answer was lost, by hand, or by another process.
+        let found = self.lease.read().await?;
+        let holder = found.as_ref().map(|it| it.holder.as_str()).unwrap_or_default();
+        let is_ours = holder == self.lease.identity.holder;
+        if !(is_ours || holder.is_empty() && is_in_time) {
+            let other = if holder.is_empty() { "another process" } else { holder };
+            return Ok(Renewed::By(other.to_owned()));
+        }
+        Ok(match self.lease.claim(found.as_ref()).await? {
+            Some(next) => Renewed::As(next),
+            None => Renewed::By("another process".to_owned()),
+        })
     }
 }

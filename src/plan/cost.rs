@@ -1,6 +1,8 @@
 //! What a plan costs.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
+
+use foldhash::{HashSet, HashSetExt};
 
 use serde::{Deserialize, Serialize};
 

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::diff::{self, ObjectDiff};
 use super::worker_request::WorkerRequest;
 use super::{Action, ApplySettings, Blocked, Change, Deferred, Finding};
+use crate::desired::facts::DepartedSite;
 use crate::desired::{DesiredResource, DesiredSet, Protected};
 use crate::inventory::{Gap, Inventory, Observed};
 use crate::resource::version::KubernetesVersion;
-use crate::resource::{Address, Api};
+use crate::resource::{Address, Api, Site};
 use crate::topology::model;
 
 /// What is compared, and how.
@@ -32,6 +33,10 @@ pub(super) struct Comparison<'a> {
     pub(super) rollout: &'a model::RolloutSettings,
     /// Work on these workers and nothing else.
     pub(super) worker_request: Option<&'a WorkerRequest>,
+    /// Datacenters that the topology no longer has.
+    pub(super) departed: &'a BTreeMap<Site, DepartedSite>,
+    /// The router that each datacenter has now.
+    pub(super) present_routers: &'a BTreeMap<Site, String>,
     /// The version that the control plane runs once the plan is applied; `None` while
     /// there is no cluster.
     pub(super) control_plane: Option<KubernetesVersion>,

@@ -1,19 +1,20 @@
 //! Dependencies between the changes of a plan.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use foldhash::{HashMap, HashMapExt};
 
 use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
+use super::edges::{DependencyCollector, Edges};
 use super::exclusive_claims::Claims;
-use super::impact::restart_of;
-use super::orphans::interruption;
+use super::interruptions::{self, restarts_router};
+use super::kept_routers::is_router_part;
+use super::present_routers::renamed_router;
 use super::removal_pace::RemovalPace;
-use super::rollout::{is_rolled_out, restarts_worker};
+use super::rollout::is_rolled_out;
+use super::withdrawal::may_withdraw;
 use super::{Action, Change};
-use crate::resource::azure::MachineRole;
-use crate::resource::restarts::Restart;
-use crate::resource::{Address, ArmId, DataPlaneRole, Kind, ObjectKey, Resource, Site};
+use crate::resource::{Address, ArmId, Kind, ObjectKey, Resource, Site};
 
 /// Fills in the edges between changes and says what each one interrupts.
 pub(super) fn add(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
@@ -24,22 +25,8 @@ pub(super) fn add(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
         _ => None,
     });
     for (change, edges) in changes.zip(edges) {
-        if change.action == Action::Replace {
-            change.interrupts = change.before.as_ref().and_then(interruption);
-        } else if change.action == Action::Update
-            && let Some(restart) = restart_of(change)
-        {
-            change.interrupts = Some(restart.interruption(&change.address.name));
-            if restarts_router(change) {
-                let name = &change.address.name;
-                change.interrupts =
-                    Some(format!("pods lose connectivity through {name} while it restarts"));
-            }
-            if restarts_worker(change) {
-                let name = &change.address.name;
-                change.interrupts =
-                    Some(format!("the pods on {name} are evicted, then {name} restarts"));
-            }
+        if let Some(interrupted) = interruptions::of(change) {
+            change.interrupts = interrupted;
         }
         change.depends_on = edges.depends_on;
         change.destroy_after = edges.destroy_after;
@@ -47,40 +34,24 @@ pub(super) fn add(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     }
 }
 
+/// What each change waits for, by its address.
+pub(super) fn before_each(
+    input: Comparison<'_>,
+    decisions: &ResourceDecisions,
+) -> BTreeMap<Address, Vec<Address>> {
+    let index = Index::new(input, decisions.values().filter_map(change_of));
+    let all = index.changes.iter().map(|change| {
+        let edges = index.edges(input, change);
+        let before = [edges.depends_on, edges.destroy_after, edges.create_after_destroy_of];
+        (change.address.clone(), before.concat())
+    });
+    all.collect()
+}
+
 fn change_of(decision: &ResourceDecision) -> Option<&Change> {
     match decision {
         ResourceDecision::Change(change) => Some(change),
         _ => None,
-    }
-}
-
-/// What comes before a change, in the order of the addresses.
-struct Edges {
-    depends_on: Vec<Address>,
-    destroy_after: Vec<Address>,
-    create_after_destroy_of: Vec<Address>,
-}
-
-/// The same while it is found.
-#[derive(Default)]
-struct DependencyCollector<'a> {
-    depends_on: Vec<&'a Address>,
-    destroy_after: Vec<&'a Address>,
-    create_after_destroy_of: Vec<&'a Address>,
-}
-
-impl From<DependencyCollector<'_>> for Edges {
-    fn from(found: DependencyCollector<'_>) -> Self {
-        let sorted = |mut addresses: Vec<&Address>| {
-            addresses.sort_unstable();
-            addresses.dedup();
-            addresses.into_iter().cloned().collect()
-        };
-        Self {
-            depends_on: sorted(found.depends_on),
-            destroy_after: sorted(found.destroy_after),
-            create_after_destroy_of: sorted(found.create_after_destroy_of),
-        }
     }
 }
 
@@ -97,10 +68,14 @@ struct Index<'a> {
     leaving_from: BTreeMap<&'a Site, Vec<&'a Address>>,
     /// Workers that leave a site for another one, by the site that they leave.
     moving_from: BTreeMap<Site, Vec<&'a Address>>,
+    /// Workers that leave and join again behind a router of another name, by their site.
+    rejoining_at: BTreeMap<&'a Site, Vec<&'a Address>>,
     /// Deletions by the object's id, in the id's order.
     deleted: BTreeMap<&'a ArmId, &'a Address>,
     /// Changes whose present value points at an id.
     pointing_at: BTreeMap<&'a ArmId, Vec<&'a Change>>,
+    /// Sites whose router takes the address of one that goes, each with the site of that one.
+    successors: BTreeSet<(&'a Site, &'a Site)>,
     /// Updates that restart a router's machine, by site.
     restarting_routers: BTreeMap<&'a Site, Vec<&'a Address>>,
     /// Deletions of Kubernetes objects, by kind.
@@ -121,14 +96,17 @@ impl<'a> Index<'a> {
             leaving_workers: BTreeMap::new(),
             leaving_from: BTreeMap::new(),
             moving_from: BTreeMap::new(),
+            rejoining_at: BTreeMap::new(),
             deleted: BTreeMap::new(),
             pointing_at: BTreeMap::new(),
+            successors: BTreeSet::new(),
             restarting_routers: BTreeMap::new(),
             deleted_kinds: BTreeMap::new(),
         };
         for change in index.changes.clone() {
             index.add(input, change);
         }
+        index.successors = index.successors();
         index
     }
 
@@ -148,6 +126,11 @@ impl<'a> Index<'a> {
             && let Some(site) = change.moves_from()
         {
             self.moving_from.entry(site).or_default().push(&change.address);
+        } else if change.address.kind == Kind::Worker
+            && change.action == Action::Replace
+            && renamed_router(input, &change.address.site).is_some()
+        {
+            self.rejoining_at.entry(&change.address.site).or_default().push(&change.address);
         }
         if restarts_router(change) {
             let routers = self.restarting_routers.entry(&change.address.site).or_default();
@@ -164,6 +147,17 @@ impl<'a> Index<'a> {
         if let ObjectKey::Azure(id) = &change.key {
             self.deleted.insert(id, &change.address);
         }
+    }
+
+    /// Only moves of workers look at them.
+    fn successors(&self) -> BTreeSet<(&'a Site, &'a Site)> {
+        let is_interface = |change: &&&Change| change.address.kind == Kind::NetworkInterface;
+        let changes = self.changes.iter().filter(|_| !self.moving_from.is_empty());
+        let taken = changes.filter(is_interface).flat_map(|change| {
+            let (leaving, _) = self.claims.taken_for(change);
+            leaving.into_iter().map(|taken| (&change.address.site, &taken.site))
+        });
+        taken.filter(|(site, left)| site != left).collect()
     }
 
     fn edges(&self, input: Comparison<'a>, change: &'a Change) -> Edges {
@@ -215,13 +209,16 @@ impl<'a> Index<'a> {
     }
 
     /// The new router that a worker moves behind: the worker stays where it is until its new
-    /// host can be probed.
+    /// host can be probed. A router that takes the place of the one that the worker leaves
+    /// through comes later.
     fn joining_before(
         &self,
         input: Comparison<'a>,
         change: &'a Change,
     ) -> impl Iterator<Item = &'a Address> {
-        let desired = input.desired.get(&change.address).filter(|_| change.moves_from().is_some());
+        let is_succeeded = |left: Site| self.successors.contains(&(&change.address.site, &left));
+        let moves = change.moves_from().is_some_and(|left| !is_succeeded(left));
+        let desired = input.desired.get(&change.address).filter(|_| moves);
         let dependencies = desired.into_iter().flat_map(|desired| &desired.depends_on);
         dependencies.filter(|address| {
             matches!(address.kind, Kind::RouterHost | Kind::TailnetDevice)
@@ -239,10 +236,9 @@ impl<'a> Index<'a> {
         let desired = input.desired.get(&change.address);
         let dependencies = desired.into_iter().flat_map(|desired| &desired.depends_on);
         let changed = dependencies.filter(|address| self.by_address.contains_key(address));
-        let carries_routes = change.action == Action::Update && carries_routes(change.address.kind);
         let pools = self.deleted_kinds.get(&Kind::NodePool).into_iter().flatten();
         let leaving = self.leaving_workers.values().chain(pools).copied();
-        let leaving = carries_routes.then_some(leaving);
+        let leaving = may_withdraw(change).then_some(leaving);
         let routers = is_rolled_out(change).then(|| self.routers_before(&change.address.site));
         let routers = routers.or_else(|| self.restart_before(change));
         changed.chain(leaving.into_iter().flatten()).chain(routers.into_iter().flatten())
@@ -320,12 +316,15 @@ impl<'a> Index<'a> {
         let Some(replaced) = self.by_address.get(address) else { return false };
         let is_resident = deleted.address.kind == Kind::VirtualMachine
             && address.kind.is_contained_in(Kind::VirtualMachine);
-        replaced.action == Action::Replace && (is_resident || replaced.moves_from().is_some())
+        // A worker that joins again behind another router leaves through this one.
+        let is_rejoining = address.kind == Kind::Worker && is_router_part(deleted.address.kind);
+        let leaves = is_resident || is_rejoining || replaced.moves_from().is_some();
+        replaced.action == Action::Replace && leaves
     }
 
     /// The moving workers that leave before an update withdraws their routes.
     fn moving_before(&self, change: &'a Change) -> impl Iterator<Item = &'a Address> {
-        let withdraws = change.action == Action::Update && carries_routes(change.address.kind);
+        let withdraws = may_withdraw(change);
         let from =
             |site: &Site| *site == change.address.site || change.address.site == Site::Cluster;
         let moving = self.moving_from.iter().filter(move |(site, _)| withdraws && from(site));
@@ -366,6 +365,7 @@ impl<'a> Index<'a> {
         let site = &change.address.site;
         edges.extend(self.leaving_from.get(site).into_iter().flatten());
         edges.extend(self.moving_from.get(site).into_iter().flatten());
+        edges.extend(self.rejoining_at.get(site).into_iter().flatten());
         if change.address.kind == Kind::TailnetDevice {
             let host = Address::new(
                 Kind::RouterHost,
@@ -379,18 +379,6 @@ impl<'a> Index<'a> {
 
 fn kinds_where(holds: impl Fn(Kind) -> bool) -> impl Iterator<Item = Kind> {
     Kind::ALL.iter().copied().filter(move |kind| holds(*kind))
-}
-
-/// Whether a change restarts the machine of a router.
-fn restarts_router(change: &Change) -> bool {
-    matches!(
-        &change.after,
-        Some(Resource::VirtualMachine(machine)) if machine.role == MachineRole::Router
-    ) && restart_of(change) == Some(Restart::Machine)
-}
-
-fn carries_routes(kind: Kind) -> bool {
-    kind.facts().role == DataPlaneRole::Routes
 }
 
 /// The ids that a value points at.

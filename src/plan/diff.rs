@@ -73,10 +73,10 @@ pub fn between(before: &Resource, after: &Resource) -> Vec<FieldChange> {
 /// that is not deep.
 fn same_as_far_as_seen(before: &Resource, after: &Resource) -> bool {
     let (Resource::Worker(before), Resource::Worker(after)) = (before, after) else { return false };
-    let JoinedWorker { name, ip, pod_cidr, provider_id, labels, taints, .. } = after;
-    let JoinedWorker { kubelet_version, profile_digest, routes, .. } = after;
-    let JoinedWorker { ready, cordoned_for_work, host, .. } = after;
-    let JoinedWorker { protected_by, .. } = after;
+    let JoinedWorker { name, ip, pod_cidr, provider_id, labels, taints, .. } = &**after;
+    let JoinedWorker { kubelet_version, profile_digest, routes, .. } = &**after;
+    let JoinedWorker { ready, cordoned_for_work, host, .. } = &**after;
+    let JoinedWorker { protected_by, .. } = &**after;
     (before.host.observed().is_none() || host.observed().is_none())
         && (&before.name, &before.ip, &before.pod_cidr) == (name, ip, pod_cidr)
         && (&before.provider_id, &before.labels) == (provider_id, labels)
@@ -304,6 +304,7 @@ mod tests {
             nodes: Vec::new(),
             router_addresses: BTreeMap::new(),
             departed: BTreeMap::new(),
+            present_routers: BTreeMap::new(),
             request: None,
             assigned: BTreeMap::new(),
             nodes_without_pod_cidr: Vec::new(),

@@ -63,7 +63,7 @@ pub enum Execution {
     #[default]
     Api,
     /// On a router, over SSH.
-    Router(RouterExecution),
+    Router(Box<RouterExecution>),
     /// On a worker, over SSH, and in the cluster.
     Worker(Box<WorkerExecution>),
     /// On a node pool, and on its nodes in the cluster.
@@ -113,6 +113,10 @@ pub struct WorkerExecution {
     /// one that the topology no longer has.
     #[serde(default)]
     pub departure: Option<WorkerDeparture>,
+    /// The way to the host that it leaves, if another router than that of `route` leads
+    /// there now.
+    #[serde(default)]
+    pub present_route: Option<HostRoute>,
     /// What it is brought to; `None` if the topology no longer names it.
     pub profile: Option<WorkerProfile>,
 }

@@ -106,7 +106,7 @@ impl<'a> Sites<'a> {
                 if execution.is_existing
                     || change.address.name == execution.route.hostname.as_str() =>
             {
-                Execution::Router(execution)
+                Execution::Router(Box::new(execution))
             }
             _ => Execution::Api,
         }
@@ -135,6 +135,7 @@ impl<'a> Sites<'a> {
             let renamed = renamed.filter(|_| datacenter.is_existing()).map(|it| it.name.as_str());
             let name = renamed.unwrap_or(&worker.name);
             let route = HostRoute::worker(self.topology, datacenter, name, None, worker.ip);
+            let route = self.through_present_router(&site, route.clone()).unwrap_or(route);
             let departure =
                 WorkerDeparture { route: Some(route), is_existing: datacenter.is_existing() };
             let leaves = site != change.address.site || name != worker.name;
@@ -150,6 +151,14 @@ impl<'a> Sites<'a> {
             None => !self.has_machine(&worker.name),
         };
         Some(WorkerDeparture { route, is_existing })
+    }
+
+    /// The way to a worker's host through the router that its site has now, if the topology
+    /// names that otherwise.
+    fn through_present_router(&self, site: &Site, route: HostRoute) -> Option<HostRoute> {
+        let is_other = |router: &&String| route.first_hop().hostname != **router;
+        let router = self.facts.present_routers.get(site).filter(is_other)?;
+        Some(route.behind(HostRoute::departed_router(self.topology, router)))
     }
 
     fn has_machine(&self, name: &str) -> bool {
@@ -172,6 +181,7 @@ impl<'a> Sites<'a> {
             drain_within: self.topology.rollout.drain_within,
             request: self.request(change),
             departure: self.departure(change),
+            present_route: None,
             profile: None,
         };
         let Site::Datacenter(name) = &change.address.site else { return execution };
@@ -183,6 +193,7 @@ impl<'a> Sites<'a> {
         let written = workers.get(worker.name.as_str());
         let host_key = written.and_then(|written| written.host_key.as_ref());
         let route = HostRoute::worker(self.topology, datacenter, &worker.name, host_key, worker.ip);
+        execution.present_route = self.through_present_router(&change.address.site, route.clone());
         execution.route = Some(route);
         execution.is_existing = datacenter.is_existing();
         execution.profile = written.and_then(|written| {

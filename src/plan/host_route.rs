@@ -107,6 +107,11 @@ impl HostRoute {
         }
     }
 
+    /// The same host behind another router.
+    pub(crate) fn behind(self, router: Self) -> Self {
+        Self { jump: Some(Box::new(router)), ..self }
+    }
+
     /// The same host at another address of its datacenter's network.
     pub fn at(&self, address: Ipv4Addr) -> Self {
         Self { location: HostLocation::Local(address), ..self.clone() }

@@ -18,11 +18,7 @@ pub(super) fn keep_router_parts(decisions: &mut ResourceDecisions) {
         .collect();
     for (address, decision) in decisions.iter_mut().filter(|_| !machines.is_empty()) {
         let ResourceDecision::Change(change) = decision else { continue };
-        let is_part = matches!(
-            address.kind,
-            Kind::TailnetDevice | Kind::AdvertisedRoutes | Kind::ApprovedRoutes | Kind::RouterHost
-        );
-        if !is_part || change.action != Action::Delete {
+        if !is_router_part(address.kind) || change.action != Action::Delete {
             continue;
         }
         let Some((machine, code)) = machines.get(change.key.name()) else { continue };
@@ -30,6 +26,14 @@ pub(super) fn keep_router_parts(decisions: &mut ResourceDecisions) {
         let failure = Failure::new(*code, message, format!("resolve {machine} first"));
         *decision = blocked_for(change, failure, Some(machine.clone())).into();
     }
+}
+
+/// Whether objects of a kind go with the router that they stand for.
+pub(super) fn is_router_part(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::TailnetDevice | Kind::AdvertisedRoutes | Kind::ApprovedRoutes | Kind::RouterHost
+    )
 }
 
 fn blocked_deletions(decisions: &ResourceDecisions) -> impl Iterator<Item = &Blocked> {

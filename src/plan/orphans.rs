@@ -1,6 +1,6 @@
 //! Objects that the topology owns and no longer lists.
 
-use std::collections::HashSet;
+use foldhash::HashSet;
 
 use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
 use super::{Action, Change};

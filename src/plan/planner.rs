@@ -20,6 +20,7 @@ use super::node_pools;
 use super::orphans;
 use super::predecessors;
 use super::propagation;
+use super::protected_departures;
 use super::protection::{self, Retained};
 use super::replacement;
 use super::rollout;
@@ -52,6 +53,7 @@ pub(super) fn plan_changes(input: Comparison<'_>) -> PlanContents {
     replacement::refuse_deletions(input, &mut decisions);
     retained.extend(unread_parts::block(input, &mut decisions));
     unreachable_departures::block(input, &mut decisions);
+    protected_departures::block(input, &mut decisions);
     block_consequences(input, retained, &mut decisions);
     protection::retain_shared_containers(input, &mut decisions);
     node_pools::defer_deletions(&mut decisions);

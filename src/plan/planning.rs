@@ -176,6 +176,8 @@ fn compare_states(
             protected: &protected,
             rollout: &input.topology.rollout,
             worker_request: worker_request.as_ref(),
+            departed: &facts.departed,
+            present_routers: &facts.present_routers,
             control_plane: applied.control_plane(input.topology, facts),
             requests: input.requests,
         });

@@ -90,6 +90,7 @@ mod tests {
             drain_within: Duration::ZERO,
             request: None,
             departure: None,
+            present_route: None,
             profile: Some(WorkerProfile {
                 name: ProfileName::new("standard"),
                 max_pods: 250,

@@ -1,7 +1,8 @@
 //! The plan itself.
 
-use std::collections::HashMap;
 use std::ops::Deref;
+
+use foldhash::HashMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 

@@ -13,7 +13,7 @@ use super::{Action, Change, Plan};
 use crate::resource::settings::AutoApply;
 use crate::resource::{Address, Kind, Site};
 
-pub use coverage::removed_objects;
+pub use coverage::Removals;
 
 /// How often changes that would make pairs unreachable are left out one after another
 /// before all changes are left out.

@@ -4,55 +4,96 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
+use super::present_routers::renamed_router;
 use super::protection::blocked_for;
+use super::waiting_changes;
 use super::{Action, Change};
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::Source;
 use crate::resource::{Address, Kind, ObjectKey, Resource, Site};
 
-/// Blocks the moves of workers whose old machines cannot be reset. A VM whose Node is not
-/// Ready need not be: it is deleted before the worker joins elsewhere.
+/// Blocks the moves and removals of workers whose machines cannot be reset, with all that
+/// waits for them. A VM whose Node is not Ready need not be when its worker moves: it is
+/// deleted before the worker joins elsewhere. Nor need one that is deleted with its worker.
 pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
-    let machines = machines(input);
-    let moves = decisions.values().filter_map(|decision| match decision {
-        ResourceDecision::Change(change) if must_be_reset(change, &machines) => Some(change),
+    let machines = Machines::of(input, decisions);
+    let departures = decisions.values().filter_map(|decision| match decision {
+        ResourceDecision::Change(change) => Some((change.address.clone(), machines.left(change)?)),
         _ => None,
     });
-    let moves: Vec<(Address, Site)> =
-        moves.filter_map(|change| Some((change.address.clone(), change.moves_from()?))).collect();
-    if moves.is_empty() {
+    let departures: Vec<(Address, Site)> = departures.collect();
+    if departures.is_empty() {
         return;
     }
     let silent = SilentRouters::of(input, decisions);
-    for (address, site) in moves {
-        let (Some(failure), Some(ResourceDecision::Change(change))) =
-            (silent.at(&site), decisions.get(&address))
-        else {
-            continue;
-        };
-        let message = format!("{} could not be reset at {site}, which it leaves", address.name);
-        let blocked = blocked_for(change, failure.clone().within(message), None);
+    let unreachable: BTreeMap<Address, Failure> = departures
+        .into_iter()
+        .filter_map(|(address, site)| {
+            let failure = silent.at(&site)?.clone();
+            let message = format!("{} could not be reset at {site}, which it leaves", address.name);
+            Some((address, failure.within(message)))
+        })
+        .collect();
+    let removed: BTreeSet<Address> =
+        unreachable.keys().filter(|address| is_removed(decisions.get(*address))).cloned().collect();
+    waiting_changes::hold_back(input, &removed, &unreachable, decisions);
+    for (address, failure) in unreachable {
+        let Some(ResourceDecision::Change(change)) = decisions.get(&address) else { continue };
+        let blocked = blocked_for(change, failure, None);
         decisions.insert(address, blocked.into());
     }
 }
 
-/// Whether the machine that a worker leaves must be reset, given the VMs of each site.
-fn must_be_reset(change: &Change, machines: &BTreeSet<(Site, String)>) -> bool {
-    let Some(Resource::Worker(worker)) = &change.before else { return false };
-    let Some(site) = change.moves_from().filter(|_| change.action == Action::Replace) else {
-        return false;
-    };
-    worker.ready || !machines.contains(&(site, worker.name.clone()))
+fn is_removed(decision: Option<&ResourceDecision>) -> bool {
+    matches!(decision, Some(ResourceDecision::Change(change)) if change.action == Action::Delete)
 }
 
-/// The VMs that the topology owns, by site and name.
-fn machines(input: Comparison<'_>) -> BTreeSet<(Site, String)> {
-    let is_machine = |resource: &Resource| matches!(resource, Resource::VirtualMachine(_));
-    let found = input.inventory.iter().filter(|(_, it)| is_machine(&it.resource));
-    let named = found.filter_map(|(key, observed)| {
-        Some((Site::from(observed.ownership.site()?), key.name().to_owned()))
-    });
-    named.collect()
+/// The VMs that the topology owns.
+struct Machines<'a> {
+    /// By site and name.
+    all: BTreeSet<(Site, String)>,
+    /// Those that are deleted or replaced.
+    ending: BTreeSet<(Site, String)>,
+    input: Comparison<'a>,
+}
+
+impl<'a> Machines<'a> {
+    fn of(input: Comparison<'a>, decisions: &ResourceDecisions) -> Self {
+        let is_machine = |resource: &Resource| matches!(resource, Resource::VirtualMachine(_));
+        let found = input.inventory.iter().filter(|(_, it)| is_machine(&it.resource));
+        let named = found.filter_map(|(key, observed)| {
+            Some((Site::from(observed.ownership.site()?), key.name().to_owned()))
+        });
+        let ending = decisions.iter().filter_map(|(address, decision)| match decision {
+            ResourceDecision::Change(change)
+                if address.kind == Kind::VirtualMachine
+                    && matches!(change.action, Action::Delete | Action::Replace) =>
+            {
+                Some((address.site.clone(), change.key.name().to_owned()))
+            }
+            _ => None,
+        });
+        Self { all: named.collect(), ending: ending.collect(), input }
+    }
+
+    /// The site on which the machine that a worker leaves must be reset.
+    fn left(&self, change: &Change) -> Option<Site> {
+        let Some(Resource::Worker(worker)) = &change.before else { return None };
+        let site = change.old_site().unwrap_or_else(|| change.address.site.clone());
+        let machine = (site.clone(), worker.name.clone());
+        let must_be_reset = match change.action {
+            Action::Delete => !self.all.contains(&machine),
+            Action::Replace if change.moves_from().is_some() => {
+                worker.ready || !self.all.contains(&machine)
+            }
+            // Behind the router that the topology names it waits for that one.
+            Action::Replace => {
+                renamed_router(self.input, &site).is_some() && !self.ending.contains(&machine)
+            }
+            _ => false,
+        };
+        must_be_reset.then_some(site)
+    }
 }
 
 /// Why the routers of datacenters do not answer.
@@ -74,7 +115,7 @@ impl SilentRouters {
             };
             silent.entry(address.site.clone()).or_insert_with(|| failure.clone());
         }
-        for (site, failure) in departed_routers(input) {
+        for (site, failure) in missing_routers(input).chain(present_routers(input)) {
             silent.entry(site).or_insert(failure);
         }
         Self(silent)
@@ -85,12 +126,37 @@ impl SilentRouters {
     }
 }
 
-/// Routers that the topology does not list any more and whose hosts do not answer, by the
-/// site that their devices are recorded for.
-fn departed_routers(input: Comparison<'_>) -> impl Iterator<Item = (Site, Failure)> {
-    input.inventory.gaps().filter_map(move |gap| {
-        let Source::Host(name) = &gap.source else { return None };
-        let device = input.inventory.get(&ObjectKey::Device(name.clone()))?;
-        Some((Site::from(device.ownership.site()?), gap.failure.clone()))
+/// Datacenters of existing machines that left the topology, and whose routers are not in the
+/// tailnet.
+fn missing_routers(input: Comparison<'_>) -> impl Iterator<Item = (Site, Failure)> {
+    let missing = input.departed.iter().filter(|(_, it)| it.is_existing && it.router.is_none());
+    missing.map(|(site, _)| {
+        let failure = Failure::new(
+            Code::RouterOffline,
+            format!("the router of datacenter {site} is not in the tailnet"),
+            "connect the router to the tailnet, then run the same command again; if the hosts are \
+             gone for good, delete their Nodes with `kubectl delete node`",
+        );
+        (site.clone(), failure)
+    })
+}
+
+/// Routers that the topology may not list any more, and that are not connected or whose hosts
+/// do not answer.
+fn present_routers(input: Comparison<'_>) -> impl Iterator<Item = (Site, Failure)> {
+    input.present_routers.iter().filter_map(move |(site, router)| {
+        if let Some(gap) = input.inventory.gap_at(&Source::Host(router.clone())) {
+            return Some((site.clone(), gap.failure.clone()));
+        }
+        let device = input.inventory.get(&ObjectKey::Device(router.clone()))?;
+        let is_offline =
+            matches!(&device.resource, Resource::TailnetDevice(device) if !device.online);
+        let failure = Failure::new(
+            Code::RouterOffline,
+            format!("router {router} is not connected to the tailnet"),
+            "start the machine; or apply the other name of the router alone, then the rest of the \
+             edit",
+        );
+        is_offline.then(|| (site.clone(), failure))
     })
 }

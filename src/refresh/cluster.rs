@@ -167,7 +167,7 @@ fn note_nodes(
         if is_wanted(name, scope) || is_worker_s {
             let key = ObjectKey::Kubernetes(object("CiliumNode", name));
             let (name, pod_cidrs) = (name.clone(), pod_cidrs.clone());
-            let value = Resource::CiliumNode(CiliumNode { name, pod_cidrs });
+            let value = Resource::CiliumNode(CiliumNode { name, pod_cidrs }.into());
             // It goes with its Node.
             observation.inventory.note(key, value, Ownership::Inherited);
         }
@@ -224,7 +224,7 @@ fn note_worker(
         Ok(_) if is_range_unknown => {
             observation.unread(key, Source::Kubernetes, without_range(node));
         }
-        Ok(worker) => observation.inventory.note(key, Resource::Worker(worker), ownership),
+        Ok(worker) => observation.inventory.note(key, Resource::Worker(worker.into()), ownership),
         Err(failure) => observation.unread(key, Source::Kubernetes, failure),
     }
 }

@@ -1,9 +1,11 @@
-//! Datacenters that left the topology, as the Servers in the cluster describe them.
+//! Datacenters that left the topology, as the Servers in the cluster describe them, and
+//! the routers that datacenters have.
 
 use std::collections::HashMap;
 
 use super::router_devices::device_keys;
 use super::{Observation, Scope};
+use crate::resource::azure::MachineRole;
 use crate::resource::kubernetes::ManifestKind;
 use crate::resource::ownership::SiteName;
 use crate::resource::{Ownership, Resource, Site};
@@ -23,18 +25,43 @@ pub(super) fn note(scope: &Scope<'_>, observation: &mut Observation) {
         .iter()
         .filter_map(|(_, it)| server(it.site()?, &it.resource))
         .collect();
+    attribute_to_machines(scope, observation);
     for (site, router, is_existing) in servers {
-        if has_datacenter(scope, &site) {
-            continue;
-        }
         let router = routers.get(&router).cloned();
         // A datacenter that was renamed keeps its router.
-        if let Some(router) = router.as_ref().filter(|name| !scope.is_router(name)) {
+        let other = router.as_ref().filter(|name| !scope.is_router(name));
+        if let Some(router) = other {
             attribute(router, &site, observation);
+        }
+        if let Some(router) = &router {
+            let present = &mut observation.facts.present_routers;
+            // Some Servers may name the other router already: this one leads to all hosts.
+            if other.is_some() || !present.contains_key(&site) {
+                present.insert(site.clone(), router.clone());
+            }
+        }
+        if has_datacenter(scope, &site) {
+            continue;
         }
         let site = observation.facts.departed.entry(site).or_default();
         site.is_existing |= is_existing;
         site.router = router.or(site.router.take());
+    }
+}
+
+/// Attributes each device that has the name of a machine of the topology and is no router
+/// of it any more to the site of the machine.
+fn attribute_to_machines(scope: &Scope<'_>, observation: &mut Observation) {
+    let machines = observation.inventory.iter().filter_map(|(key, observed)| {
+        let is_router = matches!(&observed.resource, Resource::VirtualMachine(machine)
+            if machine.role == MachineRole::Router);
+        let name = key.name().to_ascii_lowercase();
+        let site = observed.site().filter(|_| is_router && !scope.is_router(&name))?;
+        Some((name, site))
+    });
+    let machines: Vec<(String, Site)> = machines.collect();
+    for (name, site) in machines {
+        attribute(&name, &site, observation);
     }
 }
 

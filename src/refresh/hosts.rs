@@ -147,7 +147,7 @@ fn note_leftover(host: Leftover, probe: WorkerProbe, observation: &mut Observati
         host: Observable::Observed(probe.host),
     };
     let ownership = Ownership::Ours { site: SiteName::from(&host.site) };
-    observation.inventory.note(ObjectKey::Host(name), Resource::Worker(worker), ownership);
+    observation.inventory.note(ObjectKey::Host(name), Resource::Worker(worker.into()), ownership);
 }
 
 fn gap(name: &str, error: &HostError, explained: bool, observation: &mut Observation) {
@@ -224,7 +224,7 @@ fn note_router(scope: &Scope<'_>, site: &Site, probe: RouterProbe, observation: 
     host_findings::note_rules(&name, &probe.foreign_rules, scope, observation);
     let key = ObjectKey::Host(name);
     observation.inventory.foreign_routes.insert(key.clone(), probe.routes_of_others.clone());
-    observation.inventory.note(key, Resource::RouterHost(router_host(probe)), ownership);
+    observation.inventory.note(key, Resource::RouterHost(router_host(probe).into()), ownership);
 }
 
 /// The configuration that a probe saw.

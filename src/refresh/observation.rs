@@ -60,6 +60,7 @@ impl Observation {
                 nodes: Vec::new(),
                 router_addresses: BTreeMap::new(),
                 departed: BTreeMap::new(),
+                present_routers: BTreeMap::new(),
                 request: None,
                 assigned: BTreeMap::new(),
                 nodes_without_pod_cidr: Vec::new(),

@@ -190,7 +190,9 @@ async fn kubernetes(
         }
         Some(Resource::CiliumNode(wanted)) => {
             client.cilium_node(&wanted.name).await?.map(|pod_cidrs| Observed {
-                resource: Resource::CiliumNode(CiliumNode { name: wanted.name.clone(), pod_cidrs }),
+                resource: Resource::CiliumNode(
+                    CiliumNode { name: wanted.name.clone(), pod_cidrs }.into(),
+                ),
                 ownership: Ownership::Inherited,
             })
         }
@@ -202,7 +204,7 @@ async fn kubernetes(
 
 fn node_now(node: &NodeFacts, settings: &ApplySettings) -> Result<Observed, Failure> {
     Ok(Observed {
-        resource: Resource::Worker(cluster::worker(node, &settings.managed)?),
+        resource: Resource::Worker(cluster::worker(node, &settings.managed)?.into()),
         ownership: cluster::node_ownership(node, &settings.owner),
     })
 }
@@ -239,7 +241,7 @@ async fn router(
     };
     let probe = clients.hosts.probe_router(target).await?;
     let observed = Observed {
-        resource: Resource::RouterHost(hosts::router_host(probe)),
+        resource: Resource::RouterHost(hosts::router_host(probe).into()),
         ownership: Ownership::Inherited,
     };
     Ok(Current { observed: Some(observed), body: None })

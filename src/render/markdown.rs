@@ -11,11 +11,19 @@ pub(super) fn escape(text: &str) -> String {
         escape_plain(&rest[..at], &mut safe);
         let run = run_of_backticks(&rest[at..]);
         let behind = &rest[at + run..];
-        let end = closing_run(behind, run).map_or(0, |end| end + run);
-        // A cell ends at a bar, in code too. Backticks without their like are text.
-        safe.push_str(&rest[at..at + run]);
-        safe.push_str(&behind[..end].replace('|', "\\|"));
-        rest = &behind[end..];
+        match closing_run(behind, run).map(|end| end + run) {
+            Some(end) => {
+                // A cell ends at a bar, in code too.
+                safe.push_str(&rest[at..at + run]);
+                safe.push_str(&behind[..end].replace('|', "\\|"));
+                rest = &behind[end..];
+            }
+            // Backticks without their like are text, also beside other text with code.
+            None => {
+                safe.push_str(&"&#96;".repeat(run));
+                rest = behind;
+            }
+        }
     }
     escape_plain(rest, &mut safe);
     safe
@@ -101,8 +109,11 @@ mod tests {
             ("www.e.test fixes #12", "www<!-- -->.e.test fixes #<!-- -->12"),
             ("<img src=x>|\n# h", "&lt;img src=x&gt;\\| # h"),
             ("run `a | b @ <c>` now", "run `a \\| b @ <c>` now"),
-            ("one ` and @a", "one ` and @<!-- -->a"),
-            ("``` @a ` @b `` @c", "``` @<!-- -->a ` @<!-- -->b `` @<!-- -->c"),
+            ("one ` and @a", "one &#96; and @<!-- -->a"),
+            (
+                "``` @a ` @b `` @c",
+                "&#96;&#96;&#96; @<!-- -->a &#96; @<!-- -->b &#96;&#96; @<!-- -->c",
+            ),
             ("``a ` @b`` @c", "``a ` @b`` @<!-- -->c"),
         ] {
             assert_eq!(escape(text), expected);

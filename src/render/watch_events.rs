@@ -2,16 +2,20 @@
 
 use std::io::Write;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::style::{Role, Style};
 use super::text::{counted, elapsed};
+use crate::apply::events::Outcome;
 use crate::diagnostics::Failure;
-use crate::watch::{ReconcileResult, Reconciled, WatchEvent, WatchReporter};
+use crate::plan::Action;
+use crate::resource::Address;
+use crate::watch::{BlockedChange, ReconcileResult, Reconciled, WatchEvent, WatchReporter};
 
-/// How many changes that await approval are named in a line each.
+/// How many changes that await approval or are blocked are named in a line each.
 const MAX_NAMED: usize = 10;
 
 /// Returns the current time.
@@ -92,7 +96,17 @@ fn lines(event: &WatchEvent) -> Vec<(Role, String)> {
             lines.push((Role::Help, "the last valid topology stays in force".to_owned()));
             lines
         }
-        WatchEvent::ReconcileStarted { .. } => Vec::new(),
+        WatchEvent::ReconcileStarted { .. } | WatchEvent::ChangeStarted { .. } => Vec::new(),
+        WatchEvent::WaitingForLease { lease, holder } => {
+            vec![(Role::Quiet, format!("waiting for the lease {lease}, which {holder} holds"))]
+        }
+        WatchEvent::StandingBy { holder } => {
+            vec![(Role::Quiet, format!("standing by: {holder} reconciles"))]
+        }
+        WatchEvent::ChangeFinished { address, action, outcome, milliseconds } => {
+            let took = elapsed(Duration::from_millis(*milliseconds));
+            changed(address, *action, outcome, &took)
+        }
         WatchEvent::ReconcileFinished { number, reconciled, milliseconds } => {
             finished(*number, reconciled, *milliseconds)
         }
@@ -101,7 +115,7 @@ fn lines(event: &WatchEvent) -> Vec<(Role, String)> {
 }
 
 fn finished(number: u64, reconciled: &Reconciled, milliseconds: u64) -> Vec<(Role, String)> {
-    let took = elapsed(std::time::Duration::from_millis(milliseconds));
+    let took = elapsed(Duration::from_millis(milliseconds));
     let made = counted(reconciled.changes, "change");
     let (role, end) = match reconciled.result {
         ReconcileResult::Matches => (Role::Quiet, "the infrastructure matches".to_owned()),
@@ -110,10 +124,11 @@ fn finished(number: u64, reconciled: &Reconciled, milliseconds: u64) -> Vec<(Rol
             (Role::Warning, format!("{count} await approval: `stargate apply`"))
         }
         ReconcileResult::Blocked => {
-            (Role::Warning, format!("{} blocked", counted(reconciled.blocked, "change")))
+            (Role::Warning, format!("{} blocked", counted(reconciled.blocked.len(), "change")))
         }
         ReconcileResult::Failed => (Role::Error, "failed".to_owned()),
         ReconcileResult::Interrupted => (Role::Warning, "interrupted".to_owned()),
+        ReconcileResult::StandingBy => (Role::Quiet, "another replica reconciles".to_owned()),
     };
     let mut lines = vec![(role, format!("reconcile {number}: {made} made, {end} ({took})"))];
     let named = reconciled.awaiting_approval.iter().take(MAX_NAMED);
@@ -122,10 +137,9 @@ fn finished(number: u64, reconciled: &Reconciled, milliseconds: u64) -> Vec<(Rol
             (Role::Quiet, format!("  {} {}: {}", it.action.glyph(), it.address, it.reason))
         }),
     );
-    let more = reconciled.awaiting_approval.len().saturating_sub(MAX_NAMED);
-    if more > 0 {
-        lines.push((Role::Quiet, format!("  and {more} more: `stargate plan` lists them")));
-    }
+    lines.extend(more_than_named(reconciled.awaiting_approval.len()));
+    lines.extend(reconciled.blocked.iter().take(MAX_NAMED).flat_map(blocked_lines));
+    lines.extend(more_than_named(reconciled.blocked.len()));
     if reconciled.pairs_broken > 0 {
         let count = reconciled.pairs_broken;
         let text =
@@ -134,6 +148,50 @@ fn finished(number: u64, reconciled: &Reconciled, milliseconds: u64) -> Vec<(Rol
     }
     lines.extend(reconciled.failure.iter().flat_map(failure_lines));
     lines
+}
+
+fn more_than_named(count: usize) -> Option<(Role, String)> {
+    let more = count.checked_sub(MAX_NAMED).filter(|more| *more > 0)?;
+    Some((Role::Quiet, format!("  and {more} more: `stargate plan` lists them")))
+}
+
+fn blocked_lines(blocked: &BlockedChange) -> Vec<(Role, String)> {
+    let BlockedChange { address, action, failure } = blocked;
+    let sign = action.map_or("!", Action::glyph);
+    let subject = address.as_ref().map(|it| format!("{it}: ")).unwrap_or_default();
+    vec![
+        (Role::Warning, format!("  {sign} {subject}[{}] {}", failure.code, failure.message)),
+        (Role::Help, format!("    help: {}", failure.remedy)),
+    ]
+}
+
+fn changed(
+    address: &Address,
+    action: Action,
+    outcome: &Outcome,
+    took: &str,
+) -> Vec<(Role, String)> {
+    let sign = action.glyph();
+    match outcome {
+        Outcome::Done => {
+            let text = format!("  {sign} {address} {} ({took})", action.participle());
+            vec![(Role::Action(action), text)]
+        }
+        Outcome::Failed(failure) => {
+            let mut lines = vec![(Role::Error, format!("  {sign} {address} failed ({took})"))];
+            lines.extend(failure_lines(failure));
+            lines
+        }
+        Outcome::GuardFailed { reason } => {
+            let text = format!("  {sign} {address} was not changed: {reason}");
+            vec![(Role::Warning, text)]
+        }
+        // The reconcile names what led to these.
+        Outcome::UpToDate
+        | Outcome::Skipped { .. }
+        | Outcome::NotStarted
+        | Outcome::RolloutHalted { .. } => Vec::new(),
+    }
 }
 
 fn failure_lines(failure: &Failure) -> Vec<(Role, String)> {

@@ -2,18 +2,22 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Address, Kind, Reference, azure, host, kubernetes, tailnet};
+use super::{Address, Kind, Reference, Shared, azure, host, kubernetes, tailnet};
 
 /// The value of one object, desired or observed.
+///
+/// A large topology has thousands of objects of some kinds, and a plan holds the values of
+/// those that change. These are shared, and so are the largest of the others, since every
+/// value takes as much room as the largest kind does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind", content = "value")]
 pub enum Resource {
     /// An Azure resource group.
     ResourceGroup(azure::ResourceGroup),
     /// An AKS cluster.
-    ManagedCluster(azure::ManagedCluster),
+    ManagedCluster(Shared<azure::ManagedCluster>),
     /// An AKS node pool.
-    NodePool(azure::NodePool),
+    NodePool(Shared<azure::NodePool>),
     /// An Azure virtual network.
     VirtualNetwork(azure::VirtualNetwork),
     /// A subnet that stargate makes.
@@ -27,11 +31,11 @@ pub enum Resource {
     /// A public IP address.
     PublicIpAddress(azure::PublicIpAddress),
     /// A network interface.
-    NetworkInterface(azure::NetworkInterface),
+    NetworkInterface(Shared<azure::NetworkInterface>),
     /// A virtual machine.
-    VirtualMachine(azure::VirtualMachine),
+    VirtualMachine(Shared<azure::VirtualMachine>),
     /// A route table with all its routes.
-    RouteTable(azure::RouteTable),
+    RouteTable(Shared<azure::RouteTable>),
     /// A router's device in the tailnet.
     TailnetDevice(tailnet::Device),
     /// The prefixes that a router offers to the tailnet.
@@ -41,11 +45,11 @@ pub enum Resource {
     /// A Kubernetes object that is applied whole.
     Manifest(kubernetes::Manifest),
     /// The CiliumNode of a worker.
-    CiliumNode(kubernetes::CiliumNode),
+    CiliumNode(Shared<kubernetes::CiliumNode>),
     /// A router's host configuration.
-    RouterHost(host::RouterHost),
+    RouterHost(Shared<host::RouterHost>),
     /// A worker's membership in the cluster, and its host behind it.
-    Worker(host::JoinedWorker),
+    Worker(Shared<host::JoinedWorker>),
 }
 
 impl Resource {

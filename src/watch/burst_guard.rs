@@ -9,8 +9,7 @@ use crate::plan::ApprovalReason;
 
 /// The time in which removals and failures are counted.
 const WINDOW: Duration = Duration::from_secs(600);
-/// More failed reconciles than this in the window pause writing. Retries alone fail
-/// seven times in it, as their delays double.
+/// More failed reconciles than this in the window pause writing. Retries are not counted.
 const MAX_FAILURES: usize = 7;
 
 /// Removals and failures of the last ten minutes.
@@ -38,7 +37,7 @@ impl BurstGuard {
         exceeds.then_some(ApprovalReason::TooManyRemovals)
     }
 
-    /// Counts what is about to be removed.
+    /// Counts what was removed.
     pub fn record_removals(&mut self, removed: usize, now: Instant) {
         if removed > 0 {
             self.removals.push_back((now, removed));

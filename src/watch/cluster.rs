@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use futures::StreamExt as _;
-use tokio::sync::mpsc::Sender;
 use tokio::task::JoinHandle;
 
 use super::queue::Trigger;
 use super::relevance::Relevance;
+use super::triggers::Triggers;
 use crate::provider::access::ClusterAccess;
 use crate::provider::cluster::{WatchStream, WatchedKind};
 
 /// The watches of one cluster. They end when it is dropped.
 #[derive(Debug)]
 pub struct ClusterWatchers {
-    triggers: Sender<Trigger>,
+    triggers: Triggers,
     running: Mutex<Running>,
 }
 
@@ -27,8 +27,8 @@ struct Running {
 }
 
 impl ClusterWatchers {
-    /// Watches of no cluster yet, which will send triggers.
-    pub fn new(triggers: Sender<Trigger>) -> Self {
+    /// Watches of no cluster yet, which will add triggers.
+    pub fn new(triggers: Triggers) -> Self {
         Self { triggers, running: Mutex::default() }
     }
 
@@ -46,7 +46,7 @@ impl ClusterWatchers {
         for kind in WatchedKind::ALL {
             running.tasks.entry(kind).or_insert_with(|| {
                 let stream = access.client.watch(kind);
-                tokio::spawn(send_triggers(kind, stream, self.triggers.clone()))
+                tokio::spawn(add_triggers(kind, stream, self.triggers.clone()))
             });
         }
     }
@@ -64,14 +64,13 @@ impl Drop for Running {
     }
 }
 
-async fn send_triggers(kind: WatchedKind, mut stream: WatchStream, triggers: Sender<Trigger>) {
+async fn add_triggers(kind: WatchedKind, mut stream: WatchStream, triggers: Triggers) {
     let mut relevance = Relevance::new(kind);
     while let Some(event) = stream.next().await {
         match event {
             Ok(change) => {
                 if relevance.note(&change) {
-                    // A full channel already holds a trigger.
-                    let _ = triggers.try_send(Trigger::Cluster);
+                    triggers.add(Trigger::Cluster);
                 }
             }
             // Another attempt needs other credentials, or the kind to be served.

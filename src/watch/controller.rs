@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, sleep_until};
 
 use super::events::{WatchEvent, WatchReporter};
 use super::queue::{Jitter, Trigger, WorkQueue};
-use super::reconcile::{ReconcileResult, Reconciled};
+use super::reconciled::{ReconcileResult, Reconciled};
+use super::triggers::Triggers;
 use crate::apply::StopSignal;
 use crate::diagnostics::Failure;
 use crate::topology::load::Loaded;
@@ -30,6 +30,11 @@ pub trait TopologySource: Send + Sync {
 pub trait Reconciler {
     /// Reconciles once. `triggers` led to it.
     async fn reconcile(&self, topology: &Loaded, triggers: &BTreeSet<Trigger>) -> Reconciled;
+
+    /// The replica that reconciles, if it is another one: nothing is to do until then.
+    fn leader_elsewhere(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Watches one topology.
@@ -97,16 +102,17 @@ impl Controller<'_> {
     /// # Errors
     ///
     /// The file holds no valid topology at the start.
-    pub async fn run(&self, mut triggers: Receiver<Trigger>) -> Result<(), Failure> {
+    pub async fn run(&self, triggers: &Triggers) -> Result<(), Failure> {
         let mut in_force = InForce::new(self.source.load()?);
         self.report_loaded(&in_force.topology);
         let key = in_force.topology.topology.name.clone();
         let mut queue = WorkQueue::new(self.jitter);
         let mut number = 0;
+        let mut leader = None;
         loop {
             let interval = in_force.topology.topology.watch.interval;
             queue.insert(key.clone(), interval, Instant::now());
-            let Some(mut causes) = self.wait(&mut queue, &key, &mut triggers).await else {
+            let Some(mut causes) = self.wait(&mut queue, &key, triggers).await else {
                 return Ok(());
             };
             let file = self.reload(&mut in_force);
@@ -122,13 +128,28 @@ impl Controller<'_> {
                 queue.end_unused(&key);
                 continue;
             }
+            let elsewhere = self.reconciler.leader_elsewhere();
+            if self.stands_by(&mut leader, elsewhere) {
+                queue.end(&key, true, Instant::now());
+                continue;
+            }
             number += 1;
             let result = self.reconcile(number, &in_force.topology, causes).await;
+            self.stands_by(&mut leader, self.reconciler.leader_elsewhere());
             queue.end(&key, !result.is_retried(), Instant::now());
             if result == ReconcileResult::Interrupted && self.stop.is_set() {
                 return Ok(());
             }
         }
+    }
+
+    /// Whether another replica reconciles. Each one is reported once.
+    fn stands_by(&self, known: &mut Option<String>, leader: Option<String>) -> bool {
+        if let Some(holder) = leader.clone().filter(|_| *known != leader) {
+            self.reporter.event(&WatchEvent::StandingBy { holder });
+        }
+        *known = leader;
+        known.is_some()
     }
 
     async fn reconcile(
@@ -153,7 +174,7 @@ impl Controller<'_> {
         &self,
         queue: &mut WorkQueue<'_, K>,
         key: &K,
-        triggers: &mut Receiver<Trigger>,
+        triggers: &Triggers,
     ) -> Option<BTreeSet<Trigger>> {
         loop {
             if let Some((_, causes)) = queue.begin(Instant::now()) {
@@ -163,7 +184,10 @@ impl Controller<'_> {
             tokio::select! {
                 biased;
                 () = self.stop.requested() => return None,
-                Some(trigger) = triggers.recv() => queue.add(key, trigger, Instant::now()),
+                added = triggers.added() => {
+                    let now = Instant::now();
+                    added.into_iter().for_each(|trigger| queue.add(key, trigger, now));
+                }
                 () = sleep_until(due) => {}
             }
         }

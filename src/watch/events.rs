@@ -5,8 +5,11 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::queue::Trigger;
-use super::reconcile::Reconciled;
+use super::reconciled::Reconciled;
+use crate::apply::events::Outcome;
 use crate::diagnostics::Failure;
+use crate::plan::Action;
+use crate::resource::Address;
 use crate::resource::settings::AutoApply;
 
 /// Something that happened.
@@ -27,12 +30,43 @@ pub enum WatchEvent {
         /// Why.
         failure: Failure,
     },
+    /// Another replica reconciles from now on.
+    StandingBy {
+        /// Its name.
+        holder: String,
+    },
     /// A reconcile begins.
     ReconcileStarted {
         /// Its number, counted from 1 since the start.
         number: u64,
         /// What led to it.
         triggers: BTreeSet<Trigger>,
+    },
+    /// Another process holds a Lease; the reconcile waits for it.
+    WaitingForLease {
+        /// The name of the Lease.
+        lease: String,
+        /// Who holds it.
+        holder: String,
+    },
+    /// A change begins.
+    ChangeStarted {
+        /// The resource.
+        address: Address,
+        /// What is done to it.
+        action: Action,
+    },
+    /// A change ended.
+    ChangeFinished {
+        /// The resource.
+        address: Address,
+        /// What was done to it.
+        action: Action,
+        /// How it ended.
+        #[serde(flatten)]
+        outcome: Outcome,
+        /// How long it took.
+        milliseconds: u64,
     },
     /// A reconcile ended.
     ReconcileFinished {

@@ -22,6 +22,8 @@ pub enum Trigger {
     Retry,
     /// SIGHUP requested it.
     Request,
+    /// This replica became the one that reconciles.
+    Leadership,
 }
 
 /// For how long further triggers of a kind are awaited.
@@ -45,15 +47,20 @@ impl Trigger {
                 silence: Duration::from_millis(100),
                 at_most: Duration::from_millis(500),
             },
-            Self::Start | Self::Interval | Self::Retry | Self::Request => {
+            Self::Start | Self::Interval | Self::Retry | Self::Request | Self::Leadership => {
                 Debounce { silence: Duration::ZERO, at_most: Duration::ZERO }
             }
         }
     }
 
-    /// Whether a person asked for it: it does not wait for the end of a retry delay.
+    /// Whether a person asked for it.
     pub fn is_requested(self) -> bool {
         matches!(self, Self::Start | Self::TopologyFile | Self::Request)
+    }
+
+    /// Whether it does not wait for the end of a retry delay.
+    fn is_urgent(self) -> bool {
+        self.is_requested() || self == Self::Leadership
     }
 }
 
@@ -81,7 +88,7 @@ struct Entry {
     pending: BTreeMap<Trigger, Pending>,
     /// The next reconcile without a trigger, and what it is due to.
     timer: (Instant, Trigger),
-    /// Triggers that no person requested wait until then.
+    /// Triggers that are not urgent wait until then.
     not_before: Instant,
     failures: u32,
     is_running: bool,
@@ -91,7 +98,7 @@ impl Entry {
     fn due_by(&self, trigger: Trigger, pending: Pending) -> Instant {
         let Debounce { silence, at_most } = trigger.debounce();
         let ready = (pending.last + silence).min(pending.first + at_most);
-        if trigger.is_requested() { ready } else { ready.max(self.not_before) }
+        if trigger.is_urgent() { ready } else { ready.max(self.not_before) }
     }
 
     fn due(&self) -> Instant {

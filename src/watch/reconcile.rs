@@ -1,76 +1,52 @@
 //! One reconcile: the pipeline, and an apply of what needs no approval.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
-use serde::Serialize;
 use tokio::time::Instant;
 
 use super::burst_guard::BurstGuard;
 use super::cluster::ClusterWatchers;
-use crate::apply::events::Outcome;
-use crate::apply::{Applied, ApplyContext, ApplyStatus, apply};
+use super::events::WatchReporter;
+use super::leadership::{Leadership, Role};
+use super::queue::Trigger;
+use super::reconciled::{ReconcileResult, Reconciled, changes_made};
+use super::step_reporter::StepReporter;
+use crate::apply::{ApplyContext, apply};
 use crate::diagnostics::{Code, Failure};
-use crate::plan::unattended::removed_objects;
-use crate::plan::{ApprovalReason, AwaitingApproval, Plan, PlanStatus};
-
-/// What a reconcile did, and what is left.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Reconciled {
-    /// How it ended.
-    pub result: ReconcileResult,
-    /// How many changes were made.
-    pub changes: usize,
-    /// Changes that await approval.
-    pub awaiting_approval: Vec<AwaitingApproval>,
-    /// How many changes are blocked.
-    pub blocked: usize,
-    /// How many pairs of nodes cannot reach each other's pods.
-    pub pairs_broken: u64,
-    /// Why it did not complete.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub failure: Option<Failure>,
-}
-
-/// How a reconcile ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ReconcileResult {
-    /// The infrastructure matches the topology.
-    Matches,
-    /// What is left awaits approval.
-    AwaitsApproval,
-    /// What is left is blocked, or an error of the topology forbids all changes.
-    Blocked,
-    /// It did not complete.
-    Failed,
-    /// It was interrupted.
-    Interrupted,
-}
-
-impl ReconcileResult {
-    /// Whether another attempt soon may succeed.
-    pub(super) fn is_retried(self) -> bool {
-        self == Self::Failed
-    }
-}
+use crate::lease::Validity;
+use crate::pipeline::Planned;
+use crate::plan::{ApprovalReason, Plan};
 
 /// What a reconcile works with.
 pub struct ReconcileContext<'a> {
-    /// Plans and applies. The options of its scope say what needs no approval.
+    /// Plans and applies. The options of its scope say what needs no approval. Its events
+    /// go to `reporter`.
     pub apply: ApplyContext<'a>,
+    /// Receives what happens to each change.
+    pub reporter: &'a dyn WatchReporter,
+    /// What led to the reconcile.
+    pub triggers: &'a BTreeSet<Trigger>,
     /// Counts removals and failures over all reconciles.
     pub guard: &'a Mutex<BurstGuard>,
     /// The most objects and routes that are removed within ten minutes.
     pub max_removals: usize,
     /// Watches the cluster from the first reconcile that finds it.
     pub watchers: &'a ClusterWatchers,
+    /// Decides whether this replica reconciles; `None` if there is no other.
+    pub leadership: Option<&'a Leadership>,
 }
 
 /// Reads live state, plans, and applies what the options of the scope permit without
 /// approval.
 pub async fn reconcile(context: &ReconcileContext<'_>) -> Reconciled {
+    if context.triggers.iter().any(|it| it.is_requested()) {
+        context.guard().reset();
+    }
     let reconciled = context.run().await;
-    if reconciled.result == ReconcileResult::Failed {
+    // Retries become rarer by themselves, and end with what makes them fail.
+    let is_retry = context.triggers.contains(&Trigger::Retry);
+    if reconciled.result == ReconcileResult::Failed && !is_retry {
         context.guard().record_failure(Instant::now());
     }
     reconciled
@@ -86,8 +62,13 @@ impl ReconcileContext<'_> {
         if let Some(access) = planned.observation.cluster_access() {
             self.watchers.follow(access);
         }
+        let leadership = match self.lead(&planned).await {
+            Ok(leadership) => leadership,
+            Err(reconciled) => return *reconciled,
+        };
+        let reporter = StepReporter::new(self.reporter, self.guard);
         if !planned.plan.changes.is_empty()
-            && let Err(reason) = self.permit(&planned.plan)
+            && let Err(reason) = self.permit(&planned.plan, &reporter)
         {
             planned.plan = planned.plan.awaiting_approval_of_all(&reason);
         }
@@ -95,21 +76,96 @@ impl ReconcileContext<'_> {
         if planned.plan.changes.is_empty() {
             return Reconciled::of_plan(&planned.plan, 0, None);
         }
-        // Each of its plans leaves out what needs approval.
-        let approve = |plan: &Plan| self.permit(plan).is_ok();
-        let applied = apply(&self.apply, planned, &approve).await;
-        Reconciled::of_apply(&applied)
+        match leadership {
+            None => self.apply_with(&self.apply, planned, &reporter).await,
+            Some(validity) => self.apply_as_leader(validity, planned, &reporter).await,
+        }
     }
 
-    /// Counts what a plan removes, unless it would be too much.
-    fn permit(&self, plan: &Plan) -> Result<(), ApprovalReason> {
-        let (removed, now) = (removed_objects(plan), Instant::now());
-        let mut guard = self.guard();
-        if let Some(reason) = guard.refusal(removed, self.max_removals, now) {
-            return Err(reason);
+    /// Takes part in the election, where a cluster can decide it. Returns the Lease of the
+    /// leader, or how the reconcile ends for another replica.
+    async fn lead(&self, planned: &Planned) -> Result<Option<Validity>, Box<Reconciled>> {
+        let access = planned.observation.cluster_access();
+        let (Some(leadership), Some(access)) = (self.leadership, access) else { return Ok(None) };
+        let connected = access.credentials.connect(self.apply.clients).await;
+        let client =
+            connected.map_err(|error| Box::new(Reconciled::failed(Failure::from(&error))))?;
+        let decided = leadership.decided(access, client, (self.apply.pipeline.now)());
+        let role = tokio::select! {
+            biased;
+            () = self.apply.stop.requested() => Role::Undecided,
+            role = decided => role,
+        };
+        Err(Box::new(match role {
+            Role::Leader(validity) => return Ok(Some(validity)),
+            Role::Undecided => Reconciled::interrupted(),
+            Role::Standby { holder } => Reconciled::standing_by(holder),
+            Role::Refused(failure) => {
+                let name = leadership.lease_name();
+                Reconciled::failed(failure.within(format!("cannot take the lease {name}")))
+            }
+        }))
+    }
+
+    /// Applies until the Lease of the leader is lost: then no other step begins.
+    async fn apply_as_leader(
+        &self,
+        validity: Validity,
+        planned: Planned,
+        reporter: &StepReporter<'_>,
+    ) -> Reconciled {
+        let (stop, leadership) = (self.apply.stop.child(), Some(validity.clone()));
+        let context = ApplyContext { stop: stop.clone(), leadership, ..self.apply.clone() };
+        let mut lease = validity;
+        let applied = self.apply_with(&context, planned, reporter);
+        tokio::pin!(applied);
+        tokio::select! {
+            biased;
+            reconciled = &mut applied => return reconciled,
+            () = lease.ended() => stop.stop(),
         }
-        guard.record_removals(removed, now);
-        Ok(())
+        Reconciled { failure: Some(lost_leadership()), ..applied.await }
+    }
+
+    async fn apply_with(
+        &self,
+        context: &ApplyContext<'_>,
+        planned: Planned,
+        reporter: &StepReporter<'_>,
+    ) -> Reconciled {
+        reporter.expect(&planned.plan);
+        let refused = Mutex::new(None);
+        // Each of its plans leaves out what needs approval.
+        let approve = |plan: &Plan| match self.permit(plan, reporter) {
+            Ok(()) => {
+                reporter.expect(plan);
+                true
+            }
+            Err(reason) => {
+                *refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+                false
+            }
+        };
+        let apply_context = ApplyContext { reporter, ..context.clone() };
+        let mut applied = apply(&apply_context, planned, &approve).await;
+        let refused = refused.into_inner().unwrap_or_else(PoisonError::into_inner);
+        match (refused, applied.remaining.take()) {
+            (Some(reason), Some(plan)) => {
+                let plan = plan.awaiting_approval_of_all(&reason);
+                Reconciled::of_plan(&plan, changes_made(&applied), None)
+            }
+            (_, remaining) => {
+                applied.remaining = remaining;
+                Reconciled::of_apply(&applied)
+            }
+        }
+    }
+
+    /// Whether a plan may be made with what was removed and what failed lately.
+    fn permit(&self, plan: &Plan, reporter: &StepReporter<'_>) -> Result<(), ApprovalReason> {
+        let removed = reporter.removed_by(plan);
+        let refusal = self.guard().refusal(removed, self.max_removals, Instant::now());
+        refusal.map_or(Ok(()), Err)
     }
 
     fn guard(&self) -> std::sync::MutexGuard<'_, BurstGuard> {
@@ -117,69 +173,10 @@ impl ReconcileContext<'_> {
     }
 }
 
-impl Reconciled {
-    /// A reconcile that was interrupted before anything was read.
-    pub fn interrupted() -> Self {
-        Self {
-            result: ReconcileResult::Interrupted,
-            changes: 0,
-            awaiting_approval: Vec::new(),
-            blocked: 0,
-            pairs_broken: 0,
-            failure: None,
-        }
-    }
-
-    /// A reconcile that could not begin.
-    pub fn failed(failure: Failure) -> Self {
-        let result = ReconcileResult::Failed;
-        Self { result, failure: Some(failure), ..Self::interrupted() }
-    }
-
-    fn of_apply(applied: &Applied) -> Self {
-        let changes = applied.outcomes.values().filter(|it| **it == Outcome::Done).count();
-        let Some(plan) = &applied.remaining else { return Self::interrupted() };
-        let failure = match &applied.status {
-            ApplyStatus::Partial(failure) => Some(failure.clone()),
-            ApplyStatus::Refused(refusal) => refusal.failures().into_iter().next(),
-            _ => None,
-        };
-        let reconciled = Self::of_plan(plan, changes, failure);
-        match applied.status {
-            ApplyStatus::Interrupted => Self { result: ReconcileResult::Interrupted, ..reconciled },
-            ApplyStatus::Stale => Self { result: ReconcileResult::Failed, ..reconciled },
-            _ => reconciled,
-        }
-    }
-
-    /// What a plan leaves to do. A failure of the apply is given; the reads may have
-    /// failed as well.
-    fn of_plan(plan: &Plan, changes: usize, failure: Option<Failure>) -> Self {
-        let gap = || plan.unexplained_gaps().next().map(|gap| gap.failure.clone());
-        let failure = failure.or_else(gap).or_else(|| waits_in_vain(plan));
-        let result = match plan.status() {
-            _ if failure.is_some() => ReconcileResult::Failed,
-            PlanStatus::Unknown => ReconcileResult::Failed,
-            PlanStatus::Wrong | PlanStatus::Blocked => ReconcileResult::Blocked,
-            _ if !plan.awaiting_approval.is_empty() => ReconcileResult::AwaitsApproval,
-            PlanStatus::Differs => ReconcileResult::Failed,
-            PlanStatus::Unreachable | PlanStatus::Matches => ReconcileResult::Matches,
-        };
-        Self {
-            result,
-            changes,
-            awaiting_approval: plan.awaiting_approval.clone(),
-            blocked: plan.blocked.len(),
-            pairs_broken: plan.reachability.broken,
-            failure,
-        }
-    }
-}
-
-/// A deferred resource for which no change is left that it could wait for.
-fn waits_in_vain(plan: &Plan) -> Option<Failure> {
-    let deferred = plan.deferred.first().filter(|_| plan.changes.is_empty())?;
-    let message = format!("{} depends on a resource that does not exist yet", deferred.address);
-    let remedy = "run `stargate plan`, which shows what it waits for";
-    Some(Failure::new(Code::PartlyApplied, message, remedy))
+fn lost_leadership() -> Failure {
+    Failure::new(
+        Code::LeaseLost,
+        "the reconcile stopped because another replica may lead by now",
+        "nothing: the replica that leads continues with the remaining changes",
+    )
 }

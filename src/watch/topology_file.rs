@@ -4,9 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
-use tokio::sync::mpsc::Sender;
 
 use super::queue::Trigger;
+use super::triggers::Triggers;
 
 /// The system cannot watch the folder of the topology file.
 #[derive(Debug, thiserror::Error)]
@@ -23,18 +23,17 @@ pub struct FileWatcher {
 }
 
 impl FileWatcher {
-    /// Sends a trigger for each change in the folder of the file, and in the folder that
+    /// Adds a trigger for each change in the folder of the file, and in the folder that
     /// holds what the file links to. What changed is found out by reading it.
     ///
     /// # Errors
     ///
     /// The system refuses to watch, for example because of its limit on watches.
-    pub fn start(file: &Path, triggers: Sender<Trigger>) -> Result<Self, FileWatcherError> {
-        let send = move |event: notify::Result<notify::Event>| {
+    pub fn start(file: &Path, triggers: Triggers) -> Result<Self, FileWatcherError> {
+        let add = move |event: notify::Result<notify::Event>| {
             let is_read = matches!(&event, Ok(event) if matches!(event.kind, EventKind::Access(_)));
             if !is_read {
-                // A full channel already holds a trigger.
-                let _ = triggers.try_send(Trigger::TopologyFile);
+                triggers.add(Trigger::TopologyFile);
             }
         };
         let error = |folder: &Path, source| FileWatcherError {
@@ -43,7 +42,7 @@ impl FileWatcher {
         };
         let folder = folder_of(file);
         let mut watcher =
-            notify::recommended_watcher(send).map_err(|source| error(&folder, source))?;
+            notify::recommended_watcher(add).map_err(|source| error(&folder, source))?;
         watcher
             .watch(&folder, RecursiveMode::NonRecursive)
             .map_err(|source| error(&folder, source))?;

@@ -1,8 +1,10 @@
 //! The built program, run in a temporary folder with an empty environment.
 
-#![expect(clippy::expect_used, reason = "tests fail by panicking")]
+#![expect(clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod annotations;
+#[cfg(unix)]
+mod ci;
 mod connectivity;
 mod credentials;
 mod edited_plans;
@@ -16,6 +18,7 @@ mod outputs;
 mod permissions;
 mod readme;
 mod sandbox_folder;
+mod sarif_schema;
 mod saved_plans;
 mod secrets;
 #[cfg(unix)]

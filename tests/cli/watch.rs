@@ -1,5 +1,6 @@
 //! `stargate watch` as a process: its triggers, its output and its end.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -15,8 +16,13 @@ struct Watch {
 
 impl Watch {
     fn start(location: &TestFolder) -> Self {
+        Self::with(location, &[])
+    }
+
+    fn with(location: &TestFolder, options: &[&str]) -> Self {
         let mut command = Command::new(PROGRAM);
-        command.args(["watch", "--sandbox", "--format", "json"]).current_dir(location.path(""));
+        command.args(["watch", "--sandbox", "--format", "json"]).args(options);
+        command.current_dir(location.path(""));
         command.env_clear().env("HOME", location.path(""));
         command.stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().expect("the program starts");
@@ -34,6 +40,12 @@ impl Watch {
                 return event;
             }
         }
+    }
+
+    /// All events until the end.
+    fn rest(&mut self) -> Vec<Value> {
+        let lines = self.events.by_ref().map(|line| line.expect("a line"));
+        lines.map(|line| serde_json::from_str(&line).expect("JSON")).collect()
     }
 
     fn finishes(&mut self, fits: impl Fn(&Value) -> bool) -> Value {
@@ -99,23 +111,58 @@ fn a_watch_follows_the_cluster_the_file_and_signals_and_ends_with_success() {
     location.run("plan --sandbox --detailed-exitcode").exits(0);
 }
 
+/// Everything is created, and a change of that kind has begun.
+fn creating(kind: &str, options: &[&str]) -> (TestFolder, Watch) {
+    let location = TestFolder::with(&format!("{EXAMPLE}\n[watch]\napply = \"all\"\n"));
+    let mut watch = Watch::with(&location, options);
+    watch.awaits("change-started", |event| event["address"].to_string().contains(kind));
+    (location, watch)
+}
+
+/// The next apply does the rest, and finds no lease of the watch.
+fn apply_continues(location: &TestFolder) {
+    let applied = location.run("apply --sandbox --yes").exits(0);
+    let printed = applied.out + &applied.err;
+    assert!(!printed.contains("Waiting for the lease"), "{printed}");
+    location.run("plan --sandbox --detailed-exitcode").exits(0);
+}
+
 /// Running steps finish, no other starts, and the next apply does the rest.
 #[test]
 fn a_signal_during_changes_lets_running_steps_finish() {
     for signal in ["TERM", "INT"] {
-        let location = TestFolder::with(&format!("{EXAMPLE}\n[watch]\napply = \"all\"\n"));
-        let mut watch = Watch::start(&location);
-        watch.awaits("reconcile-started", |_| true);
-        std::thread::sleep(std::time::Duration::from_millis(1_500));
+        let (location, mut watch) = creating("worker", &[]);
         watch.send(signal);
-        watch.awaits("stopping", |_| true);
+        let mut running: BTreeSet<String> = BTreeSet::new();
+        let mut is_stopping = false;
+        for event in watch.rest() {
+            let address = event["address"].to_string();
+            match event["event"].as_str() {
+                Some("stopping") => is_stopping = true,
+                Some("change-started") => {
+                    assert!(!is_stopping, "{event} after the signal");
+                    running.insert(address);
+                }
+                Some("change-finished") => {
+                    running.remove(&address);
+                }
+                _ => {}
+            }
+        }
+        assert!(is_stopping, "the signal is reported");
+        assert_eq!(running, BTreeSet::new(), "each step that began has ended");
         assert_eq!(watch.ends(), Some(0), "{signal}");
-        // The lease is free: otherwise the next apply would wait for a minute.
-        let begin = std::time::Instant::now();
-        location.run("apply --sandbox --yes").exits(0);
-        assert!(begin.elapsed().as_secs() < 60, "{:?}", begin.elapsed());
-        location.run("plan --sandbox --detailed-exitcode").exits(0);
+        apply_continues(&location);
     }
+}
+
+/// Steps that take longer than the grace time are left, and the lease is released.
+#[test]
+fn no_lease_remains_after_the_grace_time() {
+    let (location, watch) = creating("worker", &["--grace-seconds", "0"]);
+    watch.send("TERM");
+    assert_eq!(watch.ends(), Some(3));
+    apply_continues(&location);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use stargate::apply::events::{Event, Outcome, Reporter};
 use stargate::apply::{Applied, ApplyContext, ApplyStatus, StopSignal, apply, apply_once};
-use stargate::lease::LeaseIdentity;
+use stargate::lease::{LeaseIdentity, LeaseSlot};
 use stargate::pipeline::{Pipeline, Planned, Reading};
 use stargate::plan::saved_plan::SavedPlanRefusal;
 use stargate::plan::{Plan, PlanOptions};
@@ -200,8 +200,8 @@ impl Deployment {
         pipeline: Pipeline<'a>,
         reporter: &'a dyn Reporter,
     ) -> ApplyContext<'a> {
-        let identity = || LeaseIdentity::new(&self.topology.name, unique_holder());
-        let lease = self.takes_lease.then(identity);
+        let identity = LeaseIdentity::new(&self.topology.name, unique_holder());
+        let lease = self.takes_lease.then(|| LeaseSlot::new(identity));
         ApplyContext {
             pipeline,
             clients: &self.clients,
@@ -209,6 +209,7 @@ impl Deployment {
             stop: self.stop.clone(),
             saved: None,
             lease,
+            leadership: None,
         }
     }
 

@@ -365,14 +365,14 @@ async fn a_worker_does_not_move_out_of_a_protected_datacenter() {
     }
 }
 
-/// Its workers may go, and with them everything that records the router in the cluster: the
-/// device stays all the same.
+/// The datacenter stays whole: its workers would leave a router behind that serves nothing.
 #[tokio::test(start_paused = true)]
 async fn a_protected_router_of_existing_machines_stays_without_its_datacenter() {
     let deployment = protected("[datacenters.attic.router]\n").await;
     let removed = deployment.edited(&without_datacenter("attic"));
     let plan = removed.plan().await;
-    for kind in [Kind::TailnetDevice, Kind::RouterHost] {
+    assert!(plan.changes.is_empty(), "{}", summary(&plan));
+    for kind in [Kind::TailnetDevice, Kind::RouterHost, Kind::Worker, Kind::Server] {
         let blocked = plan.blocked.iter().find(|it| it.address.kind == kind);
         assert_eq!(blocked.map(|it| it.failure.code), Some(Code::Protected), "{}", summary(&plan));
     }
@@ -393,4 +393,24 @@ async fn a_protected_router_of_existing_machines_stays_without_its_datacenter() 
     };
     assert!(removed.sandbox.read(is_member));
     assert_eq!(carriers(&removed), ["host attic-router"]);
+}
+
+/// The same for VMs: nothing of the datacenter goes, and its routes stay.
+#[tokio::test(start_paused = true)]
+async fn a_protected_router_of_vms_stays_with_its_datacenter() {
+    for (table, name) in
+        [("[datacenters.cloud.router]\n", "cloud"), ("[datacenters.attic.router]\n", "attic")]
+    {
+        let deployment = protected(table).await;
+        let removed = deployment.edited(&without_datacenter(name));
+        let plan = removed.plan().await;
+        assert!(plan.changes.is_empty(), "{}", summary(&plan));
+        let of_workers = plan.blocked.iter().filter(|it| it.address.kind == Kind::Worker);
+        assert!(of_workers.clone().count() >= 2, "{}", summary(&plan));
+        assert!(of_workers.clone().all(|it| it.failure.code == Code::Protected));
+        let before = removed.writes();
+        let applied = removed.apply(&allowing_loss()).await;
+        assert_eq!(applied.status, ApplyStatus::Blocked, "{:?}", failures(&applied));
+        assert_eq!(removed.writes(), before);
+    }
 }

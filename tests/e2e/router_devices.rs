@@ -103,7 +103,7 @@ async fn a_renamed_device_without_routes_is_recognised_by_its_address() {
 
 /// A host that does not answer, or fails every command.
 #[derive(Debug)]
-struct SilentHost(&'static str);
+pub(crate) struct SilentHost(pub(crate) &'static str);
 
 impl FaultInjector for SilentHost {
     fn before(&self, effect: &Call) -> Disposition {

@@ -100,6 +100,7 @@ impl Deployment {
         let context = ApplyContext {
             saved: None,
             lease: None,
+            leadership: None,
             pipeline: Pipeline { clients: &clients, scope: &scope, now: &now },
             clients: &self.clients,
             reporter: &NoReporter,

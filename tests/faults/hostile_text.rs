@@ -156,7 +156,7 @@ fn problems(plan: &Plan) -> Vec<(&'static str, String)> {
     }
     let json = plan_json::render(plan, Purpose::Plan);
     check("json", unsafe_json(&json));
-    let markdown = plan_markdown::render(plan, Purpose::Plan);
+    let markdown = plan_markdown::render(plan, Purpose::Plan, "Target: a test");
     check("markdown", unsafe_text(&markdown).or_else(|| unsafe_markdown(&markdown)));
     let deferred = plan.deferred.iter().map(|one| (one.address.clone(), Some(one.action)));
     let blocked = plan.blocked.iter().map(|one| (one.address.clone(), Some(one.action)));

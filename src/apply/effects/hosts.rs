@@ -107,7 +107,7 @@ pub(super) async fn configure(
 ) -> Result<(), Outcome> {
     let target = reachable_router(iteration, change).await?;
     let observed = match current.observed.as_ref().map(|observed| &observed.resource) {
-        Some(Resource::RouterHost(observed)) => Some(observed),
+        Some(Resource::RouterHost(observed)) => Some(&**observed),
         _ => None,
     };
     for step in differing(wanted, observed) {

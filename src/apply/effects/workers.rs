@@ -73,7 +73,10 @@ async fn departing_host(
     let old_host = match &execution(change)?.departure {
         Some(WorkerDeparture { route: Some(route), .. }) => resolve(iteration, route).await?,
         Some(WorkerDeparture { route: None, .. }) => None,
-        None => worker_target(iteration, change, worker).await?,
+        None => match &execution(change)?.present_route {
+            Some(route) => resolve(iteration, &route.at(worker.ip)).await?,
+            None => worker_target(iteration, change, worker).await?,
+        },
     };
     // With the pods' configuration of the worker it is the same machine under its new address,
     // unless the machine at the old address has it, too: an earlier move may have left it.

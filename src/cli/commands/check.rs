@@ -3,9 +3,9 @@
 use clap::Args;
 
 use super::live::Measured;
-use crate::cli::arguments::ReportFormat;
 use crate::cli::error::CliError;
 use crate::cli::exit;
+use crate::cli::formats::ReportFormat;
 use crate::cli::session::ReadSession;
 use crate::cli::ui::Ui;
 use crate::connectivity::unchecked;
@@ -63,10 +63,12 @@ pub(crate) async fn run(
         errors: &errors(sources.plan),
         live,
     };
-    ui.data(&match arguments.format.annotations() {
-        Some(format) => annotations(session, &check, &planned.plan).render(format)?,
-        None if arguments.format == ReportFormat::Json => check.to_json(),
-        None => check.to_text(ui.style()),
+    ui.data(&match arguments.format {
+        ReportFormat::Text => check.to_text(ui.style()),
+        ReportFormat::Json => check.to_json(),
+        ReportFormat::Annotations(format) => {
+            annotations(session, &check, &planned.plan).render(format)?
+        }
     })?;
     Ok(exit_code(check.model_status(), check.measured_status(), planned.plan.status()))
 }

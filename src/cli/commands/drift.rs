@@ -3,9 +3,9 @@
 use clap::Args;
 
 use super::plan::{self, Reported};
-use crate::cli::arguments::PlanFormat;
 use crate::cli::error::CliError;
 use crate::cli::exit;
+use crate::cli::formats::PlanFormat;
 use crate::cli::session::ReadSession;
 use crate::cli::target;
 use crate::cli::ui::Ui;

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::cli::arguments::{Global, PlanFormat, topology_name};
+use crate::cli::arguments::{Global, topology_name};
 use crate::cli::error::CliError;
 use crate::cli::exit;
+use crate::cli::formats::PlanFormat;
 use crate::cli::named_resources;
 use crate::cli::saved_plan_file;
 use crate::cli::session::ReadSession;
@@ -136,7 +137,7 @@ pub(crate) fn show(
         ReachabilityReport::of_state(sources, &IntermediateState::Observed, MAX_PROBLEMS)
     });
     let report = report.as_ref().map(|report| ReachabilityReportText { report });
-    if let Some(format) = format.annotations() {
+    if let PlanFormat::Annotations(format) = format {
         return ui.data(&annotations(plan, purpose, report, loaded).render(format)?);
     }
     let options =
@@ -144,9 +145,9 @@ pub(crate) fn show(
     let printed = match (format, report) {
         (PlanFormat::Json, None) => plan_json::render(plan, purpose),
         (PlanFormat::Json, Some(report)) => drift_json::render(plan, purpose, report),
-        (PlanFormat::Markdown, None) => plan_markdown::render(plan, purpose),
+        (PlanFormat::Markdown, None) => plan_markdown::render(plan, purpose, target),
         (PlanFormat::Markdown, Some(report)) => {
-            plan_markdown::render_with_reachability(plan, purpose, report)
+            plan_markdown::render_with_reachability(plan, purpose, target, report)
         }
         (_, None) => plan_text::render(plan, options),
         (_, Some(report)) => plan_text::render_with_reachability(plan, report, options),
@@ -155,7 +156,6 @@ pub(crate) fn show(
     let headed = match format {
         _ if plan.is_empty() => printed,
         PlanFormat::Text => wrap(target, "", "  ").join("\n") + "\n" + &printed,
-        PlanFormat::Markdown => printed.replacen("\n\n", &format!("\n\n{target}\n\n"), 1),
         _ => printed,
     };
     ui.data(&headed)

@@ -3,9 +3,10 @@
 use clap::Args;
 use serde_json::json;
 
-use crate::cli::arguments::{Global, ReportFormat};
+use crate::cli::arguments::Global;
 use crate::cli::error::CliError;
 use crate::cli::exit;
+use crate::cli::formats::ReportFormat;
 use crate::cli::topology;
 use crate::cli::ui::Ui;
 use crate::diagnostics::{Code, Diagnostic};
@@ -26,19 +27,23 @@ pub(crate) struct ValidateArguments {
 /// Loads the file and prints its diagnostics.
 pub(crate) fn run(arguments: &ValidateArguments, global: &Global, ui: &Ui) -> Result<u8, CliError> {
     let name = global.topology_name();
-    let format = match (arguments.format, arguments.format.annotations()) {
-        (ReportFormat::Text, _) => {
+    let validated = match arguments.format {
+        ReportFormat::Text => {
             let loaded = topology::load_or_report(global, ui)?;
             ui.data(&format!("{name} is valid: {}\n", extent(&loaded)))?;
             return Ok(exit::DONE);
         }
-        (_, annotations) => annotations,
+        ReportFormat::Json => {
+            let validated = validate(global);
+            ui.data(&json_report(&name, &validated))?;
+            validated
+        }
+        ReportFormat::Annotations(format) => {
+            let validated = validate(global);
+            ui.data(&validated.annotations(&name).render(format)?)?;
+            validated
+        }
     };
-    let validated = validate(global);
-    ui.data(&match format {
-        None => json_report(&name, &validated),
-        Some(format) => validated.annotations(&name).render(format)?,
-    })?;
     Ok(validated.exit)
 }
 

@@ -3,13 +3,14 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::io;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use clap::Args;
 use jiff::Timestamp;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::Mutex;
+use tokio::time::timeout;
 
 use crate::apply::events::NoReporter;
 use crate::apply::{ApplyContext, StopSignal};
@@ -17,18 +18,19 @@ use crate::cli::arguments::{Format, Global};
 use crate::cli::error::CliError;
 use crate::cli::session::WriteSession;
 use crate::cli::ui::Ui;
-use crate::cli::{exit, interrupt, topology};
+use crate::cli::{exit, interrupt, process_name, topology};
 use crate::diagnostics::{Code, Failure, Severity};
 use crate::plan::PlanOptions;
 use crate::render::watch_events::{JsonWatchReporter, TextWatchReporter};
+use crate::resource::names::TopologyName;
 use crate::topology::load::{Loaded, load_bytes};
 use crate::watch::{
-    BurstGuard, ClusterWatchers, Controller, FileWatcher, ReconcileContext, Reconciled, Reconciler,
-    TopologySource, Trigger, WatchEvent, WatchReporter, reconcile,
+    BurstGuard, ClusterWatchers, Controller, FileWatcher, Leadership, ReconcileContext, Reconciled,
+    Reconciler, TopologySource, Trigger, Triggers, WatchEvent, WatchReporter, reconcile,
 };
 
-/// Triggers that wait while a reconcile runs; one of each kind says enough.
-const MAX_TRIGGERS: usize = 16;
+/// How long the end of the command waits for the API server to release a lease.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Keep the infrastructure as the topology describes it
 ///
@@ -39,7 +41,8 @@ const MAX_TRIGGERS: usize = 16;
 /// topology stays in force.
 ///
 /// Changes pause if more than `[watch] max_removals` objects and routes would be removed
-/// within ten minutes, or if reconciles fail repeatedly. SIGHUP and an edit of the file
+/// within ten minutes, or if more than seven reconciles fail in that time, not counting
+/// retries. SIGHUP and an edit of the file
 /// start the count again; what exceeds the limit by itself waits for `stargate apply`.
 ///
 /// SIGTERM and SIGINT end the command with exit code 0 once running steps have finished,
@@ -49,7 +52,7 @@ pub(crate) struct WatchArguments {
     /// Print text, or one line of JSON for each event
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) format: Format,
-    /// Do not take the lease that keeps other applies of the topology waiting
+    /// Do not take the leases that keep other replicas and applies of the topology waiting
     #[arg(long)]
     pub(crate) no_lease: bool,
     /// The time for running steps to finish after SIGTERM, in seconds
@@ -63,17 +66,21 @@ pub(crate) async fn run(
     global: &Global,
     ui: &Ui,
 ) -> Result<u8, CliError> {
-    let (sender, triggers) = mpsc::channel(MAX_TRIGGERS);
-    let stop = interrupt::watch_with_requests(sender.clone())?;
-    let _file_watcher = watch_file(global, sender.clone(), ui);
+    let triggers = Triggers::default();
+    let stop = interrupt::watch_with_requests(triggers.clone())?;
+    let _file_watcher = watch_file(global, triggers.clone(), ui);
     let reporter = reporter(arguments.format, ui);
     let reconciler = SessionReconciler {
         global,
         no_lease: arguments.no_lease,
         stop: stop.clone(),
+        reporter: reporter.as_ref(),
         session: Mutex::default(),
+        holder: process_name::of_this_process(),
+        leadership: std::sync::Mutex::default(),
         guard: std::sync::Mutex::default(),
-        watchers: ClusterWatchers::new(sender),
+        watchers: ClusterWatchers::new(triggers.clone()),
+        triggers: triggers.clone(),
     };
     let controller = Controller {
         source: &TopologyFile(global),
@@ -97,7 +104,7 @@ pub(crate) async fn run(
                 .remedy("the next start, or `stargate apply`, continues with them")
                 .exit(exit::PARTIAL))
         }
-        ended = controller.run(triggers) => ended.map(|()| exit::DONE).map_err(CliError::from),
+        ended = controller.run(&triggers) => ended.map(|()| exit::DONE).map_err(CliError::from),
     };
     if ended.is_ok() {
         report();
@@ -114,7 +121,7 @@ async fn grace_passed(stop: &StopSignal, report: impl Fn(), grace: Duration) {
 }
 
 /// Without a watch on the file its changes are noticed at the next interval.
-fn watch_file(global: &Global, triggers: mpsc::Sender<Trigger>, ui: &Ui) -> Option<FileWatcher> {
+fn watch_file(global: &Global, triggers: Triggers, ui: &Ui) -> Option<FileWatcher> {
     FileWatcher::start(&global.topology, triggers)
         .inspect_err(|error| {
             ui.warn(&format!("{error}: they are noticed at the next interval"));
@@ -160,17 +167,45 @@ struct SessionReconciler<'a> {
     global: &'a Global,
     no_lease: bool,
     stop: StopSignal,
+    reporter: &'a dyn WatchReporter,
     session: Mutex<Option<WriteSession>>,
+    /// The name of this replica.
+    holder: String,
+    /// The election of the topology that was reconciled last.
+    leadership: std::sync::Mutex<Option<(TopologyName, Arc<Leadership>)>>,
     guard: std::sync::Mutex<BurstGuard>,
     watchers: ClusterWatchers,
+    triggers: Triggers,
 }
 
 impl SessionReconciler<'_> {
     async fn close(&self) -> Result<(), CliError> {
+        let leadership = self.leadership.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let released = timeout(RELEASE_TIMEOUT, async {
+            match leadership {
+                Some((_, leadership)) => leadership.resign().await,
+                None => Ok(()),
+            }
+        });
+        if let Ok(Err(error)) = released.await {
+            tracing::warn!(%error, "a lease was not deleted; it expires by itself");
+        }
         match self.session.lock().await.take() {
             Some(session) => session.close().await,
             None => Ok(()),
         }
+    }
+
+    /// The election of a topology. One that was renamed has another.
+    fn leadership(&self, topology: &TopologyName) -> Arc<Leadership> {
+        let mut current = self.leadership.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, leadership)) = current.as_ref().filter(|(name, _)| name == topology) {
+            return Arc::clone(leadership);
+        }
+        let leadership = Leadership::new(topology, &self.holder, self.triggers.clone());
+        let leadership = Arc::new(leadership);
+        *current = Some((topology.clone(), Arc::clone(&leadership)));
+        leadership
     }
 
     /// Makes clients for the topology unless those of the last reconcile fit.
@@ -194,9 +229,6 @@ impl SessionReconciler<'_> {
 impl Reconciler for SessionReconciler<'_> {
     async fn reconcile(&self, topology: &Loaded, triggers: &BTreeSet<Trigger>) -> Reconciled {
         let mut session = self.session.lock().await;
-        if triggers.iter().any(|it| it.is_requested()) {
-            self.guard.lock().unwrap_or_else(PoisonError::into_inner).reset();
-        }
         if let Err(error) = self.open(&mut session, topology).await {
             return Reconciled::failed(error.into());
         }
@@ -204,16 +236,25 @@ impl Reconciler for SessionReconciler<'_> {
         let settings = topology.topology.watch;
         let options = PlanOptions { unattended: Some(settings.apply), ..PlanOptions::default() };
         let scope = session.reads.scope(options);
-        let lease = (!self.no_lease).then(|| session.lease());
+        let leadership = (!self.no_lease).then(|| self.leadership(&topology.topology.name));
+        let lease = leadership.as_ref().map(|it| it.write_lease().clone());
         // A Lease that is lost ends one reconcile, and not the watch.
         let stop = self.stop.child();
         let apply = session.apply_context(&scope, &NoReporter, None, lease);
         let context = ReconcileContext {
             apply: ApplyContext { stop, ..apply },
+            reporter: self.reporter,
+            triggers,
             guard: &self.guard,
             max_removals: usize::try_from(settings.max_removals).unwrap_or(usize::MAX),
             watchers: &self.watchers,
+            leadership: leadership.as_deref(),
         };
         reconcile(&context).await
+    }
+
+    fn leader_elsewhere(&self) -> Option<String> {
+        let leadership = self.leadership.lock().unwrap_or_else(PoisonError::into_inner);
+        leadership.as_ref().and_then(|(_, it)| it.leader_elsewhere())
     }
 }

@@ -224,6 +224,7 @@ pub(crate) fn no_facts() -> Facts {
         nodes: Vec::new(),
         router_addresses: BTreeMap::new(),
         departed: BTreeMap::new(),
+        present_routers: BTreeMap::new(),
         request: None,
         assigned: BTreeMap::new(),
         nodes_without_pod_cidr: Vec::new(),

@@ -1,7 +1,9 @@
 //! Searches the intermediate states of a plan for pairs that are temporarily
 //! unreachable.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
+
+use foldhash::{HashMap, HashSet, HashSetExt};
 
 use super::disruption::{Between, Disruption, WaveRange};
 use super::examiner::Examiner;

@@ -10,7 +10,9 @@
 //! state costs what differs in it, so there is no size from which on no order is
 //! looked for.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
+
+use foldhash::HashMap;
 
 use super::examiner::Examiner;
 use super::intermediate_states::{States, affects_data_plane};

@@ -110,6 +110,8 @@ impl Case {
             protected: &self.desired.protected(),
             rollout: &self.rollout,
             worker_request: self.worker_request.as_ref(),
+            departed: &BTreeMap::new(),
+            present_routers: &BTreeMap::new(),
             control_plane: None,
             requests: &BTreeMap::new(),
         });
@@ -194,17 +196,22 @@ pub(super) fn group(location: &str) -> Resource {
 /// A table with one route to this prefix.
 pub(super) fn table(prefix: &str) -> Resource {
     let routes = BTreeMap::from([(prefix.parse().unwrap(), NextHop::Internet)]);
-    Resource::RouteTable(RouteTable {
-        location: "here".to_owned(),
-        routes: Pending::Known(routes),
-        protected_by: None,
-    })
+    Resource::RouteTable(
+        RouteTable {
+            location: "here".to_owned(),
+            routes: Pending::Known(routes),
+            protected_by: None,
+        }
+        .into(),
+    )
 }
 
 /// A table whose routes wait for another resource.
 pub(super) fn table_after(text: &str) -> Resource {
     let routes = Pending::after(address(text));
-    Resource::RouteTable(RouteTable { location: "here".to_owned(), routes, protected_by: None })
+    Resource::RouteTable(
+        RouteTable { location: "here".to_owned(), routes, protected_by: None }.into(),
+    )
 }
 
 pub(super) fn network(prefix: &str) -> Resource {
@@ -229,28 +236,34 @@ pub(super) fn subnet(prefix: &str, route_table: Option<&str>) -> Resource {
 
 /// An interface in the subnet `subnet`.
 pub(super) fn interface(last: u8) -> Resource {
-    Resource::NetworkInterface(NetworkInterface {
-        location: "here".to_owned(),
-        subnet: Pending::Known(id("subnet/dc/subnet")),
-        private_ip: Ipv4Addr::new(10, 0, 0, last),
-        ip_forwarding: true,
-        public_ip: None,
-        protected_by: None,
-    })
+    Resource::NetworkInterface(
+        NetworkInterface {
+            location: "here".to_owned(),
+            subnet: Pending::Known(id("subnet/dc/subnet")),
+            private_ip: Ipv4Addr::new(10, 0, 0, last),
+            ip_forwarding: true,
+            public_ip: None,
+            protected_by: None,
+        }
+        .into(),
+    )
 }
 
 /// A router's machine on an interface.
 pub(super) fn machine(size: &str, network_interface: &str) -> Resource {
-    Resource::VirtualMachine(VirtualMachine {
-        location: "here".to_owned(),
-        vm_size: size.to_owned(),
-        admin_user: "ubuntu".to_owned(),
-        ssh_public_key: "ssh-ed25519 AAAA".to_owned(),
-        network_interface: id(network_interface),
-        role: MachineRole::Router,
-        provisioning: Provisioning::Ready,
-        protected_by: None,
-    })
+    Resource::VirtualMachine(
+        VirtualMachine {
+            location: "here".to_owned(),
+            vm_size: size.to_owned(),
+            admin_user: "ubuntu".to_owned(),
+            ssh_public_key: "ssh-ed25519 AAAA".to_owned(),
+            network_interface: id(network_interface),
+            role: MachineRole::Router,
+            provisioning: Provisioning::Ready,
+            protected_by: None,
+        }
+        .into(),
+    )
 }
 
 pub(super) fn device(online: bool) -> Resource {

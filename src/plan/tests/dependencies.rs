@@ -17,21 +17,24 @@ const TABLE: &str = "route-table/dc/table";
 const WORKER: &str = "worker/dc/router";
 
 fn worker() -> Resource {
-    Resource::Worker(JoinedWorker {
-        name: "router".to_owned(),
-        ip: [10, 0, 0, 4].into(),
-        pod_cidr: "10.244.65.0/24".parse().unwrap(),
-        provider_id: String::new(),
-        labels: Default::default(),
-        taints: Default::default(),
-        kubelet_version: "1.33.5".parse().unwrap(),
-        profile_digest: String::new(),
-        routes: String::new(),
-        ready: true,
-        cordoned_for_work: false,
-        host: crate::resource::Observable::unobserved(),
-        protected_by: None,
-    })
+    Resource::Worker(
+        JoinedWorker {
+            name: "router".to_owned(),
+            ip: [10, 0, 0, 4].into(),
+            pod_cidr: "10.244.65.0/24".parse().unwrap(),
+            provider_id: String::new(),
+            labels: Default::default(),
+            taints: Default::default(),
+            kubelet_version: "1.33.5".parse().unwrap(),
+            profile_digest: String::new(),
+            routes: String::new(),
+            ready: true,
+            cordoned_for_work: false,
+            host: crate::resource::Observable::unobserved(),
+            protected_by: None,
+        }
+        .into(),
+    )
 }
 
 #[test]

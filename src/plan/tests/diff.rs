@@ -18,21 +18,24 @@ fn body(body: serde_json::Value) -> Resource {
 }
 
 fn worker(host: Observable<WorkerHost>) -> Resource {
-    Resource::Worker(JoinedWorker {
-        name: "w".to_owned(),
-        ip: [10, 0, 0, 5].into(),
-        pod_cidr: "10.244.65.0/24".parse().unwrap(),
-        provider_id: "stargate:///dc/w".to_owned(),
-        labels: Default::default(),
-        taints: Default::default(),
-        kubelet_version: "1.33.5".parse().unwrap(),
-        profile_digest: "digest".to_owned(),
-        routes: String::new(),
-        ready: true,
-        cordoned_for_work: false,
-        host,
-        protected_by: None,
-    })
+    Resource::Worker(
+        JoinedWorker {
+            name: "w".to_owned(),
+            ip: [10, 0, 0, 5].into(),
+            pod_cidr: "10.244.65.0/24".parse().unwrap(),
+            provider_id: "stargate:///dc/w".to_owned(),
+            labels: Default::default(),
+            taints: Default::default(),
+            kubelet_version: "1.33.5".parse().unwrap(),
+            profile_digest: "digest".to_owned(),
+            routes: String::new(),
+            ready: true,
+            cordoned_for_work: false,
+            host,
+            protected_by: None,
+        }
+        .into(),
+    )
 }
 
 fn host(persistent: bool) -> Observable<WorkerHost> {

@@ -128,6 +128,8 @@ pub(super) fn compare(desired: &DesiredSet, inventory: &Inventory) -> PlanConten
         protected: &desired.protected(),
         rollout: &crate::topology::model::RolloutSettings::default(),
         worker_request: None,
+        departed: &BTreeMap::new(),
+        present_routers: &BTreeMap::new(),
         control_plane: None,
         requests: &BTreeMap::new(),
     })

@@ -176,6 +176,8 @@ impl LiveState {
                 protected: &protected,
                 rollout: &topology.rollout,
                 worker_request: None,
+                departed: &BTreeMap::new(),
+                present_routers: &BTreeMap::new(),
                 control_plane: None,
                 requests: &BTreeMap::new(),
             })
@@ -206,9 +208,9 @@ impl LiveState {
         let removed = self.objects.remove(key).map(|observed| observed.resource);
         match (removed, key) {
             (Some(Resource::ManagedCluster(cluster)), _) => {
-                let group = cluster.node_resource_group;
+                let group = &cluster.node_resource_group;
                 let subscription = no_facts().subscription;
-                let group = ObjectKey::Azure(ArmId::resource_group(subscription.as_str(), &group));
+                let group = ObjectKey::Azure(ArmId::resource_group(subscription.as_str(), group));
                 let goes =
                     |key: &ObjectKey| matches!(key, ObjectKey::Kubernetes(_)) || is_in(key, &group);
                 self.objects.retain(|key, _| !goes(key));
@@ -252,7 +254,7 @@ impl LiveState {
                 worker.host = Observable::unobserved();
                 let name = worker.name.clone();
                 let key = kubernetes("CiliumNode", &name);
-                let empty = Resource::CiliumNode(CiliumNode { name, pod_cidrs: Vec::new() });
+                let empty = Resource::CiliumNode(CiliumNode { name, pod_cidrs: Vec::new() }.into());
                 self.objects
                     .entry(key)
                     .or_insert(Observed { resource: empty, ownership: Ownership::Inherited });
@@ -320,7 +322,7 @@ impl LiveState {
         note(advertised, Resource::AdvertisedRoutes(none.clone()), ours(site));
         let approved = ObjectKey::DeviceApproved(hostname.clone());
         note(approved, Resource::ApprovedRoutes(none), ours(site));
-        note(ObjectKey::Host(hostname), Resource::RouterHost(host), Ownership::Inherited);
+        note(ObjectKey::Host(hostname), Resource::RouterHost(host.into()), Ownership::Inherited);
     }
 
     /// Applies a topology until nothing is left to do, and returns the plan that is

@@ -13,21 +13,24 @@ use crate::topology::model::{RolloutSettings, RolloutWidth};
 use crate::topology::names::WorkerName;
 
 fn worker(name: &str, ready: bool, digest: &str) -> Resource {
-    Resource::Worker(JoinedWorker {
-        name: name.to_owned(),
-        ip: Ipv4Addr::new(10, 1, 2, 3),
-        pod_cidr: "10.244.65.0/24".parse().unwrap(),
-        provider_id: format!("stargate:///dc1/{name}"),
-        labels: Default::default(),
-        taints: Default::default(),
-        kubelet_version: "1.33.5".parse().unwrap(),
-        profile_digest: digest.to_owned(),
-        routes: String::new(),
-        ready,
-        cordoned_for_work: false,
-        host: Observable::unobserved(),
-        protected_by: None,
-    })
+    Resource::Worker(
+        JoinedWorker {
+            name: name.to_owned(),
+            ip: Ipv4Addr::new(10, 1, 2, 3),
+            pod_cidr: "10.244.65.0/24".parse().unwrap(),
+            provider_id: format!("stargate:///dc1/{name}"),
+            labels: Default::default(),
+            taints: Default::default(),
+            kubelet_version: "1.33.5".parse().unwrap(),
+            profile_digest: digest.to_owned(),
+            routes: String::new(),
+            ready,
+            cordoned_for_work: false,
+            host: Observable::unobserved(),
+            protected_by: None,
+        }
+        .into(),
+    )
 }
 
 fn case(canary: u32, width: u32) -> Case {
@@ -139,7 +142,7 @@ fn the_default_width_is_a_tenth_of_a_datacenter_and_at_most_eight() {
 fn machines_of_workers_restart_in_waves_after_their_router() {
     let machine = |size: &str, role| match super::case::machine(size, "network-interface/dc1/i") {
         Resource::VirtualMachine(machine) => {
-            Resource::VirtualMachine(VirtualMachine { role, ..machine })
+            Resource::VirtualMachine(VirtualMachine { role, ..(*machine).clone() }.into())
         }
         other => other,
     };

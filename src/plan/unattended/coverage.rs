@@ -140,21 +140,51 @@ fn copy_routes<T: Copy>(
     }
 }
 
-/// How many objects and prefixes a plan removes: each deletion and replacement counts
-/// as one, and each route and approved prefix that an update withdraws.
-pub fn removed_objects(plan: &Plan) -> usize {
-    plan.changes.iter().map(removed_by).sum()
+/// What changes remove. A prefix counts once, however many route tables, kernels and
+/// devices it is withdrawn from: a node that goes is one removal in a large topology, too.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Removals {
+    /// How many objects are deleted or replaced.
+    pub objects: usize,
+    /// The prefixes that are no longer routed, advertised or approved somewhere.
+    pub prefixes: BTreeSet<Ipv4Net>,
 }
 
-fn removed_by(change: &Change) -> usize {
-    if removes(change.action) {
-        return 1;
+impl Removals {
+    /// What a plan removes.
+    pub fn of_plan(plan: &Plan) -> Self {
+        let mut removals = Self::default();
+        for change in &plan.changes {
+            let Self { objects, prefixes } = Self::of_change(change);
+            removals.objects += objects;
+            removals.prefixes.extend(prefixes);
+        }
+        removals
     }
-    let counts = matches!(change.address.kind, Kind::RouteTable | Kind::ApprovedRoutes);
+
+    /// What a change removes.
+    pub fn of_change(change: &Change) -> Self {
+        match removes(change.action) {
+            true => Self { objects: 1, prefixes: BTreeSet::new() },
+            false => Self { objects: 0, prefixes: withdrawn_by(change) },
+        }
+    }
+
+    /// How much is removed without the prefixes that were counted before.
+    pub fn count_without(&self, counted: &BTreeSet<Ipv4Net>) -> usize {
+        self.objects + self.prefixes.difference(counted).count()
+    }
+}
+
+fn withdrawn_by(change: &Change) -> BTreeSet<Ipv4Net> {
+    let counts = matches!(
+        change.address.kind,
+        Kind::RouteTable | Kind::ApprovedRoutes | Kind::AdvertisedRoutes | Kind::RouterHost
+    );
     if change.action != Action::Update || !counts {
-        return 0;
+        return BTreeSet::new();
     }
     let before = change.before.as_ref().and_then(prefixes).unwrap_or_default();
     let after = change.after.as_ref().and_then(prefixes).unwrap_or_default();
-    before.difference(&after).count()
+    before.difference(&after).copied().collect()
 }

@@ -4,6 +4,7 @@
 mod diagnostics;
 mod github;
 mod junit;
+mod markdown;
 mod plan;
 mod sarif;
 
@@ -90,6 +91,16 @@ impl Annotation {
         Self { remedy: failure.remedy.clone(), ..Self::new(rule, level, &failure.message) }
     }
 
+    /// The error that ended a command. One without a code is about this machine.
+    pub fn of_failed_command(code: Option<Code>, message: &str, remedy: &str) -> Self {
+        let rule = match code {
+            Some(code) => AnnotationRule::of_code(code),
+            None => AnnotationRule::named("command-failed", "The command could not be run"),
+        };
+        let failed = Self::new(rule, AnnotationLevel::Unknown, message);
+        Self { remedy: remedy.to_owned(), ..failed }
+    }
+
     pub(super) fn about(self, resource: &Address) -> Self {
         Self { resource: Some(resource.clone()), ..self }
     }
@@ -115,6 +126,8 @@ pub struct AnnotationReport<'a> {
     annotations: Vec<Annotation>,
     /// What was checked and has no result, by name; JUnit lists it as passed.
     passed: Vec<String>,
+    /// Whether the command ended before it could find everything out.
+    failed: bool,
 }
 
 /// A format of annotations.
@@ -147,7 +160,13 @@ struct Region {
 impl<'a> AnnotationReport<'a> {
     /// A report without results.
     pub fn new(command: &'a str, file_name: &'a str, text: &'a str) -> Self {
-        Self { command, file_name, text, annotations: Vec::new(), passed: Vec::new() }
+        let (annotations, passed) = (Vec::new(), Vec::new());
+        Self { command, file_name, text, annotations, passed, failed: false }
+    }
+
+    /// A report of a command that an error ended.
+    pub fn of_failed_command(command: &'a str, file_name: &'a str, text: &'a str) -> Self {
+        Self { failed: true, ..Self::new(command, file_name, text) }
     }
 
     /// Adds results. Those about a resource without a place of their own get the place

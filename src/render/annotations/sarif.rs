@@ -15,7 +15,8 @@ const SCHEMA: &str =
 pub(super) fn render(report: &AnnotationReport<'_>) -> String {
     let rules: BTreeMap<&str, &AnnotationRule> =
         report.annotations.iter().map(|one| (one.rule.id.as_str(), &one.rule)).collect();
-    let is_complete = report.annotations.iter().all(|one| one.level != AnnotationLevel::Unknown);
+    let is_known = |one: &Annotation| one.level != AnnotationLevel::Unknown;
+    let is_complete = !report.failed && report.annotations.iter().all(is_known);
     let log = json!({
         "$schema": SCHEMA,
         "version": "2.1.0",

@@ -1,14 +1,22 @@
 //! What is changed without approval, and what waits.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
 
+use stargate::diagnostics::Code;
+use stargate::lease::{LeaseIdentity, LeaseSlot};
 use stargate::plan::{Action, ApprovalReason};
+use stargate::provider::http::Api;
 use stargate::resource::Kind;
+use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInjector};
 use stargate::sandbox::faults::Fault;
-use stargate::watch::{ReconcileResult, Reconciled, Trigger};
+use stargate::topology::load::load_text;
+use stargate::watch::{BlockedChange, ReconcileResult, Reconciled, Trigger, WatchEvent};
+use tokio::time::sleep;
 
 use super::{Watch, watched, watching};
-use crate::harness::Deployment;
+use crate::harness::{Deployment, RefreshOptions};
 use crate::node_pools::{nodes_and_routes, routes_are_complete};
 
 const WORKER_2: &str = "
@@ -127,7 +135,8 @@ async fn everything_but_the_removal_of_machines_is_done() {
 }
 
 /// More removals than the limit within ten minutes wait for a request, and more than the
-/// limit at once for an apply. Each node takes a route and an approved prefix with it.
+/// limit at once for an apply. The prefix of a node is withdrawn in several places, and
+/// counts once.
 #[tokio::test(start_paused = true)]
 async fn a_burst_of_removals_waits() {
     let deployment = Deployment::example_applied().await;
@@ -141,7 +150,7 @@ async fn a_burst_of_removals_waits() {
         let mut reasons = last.awaiting_approval.iter().map(|it| &it.reason);
         assert!(reasons.all(|it| *it == ApprovalReason::TooManyRemovals), "{last:#?}");
     };
-    watching(&deployment, &watched("max_removals = 3"), async |watch| {
+    watching(&deployment, &watched("max_removals = 1"), async |watch| {
         watch.settles().await;
         deployment.inject(Fault::AksScaleIn, None);
         watch.settles().await;
@@ -149,37 +158,194 @@ async fn a_burst_of_removals_waits() {
         deployment.inject(Fault::AksScaleIn, None);
         watch.settles().await;
         is_refused(watch);
-        watch.triggers.send(Trigger::Request).await.unwrap();
+        watch.triggers.add(Trigger::Request);
         watch.settles().await;
         watch.matches();
         deployment.inject(Fault::AksScaleIn, None);
         deployment.inject(Fault::AksScaleIn, None);
-        watch.triggers.send(Trigger::Request).await.unwrap();
+        watch.triggers.add(Trigger::Request);
         watch.settles().await;
         is_refused(watch);
         let (nodes, routes) = nodes_and_routes(&deployment);
         assert_eq!(routes.difference(&nodes).count(), 2);
         deployment.iterate().await;
-        watch.triggers.send(Trigger::Request).await.unwrap();
+        watch.triggers.add(Trigger::Request);
         watch.settles().await;
         watch.matches();
     })
     .await;
 }
 
-/// Another apply holds the lease: the watch waits, and continues after it.
+/// A burst of removals that cannot be made is not counted: the next one that can is made.
+#[tokio::test(start_paused = true)]
+async fn removals_are_counted_once_they_are_made() {
+    let deployment = Deployment::example_applied().await;
+    deployment.inject(Fault::AksScaleOut, None);
+    deployment.iterate().await;
+    watching(&deployment, &watched("max_removals = 1"), async |watch| {
+        watch.settles().await;
+        let before = watch.log.finished().len();
+        deployment.sandbox.set_fault_injector(Some(Arc::new(RefuseWrites)));
+        deployment.inject(Fault::AksScaleIn, None);
+        sleep(Duration::from_secs(120)).await;
+        let failed = watch.log.finished().split_off(before);
+        assert!(failed.len() >= 3, "{failed:#?}");
+        for finished in &failed {
+            assert_eq!(finished.reconciled.result, ReconcileResult::Failed, "{failed:#?}");
+        }
+        deployment.sandbox.set_fault_injector(None);
+        sleep(Duration::from_secs(120)).await;
+        watch.matches();
+    })
+    .await;
+    routes_are_complete(&deployment);
+}
+
+/// Refuses every write.
+#[derive(Debug)]
+struct RefuseWrites;
+
+impl FaultInjector for RefuseWrites {
+    fn before(&self, call: &Call) -> Disposition {
+        match call {
+            // Leases are no change.
+            Call::Request { path, .. } if path.contains("/leases") => Disposition::Pass,
+            _ if call.writes() => Disposition::Refuse { status: 409, retry_after: None },
+            _ => Disposition::Pass,
+        }
+    }
+
+    fn after(&self, _: &Call) -> Delivery {
+        Delivery::Deliver
+    }
+}
+
+/// Refuses every request to Azure, which is not repeated.
+#[derive(Debug)]
+struct RefuseAzure;
+
+impl FaultInjector for RefuseAzure {
+    fn before(&self, call: &Call) -> Disposition {
+        match call {
+            Call::Request { path, .. } if path.contains("/subscriptions/") => {
+                Disposition::Refuse { status: 403, retry_after: None }
+            }
+            _ => Disposition::Pass,
+        }
+    }
+
+    fn after(&self, _: &Call) -> Delivery {
+        Delivery::Deliver
+    }
+}
+
+/// Azure does not answer for half an hour: retries alone never pause changes.
+#[tokio::test(start_paused = true)]
+async fn changes_go_on_after_a_long_failure() {
+    let deployment = Deployment::example_applied().await;
+    let text = watched("").replace("interval_seconds = 86400", "interval_seconds = 60");
+    watching(&deployment, &text, async |watch| {
+        let before = watch.settles().await.len();
+        deployment.sandbox.change(|sandbox, _| sandbox.down.insert(Api::Azure));
+        watch.triggers.add(Trigger::Cluster);
+        sleep(Duration::from_secs(1_800)).await;
+        let failures = watch.log.finished().split_off(before);
+        assert!(failures.len() > 20, "{} failures", failures.len());
+        deployment.sandbox.change(|sandbox, _| sandbox.down.clear());
+        deployment.inject(Fault::AksScaleOut, None);
+        sleep(Duration::from_secs(90)).await;
+        watch.matches();
+    })
+    .await;
+    routes_are_complete(&deployment);
+}
+
+/// Reconciles that fail and succeed in turn pause changes, and say why.
+#[tokio::test(start_paused = true)]
+async fn failures_that_return_pause_changes() {
+    let deployment = Deployment::example_applied().await;
+    watching(&deployment, &watched(""), async |watch| {
+        watch.settles().await;
+        for _ in 0..8 {
+            deployment.sandbox.set_fault_injector(Some(Arc::new(RefuseAzure)));
+            watch.triggers.add(Trigger::Cluster);
+            sleep(Duration::from_secs(4)).await;
+            assert_eq!(watch.last().reconciled.result, ReconcileResult::Failed);
+            deployment.sandbox.set_fault_injector(None);
+            watch.settles().await;
+            watch.settles().await;
+            watch.matches();
+        }
+        deployment.inject(Fault::RouteMissing, None);
+        watch.triggers.add(Trigger::Cluster);
+        watch.settles().await;
+        let last = watch.last().reconciled;
+        assert_eq!(last.result, ReconcileResult::AwaitsApproval, "{last:#?}");
+        assert!(
+            last.awaiting_approval.iter().all(|it| it.reason == ApprovalReason::TooManyFailures)
+        );
+        watch.triggers.add(Trigger::Request);
+        watch.settles().await;
+        watch.matches();
+    })
+    .await;
+}
+
+/// What is blocked is named, with the reason and what to do.
+#[tokio::test(start_paused = true)]
+async fn a_blocked_reconcile_names_what_is_blocked() {
+    let deployment = Deployment::example_applied().await;
+    let renamed = watched("").replace("name = \"stargate-aks-e2e-2\"", "name = \"other-name\"");
+    assert_ne!(renamed, watched(""));
+    let topology = load_text("stargate.toml", &renamed).unwrap().topology;
+    deployment.sandbox.change(|sandbox, _| sandbox.seed(&topology));
+    let before = deployment.writes();
+    watching(&deployment, &renamed, async |watch| {
+        watch.settles().await;
+        let last = watch.last().reconciled;
+        assert_eq!(last.result, ReconcileResult::Blocked, "{last:#?}");
+        assert!(!last.blocked.is_empty());
+        let is_owned = |it: &&BlockedChange| it.failure.code == Code::OwnedByOtherTopology;
+        let owned = last.blocked.iter().filter(is_owned).count();
+        assert!(owned > 0, "{last:#?}");
+        for blocked in &last.blocked {
+            assert!(blocked.address.is_some() && blocked.action.is_some(), "{blocked:?}");
+            assert!(!blocked.failure.message.is_empty() && !blocked.failure.remedy.is_empty());
+        }
+    })
+    .await;
+    assert_eq!(deployment.writes(), before);
+}
+
+/// Another process holds the lease: the watch names it, waits, and continues after it.
 #[tokio::test(start_paused = true)]
 async fn a_reconcile_waits_for_the_lease_of_an_apply() {
     let deployment = Deployment::example_applied().await;
+    let other = LeaseSlot::new(LeaseIdentity::new(&deployment.topology.name, "another apply"));
+    let owner = deployment.scope(&RefreshOptions::default()).owner();
+    let client = deployment.clients.cluster.connect("", owner).await.unwrap();
     watching(&deployment, &watched(""), async |watch| {
         let before = watch.settles().await.len();
+        let now = deployment.sandbox.now();
+        assert!(!other.acquire(client.clone(), now, &|_| (), |_| ()).await.unwrap());
         deployment.inject(Fault::RouteMissing, None);
-        let (applied, ()) = tokio::join!(deployment.iterate(), async {
-            watch.triggers.send(Trigger::Request).await.unwrap();
-            watch.settles().await;
-        });
-        assert_eq!(applied.iterations, 1);
-        assert!(watch.log.finished().len() > before);
+        watch.triggers.add(Trigger::Request);
+        sleep(Duration::from_secs(300)).await;
+        assert_eq!(watch.log.finished().len(), before, "it waits");
+        let events = watch.log.events();
+        let is_change = |it: &WatchEvent| matches!(it, WatchEvent::ChangeStarted { .. });
+        assert!(!events.iter().any(is_change), "{events:#?}");
+        let Some(WatchEvent::WaitingForLease { lease, holder }) = events.last() else {
+            panic!("{events:#?}")
+        };
+        assert_eq!(
+            (&lease[..], &holder[..]),
+            ("stargate-write-stargate-aks-e2e-2", "another apply")
+        );
+        other.release().await.unwrap();
+        sleep(Duration::from_secs(10)).await;
+        watch.settles().await;
+        assert!(watch.log.events().iter().any(is_change));
         watch.matches();
     })
     .await;

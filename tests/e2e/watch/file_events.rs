@@ -13,9 +13,8 @@ use proptest::prelude::*;
 use stargate::apply::StopSignal;
 use stargate::topology::load::Loaded;
 use stargate::watch::{
-    Controller, FileWatcher, ReconcileResult, Reconciled, Reconciler, Trigger, WatchEvent,
+    Controller, FileWatcher, ReconcileResult, Reconciled, Reconciler, Trigger, Triggers, WatchEvent,
 };
-use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use super::{EventLog, MemoryFile, watched};
@@ -77,7 +76,7 @@ async fn play(
     let (file, log, recorder) =
         (MemoryFile::new(&version(0)), EventLog::default(), Recorder::default());
     let stop = StopSignal::default();
-    let (sender, receiver) = mpsc::channel(16);
+    let triggers = Triggers::default();
     let controller = Controller {
         source: &file,
         reconciler: &recorder,
@@ -104,7 +103,7 @@ async fn play(
             }
             file.write(written.as_deref());
             if let Some(trigger) = trigger {
-                sender.send(trigger).await.unwrap();
+                triggers.add(trigger);
             }
             // What stands still is taken for a version, even if it is half of one.
             unchanged_for = if before == written { unchanged_for + wait } else { *wait };
@@ -113,12 +112,12 @@ async fn play(
             }
             sleep(Duration::from_millis(*wait)).await;
         }
-        sender.send(Trigger::TopologyFile).await.unwrap();
+        triggers.add(Trigger::TopologyFile);
         stood.extend(written.as_deref().and_then(digest));
         sleep(Duration::from_secs(20)).await;
         stop.stop();
     };
-    let (ended, ()) = tokio::join!(controller.run(receiver), scenario);
+    let (ended, ()) = tokio::join!(controller.run(&triggers), scenario);
     ended.unwrap();
     (recorder.0.into_inner().unwrap(), stood, written, log.events())
 }
@@ -146,11 +145,20 @@ proptest! {
 }
 
 /// Waits for a trigger of the file; further ones of the same change are dropped.
-async fn is_noticed(triggers: &mut mpsc::Receiver<Trigger>) -> bool {
-    let noticed = timeout(Duration::from_secs(10), triggers.recv()).await;
-    sleep(Duration::from_millis(300)).await;
-    while triggers.try_recv().is_ok() {}
-    noticed == Ok(Some(Trigger::TopologyFile))
+async fn is_noticed(triggers: &Triggers) -> bool {
+    let noticed = timeout(Duration::from_secs(10), triggers.added()).await;
+    forget(triggers).await;
+    noticed.is_ok_and(|kinds| kinds == [Trigger::TopologyFile].into())
+}
+
+/// Drops the triggers of what was done so far, until none comes any more.
+async fn forget(triggers: &Triggers) {
+    loop {
+        sleep(Duration::from_millis(300)).await;
+        if triggers.take().is_empty() {
+            return;
+        }
+    }
 }
 
 fn folder_with(name: &str) -> (tempfile::TempDir, std::path::PathBuf) {
@@ -161,22 +169,30 @@ fn folder_with(name: &str) -> (tempfile::TempDir, std::path::PathBuf) {
 
 #[tokio::test]
 async fn writes_renames_and_removals_of_the_file_are_noticed() {
-    let (folder, file) = folder_with("stargate.toml");
+    let (folder, file) = folder_with("watched/stargate.toml");
+    fs::create_dir(folder.path().join("watched")).unwrap();
     fs::write(&file, "a").unwrap();
-    let (sender, mut triggers) = mpsc::channel(16);
-    let _watcher = FileWatcher::start(&file, sender).unwrap();
+    let triggers = Triggers::default();
+    let _watcher = FileWatcher::start(&file, triggers.clone()).unwrap();
     fs::write(&file, "b").unwrap();
-    assert!(is_noticed(&mut triggers).await, "a write");
+    assert!(is_noticed(&triggers).await, "a write");
+    // Beside the watched folder, so that only the rename is to be noticed.
     let other = folder.path().join("stargate.toml.swp");
     fs::write(&other, "c").unwrap();
+    forget(&triggers).await;
     fs::rename(&other, &file).unwrap();
-    assert!(is_noticed(&mut triggers).await, "a rename over it");
+    assert!(is_noticed(&triggers).await, "a rename over it");
     fs::write(&file, "d").unwrap();
-    assert!(is_noticed(&mut triggers).await, "a write after the rename");
+    assert!(is_noticed(&triggers).await, "a write after the rename");
     fs::remove_file(&file).unwrap();
-    assert!(is_noticed(&mut triggers).await, "a removal");
+    assert!(is_noticed(&triggers).await, "a removal");
     fs::write(&file, "e").unwrap();
-    assert!(is_noticed(&mut triggers).await, "its return");
+    assert!(is_noticed(&triggers).await, "its return");
+    fs::read_to_string(&file).unwrap();
+    forget(&triggers).await;
+    fs::read_to_string(&file).unwrap();
+    sleep(Duration::from_millis(300)).await;
+    assert!(triggers.take().is_empty(), "a read is no change");
 }
 
 /// A ConfigMap volume: the file is a link into `..data`, a link to a folder, which is
@@ -184,21 +200,27 @@ async fn writes_renames_and_removals_of_the_file_are_noticed() {
 #[tokio::test]
 async fn a_swap_of_a_config_map_is_noticed_each_time() {
     let (folder, file) = folder_with("stargate.toml");
-    let put = |name: &str, text: &str| {
+    let prepare = |name: &str, text: &str| {
         let version = folder.path().join(name);
         fs::create_dir(&version).unwrap();
         fs::write(version.join("stargate.toml"), text).unwrap();
+        symlink(name, folder.path().join("..data_tmp")).unwrap();
+    };
+    let swap = || {
         let link = folder.path().join("..data_tmp");
-        symlink(name, &link).unwrap();
         fs::rename(&link, folder.path().join("..data")).unwrap();
     };
-    put("..2026_01", "first");
+    prepare("..2026_01", "first");
+    swap();
     symlink(Path::new("..data").join("stargate.toml"), &file).unwrap();
-    let (sender, mut triggers) = mpsc::channel(16);
-    let _watcher = FileWatcher::start(&file, sender).unwrap();
+    let triggers = Triggers::default();
+    let _watcher = FileWatcher::start(&file, triggers.clone()).unwrap();
     for (number, text) in [("..2026_02", "second"), ("..2026_03", "third")] {
-        put(number, text);
-        assert!(is_noticed(&mut triggers).await, "{text}");
+        prepare(number, text);
+        // Only the swap itself is to be noticed.
+        forget(&triggers).await;
+        swap();
+        assert!(is_noticed(&triggers).await, "{text}");
         assert_eq!(fs::read_to_string(&file).unwrap(), text);
     }
 }

@@ -5,6 +5,7 @@ mod approval;
 mod cluster;
 mod file_events;
 mod latency;
+mod replicas;
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -17,10 +18,10 @@ use stargate::pipeline::Pipeline;
 use stargate::topology::load::{Loaded, load_text};
 use stargate::topology::model::Topology;
 use stargate::watch::{
-    BurstGuard, ClusterWatchers, Controller, ReconcileContext, ReconcileResult, Reconciled,
-    Reconciler, TopologySource, Trigger, WatchEvent, WatchReporter, reconcile,
+    BurstGuard, ClusterWatchers, Controller, Leadership, ReconcileContext, ReconcileResult,
+    Reconciled, Reconciler, TopologySource, Trigger, Triggers, WatchEvent, WatchReporter,
+    reconcile,
 };
-use tokio::sync::mpsc;
 
 use crate::harness::{Deployment, EXAMPLE, IgnoreProgress, clock};
 use crate::refresh_options::RefreshOptions;
@@ -108,16 +109,16 @@ fn with_topology(deployment: &Deployment, topology: Topology) -> Deployment {
 /// Reconciles the sandbox of a deployment.
 struct SandboxReconciler<'a> {
     deployment: &'a Deployment,
+    log: &'a dyn WatchReporter,
     guard: Mutex<BurstGuard>,
     watchers: ClusterWatchers,
+    /// Where there are several replicas.
+    leadership: Option<Leadership>,
 }
 
 #[async_trait(?Send)]
 impl Reconciler for SandboxReconciler<'_> {
     async fn reconcile(&self, topology: &Loaded, triggers: &BTreeSet<Trigger>) -> Reconciled {
-        if triggers.iter().any(|it| it.is_requested()) {
-            self.guard.lock().unwrap().reset();
-        }
         let settings = topology.topology.watch;
         let options =
             RefreshOptions { unattended: Some(settings.apply), ..RefreshOptions::default() };
@@ -126,13 +127,24 @@ impl Reconciler for SandboxReconciler<'_> {
         let clock = clock(deployment.sandbox.now());
         let clients = deployment.clients.read_only();
         let pipeline = Pipeline { clients: &clients, scope: &scope, now: &clock };
+        let mut apply = deployment.context(pipeline, &IgnoreProgress);
+        if let Some(leadership) = &self.leadership {
+            apply.lease = Some(leadership.write_lease().clone());
+        }
         let context = ReconcileContext {
-            apply: deployment.context(pipeline, &IgnoreProgress),
+            apply,
+            reporter: self.log,
+            triggers,
             guard: &self.guard,
             max_removals: settings.max_removals as usize,
             watchers: &self.watchers,
+            leadership: self.leadership.as_ref(),
         };
         reconcile(&context).await
+    }
+
+    fn leader_elsewhere(&self) -> Option<String> {
+        self.leadership.as_ref()?.leader_elsewhere()
     }
 }
 
@@ -141,7 +153,7 @@ struct Watch<'a> {
     deployment: &'a Deployment,
     file: &'a MemoryFile,
     log: &'a EventLog,
-    triggers: mpsc::Sender<Trigger>,
+    triggers: &'a Triggers,
     stop: StopSignal,
 }
 
@@ -162,7 +174,7 @@ impl Watch<'_> {
     /// Writes the topology file, and sends what a file watcher would.
     async fn edit(&self, text: Option<&str>) {
         self.file.write(text);
-        self.triggers.send(Trigger::TopologyFile).await.unwrap();
+        self.triggers.add(Trigger::TopologyFile);
     }
 
     /// The last reconcile.
@@ -184,11 +196,13 @@ async fn watching(
     test: impl AsyncFnOnce(&Watch<'_>),
 ) -> Vec<Finished> {
     let (file, log, stop) = (MemoryFile::new(text), EventLog::default(), StopSignal::default());
-    let (sender, receiver) = mpsc::channel(16);
+    let triggers = Triggers::default();
     let reconciler = SandboxReconciler {
         deployment,
+        log: &log,
         guard: Mutex::default(),
-        watchers: ClusterWatchers::new(sender.clone()),
+        watchers: ClusterWatchers::new(triggers.clone()),
+        leadership: None,
     };
     let controller = Controller {
         source: &file,
@@ -197,12 +211,12 @@ async fn watching(
         stop: stop.clone(),
         jitter: &|| 0.5,
     };
-    let watch = Watch { deployment, file: &file, log: &log, triggers: sender, stop };
+    let watch = Watch { deployment, file: &file, log: &log, triggers: &triggers, stop };
     let scenario = async {
         test(&watch).await;
         watch.stop.stop();
     };
-    let (ended, ()) = tokio::join!(controller.run(receiver), scenario);
+    let (ended, ()) = tokio::join!(controller.run(&triggers), scenario);
     ended.unwrap();
     log.finished()
 }

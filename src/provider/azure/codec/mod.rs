@@ -46,8 +46,10 @@ pub fn decode_any(resource_type: &str, body: &Value) -> Option<Result<Resource, 
 fn decode(resource_type: &str, body: &Value) -> Option<Result<Resource, DecodeError>> {
     let decoded = match Kind::of_arm_type(resource_type)? {
         Kind::ResourceGroup => resource_group::decode(body).map(Resource::ResourceGroup),
-        Kind::ManagedCluster => managed_cluster::decode(body).map(Resource::ManagedCluster),
-        Kind::NodePool => node_pool::decode(body).map(Resource::NodePool),
+        Kind::ManagedCluster => {
+            managed_cluster::decode(body).map(|it| Resource::ManagedCluster(it.into()))
+        }
+        Kind::NodePool => node_pool::decode(body).map(|it| Resource::NodePool(it.into())),
         Kind::VirtualNetwork => virtual_network::decode(body).map(Resource::VirtualNetwork),
         Kind::Subnet => subnet::decode(body).map(Resource::Subnet),
         Kind::NatGateway => nat_gateway::decode(body).map(Resource::NatGateway),
@@ -55,9 +57,13 @@ fn decode(resource_type: &str, body: &Value) -> Option<Result<Resource, DecodeEr
             network_security_group::decode(body).map(Resource::NetworkSecurityGroup)
         }
         Kind::PublicIpAddress => public_ip_address::decode(body).map(Resource::PublicIpAddress),
-        Kind::NetworkInterface => network_interface::decode(body).map(Resource::NetworkInterface),
-        Kind::VirtualMachine => virtual_machine::decode(body).map(Resource::VirtualMachine),
-        Kind::RouteTable => route_table::decode(body).map(Resource::RouteTable),
+        Kind::NetworkInterface => {
+            network_interface::decode(body).map(|it| Resource::NetworkInterface(it.into()))
+        }
+        Kind::VirtualMachine => {
+            virtual_machine::decode(body).map(|it| Resource::VirtualMachine(it.into()))
+        }
+        Kind::RouteTable => route_table::decode(body).map(|it| Resource::RouteTable(it.into())),
         _ => return None,
     };
     Some(decoded)

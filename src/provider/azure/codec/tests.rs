@@ -126,7 +126,7 @@ proptest! {
         address_prefixes in vec(prefix(), 1..3),
     ) {
         let table = RouteTable { location: location.clone(), routes: Pending::Known(routes), protected_by: None };
-        round_trip(Resource::RouteTable(table), None, "Microsoft.Network/routeTables");
+        round_trip(Resource::RouteTable(table.into()), None, "Microsoft.Network/routeTables");
         let group = NetworkSecurityGroup { location: location.clone(), rules, protected_by: None };
         let kind = "Microsoft.Network/networkSecurityGroups";
         round_trip(Resource::NetworkSecurityGroup(group), None, kind);
@@ -184,7 +184,7 @@ proptest! {
             protected_by: None,
         };
         let kind = "Microsoft.Network/networkInterfaces";
-        round_trip(Resource::NetworkInterface(interface), None, kind);
+        round_trip(Resource::NetworkInterface(interface.into()), None, kind);
         let machine = VirtualMachine {
             location: location.clone(),
             vm_size: "Standard_D2s_v5".to_owned(),
@@ -195,15 +195,15 @@ proptest! {
             provisioning: Provisioning::Ready,
             protected_by: None,
         };
-        round_trip(Resource::VirtualMachine(machine), None, "Microsoft.Compute/virtualMachines");
+        round_trip(Resource::VirtualMachine(machine.into()), None, "Microsoft.Compute/virtualMachines");
         let pools: BTreeMap<String, NodePool> =
             pools.into_iter().map(|(name, scale)| (name, node_pool::tests::pool(scale))).collect();
         for pool in pools.values() {
             let kind = "Microsoft.ContainerService/managedClusters/agentPools";
-            round_trip(Resource::NodePool(pool.clone()), None, kind);
+            round_trip(Resource::NodePool(pool.clone().into()), None, kind);
         }
         let kind = "Microsoft.ContainerService/managedClusters";
-        round_trip(Resource::ManagedCluster(cluster(pools, location)), None, kind);
+        round_trip(Resource::ManagedCluster(cluster(pools, location).into()), None, kind);
     }
 }
 

@@ -1,0 +1,95 @@
+//! A Lease that outlives the work that is done under it.
+
+use std::sync::{Arc, PoisonError};
+
+use jiff::Timestamp;
+use tokio::sync::Mutex;
+use tokio::time::sleep;
+
+use super::validity::Validity;
+use super::{HeldLease, LeaseIdentity, Waiting, wait_for};
+use crate::provider::cluster::{ClusterError, LeaseRecord};
+use crate::provider::read_write::ClusterWrite;
+
+/// A place for a Lease that a process holds at times. Its clones share the Lease, so that
+/// it can be released after the work under it was cancelled.
+#[derive(Debug, Clone)]
+pub struct LeaseSlot {
+    identity: LeaseIdentity,
+    held: Arc<Mutex<Option<HeldLease>>>,
+    /// The Lease of another process, as it was observed.
+    observed: Arc<std::sync::Mutex<Option<Waiting>>>,
+}
+
+impl LeaseSlot {
+    /// A slot for a Lease that is not held yet.
+    pub fn new(identity: LeaseIdentity) -> Self {
+        Self { identity, held: Arc::default(), observed: Arc::default() }
+    }
+
+    /// The Lease, and who is to hold it.
+    pub fn identity(&self) -> &LeaseIdentity {
+        &self.identity
+    }
+
+    /// Takes the Lease unless it is held already, as [`HeldLease::acquire`]. Returns
+    /// whether another process held it first.
+    ///
+    /// # Errors
+    ///
+    /// The API server did not answer or refused.
+    pub async fn acquire(
+        &self,
+        client: Arc<dyn ClusterWrite>,
+        now: Timestamp,
+        waiting: &(dyn Fn(&LeaseRecord) + Sync),
+        lost: impl FnOnce(String) + Send + 'static,
+    ) -> Result<bool, ClusterError> {
+        let mut held = self.held.lock().await;
+        if held.is_some() {
+            return Ok(false);
+        }
+        let observed = self.observed().take();
+        let identity = &self.identity;
+        let lease =
+            HeldLease::acquire_observed(client, identity, now, observed, waiting, lost).await?;
+        let waited = lease.waited();
+        *held = Some(lease);
+        Ok(waited)
+    }
+
+    /// Observes the Lease of another process until it is cancelled: a process that takes
+    /// over then need not wait from the beginning for the end of a Lease that is no longer renewed.
+    pub async fn observe(&self, client: &dyn ClusterWrite) {
+        loop {
+            // Without an answer, the next one shows whether it changed.
+            if let Ok(record) = client.lease(self.identity.name()).await {
+                let mut observed = self.observed();
+                let before = observed.take();
+                *observed = record.map(|record| wait_for(before, record, &|_| ()));
+            }
+            sleep(self.identity.terms.poll_every).await;
+        }
+    }
+
+    fn observed(&self) -> std::sync::MutexGuard<'_, Option<Waiting>> {
+        self.observed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it is held, and until when; `None` if it was not taken or is released.
+    pub async fn validity(&self) -> Option<Validity> {
+        self.held.lock().await.as_ref().map(HeldLease::validity)
+    }
+
+    /// Releases the Lease if it is held.
+    ///
+    /// # Errors
+    ///
+    /// The API server did not answer or refused. The Lease expires by itself.
+    pub async fn release(&self) -> Result<(), ClusterError> {
+        match self.held.lock().await.take() {
+            Some(held) => held.release().await,
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The routers that datacenters have now, where the topology names others.
+
+use super::decision::Comparison;
+use crate::resource::{Address, Kind, Site};
+
+/// The router that leads to the hosts of a site now, if the topology has another one there.
+pub(super) fn renamed_router<'a>(input: Comparison<'a>, site: &Site) -> Option<&'a str> {
+    let router = input.present_routers.get(site)?;
+    let device = Address::new(Kind::TailnetDevice, site.clone(), router.as_str());
+    input.desired.get(&device).is_none().then_some(router)
+}

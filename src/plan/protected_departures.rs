@@ -1,0 +1,83 @@
+//! A datacenter that left the topology while something in it is protected stays whole: what is
+//! protected could not serve what is left of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
+use super::held_back::held_back_until;
+use super::waiting_changes;
+use super::{Action, Change};
+use crate::diagnostics::{Code, Failure};
+use crate::resource::{Address, Kind, Site};
+
+/// Blocks all deletions of such datacenters, the moves of workers out of them, and what waits
+/// for either.
+pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
+    // A plan that destroys stops as a whole.
+    if input.desired.is_empty() {
+        return;
+    }
+    let protected = protected_sites(input, decisions);
+    if protected.is_empty() {
+        return;
+    }
+    let ending: Vec<(Address, Address)> = decisions
+        .iter()
+        .filter_map(|(address, decision)| match decision {
+            ResourceDecision::Change(change) => {
+                Some((address.clone(), protected.get(&left_site(change)?)?.clone()))
+            }
+            _ => None,
+        })
+        .collect();
+    let is_worker = |address: &&Address| address.kind == Kind::Worker;
+    let workers: BTreeSet<Address> =
+        ending.iter().map(|(address, _)| address).filter(is_worker).cloned().collect();
+    let reasons: BTreeMap<Address, Failure> = ending
+        .iter()
+        .filter_map(|(address, cause)| match decisions.get(address)? {
+            ResourceDecision::Change(change) => {
+                let blocked = held_back_until(change, cause, Code::Protected);
+                Some((address.clone(), blocked.failure))
+            }
+            _ => None,
+        })
+        .collect();
+    waiting_changes::hold_back(input, &workers, &reasons, decisions);
+    for (address, cause) in ending {
+        let Some(ResourceDecision::Change(change)) = decisions.get(&address) else { continue };
+        let blocked = held_back_until(change, &cause, Code::Protected);
+        decisions.insert(address, blocked.into());
+    }
+}
+
+/// Sites that the topology no longer has and on which a protection stops a deletion, with
+/// what is protected.
+fn protected_sites(
+    input: Comparison<'_>,
+    decisions: &ResourceDecisions,
+) -> BTreeMap<Site, Address> {
+    let listed: BTreeSet<&Site> = input.desired.iter().map(|it| &it.address.site).collect();
+    let mut protected: BTreeMap<Site, Address> = BTreeMap::new();
+    for (address, decision) in decisions {
+        let ResourceDecision::Blocked(blocked) = decision else { continue };
+        let stops = blocked.failure.code == Code::Protected && blocked.action == Action::Delete;
+        if !stops || listed.contains(&address.site) || address.site == Site::Cluster {
+            continue;
+        }
+        let cause = blocked.caused_by.as_ref().unwrap_or(address);
+        // What is protected itself is the better reason.
+        if blocked.caused_by.is_none() || !protected.contains_key(&address.site) {
+            protected.insert(address.site.clone(), cause.clone());
+        }
+    }
+    protected
+}
+
+/// The site that a change takes something from.
+fn left_site(change: &Change) -> Option<Site> {
+    match change.action {
+        Action::Delete => Some(change.address.site.clone()),
+        _ => change.moves_from(),
+    }
+}

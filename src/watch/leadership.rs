@@ -1,0 +1,228 @@
+//! Which replica of `stargate watch` reconciles a topology.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+
+use super::queue::Trigger;
+use super::triggers::Triggers;
+use crate::diagnostics::Failure;
+use crate::lease::{LeaseIdentity, LeaseSlot, Validity};
+use crate::provider::access::ClusterAccess;
+use crate::provider::cluster::{ClusterError, LeaseRecord};
+use crate::provider::read_write::ClusterWrite;
+use crate::resource::names::TopologyName;
+
+/// The time between two attempts while the API server refuses or does not answer.
+const RETRY_EVERY: Duration = Duration::from_secs(2);
+
+/// What a replica may do.
+#[derive(Debug, Clone)]
+pub enum Role {
+    /// It does not know yet.
+    Undecided,
+    /// It reconciles while the Lease is valid.
+    Leader(Validity),
+    /// Another replica reconciles.
+    Standby {
+        /// Its name.
+        holder: String,
+    },
+    /// The Lease cannot be taken.
+    Refused(Failure),
+}
+
+/// Takes part in the election of the replica that reconciles, for as long as it exists.
+#[derive(Debug)]
+pub struct Leadership {
+    slot: LeaseSlot,
+    write: LeaseSlot,
+    triggers: Triggers,
+    campaign: Mutex<Option<Campaign>>,
+}
+
+/// A task that takes the Lease, and takes it again after it was lost.
+#[derive(Debug)]
+struct Campaign {
+    /// The API server, and the CA that it is known by.
+    server: (String, String),
+    role: watch::Receiver<Role>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Campaign {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Leadership {
+    /// Takes part once a cluster is known. A trigger is added when this replica becomes the
+    /// leader after another one was.
+    /// `holder` is the name of this replica.
+    pub fn new(topology: &TopologyName, holder: &str, triggers: Triggers) -> Self {
+        Self {
+            slot: LeaseSlot::new(LeaseIdentity::of_leader(topology, holder)),
+            write: LeaseSlot::new(LeaseIdentity::of_watch(topology, holder)),
+            triggers,
+            campaign: Mutex::default(),
+        }
+    }
+
+    /// The Lease that this replica holds while it makes changes.
+    pub fn write_lease(&self) -> &LeaseSlot {
+        &self.write
+    }
+
+    /// The name of the Lease.
+    pub fn lease_name(&self) -> &str {
+        self.slot.identity().name()
+    }
+
+    /// What this replica may do now.
+    pub fn role(&self) -> Role {
+        match &*self.campaign() {
+            Some(campaign) => campaign.role.borrow().clone(),
+            None => Role::Undecided,
+        }
+    }
+
+    /// The replica that reconciles, if it is another one.
+    pub fn leader_elsewhere(&self) -> Option<String> {
+        match self.role() {
+            Role::Standby { holder } => Some(holder),
+            _ => None,
+        }
+    }
+
+    /// Takes part in the election in this cluster, and waits until it is decided. `client`
+    /// writes to the cluster; `now` is the time of day.
+    pub async fn decided(
+        &self,
+        access: &ClusterAccess,
+        client: Arc<dyn ClusterWrite>,
+        now: Timestamp,
+    ) -> Role {
+        let credentials = &access.credentials;
+        let server = (credentials.api_server.clone(), credentials.certificate_authority.clone());
+        let mut role = self.join(server, client, now);
+        let decided = role.wait_for(|role| !matches!(role, Role::Undecided)).await;
+        decided.map_or(Role::Undecided, |role| role.clone())
+    }
+
+    /// Leaves the election, and releases the Leases that are held.
+    ///
+    /// # Errors
+    ///
+    /// The API server did not answer or refused. The Lease expires by itself.
+    pub async fn resign(&self) -> Result<(), ClusterError> {
+        let left = self.campaign().take();
+        if let Some(mut campaign) = left {
+            campaign.task.abort();
+            // It lets go of the slot.
+            let _ = (&mut campaign.task).await;
+        }
+        self.write.release().await?;
+        self.slot.release().await
+    }
+
+    fn join(
+        &self,
+        server: (String, String),
+        client: Arc<dyn ClusterWrite>,
+        now: Timestamp,
+    ) -> watch::Receiver<Role> {
+        let mut current = self.campaign();
+        let goes_on = current.as_ref().filter(|it| {
+            // Credentials that are refused may have been replaced.
+            it.server == server && !matches!(*it.role.borrow(), Role::Refused(_))
+        });
+        if let Some(campaign) = goes_on {
+            return campaign.role.clone();
+        }
+        let (sender, role) = watch::channel(Role::Undecided);
+        let candidate = Candidate {
+            slot: self.slot.clone(),
+            write: self.write.clone(),
+            client,
+            started: (now, Instant::now()),
+            triggers: self.triggers.clone(),
+            role: sender,
+        };
+        let task = tokio::spawn(candidate.run());
+        *current = Some(Campaign { server, role: role.clone(), task });
+        role
+    }
+
+    fn campaign(&self) -> std::sync::MutexGuard<'_, Option<Campaign>> {
+        self.campaign.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a campaign works with.
+struct Candidate {
+    slot: LeaseSlot,
+    /// Who makes changes is observed meanwhile: a killed leader may hold both Leases.
+    write: LeaseSlot,
+    client: Arc<dyn ClusterWrite>,
+    /// The time of day at a time of the monotonic clock.
+    started: (Timestamp, Instant),
+    triggers: Triggers,
+    role: watch::Sender<Role>,
+}
+
+impl Candidate {
+    async fn run(self) {
+        // The reconcile that joined goes on by itself, unless it was turned away.
+        let mut is_awaited = true;
+        loop {
+            match self.acquire().await {
+                Ok(Some(validity)) => {
+                    is_awaited &= matches!(*self.role.borrow(), Role::Undecided);
+                    self.role.send_replace(Role::Leader(validity.clone()));
+                    if !is_awaited {
+                        self.triggers.add(Trigger::Leadership);
+                    }
+                    is_awaited = false;
+                    self.keep(validity).await;
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::debug!(%error, "the election is repeated");
+                    self.role.send_replace(Role::Refused(Failure::from(&error)));
+                    sleep(RETRY_EVERY).await;
+                }
+            }
+        }
+    }
+
+    async fn acquire(&self) -> Result<Option<Validity>, ClusterError> {
+        let (start, since) = self.started;
+        let now = start.saturating_add(since.elapsed()).unwrap_or(start);
+        let waiting = |record: &LeaseRecord| {
+            self.role.send_replace(Role::Standby { holder: record.holder.clone() });
+        };
+        let lost = |reason| tracing::warn!(reason, "the watch no longer leads");
+        tokio::select! {
+            acquired = self.slot.acquire(Arc::clone(&self.client), now, &waiting, lost) => {
+                acquired?;
+            }
+            () = self.write.observe(self.client.as_ref()) => {}
+        }
+        Ok(self.slot.validity().await)
+    }
+
+    /// Waits until the Lease is lost, and lets it go.
+    async fn keep(&self, mut validity: Validity) {
+        validity.ended().await;
+        // One that is lost is not deleted.
+        if let Err(error) = self.slot.release().await {
+            tracing::debug!(%error, "a lease that was lost could not be released");
+        }
+        self.role.send_replace(Role::Undecided);
+    }
+}

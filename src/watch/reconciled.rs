@@ -1,0 +1,179 @@
+//! What a reconcile did, and what is left.
+
+use serde::Serialize;
+
+use crate::apply::events::Outcome;
+use crate::apply::{Applied, ApplyStatus};
+use crate::diagnostics::{Code, Failure};
+use crate::plan::{Action, AwaitingApproval, FindingSeverity, Plan, PlanStatus};
+use crate::resource::Address;
+
+/// What a reconcile did, and what is left.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Reconciled {
+    /// How it ended.
+    pub result: ReconcileResult,
+    /// How many changes were made.
+    pub changes: usize,
+    /// Changes that await approval.
+    pub awaiting_approval: Vec<AwaitingApproval>,
+    /// What is blocked, and why.
+    pub blocked: Vec<BlockedChange>,
+    /// How many pairs of nodes cannot reach each other's pods.
+    pub pairs_broken: u64,
+    /// The replica that reconciles, if it is another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leader: Option<String>,
+    /// Why it did not complete.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+}
+
+/// A change that is blocked, or an error that forbids all changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BlockedChange {
+    /// The resource, if it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<Address>,
+    /// What would be done to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub action: Option<Action>,
+    /// Why it is blocked, and what to do.
+    pub failure: Failure,
+}
+
+/// How a reconcile ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReconcileResult {
+    /// The infrastructure matches the topology.
+    Matches,
+    /// What is left awaits approval.
+    AwaitsApproval,
+    /// What is left is blocked, or an error of the topology forbids all changes.
+    Blocked,
+    /// It did not complete.
+    Failed,
+    /// It was interrupted.
+    Interrupted,
+    /// Another replica reconciles.
+    StandingBy,
+}
+
+impl ReconcileResult {
+    /// Whether another attempt soon may succeed.
+    pub(super) fn is_retried(self) -> bool {
+        self == Self::Failed
+    }
+}
+
+impl Reconciled {
+    /// A reconcile that was interrupted before anything was read.
+    pub fn interrupted() -> Self {
+        Self {
+            result: ReconcileResult::Interrupted,
+            changes: 0,
+            awaiting_approval: Vec::new(),
+            blocked: Vec::new(),
+            pairs_broken: 0,
+            leader: None,
+            failure: None,
+        }
+    }
+
+    /// A reconcile that is left to another replica.
+    pub fn standing_by(leader: String) -> Self {
+        let result = ReconcileResult::StandingBy;
+        Self { result, leader: Some(leader), ..Self::interrupted() }
+    }
+
+    /// A reconcile that could not begin.
+    pub fn failed(failure: Failure) -> Self {
+        let result = ReconcileResult::Failed;
+        Self { result, failure: Some(failure), ..Self::interrupted() }
+    }
+
+    /// What an apply left to do.
+    pub(super) fn of_apply(applied: &Applied) -> Self {
+        let changes = changes_made(applied);
+        let Some(plan) = &applied.remaining else { return Self::interrupted() };
+        let failure = match &applied.status {
+            ApplyStatus::Partial(failure) => Some(failure.clone()),
+            ApplyStatus::Refused(refusal) => refusal.failures().into_iter().next(),
+            _ => None,
+        };
+        let reconciled = Self::of_plan(plan, changes, failure);
+        match applied.status {
+            ApplyStatus::Interrupted => Self { result: ReconcileResult::Interrupted, ..reconciled },
+            ApplyStatus::Stale => Self { result: ReconcileResult::Failed, ..reconciled },
+            _ => reconciled,
+        }
+    }
+
+    /// What a plan leaves to do. A failure of the apply is given; the reads may have
+    /// failed as well.
+    pub(super) fn of_plan(plan: &Plan, changes: usize, failure: Option<Failure>) -> Self {
+        let gap = || plan.unexplained_gaps().next().map(|gap| gap.failure.clone());
+        let failure = failure.or_else(gap).or_else(|| waits_in_vain(plan));
+        let result = match plan.status() {
+            _ if failure.is_some() => ReconcileResult::Failed,
+            PlanStatus::Unknown => ReconcileResult::Failed,
+            PlanStatus::Wrong | PlanStatus::Blocked => ReconcileResult::Blocked,
+            _ if !plan.awaiting_approval.is_empty() => ReconcileResult::AwaitsApproval,
+            PlanStatus::Differs => ReconcileResult::Failed,
+            PlanStatus::Unreachable | PlanStatus::Matches => ReconcileResult::Matches,
+        };
+        Self {
+            result,
+            changes,
+            awaiting_approval: plan.awaiting_approval.clone(),
+            blocked: blocked_in(plan),
+            pairs_broken: plan.reachability.broken,
+            leader: None,
+            failure,
+        }
+    }
+}
+
+/// A deferred resource for which no change is left that it could wait for.
+fn waits_in_vain(plan: &Plan) -> Option<Failure> {
+    let deferred = plan.deferred.first().filter(|_| plan.changes.is_empty())?;
+    let message = format!("{} depends on a resource that does not exist yet", deferred.address);
+    let remedy = "run `stargate plan`, which shows what it waits for";
+    Some(Failure::new(Code::PartlyApplied, message, remedy))
+}
+
+/// How many changes an apply made.
+pub(super) fn changes_made(applied: &Applied) -> usize {
+    applied.outcomes.values().filter(|it| **it == Outcome::Done).count()
+}
+
+/// What a plan may not change, and the errors for which nothing may be changed.
+fn blocked_in(plan: &Plan) -> Vec<BlockedChange> {
+    let errors = plan.findings.iter().filter(|it| it.severity == FindingSeverity::Error);
+    let errors = errors.map(|finding| BlockedChange {
+        address: finding.address.clone(),
+        action: None,
+        failure: finding.failure.clone(),
+    });
+    let refused = plan.reachability.is_refused().then(|| BlockedChange {
+        address: None,
+        action: None,
+        failure: pairs_lost(plan),
+    });
+    let changes = plan.blocked.iter().map(|blocked| BlockedChange {
+        address: Some(blocked.address.clone()),
+        action: Some(blocked.action),
+        failure: blocked.failure.clone(),
+    });
+    errors.chain(refused).chain(changes).collect()
+}
+
+fn pairs_lost(plan: &Plan) -> Failure {
+    let message = match plan.reachability.loss_summaries().first() {
+        Some(loss) => format!("the plan {loss}"),
+        None => format!("the plan loses {} pairs", plan.reachability.lost),
+    };
+    let remedy = "run `stargate plan`, which names the hop and the cause";
+    Failure::new(Code::ReachabilityLost, message, remedy)
+}

@@ -1,0 +1,87 @@
+//! Reports the changes of a reconcile, and counts what they remove.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+
+use ipnet::Ipv4Net;
+use tokio::time::Instant;
+
+use super::burst_guard::BurstGuard;
+use super::events::{WatchEvent, WatchReporter};
+use crate::apply::events::{Event, Outcome, Reporter};
+use crate::plan::Plan;
+use crate::plan::unattended::Removals;
+use crate::resource::Address;
+
+/// Turns the events of an apply into events of the watch. What a change removes is counted
+/// once it is done: a change that was not started, or that found nothing to do, removes
+/// nothing.
+pub(super) struct StepReporter<'a> {
+    reporter: &'a dyn WatchReporter,
+    guard: &'a Mutex<BurstGuard>,
+    counts: Mutex<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    /// What each change of the current plan removes.
+    planned: BTreeMap<Address, Removals>,
+    /// The prefixes that were counted in this reconcile.
+    prefixes: BTreeSet<Ipv4Net>,
+}
+
+impl<'a> StepReporter<'a> {
+    pub(super) fn new(reporter: &'a dyn WatchReporter, guard: &'a Mutex<BurstGuard>) -> Self {
+        Self { reporter, guard, counts: Mutex::default() }
+    }
+
+    /// Sets the plan whose changes are made from now on.
+    pub(super) fn expect(&self, plan: &Plan) {
+        let removals = plan.changes.iter().map(|it| (it.address.clone(), Removals::of_change(it)));
+        self.counts().planned = removals.collect();
+    }
+
+    /// How much a plan removes beyond what was counted in this reconcile.
+    pub(super) fn removed_by(&self, plan: &Plan) -> usize {
+        Removals::of_plan(plan).count_without(&self.counts().prefixes)
+    }
+
+    fn count(&self, address: &Address) {
+        let mut counts = self.counts();
+        let Some(removals) = counts.planned.remove(address) else { return };
+        let removed = removals.count_without(&counts.prefixes);
+        counts.prefixes.extend(removals.prefixes);
+        let mut guard = self.guard.lock().unwrap_or_else(PoisonError::into_inner);
+        guard.record_removals(removed, Instant::now());
+    }
+
+    fn counts(&self) -> std::sync::MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reporter for StepReporter<'_> {
+    fn event(&self, event: &Event) {
+        let event = match event {
+            Event::WaitingForLease { lease, holder, .. } => {
+                WatchEvent::WaitingForLease { lease: lease.clone(), holder: holder.clone() }
+            }
+            Event::StepStarted { address, action } => {
+                WatchEvent::ChangeStarted { address: address.clone(), action: *action }
+            }
+            Event::StepFinished { address, action, outcome, milliseconds } => {
+                if *outcome == Outcome::Done {
+                    self.count(address);
+                }
+                WatchEvent::ChangeFinished {
+                    address: address.clone(),
+                    action: *action,
+                    outcome: outcome.clone(),
+                    milliseconds: *milliseconds,
+                }
+            }
+            _ => return,
+        };
+        self.reporter.event(&event);
+    }
+}
