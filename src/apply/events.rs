@@ -69,6 +69,8 @@ pub enum Event {
         /// How long it took.
         milliseconds: u64,
     },
+    /// Something did not succeed that the apply can go on without.
+    Warning(Failure),
     /// The apply was asked to stop; running steps finish.
     Stopping,
 }

@@ -4,8 +4,10 @@
 //! executor runs a plan's steps under guards, locks and budgets, reports events,
 //! and makes no decisions of its own: it does not know the topology.
 
+mod approval;
 mod context;
 mod effects;
+mod end_conditions;
 pub mod events;
 mod executor;
 mod guard;

@@ -16,14 +16,13 @@ pub(super) struct WriteLease<'a> {
     lost: Arc<OnceLock<String>>,
 }
 
-/// Whether changes may be made.
+/// Whether changes may be made at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Permission {
     /// They may.
     Granted,
-    /// They may, and another applier made changes after the plan was made.
+    /// They may, but another applier may have made changes after the plan was made.
     GrantedLater,
-    /// They must not: the apply ends.
-    Refused(ApplyStatus),
 }
 
 impl<'a> WriteLease<'a> {
@@ -32,26 +31,28 @@ impl<'a> WriteLease<'a> {
     }
 
     /// Takes the Lease if it is not held yet. Without an API server to hold it
-    /// the guards of each step are what keeps two appliers apart.
-    pub(super) async fn ensure(&self, cluster: Option<&ClusterWriter>) -> Permission {
+    /// the guards of each step are what keeps two appliers apart. The error is how the
+    /// apply ends.
+    pub(super) async fn ensure(
+        &self,
+        cluster: Option<&ClusterWriter>,
+    ) -> Result<Permission, ApplyStatus> {
         let (Some(slot), Some(cluster)) = (&self.context.lease, cluster) else {
-            return Permission::Granted;
+            return Ok(Permission::Granted);
         };
         let acquired = tokio::select! {
             biased;
-            () = self.context.stop.requested() => {
-                return Permission::Refused(ApplyStatus::Interrupted);
-            }
+            () = self.context.stop.requested() => return Err(self.interrupted()),
             acquired = self.acquire(slot, cluster) => acquired,
         };
         match acquired {
-            Ok(true) => Permission::GrantedLater,
-            Ok(false) => Permission::Granted,
+            Ok(true) => Ok(Permission::GrantedLater),
+            Ok(false) => Ok(Permission::Granted),
             Err(error) if error.cause == ClusterCause::Unavailable => {
-                tracing::warn!(%error, "no lease is held in this iteration");
-                Permission::Granted
+                self.context.reporter.event(&Event::Warning(not_taken(slot, &error)));
+                Ok(Permission::Granted)
             }
-            Err(error) => Permission::Refused(ApplyStatus::Partial(refused(slot, &error))),
+            Err(error) => Err(ApplyStatus::Partial(refused(slot, &error))),
         }
     }
 
@@ -108,12 +109,17 @@ impl<'a> WriteLease<'a> {
     pub(super) async fn release(&self) {
         let Some(slot) = &self.context.lease else { return };
         if let Err(error) = slot.release().await {
-            tracing::warn!(%error, "the lease was not deleted; it expires by itself");
+            self.context.reporter.event(&Event::Warning(not_deleted(slot, &error)));
         }
     }
 
+    /// How the apply ends if it is asked to stop: by the loss of the Lease, or by the user.
+    pub(super) fn interrupted(&self) -> ApplyStatus {
+        self.loss().unwrap_or(ApplyStatus::Interrupted)
+    }
+
     /// How the apply ends if the Lease was lost.
-    pub(super) fn loss(&self) -> Option<ApplyStatus> {
+    fn loss(&self) -> Option<ApplyStatus> {
         let reason = self.lost.get()?;
         let name = self.context.lease.as_ref()?.identity().name();
         Some(ApplyStatus::Partial(Failure::new(
@@ -123,6 +129,27 @@ impl<'a> WriteLease<'a> {
              remaining changes",
         )))
     }
+}
+
+/// An apply without a Lease goes on, and does not keep others waiting.
+fn not_taken(slot: &LeaseSlot, error: &ClusterError) -> Failure {
+    let message = format!(
+        "the apply holds no lease {} in this iteration, so other applies of the topology do not \
+         wait for it: {error}",
+        slot.identity().name()
+    );
+    let remedy = "make sure that no other apply of the topology runs now";
+    Failure::new(error.code, message, remedy)
+}
+
+/// A Lease that stays keeps the next apply waiting until it expires.
+fn not_deleted(slot: &LeaseSlot, error: &ClusterError) -> Failure {
+    let message = format!("the lease {} was not deleted: {error}", slot.identity().name());
+    let remedy = format!(
+        "the next apply waits until it expires, {} s after its last renewal",
+        slot.identity().duration().as_secs()
+    );
+    Failure::new(error.code, message, remedy)
 }
 
 fn refused(slot: &LeaseSlot, error: &ClusterError) -> Failure {

@@ -136,19 +136,22 @@ pub struct RebootError {
 
 impl From<JoinError> for Failure {
     fn from(error: JoinError) -> Self {
-        Self { message: error.to_string(), ..*error.failure }
+        let message = error.to_string();
+        error.failure.with_message(message)
     }
 }
 
 impl From<LeaveError> for Failure {
     fn from(error: LeaveError) -> Self {
-        Self { message: error.to_string(), ..error.failure }
+        let message = error.to_string();
+        error.failure.with_message(message)
     }
 }
 
 impl From<RebootError> for Failure {
     fn from(error: RebootError) -> Self {
-        Self { message: error.to_string(), ..error.failure }
+        let message = error.to_string();
+        error.failure.with_message(message)
     }
 }
 

@@ -9,7 +9,8 @@ pub const DONE: u8 = 0;
 /// An error.
 pub const ERROR: u8 = 1;
 /// There are changes (`plan --detailed-exitcode`) or drift (`drift`) that an apply
-/// corrects, or a packet is dropped (`trace`, `check`). `kubectl diff` uses 1 for
+/// corrects, a packet is dropped that an apply delivers (`check`), or the traced packet
+/// is dropped (`trace`), whether an apply corrects it or not. `kubectl diff` uses 1 for
 /// differences.
 pub const CHANGES: u8 = 2;
 /// The plan was applied in part; the next apply continues.

@@ -155,6 +155,11 @@ impl WriteSession {
         }
     }
 
+    /// How many requests its clients have sent.
+    pub(crate) fn requests(&self) -> &RequestCount {
+        &self.clients.requests
+    }
+
     /// The lease of the topology, with this process as its holder.
     pub(crate) fn lease(&self) -> LeaseSlot {
         let holder = process_name::of_this_process();

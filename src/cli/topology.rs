@@ -11,7 +11,6 @@ use jiff::tz::TimeZone;
 use crate::diagnostics::{Code, Diagnostics, Severity};
 use crate::render::diagnostic::{self, Layout};
 use crate::render::text::counted;
-use crate::topology::lints::expired_ignores;
 use crate::topology::load::{Loaded, MAX_SIZE, load_bytes};
 
 use super::arguments::Global;
@@ -38,8 +37,8 @@ pub(crate) fn load_or_report(global: &Global, ui: &Ui) -> Result<Loaded, CliErro
     let layout = Layout { style: ui.status_style(), columns: ui.columns() };
     let name = global.topology_name();
     match load_bytes(&name, &bytes) {
-        Ok(mut loaded) => {
-            loaded.warnings.extend(expired_ignores(&loaded, today()));
+        // A plan finds by itself which `[[ignore]]` have expired.
+        Ok(loaded) => {
             if !loaded.warnings.is_empty() && !ui.is_quiet() {
                 let text = String::from_utf8_lossy(&bytes);
                 ui.report(&diagnostic::render(&name, &text, &loaded.warnings, layout));

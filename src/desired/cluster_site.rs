@@ -6,7 +6,7 @@ use ipnet::Ipv4Net;
 
 use super::context::DesiredContext;
 use super::set::{DesiredSet, ResourceBuilder};
-use super::{names, node_pools, security, versions};
+use super::{DesiredResource, names, node_pools, security, versions};
 use crate::resource::azure::{
     MachineRole, ManagedCluster, NetworkInterface, NextHop, Provisioning, PublicIpAddress,
     ResourceGroup, RouteTable, RouteTableAssociation, Subnet, VirtualMachine,
@@ -69,108 +69,110 @@ fn managed_cluster(context: &DesiredContext<'_>, location: String) -> ManagedClu
     }
 }
 
-/// The router's subnet, security group, public address, interface and VM.
+/// The router's security group, subnet, public address, interface and VM.
 pub(super) fn router_machine(context: &DesiredContext<'_>, set: &mut DesiredSet) {
-    let router = &context.topology.cluster.router;
-    let name = router.name.as_str();
-    let location = context.cluster_location();
-    let group_name = names::security_group(name);
-    let public_ip_name = names::public_ip(name);
-    let interface_name = names::interface(name);
-    let subnet_address = address(Kind::Subnet, names::CLUSTER_ROUTER_SUBNET);
+    set.add(router_security_group(context));
+    set.add(router_subnet(context));
+    set.add(router_public_ip(context));
+    set.add(router_interface(context));
+    set.add(router_vm(context));
+}
 
-    set.add(
-        ResourceBuilder::new(
-            address(Kind::NetworkSecurityGroup, &group_name),
-            context.in_node_group(Kind::NetworkSecurityGroup, &group_name),
-            Resource::NetworkSecurityGroup(security::cluster_router(context)),
-        )
-        .contained_in_all(context.cluster_dependencies())
-        .planned_because_of("allow pod and datacenter traffic only"),
-    );
+fn router_security_group(context: &DesiredContext<'_>) -> DesiredResource {
+    let name = names::security_group(router_name(context));
+    ResourceBuilder::new(
+        address(Kind::NetworkSecurityGroup, &name),
+        context.in_node_group(Kind::NetworkSecurityGroup, &name),
+        Resource::NetworkSecurityGroup(security::cluster_router(context)),
+    )
+    .contained_in_all(context.cluster_dependencies())
+    .planned_because_of("allow pod and datacenter traffic only")
+}
+
+fn router_subnet(context: &DesiredContext<'_>) -> DesiredResource {
+    let group = names::security_group(router_name(context));
     let virtual_network = match &context.facts.cluster {
         Some(cluster) => Pending::Known(cluster.virtual_network.clone()),
         None => Pending::after(context.cluster_address()),
     };
-    set.add(
-        ResourceBuilder::new(
-            subnet_address.clone(),
-            context.router_subnet_id().known().cloned().map(ObjectKey::Azure),
-            Resource::Subnet(Subnet {
-                virtual_network,
-                address_prefix: router.subnet_cidr,
-                route_table: Some(
-                    context.id_in_node_group(Kind::RouteTable, names::ROUTER_ROUTE_TABLE),
-                ),
-                nat_gateway: None,
-                network_security_group: Some(
-                    context.id_in_node_group(Kind::NetworkSecurityGroup, &group_name),
-                ),
-            }),
-        )
-        .contained_in_all(context.cluster_dependencies())
-        .depends_on(address(Kind::NetworkSecurityGroup, &group_name))
-        .depends_on(address(Kind::RouteTable, names::ROUTER_ROUTE_TABLE))
-        .planned_because_of("[cluster.router] subnet_cidr"),
-    );
-    set.add(
-        ResourceBuilder::new(
-            address(Kind::PublicIpAddress, &public_ip_name),
-            context.in_node_group(Kind::PublicIpAddress, &public_ip_name),
-            Resource::PublicIpAddress(PublicIpAddress {
-                location: location.clone(),
-                protected_by: None,
-            }),
-        )
-        .contained_in_all(context.cluster_dependencies())
-        .planned_because_of("direct connections to the tailnet"),
-    );
-    set.add(
-        ResourceBuilder::new(
-            address(Kind::NetworkInterface, &interface_name),
-            context.in_node_group(Kind::NetworkInterface, &interface_name),
-            Resource::NetworkInterface(
-                NetworkInterface {
-                    location: location.clone(),
-                    subnet: context.router_subnet_id(),
-                    private_ip: context.cluster_router_ip(),
-                    ip_forwarding: true,
-                    public_ip: Some(
-                        context.id_in_node_group(Kind::PublicIpAddress, &public_ip_name),
-                    ),
-                    protected_by: None,
-                }
-                .into(),
-            ),
-        )
-        .contained_in(subnet_address)
-        .depends_on(address(Kind::PublicIpAddress, &public_ip_name))
-        .protected(router.protect)
-        .planned_because_of("fourth address of its subnet, IP forwarding"),
-    );
-    set.add(
-        ResourceBuilder::new(
-            address(Kind::VirtualMachine, name),
-            context.in_node_group(Kind::VirtualMachine, name),
-            Resource::VirtualMachine(
-                VirtualMachine {
-                    location,
-                    vm_size: router.vm_size.to_string(),
-                    admin_user: context.topology.ssh.user.clone(),
-                    ssh_public_key: context.facts.ssh_public_key.clone(),
-                    network_interface: context
-                        .id_in_node_group(Kind::NetworkInterface, &interface_name),
-                    role: MachineRole::Router,
-                    provisioning: Provisioning::Ready,
-                    protected_by: None,
-                }
-                .into(),
-            ),
-        )
-        .contained_in(address(Kind::NetworkInterface, &interface_name))
-        .protected(router.protect)
-        .planned_because_of("[cluster.router]"),
-    );
+    let route_table = context.id_in_node_group(Kind::RouteTable, names::ROUTER_ROUTE_TABLE);
+    let subnet = Subnet {
+        virtual_network,
+        address_prefix: context.topology.cluster.router.subnet_cidr,
+        route_table: Some(route_table),
+        nat_gateway: None,
+        network_security_group: Some(context.id_in_node_group(Kind::NetworkSecurityGroup, &group)),
+    };
+    ResourceBuilder::new(
+        address(Kind::Subnet, names::CLUSTER_ROUTER_SUBNET),
+        context.router_subnet_id().known().cloned().map(ObjectKey::Azure),
+        Resource::Subnet(subnet),
+    )
+    .contained_in_all(context.cluster_dependencies())
+    .depends_on(address(Kind::NetworkSecurityGroup, &group))
+    .depends_on(address(Kind::RouteTable, names::ROUTER_ROUTE_TABLE))
+    .planned_because_of("[cluster.router] subnet_cidr")
+}
+
+fn router_public_ip(context: &DesiredContext<'_>) -> DesiredResource {
+    let name = names::public_ip(router_name(context));
+    let public_ip = PublicIpAddress { location: context.cluster_location(), protected_by: None };
+    ResourceBuilder::new(
+        address(Kind::PublicIpAddress, &name),
+        context.in_node_group(Kind::PublicIpAddress, &name),
+        Resource::PublicIpAddress(public_ip),
+    )
+    .contained_in_all(context.cluster_dependencies())
+    .planned_because_of("direct connections to the tailnet")
+}
+
+fn router_interface(context: &DesiredContext<'_>) -> DesiredResource {
+    let name = names::interface(router_name(context));
+    let public_ip = names::public_ip(router_name(context));
+    let interface = NetworkInterface {
+        location: context.cluster_location(),
+        subnet: context.router_subnet_id(),
+        private_ip: context.cluster_router_ip(),
+        ip_forwarding: true,
+        public_ip: Some(context.id_in_node_group(Kind::PublicIpAddress, &public_ip)),
+        protected_by: None,
+    };
+    ResourceBuilder::new(
+        address(Kind::NetworkInterface, &name),
+        context.in_node_group(Kind::NetworkInterface, &name),
+        Resource::NetworkInterface(interface.into()),
+    )
+    .contained_in(address(Kind::Subnet, names::CLUSTER_ROUTER_SUBNET))
+    .depends_on(address(Kind::PublicIpAddress, &public_ip))
+    .protected(context.topology.cluster.router.protect)
+    .planned_because_of("fourth address of its subnet, IP forwarding")
+}
+
+fn router_vm(context: &DesiredContext<'_>) -> DesiredResource {
+    let router = &context.topology.cluster.router;
+    let interface = names::interface(router_name(context));
+    let machine = VirtualMachine {
+        location: context.cluster_location(),
+        vm_size: router.vm_size.to_string(),
+        admin_user: context.topology.ssh.user.clone(),
+        ssh_public_key: context.facts.ssh_public_key.clone(),
+        network_interface: context.id_in_node_group(Kind::NetworkInterface, &interface),
+        role: MachineRole::Router,
+        provisioning: Provisioning::Ready,
+        protected_by: None,
+    };
+    ResourceBuilder::new(
+        address(Kind::VirtualMachine, router_name(context)),
+        context.in_node_group(Kind::VirtualMachine, router_name(context)),
+        Resource::VirtualMachine(machine.into()),
+    )
+    .contained_in(address(Kind::NetworkInterface, &interface))
+    .protected(router.protect)
+    .planned_because_of("[cluster.router]")
+}
+
+fn router_name<'a>(context: &DesiredContext<'a>) -> &'a str {
+    context.topology.cluster.router.name.as_str()
 }
 
 /// The table on AKS node subnets, the table on the router's subnet, and the

@@ -144,12 +144,12 @@ fn security_groups(
     let groups: [(&str, NetworkSecurityGroup, &str); 2] = [
         (
             names::WORKER_SUBNET,
-            security::workers(context, place.datacenter, place.site),
+            security::workers(context, place.site),
             "allow traffic from pods, nodes and datacenters; deny the internet",
         ),
         (
             names::ROUTER_SUBNET,
-            security::datacenter_router(context, place.datacenter, place.site),
+            security::datacenter_router(context, place.site),
             "allow traffic of pods, nodes and datacenters only",
         ),
     ];

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::context::DesiredContext;
 use crate::net::prefix::TAILNET_RANGE;
 use crate::resource::azure::{Access, NetworkSecurityGroup, RuleDirection, SecurityRule};
-use crate::topology::model::{AzureDatacenter, Datacenter};
+use crate::topology::model::AzureDatacenter;
 
 /// The port that WireGuard listens on.
 const WIREGUARD_PORT: &str = "41641";
@@ -22,7 +22,6 @@ pub(super) fn cluster_router(context: &DesiredContext<'_>) -> NetworkSecurityGro
 /// A datacenter's router: likewise.
 pub(super) fn datacenter_router(
     context: &DesiredContext<'_>,
-    _datacenter: &Datacenter,
     site: &AzureDatacenter,
 ) -> NetworkSecurityGroup {
     NetworkSecurityGroup {
@@ -35,7 +34,6 @@ pub(super) fn datacenter_router(
 /// Workers: the forwarded ranges both ways, and the kubelet's port for AKS.
 pub(super) fn workers(
     context: &DesiredContext<'_>,
-    _datacenter: &Datacenter,
     site: &AzureDatacenter,
 ) -> NetworkSecurityGroup {
     let mut rules = forwarded_rules(context);

@@ -77,6 +77,12 @@ impl Failure {
         self.source.into_iter().fold(wrapped, Self::caused_by)
     }
 
+    /// The same failure in other words, which are masked as those of a new one are.
+    #[must_use]
+    pub fn with_message(self, message: impl AsRef<str>) -> Self {
+        Self { message: printable(message.as_ref()), ..self }
+    }
+
     /// The same failure with another remedy.
     #[must_use]
     pub fn with_remedy(self, remedy: impl Into<String>) -> Self {
@@ -117,6 +123,15 @@ mod tests {
         let outer = inner.within("cannot list devices");
         assert_eq!((outer.code, outer.remedy.as_str()), (Code::Throttled, "wait"));
         assert_eq!(outer.source, ["429", "limit 5"]);
+    }
+
+    /// No way to build a failure passes a secret or a control character on.
+    #[test]
+    fn a_message_is_masked_wherever_it_is_set() {
+        let failure = Failure::new(Code::RequestError, "a", "b");
+        let failure = failure.with_message("Bearer marked-marked \u{1b}[2J");
+        assert!(!failure.message.contains("marked") && !failure.message.contains('\u{1b}'));
+        assert_eq!(failure.clone().with_message(&failure.message), failure);
     }
 
     #[test]

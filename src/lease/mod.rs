@@ -85,6 +85,11 @@ impl LeaseIdentity {
         Self { name, holder: holder.into(), terms: LeaseTerms::WATCH }
     }
 
+    /// How long the Lease is valid without a renewal.
+    pub fn duration(&self) -> Duration {
+        self.terms.duration
+    }
+
     /// The name of the Lease.
     pub fn name(&self) -> &str {
         &self.name

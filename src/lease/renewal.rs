@@ -84,8 +84,8 @@ impl Renewing {
                 () = sleep(wait) => {}
             }
             let started = Instant::now();
-            let patience = self.patience();
-            let reason = match timeout(patience, self.renew_once()).await {
+            let answer_timeout = self.answer_timeout();
+            let reason = match timeout(answer_timeout, self.renew_once()).await {
                 Ok(Ok(Renewed::As(record))) => {
                     wait = terms.renew_every;
                     (self.record, self.renewed) = (record, started);
@@ -98,7 +98,7 @@ impl Renewing {
                     return None;
                 }
                 Ok(Err(error)) => error.to_string(),
-                Err(_) => format!("no answer within {} s", patience.as_secs()),
+                Err(_) => format!("no answer within {} s", answer_timeout.as_secs()),
             };
             let passed = self.renewed.elapsed();
             if passed >= terms.duration {
@@ -113,7 +113,7 @@ impl Renewing {
 
     /// How long an answer is awaited: no longer than the Lease is valid, unless it is past
     /// that already.
-    fn patience(&self) -> Duration {
+    fn answer_timeout(&self) -> Duration {
         let terms = self.lease.identity.terms;
         match terms.duration.saturating_sub(self.renewed.elapsed()) {
             Duration::ZERO => terms.renew_every,
@@ -131,7 +131,8 @@ impl Renewing {
         let found = self.lease.read().await?;
         let holder = found.as_ref().map(|it| it.holder.as_str()).unwrap_or_default();
         let is_ours = holder == self.lease.identity.holder;
-        if !(is_ours || holder.is_empty() && is_in_time) {
+        let is_free = holder.is_empty() && is_in_time;
+        if !is_ours && !is_free {
             let other = if holder.is_empty() { "another process" } else { holder };
             return Ok(Renewed::By(other.to_owned()));
         }

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::Action;
+use crate::diagnostics::counted;
 use crate::resource::Address;
 
 /// A change that is not made without approval.
@@ -60,7 +61,8 @@ impl fmt::Display for ApprovalReason {
             Self::RemovesProtection => formatter.write_str("it removes a protection"),
             Self::DependsOn { address } => write!(formatter, "it depends on {address}"),
             Self::LosesPairs { count } => {
-                write!(formatter, "it would make {count} pairs of nodes unreachable")
+                let pairs = counted(*count, "pair");
+                write!(formatter, "it would make {pairs} of nodes unreachable")
             }
             Self::TooManyRemovals => {
                 formatter.write_str("it exceeds `[watch] max_removals` within ten minutes")

@@ -53,15 +53,17 @@ impl Cost {
         cost
     }
 
-    /// The cost of other changes, after the same refresh.
+    /// The cost of other changes, after the same refresh. Deferred workers join for so many
+    /// seconds after the first one.
     pub(super) fn of_same_refresh(
         &self,
         changes: &[Change],
         graph: &StepGraph,
         deferred: &[Deferred],
+        join_seconds: u64,
     ) -> Self {
         let mut cost = Self::of(changes, graph, &self.requests);
-        cost.add_deferred(deferred, self.deferred_join_seconds);
+        cost.add_deferred(deferred, join_seconds);
         cost
     }
 
@@ -85,9 +87,15 @@ impl Cost {
     }
 }
 
+/// The seconds in which deferred workers will join for the first time, after the first.
+pub(super) fn joins_of_deferred(canary: u32, deferred: &[Deferred]) -> u64 {
+    let workers = deferred.iter().filter(|one| one.address.kind == Kind::Worker).count() as u64;
+    seconds_after_first_join(workers, u64::from(canary))
+}
+
 /// The seconds in which workers join for the first time, of so many with so many canaries,
 /// after the first of them.
-pub(super) fn seconds_after_first_join(workers: u64, canaries: u64) -> u64 {
+fn seconds_after_first_join(workers: u64, canaries: u64) -> u64 {
     let canaries = canaries.min(workers);
     match seconds_after_canary(workers - canaries) {
         seconds if canaries == 0 => {

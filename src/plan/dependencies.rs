@@ -5,11 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use foldhash::{HashMap, HashMapExt};
 
 use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
-use super::edges::{DependencyCollector, Edges};
+use super::dependency_collector::{DependencyCollector, Edges};
 use super::exclusive_claims::Claims;
 use super::interruptions::{self, restarts_router};
-use super::kept_routers::is_router_part;
-use super::present_routers::renamed_router;
+use super::present_routers::{is_router_part, renamed_router};
 use super::removal_pace::RemovalPace;
 use super::rollout::is_rolled_out;
 use super::withdrawal::may_withdraw;
@@ -61,7 +60,7 @@ struct Index<'a> {
     changes: Vec<&'a Change>,
     by_address: HashMap<&'a Address, &'a Change>,
     /// Replacements, by what they live in.
-    contained: BTreeMap<&'a Address, Vec<&'a Address>>,
+    contained: HashMap<&'a Address, Vec<&'a Address>>,
     /// Deletions of workers, by name: pods leave before their routes go.
     leaving_workers: BTreeMap<&'a str, &'a Address>,
     /// The same, by their site.
@@ -73,7 +72,7 @@ struct Index<'a> {
     /// Deletions by the object's id, in the id's order.
     deleted: BTreeMap<&'a ArmId, &'a Address>,
     /// Changes whose present value points at an id.
-    pointing_at: BTreeMap<&'a ArmId, Vec<&'a Change>>,
+    pointing_at: HashMap<&'a ArmId, Vec<&'a Change>>,
     /// Sites whose router takes the address of one that goes, each with the site of that one.
     successors: BTreeSet<(&'a Site, &'a Site)>,
     /// Updates that restart a router's machine, by site.
@@ -92,13 +91,13 @@ impl<'a> Index<'a> {
             pace: RemovalPace::of(input, &changes),
             changes,
             by_address: HashMap::new(),
-            contained: BTreeMap::new(),
+            contained: HashMap::new(),
             leaving_workers: BTreeMap::new(),
             leaving_from: BTreeMap::new(),
             moving_from: BTreeMap::new(),
             rejoining_at: BTreeMap::new(),
             deleted: BTreeMap::new(),
-            pointing_at: BTreeMap::new(),
+            pointing_at: HashMap::new(),
             successors: BTreeSet::new(),
             restarting_routers: BTreeMap::new(),
             deleted_kinds: BTreeMap::new(),

@@ -83,6 +83,11 @@ pub(super) fn held_back_until(change: &Change, cause: &Address, code: Code) -> B
     blocked_for(change, until_resolved(cause, code), Some(cause.clone()))
 }
 
+/// The same for a deferred change.
+pub(super) fn blocked_until(deferred: &Deferred, cause: &Address, code: Code) -> Blocked {
+    blocked_deferred(deferred, until_resolved(cause, code), Some(cause.clone()))
+}
+
 fn until_resolved(cause: &Address, code: Code) -> Failure {
     Failure::new(
         code,

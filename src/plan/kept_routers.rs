@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::decision::{ResourceDecision, ResourceDecisions};
+use super::present_routers::is_router_part;
 use super::protection::blocked_for;
 use super::{Action, Blocked};
 use crate::diagnostics::{Code, Failure};
@@ -26,14 +27,6 @@ pub(super) fn keep_router_parts(decisions: &mut ResourceDecisions) {
         let failure = Failure::new(*code, message, format!("resolve {machine} first"));
         *decision = blocked_for(change, failure, Some(machine.clone())).into();
     }
-}
-
-/// Whether objects of a kind go with the router that they stand for.
-pub(super) fn is_router_part(kind: Kind) -> bool {
-    matches!(
-        kind,
-        Kind::TailnetDevice | Kind::AdvertisedRoutes | Kind::ApprovedRoutes | Kind::RouterHost
-    )
 }
 
 fn blocked_deletions(decisions: &ResourceDecisions) -> impl Iterator<Item = &Blocked> {

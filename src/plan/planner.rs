@@ -8,7 +8,7 @@ use super::adoption;
 use super::arrivals::await_arrivals;
 use super::blocked_moves;
 use super::consequences;
-use super::cost::{Cost, seconds_after_first_join};
+use super::cost::{Cost, joins_of_deferred};
 use super::decision::{Comparison, ResourceDecision, ResourceDecisions, change, deferred};
 use super::dependencies;
 use super::diff::{self, FieldChange};
@@ -30,7 +30,7 @@ use super::unreachable_departures;
 use super::unread_parts;
 use super::versions;
 use super::worker_request;
-use super::{Action, Blocked, Deferred, PlanContents};
+use super::{Action, Blocked, PlanContents};
 use crate::desired::DesiredResource;
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::{Gap, Observed};
@@ -99,7 +99,7 @@ fn compare(input: Comparison<'_>, desired: &DesiredResource) -> ResourceDecision
     let kind = desired.address.kind;
     let gap = input.inventory.gap_for(kind, desired.key.as_ref());
     if let Some(gap) = gap.or_else(|| input.inventory.gap_behind(&desired.address)) {
-        return gap.into();
+        return wrong_host(desired, gap).map_or_else(|| gap.into(), ResourceDecision::from);
     }
     let observed = desired.key.as_ref().and_then(|key| input.inventory.get(key));
     let waits_for = desired.resource.awaits();
@@ -124,6 +124,19 @@ fn compare(input: Comparison<'_>, desired: &DesiredResource) -> ResourceDecision
         None => change(desired, None, Action::Create),
         Some(observed) => differing(input, desired, observed),
     }
+}
+
+/// Refuses work on a router at whose address a host of another name answers: the topology
+/// or the host must be changed first.
+fn wrong_host(desired: &DesiredResource, gap: &Gap) -> Option<Blocked> {
+    (gap.failure.code == Code::WrongHost).then(|| Blocked {
+        address: desired.address.clone(),
+        action: Action::Update,
+        fields: Vec::new(),
+        failure: gap.failure.clone(),
+        caused_by: None,
+        planned_because_of: desired.planned_because_of.clone(),
+    })
 }
 
 /// An adopted object is written as any other, so a version that is refused for an object
@@ -288,14 +301,8 @@ fn assemble(input: Comparison<'_>, decisions: ResourceDecisions) -> PlanContents
         rollout::assign(input.rollout, &sizes, input.inventory, &graph, &mut plan.changes);
     plan.steps = graph.sort(&mut plan.changes);
     plan.cost = Cost::of(&plan.changes, &plan.steps, input.requests);
-    plan.cost.add_deferred(&plan.deferred, joins_of_deferred(input, &plan.deferred));
+    plan.cost.add_deferred(&plan.deferred, joins_of_deferred(input.rollout.canary, &plan.deferred));
     plan
-}
-
-/// The seconds in which deferred workers will join for the first time, after the first.
-fn joins_of_deferred(input: Comparison<'_>, deferred: &[Deferred]) -> u64 {
-    let workers = deferred.iter().filter(|one| one.address.kind == Kind::Worker).count() as u64;
-    seconds_after_first_join(workers, u64::from(input.rollout.canary))
 }
 
 /// A router that is offline explains why its host could not be read.

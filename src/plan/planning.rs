@@ -14,6 +14,7 @@ use super::decision::Comparison;
 use super::execution_details;
 use super::impact::{Assessment, Departures, Projection, assess};
 use super::known_drift;
+use super::new_datacenters;
 use super::planner::plan_changes;
 use super::pool_removal::LeavingPools;
 use super::preflight::{TailnetFacts, live_lints};
@@ -103,7 +104,7 @@ pub fn plan(input: PlanningInput<'_>) -> Plan {
     let other = adoption::other_topology(&desired, input.inventory);
     if let Some(other) = other {
         // What the routers of that topology serve follows from it.
-        findings.retain(|finding| finding.failure.code != Code::PrefixConflict);
+        findings.retain(|finding| !is_about_served_prefixes(finding));
         findings.extend(input.options.destroy.then(|| adoption::refuse_destroy(other)));
     }
     // Without addresses the protected resources are not known either.
@@ -114,7 +115,8 @@ pub fn plan(input: PlanningInput<'_>) -> Plan {
     let mut plan = if has_errors(&findings) && !may_destroy {
         without_changes(input, findings, desired)
     } else {
-        compare_states(input, findings, desired)
+        let whole = compare_states(input, findings.clone(), desired);
+        new_datacenters::leave_out(input, &findings, whole)
     };
     assess_reachability(input, current.as_ref(), &mut plan);
     plan
@@ -122,7 +124,7 @@ pub fn plan(input: PlanningInput<'_>) -> Plan {
 
 /// What should exist. Empty, with an error among the findings, if the addresses
 /// that the topology leaves open cannot be allocated.
-fn desired_state(
+pub(super) fn desired_state(
     topology: &Topology,
     facts: &Facts,
     allocation: Result<Arc<Allocation>, AllocationError>,
@@ -149,7 +151,7 @@ fn has_errors(findings: &[Finding]) -> bool {
 /// The changes between live and desired state. A change may end what facts were
 /// read from (a cluster that is replaced gets another VNet): then the desired
 /// state is computed again from the facts that survive.
-fn compare_states(
+pub(super) fn compare_states(
     input: PlanningInput<'_>,
     mut findings: Vec<Finding>,
     desired: DesiredSet,
@@ -201,6 +203,11 @@ fn compare_states(
     let mut later = compare(&findings, &mut wanted, (&facts, &inventory));
     mark_replaced(&contents, &mut later);
     Plan { contents: later, desired: wanted }
+}
+
+/// Whether a finding is about what devices of others serve.
+fn is_about_served_prefixes(finding: &Finding) -> bool {
+    matches!(finding.failure.code, Code::PrefixConflict | Code::NotOwned)
 }
 
 fn protects_anything(topology: &Topology) -> bool {

@@ -101,7 +101,7 @@ fn untagged_router(
              admin console; otherwise rename one of the two"
         ),
     };
-    let failure = Failure::new(Code::PrefixConflict, message, remedy);
+    let failure = Failure::new(Code::NotOwned, message, remedy);
     Some(Finding::new(FindingSeverity::Error, failure))
 }
 

@@ -1,4 +1,5 @@
-//! The routers that datacenters have now, where the topology names others.
+//! The routers that datacenters have now, where the topology names others, and what stands
+//! for a router.
 
 use super::decision::Comparison;
 use crate::resource::{Address, Kind, Site};
@@ -8,4 +9,12 @@ pub(super) fn renamed_router<'a>(input: Comparison<'a>, site: &Site) -> Option<&
     let router = input.present_routers.get(site)?;
     let device = Address::new(Kind::TailnetDevice, site.clone(), router.as_str());
     input.desired.get(&device).is_none().then_some(router)
+}
+
+/// Whether objects of a kind go with the router that they stand for.
+pub(super) fn is_router_part(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::TailnetDevice | Kind::AdvertisedRoutes | Kind::ApprovedRoutes | Kind::RouterHost
+    )
 }

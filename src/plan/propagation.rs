@@ -1,6 +1,8 @@
 //! What a decision about one resource means for others.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+
+use foldhash::{HashMap, HashMapExt};
 
 use super::decision::{Comparison, ResourceDecision, ResourceDecisions, change};
 use super::dependencies::references;
@@ -120,13 +122,13 @@ pub(super) fn replace_dependents(input: Comparison<'_>, decisions: &mut Resource
 
 /// Existing resources by what they cannot exist without.
 pub(super) struct Dependents<'a> {
-    contained: BTreeMap<&'a Address, Vec<&'a DesiredResource>>,
-    referencing: BTreeMap<&'a ArmId, Vec<&'a DesiredResource>>,
+    contained: HashMap<&'a Address, Vec<&'a DesiredResource>>,
+    referencing: HashMap<&'a ArmId, Vec<&'a DesiredResource>>,
 }
 
 impl<'a> Dependents<'a> {
     pub(super) fn of(input: Comparison<'a>) -> Self {
-        let mut dependents = Self { contained: BTreeMap::new(), referencing: BTreeMap::new() };
+        let mut dependents = Self { contained: HashMap::new(), referencing: HashMap::new() };
         for desired in input.desired.iter() {
             let observed = desired.key.as_ref().and_then(|key| input.inventory.get(key));
             if observed.is_some() || is_host_unread(input, desired) {
@@ -237,7 +239,7 @@ pub(super) fn block_dependents(input: Comparison<'_>, decisions: &mut ResourceDe
     if held.is_empty() {
         return;
     }
-    let mut dependents: BTreeMap<&Address, Vec<&DesiredResource>> = BTreeMap::new();
+    let mut dependents: HashMap<&Address, Vec<&DesiredResource>> = HashMap::new();
     for desired in input.desired.iter() {
         for dependency in &desired.depends_on {
             dependents.entry(dependency).or_default().push(desired);

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
 use super::held_back::held_back_until;
 use super::waiting_changes;
-use super::{Action, Change};
+use super::{Action, Blocked, Change};
 use crate::diagnostics::{Code, Failure};
 use crate::resource::{Address, Kind, Site};
 
@@ -21,34 +21,22 @@ pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     if protected.is_empty() {
         return;
     }
-    let ending: Vec<(Address, Address)> = decisions
+    let ending: BTreeMap<Address, Blocked> = decisions
         .iter()
         .filter_map(|(address, decision)| match decision {
             ResourceDecision::Change(change) => {
-                Some((address.clone(), protected.get(&left_site(change)?)?.clone()))
+                let cause = protected.get(&left_site(change)?)?;
+                Some((address.clone(), held_back_until(change, cause, Code::Protected)))
             }
             _ => None,
         })
         .collect();
-    let is_worker = |address: &&Address| address.kind == Kind::Worker;
     let workers: BTreeSet<Address> =
-        ending.iter().map(|(address, _)| address).filter(is_worker).cloned().collect();
-    let reasons: BTreeMap<Address, Failure> = ending
-        .iter()
-        .filter_map(|(address, cause)| match decisions.get(address)? {
-            ResourceDecision::Change(change) => {
-                let blocked = held_back_until(change, cause, Code::Protected);
-                Some((address.clone(), blocked.failure))
-            }
-            _ => None,
-        })
-        .collect();
-    waiting_changes::hold_back(input, &workers, &reasons, decisions);
-    for (address, cause) in ending {
-        let Some(ResourceDecision::Change(change)) = decisions.get(&address) else { continue };
-        let blocked = held_back_until(change, &cause, Code::Protected);
-        decisions.insert(address, blocked.into());
-    }
+        ending.keys().filter(|address| address.kind == Kind::Worker).cloned().collect();
+    let reasons: BTreeMap<Address, Failure> =
+        ending.iter().map(|(address, it)| (address.clone(), it.failure.clone())).collect();
+    waiting_changes::block_waiting(input, &workers, &reasons, decisions);
+    decisions.extend(ending.into_iter().map(|(address, blocked)| (address, blocked.into())));
 }
 
 /// Sites that the topology no longer has and on which a protection stops a deletion, with

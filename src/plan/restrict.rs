@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::cost::joins_of_deferred;
 use super::planning::{PlanningInput, assess_reachability};
 use super::{Plan, StepGraph};
 use crate::resource::Address;
@@ -16,17 +17,22 @@ pub(super) fn restrict(
     changes: &BTreeSet<Address>,
     deferred: &BTreeSet<Address>,
 ) -> Plan {
-    let all = plan.contents.changes.len();
+    let all = (plan.contents.changes.len(), plan.contents.deferred.len());
     plan.contents.changes.retain(|change| changes.contains(&change.address));
     plan.contents.deferred.retain(|one| deferred.contains(&one.address));
-    if plan.contents.changes.len() == all {
+    if (plan.contents.changes.len(), plan.contents.deferred.len()) == all {
         return plan;
     }
     renumber_waves(&mut plan);
     let contents = &mut plan.contents;
     contents.steps = StepGraph::of(&contents.changes);
-    contents.cost =
-        contents.cost.of_same_refresh(&contents.changes, &contents.steps, &contents.deferred);
+    let canary = input.topology.rollout.canary;
+    contents.cost = contents.cost.of_same_refresh(
+        &contents.changes,
+        &contents.steps,
+        &contents.deferred,
+        joins_of_deferred(canary, &contents.deferred),
+    );
     contents.reachability = Default::default();
     assess_reachability(input, None, &mut plan);
     plan

@@ -162,7 +162,8 @@ impl PlanContents {
             change.depends_on.dedup();
         }
         self.steps = std::mem::take(&mut self.steps).sort(&mut self.changes);
-        self.cost = self.cost.of_same_refresh(&self.changes, &self.steps, &self.deferred);
+        let joins = self.cost.deferred_join_seconds;
+        self.cost = self.cost.of_same_refresh(&self.changes, &self.steps, &self.deferred, joins);
     }
 
     /// The plan without its changes, and without what is deferred and blocked.

@@ -36,7 +36,7 @@ pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
         .collect();
     let removed: BTreeSet<Address> =
         unreachable.keys().filter(|address| is_removed(decisions.get(*address))).cloned().collect();
-    waiting_changes::hold_back(input, &removed, &unreachable, decisions);
+    waiting_changes::block_waiting(input, &removed, &unreachable, decisions);
     for (address, failure) in unreachable {
         let Some(ResourceDecision::Change(change)) = decisions.get(&address) else { continue };
         let blocked = blocked_for(change, failure, None);

@@ -12,9 +12,9 @@ use crate::resource::host::JoinedWorker;
 use crate::resource::{Address, Resource};
 
 /// Blocks all that an apply would skip because these removals are not made, and all that
-/// would cut off the workers that stay with them. The removals themselves are left as they
-/// are.
-pub(super) fn hold_back(
+/// would cut off the workers that stay with them. The removals themselves, each with its
+/// reason, are left as they are.
+pub(super) fn block_waiting(
     input: Comparison<'_>,
     removals: &BTreeSet<Address>,
     reasons: &BTreeMap<Address, Failure>,
@@ -23,41 +23,53 @@ pub(super) fn hold_back(
     if removals.is_empty() {
         return;
     }
+    for (address, cause) in causes(input, removals, reasons, decisions) {
+        let Some(waiting) = change(decisions, &address) else { continue };
+        let code = reasons.get(&cause).map_or(Code::RouterOffline, |failure| failure.code);
+        let blocked = held_back_until(waiting, &cause, code);
+        decisions.insert(address, blocked.into());
+    }
+}
+
+/// The changes that are held back, each with the removal that it waits for.
+fn causes(
+    input: Comparison<'_>,
+    removals: &BTreeSet<Address>,
+    reasons: &BTreeMap<Address, Failure>,
+    decisions: &ResourceDecisions,
+) -> BTreeMap<Address, Address> {
     let mut causes = cutting_off(removals, decisions);
+    let waiting = waiting_for(input, decisions);
+    let itself = |address: &Address| (address.clone(), address.clone());
+    let mut open: Vec<(Address, Address)> = removals.iter().map(itself).collect();
+    open.extend(causes.clone());
+    while let Some((address, cause)) = open.pop() {
+        for dependent in waiting.get(&address).into_iter().flatten() {
+            let is_known = reasons.contains_key(dependent) || causes.contains_key(dependent);
+            // What cuts off a worker that stays was found before; the rest may go on.
+            let only_follows = removals.contains(&address)
+                && change(decisions, dependent).is_some_and(may_withdraw);
+            if !is_known && !only_follows {
+                causes.insert(dependent.clone(), cause.clone());
+                open.push((dependent.clone(), cause.clone()));
+            }
+        }
+    }
+    causes
+}
+
+/// The changes that wait for each one.
+fn waiting_for(
+    input: Comparison<'_>,
+    decisions: &ResourceDecisions,
+) -> BTreeMap<Address, Vec<Address>> {
     let mut waiting: BTreeMap<Address, Vec<Address>> = BTreeMap::new();
     for (address, before) in dependencies::before_each(input, decisions) {
         for cause in before {
             waiting.entry(cause).or_default().push(address.clone());
         }
     }
-    let mut open: Vec<(Address, Address)> = removals
-        .iter()
-        .map(|it| (it.clone(), it.clone()))
-        .chain(causes.iter().map(|(address, cause)| (address.clone(), cause.clone())))
-        .collect();
-    while let Some((address, cause)) = open.pop() {
-        for dependent in waiting.get(&address).into_iter().flatten() {
-            let is_held = removals.contains(dependent)
-                || reasons.contains_key(dependent)
-                || causes.contains_key(dependent);
-            // What cuts off a worker that stays was found before; the rest may go on.
-            let only_follows = || {
-                removals.contains(&address)
-                    && change(decisions, dependent).is_some_and(may_withdraw)
-            };
-            if is_held || only_follows() {
-                continue;
-            }
-            causes.insert(dependent.clone(), cause.clone());
-            open.push((dependent.clone(), cause.clone()));
-        }
-    }
-    for (address, cause) in causes {
-        let Some(waiting) = change(decisions, &address) else { continue };
-        let code = reasons.get(&cause).map_or(Code::RouterOffline, |failure| failure.code);
-        let blocked = held_back_until(waiting, &cause, code);
-        decisions.insert(address, blocked.into());
-    }
+    waiting
 }
 
 /// The updates that cut off workers that stay, each with the first of them.

@@ -71,7 +71,7 @@ fn of_routes<Hop: std::fmt::Debug>(
     routes.map(|(prefix, hop)| (*prefix, format!("{hop:?}"))).collect()
 }
 
-/// The prefixes that rules name, by rule. Service tags are none.
+/// The prefixes that rules name, by rule, without service tags.
 fn permitted(group: &NetworkSecurityGroup) -> BTreeSet<(Ipv4Net, String)> {
     let rules = group.rules.iter().flat_map(|(name, rule)| {
         let sources = rule.source_prefixes.iter().map(move |it| (it, format!("from {name}")));

@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 
 use super::azure::codec::DecodeError;
+use super::cluster::CLUSTER_ROLES;
 use super::error::{Detail, RequestError};
 use super::http::Api;
 use crate::diagnostics::{Code, Failure};
@@ -169,8 +170,6 @@ const AZURE_ROLES: &str = "log in as another identity (`az login`), or assign th
                            subscription: `az role assignment create`";
 const TAILSCALE_SCOPES: &str = "use an API key, or an OAuth client with the scopes auth_keys, \
                                 devices:core and devices:routes that carries the topology's tag";
-const CLUSTER_ROLE: &str = "use a kubeconfig of a cluster administrator; `kubectl auth can-i \
-                            --list` shows what the credentials allow";
 
 impl From<&RequestError> for Failure {
     fn from(error: &RequestError) -> Self {
@@ -282,7 +281,7 @@ fn by_status(api: Api, status: u16, message: &str) -> (Code, &'static str) {
         401 | 403 => match api {
             Api::Azure => (Code::AzureRefused, AZURE_ROLES),
             Api::Tailscale => (Code::TailscaleRefused, TAILSCALE_SCOPES),
-            Api::Kubernetes => (Code::ClusterRefused, CLUSTER_ROLE),
+            Api::Kubernetes => (Code::ClusterRefused, CLUSTER_ROLES),
         },
         400 | 422 => (
             Code::InvalidRequest,

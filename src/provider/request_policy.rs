@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header};
+use jiff::Timestamp;
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -30,7 +31,7 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 pub(crate) const MIN_DELAY: Duration = Duration::from_millis(10);
 /// How an API server begins to refuse an apply of a field that its schema
 /// lacks. It answers 500, and does so however often the request is sent.
-const NOT_IN_SCHEMA: &str = "failed to create typed patch object";
+pub(super) const NOT_IN_SCHEMA: &str = "failed to create typed patch object";
 
 /// When a request may be sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -278,10 +279,25 @@ fn requested_delay(response: &http::Response<Bytes>) -> Option<Duration> {
     retry_after(response.headers()).or_else(|| delay_in_body(response.body()))
 }
 
-/// The header `Retry-After` in seconds.
+/// The header `Retry-After`: seconds, or the time from which the request may be sent again
+/// (RFC 9110, section 10.2.3). That time is by the service's clock, which `Date` shows.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds: u64 = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds).max(MIN_DELAY))
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    let delay = match text.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let now = headers.get(header::DATE).and_then(|date| http_date(date.to_str().ok()?));
+            let wait = http_date(text)?.duration_since(now.unwrap_or_else(Timestamp::now));
+            // A time that has passed asks for no wait.
+            Duration::try_from(wait).unwrap_or_default()
+        }
+    };
+    Some(delay.max(MIN_DELAY))
+}
+
+/// A time as HTTP writes it, as in `Sun, 06 Nov 1994 08:49:37 GMT`.
+fn http_date(text: &str) -> Option<Timestamp> {
+    jiff::fmt::rfc2822::parse(text.trim()).ok().map(|time| time.timestamp())
 }
 
 /// Azure's network provider answers `The call can be retried in 14 seconds.`

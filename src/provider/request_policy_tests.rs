@@ -35,6 +35,64 @@ async fn retry_after_is_obeyed_to_the_second() {
     script.assert_finished();
 }
 
+/// The clock of this machine does not count where the service shows its own.
+#[tokio::test(start_paused = true)]
+async fn retry_after_as_a_date_is_obeyed_by_the_clock_of_the_service() {
+    let (client, script) = client(vec![
+        ScriptedStep::new("PUT", "/x")
+            .respond(503, json!({}))
+            .header("date", "Sun, 06 Nov 1994 08:49:37 GMT")
+            .header("retry-after", "Sun, 06 Nov 1994 08:51:00 GMT"),
+        ScriptedStep::new("PUT", "/x").respond(200, json!({})),
+    ]);
+    let start = Instant::now();
+    let response = client.send(&call(Method::PUT)).await.unwrap();
+    assert_eq!((response.status(), start.elapsed().as_secs()), (StatusCode::OK, 83));
+    script.assert_finished();
+}
+
+#[test]
+fn retry_after_has_two_forms() {
+    let parse = |retry: &str, date: Option<&str>| {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::RETRY_AFTER, retry.parse().unwrap());
+        if let Some(date) = date {
+            headers.insert(header::DATE, date.parse().unwrap());
+        }
+        retry_after(&headers)
+    };
+    let date = Some("Sun, 06 Nov 1994 08:49:37 GMT");
+    assert_eq!(parse("17", date), Some(Duration::from_secs(17)));
+    assert_eq!(parse("0", None), Some(MIN_DELAY));
+    assert_eq!(parse("Sun, 06 Nov 1994 08:50:00 GMT", date), Some(Duration::from_secs(23)));
+    // The time has come already.
+    assert_eq!(parse("Sun, 06 Nov 1994 08:49:00 GMT", date), Some(MIN_DELAY));
+    assert_eq!(parse("Sun, 06 Nov 1994 08:50:00 GMT", None), Some(MIN_DELAY));
+    let soon = Timestamp::now() + Duration::from_secs(60);
+    let soon = soon.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    let without_date = parse(&soon, None).unwrap();
+    assert!((50..=60).contains(&without_date.as_secs()), "{without_date:?}");
+    // A clock that cannot be read is no clock.
+    assert!(parse(&soon, Some("noon")).unwrap().as_secs() >= 50);
+    for text in ["soon", "-1", "1.5", ""] {
+        assert_eq!(parse(text, date), None, "{text}");
+    }
+}
+
+/// A date is bounded as seconds are: a service that is closed is not waited for.
+#[tokio::test(start_paused = true)]
+async fn a_date_that_is_far_away_is_not_waited_for() {
+    let (client, script) = client(vec![
+        ScriptedStep::new("PUT", "/x")
+            .respond(503, json!({}))
+            .header("date", "Sun, 06 Nov 1994 08:49:37 GMT")
+            .header("retry-after", "Mon, 07 Nov 1994 08:49:37 GMT"),
+    ]);
+    let response = client.send(&call(Method::PUT)).await.unwrap();
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    script.assert_finished();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_delay_in_words_is_obeyed() {
     let body = json!({"error": {"code": "RetryableError", "message": "…", "details": [

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use super::host::{
     HostError, HostRead, HostTarget, HostWrite, RouterChange, RouterProbe, WorkerProbe, WorkerStep,
 };
+use crate::diagnostics::Failure;
 
 /// The pauses before work is tried again.
 const DELAYS: [Duration; 3] =
@@ -75,7 +76,7 @@ impl HostWrite for RetryingHosts {
         repeat_when_lost(|| self.client.apply_worker_step(target, step)).await
     }
 
-    async fn host_recreated(&self, hostname: &str) {
-        self.client.host_recreated(hostname).await;
+    async fn host_recreated(&self, hostname: &str) -> Result<(), Failure> {
+        self.client.host_recreated(hostname).await
     }
 }

@@ -14,6 +14,7 @@ use super::host::{
 use super::remote::{self, HostScript, MAX_OUTPUT, ProbeError};
 use super::ssh::host_keys::KnownHostFiles;
 use super::ssh::{RemoteCommand, RemoteOutput, Shell};
+use crate::diagnostics::{Code, Failure};
 
 /// How long a machine that was just made may take to boot and to let us in.
 const BOOT_TIMEOUT: Duration = Duration::from_secs(300);
@@ -164,15 +165,18 @@ impl HostWrite for SshHosts {
         self.change(target, remote::worker_step(&self.topology, step)).await
     }
 
-    async fn host_recreated(&self, hostname: &str) {
+    async fn host_recreated(&self, hostname: &str) -> Result<(), Failure> {
         self.booting().insert(hostname.to_owned(), Instant::now() + BOOT_TIMEOUT);
         self.shell.forget(hostname);
-        let Some(recorded_keys) = &self.recorded_keys else { return };
-        if let Err(error) = recorded_keys.forget(hostname).await {
-            // The next connection then reports a changed key and the file that records it.
+        let Some(recorded_keys) = &self.recorded_keys else { return Ok(()) };
+        recorded_keys.forget(hostname).await.map_err(|error| {
             let file = recorded_keys.user.display();
-            tracing::warn!(hostname, %file, %error, "the key of the former machine stays recorded");
-        }
+            let message =
+                format!("the SSH key of the former machine {hostname} stays in {file}: {error}");
+            let remedy =
+                format!("remove the line of {hostname} from {file} before the machine is joined");
+            Failure::new(Code::HostKeyChanged, message, remedy)
+        })
     }
 }
 

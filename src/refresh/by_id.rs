@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::StreamExt as _;
 use serde_json::Value;
 
+use super::single::get_printable;
 use super::{Observation, Scope, azure, subnets};
 use crate::desired::{DesiredSet, names};
 use crate::diagnostics::{Code, Failure};
@@ -111,7 +112,7 @@ async fn get_all(
 ) -> Vec<(ArmId, Vec<ObjectKey>, Result<Option<Value>, RequestError>)> {
     futures::stream::iter(missing)
         .map(|(id, keys)| async move {
-            let response = clients.azure.get(&id).await;
+            let response = get_printable(clients, &id).await;
             (id, keys, response)
         })
         .buffered(WIDTH)
@@ -188,7 +189,7 @@ fn note(body: &Value, scope: &Scope<'_>, observation: &mut Observation) {
         let of_network = network.and_then(|key| observation.inventory.get(&key));
         let ownership =
             of_network.map_or(Ownership::Inherited, |observed| observed.ownership.clone());
-        subnets::note_one(body, &ownership, cluster.as_ref(), observation);
+        subnets::note_by_id(body, &ownership, cluster.as_ref(), observation);
         return;
     }
     let ownership = azure::ownership(body, &owner, scope);

@@ -8,7 +8,7 @@ use std::collections::btree_map::Entry;
 
 use serde_json::Value;
 
-use super::single::unreadable;
+use super::single::{get_printable, unreadable};
 use super::{Observation, Scope};
 use crate::desired::facts::{ClusterFacts, NodeSubnet};
 use crate::desired::names;
@@ -45,7 +45,7 @@ pub(super) async fn read(
     let listed = find(objects, Kind::ManagedCluster, &id).cloned();
     let cluster = match listed {
         Some(cluster) => cluster,
-        None => match clients.azure.get(&id).await {
+        None => match get_printable(clients, &id).await {
             Ok(Some(cluster)) => {
                 objects.entry(Kind::ManagedCluster).or_default().push(cluster.clone());
                 cluster
@@ -126,7 +126,7 @@ async fn networks_of_group(
 }
 
 async fn read_network(clients: &ReadClients, id: &ArmId) -> Result<Value, Failure> {
-    match clients.azure.get(id).await {
+    match get_printable(clients, id).await {
         Ok(Some(network)) => Ok(network),
         Ok(None) => Err(unreadable_network(id, "Azure answers that it does not exist")),
         Err(error) => Err(unreadable_network(id, &error.to_string())),

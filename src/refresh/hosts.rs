@@ -47,7 +47,8 @@ pub(super) async fn read(
             }
             Err(error) => {
                 let offline = devices.get(&target.hostname).is_some_and(|device| !device.online);
-                gap(&target.hostname, &error, offline, observation);
+                let is_other = matches!(error, HostError::WrongHost { .. });
+                gap(&target.hostname, &error, offline || is_other, observation);
                 retain_device(scope, &site, &target.hostname, &error, observation);
             }
         }

@@ -42,10 +42,8 @@ pub(crate) use single::{device_of, find_device, no_cluster};
 /// credentials Azure gives), then the hosts (which the tailnet leads to).
 pub async fn observe(clients: &ReadClients, scope: &Scope<'_>, now: &Clock) -> Observation {
     let mut observation = Observation::begin(scope, now());
-    let ((azure, azure_at), (tailnet, tailnet_at)) = tokio::join!(
-        timed(azure::read(clients, scope), now),
-        timed(tailnet::read(clients, scope), now)
-    );
+    let ((azure, azure_at), (tailnet, tailnet_at)) =
+        tokio::join!(timed(azure::read(clients, scope), now), timed(tailnet::read(clients), now));
     observation.read_at.insert(Source::Azure, azure_at);
     observation.read_at.insert(Source::Tailscale, tailnet_at);
     azure::note(azure, scope, &mut observation);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::single::get_printable;
 use super::{Observation, Scope, azure};
 use crate::desired::facts::LivePool;
 use crate::diagnostics::{Code, Failure};
@@ -100,7 +101,7 @@ pub(super) async fn offered_version(
         "/subscriptions/{}/providers/Microsoft.ContainerService/locations/{}/kubernetesVersions",
         scope.subscription, scope.topology.azure.location
     ));
-    let response = clients.azure.get(&id).await?;
+    let response = get_printable(clients, &id).await?;
     Ok(response.and_then(|response| newest_patch(&response, wanted)))
 }
 

@@ -11,7 +11,7 @@ use ipnet::Ipv4Net;
 
 use super::{Observation, Scope, tailnet};
 use crate::diagnostics::{Code, Failure};
-use crate::inventory::Source;
+use crate::inventory::{Gap, Source};
 use crate::provider::host::{HostError, RouterProbe};
 use crate::provider::tailnet::TailnetDevice;
 use crate::resource::{Kind, ObjectKey};
@@ -153,6 +153,9 @@ pub(super) fn confirm(
         return;
     };
     let reason = match (probe, own) {
+        (Err(error @ HostError::WrongHost { .. }), _) if is_renamed(name, device) => {
+            return mark_misnamed(name, error, observation);
+        }
         (Err(error), _) if is_renamed(name, device) => {
             format!("its host cannot confirm that: {error}")
         }
@@ -212,6 +215,24 @@ pub(super) fn device_keys(name: &str) -> [ObjectKey; 3] {
         ObjectKey::DeviceAdvertised(name.to_owned()),
         ObjectKey::DeviceApproved(name.to_owned()),
     ]
+}
+
+/// Another name of a router in the topology does not rename its host: the device stays the
+/// host's. The plan refuses the edit.
+fn mark_misnamed(name: &str, error: &HostError, observation: &mut Observation) {
+    let failure = Failure::new(
+        Code::WrongHost,
+        error.to_string(),
+        format!(
+            "undo the edit of the topology; or give the host its other name first, with \
+             `hostnamectl set-hostname {name}` and `tailscale set --hostname={name}`"
+        ),
+    );
+    for key in router_keys(name) {
+        let source = Source::Tailscale;
+        let gap = Gap { source, failure: failure.clone(), explained: true, in_part: true };
+        observation.inventory.note_unread(key, gap);
+    }
 }
 
 fn mark_unread(name: &str, device: &TailnetDevice, reason: &str, observation: &mut Observation) {

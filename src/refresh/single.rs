@@ -10,6 +10,7 @@ use crate::plan::{Action, ApplySettings, Change, Execution};
 use crate::provider::azure::{api_version, codec};
 use crate::provider::clients::ReadClients;
 use crate::provider::cluster::NodeFacts;
+use crate::provider::error::RequestError;
 use crate::provider::host::HostTarget;
 use crate::provider::read_write::ClusterRead;
 use crate::provider::tailnet::TailnetDevice;
@@ -66,9 +67,7 @@ async fn azure(
 fn object_of(owner: &Owner, id: &ArmId, change: &Change, body: Value) -> Result<Current, Failure> {
     let resource_type =
         id.resource_type().unwrap_or_else(|| Kind::ResourceGroup.arm_type().to_owned());
-    // Written back as it came; everything that may be printed is made safe.
-    let mut safe = body.clone();
-    make_safe(&mut safe, Breaks::Escape);
+    let safe = printable(&body);
     let Some(decoded) = codec::decode_any(&resource_type, &safe) else {
         return Ok(Current::default());
     };
@@ -87,6 +86,23 @@ fn object_of(owner: &Owner, id: &ArmId, change: &Change, body: Value) -> Result<
     Ok(Current { observed: Some(Observed { resource, ownership }), body: Some(body) })
 }
 
+/// A copy of a body for everything that may be printed: the body itself is written back as
+/// it came.
+fn printable(body: &Value) -> Value {
+    let mut safe = body.clone();
+    make_safe(&mut safe, Breaks::Escape);
+    safe
+}
+
+/// Reads an object of which values may be printed and none is written back.
+pub(super) async fn get_printable(
+    clients: &ReadClients,
+    id: &ArmId,
+) -> Result<Option<Value>, RequestError> {
+    let body = clients.azure.get(id).await?;
+    Ok(body.as_ref().map(printable))
+}
+
 async fn association(clients: &ReadClients, subnet: &ArmId) -> Result<Current, Failure> {
     match clients.azure.get(subnet).await? {
         Some(body) => association_of(subnet, body),
@@ -95,7 +111,8 @@ async fn association(clients: &ReadClients, subnet: &ArmId) -> Result<Current, F
 }
 
 fn association_of(subnet: &ArmId, body: Value) -> Result<Current, Failure> {
-    let value = codec::association::decode(&body).map_err(|error| unreadable(subnet, &error))?;
+    let safe = printable(&body);
+    let value = codec::association::decode(&safe).map_err(|error| unreadable(subnet, &error))?;
     let observed = Observed {
         resource: Resource::RouteTableAssociation(value),
         ownership: Ownership::Inherited,
@@ -285,5 +302,34 @@ pub(crate) fn no_cluster() -> Failure {
 /// The failure of an object that Azure returned and this version cannot read.
 pub(super) fn unreadable(id: &ArmId, error: &codec::DecodeError) -> Failure {
     let message = format!("cannot read {}: {error}", api_version::describe(id));
-    Failure { message, ..Failure::from(error) }
+    Failure::from(error).with_message(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// What Azure sends is written back as it came, and printed in no other form than that of
+    /// other objects.
+    #[test]
+    fn the_association_of_a_subnet_is_safe_to_print() {
+        let id =
+            "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/routeTables/t\u{1b}[2J";
+        let subnet = ArmId::resource_group("s", "g")
+            .in_group("Microsoft.Network/virtualNetworks", "v")
+            .child("subnets", "n");
+        let body =
+            json!({ "id": subnet.to_string(), "properties": { "routeTable": { "id": id } } });
+        let current = association_of(&subnet, body.clone()).unwrap();
+        let observed = format!("{:?}", current.observed);
+        assert!(observed.contains("routeTables/t"), "{observed}");
+        assert!(
+            !serde_json::to_string(&current.observed.unwrap().resource)
+                .unwrap()
+                .contains("\\u001b")
+        );
+        assert_eq!(current.body, Some(body));
+    }
 }

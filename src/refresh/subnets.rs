@@ -7,6 +7,7 @@ use super::single::unreadable;
 use super::{Observation, Scope};
 use crate::desired::facts::ClusterFacts;
 use crate::desired::names;
+use crate::diagnostics::Failure;
 use crate::inventory::Source;
 use crate::provider::azure::codec;
 use crate::resource::azure::RouteTableAssociation;
@@ -70,11 +71,82 @@ pub(super) fn note_one(
     } else if ownership.is_ours() && is_made_by_us(&id, subnet, observation) {
         note_object(subnet, ownership.clone(), observation);
     } else if let Some(network) = network.filter(|_| ownership.is_ours()) {
-        // It goes with the network that it is in.
-        let contents = &mut observation.inventory.foreign_contents;
-        contents.entry(ObjectKey::Azure(network)).or_default().push(id.name().to_owned());
-        note_object(subnet, Ownership::Foreign, observation);
+        note_other(subnet, id, network, observation);
     }
+}
+
+/// Notes a subnet that is not known to be the topology's, in a network that is.
+fn note_other(subnet: &Value, id: ArmId, network: ArmId, observation: &mut Observation) {
+    if let Some(failure) = unlisted_reference(attachments(subnet).iter(), observation) {
+        observation.unread(ObjectKey::Azure(id), Source::Azure, failure);
+        return;
+    }
+    // It goes with the network that it is in.
+    let contents = &mut observation.inventory.foreign_contents;
+    contents.entry(ObjectKey::Azure(network)).or_default().push(id.name().to_owned());
+    note_object(subnet, Ownership::Foreign, observation);
+}
+
+/// Notes a subnet that was read by its id, after what it refers to. What is still hidden then
+/// is unknown.
+pub(super) fn note_by_id(
+    subnet: &Value,
+    ownership: &Ownership,
+    cluster: Option<&ClusterFacts>,
+    observation: &mut Observation,
+) {
+    note_one(subnet, ownership, cluster, observation);
+    let Some(id) = codec::id(subnet) else { return };
+    let of_cluster = cluster.filter(|facts| id.parent().as_ref() == Some(&facts.virtual_network));
+    let (Some(facts), Ok((table, group))) = (of_cluster, codec::subnet::decode_attachments(subnet))
+    else {
+        return;
+    };
+    let Some(failure) = hidden_attachment(&id, (&table, &group), facts, observation) else {
+        return;
+    };
+    for key in [ObjectKey::Azure(id.clone()), ObjectKey::AzureAssociation(id)] {
+        observation.unread(key, Source::Azure, failure.clone());
+    }
+}
+
+fn is_of_nodes(id: &ArmId, facts: &ClusterFacts) -> bool {
+    facts.node_subnets.iter().any(|node_subnet| node_subnet.id == *id)
+}
+
+/// Why it is unknown whose a subnet of the cluster's network is. The group of a subnet of
+/// nodes does not tell.
+fn hidden_attachment(
+    id: &ArmId,
+    (table, group): (&Option<ArmId>, &Option<ArmId>),
+    facts: &ClusterFacts,
+    observation: &Observation,
+) -> Option<Failure> {
+    let group = group.iter().filter(|_| !is_of_nodes(id, facts));
+    unlisted_reference(table.iter().chain(group), observation)
+}
+
+/// Why it is unknown whose a subnet is: an object that it refers to is in a list that could
+/// not be read.
+fn unlisted_reference<'a>(
+    referred: impl Iterator<Item = &'a ArmId>,
+    observation: &Observation,
+) -> Option<Failure> {
+    let mut unlisted = referred.filter_map(|id| {
+        let kind = Kind::of_arm_type(&id.resource_type()?)?;
+        let key = ObjectKey::Azure(id.clone());
+        let is_known = observation.inventory.get(&key).is_some()
+            || observation.without_name.contains_key(&key);
+        observation.inventory.gap_for(kind, Some(&key)).filter(|_| !is_known)
+    });
+    unlisted.next().map(|gap| gap.failure.clone())
+}
+
+/// What a subnet refers to.
+fn attachments(subnet: &Value) -> Vec<ArmId> {
+    let references = ["routeTable", "networkSecurityGroup", "natGateway"].iter();
+    let ids = references.filter_map(|it| subnet.pointer(&format!("/properties/{it}/id"))?.as_str());
+    ids.map(ArmId::new).collect()
 }
 
 /// Whether stargate made a subnet in a network of ours: by its name, or by what it refers
@@ -84,10 +156,8 @@ fn is_made_by_us(id: &ArmId, subnet: &Value, observation: &Observation) -> bool 
     if [names::WORKER_SUBNET, names::ROUTER_SUBNET].iter().any(is_named) {
         return true;
     }
-    ["routeTable", "networkSecurityGroup", "natGateway"].iter().any(|reference| {
-        let referred = subnet.pointer(&format!("/properties/{reference}/id"));
-        let key = referred.and_then(Value::as_str).map(|id| ObjectKey::Azure(ArmId::new(id)));
-        let object = key.and_then(|key| observation.inventory.get(&key));
+    attachments(subnet).into_iter().any(|id| {
+        let object = observation.inventory.get(&ObjectKey::Azure(id));
         object.is_some_and(|object| object.ownership.is_ours())
     })
 }
@@ -99,6 +169,10 @@ fn note_cluster_subnet(
     facts: &ClusterFacts,
     observation: &mut Observation,
 ) {
+    // It is read again by its id, after what it refers to.
+    if hidden_attachment(id, (&table, &group), facts, observation).is_some() {
+        return;
+    }
     let owner_of = |id: &Option<ArmId>, observation: &Observation| {
         let key = ObjectKey::Azure(id.clone()?);
         // What is on the topology's subnets is at one of its addresses.
@@ -112,7 +186,7 @@ fn note_cluster_subnet(
         ArmId::resource_group(observation.facts.subscription.as_str(), &facts.node_resource_group);
     let workers_table =
         node_group.in_group(Kind::RouteTable.arm_type(), names::WORKERS_ROUTE_TABLE);
-    if facts.node_subnets.iter().any(|node_subnet| node_subnet.id == *id) {
+    if is_of_nodes(id, facts) {
         let ownership = match (&table, of_table) {
             (None, _) => Ownership::Inherited,
             (Some(_), Some(ownership)) if ownership.is_ours() => ours,

@@ -26,10 +26,7 @@ pub(super) struct TailnetResponses {
 ///
 /// The policy is read for a check of the tag's owners alone: that it cannot be read
 /// hides nothing of the tailnet.
-pub(super) async fn read(
-    clients: &ReadClients,
-    _scope: &Scope<'_>,
-) -> Result<TailnetResponses, RequestError> {
+pub(super) async fn read(clients: &ReadClients) -> Result<TailnetResponses, RequestError> {
     let (devices, policy) = tokio::join!(clients.tailnet.devices(), clients.tailnet.policy());
     Ok(TailnetResponses { devices: devices?, policy })
 }

@@ -100,6 +100,9 @@ fn lines(event: &WatchEvent) -> Vec<(Role, String)> {
         WatchEvent::WaitingForLease { lease, holder } => {
             vec![(Role::Quiet, format!("waiting for the lease {lease}, which {holder} holds"))]
         }
+        WatchEvent::Listening { address } => {
+            vec![(Role::Quiet, format!("listening on http://{address}"))]
+        }
         WatchEvent::StandingBy { holder } => {
             vec![(Role::Quiet, format!("standing by: {holder} reconciles"))]
         }
@@ -120,8 +123,10 @@ fn finished(number: u64, reconciled: &Reconciled, milliseconds: u64) -> Vec<(Rol
     let (role, end) = match reconciled.result {
         ReconcileResult::Matches => (Role::Quiet, "the infrastructure matches".to_owned()),
         ReconcileResult::AwaitsApproval => {
-            let count = counted(reconciled.awaiting_approval.len(), "change");
-            (Role::Warning, format!("{count} await approval: `stargate apply`"))
+            let count = reconciled.awaiting_approval.len();
+            let verb = if count == 1 { "awaits" } else { "await" };
+            let changes = counted(count, "change");
+            (Role::Warning, format!("{changes} {verb} approval: `stargate apply`"))
         }
         ReconcileResult::Blocked => {
             (Role::Warning, format!("{} blocked", counted(reconciled.blocked.len(), "change")))
@@ -140,10 +145,11 @@ fn finished(number: u64, reconciled: &Reconciled, milliseconds: u64) -> Vec<(Rol
     lines.extend(more_than_named(reconciled.awaiting_approval.len()));
     lines.extend(reconciled.blocked.iter().take(MAX_NAMED).flat_map(blocked_lines));
     lines.extend(more_than_named(reconciled.blocked.len()));
-    if reconciled.pairs_broken > 0 {
-        let count = reconciled.pairs_broken;
-        let text =
-            format!("  {count} pairs of nodes are unreachable: `stargate check` names the hop");
+    if reconciled.pairs.broken > 0 {
+        let count = reconciled.pairs.broken;
+        let verb = if count == 1 { "is" } else { "are" };
+        let pairs = counted(count, "pair");
+        let text = format!("  {pairs} of nodes {verb} unreachable: `stargate check` names the hop");
         lines.push((Role::Warning, text));
     }
     lines.extend(reconciled.failure.iter().flat_map(failure_lines));

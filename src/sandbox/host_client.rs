@@ -134,8 +134,8 @@ fn reachable_host<'a>(
     }
     match sandbox.hosts.values().find(|host| has_address(host, &target.address)) {
         Some(other) => {
-            let reason = format!("the host there is called {}", other.name);
-            Err(command_failed(target, "connect", reason))
+            let (hostname, address) = (target.hostname.clone(), target.address.clone());
+            Err(HostError::WrongHost { hostname, address, found: other.name.clone() })
         }
         None => Err(unreachable(target, "connection timed out")),
     }

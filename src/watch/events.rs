@@ -1,6 +1,7 @@
 //! What happens while a topology is watched, as data. Every reporter is fed from here.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 
 use serde::Serialize;
 
@@ -34,6 +35,11 @@ pub enum WatchEvent {
     StandingBy {
         /// Its name.
         holder: String,
+    },
+    /// Probes and metrics are answered from now on.
+    Listening {
+        /// The address and port.
+        address: SocketAddr,
     },
     /// A reconcile begins.
     ReconcileStarted {

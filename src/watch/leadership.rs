@@ -22,7 +22,7 @@ const RETRY_EVERY: Duration = Duration::from_secs(2);
 
 /// What a replica may do.
 #[derive(Debug, Clone)]
-pub enum Role {
+pub enum ReplicaRole {
     /// It does not know yet.
     Undecided,
     /// It reconciles while the Lease is valid.
@@ -50,7 +50,7 @@ pub struct Leadership {
 struct Campaign {
     /// The API server, and the CA that it is known by.
     server: (String, String),
-    role: watch::Receiver<Role>,
+    role: watch::Receiver<ReplicaRole>,
     task: JoinHandle<()>,
 }
 
@@ -84,17 +84,17 @@ impl Leadership {
     }
 
     /// What this replica may do now.
-    pub fn role(&self) -> Role {
+    pub fn role(&self) -> ReplicaRole {
         match &*self.campaign() {
             Some(campaign) => campaign.role.borrow().clone(),
-            None => Role::Undecided,
+            None => ReplicaRole::Undecided,
         }
     }
 
     /// The replica that reconciles, if it is another one.
     pub fn leader_elsewhere(&self) -> Option<String> {
         match self.role() {
-            Role::Standby { holder } => Some(holder),
+            ReplicaRole::Standby { holder } => Some(holder),
             _ => None,
         }
     }
@@ -106,12 +106,12 @@ impl Leadership {
         access: &ClusterAccess,
         client: Arc<dyn ClusterWrite>,
         now: Timestamp,
-    ) -> Role {
+    ) -> ReplicaRole {
         let credentials = &access.credentials;
         let server = (credentials.api_server.clone(), credentials.certificate_authority.clone());
         let mut role = self.join(server, client, now);
-        let decided = role.wait_for(|role| !matches!(role, Role::Undecided)).await;
-        decided.map_or(Role::Undecided, |role| role.clone())
+        let decided = role.wait_for(|role| !matches!(role, ReplicaRole::Undecided)).await;
+        decided.map_or(ReplicaRole::Undecided, |role| role.clone())
     }
 
     /// Leaves the election, and releases the Leases that are held.
@@ -135,16 +135,16 @@ impl Leadership {
         server: (String, String),
         client: Arc<dyn ClusterWrite>,
         now: Timestamp,
-    ) -> watch::Receiver<Role> {
+    ) -> watch::Receiver<ReplicaRole> {
         let mut current = self.campaign();
         let goes_on = current.as_ref().filter(|it| {
             // Credentials that are refused may have been replaced.
-            it.server == server && !matches!(*it.role.borrow(), Role::Refused(_))
+            it.server == server && !matches!(*it.role.borrow(), ReplicaRole::Refused(_))
         });
         if let Some(campaign) = goes_on {
             return campaign.role.clone();
         }
-        let (sender, role) = watch::channel(Role::Undecided);
+        let (sender, role) = watch::channel(ReplicaRole::Undecided);
         let candidate = Candidate {
             slot: self.slot.clone(),
             write: self.write.clone(),
@@ -166,13 +166,13 @@ impl Leadership {
 /// What a campaign works with.
 struct Candidate {
     slot: LeaseSlot,
-    /// Who makes changes is observed meanwhile: a killed leader may hold both Leases.
+    /// Observed during the election: a leader that was killed may hold both Leases.
     write: LeaseSlot,
     client: Arc<dyn ClusterWrite>,
     /// The time of day at a time of the monotonic clock.
     started: (Timestamp, Instant),
     triggers: Triggers,
-    role: watch::Sender<Role>,
+    role: watch::Sender<ReplicaRole>,
 }
 
 impl Candidate {
@@ -182,18 +182,18 @@ impl Candidate {
         loop {
             match self.acquire().await {
                 Ok(Some(validity)) => {
-                    is_awaited &= matches!(*self.role.borrow(), Role::Undecided);
-                    self.role.send_replace(Role::Leader(validity.clone()));
+                    is_awaited &= matches!(*self.role.borrow(), ReplicaRole::Undecided);
+                    self.role.send_replace(ReplicaRole::Leader(validity.clone()));
                     if !is_awaited {
                         self.triggers.add(Trigger::Leadership);
                     }
                     is_awaited = false;
-                    self.keep(validity).await;
+                    self.hold_until_lost(validity).await;
                 }
                 Ok(None) => {}
                 Err(error) => {
                     tracing::debug!(%error, "the election is repeated");
-                    self.role.send_replace(Role::Refused(Failure::from(&error)));
+                    self.role.send_replace(ReplicaRole::Refused(Failure::from(&error)));
                     sleep(RETRY_EVERY).await;
                 }
             }
@@ -204,7 +204,7 @@ impl Candidate {
         let (start, since) = self.started;
         let now = start.saturating_add(since.elapsed()).unwrap_or(start);
         let waiting = |record: &LeaseRecord| {
-            self.role.send_replace(Role::Standby { holder: record.holder.clone() });
+            self.role.send_replace(ReplicaRole::Standby { holder: record.holder.clone() });
         };
         let lost = |reason| tracing::warn!(reason, "the watch no longer leads");
         tokio::select! {
@@ -217,12 +217,12 @@ impl Candidate {
     }
 
     /// Waits until the Lease is lost, and lets it go.
-    async fn keep(&self, mut validity: Validity) {
+    async fn hold_until_lost(&self, mut validity: Validity) {
         validity.ended().await;
         // One that is lost is not deleted.
         if let Err(error) = self.slot.release().await {
             tracing::debug!(%error, "a lease that was lost could not be released");
         }
-        self.role.send_replace(Role::Undecided);
+        self.role.send_replace(ReplicaRole::Undecided);
     }
 }

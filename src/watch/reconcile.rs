@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::burst_guard::BurstGuard;
 use super::cluster::ClusterWatchers;
 use super::events::WatchReporter;
-use super::leadership::{Leadership, Role};
+use super::leadership::{Leadership, ReplicaRole};
 use super::queue::Trigger;
 use super::reconciled::{ReconcileResult, Reconciled, changes_made};
 use super::step_reporter::StepReporter;
@@ -93,14 +93,14 @@ impl ReconcileContext<'_> {
         let decided = leadership.decided(access, client, (self.apply.pipeline.now)());
         let role = tokio::select! {
             biased;
-            () = self.apply.stop.requested() => Role::Undecided,
+            () = self.apply.stop.requested() => ReplicaRole::Undecided,
             role = decided => role,
         };
         Err(Box::new(match role {
-            Role::Leader(validity) => return Ok(Some(validity)),
-            Role::Undecided => Reconciled::interrupted(),
-            Role::Standby { holder } => Reconciled::standing_by(holder),
-            Role::Refused(failure) => {
+            ReplicaRole::Leader(validity) => return Ok(Some(validity)),
+            ReplicaRole::Undecided => Reconciled::interrupted(),
+            ReplicaRole::Standby { holder } => Reconciled::standing_by(holder),
+            ReplicaRole::Refused(failure) => {
                 let name = leadership.lease_name();
                 Reconciled::failed(failure.within(format!("cannot take the lease {name}")))
             }

@@ -19,14 +19,32 @@ pub struct Reconciled {
     pub awaiting_approval: Vec<AwaitingApproval>,
     /// What is blocked, and why.
     pub blocked: Vec<BlockedChange>,
-    /// How many pairs of nodes cannot reach each other's pods.
-    pub pairs_broken: u64,
+    /// Pairs of nodes, by whether their pods reach each other.
+    pub pairs: PairCounts,
     /// The replica that reconciles, if it is another one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leader: Option<String>,
     /// Why it did not complete.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+}
+
+/// Pairs of nodes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct PairCounts {
+    /// How many reach each other's pods.
+    pub reached: u64,
+    /// How many do not.
+    pub broken: u64,
+    /// Of how many it is unknown.
+    pub unknown: u64,
+}
+
+impl PairCounts {
+    fn of(plan: &Plan) -> Self {
+        let found = &plan.reachability;
+        Self { reached: found.kept + found.gained, broken: found.broken, unknown: found.unknown }
+    }
 }
 
 /// A change that is blocked, or an error that forbids all changes.
@@ -75,7 +93,7 @@ impl Reconciled {
             changes: 0,
             awaiting_approval: Vec::new(),
             blocked: Vec::new(),
-            pairs_broken: 0,
+            pairs: PairCounts::default(),
             leader: None,
             failure: None,
         }
@@ -128,7 +146,7 @@ impl Reconciled {
             changes,
             awaiting_approval: plan.awaiting_approval.clone(),
             blocked: blocked_in(plan),
-            pairs_broken: plan.reachability.broken,
+            pairs: PairCounts::of(plan),
             leader: None,
             failure,
         }

@@ -123,6 +123,7 @@ fn an_expired_block_warns_and_has_no_effect() {
     assert!(validated.err.contains("warning[SG0430]"), "{}", validated.err);
     let plan = location.run("plan --sandbox --detailed-exitcode").exits(2);
     assert!(plan.out.contains("SG0430") && plan.out.contains("2020-01-31"), "{}", plan.out);
+    assert!(!plan.err.contains("SG0430"), "{}", plan.err);
     let location = dated("9999-12-31");
     add_rule(&location, "policy-allow", "Allow", 4000);
     let plan = location.run("plan --sandbox --detailed-exitcode").exits(0);

@@ -152,5 +152,5 @@ fn a_new_tag_is_explained() {
     assert!(text.contains("set `[tailnet] tag = \"tag:first\"`"), "{text}");
     assert!(text.contains("has `tag:first` and not `tag:other`"), "{text}");
     assert!(!text.contains("withdraw"), "{text}");
-    assert_eq!(text.matches("SG0407").count(), 2, "{text}");
+    assert_eq!(text.matches("SG0501").count(), 2, "{text}");
 }

@@ -1,12 +1,13 @@
 //! `stargate watch` as a process: its triggers, its output and its end.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::Value;
 
-use super::location::{EXAMPLE, PROGRAM, TestFolder};
+use super::location::{EXAMPLE, PROGRAM, Ran, TestFolder};
 
 /// A running watch whose events are read one after another.
 struct Watch {
@@ -163,6 +164,104 @@ fn no_lease_remains_after_the_grace_time() {
     watch.send("TERM");
     assert_eq!(watch.ends(), Some(3));
     apply_continues(&location);
+}
+
+/// What the listener answers to a request: the status, the headers and the body.
+fn answer(address: &str, request: &str) -> (u16, String, String) {
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    write!(stream, "{request} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").expect("sent");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("an answer");
+    let (head, body) = text.split_once("\r\n\r\n").expect("a body");
+    let status = head.split(' ').nth(1).expect("a status").parse().expect("a number");
+    (status, head.to_lowercase(), body.to_owned())
+}
+
+/// The value of a sample, whose name and labels are given as they stand.
+fn sample(metrics: &str, name: &str) -> Option<f64> {
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+    Some(line.parse().expect("a number"))
+}
+
+#[test]
+fn probes_and_metrics_follow_the_watch() {
+    let location = TestFolder::applied();
+    let mut watch = Watch::with(&location, &["--listen", "127.0.0.1:0"]);
+    let listening = watch.awaits("listening", |_| true);
+    let address = listening["address"].as_str().expect("an address").to_owned();
+    assert_eq!(answer(&address, "GET /livez").0, 200);
+    watch.finishes(has_no_changes);
+    let (status, _, text) = answer(&address, "GET /readyz");
+    assert_eq!(status, 200, "{text}");
+    assert!(text.contains("first refresh: done\nleader lease: held"), "{text}");
+    let (status, head, metrics) = answer(&address, "GET /metrics");
+    assert_eq!(status, 200);
+    assert!(head.contains("content-type: application/openmetrics-text; version=1.0.0"), "{head}");
+    assert!(metrics.ends_with("# EOF\n"), "{metrics}");
+    let value = |name: &str| sample(&metrics, name);
+    let started = "stargate_reconciles_total{result=\"matches\",trigger=\"start\"}";
+    assert_eq!(value(started), Some(1.0), "{metrics}");
+    assert_eq!(value("stargate_reconcile_duration_seconds_count"), Some(1.0), "{metrics}");
+    assert_eq!(value("stargate_leader"), Some(1.0));
+    assert_eq!(value("stargate_topology_valid"), Some(1.0));
+    assert_eq!(value("stargate_pending_approvals"), Some(0.0));
+    assert!(value("stargate_pairs{state=\"reached\"}") > Some(0.0), "{metrics}");
+    assert!(value("stargate_requests_total{api=\"azure\"}") > Some(0.0), "{metrics}");
+    assert!(value("stargate_last_success_timestamp_seconds") > Some(1e9), "{metrics}");
+    assert!(metrics.contains("stargate_build_info{version="), "{metrics}");
+
+    location.write("stargate.toml", format!("{EXAMPLE}\n[watch]\napply = \"none\"\n"));
+    watch.awaits("topology-loaded", |event| event["apply"] == "none");
+    watch.finishes(has_no_changes);
+    location.run("sandbox break route-missing").exits(0);
+    watch.send("HUP");
+    watch.finishes(|event| event["result"] == "awaits-approval");
+    location.write("stargate.toml", "[stargate");
+    watch.awaits("topology-invalid", |_| true);
+    let metrics = answer(&address, "GET /metrics").2;
+    let drift = "stargate_drift_resources{kind=\"route-table\"}";
+    assert_eq!(sample(&metrics, drift), Some(1.0), "{metrics}");
+    assert_eq!(sample(&metrics, "stargate_pending_approvals"), Some(1.0), "{metrics}");
+    assert_eq!(sample(&metrics, "stargate_topology_valid"), Some(0.0), "{metrics}");
+
+    assert_eq!(answer(&address, "POST /metrics").0, 405, "it is read-only");
+    assert_eq!(answer(&address, "GET /other").0, 404);
+    watch.send("TERM");
+    assert_eq!(watch.ends(), Some(0));
+    assert!(TcpStream::connect(&address).is_err(), "it listens no more");
+}
+
+#[test]
+fn a_reconcile_is_requested_over_the_socket() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let location = TestFolder::applied();
+    let request = |location: &TestFolder| {
+        let mut command = location.command("watch --now");
+        Ran::of(command.env_remove("XDG_RUNTIME_DIR").env("HOME", location.path("")))
+    };
+    let alone = request(&location);
+    assert_eq!(alone.code, 1, "{}", alone.err);
+    assert!(alone.err.contains("start `stargate watch`"), "{}", alone.err);
+    let mut watch = Watch::start(&location);
+    watch.finishes(has_no_changes);
+    let socket = location.path(".stargate/run/watch-stargate-aks-e2e-2.sock");
+    let mode = std::fs::metadata(&socket).expect("the socket").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "{mode:o}");
+    request(&location).exits(0);
+    let started = watch.awaits("reconcile-started", |_| true);
+    assert_eq!(started["triggers"], serde_json::json!(["request"]), "{started}");
+    watch.finishes(has_no_changes);
+    watch.send("KILL");
+    assert_eq!(watch.ends(), None);
+    assert_eq!(request(&location).code, 1, "the process is gone");
+    // Another one takes the place of the socket that was left.
+    let mut watch = Watch::start(&location);
+    watch.finishes(|event| event["result"] == "standing-by" || has_no_changes(event));
+    request(&location).exits(0);
+    watch.send("TERM");
+    assert_eq!(watch.ends(), Some(0));
+    assert!(!socket.exists(), "it is removed at the end");
 }
 
 #[test]

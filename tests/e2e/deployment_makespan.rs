@@ -2,6 +2,7 @@
 //! bound and the plan's estimate.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -83,7 +84,7 @@ impl Transport for UsualAzure {
                 let url = url.to_str().unwrap().to_owned();
                 self.ends.lock().unwrap().insert(url, Instant::now() + delay);
             }
-            None => tokio::time::sleep(delay.min(Duration::from_secs(10))).await,
+            None => tokio::time::sleep(delay).await,
         }
         Ok(response)
     }
@@ -150,6 +151,14 @@ fn requests_since(
 }
 
 impl FirstApply {
+    fn makespan_by_bound(&self) -> f64 {
+        self.makespan.as_secs_f64() / self.bound.least().as_secs_f64()
+    }
+
+    fn estimate_by_makespan(&self) -> f64 {
+        self.estimate.as_secs_f64() / self.makespan.as_secs_f64()
+    }
+
     #[expect(clippy::print_stdout, reason = "the figures are what the test is run for")]
     fn print(&self, name: &str) {
         println!("{name}, in simulated time");
@@ -162,6 +171,13 @@ impl FirstApply {
         seconds("bound", self.bound.least());
         seconds("estimate of the plan", self.estimate);
         seconds("makespan", self.makespan);
+        let shares = [
+            ("makespan by bound", self.makespan_by_bound(), MAX_MAKESPAN_BY_BOUND),
+            ("estimate by makespan", self.estimate_by_makespan(), *ESTIMATE_BY_MAKESPAN.end()),
+        ];
+        for (label, share, most) in shares {
+            println!("  {label:<24} {share:>7.3}   at most {most:.2}");
+        }
         for (api, (reads, writes)) in &self.requests {
             let each = |count: u64| count as f64 / self.resources as f64;
             println!(
@@ -174,8 +190,18 @@ impl FirstApply {
     }
 }
 
+/// The most that an apply may take, as a multiple of its bound by the same width.
+const MAX_MAKESPAN_BY_BOUND: f64 = 1.10;
+
+/// How far the estimate of a plan may be from the makespan, as a multiple of that.
+const ESTIMATE_BY_MAKESPAN: RangeInclusive<f64> = 0.85..=1.15;
+
 /// The first apply of each takes at most a tenth longer than its bound by the same width, and
 /// the plan's estimate is within 15 %.
+///
+/// The estimate and the emulated Azure take the duration of an operation from the same table,
+/// the usual seconds of each kind. So the test shows that the estimate has the right chains,
+/// widths and waves; it does not show that the table is right about Azure.
 ///
 /// `MAKESPAN=all` measures ten datacenters of a hundred workers, too.
 #[tokio::test(start_paused = true)]
@@ -194,8 +220,9 @@ async fn makespan_of_first_deployments() {
         applied.print(name);
         let (makespan, bound) = (applied.makespan, applied.bound.least());
         assert!(bound <= makespan, "{name}: the bound {bound:?} is above {makespan:?}");
-        assert!(makespan <= bound.mul_f64(1.10), "{name}: {makespan:?} > 1.10 * {bound:?}");
-        let ratio = applied.estimate.as_secs_f64() / makespan.as_secs_f64();
-        assert!((0.85..=1.15).contains(&ratio), "{name}: {ratio}");
+        let by_bound = applied.makespan_by_bound();
+        assert!(by_bound <= MAX_MAKESPAN_BY_BOUND, "{name}: {by_bound} times the bound {bound:?}");
+        let estimate = applied.estimate_by_makespan();
+        assert!(ESTIMATE_BY_MAKESPAN.contains(&estimate), "{name}: {estimate}");
     }
 }

@@ -5,13 +5,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::FutureExt as _;
 use http::{Request, Response};
 use jiff::Timestamp;
 use stargate::apply::ApplyStatus;
 use stargate::apply::events::{Event, Reporter};
-use stargate::diagnostics::Code;
-use stargate::lease::{LeaseIdentity, LeaseSlot};
+use stargate::diagnostics::{Code, Failure};
 use stargate::plan::saved_plan::SavedPlanRefusal;
 use stargate::provider::clients::ClusterConnector;
 use stargate::provider::cluster::{LeaseClaim, LeaseRecord};
@@ -29,12 +27,45 @@ use crate::harness::{
     summary,
 };
 
-const LEASE: &str = "stargate-write-stargate-aks-e2e-2";
-const VALID: Duration = Duration::from_secs(60);
+pub(crate) const LEASE: &str = "stargate-write-stargate-aks-e2e-2";
+pub(crate) const VALID: Duration = Duration::from_secs(60);
+
+/// Records the warnings of an apply.
+#[derive(Debug, Default)]
+struct Warnings(Mutex<Vec<Failure>>);
+
+impl Reporter for Warnings {
+    fn event(&self, event: &Event) {
+        if let Event::Warning(failure) = event {
+            self.0.lock().unwrap().push(failure.clone());
+        }
+    }
+}
+
+/// Refuses to delete Leases.
+#[derive(Debug)]
+struct KeepsLease;
+
+impl FaultInjector for KeepsLease {
+    fn before(&self, call: &Call) -> Disposition {
+        match call {
+            Call::Request { method, path, .. }
+                if *method == http::Method::DELETE && path.contains("/leases") =>
+            {
+                Disposition::Refuse { status: 403, retry_after: None }
+            }
+            _ => Disposition::Pass,
+        }
+    }
+
+    fn after(&self, _: &Call) -> Delivery {
+        Delivery::Deliver
+    }
+}
 
 /// Records for whom an apply waited.
 #[derive(Debug, Default)]
-struct WaitLog(Mutex<Vec<String>>);
+pub(crate) struct WaitLog(pub(crate) Mutex<Vec<String>>);
 
 impl Reporter for WaitLog {
     fn event(&self, event: &Event) {
@@ -46,19 +77,19 @@ impl Reporter for WaitLog {
 }
 
 /// Another program's access to the Lease, and when it began.
-struct Other(Arc<dyn ClusterWrite>, Instant);
+pub(crate) struct Other(pub(crate) Arc<dyn ClusterWrite>, Instant);
 
 impl Other {
-    async fn of(deployment: &Deployment) -> Self {
+    pub(crate) async fn of(deployment: &Deployment) -> Self {
         let owner = deployment.scope(&RefreshOptions::default()).owner();
         Self(deployment.clients.cluster.connect("", owner).await.unwrap(), Instant::now())
     }
 
-    async fn read(&self) -> Option<LeaseRecord> {
+    pub(crate) async fn read(&self) -> Option<LeaseRecord> {
         self.0.lease(LEASE).await.unwrap()
     }
 
-    async fn hold(&self, holder: &str) {
+    pub(crate) async fn hold(&self, holder: &str) {
         let previous = self.read().await;
         let now = "2026-01-02T03:04:05Z".parse::<Timestamp>().unwrap() + self.1.elapsed();
         let previous = previous.as_ref();
@@ -68,7 +99,7 @@ impl Other {
 }
 
 /// The applied example with a fault to repair.
-async fn with_work() -> Deployment {
+pub(crate) async fn with_work() -> Deployment {
     let deployment = Deployment::example_applied().await;
     deployment.inject(Fault::CiliumNodeEmpty, None);
     deployment
@@ -76,7 +107,7 @@ async fn with_work() -> Deployment {
 
 /// Throttles the first writes of the repair, so that it takes most of a minute.
 #[derive(Debug, Default)]
-struct Slow(Mutex<u32>);
+pub(crate) struct Slow(Mutex<u32>);
 
 impl FaultInjector for Slow {
     fn before(&self, call: &Call) -> Disposition {
@@ -195,28 +226,6 @@ async fn a_renewed_lease_is_never_taken_over() {
     assert_eq!(*log.0.lock().unwrap(), ["other process"]);
 }
 
-/// The apply whose Lease another process took stops.
-#[tokio::test(start_paused = true)]
-async fn an_apply_that_loses_its_lease_stops() {
-    let deployment = with_work().await;
-    deployment.sandbox.set_fault_injector(Some(Arc::new(Slow::default())));
-    let other = Other::of(&deployment).await;
-    let take = async {
-        while !matches!(other.0.lease(LEASE).await, Ok(Some(_))) {
-            sleep(Duration::from_secs(1)).await;
-        }
-        other.hold("other process").await;
-    };
-    let options = RefreshOptions::default();
-    let (applied, ()) = tokio::join!(deployment.apply(&options), take);
-    let ApplyStatus::Partial(failure) = &applied.status else { panic!("{:?}", applied.status) };
-    assert_eq!(failure.code, Code::LeaseLost);
-    assert!(failure.message.contains("other process has taken it over"), "{failure}");
-    assert_eq!(failures(&applied), Vec::<String>::new());
-    let left = other.read().await.map(|it| it.holder);
-    assert_eq!(left.as_deref(), Some("other process"), "it is not ours to delete");
-}
-
 #[tokio::test(start_paused = true)]
 async fn without_the_right_to_leases_nothing_is_changed() {
     let deployment = with_work().await;
@@ -237,7 +246,32 @@ async fn without_the_right_to_leases_nothing_is_changed() {
 async fn an_api_server_that_does_not_answer_does_not_stop_an_apply() {
     let deployment = with_work().await;
     observe(&deployment, Disposition::Refuse { status: 503, retry_after: None });
-    deployment.iterate().await;
+    let options = RefreshOptions::default();
+    let planned = deployment.refresh_and_plan(&options).await;
+    let warnings = Warnings::default();
+    let applied = deployment.apply_planned(&options, planned, &warnings).await;
+    assert_eq!(applied.status, ApplyStatus::Converged, "{}", failures(&applied).join("\n"));
+    let warnings = warnings.0.lock().unwrap();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert_eq!(warnings[0].code, Code::ServiceUnavailable);
+    assert!(warnings[0].message.contains(LEASE), "{}", warnings[0]);
+    assert!(warnings[0].remedy.contains("no other apply"), "{}", warnings[0].remedy);
+}
+
+/// A Lease that could not be deleted keeps the next apply waiting: the user hears why.
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_is_not_deleted_is_reported() {
+    let deployment = with_work().await;
+    deployment.sandbox.set_fault_injector(Some(Arc::new(KeepsLease)));
+    let options = RefreshOptions::default();
+    let planned = deployment.refresh_and_plan(&options).await;
+    let warnings = Warnings::default();
+    let applied = deployment.apply_planned(&options, planned, &warnings).await;
+    assert_eq!(applied.status, ApplyStatus::Converged, "{}", failures(&applied).join("\n"));
+    let warnings = warnings.0.lock().unwrap();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].message.contains("was not deleted"), "{}", warnings[0]);
+    assert!(warnings[0].remedy.contains("60 s"), "{}", warnings[0].remedy);
 }
 
 #[tokio::test(start_paused = true)]
@@ -312,81 +346,6 @@ pub(crate) fn delayed(deployment: Deployment, seed: u64) -> Deployment {
         (Arc::new(wire) as Arc<dyn Transport>, Arc::new(connector) as Arc<dyn ClusterConnector>);
     let clients = clients_on(&sandbox, &deployment.topology, wire, requests);
     Deployment { clients, ..deployment }
-}
-
-/// Lets time pass in which this process does not run, as one that is paused.
-fn pause(time: Duration) {
-    let _ = tokio::time::advance(time).now_or_never();
-}
-
-/// A Lease of a watch that another process may take after 15 seconds.
-async fn held_by_watch(deployment: &Deployment) -> (LeaseSlot, Arc<Mutex<Vec<String>>>) {
-    let slot = LeaseSlot::new(LeaseIdentity::of_watch(&deployment.topology.name, "watch"));
-    let lost: Arc<Mutex<Vec<String>>> = Arc::new(Mutex::default());
-    let note = Arc::clone(&lost);
-    let on_loss = move |reason| note.lock().unwrap().push(reason);
-    let client = Other::of(deployment).await.0;
-    assert!(!slot.acquire(client, deployment.sandbox.now(), &|_| (), on_loss).await.unwrap());
-    (slot, lost)
-}
-
-#[tokio::test(start_paused = true)]
-async fn after_a_pause_nothing_begins_before_the_renewal() {
-    let deployment = Deployment::example_applied().await;
-    let (slot, lost) = held_by_watch(&deployment).await;
-    let mut validity = slot.validity().await.unwrap();
-    for seconds in [11, 600] {
-        assert_eq!(validity.now(), Some(true));
-        let writes = deployment.writes();
-        pause(Duration::from_secs(seconds));
-        assert_eq!(validity.now(), None, "its time may be over");
-        assert!(validity.confirmed().await, "no other process has taken it");
-        assert_eq!(deployment.writes(), writes + 1, "it was renewed");
-    }
-    assert_eq!(*lost.lock().unwrap(), Vec::<String>::new());
-    slot.release().await.unwrap();
-    assert_eq!(Other::of(&deployment).await.read().await, None);
-}
-
-/// Another process holds the Lease, or held it and has ended.
-#[tokio::test(start_paused = true)]
-async fn a_lease_that_was_taken_over_during_a_pause_is_lost() {
-    for is_held in [true, false] {
-        let deployment = Deployment::example_applied().await;
-        let (slot, lost) = held_by_watch(&deployment).await;
-        let mut validity = slot.validity().await.unwrap();
-        let other = Other::of(&deployment).await;
-        other.hold("other process").await;
-        if !is_held {
-            let record = other.read().await.unwrap();
-            other.0.delete_lease(LEASE, &record).await.unwrap();
-        }
-        pause(Duration::from_secs(16));
-        assert!(!validity.confirmed().await);
-        assert_eq!(validity.now(), Some(false));
-        let reasons = lost.lock().unwrap().clone();
-        let holder = if is_held { "other process" } else { "another process" };
-        assert_eq!(reasons, [format!("{holder} has taken it over")]);
-        slot.release().await.unwrap();
-        let left = other.read().await.map(|it| it.holder);
-        assert_eq!(left.as_deref(), is_held.then_some("other process"), "it is not ours");
-    }
-}
-
-/// Times of day are never compared: one that is far ahead or far behind does not matter.
-#[tokio::test(start_paused = true)]
-async fn another_clock_neither_extends_nor_ends_a_lease() {
-    for time in ["1990-01-01T00:00:00Z", "2090-01-01T00:00:00Z"] {
-        let deployment = with_work().await;
-        let other = Other::of(&deployment).await;
-        let (now, previous) = (time.parse().unwrap(), None);
-        let claim = LeaseClaim { name: LEASE, holder: "other", duration: VALID, now, previous };
-        other.0.write_lease(claim).await.unwrap();
-        let begin = Instant::now();
-        deployment.iterate().await;
-        let took = begin.elapsed();
-        assert!(took >= VALID && took < VALID * 2, "{took:?}");
-    }
 }
 
 /// Before there is a cluster no Lease keeps two applies apart: the guards of the steps do.

@@ -27,7 +27,7 @@ pub(crate) fn with_protection(table: &str, protect: bool) -> String {
     edit(TWO_DATACENTERS, table, &format!("{table}protect = {protect}\n"))
 }
 
-fn without_datacenter(name: &str) -> String {
+pub(crate) fn without_datacenter(name: &str) -> String {
     let (begin, end) = (TWO_DATACENTERS.find("[datacenters.cloud]\n"), TWO_DATACENTERS.find(ATTIC));
     let (begin, end) = (begin.unwrap(), end.unwrap());
     match name {
@@ -393,24 +393,4 @@ async fn a_protected_router_of_existing_machines_stays_without_its_datacenter() 
     };
     assert!(removed.sandbox.read(is_member));
     assert_eq!(carriers(&removed), ["host attic-router"]);
-}
-
-/// The same for VMs: nothing of the datacenter goes, and its routes stay.
-#[tokio::test(start_paused = true)]
-async fn a_protected_router_of_vms_stays_with_its_datacenter() {
-    for (table, name) in
-        [("[datacenters.cloud.router]\n", "cloud"), ("[datacenters.attic.router]\n", "attic")]
-    {
-        let deployment = protected(table).await;
-        let removed = deployment.edited(&without_datacenter(name));
-        let plan = removed.plan().await;
-        assert!(plan.changes.is_empty(), "{}", summary(&plan));
-        let of_workers = plan.blocked.iter().filter(|it| it.address.kind == Kind::Worker);
-        assert!(of_workers.clone().count() >= 2, "{}", summary(&plan));
-        assert!(of_workers.clone().all(|it| it.failure.code == Code::Protected));
-        let before = removed.writes();
-        let applied = removed.apply(&allowing_loss()).await;
-        assert_eq!(applied.status, ApplyStatus::Blocked, "{:?}", failures(&applied));
-        assert_eq!(removed.writes(), before);
-    }
 }

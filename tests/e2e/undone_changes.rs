@@ -41,6 +41,7 @@ async fn a_change_that_is_undone_at_once_is_made_once() {
         };
         assert_eq!(failure.code, Code::NoProgress, "{fault:?}");
         assert!(failure.message.contains("again"), "{fault:?}: {}", failure.message);
+        assert!(failure.remedy.contains("find the tool"), "{fault:?}: {}", failure.remedy);
         assert!(*reporter.undone.lock().unwrap() <= 2 * changes, "{fault:?}");
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use stargate::diagnostics::Failure;
 use stargate::provider::host::{
     HostError, HostRead, HostTarget, HostWrite, RouterChange, RouterProbe, WorkerProbe, WorkerStep,
 };
@@ -133,7 +134,7 @@ impl HostWrite for LabHosts {
         self.sandbox.apply_worker_step(target, step).await
     }
 
-    async fn host_recreated(&self, hostname: &str) {
-        self.ssh.host_recreated(hostname).await;
+    async fn host_recreated(&self, hostname: &str) -> Result<(), Failure> {
+        self.ssh.host_recreated(hostname).await
     }
 }

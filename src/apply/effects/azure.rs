@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::report::{failed, progress};
 use super::written::{Creation, Written};
-use crate::apply::events::Outcome;
+use crate::apply::events::{Event, Outcome};
 use crate::apply::iteration::Iteration;
 use crate::bootstrap::cloud_init;
 use crate::diagnostics::{Code, Failure};
@@ -114,7 +114,7 @@ async fn write(
     let marks = Marks { owner: &iteration.settings.owner, site: &change.address.site, object: id };
     let creation = match wanted {
         Resource::VirtualMachine(machine) if base.is_none() => {
-            iteration.clients.hosts.host_recreated(&change.address.name).await;
+            forget_host_key(iteration, change).await;
             Some(machine_creation(iteration, change, machine).await?)
         }
         _ => None,
@@ -129,6 +129,13 @@ async fn write(
     match iteration.clients.azure.put(id, &body, precondition(change, base)).await {
         Ok(body) => written(iteration, change, body).map(Ok),
         Err(error) => Ok(Err(error)),
+    }
+}
+
+/// A recorded key that stays makes the first connection fail, not the creation.
+async fn forget_host_key(iteration: &Iteration<'_>, change: &Change) {
+    if let Err(failure) = iteration.clients.hosts.host_recreated(&change.address.name).await {
+        iteration.reporter.event(&Event::Warning(failure));
     }
 }
 

@@ -21,7 +21,7 @@ use crate::cli::session::WriteSession;
 use crate::cli::target;
 use crate::cli::topology;
 use crate::cli::ui::{ApprovalPrompt, Ui};
-use crate::diagnostics::{Code, Failure};
+use crate::diagnostics::Code;
 use crate::plan::saved_plan::SavedPlan;
 use crate::plan::{Action, Change, Plan, PlanOptions, PlanStatus};
 use crate::render::Purpose;
@@ -332,7 +332,7 @@ fn print_result(applied: &Applied, request: &ApplyRequest, ui: &Ui) -> Result<u8
         match outcome {
             Outcome::Failed(failure) => {
                 let message = format!("{address}: {failure}");
-                ui.error(&CliError::from(Failure { message, ..failure.clone() }));
+                ui.error(&CliError::from(failure.clone().with_message(message)));
             }
             Outcome::GuardFailed { reason } => ui.error(
                 &CliError::coded(Code::StalePlan, format!("{address}: {reason}"))

@@ -37,8 +37,9 @@ const MAX_NAMES: usize = 8;
 /// the lookup, the entry that matched and the resource that holds it; a drop
 /// shows the cause and the change that fixes it.
 ///
-/// Exits with 0 if packet and reply are delivered, 2 if one is dropped, and 1 if
-/// a required fact or one of the hosts is unknown.
+/// Exits with 0 if packet and reply are delivered, 2 if one is dropped, 64 if a
+/// host does not exist, and 1 if a required fact is unknown, such as whether a
+/// host exists while a source cannot be read.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct TraceArguments {
     /// Source: a node, worker or router, `pod/NODE` for a pod on a node, or an

@@ -1,8 +1,13 @@
 //! `stargate watch`.
 
+mod listener;
+#[cfg(unix)]
+mod socket;
+
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +16,8 @@ use clap::Args;
 use jiff::Timestamp;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
+
+use listener::{Answers, Listener};
 
 use crate::apply::events::NoReporter;
 use crate::apply::{ApplyContext, StopSignal};
@@ -25,8 +32,9 @@ use crate::render::watch_events::{JsonWatchReporter, TextWatchReporter};
 use crate::resource::names::TopologyName;
 use crate::topology::load::{Loaded, load_bytes};
 use crate::watch::{
-    BurstGuard, ClusterWatchers, Controller, FileWatcher, Leadership, ReconcileContext, Reconciled,
-    Reconciler, TopologySource, Trigger, Triggers, WatchEvent, WatchReporter, reconcile,
+    BurstGuard, ClusterWatchers, Controller, FileWatcher, Leadership, Monitor, ReconcileContext,
+    Reconciled, Reconciler, ReplicaRole, TopologySource, Trigger, Triggers, WatchEvent,
+    WatchReporter, reconcile,
 };
 
 /// How long the end of the command waits for the API server to release a lease.
@@ -35,7 +43,7 @@ const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Keep the infrastructure as the topology describes it
 ///
 /// Reconciles when the topology file changes, when Nodes and other objects of the cluster
-/// change, at the interval set in `[watch]`, and on SIGHUP. `[watch] apply` sets which
+/// change, at the interval set in `[watch]`, and on SIGHUP or `--now`. `[watch] apply` sets which
 /// changes are made without approval: `routes` by default. The other changes are reported
 /// and wait for `stargate apply`. If the file is missing or invalid, the last valid
 /// topology stays in force.
@@ -52,6 +60,12 @@ pub(crate) struct WatchArguments {
     /// Print text, or one line of JSON for each event
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) format: Format,
+    /// Request a reconcile of the watch that runs on this machine, and exit
+    #[arg(long, conflicts_with_all = ["listen", "no_lease"])]
+    pub(crate) now: bool,
+    /// Answer /livez, /readyz and /metrics over HTTP, without authentication
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
     /// Do not take the leases that keep other replicas and applies of the topology waiting
     #[arg(long)]
     pub(crate) no_lease: bool,
@@ -66,18 +80,28 @@ pub(crate) async fn run(
     global: &Global,
     ui: &Ui,
 ) -> Result<u8, CliError> {
+    if arguments.now {
+        return request(global, ui).await;
+    }
     let triggers = Triggers::default();
     let stop = interrupt::watch_with_requests(triggers.clone())?;
     let _file_watcher = watch_file(global, triggers.clone(), ui);
+    let monitor = Arc::new(Monitor::new(env!("CARGO_PKG_VERSION"), Timestamp::now));
     let reporter = reporter(arguments.format, ui);
+    // Who reads an event finds it in the metrics already.
+    let reporter = Reporters([monitor.as_ref(), reporter.as_ref()]);
+    let election = Election::default();
+    let _listener = listen(arguments, &monitor, &election, &reporter).await?;
+    let _socket = take_requests(global, &triggers, ui).await;
     let reconciler = SessionReconciler {
         global,
         no_lease: arguments.no_lease,
         stop: stop.clone(),
-        reporter: reporter.as_ref(),
+        reporter: &reporter,
+        monitor: &monitor,
         session: Mutex::default(),
         holder: process_name::of_this_process(),
-        leadership: std::sync::Mutex::default(),
+        election,
         guard: std::sync::Mutex::default(),
         watchers: ClusterWatchers::new(triggers.clone()),
         triggers: triggers.clone(),
@@ -85,7 +109,7 @@ pub(crate) async fn run(
     let controller = Controller {
         source: &TopologyFile(global),
         reconciler: &reconciler,
-        reporter: reporter.as_ref(),
+        reporter: &reporter,
         stop: stop.clone(),
         jitter: &random_share,
     };
@@ -161,6 +185,86 @@ impl TopologySource for TopologyFile<'_> {
     }
 }
 
+/// A topology, and this replica's part in the election of who reconciles it.
+type Candidacy = (TopologyName, Arc<Leadership>);
+
+/// The election of the topology that was reconciled last.
+#[derive(Clone, Default)]
+struct Election(Arc<std::sync::Mutex<Option<Candidacy>>>);
+
+impl Election {
+    fn current(&self) -> std::sync::MutexGuard<'_, Option<Candidacy>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether this replica leads.
+    fn is_won(&self) -> bool {
+        let role = self.current().as_ref().map(|(_, leadership)| leadership.role());
+        matches!(role, Some(ReplicaRole::Leader(validity)) if validity.now() == Some(true))
+    }
+}
+
+/// Sends each event to two reporters.
+struct Reporters<'a>([&'a dyn WatchReporter; 2]);
+
+impl WatchReporter for Reporters<'_> {
+    fn event(&self, event: &WatchEvent) {
+        self.0.iter().for_each(|reporter| reporter.event(event));
+    }
+}
+
+/// Answers probes and metrics, if the command is to listen.
+async fn listen(
+    arguments: &WatchArguments,
+    monitor: &Arc<Monitor>,
+    election: &Election,
+    reporter: &Reporters<'_>,
+) -> Result<Option<Listener>, CliError> {
+    let Some(address) = arguments.listen else { return Ok(None) };
+    let (election, takes_lease) = (election.clone(), !arguments.no_lease);
+    let leads = move || takes_lease.then(|| election.is_won());
+    let answers = Answers { monitor: Arc::clone(monitor), leads: Arc::new(leads) };
+    let listener = Listener::start(address, answers).await?;
+    reporter.event(&WatchEvent::Listening { address: listener.address });
+    Ok(Some(listener))
+}
+
+/// Takes requests of `stargate watch --now`. Without the socket SIGHUP does the same.
+#[cfg(unix)]
+async fn take_requests(
+    global: &Global,
+    triggers: &Triggers,
+    ui: &Ui,
+) -> Option<socket::RequestSocket> {
+    // The controller reports a file that is invalid.
+    let topology = TopologyFile(global).load().ok()?.topology.name;
+    let started = socket::RequestSocket::start(&topology, triggers.clone()).await;
+    started
+        .inspect_err(|error| {
+            ui.warn(&format!("`stargate watch --now` cannot reach this process: {error}"));
+        })
+        .ok()
+}
+
+#[cfg(not(unix))]
+async fn take_requests(_global: &Global, _triggers: &Triggers, _ui: &Ui) -> Option<()> {
+    None
+}
+
+/// Requests a reconcile of the watch that runs.
+#[cfg(unix)]
+async fn request(global: &Global, ui: &Ui) -> Result<u8, CliError> {
+    let topology = topology::load_or_report(global, ui)?.topology.name;
+    socket::request(&topology).await?;
+    ui.status(&format!("Requested a reconcile of {topology}."));
+    Ok(exit::DONE)
+}
+
+#[cfg(not(unix))]
+async fn request(_global: &Global, _ui: &Ui) -> Result<u8, CliError> {
+    Err(CliError::new("`stargate watch --now` needs Unix sockets"))
+}
+
 /// Reconciles with the clients of the topology, which are made once for each version of
 /// the file.
 struct SessionReconciler<'a> {
@@ -168,11 +272,11 @@ struct SessionReconciler<'a> {
     no_lease: bool,
     stop: StopSignal,
     reporter: &'a dyn WatchReporter,
+    monitor: &'a Monitor,
     session: Mutex<Option<WriteSession>>,
     /// The name of this replica.
     holder: String,
-    /// The election of the topology that was reconciled last.
-    leadership: std::sync::Mutex<Option<(TopologyName, Arc<Leadership>)>>,
+    election: Election,
     guard: std::sync::Mutex<BurstGuard>,
     watchers: ClusterWatchers,
     triggers: Triggers,
@@ -180,7 +284,7 @@ struct SessionReconciler<'a> {
 
 impl SessionReconciler<'_> {
     async fn close(&self) -> Result<(), CliError> {
-        let leadership = self.leadership.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let leadership = self.election.current().take();
         let released = timeout(RELEASE_TIMEOUT, async {
             match leadership {
                 Some((_, leadership)) => leadership.resign().await,
@@ -198,7 +302,7 @@ impl SessionReconciler<'_> {
 
     /// The election of a topology. One that was renamed has another.
     fn leadership(&self, topology: &TopologyName) -> Arc<Leadership> {
-        let mut current = self.leadership.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.election.current();
         if let Some((_, leadership)) = current.as_ref().filter(|(name, _)| name == topology) {
             return Arc::clone(leadership);
         }
@@ -250,11 +354,12 @@ impl Reconciler for SessionReconciler<'_> {
             watchers: &self.watchers,
             leadership: leadership.as_deref(),
         };
-        reconcile(&context).await
+        let reconciled = reconcile(&context).await;
+        self.monitor.count_requests(&session.requests().by_api());
+        reconciled
     }
 
     fn leader_elsewhere(&self) -> Option<String> {
-        let leadership = self.leadership.lock().unwrap_or_else(PoisonError::into_inner);
-        leadership.as_ref().and_then(|(_, it)| it.leader_elsewhere())
+        self.election.current().as_ref().and_then(|(_, it)| it.leader_elsewhere())
     }
 }

@@ -2,9 +2,12 @@
 
 use crate::diagnostics::{Code, Failure, ServiceText};
 use crate::provider::http::TransportError;
+use crate::provider::request_policy::NOT_IN_SCHEMA;
 
-/// The beginning of the API server's message about an unknown field in an apply.
-const NOT_IN_SCHEMA: &str = "failed to create typed patch object";
+/// The remedy for credentials that the API server does not accept for a request.
+pub(in crate::provider) const CLUSTER_ROLES: &str = "use a kubeconfig of a cluster administrator, or assign the identity the role `Azure \
+     Kubernetes Service RBAC Cluster Admin`; `kubectl auth can-i --list` shows what the \
+     credentials allow";
 
 /// A request to the cluster failed. `Failure::from` gives it a remedy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -98,11 +101,7 @@ fn remedy(error: &ClusterError) -> String {
                  run `stargate apply` again"
             );
         }
-        Code::ClusterRefused => {
-            "use a kubeconfig of a cluster administrator, or assign the identity the role `Azure \
-             Kubernetes Service RBAC Cluster Admin`; `kubectl auth can-i --list` shows what the \
-             credentials allow"
-        }
+        Code::ClusterRefused => CLUSTER_ROLES,
         Code::AdmissionRefused => {
             "add an exception for the object to the admission webhook or policy that the message \
              names, then run `stargate apply` again"
@@ -117,6 +116,10 @@ fn remedy(error: &ClusterError) -> String {
         Code::ServiceUnavailable => {
             "check the API server's health with `kubectl get --raw /readyz?verbose`, then run the \
              same command again"
+        }
+        Code::StepFailed => {
+            "correct the fault of the machine that stargate runs on, then run the same command \
+             again"
         }
         Code::InvalidRequest => {
             "compare the object with its schema (`kubectl explain KIND`); an older stargate may \
@@ -163,6 +166,11 @@ impl About {
             reason: reason.into(),
             details: Box::default(),
         }
+    }
+
+    /// A fault of the machine that stargate runs on: nothing was sent.
+    pub(super) fn local(&self, reason: impl Into<String>) -> ClusterError {
+        self.coded(ClusterCause::Other, Code::StepFailed, reason)
     }
 
     /// An answer that lacks what the API promises.

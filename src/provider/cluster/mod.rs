@@ -56,6 +56,7 @@ pub use tokens::BootstrapToken;
 pub use watch::{WatchStream, WatchedChange, WatchedKind};
 
 use error::About;
+pub(super) use error::CLUSTER_ROLES;
 use request::Collection;
 use shared_list::SharedList;
 

@@ -45,10 +45,7 @@ impl ClusterClient {
     ) -> Result<BootstrapToken, ClusterError> {
         let about = About::new("create", "bootstrap token", worker.as_str());
         let (id, secret) = (random_text(6, &about)?, random_text(16, &about)?);
-        let expires = whole_seconds(
-            now.saturating_add(LIFETIME)
-                .map_err(|error| about.malformed(format!("the clock is out of range: {error}")))?,
-        );
+        let expires = expiry(now, &about)?;
         let name = secret_name(&id);
         let object = json!({
             "apiVersion": "v1",
@@ -122,6 +119,11 @@ fn secret_name(id: &str) -> String {
     format!("bootstrap-token-{id}")
 }
 
+fn expiry(now: Timestamp, about: &About) -> Result<String, ClusterError> {
+    let out_of_range = |error| about.local(format!("the clock is out of range: {error}"));
+    now.checked_add(LIFETIME).map(whole_seconds).map_err(out_of_range)
+}
+
 /// Kubernetes writes times without fractions.
 fn whole_seconds(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
@@ -134,7 +136,7 @@ fn random_text(length: usize, about: &About) -> Result<String, ClusterError> {
     while text.len() < length {
         let mut bytes = [0_u8; 32];
         getrandom::fill(&mut bytes)
-            .map_err(|error| about.malformed(format!("no random numbers: {error}")))?;
+            .map_err(|error| about.local(format!("no random numbers: {error}")))?;
         for byte in bytes.into_iter().filter(|byte| *byte < 252).take(length - text.len()) {
             text.push(char::from(ALPHABET[usize::from(byte) % ALPHABET.len()]));
         }
@@ -145,6 +147,7 @@ fn random_text(length: usize, about: &About) -> Result<String, ClusterError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diagnostics::{Code, Failure};
 
     #[test]
     fn a_token_has_the_form_that_kubernetes_wants() {
@@ -156,6 +159,17 @@ mod tests {
             assert_eq!(text.len(), 16);
             assert!(text.bytes().all(|byte| ALPHABET.contains(&byte)), "{text}");
         }
+    }
+
+    /// No service is to blame for the clock of this machine.
+    #[test]
+    fn a_clock_out_of_range_is_a_local_fault() {
+        let about = About::new("create", "bootstrap token", "w");
+        let failure = Failure::from(expiry(Timestamp::MAX, &about).unwrap_err());
+        assert_eq!(failure.code, Code::StepFailed, "{failure}");
+        assert!(failure.message.contains("the clock is out of range"), "{failure}");
+        assert!(failure.remedy.contains("machine that stargate runs on"), "{}", failure.remedy);
+        assert!(expiry("2026-01-02T03:04:05Z".parse().unwrap(), &about).is_ok());
     }
 
     #[test]

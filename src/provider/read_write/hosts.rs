@@ -4,6 +4,7 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 
+use crate::diagnostics::Failure;
 use crate::provider::host::{
     HostError, HostTarget, RouterChange, RouterProbe, WorkerProbe, WorkerStep,
 };
@@ -41,7 +42,13 @@ pub trait HostWrite: HostRead {
         step: &WorkerStep,
     ) -> Result<(), HostError>;
 
-    /// Tells the client that a machine of this name is about to be created: its
+    /// Notifies the client that a machine of this name is about to be created: its
     /// host key will be another one, and it has to boot before it answers.
-    async fn host_recreated(&self, _hostname: &str) {}
+    ///
+    /// # Errors
+    ///
+    /// The key of the former machine stays recorded, so that the next connection is refused.
+    async fn host_recreated(&self, _hostname: &str) -> Result<(), Failure> {
+        Ok(())
+    }
 }

@@ -115,7 +115,7 @@ async fn only_a_machine_that_was_just_made_is_waited_for() {
     let refused = hosts.apply_worker_step(&target("dc1-w1"), &step).await.unwrap_err();
     assert!(matches!(refused, HostError::Unreachable { .. }), "{refused}");
     assert_eq!(shell.times(), 1);
-    hosts.host_recreated("dc1-w1").await;
+    hosts.host_recreated("dc1-w1").await.unwrap();
     assert_eq!(*shell.forgotten.lock().unwrap(), ["dc1-w1"]);
     hosts.apply_worker_step(&target("dc1-w1"), &step).await.unwrap();
     assert_eq!(shell.times(), 4);
@@ -124,11 +124,27 @@ async fn only_a_machine_that_was_just_made_is_waited_for() {
     assert_eq!(shell.times(), 5);
 }
 
+/// The next connection is refused with a changed key: the failure names the file.
+#[tokio::test]
+async fn a_recorded_key_that_stays_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    // A folder in the place of the file can be neither read nor replaced.
+    let path = folder.path().join("known_hosts");
+    std::fs::create_dir(&path).unwrap();
+    let files = KnownHostFiles::new(path.clone(), Vec::new());
+    let hosts = SshHosts::new(Reply::to([]), "lab", Some(files));
+    let failure = hosts.host_recreated("dc1-w1").await.unwrap_err();
+    assert_eq!(failure.code, Code::HostKeyChanged);
+    for text in [&failure.message, &failure.remedy] {
+        assert!(text.contains("dc1-w1") && text.contains(&*path.to_string_lossy()), "{text}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn waiting_for_a_boot_times_out() {
     let shell = Reply::to((0..200).map(|_| away()));
     let hosts = hosts(&shell);
-    hosts.host_recreated("dc1-router").await;
+    hosts.host_recreated("dc1-router").await.unwrap();
     let behind = HostTarget { jump: Some(Box::new(target("dc1-router"))), ..target("dc1-w1") };
     let began = Instant::now();
     hosts.apply_worker_step(&behind, &WorkerStep::Reset).await.unwrap_err();

@@ -13,7 +13,7 @@ use super::super::plan_json::ActionJson;
 use super::lock;
 
 /// The version of the format of `apply --format json`.
-const FORMAT_VERSION: &str = "2.0";
+const FORMAT_VERSION: &str = "2.1";
 
 /// Writes a line of JSON for each event. The first line has the version of the
 /// format; each line has a `type`.
@@ -101,6 +101,15 @@ pub enum EventJson {
         failed_dependency: Option<String>,
         /// The duration in milliseconds.
         duration_ms: u64,
+    },
+    /// Something failed that the apply can go on without.
+    Warning {
+        /// The stable code of the cause.
+        code: String,
+        /// What failed, and what follows from it.
+        message: String,
+        /// What to do about it.
+        remedy: String,
     },
     /// The apply was interrupted; running steps finish.
     Stopping,
@@ -197,6 +206,9 @@ impl From<&Event> for EventJson {
                     failed_dependency: dependency,
                     duration_ms: milliseconds,
                 }
+            }
+            Event::Warning(Failure { code, message, remedy, .. }) => {
+                Self::Warning { code: code.to_string(), message, remedy }
             }
             Event::Stopping => Self::Stopping,
         }

@@ -46,6 +46,7 @@ pub(super) fn lines(event: &Event, style: Style, verbose: bool) -> Vec<String> {
         Event::StepFinished { address, action, outcome, milliseconds } => {
             finished(address, *action, outcome, Duration::from_millis(*milliseconds), style)
         }
+        Event::Warning(failure) => warning(failure, style),
         Event::Stopping => vec![style.paint(
             Role::Warning,
             "Stopping: waiting for running steps; interrupt again to stop immediately",
@@ -64,6 +65,15 @@ fn marked(sign: &str, role: Role, text: &str, style: Style) -> Vec<String> {
     if let Some(first) = lines.first_mut() {
         let sign = style.paint(role, format!("{sign:>3}"));
         *first = format!("{sign} {}", first.trim_start());
+    }
+    lines
+}
+
+fn warning(failure: &Failure, style: Style) -> Vec<String> {
+    let Failure { code, message, remedy, .. } = failure;
+    let mut lines = marked("!", Role::Warning, &format!("warning[{code}]: {message}"), style);
+    if !remedy.is_empty() {
+        lines.extend(painted(Role::Help, &format!("help: {remedy}"), style));
     }
     lines
 }

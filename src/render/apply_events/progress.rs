@@ -137,7 +137,7 @@ impl Reporter for ProgressReporter {
             Event::StepStarted { address, .. } => self.start(address),
             Event::StepProgress { address, text } => self.update(address, text),
             Event::PhaseStarted { address, phase } => self.update(address, phase),
-            Event::PhaseFinished { .. } | Event::WaitingForLease { .. } => {}
+            Event::PhaseFinished { .. } | Event::WaitingForLease { .. } | Event::Warning(_) => {}
             Event::StepFinished { address, .. } => self.finish(address),
             Event::Stopping => {
                 let running = &mut *lock(&self.running);

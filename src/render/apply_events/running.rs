@@ -46,7 +46,7 @@ impl RunningSteps {
                 }
             }
             Event::StepFinished { address, .. } => drop(self.steps.remove(address)),
-            Event::PhaseFinished { .. } | Event::Stopping => {}
+            Event::PhaseFinished { .. } | Event::Warning(_) | Event::Stopping => {}
         }
     }
 

@@ -20,7 +20,10 @@ fn events() -> Vec<Event> {
     };
     let failed =
         Outcome::Failed(Failure::new(Code::AzureRefused, "403 from Azure", "log in again"));
+    let no_lease =
+        Failure::new(Code::ServiceUnavailable, "the apply holds no lease", "run no other apply");
     vec![
+        Event::Warning(no_lease),
         Event::IterationStarted { iteration: 1, changes: 4 },
         Event::StepStarted { address: table.clone(), action: Action::Create },
         Event::StepProgress { address: table.clone(), text: "waiting for the operation".into() },

@@ -205,6 +205,7 @@ pub(super) fn direction(direction: Direction) -> &'static str {
 /// A remedy as text.
 pub(super) fn describe_remedy(remedy: &Remedy) -> String {
     match remedy {
+        Remedy::Apply(addresses) if addresses.is_empty() => "run `stargate apply`".to_owned(),
         Remedy::Apply(addresses) => {
             let names: Vec<String> = addresses.iter().map(ToString::to_string).collect();
             format!("run `stargate apply`, which changes {}", names.join(", "))

@@ -123,7 +123,7 @@ pub(super) const RULES: &[ChangeRule] = &[
     of(
         EXISTING,
         ("datacenters.*.router.name", "another name than that of the host"),
-        Refused(Code::SourceGap),
+        Refused(Code::WrongHost),
         ("the host's name must be changed first: it identifies the machine", DEVICE_NAME),
     ),
     of(

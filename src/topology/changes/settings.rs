@@ -62,7 +62,7 @@ pub(super) const RULES: &[ChangeRule] = &[
     rule(
         "tailnet.tag",
         "another value, in place of one that is not the default",
-        Refused(Code::PrefixConflict),
+        Refused(Code::NotOwned),
         (
             "devices with the former tag count as others': give them the other tag in the admin \
              console first",

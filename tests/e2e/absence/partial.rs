@@ -51,6 +51,8 @@ async fn a_change_is_planned_while_another_kind_cannot_be_listed() {
         assert_eq!(kinds, [Kind::RouteTable], "{list}\n{}", summary(&plan));
         let in_part: Vec<bool> = plan.gaps.iter().map(|gap| gap.in_part).collect();
         assert_eq!(in_part, [true], "{list}: {:?}", plan.gaps);
+        let foreign = plan.blocked.iter().find(|it| it.failure.code == Code::NotOwned);
+        assert!(foreign.is_none(), "{list}: {foreign:?}");
     }
 }
 

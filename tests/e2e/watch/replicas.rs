@@ -241,7 +241,7 @@ async fn follower<'a>(replicas: &'a [Replica], former: &str) -> (&'a Replica, Du
     }
 }
 
-async fn settled(replicas: &[Replica]) {
+async fn until_idle(replicas: &[Replica]) {
     loop {
         let count = || replicas.iter().map(|it| it.events().len()).sum::<usize>();
         let before = count();
@@ -284,12 +284,12 @@ async fn one_replica_reconciles_and_another_follows_one_that_was_killed() {
                 let start = |name: &&'static str| Replica::start(name, &deployment, &watched(""));
                 let replicas: Vec<Replica> = NAMES[..count].iter().map(start).collect();
                 let first = leader(&replicas, &deployment.sandbox).await;
-                settled(&replicas).await;
+                until_idle(&replicas).await;
                 for other in replicas.iter().filter(|it| it.name != first.name) {
                     assert_eq!(other.last_result(), Some(ReconcileResult::StandingBy));
                 }
                 deployment.inject(Fault::AksScaleOut, None);
-                settled(&replicas).await;
+                until_idle(&replicas).await;
                 let leads = |it: &Replica| it.name == first.name;
                 assert!(replicas.iter().all(|it| leads(it) == (it.changes() > 0)));
                 // In the middle of a change, so that it holds both leases.
@@ -303,7 +303,7 @@ async fn one_replica_reconciles_and_another_follows_one_that_was_killed() {
                 deployment.inject(Fault::AksScaleOut, None);
                 let (next, passed) = follower(&replicas, first.name).await;
                 println!("{count} replicas: {} followed after {passed:?}", next.name);
-                settled(&replicas).await;
+                until_idle(&replicas).await;
                 let active = replicas.iter().filter(|it| it.changes() > 0).count();
                 assert_eq!(active, 2, "only the leaders made changes");
                 is_right(&replicas, &deployment).await;
@@ -340,11 +340,11 @@ async fn a_leader_that_was_paused_begins_no_step_before_it_leads_again() {
             sleep(Duration::from_secs(60)).await;
             assert_eq!(first.changes(), before, "a paused replica begins nothing");
             first.gate.close(false);
-            settled(&replicas).await;
+            until_idle(&replicas).await;
             assert_eq!(first.changes(), before, "another replica leads");
             is_right(&replicas, &deployment).await;
             first.triggers.add(Trigger::Request);
-            settled(&replicas).await;
+            until_idle(&replicas).await;
             let holder = holders(&deployment.sandbox).remove("leader");
             assert_eq!(holder.as_deref(), Some(second.name));
             end(replicas, &deployment).await;
@@ -360,7 +360,7 @@ async fn a_leader_that_cannot_renew_waits_until_it_leads_again() {
     LocalSet::new()
         .run_until(async {
             let replicas = vec![Replica::start(NAMES[0], &deployment, &watched(""))];
-            settled(&replicas).await;
+            until_idle(&replicas).await;
             let before = replicas[0].changes();
             replicas[0].gate.close(true);
             deployment.inject(Fault::AksScaleOut, None);
@@ -369,7 +369,7 @@ async fn a_leader_that_cannot_renew_waits_until_it_leads_again() {
             replicas[0].gate.close(false);
             leader(&replicas, &deployment.sandbox).await;
             sleep(Duration::from_secs(60)).await;
-            settled(&replicas).await;
+            until_idle(&replicas).await;
             assert!(replicas[0].changes() > before);
             is_right(&replicas, &deployment).await;
             end(replicas, &deployment).await;

@@ -215,7 +215,7 @@ async fn the_wrong_worker_and_a_changed_one_are_refused() {
     let error = hosts.probe_worker(&site.worker()).await.unwrap_err();
     assert!(matches!(error, HostError::HostKeyChanged { .. }), "{error}");
     // Recreated by stargate: the new key is accepted.
-    hosts.host_recreated("dc1-w1").await;
+    hosts.host_recreated("dc1-w1").await.unwrap();
     hosts.probe_worker(&site.worker()).await.unwrap();
     hosts.close().await;
 }

@@ -1,0 +1,70 @@
+//! What the user approved.
+
+use std::collections::BTreeSet;
+
+use crate::plan::{Action, Change, Plan};
+use crate::resource::{Address, Kind};
+
+/// What the user approved.
+#[derive(Debug, Default)]
+pub(super) struct Approved {
+    actions: BTreeSet<(Address, Action)>,
+    /// A deferred association stands for all subnets that turn up.
+    kinds_waiting: BTreeSet<Kind>,
+}
+
+impl Approved {
+    /// Adds what a plan shows, which the user has approved.
+    pub(super) fn add(&mut self, plan: &Plan) {
+        let changes = plan.changes.iter().map(|change| (change.address.clone(), change.action));
+        self.actions.extend(changes);
+        // A deferred resource may exist already, as the device of a router whose
+        // VM is replaced.
+        let deferred = plan.deferred.iter().flat_map(|deferred| {
+            let actions = [Action::Create, Action::Update, Action::Replace];
+            // What is shown as deleted or adopted later may be.
+            let named = [Action::Delete, Action::Adopt].into_iter();
+            let named = named.filter(|action| *action == deferred.action);
+            let actions = actions.into_iter().chain(named);
+            actions.map(|action| (deferred.address.clone(), action))
+        });
+        self.actions.extend(deferred);
+        self.kinds_waiting.extend(plan.deferred.iter().map(|deferred| deferred.address.kind));
+    }
+
+    /// Whether the change was approved, or is what is left of an approved one: a
+    /// resource that was created may lack a field, one that was deleted to be
+    /// replaced is created.
+    fn includes(&self, change: &Change) -> bool {
+        let implied_by: &[Action] = match change.action {
+            Action::Create => &[Action::Create, Action::Replace],
+            Action::Update => &[Action::Update, Action::Create, Action::Replace, Action::Adopt],
+            Action::Delete => &[Action::Delete],
+            Action::Replace => &[Action::Replace],
+            Action::Adopt => &[Action::Adopt],
+            Action::Reboot => &[Action::Reboot],
+        };
+        let was_approved =
+            |action: &Action| self.actions.contains(&(change.address.clone(), *action));
+        implied_by.iter().any(was_approved) || awaits_readiness(change)
+    }
+
+    /// Whether every change of a plan was approved.
+    pub(super) fn covers(&self, plan: &Plan) -> bool {
+        plan.changes.iter().all(|change| {
+            self.includes(change)
+                || change.address.kind == Kind::RouteTableAssociation
+                    && self.kinds_waiting.contains(&change.address.kind)
+        })
+    }
+}
+
+/// Whether a change only waits until a worker is Ready again, as one that is not while its
+/// router is replaced.
+fn awaits_readiness(change: &Change) -> bool {
+    let mut fields = change.differences.iter().map(|field| &field.path.0[..]);
+    change.address.kind == Kind::Worker
+        && change.action == Action::Update
+        && !change.differences.is_empty()
+        && fields.all(|path| path == ["ready"])
+}

@@ -1,0 +1,185 @@
+//! What ends an apply before and after an iteration, and what the user does next.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::context::ApplyContext;
+use super::events::Outcome;
+use super::status::ApplyStatus;
+use super::write_lease::WriteLease;
+use crate::diagnostics::{Code, Failure, counted};
+use crate::plan::{Change, FindingSeverity, Plan};
+use crate::resource::Address;
+
+/// An apply that needs more iterations than this makes no progress.
+const MAX_ITERATIONS: u32 = 10;
+const CONTINUE: &str = "run the same command again; it continues with the remaining changes";
+const PERMIT_LOSS: &str = "inspect a pair with `stargate trace --planned`; to permit the loss, run \
+                           the same command with `--allow-loss`";
+const FIND_DEPENDENCY: &str = "run `stargate plan`: it shows what the resource waits for";
+const COMPARE: &str = "wait a minute, then run `stargate plan`: it shows the fields that still \
+                       differ; check whether another tool or a policy manages them";
+const REPORT_CYCLE: &str = "this is a defect of stargate: report it with the output of `stargate \
+                            plan --format json`";
+
+/// How the apply ends before an iteration, if it does.
+pub(super) fn before_iteration(
+    context: &ApplyContext<'_>,
+    lease: &WriteLease<'_>,
+    plan: &Plan,
+    iterations: u32,
+) -> Option<ApplyStatus> {
+    if context.stop.is_set() {
+        return Some(lease.interrupted());
+    }
+    let wrong = plan.findings.iter().find(|finding| finding.severity == FindingSeverity::Error);
+    // What is deleted need not fit together any more.
+    let destroys = context.pipeline.scope.options.destroy;
+    if let Some(finding) = wrong.filter(|_| !destroys) {
+        return Some(if iterations == 0 {
+            ApplyStatus::Blocked
+        } else {
+            ApplyStatus::Partial(finding.failure.clone())
+        });
+    }
+    if plan.changes.is_empty() {
+        return Some(without_changes(plan));
+    }
+    if iterations >= MAX_ITERATIONS {
+        let reason = format!("changes remain after {MAX_ITERATIONS} iterations");
+        return Some(partial(Code::NoProgress, reason, CONTINUE));
+    }
+    loses_pairs(plan)
+}
+
+/// How the apply ends if the plan has no changes.
+fn without_changes(plan: &Plan) -> ApplyStatus {
+    let gap = plan.unexplained_gaps().next();
+    match (gap, plan.blocked.is_empty(), plan.deferred.first()) {
+        (Some(gap), ..) => {
+            let message = format!("{} could not be read: {}", gap.subject(), gap.failure.message);
+            ApplyStatus::Partial(gap.failure.clone().with_message(message))
+        }
+        (None, false, _) => ApplyStatus::Blocked,
+        (None, true, Some(deferred)) => partial(
+            Code::PartlyApplied,
+            format!("{} still depends on a resource that does not exist", deferred.address),
+            FIND_DEPENDENCY,
+        ),
+        (None, true, None) => ApplyStatus::Converged,
+    }
+}
+
+/// A plan may lose pairs of pods only if the user allowed it.
+pub(super) fn loses_pairs(plan: &Plan) -> Option<ApplyStatus> {
+    let found = &plan.reachability;
+    let reason = || match found.loss_summaries().first() {
+        Some(loss) => format!("the plan {loss}"),
+        None => format!("the plan loses {}", counted(found.lost, "pair")),
+    };
+    found.is_refused().then(|| partial(Code::ReachabilityLost, reason(), PERMIT_LOSS))
+}
+
+/// How the apply ends after an iteration with these outcomes, if it does.
+pub(super) fn after_iteration(
+    context: &ApplyContext<'_>,
+    lease: &WriteLease<'_>,
+    outcomes: &BTreeMap<Address, Outcome>,
+) -> Option<ApplyStatus> {
+    if context.stop.is_set() {
+        return Some(lease.interrupted());
+    }
+    if let Some(reason) = held_back(outcomes) {
+        let remedy = "correct what the failed workers report; then run the same command again: a \
+                      worker that failed is changed last";
+        return Some(partial(Code::RolloutStopped, reason, remedy));
+    }
+    let failed = outcomes.iter().find_map(|(address, outcome)| match outcome {
+        Outcome::Failed(failure) => Some((address, failure)),
+        _ => None,
+    });
+    if let Some((address, cause)) = failed {
+        let failure = Failure::new(Code::PartlyApplied, format!("{address} failed"), CONTINUE);
+        return Some(ApplyStatus::Partial(failure.caused_by(&cause.message)));
+    }
+    if outcomes.values().any(|it| matches!(it, Outcome::GuardFailed { .. })) {
+        return Some(ApplyStatus::Stale);
+    }
+    in_a_cycle(outcomes)
+}
+
+/// Only steps that wait for each other are left when nothing was stopped.
+fn in_a_cycle(outcomes: &BTreeMap<Address, Outcome>) -> Option<ApplyStatus> {
+    let mut not_started = outcomes.iter().filter(|(_, it)| matches!(it, Outcome::NotStarted));
+    let (address, _) = not_started.next()?;
+    let reason = format!("{address} was not started: its dependencies form a cycle");
+    Some(partial(Code::NoProgress, reason, REPORT_CYCLE))
+}
+
+/// How many workers were not started, and why.
+fn held_back(outcomes: &BTreeMap<Address, Outcome>) -> Option<String> {
+    let halted = outcomes.iter().filter_map(|(address, outcome)| match outcome {
+        Outcome::RolloutHalted { reason } => Some((address, reason)),
+        _ => None,
+    });
+    let reason = halted.clone().next()?.1;
+    // A worker whose machine changes too is one worker.
+    let workers: BTreeSet<_> = halted.map(|(address, _)| (&address.site, &address.name)).collect();
+    Some(match workers.len() {
+        1 => format!("{reason}; 1 more worker was not started"),
+        count => format!("{reason}; {count} more workers were not started"),
+    })
+}
+
+/// The end of an apply whose later plan holds changes that the user did not approve.
+pub(super) fn not_approved(is_saved: bool) -> ApplyStatus {
+    let remedy = match is_saved {
+        true => "create a plan of the remaining changes with `stargate plan --out`",
+        false => "run the same command again: it shows the remaining changes before it makes them",
+    };
+    let reason = "a later plan contains changes that were not approved";
+    partial(Code::PartlyApplied, reason, remedy)
+}
+
+/// The end of an apply that would have to make a change again.
+pub(super) fn undone(change: &Change) -> ApplyStatus {
+    let (address, participle) = (&change.address, change.action.participle());
+    let reason = format!(
+        "{address} was {participle} and is to be {participle} again: something outside of stargate \
+         undoes it"
+    );
+    let remedy = format!(
+        "find the tool, the policy or the controller that changes {address} and stop it, or list \
+         the fields that it sets under `[[ignore]]`; then run the same command again"
+    );
+    partial(Code::NoProgress, reason, remedy)
+}
+
+/// The end of an apply whose last iteration should have changed something and did not.
+pub(super) fn no_progress(plan: &Plan) -> ApplyStatus {
+    let names: Vec<String> =
+        plan.changes.iter().take(3).map(|change| change.address.to_string()).collect();
+    let more = if plan.changes.len() > names.len() { " and others" } else { "" };
+    let names = names.join(", ");
+    let reason = format!("the last iteration changed nothing; still to be changed: {names}{more}");
+    partial(Code::NoProgress, reason, COMPARE)
+}
+
+fn partial(code: Code, message: impl AsRef<str>, remedy: impl Into<String>) -> ApplyStatus {
+    ApplyStatus::Partial(Failure::new(code, message, remedy))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Running the same command again does not resolve a cycle.
+    #[test]
+    fn a_cycle_of_steps_is_reported_as_a_defect() {
+        let address: Address = "route-table/cluster/lab-workers-rt".parse().unwrap();
+        let outcomes = BTreeMap::from([(address, Outcome::NotStarted)]);
+        let Some(ApplyStatus::Partial(failure)) = in_a_cycle(&outcomes) else { panic!() };
+        assert_eq!(failure.code, Code::NoProgress);
+        assert!(failure.remedy.contains("report it"), "{}", failure.remedy);
+        assert_eq!(in_a_cycle(&BTreeMap::new()), None);
+    }
+}

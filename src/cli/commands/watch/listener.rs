@@ -1,0 +1,137 @@
+//! `--listen`: probes and metrics over HTTP. Nothing can be changed by it.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::cli::error::CliError;
+use crate::watch::Monitor;
+
+/// How many connections are open at once; others wait.
+const MAX_CONNECTIONS: usize = 32;
+/// How long a connection may stay open.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a client may take to send its headers.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The time until the next attempt if the system cannot accept a connection.
+const ACCEPT_RETRY: Duration = Duration::from_millis(500);
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const PLAIN: &str = "text/plain; charset=utf-8";
+
+/// Whether this replica holds the Lease of the leader; `None` if it takes none.
+pub(super) type Leads = dyn Fn() -> Option<bool> + Send + Sync;
+
+/// What is answered from.
+#[derive(Clone)]
+pub(super) struct Answers {
+    pub(super) monitor: Arc<Monitor>,
+    pub(super) leads: Arc<Leads>,
+}
+
+/// A listener. It ends when it is dropped.
+pub(super) struct Listener {
+    /// The address with the port that the system chose.
+    pub(super) address: SocketAddr,
+    _task: JoinSet<()>,
+}
+
+impl Listener {
+    /// Binds the address, and answers from now on.
+    pub(super) async fn start(address: SocketAddr, answers: Answers) -> Result<Self, CliError> {
+        let refused = |error: std::io::Error| {
+            CliError::new(format!("cannot listen on {address}: {error}"))
+                .remedy("choose another `--listen ADDRESS:PORT`, or end the process that uses it")
+        };
+        let listener = TcpListener::bind(address).await.map_err(refused)?;
+        let address = listener.local_addr().map_err(refused)?;
+        let mut task = JoinSet::new();
+        task.spawn(accept(listener, answers));
+        Ok(Self { address, _task: task })
+    }
+}
+
+async fn accept(listener: TcpListener, answers: Answers) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(timeout(CONNECTION_TIMEOUT, serve(stream, answers.clone())));
+                }
+                // It fails temporarily, for example if there are no file handles left.
+                Err(_) => sleep(ACCEPT_RETRY).await,
+            },
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, answers: Answers) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let response = answers.respond(request.method(), request.uri().path());
+        async move { Ok::<_, Infallible>(response) }
+    });
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    // A client that breaks its connection concerns no other.
+    let _ = http.serve_connection(TokioIo::new(stream), service).await;
+}
+
+impl Answers {
+    fn respond(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
+        if method != Method::GET && method != Method::HEAD {
+            return response(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "only GET and HEAD\n");
+        }
+        match path {
+            "/livez" => response(StatusCode::OK, PLAIN, "ok\n"),
+            "/readyz" => self.readiness(),
+            "/metrics" => match self.monitor.metrics((self.leads)().unwrap_or(false)) {
+                Ok(text) => response(StatusCode::OK, OPEN_METRICS, text),
+                Err(error) => {
+                    response(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, format!("{error}\n"))
+                }
+            },
+            _ => response(StatusCode::NOT_FOUND, PLAIN, "/livez, /readyz or /metrics\n"),
+        }
+    }
+
+    /// A replica that stands by is ready: it takes over.
+    fn readiness(&self) -> Response<Full<Bytes>> {
+        let (status, refresh) = match self.monitor.is_ready() {
+            true => (StatusCode::OK, "done"),
+            false => (StatusCode::SERVICE_UNAVAILABLE, "pending"),
+        };
+        let lease = match (self.leads)() {
+            Some(true) => "held",
+            Some(false) => "not held",
+            None => "not used",
+        };
+        response(status, PLAIN, format!("first refresh: {refresh}\nleader lease: {lease}\n"))
+    }
+}
+
+fn response(
+    status: StatusCode,
+    content_type: &'static str,
+    text: impl Into<Bytes>,
+) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(text.into()));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
+    response
+}

@@ -1,0 +1,216 @@
+//! What is measured while a topology is watched, for Prometheus and for probes.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+use serde::Serialize;
+
+use super::events::{WatchEvent, WatchReporter};
+use super::queue::Trigger;
+use super::reconciled::{ReconcileResult, Reconciled};
+use crate::provider::http::Api;
+use crate::resource::Kind;
+
+/// A label and its value, which is one of a fixed set.
+type Label = (&'static str, String);
+type Seconds = Gauge<f64, AtomicU64>;
+
+/// Measures a watch by its events.
+#[derive(Debug)]
+pub struct Monitor {
+    registry: Registry,
+    reconciles: Family<[Label; 2], Counter>,
+    duration: Histogram,
+    last_success: Seconds,
+    changes: Family<[Label; 2], Counter>,
+    drift: Family<[Label; 1], Gauge>,
+    pairs: Family<[Label; 1], Gauge>,
+    approvals: Gauge,
+    requests: Family<[Label; 1], Counter>,
+    reconciling: Gauge,
+    leader: Gauge,
+    topology_valid: Gauge,
+    /// The requests of the current clients that are counted.
+    counted: Mutex<BTreeMap<Api, u64>>,
+    /// What led to the reconcile that runs.
+    trigger: Mutex<Option<Trigger>>,
+    is_refreshed: AtomicBool,
+    now: fn() -> Timestamp,
+}
+
+impl Monitor {
+    /// Measures from now on. `version` is the version of the program.
+    pub fn new(version: &str, now: fn() -> Timestamp) -> Self {
+        let mut monitor = Self {
+            registry: Registry::with_prefix("stargate"),
+            reconciles: Family::default(),
+            // From 0.1 seconds to almost two hours.
+            duration: Histogram::new(exponential_buckets(0.1, 2.0, 17)),
+            last_success: Seconds::default(),
+            changes: Family::default(),
+            drift: Family::default(),
+            pairs: Family::default(),
+            approvals: Gauge::default(),
+            requests: Family::default(),
+            reconciling: Gauge::default(),
+            leader: Gauge::default(),
+            topology_valid: Gauge::default(),
+            counted: Mutex::default(),
+            trigger: Mutex::default(),
+            is_refreshed: AtomicBool::new(false),
+            now,
+        };
+        monitor.register(version);
+        monitor
+    }
+
+    fn register(&mut self, version: &str) {
+        let registry = &mut self.registry;
+        let build = Info::new([("version", version.to_owned())]);
+        registry.register("build", "The version of stargate", build);
+        let help = "Reconciles by result and by what led to them first";
+        registry.register("reconciles", help, self.reconciles.clone());
+        let help = "The time that reconciles took";
+        let duration = self.duration.clone();
+        registry.register_with_unit("reconcile_duration", help, Unit::Seconds, duration);
+        let help = "The time of the last reconcile that left nothing but what awaits approval";
+        let success = self.last_success.clone();
+        registry.register_with_unit("last_success_timestamp", help, Unit::Seconds, success);
+        let help = "Changes that ended, by action and outcome";
+        registry.register("changes", help, self.changes.clone());
+        let help = "Resources that differ from the topology after the last reconcile, by kind";
+        registry.register("drift_resources", help, self.drift.clone());
+        let help = "Pairs of nodes by whether their pods reach each other";
+        registry.register("pairs", help, self.pairs.clone());
+        let help = "Changes that await approval";
+        registry.register("pending_approvals", help, self.approvals.clone());
+        let help = "Requests that were sent, by API";
+        registry.register("requests", help, self.requests.clone());
+        let help = "Whether a reconcile is running";
+        registry.register("reconciling", help, self.reconciling.clone());
+        let help = "Whether this replica holds the lease of the leader";
+        registry.register("leader", help, self.leader.clone());
+        let help = "Whether the topology file is valid";
+        registry.register("topology_valid", help, self.topology_valid.clone());
+    }
+
+    /// The metrics in the text format of OpenMetrics. `leads` says whether this replica
+    /// holds the Lease of the leader.
+    ///
+    /// # Errors
+    ///
+    /// A metric cannot be written as text.
+    pub fn metrics(&self, leads: bool) -> Result<String, std::fmt::Error> {
+        self.leader.set(i64::from(leads));
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+
+    /// Whether live state was read once, or another replica was found that reconciles.
+    pub fn is_ready(&self) -> bool {
+        self.is_refreshed.load(Ordering::Relaxed)
+    }
+
+    /// Counts the requests of the current clients, which count from their creation.
+    pub fn count_requests(&self, by_api: &BTreeMap<Api, u64>) {
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        for (api, total) in by_api {
+            let before = counted.get(api).copied().unwrap_or_default();
+            // Other clients begin at zero.
+            let new = total.checked_sub(before).unwrap_or(*total);
+            self.requests.get_or_create(&[("api", api.to_string().to_lowercase())]).inc_by(new);
+        }
+        counted.clone_from(by_api);
+    }
+
+    fn started(&self, trigger: Option<Trigger>) {
+        *self.trigger.lock().unwrap_or_else(PoisonError::into_inner) = trigger;
+        self.reconciling.set(1);
+    }
+
+    fn finished(&self, reconciled: &Reconciled, took: Duration) {
+        self.reconciling.set(0);
+        let trigger = *self.trigger.lock().unwrap_or_else(PoisonError::into_inner);
+        let labels = [("result", word(&reconciled.result)), ("trigger", word(&trigger))];
+        self.reconciles.get_or_create(&labels).inc();
+        self.duration.observe(took.as_secs_f64());
+        match reconciled.result {
+            ReconcileResult::Failed | ReconcileResult::Interrupted => return,
+            ReconcileResult::StandingBy => {}
+            ReconcileResult::Matches | ReconcileResult::AwaitsApproval => {
+                self.last_success.set((self.now)().as_duration().as_secs_f64());
+                self.left(reconciled);
+            }
+            ReconcileResult::Blocked => self.left(reconciled),
+        }
+        self.is_refreshed.store(true, Ordering::Relaxed);
+    }
+
+    /// Sets what a reconcile left to do.
+    fn left(&self, reconciled: &Reconciled) {
+        let waiting = reconciled.awaiting_approval.iter().map(|it| it.address.kind);
+        let blocked = reconciled.blocked.iter().filter_map(|it| Some(it.address.as_ref()?.kind));
+        let mut by_kind: BTreeMap<Kind, i64> = BTreeMap::new();
+        waiting.chain(blocked).for_each(|kind| *by_kind.entry(kind).or_default() += 1);
+        self.drift.clear();
+        for (kind, count) in by_kind {
+            self.drift.get_or_create(&[("kind", kind.as_str().to_owned())]).set(count);
+        }
+        let pairs = &reconciled.pairs;
+        for (state, count) in
+            [("reached", pairs.reached), ("broken", pairs.broken), ("unknown", pairs.unknown)]
+        {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.pairs.get_or_create(&[("state", state.to_owned())]).set(count);
+        }
+        let count = reconciled.awaiting_approval.len();
+        self.approvals.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+}
+
+impl WatchReporter for Monitor {
+    fn event(&self, event: &WatchEvent) {
+        match event {
+            WatchEvent::TopologyLoaded { .. } => {
+                self.topology_valid.set(1);
+            }
+            WatchEvent::TopologyInvalid { .. } => {
+                self.topology_valid.set(0);
+            }
+            WatchEvent::ReconcileStarted { triggers, .. } => {
+                self.started(triggers.first().copied());
+            }
+            WatchEvent::ReconcileFinished { reconciled, milliseconds, .. } => {
+                self.finished(reconciled, Duration::from_millis(*milliseconds));
+            }
+            WatchEvent::ChangeFinished { action, outcome, .. } => {
+                let outcome = serde_json::to_value(outcome).unwrap_or_default();
+                let outcome = outcome["outcome"].as_str().unwrap_or_default().to_owned();
+                let labels = [("action", word(action)), ("outcome", outcome)];
+                self.changes.get_or_create(&labels).inc();
+            }
+            WatchEvent::WaitingForLease { .. }
+            | WatchEvent::ChangeStarted { .. }
+            | WatchEvent::StandingBy { .. }
+            | WatchEvent::Listening { .. }
+            | WatchEvent::Stopping => {}
+        }
+    }
+}
+
+/// The word for a value, as in JSON.
+fn word(value: &impl Serialize) -> String {
+    let value = serde_json::to_value(value).unwrap_or_default();
+    value.as_str().unwrap_or_default().to_owned()
+}
