@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
+use serde_json::json;
 use stargate::plan::{WorkerOperation, WorkerRequest};
 use stargate::provider::cluster::{PERMISSIONS, Permission};
 use stargate::provider::http::Api;
@@ -99,6 +100,8 @@ fn is_implied(permission: &Permission, verb: &str) -> bool {
 
 /// First apply, drift, repave, an object more and less.
 async fn run_lifecycle(deployment: &Deployment) {
+    // An apply that takes its time renews its Lease.
+    deployment.sandbox.simulate_host_delays();
     deployment.iterate().await;
     for fault in [Fault::CiliumNodeEmpty, Fault::RouteMissing] {
         deployment.inject(fault, None);
@@ -110,7 +113,30 @@ async fn run_lifecycle(deployment: &Deployment) {
     deployment.apply(&options).await;
     let routed = EXAMPLE.replace("[network]", "[network]\nroute_manager = true");
     deployment.edited(&routed).iterate().await;
+    deployment.edited(&EXAMPLE.replace("azure-k8s-worker", "worker")).iterate().await;
     deployment.edited(EXAMPLE).iterate().await;
+    add_pod(deployment);
+    let (without_last, _) = EXAMPLE.rsplit_once("[[datacenters.dc1.workers]]").unwrap();
+    let options = RefreshOptions { allow_loss: true, ..RefreshOptions::default() };
+    deployment.edited(without_last).apply(&options).await;
+    deployment.edited(EXAMPLE).iterate().await;
+}
+
+/// A pod to evict from the worker that leaves.
+fn add_pod(deployment: &Deployment) {
+    let owner = json!([{ "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "shop",
+        "uid": "1", "controller": true }]);
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": { "name": "shop-1", "namespace": "default", "ownerReferences": owner },
+        "spec": { "nodeName": "stargate-aks-e2e-2-worker-2",
+                  "containers": [{ "name": "main", "image": "x" }] },
+        "status": { "phase": "Running", "conditions": [{ "type": "Ready", "status": "True" }] },
+    });
+    deployment.sandbox.change(|sandbox, now| {
+        let store = sandbox.kubernetes.as_mut().unwrap();
+        store.put(pod, "test", &now.to_string()).map(drop).unwrap();
+    });
 }
 
 /// Every verb of the role that a request can name, with its place in the role.
