@@ -12,7 +12,7 @@ use super::events::NoReporter;
 use super::{ApplyContext, ApplyStatus, StopSignal, apply};
 use crate::pipeline::Pipeline;
 use crate::provider::azure::ArmClient;
-use crate::provider::clients::{Clients, ClusterConnector};
+use crate::provider::clients::{Clients, ClusterConnector, KubeconfigSource};
 use crate::provider::cluster::{ClusterClient, ClusterError};
 use crate::provider::credentials::{StaticToken, TailnetCredentials};
 use crate::provider::host::{
@@ -173,7 +173,7 @@ fn clients(sandbox: &SharedSandbox, hosts: &Arc<Noting>) -> Clients {
             requests.clone(),
         )),
         cluster: Arc::new(PassThrough(sandbox.clone())),
-        kubeconfig: None,
+        kubeconfig: KubeconfigSource::Azure,
         hosts: hosts.clone(),
         requests,
     }

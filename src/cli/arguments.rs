@@ -99,6 +99,7 @@ pub(crate) enum Command {
     Graph(commands::graph::GraphArguments),
     #[cfg(feature = "sandbox")]
     Sandbox(commands::sandbox::SandboxArguments),
+    Manifests(commands::manifests::ManifestsArguments),
     Schema(commands::schema::SchemaArguments),
     Explain(commands::explain::ExplainArguments),
     Completions(commands::completions::CompletionsArguments),

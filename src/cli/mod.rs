@@ -90,6 +90,7 @@ fn execute(arguments: &Arguments, ui: &Ui) -> Result<u8, CliError> {
     match &arguments.command {
         Command::Init(_) => commands::init::run(global, ui),
         Command::Validate(validate) => commands::validate::run(validate, global, ui),
+        Command::Manifests(manifests) => commands::manifests::run(manifests, global, ui),
         Command::Schema(schema) => commands::schema::run(schema, ui),
         Command::Explain(explain) => commands::explain::run(explain, ui),
         Command::Completions(completions) => commands::completions::run(completions, ui),

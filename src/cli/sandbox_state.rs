@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::apply::StopSignal;
 use crate::diagnostics::Code;
 use crate::provider::azure::ArmClient;
-use crate::provider::clients::{Clients, KubeconfigConnector};
+use crate::provider::clients::{Clients, KubeconfigConnector, KubeconfigSource};
 use crate::provider::credentials::{StaticToken, TailnetCredentials};
 use crate::provider::http::RequestCount;
 use crate::provider::limits::Limits;
@@ -84,7 +84,7 @@ fn clients(
     let transport = transport()?;
     let token = Arc::new(StaticToken(Secret::new("sandbox")));
     Ok(Clients {
-        kubeconfig: None,
+        kubeconfig: KubeconfigSource::Azure,
         azure: Arc::new(ArmClient::new(
             transport.clone(),
             &endpoints.azure,

@@ -18,13 +18,14 @@ use crate::pipeline::{Pipeline, Planned};
 use crate::plan::{Plan, PlanOptions};
 use crate::provider::azure::ArmClient;
 use crate::provider::azure::client::PUBLIC_CLOUD;
-use crate::provider::clients::{Clients, KubeconfigConnector, ReadClients};
+use crate::provider::clients::{Clients, KubeconfigConnector, KubeconfigSource, ReadClients};
 use crate::provider::credentials::{AzureTokens, TailnetCredentials};
 use crate::provider::error::RequestError;
 use crate::provider::http::RequestCount;
 use crate::provider::limits::Limits;
 use crate::provider::reqwest_transport::{ReqwestTransport, install_cryptography};
 use crate::provider::secret::Secret;
+use crate::provider::service_account::{self, ServiceAccount};
 use crate::provider::settings::ClientSettings;
 use crate::provider::tailnet::TailnetClient;
 use crate::provider::tailnet::client::PUBLIC_SERVICE;
@@ -188,7 +189,7 @@ impl WriteSession {
         let requests = RequestCount::default();
         let transport = transport()?;
         let limits = Limits::published();
-        let kubeconfig = chosen_kubeconfig(&lookup)?;
+        let kubeconfig = kubeconfig_source(&lookup)?;
         let hosts = ssh_access::hosts(&loaded.topology, folder, &ssh_public_key, &lookup)?;
         let clients = Clients {
             kubeconfig,
@@ -240,16 +241,22 @@ pub(crate) fn of_api(error: &RequestError) -> CliError {
     Failure::from(error).into()
 }
 
-/// The content of the file in `KUBECONFIG`, if it is set.
-fn chosen_kubeconfig(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Option<Secret>, CliError> {
-    let Some(path) = lookup("KUBECONFIG") else { return Ok(None) };
+/// The file in `KUBECONFIG` if it is set, the account of the pod within one, and Azure
+/// elsewhere.
+fn kubeconfig_source(
+    lookup: &dyn Fn(&str) -> Option<String>,
+) -> Result<KubeconfigSource, CliError> {
+    let Some(path) = lookup("KUBECONFIG") else {
+        let account = ServiceAccount::of_pod(lookup, Path::new(service_account::MOUNT));
+        return Ok(account.map_or_else(KubeconfigSource::default, KubeconfigSource::Pod));
+    };
     let text = std::fs::read_to_string(&path).map_err(|error| {
         let problem = format!("could not read `{path}` of KUBECONFIG: {error}");
         CliError::coded(Code::KubeconfigMissing, problem).remedy(
             "correct the path, or unset KUBECONFIG to use the cluster credentials from Azure",
         )
     })?;
-    Ok(Some(Secret::new(text)))
+    Ok(KubeconfigSource::Given(Secret::new(text)))
 }
 
 pub(super) fn public_key(topology: &Topology) -> Result<String, CliError> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use serde_json::Value;
 
-use super::clients::{Clients, ReadClients};
+use super::clients::{Clients, KubeconfigSource, ReadClients};
 use super::cluster::{ClusterError, KubeconfigServer, server_of_kubeconfig};
 use super::error::RequestError;
 use super::read_write::{ClusterRead, ClusterWrite};
@@ -128,8 +128,9 @@ pub async fn open(
     owner: Owner,
 ) -> Result<ClusterAccess, AccessError> {
     let kubeconfig = match &clients.kubeconfig {
-        Some(text) => text.expose().to_owned(),
-        None => from_azure(clients, cluster).await?,
+        KubeconfigSource::Given(text) => text.expose().to_owned(),
+        KubeconfigSource::Pod(account) if account.is_of(fqdn) => account.kubeconfig(),
+        KubeconfigSource::Azure | KubeconfigSource::Pod(_) => from_azure(clients, cluster).await?,
     };
     let server = server_of_kubeconfig(&kubeconfig)?;
     check_server(&server, fqdn)?;

@@ -13,8 +13,23 @@ use super::read_write::{
 };
 use super::request_policy::RequestPolicy;
 use super::secret::Secret;
+use super::service_account::ServiceAccount;
 use super::settings::ClientSettings;
 use crate::resource::Owner;
+
+/// Where the credentials of the cluster come from. All are checked against the cluster's
+/// own name.
+#[derive(Debug, Clone, Default)]
+pub enum KubeconfigSource {
+    /// Azure returns them to an identity that may use the cluster.
+    #[default]
+    Azure,
+    /// A kubeconfig that the user chose.
+    Given(Secret),
+    /// The account of the pod that stargate runs in, if it is a pod of the cluster; Azure
+    /// otherwise.
+    Pod(ServiceAccount),
+}
 
 /// The clients that a plan is applied with.
 #[derive(Debug, Clone)]
@@ -25,8 +40,8 @@ pub struct Clients {
     pub tailnet: Arc<dyn TailnetWrite>,
     /// Connects to the cluster once its credentials are known.
     pub cluster: Arc<dyn ClusterConnector>,
-    /// A kubeconfig that the user chose. Without one, Azure is asked for it.
-    pub kubeconfig: Option<Secret>,
+    /// Where the credentials of the cluster come from.
+    pub kubeconfig: KubeconfigSource,
     /// Hosts.
     pub hosts: Arc<dyn HostWrite>,
     /// How many requests were sent.
@@ -57,8 +72,8 @@ pub struct ReadClients {
     pub tailnet: Arc<dyn TailnetRead>,
     /// Connects to the cluster once its credentials are known.
     pub cluster: ReadConnector,
-    /// A kubeconfig that the user chose. Without one, Azure is asked for it.
-    pub kubeconfig: Option<Secret>,
+    /// Where the credentials of the cluster come from.
+    pub kubeconfig: KubeconfigSource,
     /// Hosts.
     pub hosts: Arc<dyn HostRead>,
     /// How many requests were sent.

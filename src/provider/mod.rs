@@ -30,6 +30,7 @@ pub mod retry;
 #[cfg(test)]
 pub(crate) mod scripted;
 pub mod secret;
+pub mod service_account;
 pub mod settings;
 pub mod ssh;
 pub mod ssh_hosts;

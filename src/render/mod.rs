@@ -5,6 +5,7 @@ pub mod apply_events;
 pub mod connectivity;
 mod cost_json;
 mod deferred;
+pub mod deployment;
 pub mod diagnostic;
 pub mod drift_json;
 #[cfg(test)]

@@ -14,7 +14,7 @@ use stargate::pipeline::{Pipeline, Planned, Reading};
 use stargate::plan::saved_plan::SavedPlanRefusal;
 use stargate::plan::{Plan, PlanOptions};
 use stargate::provider::azure::ArmClient;
-use stargate::provider::clients::{Clients, ClusterConnector};
+use stargate::provider::clients::{Clients, ClusterConnector, KubeconfigSource};
 use stargate::provider::cluster::{ClusterClient, ClusterError, RequestLayer};
 use stargate::provider::credentials::{StaticToken, TailnetCredentials};
 use stargate::provider::http::{Api, RequestCount, Transport};
@@ -269,7 +269,7 @@ pub(crate) fn clients_on(
     requests: RequestCount,
 ) -> Clients {
     Clients {
-        kubeconfig: None,
+        kubeconfig: KubeconfigSource::Azure,
         azure: Arc::new(ArmClient::new(
             wire.clone(),
             "https://azure.sandbox",

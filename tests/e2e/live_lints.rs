@@ -5,6 +5,7 @@ use serde_json::json;
 use stargate::apply::ApplyStatus;
 use stargate::diagnostics::Code;
 use stargate::plan::PlanStatus;
+use stargate::provider::clients::KubeconfigSource;
 use stargate::provider::secret::Secret;
 use stargate::sandbox::SandboxState;
 
@@ -97,7 +98,7 @@ async fn a_kubeconfig_of_another_cluster() {
         contexts: [{ name: c, context: { cluster: k, user: u } }]\n\
         clusters: [{ name: k, cluster: { server: 'https://other.example' } }]\n\
         users: [{ name: u, user: { token: t } }]\n";
-    deployment.clients.kubeconfig = Some(Secret::new(kubeconfig));
+    deployment.clients.kubeconfig = KubeconfigSource::Given(Secret::new(kubeconfig));
     let plan = deployment.plan().await;
     assert_eq!(plan.status(), PlanStatus::Unknown, "{}", summary(&plan));
     let gap = plan.unexplained_gaps().next().unwrap();

@@ -10,6 +10,7 @@ mod appliers;
 mod block_edits;
 mod canonical_state;
 mod checks;
+mod cluster_permissions;
 mod connectivity;
 mod creation_requests;
 mod deployment_bound;

@@ -10,7 +10,7 @@ use stargate::apply::{Applied, ApplyContext, StopSignal, apply};
 use stargate::pipeline::{Pipeline, Planned};
 use stargate::plan::{Action, Plan, PlanOptions};
 use stargate::provider::azure::ArmClient;
-use stargate::provider::clients::{Clients, ClusterConnector};
+use stargate::provider::clients::{Clients, ClusterConnector, KubeconfigSource};
 use stargate::provider::cluster::{ClusterClient, ClusterError, RequestLayer};
 use stargate::provider::credentials::{StaticToken, TailnetCredentials};
 use stargate::provider::http::{Api, RequestCount};
@@ -138,7 +138,7 @@ fn in_memory(sandbox: &SharedSandbox, proxy: &Proxy, topology: &Topology) -> Cli
     let requests = RequestCount::default();
     let transport = Arc::new(proxy.clone());
     Clients {
-        kubeconfig: None,
+        kubeconfig: KubeconfigSource::Azure,
         azure: Arc::new(ArmClient::new(
             transport.clone(),
             "https://azure.sandbox",

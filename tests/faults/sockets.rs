@@ -18,7 +18,9 @@ use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use stargate::plan::PlanStatus;
 use stargate::provider::azure::ArmClient;
-use stargate::provider::clients::{Clients, ClusterConnector, KubeconfigConnector};
+use stargate::provider::clients::{
+    Clients, ClusterConnector, KubeconfigConnector, KubeconfigSource,
+};
 use stargate::provider::cluster::ClusterError;
 use stargate::provider::credentials::{StaticToken, TailnetCredentials};
 use stargate::provider::http::{Api, RequestCount};
@@ -67,7 +69,7 @@ pub(crate) async fn behind_sockets(settings: ClientSettings) -> Deployment {
     let token = Arc::new(StaticToken(Secret::new("azure-token")));
     let limits = Limits::unlimited();
     deployment.clients = Clients {
-        kubeconfig: None,
+        kubeconfig: KubeconfigSource::Azure,
         azure: Arc::new(
             ArmClient::new(
                 transport.clone(),

@@ -10,6 +10,7 @@ pub(crate) mod explain;
 pub(crate) mod graph;
 pub(crate) mod init;
 mod live;
+pub(crate) mod manifests;
 pub(crate) mod plan;
 pub(crate) mod reboot;
 pub(crate) mod repave;

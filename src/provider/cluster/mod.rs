@@ -16,6 +16,7 @@ mod lease;
 mod manifests;
 mod networks;
 mod nodes;
+mod permissions;
 mod records;
 mod request;
 mod request_layer;
@@ -48,6 +49,7 @@ pub use nodes::{
     CORDONED_ANNOTATION, KERNEL_ROUTES_ANNOTATION, LABELS_ANNOTATION, NodeFacts,
     PROFILE_DIGEST_ANNOTATION, TAINTS_ANNOTATION,
 };
+pub use permissions::{PERMISSIONS, Permission};
 pub use records::{OperationKind, OperationPhase, OperationRecord, ServerState, ServerStatus};
 pub use request_layer::{RequestLayer, RequestService};
 pub use tokens::BootstrapToken;

@@ -1,0 +1,88 @@
+//! The objects that run `stargate watch` in the cluster, for `stargate manifests`.
+
+mod access;
+mod workload;
+
+use serde_json::{Value, json};
+
+pub use workload::{CREDENTIALS_SECRET, SSH_SECRET, TAILSCALE_SECRET};
+
+/// What is asked for on the command line.
+#[derive(Debug, Clone)]
+pub struct DeploymentSettings {
+    /// The namespace of the watcher.
+    pub namespace: String,
+    /// The image with stargate.
+    pub image: String,
+    /// How many watchers there are; one of them works.
+    pub replicas: u16,
+    /// The client id of the managed identity for workload identity. Without it, the
+    /// credentials of Azure come from the Secret.
+    pub client_id: Option<String>,
+    /// Whether a tailscaled in user space reaches the routers, for clusters whose nodes
+    /// have no route to them.
+    pub tailscale_sidecar: bool,
+}
+
+/// The topology that is watched.
+#[derive(Debug, Clone, Copy)]
+pub struct WatchedTopology<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The text of its file.
+    pub text: &'a str,
+}
+
+/// The name of the account, the roles and the workload. Several topologies can be watched
+/// in one namespace.
+fn name_of(topology: &WatchedTopology<'_>) -> String {
+    format!("stargate-{}", topology.name)
+}
+
+fn labels(topology: &WatchedTopology<'_>) -> Value {
+    json!({
+        "app.kubernetes.io/name": "stargate",
+        "app.kubernetes.io/instance": topology.name,
+        "app.kubernetes.io/component": "watch",
+    })
+}
+
+fn metadata(topology: &WatchedTopology<'_>, namespace: Option<&str>) -> Value {
+    let mut metadata = json!({ "name": name_of(topology), "labels": labels(topology) });
+    if let Some(namespace) = namespace {
+        metadata["namespace"] = json!(namespace);
+    }
+    metadata
+}
+
+/// The objects in the order in which they can be created.
+pub fn objects(topology: &WatchedTopology<'_>, settings: &DeploymentSettings) -> Vec<Value> {
+    let mut objects = vec![json!({
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {
+            "name": settings.namespace,
+            "labels": { "pod-security.kubernetes.io/enforce": "restricted" },
+        },
+    })];
+    objects.extend(access::objects(topology, settings));
+    objects.extend(workload::objects(topology, settings));
+    objects
+}
+
+/// The objects as YAML documents.
+///
+/// # Errors
+///
+/// A value cannot be written as YAML.
+pub fn to_yaml(objects: &[Value]) -> Result<String, serde_saphyr::ser::Error> {
+    let mut text = String::new();
+    for object in objects {
+        text.push_str("---\n");
+        serde_saphyr::to_fmt_writer(&mut text, object)?;
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests;
