@@ -49,9 +49,9 @@ impl FaultInjector for Authorizer {
 /// The use that a request makes, or `None` for discovery, which every account may read.
 fn use_of(method: &http::Method, path: &str) -> Option<Use> {
     let mut parts: Vec<&str> = path.trim_matches('/').split('/').collect();
-    let group = match parts.first()? {
-        &"api" => String::new(),
-        &"apis" => (parts.len() > 2).then(|| parts.remove(1).to_owned())?,
+    let group = match *parts.first()? {
+        "api" => String::new(),
+        "apis" => (parts.len() > 2).then(|| parts.remove(1).to_owned())?,
         _ => return None,
     };
     let mut rest = parts.get(2..)?.to_vec();
