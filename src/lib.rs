@@ -8,7 +8,7 @@
 //! | module | responsibility |
 //! | --- | --- |
 //! | [`cli`] | arguments, one file a command |
-//! | [`render`] | text, JSON, markdown, DOT, Mermaid and SVG |
+//! | [`render`] | text, JSON, markdown, SARIF, JUnit, annotations, DOT, Mermaid and SVG |
 //! | [`watch`] | when to reconcile, and how much may be done without approval |
 //! | [`apply`] | repeats refresh, plan and execute until the plan is empty |
 //! | [`lease`] | keeps two appliers of one topology apart |

@@ -117,7 +117,7 @@ impl State {
     }
 
     fn skip_dependents(&mut self, execution: &Execution<'_>, step: &StepId) {
-        for (address, _) in self.steps.take_dependants(step) {
+        for (address, _) in self.steps.take_dependents(step) {
             let skipped = Outcome::Skipped { because_of: step.0.clone() };
             execution.finish(&address, skipped.clone(), &mut self.outcomes);
             self.advance_rollout(execution, &address, &skipped);

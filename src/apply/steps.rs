@@ -120,18 +120,18 @@ impl StepQueue {
     }
 
     fn release(&mut self, steps: Vec<StepId>) {
-        for dependant in steps {
-            let Some(left) = self.waiting.get_mut(&dependant) else { continue };
+        for dependent in steps {
+            let Some(left) = self.waiting.get_mut(&dependent) else { continue };
             *left -= 1;
             if *left == 0 {
-                self.is_ready(dependant);
+                self.is_ready(dependent);
             }
         }
     }
 
     /// Takes out every step that can no longer be begun, because it waits for
     /// this one, directly or not.
-    pub(super) fn take_dependants(&mut self, failed: &StepId) -> Vec<StepId> {
+    pub(super) fn take_dependents(&mut self, failed: &StepId) -> Vec<StepId> {
         let mut lost = Vec::new();
         let mut causes = vec![failed.clone()];
         while let Some(cause) = causes.pop() {
@@ -221,7 +221,7 @@ mod tests {
             create("other", &[]),
         ]);
         assert_eq!(names(&take_ready(&mut steps)), ["a", "other"]);
-        assert_eq!(names(&steps.take_dependants(&(address("a"), Phase::Create))), ["b", "c"]);
+        assert_eq!(names(&steps.take_dependents(&(address("a"), Phase::Create))), ["b", "c"]);
         steps.done(&(address("other"), Phase::Create));
         assert_eq!(names(&take_ready(&mut steps)), ["d"]);
         assert!(steps.take_rest().is_empty());

@@ -104,7 +104,7 @@ impl LeaveError {
     }
 
     /// A host that stays, and that no router leads to, cannot be reset.
-    pub(super) fn no_way(hostname: &str) -> Self {
+    pub(super) fn unreachable(hostname: &str) -> Self {
         let failure = Failure::new(
             Code::HostUnreachable,
             "its host stays and cannot be reset: the router of its datacenter is not in the tailnet",

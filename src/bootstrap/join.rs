@@ -56,7 +56,7 @@ pub async fn join(
         return Err(error);
     }
     records.end(Ok("the Node is Ready")).await;
-    run.attest().await?;
+    run.record_join().await?;
     Ok(JoinReport { applied: run.applied })
 }
 
@@ -356,7 +356,7 @@ impl JoinRun<'_> {
 
     /// Records on the Node that the join is complete. It comes last, after the
     /// records: a join that is cut off before it is repeated from there.
-    async fn attest(&self) -> Result<(), JoinError> {
+    async fn record_join(&self) -> Result<(), JoinError> {
         let desired = &self.context.desired;
         let routes = Some(desired.routes.as_str()).filter(|routes| !routes.is_empty());
         let annotations = BTreeMap::from([

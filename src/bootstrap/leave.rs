@@ -125,7 +125,7 @@ async fn stages(
         must_reset |= context.fate == HostFate::GoesAwayLater && node.ready;
         // Not after the drain: the worker would be left without pods.
         if must_reset && context.target.is_none() {
-            return Err(LeaveError::no_way(name));
+            return Err(LeaveError::unreachable(name));
         }
         report.evicted =
             drain::clear(context.cluster, &node, context.drain_within, progress).await?;
@@ -182,7 +182,7 @@ async fn reset(
     let Some(target) = &context.target else {
         return match must_reset {
             false => Ok(false),
-            true => Err(LeaveError::no_way(context.worker.as_str())),
+            true => Err(LeaveError::unreachable(context.worker.as_str())),
         };
     };
     match (context.hosts.apply_worker_step(target, &WorkerStep::Reset).await, must_reset) {

@@ -61,7 +61,7 @@ impl<'a> ModelBuilder<'a> {
         let own = self.private_ip(&site, name).unwrap_or(datacenter.router.ip);
         let port = SegmentPort { segment, address: own };
         let mut parts = self.router(&site, name, port, runs, network);
-        parts.in_making.behind_gateway = self.behind_gateway(datacenter);
+        parts.pending.behind_gateway = self.behind_gateway(datacenter);
         parts
     }
 
@@ -118,7 +118,7 @@ impl<'a> ModelBuilder<'a> {
     fn vnet(&mut self, site: &Site, router: (HostId, &str), workers: &[(HostId, &str)]) -> Segment {
         let address = Address::new(Kind::VirtualNetwork, site.clone(), names::VIRTUAL_NETWORK);
         let origin = self.provenance.of(&address);
-        let (address_space, snat) = match self.state.resource(&address) {
+        let (address_space, is_unread) = match self.state.resource(&address) {
             ProjectedFact::There(Resource::VirtualNetwork(network)) => {
                 (network.address_prefixes.clone(), false)
             }
@@ -129,7 +129,7 @@ impl<'a> ModelBuilder<'a> {
         for name in [names::WORKER_SUBNET, names::ROUTER_SUBNET] {
             let address = Address::new(Kind::Subnet, site.clone(), name);
             let Some(mut subnet) = self.subnet(&address) else { continue };
-            if snat {
+            if is_unread {
                 // Each of its routes is one beside those of the address space.
                 subnet.routes = Fact::unknown(origin);
             }

@@ -231,7 +231,7 @@ impl<'a> IncrementalModel<'a> {
             self.undo.members.push((id, member));
             rebuilt.is_tunnel_stale = true;
         }
-        if let Some(router) = self.builder.routers.insert(id, parts.in_making) {
+        if let Some(router) = self.builder.routers.insert(id, parts.pending) {
             self.undo.routers.push((id, router));
         }
         rebuilt.routers.insert(id, parts.host);

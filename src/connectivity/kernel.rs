@@ -25,7 +25,7 @@ const TUNNEL_DEVICE: &str = "tailscale0";
 pub(super) struct RouterParts {
     pub(super) host: host::Host,
     pub(super) member: Member,
-    pub(super) in_making: PendingRouter,
+    pub(super) pending: PendingRouter,
 }
 
 /// A router whose kernel waits for the tailnet's tables.

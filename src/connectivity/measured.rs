@@ -82,12 +82,12 @@ impl Measurement {
         let mut comparison = MeasurementComparison::default();
         let positions = self.positions(model, &mut comparison);
         let known: Vec<End> = positions.values().copied().collect();
-        let trips = Trips::of(model, known, Protocol::Tcp(self.port));
+        let trips = TracedPairs::of(model, known, Protocol::Tcp(self.port));
         let mut groups = Groups::of(model, trips.protocol);
         for ((from, to), measured) in &self.pings {
             let (Some(from), Some(to)) = (positions.get(from), positions.get(to)) else { continue };
-            let walked = trips.between(model, *from, *to);
-            comparison.add(model, (*from, *to), *measured, &walked, &mut groups);
+            let traced = trips.between(model, *from, *to);
+            comparison.add(model, (*from, *to), *measured, &traced, &mut groups);
         }
         comparison.differences.sort_by_key(|it| std::cmp::Reverse(it.pairs));
         comparison.count_unmeasured(self, model, &positions);
@@ -131,12 +131,12 @@ impl Measurement {
 /// A trip, and whether it ended at another host than the one that it was to
 /// reach: where two hosts have pods of one range.
 #[derive(Debug, Clone)]
-struct Walked {
+struct TracedPair {
     round_trip: RoundTrip,
     by_another: bool,
 }
 
-impl Walked {
+impl TracedPair {
     fn of(round_trip: RoundTrip, to: End) -> Self {
         let by_another =
             matches!(round_trip.forward.verdict, Verdict::Arrived(host) if host != to.host);
@@ -145,32 +145,33 @@ impl Walked {
 }
 
 /// Trips by the classes of their ends.
-struct Trips {
+struct TracedPairs {
     protocol: Protocol,
     class_of: HashMap<End, usize>,
-    walked: HashMap<(usize, usize), Walked>,
+    traced: HashMap<(usize, usize), TracedPair>,
 }
 
-impl Trips {
+impl TracedPairs {
     fn of(model: &PathModel, ends: Vec<End>, protocol: Protocol) -> Self {
         let classes = Classes::of(&model.network, ends);
         let numbered = classes.ends().iter().enumerate();
         let class_of = numbered.map(|(at, end)| (*end, classes.class_of(at))).collect();
         let trips = classes.trips(&model.network, protocol);
-        let walked = trips.map(|it| ((it.from, it.to), Walked::of(it.round_trip, it.example.1)));
-        let walked = walked.collect();
-        Self { protocol, class_of, walked }
+        let traced =
+            trips.map(|it| ((it.from, it.to), TracedPair::of(it.round_trip, it.example.1)));
+        let traced = traced.collect();
+        Self { protocol, class_of, traced }
     }
 
-    fn between(&self, model: &PathModel, from: End, to: End) -> Cow<'_, Walked> {
+    fn between(&self, model: &PathModel, from: End, to: End) -> Cow<'_, TracedPair> {
         let class = |end: End| self.class_of.get(&end).copied().unwrap_or_default();
-        let walked = self.walked.get(&(class(from), class(to)));
-        match walked.filter(|_| from.host != to.host) {
-            Some(walked) => Cow::Borrowed(walked),
+        let traced = self.traced.get(&(class(from), class(to)));
+        match traced.filter(|_| from.host != to.host) {
+            Some(traced) => Cow::Borrowed(traced),
             // A class's trip stands for pairs on two hosts alone.
             None => {
                 let round_trip = trace_round_trip(&model.network, from, to.address, self.protocol);
-                Cow::Owned(Walked::of(round_trip, to))
+                Cow::Owned(TracedPair::of(round_trip, to))
             }
         }
     }
@@ -217,12 +218,12 @@ impl MeasurementComparison {
         model: &PathModel,
         pair: (End, End),
         measured: PingResult,
-        walked: &Walked,
+        traced: &TracedPair,
         groups: &mut Groups,
     ) {
-        match (measured, walked.round_trip.broken()) {
-            (PingResult::Failed(_), None) if walked.by_another => self.dropped += 1,
-            (PingResult::Reached, None) if !walked.by_another => self.reached += 1,
+        match (measured, traced.round_trip.broken()) {
+            (PingResult::Failed(_), None) if traced.by_another => self.dropped += 1,
+            (PingResult::Reached, None) if !traced.by_another => self.reached += 1,
             (PingResult::Failed(_), Some((_, Verdict::Dropped(_)))) => self.dropped += 1,
             (_, Some((_, Verdict::Unknown { .. } | Verdict::Exited(_) | Verdict::Arrived(_)))) => {
                 self.undecided += 1;
@@ -230,7 +231,7 @@ impl MeasurementComparison {
             }
             (PingResult::Reached, None | Some((_, Verdict::Dropped(_))))
             | (PingResult::Failed(_), None) => {
-                self.differ(model, pair, measured, &walked.round_trip, groups);
+                self.differ(model, pair, measured, &traced.round_trip, groups);
             }
         }
     }
@@ -263,7 +264,7 @@ impl MeasurementComparison {
         self.differences.push(Difference {
             measured,
             example: pair,
-            // What stands for its class may have been walked to another of it.
+            // What stands for its class may have been traced to another of it.
             round_trip: trace_round_trip(&model.network, pair.0, pair.1.address, groups.protocol),
             pairs: 1,
             sites: BTreeSet::from([sites]),

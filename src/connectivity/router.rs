@@ -17,7 +17,7 @@ impl ModelBuilder<'_> {
     pub(super) fn add_router(&mut self, parts: RouterParts) -> HostId {
         let id = self.add_host(parts.host);
         self.members.insert(id, parts.member);
-        self.routers.insert(id, parts.in_making);
+        self.routers.insert(id, parts.pending);
         id
     }
 
@@ -55,7 +55,7 @@ impl ModelBuilder<'_> {
         RouterParts {
             host,
             member,
-            in_making: PendingRouter {
+            pending: PendingRouter {
                 config,
                 network,
                 foreign_rules,

@@ -71,7 +71,7 @@ impl Tracer<'_> {
             return Err(self.dropped(place, Cause::SourceCheck, provenance));
         }
         let routes = self.routes_of(place, fabric, sender)?;
-        self.ask_group(place, fabric, sender, TrafficDirection::Outbound)?;
+        self.evaluate_security_group(place, fabric, sender, TrafficDirection::Outbound)?;
         let route = fabric.effective_route(sender, routes, self.packet.destination);
         let to = match route.hop {
             FabricHop::Appliance(address) => address,
@@ -127,7 +127,7 @@ impl Tracer<'_> {
             let provenance = vec![receiver.forwarding.origin()];
             return Err(self.dropped(place, Cause::DestinationCheck, provenance));
         }
-        self.ask_group(place, fabric, receiver, TrafficDirection::Inbound)?;
+        self.evaluate_security_group(place, fabric, receiver, TrafficDirection::Inbound)?;
         Ok(TraceStep::At(receiver.host, self.port_at(receiver.host, to)))
     }
 
@@ -164,7 +164,7 @@ impl Tracer<'_> {
     }
 
     /// Evaluates the subnet's security group, unless the packet is a reply to an allowed one.
-    fn ask_group(
+    fn evaluate_security_group(
         &mut self,
         place: Place,
         fabric: &Fabric,
@@ -192,7 +192,7 @@ impl Tracer<'_> {
                 return Err(self.dropped(place, cause, vec![group.origin]));
             }
         };
-        self.tracking.let_pass(segment, address, &self.packet);
+        self.tracking.track_flow(segment, address, &self.packet);
         self.note(place, Decision::Passed { rule }, group.origin);
         Ok(())
     }

@@ -8,7 +8,7 @@ use ipnet::Ipv4Net;
 use super::fabric::{EffectiveRoute, SegmentId};
 use super::fact::Origin;
 use super::host::{Found, HostId};
-use super::tunnel::Lacking;
+use super::tunnel::NoPeerReason;
 
 /// One lookup in a table and its result.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,7 +131,7 @@ pub enum Cause {
     /// No interface in the virtual network has that address.
     NoInterface(Ipv4Addr),
     /// No peer of the sender accepts the destination.
-    NoPeer(Lacking),
+    NoPeer(NoPeerReason),
     /// The peer that serves the destination is a device of others.
     ForeignPeer {
         /// The device.
@@ -148,7 +148,7 @@ pub enum Cause {
     /// The receiver does not accept the source from the sender.
     SourceNotAllowed {
         /// Why the source is not one of the sender's prefixes.
-        lacking: Lacking,
+        lacking: NoPeerReason,
     },
     /// The node has no CNI configuration, so its pods have no addresses.
     CniNotConfigured,

@@ -26,8 +26,8 @@ impl Tracer<'_> {
         };
         let origin = host.kernel.origin();
         let answered = self.un_nat(id, origin);
-        self.know_members(id, self.packet.destination)?;
-        self.know_members(id, self.packet.source)?;
+        self.require_members(id, self.packet.destination)?;
+        self.require_members(id, self.packet.source)?;
         if entered != Port::Local {
             self.refuse_own_source(id, host)?;
             self.filter_source(id, kernel, entered, origin)?;
@@ -48,7 +48,7 @@ impl Tracer<'_> {
         if pods.range().is_some_and(|range| range.contains(&self.packet.destination)) {
             return self.deliver_to_pod(id, pods, host.pods.origin());
         }
-        self.pass_on(id, kernel, entered, answered)
+        self.forward(id, kernel, entered, answered)
     }
 
     fn deliver_to_pod(
@@ -66,13 +66,13 @@ impl Tracer<'_> {
 
     /// The host tracks the connection: the source of its reply is not translated again.
     fn arrive(&mut self, id: HostId, origin: Origin) -> TraceStep {
-        self.tracking.passed_on(id, self.packet.source, &self.packet);
+        self.tracking.track_connection(id, self.packet.source, &self.packet);
         self.note(Place::Host(id), Decision::Arrived, origin);
         TraceStep::Arrived(id)
     }
 
     /// Looks up the destination and sends the packet.
-    fn pass_on(
+    fn forward(
         &mut self,
         id: HostId,
         kernel: &Kernel,
@@ -85,7 +85,7 @@ impl Tracer<'_> {
             return Err(self.dropped(place, Cause::NoRoute, vec![origin]));
         };
         if found.route.hop == KernelHop::Tunnel {
-            self.know_peers(id)?;
+            self.require_peers(id)?;
         }
         let of_route = found.route.origin.unwrap_or(origin);
         self.note(place, Decision::Routed(found), of_route);
@@ -134,7 +134,7 @@ impl Tracer<'_> {
             .iter()
             .any(|rule| rule.applies(entered, left, source, self.packet.destination));
         if applies && left == Port::Tunnel {
-            self.know_own_address(id)?;
+            self.require_own_address(id)?;
         }
         if applies
             && let Some(translated_source) = self.address_at(id, left)
@@ -144,18 +144,18 @@ impl Tracer<'_> {
             let decision = Decision::Translated { from: source, to: translated_source };
             self.note(Place::Host(id), decision, origin);
         }
-        self.tracking.passed_on(id, source, &self.packet);
+        self.tracking.track_connection(id, source, &self.packet);
         Ok(())
     }
 
     /// A tailnet address that seems unassigned may belong to a member whose
     /// addresses could not be read; table 52 has a route to it then.
-    fn know_members(&self, id: HostId, address: Ipv4Addr) -> Result<(), Halt> {
+    fn require_members(&self, id: HostId, address: Ipv4Addr) -> Result<(), Halt> {
         let network = self.network;
         if !TAILNET_RANGE.contains(&address) || network.owner_of(address).is_some() {
             return Ok(());
         }
-        self.know_own_address(id)?;
+        self.require_own_address(id)?;
         let is_member = network.tunnel().members.contains_key(&id);
         match network.tunnel().unread_address(id, address).filter(|_| is_member) {
             Some(origin) => Err(Halt::Unknown { place: Place::Host(id), origin }),
@@ -165,7 +165,7 @@ impl Tracer<'_> {
 
     /// If a member's peer table could not be read, it is unknown whether the member
     /// tunnels this packet; a disconnected member sends nothing.
-    fn know_peers(&self, id: HostId) -> Result<(), Halt> {
+    fn require_peers(&self, id: HostId) -> Result<(), Halt> {
         let Some(member) = self.network.tunnel().members.get(&id) else { return Ok(()) };
         if member.connected.read() == Ok(&true) {
             self.read(Place::Host(id), &member.peers)?;
@@ -174,7 +174,7 @@ impl Tracer<'_> {
     }
 
     /// A disconnected member has no address in the tailnet.
-    fn know_own_address(&self, id: HostId) -> Result<(), Halt> {
+    fn require_own_address(&self, id: HostId) -> Result<(), Halt> {
         let Some(member) = self.network.tunnel().members.get(&id) else { return Ok(()) };
         if member.connected.read() != Ok(&false) {
             self.read(Place::Host(id), &member.address)?;

@@ -70,14 +70,14 @@ impl<'a> Tracer<'a> {
     ) -> Trace {
         let hops = Vec::with_capacity(16);
         let (mtu, tunnel_ends) = (SEGMENT_MTU, Vec::new());
-        let mut walker = Self { network, tracking, packet, mtu, tunnel_ends, hops };
-        let verdict = match walker.follow(from.host) {
+        let mut tracer = Self { network, tracking, packet, mtu, tunnel_ends, hops };
+        let verdict = match tracer.follow(from.host) {
             Ok(host) => Verdict::Arrived(host),
             Err(Halt::Dropped(drop)) => Verdict::Dropped(drop),
             Err(Halt::Unknown { place, origin }) => Verdict::Unknown { place, origin },
             Err(Halt::Exited(place)) => Verdict::Exited(place),
         };
-        let Self { packet, mtu, tunnel_ends, hops, .. } = walker;
+        let Self { packet, mtu, tunnel_ends, hops, .. } = tracer;
         Trace { hops, verdict, packet, mtu, tunnel_ends }
     }
 

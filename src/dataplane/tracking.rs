@@ -33,7 +33,7 @@ struct Flow {
 
 impl ConnectionTracking {
     /// Records that a host forwarded a packet, which had that source before.
-    pub(super) fn passed_on(&mut self, host: HostId, source: Ipv4Addr, packet: &Packet) {
+    pub(super) fn track_connection(&mut self, host: HostId, source: Ipv4Addr, packet: &Packet) {
         let (translated_source, destination) = (packet.source, packet.destination);
         self.connections.push(Connection { host, source, translated_source, destination });
     }
@@ -50,7 +50,7 @@ impl ConnectionTracking {
     }
 
     /// Records that the group of an interface allowed a packet.
-    pub(super) fn let_pass(&mut self, segment: SegmentId, interface: Ipv4Addr, packet: &Packet) {
+    pub(super) fn track_flow(&mut self, segment: SegmentId, interface: Ipv4Addr, packet: &Packet) {
         let (source, destination) = (packet.source, packet.destination);
         self.flows.push(Flow { segment, interface, source, destination });
     }

@@ -64,13 +64,13 @@ pub struct AdvertisedPrefixes {
 
 /// Why a member knows no peer for an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Lacking {
+pub enum NoPeerReason {
     /// A peer serves it, but this member does not accept routes.
     NotAccepted,
     /// A peer advertises it, but it is not approved.
     NotApproved(HostId),
     /// It is approved for a peer that does not advertise it.
-    NotOffered(HostId),
+    NotAdvertised(HostId),
     /// No peer advertises it.
     NoAdvertiser,
 }
@@ -144,7 +144,7 @@ impl Tunnel {
     }
 
     /// Why a member has no peer for an address, and the origin of that fact.
-    pub fn lacking(&self, me: HostId, address: Ipv4Addr) -> (Lacking, Vec<Origin>) {
+    pub fn lacking(&self, me: HostId, address: Ipv4Addr) -> (NoPeerReason, Vec<Origin>) {
         let holds = |prefixes: &Fact<Vec<Ipv4Net>>| {
             prefixes.read().is_ok_and(|all| all.iter().any(|prefix| prefix.contains(&address)))
         };
@@ -152,7 +152,7 @@ impl Tunnel {
         // A member that is not connected may be the one that should advertise it.
         let away = peers().filter(|(_, peer)| peer.connected.read() == Ok(&false));
         let mut found =
-            (Lacking::NoAdvertiser, away.map(|(_, peer)| peer.connected.origin()).collect());
+            (NoPeerReason::NoAdvertiser, away.map(|(_, peer)| peer.connected.origin()).collect());
         for (id, peer) in peers() {
             let (advertised, approved) =
                 (holds(&peer.advertised.advertised), holds(&peer.advertised.approved));
@@ -162,10 +162,10 @@ impl Tunnel {
                 (true, true) => {
                     let mine =
                         self.members.get(&me).map(|member| member.advertised.accepts.origin());
-                    return (Lacking::NotAccepted, mine.into_iter().collect());
+                    return (NoPeerReason::NotAccepted, mine.into_iter().collect());
                 }
-                (true, false) => found = (Lacking::NotApproved(*id), vec![provenance.1]),
-                (false, true) => found = (Lacking::NotOffered(*id), vec![provenance.0]),
+                (true, false) => found = (NoPeerReason::NotApproved(*id), vec![provenance.1]),
+                (false, true) => found = (NoPeerReason::NotAdvertised(*id), vec![provenance.0]),
                 (false, false) => {}
             }
         }

@@ -28,7 +28,7 @@ pub enum TransportProtocol {
     Tcp,
     /// Datagrams.
     Udp,
-    /// Something that no walk sends.
+    /// Something that no trace sends.
     Other,
 }
 

@@ -177,12 +177,14 @@ impl<'a> Index<'a> {
                 return found.into();
             }
             Action::Replace => {
-                found.destroy_after.extend(self.resting_on(change));
+                found.destroy_after.extend(self.replaced_dependents(change));
                 found.destroy_after.extend(self.joining_before(input, change));
             }
             // What lived in the one that is lost goes before the new one comes,
             // or it would be taken for the new one's.
-            Action::Create => found.create_after_destroy_of.extend(self.resting_on(change)),
+            Action::Create => {
+                found.create_after_destroy_of.extend(self.replaced_dependents(change));
+            }
             Action::Update | Action::Adopt | Action::Reboot => {}
         }
         found.depends_on.extend(self.before_creation(input, change));
@@ -196,7 +198,7 @@ impl<'a> Index<'a> {
 
     /// What is replaced and lives in an object or points at it: it must be gone
     /// before the object can go.
-    fn resting_on(&self, change: &'a Change) -> impl Iterator<Item = &'a Address> {
+    fn replaced_dependents(&self, change: &'a Change) -> impl Iterator<Item = &'a Address> {
         let living = self.contained.get(&change.address).into_iter().flatten().copied();
         let pointing = match &change.key {
             ObjectKey::Azure(id) => self.pointing_at.get(id),
@@ -350,10 +352,10 @@ impl<'a> Index<'a> {
             }
         }
         let holds = matches!(kind, Kind::CustomResourceDefinition | Kind::Namespace);
-        let goes_first = |other: Kind| {
+        let is_deleted_before = |other: Kind| {
             holds && other.is_contained_in(kind) || other.facts().relies_on.contains(&kind)
         };
-        for kind in kinds_where(goes_first) {
+        for kind in kinds_where(is_deleted_before) {
             let deleted = self.deleted_kinds.get(&kind).into_iter().flatten();
             edges.extend(deleted);
         }

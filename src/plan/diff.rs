@@ -24,7 +24,7 @@ pub struct FieldChange {
 
 impl FieldChange {
     /// Whether it is a passing state: whether a machine is connected at the moment, and
-    /// how far its provisioning is, changes without anyone's doing.
+    /// how far its provisioning is, changes by itself.
     pub fn is_transient(&self) -> bool {
         ["online", "ready", "provisioning", "cordoned_for_work"]
             .iter()
@@ -91,7 +91,7 @@ pub fn whole(resource: &Resource, site: ObjectDiff) -> Vec<FieldChange> {
     let mut changes = Vec::new();
     let whole = Whole { kind: resource.kind(), site };
     whole.add(&mut Vec::new(), fields(resource), &mut changes);
-    // That a new object becomes ready, or that a deleted one was, goes without saying.
+    // That a new object becomes ready, or that a deleted one was, is not listed.
     changes.retain(|change| !is_provisioning(&change.path));
     changes
 }
@@ -332,12 +332,18 @@ mod tests {
     #[test]
     fn a_created_object_lists_all_fields() {
         for resource in desired() {
-            let mut walked = Vec::new();
-            visit(resource.kind(), &mut Vec::new(), None, Some(&fields(&resource)), &mut walked);
-            walked.retain(|change| {
+            let mut differences = Vec::new();
+            visit(
+                resource.kind(),
+                &mut Vec::new(),
+                None,
+                Some(&fields(&resource)),
+                &mut differences,
+            );
+            differences.retain(|change| {
                 !change.after.as_ref().is_some_and(is_empty) && !is_provisioning(&change.path)
             });
-            assert_eq!(whole(&resource, ObjectDiff::Created), walked);
+            assert_eq!(whole(&resource, ObjectDiff::Created), differences);
         }
     }
 

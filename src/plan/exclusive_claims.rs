@@ -30,7 +30,7 @@ pub(super) struct Claims<'a> {
 impl<'a> Claims<'a> {
     /// Looks at what goes, for good or to come back elsewhere.
     pub(super) fn of(changes: &[&'a Change]) -> Self {
-        let mut positions = Self {
+        let mut claims = Self {
             interfaces: BTreeMap::new(),
             subnets: BTreeMap::new(),
             pods: BTreeMap::new(),
@@ -42,31 +42,31 @@ impl<'a> Claims<'a> {
             match (&change.before, &change.key) {
                 (Some(Resource::NetworkInterface(interface)), _) => {
                     if let Some(subnet) = interface.subnet.known() {
-                        positions.interfaces.insert((subnet, interface.private_ip), change);
+                        claims.interfaces.insert((subnet, interface.private_ip), change);
                     }
                 }
                 (Some(Resource::Subnet(subnet)), ObjectKey::Azure(id)) => {
                     if let Some(network) = id.parent() {
-                        let held = positions.subnets.entry(network).or_default();
+                        let held = claims.subnets.entry(network).or_default();
                         held.push((subnet.address_prefix, change));
                     }
                 }
                 (Some(Resource::Worker(worker)), _) => {
-                    positions.hosts.insert(worker.ip, change);
+                    claims.hosts.insert(worker.ip, change);
                     if worker.pod_cidr != JoinedWorker::NO_POD_CIDR {
                         let range = (worker.pod_cidr, change);
-                        positions.pods.insert(worker.pod_cidr.network(), range);
+                        claims.pods.insert(worker.pod_cidr.network(), range);
                     }
                 }
                 (Some(Resource::VirtualMachine(machine)), ObjectKey::Azure(id))
                     if change.action == Action::Delete && machine.role == MachineRole::Router =>
                 {
-                    positions.machines.insert(id.name(), change);
+                    claims.machines.insert(id.name(), change);
                 }
                 _ => {}
             }
         }
-        positions
+        claims
     }
 
     /// Who else holds what a change needs: first those that leave for good, then

@@ -41,7 +41,7 @@ pub(super) fn block_costly_changes(input: Comparison<'_>, decisions: &mut Resour
 fn block_deferred(decisions: &mut ResourceDecisions) -> bool {
     let cause = |deferred: &Deferred| {
         deferred.waits_for.iter().find_map(|awaited| match decisions.get(awaited) {
-            Some(ResourceDecision::Blocked(held)) if never_comes(held) => {
+            Some(ResourceDecision::Blocked(held)) if is_unavailable(held) => {
                 let cause = held.caused_by.as_ref().unwrap_or(&held.address);
                 Some((cause.clone(), held.failure.code))
             }
@@ -65,7 +65,7 @@ fn block_deferred(decisions: &mut ResourceDecisions) -> bool {
 
 /// Whether the value that others wait for cannot come: the resource is neither there nor
 /// does it only keep its version.
-fn never_comes(held: &Blocked) -> bool {
+fn is_unavailable(held: &Blocked) -> bool {
     matches!(held.action, Action::Create | Action::Replace)
         && !versions::keeps_version(held.failure.code)
 }

@@ -44,7 +44,7 @@ pub(super) fn delete(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
         decisions.insert(address, decision);
     }
     if !input.desired.is_empty() {
-        leave_to_clusters(decisions);
+        omit_objects_deleted_with_cluster(decisions);
     }
 }
 
@@ -81,7 +81,7 @@ fn hides_record(input: Comparison<'_>) -> bool {
 /// Leaves to a cluster that is deleted what AKS deletes with it: everything in its node
 /// resource group. Without the facts of that cluster, the order among those objects is
 /// not known.
-fn leave_to_clusters(decisions: &mut ResourceDecisions) {
+fn omit_objects_deleted_with_cluster(decisions: &mut ResourceDecisions) {
     let deleted = |decision: &ResourceDecision| match decision {
         ResourceDecision::Change(change) if change.action == Action::Delete => {
             match &change.before {

@@ -248,13 +248,13 @@ pub(super) fn block_dependents(input: Comparison<'_>, decisions: &mut ResourceDe
     while let Some(address) = held.pop() {
         let Some(waiting) = dependents.get(&address) else { continue };
         let Some(reason) = decisions.get(&address).cloned() else { continue };
-        for dependant in waiting {
-            let Some(ResourceDecision::Change(change)) = decisions.get(&dependant.address) else {
+        for dependent in waiting {
+            let Some(ResourceDecision::Change(change)) = decisions.get(&dependent.address) else {
                 continue;
             };
             if let Some(decision) = decision_for_dependent(&address, &reason, change) {
-                decisions.insert(dependant.address.clone(), decision);
-                held.push(dependant.address.clone());
+                decisions.insert(dependent.address.clone(), decision);
+                held.push(dependent.address.clone());
             }
         }
     }

@@ -10,7 +10,7 @@ use crate::diagnostics::{Code, Failure};
 use crate::inventory::Observed;
 use crate::resource::{Address, ArmId, Kind, ObjectKey, Resource, Site};
 
-const LIFT_PROTECTION: &str = "undo the change of the topology that causes it, or remove `protect = true` and run `stargate \
+const LIFT_PROTECTION: &str = "undo the change of the topology that causes it, or set `protect = false` and run `stargate \
      apply` before the change";
 
 /// A resource that stays although it, or one that it refers to, should go.

@@ -66,7 +66,7 @@ impl std::fmt::Display for HostAddress {
     }
 }
 
-/// What a look at a router found.
+/// The result of a probe of a router.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouterProbe {
     /// The name that the host gives itself.
@@ -165,7 +165,7 @@ pub enum RouterChange {
     Remove,
 }
 
-/// What a look at a worker found.
+/// The result of a probe of a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkerProbe {
     /// The name that the host gives itself.

@@ -16,7 +16,7 @@ use super::ssh::host_keys::KnownHostFiles;
 use super::ssh::{RemoteCommand, RemoteOutput, Shell};
 use crate::diagnostics::{Code, Failure};
 
-/// How long a machine that was just made may take to boot and to let us in.
+/// How long a machine that was just made may take to boot and to accept SSH logins.
 const BOOT_TIMEOUT: Duration = Duration::from_secs(300);
 /// The pause before a machine that may be booting is tried again.
 const BOOT_POLL: Duration = Duration::from_secs(3);

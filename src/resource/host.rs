@@ -110,7 +110,7 @@ pub struct JoinedWorker {
     /// `datacenters.dc1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protected_by: Option<String>,
-    /// What only a look at the host itself tells.
+    /// What only a probe of the host shows.
     pub host: Observable<WorkerHost>,
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A value that is stored once and shared by all that hold it: a clone costs no copy,
-/// and two that share it are known to be equal without a look at it. To the holders it
+/// and two that share it are known to be equal without comparing it. To the holders it
 /// is as a value of their own, also in JSON: one that changes it copies it first if
 /// others share it.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

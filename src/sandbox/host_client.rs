@@ -198,7 +198,7 @@ mod tests {
         let worker = target("dc1-worker-1", [10, 1, 2, 10], Some(router.clone()));
         assert!(sandbox.probe_worker(&worker).await.unwrap().host.kubelet_active);
         let other = target("another", [10, 1, 2, 10], None);
-        assert!(matches!(sandbox.probe_worker(&other).await, Err(HostError::Failed { .. })));
+        assert!(matches!(sandbox.probe_worker(&other).await, Err(HostError::WrongHost { .. })));
         sandbox.change_router(&router, &RouterChange::Remove).await.unwrap();
         let unreachable = sandbox.probe_worker(&worker).await;
         assert!(matches!(unreachable, Err(HostError::Unreachable { .. })), "{unreachable:?}");

@@ -132,7 +132,7 @@ impl Reconciled {
     /// failed as well.
     pub(super) fn of_plan(plan: &Plan, changes: usize, failure: Option<Failure>) -> Self {
         let gap = || plan.unexplained_gaps().next().map(|gap| gap.failure.clone());
-        let failure = failure.or_else(gap).or_else(|| waits_in_vain(plan));
+        let failure = failure.or_else(gap).or_else(|| unresolvable_deferred(plan));
         let result = match plan.status() {
             _ if failure.is_some() => ReconcileResult::Failed,
             PlanStatus::Unknown => ReconcileResult::Failed,
@@ -154,7 +154,7 @@ impl Reconciled {
 }
 
 /// A deferred resource for which no change is left that it could wait for.
-fn waits_in_vain(plan: &Plan) -> Option<Failure> {
+fn unresolvable_deferred(plan: &Plan) -> Option<Failure> {
     let deferred = plan.deferred.first().filter(|_| plan.changes.is_empty())?;
     let message = format!("{} depends on a resource that does not exist yet", deferred.address);
     let remedy = "run `stargate plan`, which shows what it waits for";

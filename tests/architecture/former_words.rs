@@ -209,10 +209,14 @@ pub(crate) const FORMER_PROSE: [&str; 43] = [
 ];
 
 /// Words that no identifier is made of.
-pub(crate) const FORMER_NAME_WORDS: [&str; 28] = [
+pub(crate) const FORMER_NAME_WORDS: [&str; 34] = [
     "anew",
+    "breach",
+    "breaches",
     "bringer",
     "carried",
+    "dependant",
+    "dependants",
     "dice",
     "door",
     "doors",
@@ -236,6 +240,8 @@ pub(crate) const FORMER_NAME_WORDS: [&str; 28] = [
     "told",
     "untold",
     "vouched",
+    "walked",
+    "walker",
     "whoever",
     "world",
 ];

@@ -8,7 +8,7 @@ pub(crate) enum Fault {
     // The connection.
     Refused,
     AnswerLost,
-    NoReporter,
+    NoAnswer,
     // Statuses.
     ServerError,
     BadGatewayInHtml,
@@ -59,7 +59,7 @@ impl Fault {
     pub(crate) const IN_MEMORY: [Self; 37] = [
         Self::Refused,
         Self::AnswerLost,
-        Self::NoReporter,
+        Self::NoAnswer,
         Self::ServerError,
         Self::BadGatewayInHtml,
         Self::Unavailable,

@@ -91,7 +91,7 @@ impl Proxy {
         let fault = self.strike(api);
         match fault {
             Some(Fault::Refused) => return None,
-            Some(Fault::NoReporter) => std::future::pending::<()>().await,
+            Some(Fault::NoAnswer) => std::future::pending::<()>().await,
             _ => {}
         }
         let requested = request.clone();

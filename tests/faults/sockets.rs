@@ -169,7 +169,7 @@ async fn broken(
     number: u64,
 ) -> Response<Body> {
     let body = match fault {
-        Fault::NoReporter => std::future::pending().await,
+        Fault::NoAnswer => std::future::pending().await,
         Fault::Refused | Fault::AnswerLost => breaking_off(Bytes::new()),
         Fault::BodyBreaksOff => breaking_off(response.body().slice(..response.body().len() / 2)),
         Fault::SlowBody => {
@@ -292,7 +292,7 @@ async fn plan_with(api: Api, fault: Fault, destroying: bool) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn plans_end_for_every_network_fault() {
     let in_memory = Fault::IN_MEMORY.into_iter().filter(|_| crate::everything());
-    let kinds = Fault::ON_THE_WIRE.into_iter().chain([Fault::NoReporter]).chain(in_memory);
+    let kinds = Fault::ON_THE_WIRE.into_iter().chain([Fault::NoAnswer]).chain(in_memory);
     let cases = kinds.flat_map(|fault| {
         let apis = Api::ALL.into_iter().filter(move |api| fault.applies_to(*api));
         apis.map(move |api| (api, fault))
@@ -313,7 +313,7 @@ async fn applies_end_for_every_network_fault() {
         return;
     }
     // The others need no socket, and are taken in virtual time.
-    let kinds = Fault::ON_THE_WIRE.into_iter().chain([Fault::NoReporter]);
+    let kinds = Fault::ON_THE_WIRE.into_iter().chain([Fault::NoAnswer]);
     let cases = kinds.flat_map(|fault| {
         Api::ALL.into_iter().flat_map(move |api| [(api, fault, false), (api, fault, true)])
     });

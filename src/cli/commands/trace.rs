@@ -114,9 +114,9 @@ fn render(
     read_at: &BTreeMap<Source, Timestamp>,
     ui: &Ui,
 ) -> Result<(String, TraceOutcome), CliError> {
-    let moment =
+    let state =
         if arguments.planned { IntermediateState::Planned } else { IntermediateState::Observed };
-    let model = path_model(sources, &moment);
+    let model = path_model(sources, &state);
     let now = Timestamp::now();
     let passed = |at: &Timestamp| Duration::try_from(now.duration_since(*at)).unwrap_or_default();
     let ages: BTreeMap<Source, Duration> =
@@ -131,15 +131,7 @@ fn render(
     let changed = sources.plan.changes.iter().map(|change| change.address.clone()).collect();
     if let Some(service) = service {
         let read = (&ages, &changed);
-        return render_service_trace(
-            arguments,
-            sources,
-            (&model, &moment),
-            from,
-            service,
-            read,
-            ui,
-        );
+        return render_service_trace(arguments, sources, (&model, &state), from, service, read, ui);
     }
     let port = arguments.port.unwrap_or(DEFAULT_PORT);
     let protocol = match arguments.protocol {
@@ -148,7 +140,7 @@ fn render(
         SentProtocol::Icmp => Protocol::Icmp,
     };
     let (to, receiver) = address(&model, &arguments.to)?;
-    let question = PathQuery { from: from.address, to, protocol };
+    let query = PathQuery { from: from.address, to, protocol };
     let round_trip = match receiver {
         Some(host) => {
             let end = End { host, address: to };
@@ -156,8 +148,8 @@ fn render(
         }
         None => trace_round_trip(&model.network, from, to, protocol),
     };
-    let remedy = round_trip.broken().map(|_| find_remedy(sources, question));
-    let violations = breaches_on_path(&violations(sources, &model, &moment), &model, &round_trip);
+    let remedy = round_trip.broken().map(|_| find_remedy(sources, query));
+    let violations = violations_on_path(&violations(sources, &model, &state), &model, &round_trip);
     let trace = TraceReport {
         model: &model,
         from,
@@ -232,7 +224,7 @@ fn unknown_host(model: &PathModel, text: &str) -> CliError {
 fn render_service_trace(
     arguments: &TraceArguments,
     sources: Projection<'_>,
-    (model, moment): (&PathModel, &IntermediateState),
+    (model, state): (&PathModel, &IntermediateState),
     from: End,
     service: &KubernetesService,
     read: (&BTreeMap<Source, Duration>, &BTreeSet<Address>),
@@ -243,8 +235,8 @@ fn render_service_trace(
         SentProtocol::Udp => Some(TransportProtocol::Udp),
         SentProtocol::Icmp => None,
     };
-    let worker_request = trace_service::port(service, transport, arguments.port)?;
-    let trace = trace_service::follow(sources, model, moment, from, service, worker_request, read)?;
+    let port = trace_service::port(service, transport, arguments.port)?;
+    let trace = trace_service::follow(sources, model, state, from, service, port, read)?;
     let text = match arguments.format {
         Format::Text => trace.to_text(ui.style()),
         Format::Json => trace.to_json(),
@@ -253,13 +245,13 @@ fn render_service_trace(
 }
 
 /// Violated rules at hops of the path and at either end.
-pub(super) fn breaches_on_path(
+pub(super) fn violations_on_path(
     all: &[Violation],
     model: &PathModel,
     round_trip: &RoundTrip,
 ) -> Vec<Violation> {
-    let walks = std::iter::once(&round_trip.forward).chain(round_trip.return_path.as_ref());
-    let hops = walks.flat_map(|traced| &traced.hops);
+    let traces = std::iter::once(&round_trip.forward).chain(round_trip.return_path.as_ref());
+    let hops = traces.flat_map(|traced| &traced.hops);
     let met: BTreeSet<_> = hops
         .filter_map(|hop| Some(model.provenance.get(hop.origin)?.address.name.as_str()))
         .collect();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use super::trace::breaches_on_path;
+use super::trace::violations_on_path;
 use crate::cli::error::CliError;
 use crate::cli::exit;
 use crate::connectivity::{NoPort, PathModel, Target, is_pod, translates};
@@ -115,7 +115,7 @@ pub(super) fn follow<'a>(
             let known = remedies.entry(outcome_key(model, &round_trip));
             known.or_insert_with(|| find_remedy(sources, question)).clone()
         });
-        let violations = breaches_on_path(&all, model, &round_trip);
+        let violations = violations_on_path(&all, model, &round_trip);
         EndpointTrace { target, is_pod, round_trip, remedy, violations }
     };
     let targets = service.targets(port, node).into_iter();

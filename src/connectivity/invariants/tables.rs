@@ -78,7 +78,7 @@ impl Checker<'_> {
         self.one_example_of_each();
     }
 
-    /// A prefix that holds the pods of a thousand nodes is one breach.
+    /// A prefix that holds the pods of a thousand nodes is one violation.
     fn one_example_of_each(&mut self) {
         let mut seen = BTreeSet::new();
         self.violations.retain(|violation| {

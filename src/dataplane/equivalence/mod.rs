@@ -49,7 +49,7 @@ pub struct ClassRoundTrip {
     pub pairs: u64,
     /// The ends that were walked for all.
     pub example: (End, End),
-    /// The walk.
+    /// The trace.
     pub round_trip: RoundTrip,
 }
 

@@ -9,7 +9,7 @@ use crate::dataplane::host::{HostId, KernelHop, Pods, ReversePathFilter, TableId
 use crate::dataplane::security::{
     AddressMatch, FilterRule, ProtocolMatch, SecurityGroup, TrafficDirection,
 };
-use crate::dataplane::tunnel::Lacking;
+use crate::dataplane::tunnel::NoPeerReason;
 use crate::dataplane::{Direction, Fact, Origin, RoundTrip, SegmentId};
 
 #[test]
@@ -123,19 +123,19 @@ fn prefixes_that_are_not_advertised_or_approved() {
         Fact::known(vec![net("10.50.0.0/16")], APPROVED);
     let (_, place, cause, origin) = broken(&test_network.pods(NODE_A, WORKER_1));
     assert_eq!((place, origin), (Place::Tunnel(HostId(CLUSTER_ROUTER)), APPROVED));
-    assert_eq!(cause, Cause::NoPeer(Lacking::NotApproved(HostId(DATACENTER_ROUTER))));
+    assert_eq!(cause, Cause::NoPeer(NoPeerReason::NotApproved(HostId(DATACENTER_ROUTER))));
 
     let mut test_network = healthy(CHOICE);
     test_network.advertised(DATACENTER_ROUTER).advertised =
         Fact::known(vec![net("10.50.0.0/16")], ADVERTISED);
     let (_, _, cause, origin) = broken(&test_network.pods(NODE_A, WORKER_1));
-    assert_eq!(cause, Cause::NoPeer(Lacking::NotOffered(HostId(DATACENTER_ROUTER))));
+    assert_eq!(cause, Cause::NoPeer(NoPeerReason::NotAdvertised(HostId(DATACENTER_ROUTER))));
     assert_eq!(origin, ADVERTISED);
 
     let mut test_network = healthy(CHOICE);
     test_network.advertised(CLUSTER_ROUTER).accepts = Fact::known(false, KERNEL);
     let (_, _, cause, origin) = broken(&test_network.pods(NODE_A, WORKER_1));
-    assert_eq!((cause, origin), (Cause::NoPeer(Lacking::NotAccepted), KERNEL));
+    assert_eq!((cause, origin), (Cause::NoPeer(NoPeerReason::NotAccepted), KERNEL));
     assert!(pool.contains(&pod(WORKER_1)));
 }
 

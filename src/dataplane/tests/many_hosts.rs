@@ -66,7 +66,7 @@ impl ManyHosts {
     pub(super) fn test_network(&self) -> TestNetwork {
         let mut test_network = grown(self.choice, self.more);
         for fault in &self.faults {
-            befall(&mut test_network, fault.clone());
+            inject(&mut test_network, fault.clone());
         }
         own_origins(&mut test_network);
         test_network
@@ -239,7 +239,7 @@ fn fault(hosts: usize) -> impl Strategy<Value = Fault> {
     ]
 }
 
-fn befall(test_network: &mut TestNetwork, fault: Fault) {
+fn inject(test_network: &mut TestNetwork, fault: Fault) {
     let address =
         |test_network: &TestNetwork, host: usize| test_network.hosts[host].ports[0].address;
     match fault {
@@ -279,11 +279,11 @@ fn befall(test_network: &mut TestNetwork, fault: Fault) {
             }
         }
         Fault::Denied(host, way, from) => deny(test_network, host, way, from),
-        in_kernel => befall_kernel(test_network, in_kernel),
+        in_kernel => inject_kernel(test_network, in_kernel),
     }
 }
 
-fn befall_kernel(test_network: &mut TestNetwork, fault: Fault) {
+fn inject_kernel(test_network: &mut TestNetwork, fault: Fault) {
     let (Fault::NotForwarding(host)
     | Fault::Filter(host, _)
     | Fault::Kernel(host, ..)

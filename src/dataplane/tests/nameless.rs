@@ -8,7 +8,7 @@ use ipnet::Ipv4Net;
 use super::many_hosts::{OF_INTERFACES, OF_KERNELS};
 use crate::dataplane::fabric::{EffectiveRoute, FabricHop};
 use crate::dataplane::host::{Found, HostId, KernelHop};
-use crate::dataplane::tunnel::Lacking;
+use crate::dataplane::tunnel::NoPeerReason;
 use crate::dataplane::{
     Cause, Decision, Drop, End, Hop, Network, Origin, Packet, Place, RoundTrip, Trace, Verdict,
 };
@@ -168,10 +168,10 @@ impl<'a> Nameless<'a> {
         }
     }
 
-    fn lacking(&self, lacking: Lacking) -> Lacking {
+    fn lacking(&self, lacking: NoPeerReason) -> NoPeerReason {
         match lacking {
-            Lacking::NotApproved(id) => Lacking::NotApproved(self.host(id)),
-            Lacking::NotOffered(id) => Lacking::NotOffered(self.host(id)),
+            NoPeerReason::NotApproved(id) => NoPeerReason::NotApproved(self.host(id)),
+            NoPeerReason::NotAdvertised(id) => NoPeerReason::NotAdvertised(self.host(id)),
             other => other,
         }
     }

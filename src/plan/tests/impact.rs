@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::damage::{damages, strike};
 use super::laws::{config, edits};
-use super::live_state::{LiveState, WorkerRequest};
+use super::live_state::{LiveState, RefreshCase};
 use super::steps::{reached, sources};
 use crate::desired::tests::generate::{Sketch, SketchedDatacenter, SketchedWorker};
 use crate::plan::impact::{
@@ -81,7 +81,7 @@ fn a_resize_disrupts_traffic_through_the_machine() {
             machine.vm_size = "Standard_B1s".to_owned();
         }
     });
-    let refreshed = live_state.refresh(&topology, &WorkerRequest::default());
+    let refreshed = live_state.refresh(&topology, &RefreshCase::default());
     let [change] = refreshed.plan.changes.as_slice() else {
         panic!("{:?}", refreshed.plan.changes)
     };
@@ -108,7 +108,7 @@ fn a_remedy_is_the_needed_change_among_many() {
             (router.masquerade, router.snat_subnet_routes) = (false, false);
         }
     });
-    let refreshed = live_state.refresh(&topology, &WorkerRequest::default());
+    let refreshed = live_state.refresh(&topology, &RefreshCase::default());
     assert!(refreshed.plan.changes.len() > 48, "{}", refreshed.plan.changes.len());
     let worker = refreshed.plan.changes.iter().find_map(|change| match &change.after {
         Some(Resource::CiliumNode(node)) => node.pod_cidrs.first().copied(),
@@ -132,7 +132,7 @@ fn a_large_plan_is_ordered_without_lost_pairs() {
     let datacenters = [1, 2, 3];
     let topology = topology(true, &datacenters, 12);
     let mut live_state = hiding(&datacenters, 12);
-    let mut refreshed = live_state.refresh(&topology, &WorkerRequest::default());
+    let mut refreshed = live_state.refresh(&topology, &RefreshCase::default());
     assert!(refreshed.plan.changes.len() > 40, "{}", refreshed.plan.changes.len());
     let before = reached(&topology, &refreshed);
     let Assessment { waits, reachability } = assess(sources(&topology, &refreshed));
@@ -146,7 +146,7 @@ fn a_large_plan_is_ordered_without_lost_pairs() {
         if change.address.kind == Kind::CiliumNode {
             continue;
         }
-        let now = reached(&topology, &live_state.refresh(&topology, &WorkerRequest::default()));
+        let now = reached(&topology, &live_state.refresh(&topology, &RefreshCase::default()));
         let lost: Vec<_> = before.difference(&now).take(3).collect();
         assert!(lost.is_empty(), "after {}: {lost:?}", change.address);
     }
@@ -162,7 +162,7 @@ proptest! {
         let topology = sketch.topology();
         let mut live_state = LiveState::of(&other.topology());
         strike(&mut live_state, &damages);
-        let refreshed = live_state.refresh(&topology, &WorkerRequest::default());
+        let refreshed = live_state.refresh(&topology, &RefreshCase::default());
         check_every_state(sources(&topology, &refreshed));
     }
 }

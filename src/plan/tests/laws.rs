@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::damage::{damages, nth, strike};
-use super::live_state::{LiveState, WorkerRequest, is_in};
+use super::live_state::{LiveState, RefreshCase, is_in};
 use super::summary;
 use crate::desired::tests::generate::{Sketch, all_facts, sketches};
 use crate::desired::{self, DesiredSet, unprotected_blocks};
@@ -201,8 +201,8 @@ proptest! {
         let topology = sketch.topology();
         let mut live_state = LiveState::of(&other.topology());
         strike(&mut live_state, &damages);
-        let refreshed = live_state.refresh(&topology, &WorkerRequest::default());
-        let again = live_state.refresh(&topology, &WorkerRequest::default());
+        let refreshed = live_state.refresh(&topology, &RefreshCase::default());
+        let again = live_state.refresh(&topology, &RefreshCase::default());
         prop_assert_eq!(&refreshed.plan, &again.plan);
         let once = plan_of(&refreshed.whole, &refreshed.inventory);
         let mut desired = DesiredSet::default();
@@ -223,8 +223,8 @@ proptest! {
         let topology = sketch.topology();
         let mut live_state = LiveState::of(&other.topology());
         strike(&mut live_state, &damages);
-        order_holds(&live_state.refresh(&topology, &WorkerRequest::default()).plan)?;
-        let destroying = WorkerRequest { destroying: true, ..WorkerRequest::default() };
+        order_holds(&live_state.refresh(&topology, &RefreshCase::default()).plan)?;
+        let destroying = RefreshCase { destroying: true, ..RefreshCase::default() };
         order_holds(&live_state.refresh(&topology, &destroying).plan)?;
     }
 
@@ -235,9 +235,9 @@ proptest! {
         let topology = sketch.topology();
         let mut live_state = LiveState::of(&other.topology());
         strike(&mut live_state, &damages);
-        let left = live_state.apply_repeatedly(&topology, &WorkerRequest::default());
+        let left = live_state.apply_repeatedly(&topology, &RefreshCase::default());
         prop_assert!(left.is_empty(), "it does not end:\n{}", summary(&left));
-        let refreshed = live_state.refresh(&topology, &WorkerRequest::default());
+        let refreshed = live_state.refresh(&topology, &RefreshCase::default());
         let wanted: BTreeSet<_> =
             refreshed.whole.iter().filter_map(|resource| resource.key.as_ref()).collect();
         let left: Vec<_> = live_state.ours().into_iter().filter(|key| !wanted.contains(key)).collect();
@@ -249,7 +249,7 @@ proptest! {
         let topology = sketch.topology();
         let mut live_state = LiveState::of(&topology);
         strike(&mut live_state, &damages);
-        let destroying = WorkerRequest { destroying: true, ..WorkerRequest::default() };
+        let destroying = RefreshCase { destroying: true, ..RefreshCase::default() };
         let left = live_state.apply_repeatedly(&topology, &destroying);
         prop_assert!(left.is_empty(), "it does not end:\n{}", summary(&left));
         prop_assert_eq!(live_state.ours(), BTreeSet::new());
@@ -270,8 +270,8 @@ proptest! {
                 live_state.objects.get_mut(&key).unwrap().ownership = Ownership::Foreign;
             }
         }
-        let worker_request = WorkerRequest { destroying, ..WorkerRequest::default() };
-        let refreshed = live_state.refresh(&topology, &worker_request);
+        let case = RefreshCase { destroying, ..RefreshCase::default() };
+        let refreshed = live_state.refresh(&topology, &case);
         for change in &refreshed.plan.changes {
             let now = live_state.objects.get(&change.key).map(|observed| &observed.ownership);
             prop_assert_ne!(now, Some(&Ownership::Foreign), "{}", change.address);
@@ -303,14 +303,14 @@ proptest! {
         for key in &keys {
             live_state.objects.get_mut(key).unwrap().ownership = Ownership::Foreign;
         }
-        let whole = live_state.refresh(&topology, &WorkerRequest::default()).whole;
+        let whole = live_state.refresh(&topology, &RefreshCase::default()).whole;
         let adopt = whole.iter().filter(|it| it.key.as_ref().is_some_and(|key| keys.contains(key)));
         let adopt = adopt.map(|resource| resource.address.clone()).collect();
-        let plan = live_state.refresh(&topology, &WorkerRequest { adopt, ..WorkerRequest::default() }).plan;
+        let plan = live_state.refresh(&topology, &RefreshCase { adopt, ..RefreshCase::default() }).plan;
         prop_assert_eq!(plan.count(Action::Adopt), keys.len(), "{}", summary(&plan));
         prop_assert_eq!(plan.changes.len(), keys.len(), "{}", summary(&plan));
         live_state.execute(&topology, &plan);
-        let plan = live_state.refresh(&topology, &WorkerRequest::default()).plan;
+        let plan = live_state.refresh(&topology, &RefreshCase::default()).plan;
         prop_assert!(plan.is_empty(), "{}", summary(&plan));
     }
 
@@ -325,8 +325,8 @@ proptest! {
         let mut live_state = LiveState::of(&other.topology());
         strike(&mut live_state, &damages);
         for gaps in sources(&sketch) {
-            let worker_request = WorkerRequest { gaps, partly, destroying, ..WorkerRequest::default() };
-            let refreshed = live_state.refresh(&topology, &worker_request);
+            let case = RefreshCase { gaps, partly, destroying, ..RefreshCase::default() };
+            let refreshed = live_state.refresh(&topology, &case);
             for change in &refreshed.plan.changes {
                 if is_on_new_machine(change, &refreshed.plan) {
                     continue;
@@ -334,7 +334,7 @@ proptest! {
                 let gap = refreshed.inventory.gap_for(change.address.kind, Some(&change.key));
                 prop_assert_eq!(gap, None, "{:?} {}", change.action, change.address);
             }
-            prop_assert_eq!(refreshed.plan.gaps.len(), worker_request.gaps.len());
+            prop_assert_eq!(refreshed.plan.gaps.len(), case.gaps.len());
         }
     }
 
@@ -346,8 +346,8 @@ proptest! {
         let topology = sketch.topology();
         let mut live_state = LiveState::of(&other.topology());
         strike(&mut live_state, &damages);
-        let worker_request = WorkerRequest { destroying, ..WorkerRequest::default() };
-        let refreshed = live_state.refresh(&topology, &worker_request);
+        let case = RefreshCase { destroying, ..RefreshCase::default() };
+        let refreshed = live_state.refresh(&topology, &case);
         let protected = refreshed.whole.protected();
         for change in &refreshed.plan.changes {
             let ends = matches!(change.action, Action::Delete | Action::Replace);
@@ -372,8 +372,8 @@ proptest! {
         let topology = sketch.topology();
         let mut live_state = LiveState::of(&other.topology());
         strike(&mut live_state, &damages);
-        let worker_request = WorkerRequest { destroying, ..WorkerRequest::default() };
-        let refreshed = live_state.refresh(&topology, &worker_request);
+        let case = RefreshCase { destroying, ..RefreshCase::default() };
+        let refreshed = live_state.refresh(&topology, &case);
         let touched: BTreeSet<&ObjectKey> =
             refreshed.plan.changes.iter().map(|change| &change.key).collect();
         let ends = |change: &&Change| matches!(change.action, Action::Delete | Action::Replace);

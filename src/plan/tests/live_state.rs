@@ -35,7 +35,7 @@ pub(super) struct LiveState {
 
 /// How a plan is asked for.
 #[derive(Debug, Clone, Default)]
-pub(super) struct WorkerRequest {
+pub(super) struct RefreshCase {
     pub(super) gaps: BTreeSet<Source>,
     /// With a gap, some objects of the source may have been seen all the same.
     pub(super) partly: bool,
@@ -72,9 +72,9 @@ fn ours(site: &Site) -> Ownership {
 
 impl LiveState {
     /// The facts that a refresh reads.
-    pub(super) fn facts(&self, topology: &Topology, worker_request: &WorkerRequest) -> Facts {
+    pub(super) fn facts(&self, topology: &Topology, case: &RefreshCase) -> Facts {
         let mut facts = no_facts();
-        let seen = |source: Source| !worker_request.gaps.contains(&source);
+        let seen = |source: Source| !case.gaps.contains(&source);
         let there = topology.cluster.existing || self.objects.contains_key(&cluster_key(topology));
         if seen(Source::Azure) && there {
             facts.cluster = Some(cluster_facts(topology));
@@ -116,13 +116,9 @@ impl LiveState {
         self.objects.get(key).map(|observed| &observed.resource)
     }
 
-    pub(super) fn inventory(
-        &self,
-        topology: &Topology,
-        worker_request: &WorkerRequest,
-    ) -> Inventory {
+    pub(super) fn inventory(&self, topology: &Topology, case: &RefreshCase) -> Inventory {
         let mut inventory = Inventory::default();
-        for source in &worker_request.gaps {
+        for source in &case.gaps {
             inventory.note_gap(Gap {
                 source: source.clone(),
                 failure: Failure::new(Code::SourceGap, "it does not answer", "restore it"),
@@ -131,10 +127,10 @@ impl LiveState {
             });
         }
         // A cluster that does not exist is not read.
-        let looks_inside = self.facts(topology, worker_request).cluster.is_some();
+        let looks_inside = self.facts(topology, case).cluster.is_some();
         for (key, observed) in &self.objects {
             let kind = observed.resource.kind();
-            let unread = inventory.gap_for(kind, Some(key)).is_some() && !worker_request.partly;
+            let unread = inventory.gap_for(kind, Some(key)).is_some() && !case.partly;
             if unread || matches!(key, ObjectKey::Kubernetes(_)) && !looks_inside {
                 continue;
             }
@@ -159,9 +155,9 @@ impl LiveState {
     }
 
     /// Refreshes and plans, as an apply does.
-    pub(super) fn refresh(&self, topology: &Topology, worker_request: &WorkerRequest) -> Refreshed {
-        let facts = self.facts(topology, worker_request);
-        let inventory = self.inventory(topology, worker_request);
+    pub(super) fn refresh(&self, topology: &Topology, case: &RefreshCase) -> Refreshed {
+        let facts = self.facts(topology, case);
+        let inventory = self.inventory(topology, case);
         let whole = desired::build(topology, &facts).unwrap();
         let protected = whole.protected();
         let replace = whole.iter().map(|desired| desired.address.clone()).collect();
@@ -171,7 +167,7 @@ impl LiveState {
                 desired,
                 inventory,
                 findings: &[],
-                adopt: &worker_request.adopt,
+                adopt: &case.adopt,
                 replace: &replace,
                 protected: &protected,
                 rollout: &topology.rollout,
@@ -183,8 +179,7 @@ impl LiveState {
             })
         };
         let nothing = DesiredSet::default();
-        let mut found =
-            compare(if worker_request.destroying { &nothing } else { &whole }, &inventory);
+        let mut found = compare(if case.destroying { &nothing } else { &whole }, &inventory);
         if let Some((facts, inventory)) = surviving(&facts, &inventory, &found) {
             found = compare(&desired::build(topology, &facts).unwrap(), &inventory);
         }
@@ -327,19 +322,15 @@ impl LiveState {
 
     /// Applies a topology until nothing is left to do, and returns the plan that is
     /// left after the last iteration.
-    pub(super) fn apply_repeatedly(
-        &mut self,
-        topology: &Topology,
-        worker_request: &WorkerRequest,
-    ) -> Plan {
+    pub(super) fn apply_repeatedly(&mut self, topology: &Topology, case: &RefreshCase) -> Plan {
         for _ in 0..MAX_ITERATIONS {
-            let plan = self.refresh(topology, worker_request).plan;
+            let plan = self.refresh(topology, case).plan;
             if plan.is_empty() {
                 return plan;
             }
             self.execute(topology, &plan);
         }
-        self.refresh(topology, worker_request).plan
+        self.refresh(topology, case).plan
     }
 
     /// The live state of a topology that was just applied.
@@ -349,7 +340,7 @@ impl LiveState {
             live_state.add_cluster_subnets(topology);
         }
         // The machines of an existing site run before the first plan.
-        let left = live_state.apply_repeatedly(topology, &WorkerRequest::default());
+        let left = live_state.apply_repeatedly(topology, &RefreshCase::default());
         assert!(left.is_empty(), "{}", super::summary(&left));
         live_state
     }

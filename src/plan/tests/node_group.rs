@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::live_state::{LiveState, WorkerRequest};
+use super::live_state::{LiveState, RefreshCase};
 use super::sight::{Pair, PairStatus, Sight, gap, pairs, small, status};
 use crate::connectivity::addresses;
 use crate::inventory::Source;
@@ -32,7 +32,7 @@ fn deny(direction: RuleDirection) -> SecurityRule {
 fn with_group(rules: Option<BTreeMap<String, SecurityRule>>) -> Vec<(Pair, Option<String>)> {
     let topology = small().topology();
     let live_state = LiveState::of(&topology);
-    let refresh = live_state.refresh(&topology, &WorkerRequest::default());
+    let refresh = live_state.refresh(&topology, &RefreshCase::default());
     let whole = Sight::whole(&live_state, &topology).model(&topology, &refresh.plan);
     let mut sight = Sight::whole(&live_state, &topology);
     let cluster = sight.facts.cluster.as_mut().unwrap();

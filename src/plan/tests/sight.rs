@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
-use super::live_state::{LiveState, WorkerRequest};
+use super::live_state::{LiveState, RefreshCase};
 use crate::connectivity::{PROTOCOL, PathModel, Sources, usual};
 use crate::dataplane::{End, RoundTrip, Verdict, trace_round_trip};
 use crate::desired::tests::generate::{Sketch, SketchedDatacenter, SketchedWorker};
@@ -35,9 +35,9 @@ impl Sight {
         topology: &Topology,
         unread: &BTreeSet<ObjectKey>,
     ) -> Self {
-        let worker_request = WorkerRequest::default();
-        let mut facts = live_state.facts(topology, &worker_request);
-        let mut inventory = live_state.inventory(topology, &worker_request);
+        let case = RefreshCase::default();
+        let mut facts = live_state.facts(topology, &case);
+        let mut inventory = live_state.inventory(topology, &case);
         for key in unread {
             let resource = &live_state.objects[key].resource;
             forget(&mut facts, key, resource);
@@ -54,9 +54,9 @@ impl Sight {
         topology: &Topology,
         gaps: BTreeSet<Source>,
     ) -> Self {
-        let worker_request = WorkerRequest { gaps, ..WorkerRequest::default() };
-        let facts = live_state.facts(topology, &worker_request);
-        let inventory = live_state.inventory(topology, &worker_request);
+        let case = RefreshCase { gaps, ..RefreshCase::default() };
+        let facts = live_state.facts(topology, &case);
+        let inventory = live_state.inventory(topology, &case);
         let desired = desired::build(topology, &facts).unwrap();
         Self { facts, desired, inventory }
     }
@@ -163,18 +163,17 @@ pub(super) struct Pair {
 
 pub(super) fn pairs(whole: &PathModel, partly: &PathModel) -> Vec<Pair> {
     let ends = ends(whole);
-    let worker_request =
-        ends.iter().map(|(name, address, site)| (name.as_str(), *address, Some(*site)));
-    let worker_request: Vec<_> =
-        worker_request.chain(UNASSIGNED.map(|address| ("unassigned", address, None))).collect();
+    let case = ends.iter().map(|(name, address, site)| (name.as_str(), *address, Some(*site)));
+    let case: Vec<_> =
+        case.chain(UNASSIGNED.map(|address| ("unassigned", address, None))).collect();
     let mut pairs = Vec::new();
     for (from, address, site) in &ends {
-        for (to, worker_request, other) in &worker_request {
-            let Some(after) = traced(partly, from, *address, *worker_request) else { continue };
+        for (to, case, other) in &case {
+            let Some(after) = traced(partly, from, *address, *case) else { continue };
             pairs.push(Pair {
-                label: format!("{from} {address} -> {to} {worker_request}"),
+                label: format!("{from} {address} -> {to} {case}"),
                 sites: (*site, *other),
-                whole: traced(whole, from, *address, *worker_request).unwrap(),
+                whole: traced(whole, from, *address, *case).unwrap(),
                 partly: after,
             });
         }

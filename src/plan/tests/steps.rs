@@ -10,7 +10,7 @@ use proptest::sample::Index;
 
 use super::damage::{damages, strike};
 use super::laws::{config, edits};
-use super::live_state::{LiveState, Refreshed, WorkerRequest};
+use super::live_state::{LiveState, RefreshCase, Refreshed};
 use super::summary;
 use crate::connectivity::{PROTOCOL, PathModel, Sources, usual};
 use crate::dataplane::{End, RoundTrip};
@@ -62,13 +62,9 @@ pub(super) fn reached(topology: &Topology, refreshed: &Refreshed) -> BTreeSet<Pa
     let nodes = nodes(&model);
     let mut found = BTreeSet::new();
     for (from, (_, source)) in &nodes {
-        for (to, (_, worker_request)) in nodes.iter().filter(|(to, _)| *to != from) {
-            let round_trip: RoundTrip = crate::dataplane::trace_round_trip(
-                &model.network,
-                *source,
-                worker_request.address,
-                PROTOCOL,
-            );
+        for (to, (_, case)) in nodes.iter().filter(|(to, _)| *to != from) {
+            let round_trip: RoundTrip =
+                crate::dataplane::trace_round_trip(&model.network, *source, case.address, PROTOCOL);
             if round_trip.reached() {
                 found.insert((from.clone(), to.clone()));
             }
@@ -202,7 +198,7 @@ fn the_new_path_exists_before_the_old_one_is_removed() {
         }
     }
     let topology = lab(true);
-    let mut refreshed = live_state.refresh(&topology, &WorkerRequest::default());
+    let mut refreshed = live_state.refresh(&topology, &RefreshCase::default());
     let assessed = |refreshed: &Refreshed| {
         let found = assess_in_order(sources(&topology, refreshed));
         let one = |it: &Disruption| (it.pairs, it.during.iter().map(ToString::to_string).collect());
@@ -237,11 +233,11 @@ proptest! {
         let mut live_state = LiveState::of(&other.topology());
         strike(&mut live_state, &damages);
         let mut end = live_state.clone();
-        let _left = end.apply_repeatedly(&topology, &WorkerRequest::default());
-        let end = reached(&topology, &end.refresh(&topology, &WorkerRequest::default()));
+        let _left = end.apply_repeatedly(&topology, &RefreshCase::default());
+        let end = reached(&topology, &end.refresh(&topology, &RefreshCase::default()));
         let mut choices = choices.into_iter().cycle();
         for _ in 0..4 {
-            let mut refreshed = live_state.refresh(&topology, &WorkerRequest::default());
+            let mut refreshed = live_state.refresh(&topology, &RefreshCase::default());
             if refreshed.plan.is_empty() {
                 break;
             }
@@ -249,7 +245,7 @@ proptest! {
             refreshed.plan.contents.wait_for(waits);
             let before = reached(&topology, &refreshed);
             apply_step_by_step(&mut live_state, &topology, &refreshed, &mut choices, |live_state, done| {
-                let now = reached(&topology, &live_state.refresh(&topology, &WorkerRequest::default()));
+                let now = reached(&topology, &live_state.refresh(&topology, &RefreshCase::default()));
                 check(&topology, &refreshed, (&before, &now, &end), &reachability, done)
             })?;
         }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::damage::{damages, strike};
 use super::laws::{config, edits};
-use super::live_state::{LiveState, WorkerRequest};
+use super::live_state::{LiveState, RefreshCase};
 use super::summary;
 use crate::inventory::Observed;
 use crate::plan::unattended::{Selection, divide};
@@ -69,7 +69,7 @@ proptest! {
         let topology = sketch.topology();
         let mut live_state = LiveState::of(&other.topology());
         strike(&mut live_state, &damages);
-        let plan = live_state.refresh(&topology, &WorkerRequest::default()).plan;
+        let plan = live_state.refresh(&topology, &RefreshCase::default()).plan;
         let (plan, selection) = divide(AutoApply::Routes, plan);
         is_closed(&plan, &selection)?;
         let mut after = live_state.clone();
@@ -121,7 +121,7 @@ proptest! {
         let permitted = if permits_all { AutoApply::All } else { AutoApply::Routes };
         let topology = sketch.topology();
         let live_state = LiveState::of(&other.topology());
-        let plan = live_state.refresh(&topology, &WorkerRequest::default()).plan;
+        let plan = live_state.refresh(&topology, &RefreshCase::default()).plan;
         let (plan, selection) = divide(permitted, plan);
         let mut after = live_state.clone();
         after.execute(&topology, &limited(&plan, &selection));
@@ -147,7 +147,7 @@ proptest! {
         let topology = sketch.topology();
         let mut live_state = LiveState::of(&other.topology());
         strike(&mut live_state, &damages);
-        let plan = live_state.refresh(&topology, &WorkerRequest::default()).plan;
+        let plan = live_state.refresh(&topology, &RefreshCase::default()).plan;
         let (plan, selection) = divide(AutoApply::All, plan);
         is_closed(&plan, &selection)?;
         let mut after = live_state.clone();
@@ -173,7 +173,7 @@ proptest! {
         let topology = sketch.topology();
         let mut live_state = LiveState::of(&other.topology());
         strike(&mut live_state, &damages);
-        let plan = live_state.refresh(&topology, &WorkerRequest::default()).plan;
+        let plan = live_state.refresh(&topology, &RefreshCase::default()).plan;
         let (plan, selection) = divide(AutoApply::None, plan);
         prop_assert!(selection.changes.is_empty() && selection.deferred.is_empty());
         prop_assert!(selection.awaiting.iter().all(|it| it.reason == ApprovalReason::ReportOnly));

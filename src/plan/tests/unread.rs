@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::damage::{damages, strike};
-use super::live_state::{LiveState, WorkerRequest};
+use super::live_state::{LiveState, RefreshCase};
 use super::sight::{Pair, PairStatus, Sight, gap, only_unknown, pairs, small, status};
 use super::summary;
 use crate::connectivity::{PathModel, addresses, usual};
@@ -70,9 +70,9 @@ fn touched(model: &PathModel, round_trip: &RoundTrip) -> BTreeSet<usize> {
         };
         model.sites.iter().position(holds)
     };
-    let walks = std::iter::once(&round_trip.forward).chain(round_trip.return_path.as_ref());
-    let positions = walks.flat_map(|traced| &traced.hops).map(|hop| hop.place);
-    let hosts = positions.filter_map(|place| match place {
+    let traces = std::iter::once(&round_trip.forward).chain(round_trip.return_path.as_ref());
+    let hop_places = traces.flat_map(|traced| &traced.hops).map(|hop| hop.place);
+    let hosts = hop_places.filter_map(|place| match place {
         Place::Host(host) | Place::Tunnel(host) => Some(host),
         Place::Interface(_, address) => model.network.owner_of(address),
     });
@@ -80,10 +80,10 @@ fn touched(model: &PathModel, round_trip: &RoundTrip) -> BTreeSet<usize> {
 }
 
 fn uses(model: &PathModel, round_trip: &RoundTrip, address: &Address) -> bool {
-    let walks = std::iter::once(&round_trip.forward).chain(round_trip.return_path.as_ref());
+    let traces = std::iter::once(&round_trip.forward).chain(round_trip.return_path.as_ref());
     // The machines of a separate network are not read from its router.
     let is_read = |hop: &&Hop| !matches!(hop.decision, Decision::Delivered(_));
-    let mut hops = walks.flat_map(|traced| &traced.hops).filter(is_read);
+    let mut hops = traces.flat_map(|traced| &traced.hops).filter(is_read);
     hops.any(|hop| model.provenance.get(hop.origin).is_some_and(|it| it.address == *address))
 }
 
@@ -91,7 +91,7 @@ fn uses(model: &PathModel, round_trip: &RoundTrip, address: &Address) -> bool {
 fn an_unread_fact_makes_only_its_dependents_unknown() {
     let topology = small().topology();
     let live_state = LiveState::of(&topology);
-    let refresh = live_state.refresh(&topology, &WorkerRequest::default());
+    let refresh = live_state.refresh(&topology, &RefreshCase::default());
     let sight = Sight::whole(&live_state, &topology);
     let whole = sight.model(&topology, &refresh.plan);
     let addresses_of: BTreeMap<&ObjectKey, &Address> =
@@ -156,7 +156,7 @@ fn an_unread_fact_makes_only_its_dependents_unknown() {
 fn an_unread_source_makes_only_its_facts_unknown() {
     let topology = small().topology();
     let live_state = LiveState::of(&topology);
-    let refresh = live_state.refresh(&topology, &WorkerRequest::default());
+    let refresh = live_state.refresh(&topology, &RefreshCase::default());
     let whole = Sight::whole(&live_state, &topology).model(&topology, &refresh.plan);
     let all = |expected: PairStatus, pairs: &[Pair]| {
         pairs.iter().filter(|pair| status(&pair.partly) == expected).count()
@@ -201,7 +201,7 @@ fn an_unread_source_makes_only_its_facts_unknown() {
 fn a_worker_that_does_not_answer_is_unknown() {
     let topology = small().topology();
     let live_state = LiveState::of(&topology);
-    let refresh = live_state.refresh(&topology, &WorkerRequest::default());
+    let refresh = live_state.refresh(&topology, &RefreshCase::default());
     let whole = Sight::whole(&live_state, &topology).model(&topology, &refresh.plan);
     let mut sight = Sight::whole(&live_state, &topology);
     sight.inventory.note_gap(gap(Source::Host("dc0-w1".to_owned())));
@@ -218,7 +218,7 @@ fn a_worker_that_does_not_answer_is_unknown() {
 fn only_a_node_without_a_pod_cidr_is_unknown() {
     let topology = small().topology();
     let live_state = LiveState::of(&topology);
-    let refresh = live_state.refresh(&topology, &WorkerRequest::default());
+    let refresh = live_state.refresh(&topology, &RefreshCase::default());
     let whole = Sight::whole(&live_state, &topology).model(&topology, &refresh.plan);
     let mut sight = Sight::whole(&live_state, &topology);
     let node = sight.facts.nodes.pop().unwrap();
@@ -261,7 +261,7 @@ proptest! {
         if let Some(last) = router_moved {
             readdress(&mut live_state, last);
         }
-        let refresh = live_state.refresh(&topology, &WorkerRequest::default());
+        let refresh = live_state.refresh(&topology, &RefreshCase::default());
         let whole = Sight::whole(&live_state, &topology).model(&topology, &refresh.plan);
         let keys: Vec<&ObjectKey> = live_state.objects.keys().collect();
         let unread: BTreeSet<ObjectKey> =

@@ -54,7 +54,7 @@ fn retain_in(change: &mut Change, departures: &[Departure]) -> Option<Retention>
         let withdrawn = departure.withdrawn(&prefixes(&before)?, &prefixes(&after)?);
         if !withdrawn.is_empty() {
             deletion.get_or_insert(&departure.address);
-            put_back(&mut after, &before, &withdrawn);
+            restore_prefixes(&mut after, &before, &withdrawn);
         }
     }
     let deletion = deletion?.clone();
@@ -112,7 +112,7 @@ fn prefixes(resource: &Resource) -> Option<BTreeSet<Ipv4Net>> {
 }
 
 /// Gives a resource these prefixes again, as it had them.
-fn put_back(after: &mut Resource, before: &Resource, withdrawn: &BTreeSet<Ipv4Net>) {
+fn restore_prefixes(after: &mut Resource, before: &Resource, withdrawn: &BTreeSet<Ipv4Net>) {
     match (after, before) {
         (Resource::RouteTable(after), Resource::RouteTable(before)) => {
             copy_routes(&mut after.routes, &before.routes, withdrawn);

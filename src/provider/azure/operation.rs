@@ -39,7 +39,7 @@ impl OperationTracking {
     }
 }
 
-/// How an operation stands.
+/// The state of an operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum OperationProgress {
     /// It goes on.

@@ -9,7 +9,7 @@ use super::{ClusterClient, text_at};
 use crate::resource::kubernetes::BOOTSTRAP_GROUP;
 use crate::resource::names::WorkerName;
 
-/// What a look at the certificate requests came to.
+/// The result of a search for the certificate request of a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Approval {
     /// The kubelet has not asked yet.

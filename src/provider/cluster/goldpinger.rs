@@ -101,15 +101,15 @@ impl ClusterClient {
     /// no answer of Goldpinger's.
     pub async fn check_all(
         &self,
-        requested: &GoldpingerPod,
+        pinger: &GoldpingerPod,
         pods: &[GoldpingerPod],
     ) -> Result<Measurement, MeasureError> {
         if pods.len() > MAX_AT_ONCE {
-            return self.check_each(requested, pods).await;
+            return self.check_each(pinger, pods).await;
         }
-        let bytes = self.ask(requested, "check_all", pods.len() * pods.len()).await?;
-        let response: CheckAll = decode(requested, &bytes)?;
-        let mut reader = Reader::new(requested, pods);
+        let bytes = self.ask(pinger, "check_all", pods.len() * pods.len()).await?;
+        let response: CheckAll = decode(pinger, &bytes)?;
+        let mut reader = Reader::new(pinger, pods);
         for (key, stated) in &response.responses {
             let from = reader.address(key, &stated.address)?;
             reader.add(from, stated.response.as_ref().filter(|_| stated.ok))?;
@@ -121,17 +121,17 @@ impl ClusterClient {
     /// the others are not asked.
     async fn check_each(
         &self,
-        requested: &GoldpingerPod,
+        pinger: &GoldpingerPod,
         pods: &[GoldpingerPod],
     ) -> Result<Measurement, MeasureError> {
-        let first = self.check(requested, pods.len()).await?;
-        let mut reader = Reader::new(requested, pods);
-        if let Some(address) = requested.address {
+        let first = self.check(pinger, pods.len()).await?;
+        let mut reader = Reader::new(pinger, pods);
+        if let Some(address) = pinger.address {
             reader.add(address, Some(&first))?;
         }
         // Collected first: a closure in a stream does not hold for every lifetime.
         let mut asking = Vec::new();
-        for pod in pods.iter().filter(|pod| pod.name != requested.name) {
+        for pod in pods.iter().filter(|pod| pod.name != pinger.name) {
             if let Some(address) = pod.address {
                 asking.push(self.check_at(address, pod, pods.len()));
             }
@@ -181,11 +181,11 @@ impl ClusterClient {
 
     async fn proxied(
         &self,
-        requested: &GoldpingerPod,
+        pinger: &GoldpingerPod,
         path: &str,
         limit: usize,
     ) -> Result<Vec<u8>, MeasureError> {
-        let GoldpingerPod { namespace, name, port, .. } = requested;
+        let GoldpingerPod { namespace, name, port, .. } = pinger;
         let about = About::new("query through the proxy", "Pod", &format!("{namespace}/{name}"));
         let uri = format!("/api/v1/namespaces/{namespace}/pods/{name}:{port}/proxy/{path}");
         // Its length and its time are limited here, by the number of pods.
@@ -199,14 +199,14 @@ impl ClusterClient {
             return Err(about.error(ClusterCause::Refused, reason).into());
         }
         if !status.is_success() {
-            return Err(no_response(requested, &format!("status {}", status.as_u16())));
+            return Err(no_response(pinger, &format!("status {}", status.as_u16())));
         }
         match Limited::new(response.into_body(), limit).collect().await {
             Ok(body) => Ok(body.to_bytes().to_vec()),
             Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-                Err(MeasureError::TooLarge { pod: requested.name.clone(), limit })
+                Err(MeasureError::TooLarge { pod: pinger.name.clone(), limit })
             }
-            Err(_) => Err(no_response(requested, "the connection broke")),
+            Err(_) => Err(no_response(pinger, "the connection broke")),
         }
     }
 }
@@ -215,8 +215,8 @@ fn limit(pings: usize) -> usize {
     pings.saturating_mul(PER_PING).saturating_add(FRAME)
 }
 
-fn no_response(requested: &GoldpingerPod, status: &str) -> MeasureError {
-    MeasureError::NoResponse { pod: requested.name.clone(), status: status.to_owned() }
+fn no_response(pinger: &GoldpingerPod, status: &str) -> MeasureError {
+    MeasureError::NoResponse { pod: pinger.name.clone(), status: status.to_owned() }
 }
 
 fn pinger(pod: &Value) -> GoldpingerPod {
@@ -296,21 +296,21 @@ fn nonsense(pod: &GoldpingerPod, reason: String) -> MeasureError {
 
 /// Collects the answers of pods.
 struct Reader<'a> {
-    requested: &'a GoldpingerPod,
+    pinger: &'a GoldpingerPod,
     names: BTreeMap<&'a str, Ipv4Addr>,
     measurement: Measurement,
 }
 
 impl<'a> Reader<'a> {
-    fn new(requested: &'a GoldpingerPod, pods: &'a [GoldpingerPod]) -> Self {
+    fn new(pinger: &'a GoldpingerPod, pods: &'a [GoldpingerPod]) -> Self {
         let measurement = Measurement {
-            requested: requested.name.clone(),
-            port: requested.port,
+            requested: pinger.name.clone(),
+            port: pinger.port,
             pods: pods.to_vec(),
             ..Measurement::default()
         };
         let names = pods.iter().filter_map(|pod| Some((pod.name.as_str(), pod.address?)));
-        Self { requested, names: names.collect(), measurement }
+        Self { pinger, names: names.collect(), measurement }
     }
 
     /// The address that was pinged, else the key, which was it once, else the address that
@@ -318,7 +318,7 @@ impl<'a> Reader<'a> {
     fn address(&self, key: &str, written: &str) -> Result<Ipv4Addr, MeasureError> {
         let found = written.parse().or_else(|_| key.parse()).ok();
         let found = found.or_else(|| self.names.get(key).copied());
-        let reason = || nonsense(self.requested, "a pod in it has no IPv4 address".to_owned());
+        let reason = || nonsense(self.pinger, "a pod in it has no IPv4 address".to_owned());
         found.ok_or_else(reason)
     }
 

@@ -29,7 +29,7 @@ impl ClusterClient {
     }
 
     /// `spec.ipam.podCIDRs` of every CiliumNode; none where the cluster has no
-    /// such API. On AKS they are normally empty, and never to be believed.
+    /// such API. On AKS they are normally empty and not reliable: do not plan from them.
     ///
     /// # Errors
     ///

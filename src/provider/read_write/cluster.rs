@@ -40,7 +40,7 @@ pub trait ClusterRead: Debug + Send + Sync {
     async fn node_network_configs(&self) -> Result<BTreeMap<String, Ipv4Net>, ClusterError>;
 
     /// `spec.ipam.podCIDRs` of every CiliumNode; none where the cluster has no
-    /// such API. On AKS they are normally empty, and never to be believed.
+    /// such API. On AKS they are normally empty and not reliable: do not plan from them.
     async fn cilium_nodes(&self) -> Result<BTreeMap<String, Vec<Ipv4Net>>, ClusterError>;
 
     /// `spec.ipam.podCIDRs` of one CiliumNode; nothing where it is not there.

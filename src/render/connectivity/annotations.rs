@@ -72,7 +72,7 @@ impl CheckReport<'_> {
                 violation.rule.as_str(),
                 wording::describe_violation(violation.rule),
             );
-            let text = format!("{}: {}", violation.address, wording::describe_breach(violation));
+            let text = format!("{}: {}", violation.address, wording::violation_text(violation));
             Annotation::new(rule, AnnotationLevel::Error, text).about(&violation.address)
         }));
         found.extend(self.live.as_ref().into_iter().flat_map(LiveReport::annotations));

@@ -184,7 +184,7 @@ impl CheckReport<'_> {
             let Some(first) = group.first() else { continue };
             lines.push(String::new());
             let text =
-                format!("{}: {}", wording::rule_id(first.rule), wording::describe_breach(first));
+                format!("{}: {}", wording::rule_id(first.rule), wording::violation_text(first));
             let wrapped = wrap(&text, "violation: ", "           ");
             lines.extend(wrapped.into_iter().map(|line| style.paint(Role::Warning, line)));
             let names: Vec<String> = group.iter().map(|it| it.address.to_string()).collect();

@@ -260,7 +260,7 @@ impl TraceReport<'_> {
             format!("{name} does not clamp the TCP MSS to a path MTU of {mtu} bytes: {effect}")
         });
         let violation = |violation: &Violation| {
-            format!("{} ({})", wording::describe_breach(violation), violation.address)
+            format!("{} ({})", wording::violation_text(violation), violation.address)
         };
         unclamped.chain(self.violations.iter().map(violation)).collect()
     }

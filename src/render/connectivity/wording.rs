@@ -3,7 +3,7 @@
 use crate::connectivity::{Invariant, PathModel, Violation, Why};
 use crate::dataplane::fabric::{EffectiveRoute, FabricHop, RouteSource};
 use crate::dataplane::host::{Found, KernelHop, TableId};
-use crate::dataplane::tunnel::Lacking;
+use crate::dataplane::tunnel::NoPeerReason;
 use crate::dataplane::{
     Cause, Decision, Direction, Drop, HostId, Origin, Place, Protocol, Verdict,
 };
@@ -103,19 +103,19 @@ impl Wording<'_> {
         format!(": {reason}")
     }
 
-    fn lacking(&self, lacking: Lacking) -> String {
+    fn lacking(&self, lacking: NoPeerReason) -> String {
         match lacking {
-            Lacking::NotAccepted => "this device does not accept subnet routes".to_owned(),
-            Lacking::NotApproved(id) => {
+            NoPeerReason::NotAccepted => "this device does not accept subnet routes".to_owned(),
+            NoPeerReason::NotApproved(id) => {
                 format!(
                     "{} advertises the prefix, but the tailnet has not approved it",
                     self.name(id)
                 )
             }
-            Lacking::NotOffered(id) => {
+            NoPeerReason::NotAdvertised(id) => {
                 format!("the prefix is approved for {}, which does not advertise it", self.name(id))
             }
-            Lacking::NoAdvertiser => "no router advertises the prefix".to_owned(),
+            NoPeerReason::NoAdvertiser => "no router advertises the prefix".to_owned(),
         }
     }
 
@@ -253,7 +253,7 @@ fn change_outside(resource: &Address, id: Option<&ArmId>, owner: FactOwner) -> S
 }
 
 /// A violated rule and what was found.
-pub(super) fn describe_breach(violation: &Violation) -> String {
+pub(super) fn violation_text(violation: &Violation) -> String {
     format!("{}: {}", describe_violation(violation.rule), violation.found)
 }
 

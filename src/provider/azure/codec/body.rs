@@ -27,7 +27,7 @@ fn drop_nulls(value: &mut Value) {
 }
 
 /// Lays our fields over what is there: objects field by field, the rest whole.
-pub(super) fn lay_over(base: Option<&Value>, ours: Value) -> Value {
+pub(super) fn merge_onto(base: Option<&Value>, ours: Value) -> Value {
     let mut result = base.cloned().unwrap_or_else(|| json!({}));
     overlay(&mut result, ours);
     result
@@ -98,6 +98,6 @@ mod tests {
         let ours = json!({"a": {"c": [3]}, "tags": {"managed-by": "stargate"}});
         let expected =
             json!({"a": {"b": 1, "c": [3]}, "tags": {"Managed-By": "stargate", "cost": "7"}});
-        assert_eq!(lay_over(Some(&base), ours), expected);
+        assert_eq!(merge_onto(Some(&base), ours), expected);
     }
 }

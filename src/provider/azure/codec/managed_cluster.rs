@@ -7,7 +7,7 @@ use ipnet::Ipv4Net;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::body::lay_over;
+use super::body::merge_onto;
 use super::fields::{location, missing, prefix, provisioning, read};
 use super::{DecodeError, Marks, node_pool};
 use crate::resource::azure::{ManagedCluster, NodePool};
@@ -126,7 +126,7 @@ pub fn encode(cluster: &ManagedCluster, base: Option<&Value>, marks: &Marks<'_>)
         properties["agentPoolProfiles"] = Value::Array(encode_pools(cluster, marks));
         ours["identity"] = json!({ "type": "SystemAssigned" });
     }
-    lay_over(base, ours)
+    merge_onto(base, ours)
 }
 
 /// The requested version is written back if the cluster runs a patch of it: AKS reads

@@ -55,7 +55,7 @@ pub fn ownership(body: &Value, owner: &Owner) -> Ownership {
     }
     let site = tag(body, SITE_TAG).map_or(Site::Cluster, Site::from);
     match owner.ownership(tag(body, TOPOLOGY_TAG), SiteName::from(&site)) {
-        ownership if ownership.is_ours() && !names_itself(body) => Ownership::Foreign,
+        ownership if ownership.is_ours() && !is_tag_of_object(body) => Ownership::Foreign,
         ownership => ownership,
     }
 }
@@ -78,7 +78,7 @@ pub fn ownership_without_name(body: &Value, owner: &Owner) -> Option<Ownership> 
 }
 
 /// Whether the tags were written for this object.
-fn names_itself(body: &Value) -> bool {
+fn is_tag_of_object(body: &Value) -> bool {
     let Some(id) = id(body) else { return false };
     if kind_of(&id) == Some(Kind::NodePool) {
         return tag(body, POOL_TAG).is_some_and(|key| !key.is_empty());

@@ -3,7 +3,7 @@
 use azure_mgmt_network::package_2024_03::models;
 use serde_json::Value;
 
-use super::body::{lay_over, write};
+use super::body::{merge_onto, write};
 use super::fields::{location, missing, read};
 use super::{DecodeError, Marks};
 use crate::resource::ArmId;
@@ -41,5 +41,5 @@ pub fn encode(gateway: &NatGateway, base: Option<&Value>, marks: &Marks<'_>) -> 
         }),
         ..Default::default()
     };
-    lay_over(base, write(&model))
+    merge_onto(base, write(&model))
 }

@@ -4,7 +4,7 @@ use azure_mgmt_network::package_2024_03::models;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::body::{known, lay_over, reference, set_property};
+use super::body::{known, merge_onto, reference, set_property};
 use super::fields::{address, location, missing, read, read_part};
 use super::{DecodeError, EncodeError, Marks};
 use crate::resource::azure::NetworkInterface;
@@ -79,7 +79,7 @@ pub fn encode(
             "ipConfigurations": [configuration],
         },
     });
-    Ok(lay_over(base, ours))
+    Ok(merge_onto(base, ours))
 }
 
 fn encode_configuration(
@@ -96,7 +96,7 @@ fn encode_configuration(
             "primary": true,
         },
     });
-    let mut body = lay_over(there, ours);
+    let mut body = merge_onto(there, ours);
     set_property(&mut body, "publicIPAddress", interface.public_ip.as_ref().map(reference));
     Ok(body)
 }

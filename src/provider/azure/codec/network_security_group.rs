@@ -4,7 +4,7 @@ use azure_mgmt_network::package_2024_03::models;
 use models::security_rule_properties_format::Protocol;
 use serde_json::{Value, json};
 
-use super::body::{lay_over, write};
+use super::body::{merge_onto, write};
 use super::fields::{location, read, read_part};
 use super::{DecodeError, Marks};
 use crate::resource::azure::{Access, NetworkSecurityGroup, RuleDirection, SecurityRule};
@@ -91,7 +91,7 @@ pub fn encode(group: &NetworkSecurityGroup, base: Option<&Value>, marks: &Marks<
         "tags": marks.tags(),
         "properties": { "securityRules": rules },
     });
-    lay_over(base, ours)
+    merge_onto(base, ours)
 }
 
 fn encode_rule(name: &str, rule: &SecurityRule) -> models::SecurityRule {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::body::{lay_over, set_property};
+use super::body::{merge_onto, set_property};
 use super::fields::{missing, provisioning, read};
 use super::marks::tag;
 use super::{DecodeError, Marks};
@@ -127,7 +127,7 @@ fn scale(pool: &Properties) -> Result<NodePoolScale, DecodeError> {
 pub fn encode(pool: &NodePool, base: Option<&Value>, marks: &Marks<'_>) -> Value {
     let there = base.and_then(|base| base.get("properties"));
     let properties = encode_profile(pool, there, marks);
-    let mut body = lay_over(base, json!({ "properties": properties }));
+    let mut body = merge_onto(base, json!({ "properties": properties }));
     // Laid over, labels and taints that are to go would stay.
     set_property(&mut body, "nodeLabels", Some(json!(pool.labels)));
     set_property(&mut body, "nodeTaints", Some(json!(pool.taints)));

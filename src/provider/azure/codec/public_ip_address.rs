@@ -3,7 +3,7 @@
 use azure_mgmt_network::package_2024_03::models;
 use serde_json::{Value, json};
 
-use super::body::{lay_over, write};
+use super::body::{merge_onto, write};
 use super::fields::{location, read};
 use super::{DecodeError, Marks};
 use crate::resource::azure::PublicIpAddress;
@@ -34,5 +34,5 @@ pub fn encode(address: &PublicIpAddress, base: Option<&Value>, marks: &Marks<'_>
             "publicIPAddressVersion": models::IpVersion::IPv4,
         },
     });
-    lay_over(base, ours)
+    merge_onto(base, ours)
 }

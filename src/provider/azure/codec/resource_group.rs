@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::body::lay_over;
+use super::body::merge_onto;
 use super::fields::{location, read};
 use super::{DecodeError, Marks};
 use crate::resource::azure::ResourceGroup;
@@ -23,7 +23,7 @@ pub fn decode(body: &Value) -> Result<ResourceGroup, DecodeError> {
 
 /// Writes what ARM takes.
 pub fn encode(group: &ResourceGroup, base: Option<&Value>, marks: &Marks<'_>) -> Value {
-    let mut body = lay_over(base, json!({ "location": group.location, "tags": marks.tags() }));
+    let mut body = merge_onto(base, json!({ "location": group.location, "tags": marks.tags() }));
     // A group has one property, and only ARM may write it.
     if let Some(fields) = body.as_object_mut() {
         fields.remove("properties");

@@ -6,7 +6,7 @@ use azure_mgmt_network::package_2024_03::models;
 use ipnet::Ipv4Net;
 use serde_json::{Value, json};
 
-use super::body::{known, lay_over, write};
+use super::body::{known, merge_onto, write};
 use super::fields::{address, location, missing, prefix, read, read_part};
 use super::{DecodeError, EncodeError, Marks};
 use crate::resource::Pending;
@@ -81,7 +81,7 @@ pub fn encode(
         "tags": marks.tags(),
         "properties": { "routes": routes },
     });
-    Ok(lay_over(base, ours))
+    Ok(merge_onto(base, ours))
 }
 
 fn encode_route(name: String, prefix: &Ipv4Net, hop: &NextHop) -> models::Route {

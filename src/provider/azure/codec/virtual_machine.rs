@@ -5,7 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::body::{lay_over, write};
+use super::body::{merge_onto, write};
 use super::fields::{location, missing, provisioning, read, read_part};
 use super::marks::tag;
 use super::{DecodeError, Marks};
@@ -90,7 +90,7 @@ pub fn encode(
             "networkProfile": { "networkInterfaces": [interface_reference(machine)] },
         },
     });
-    lay_over(base.map(writable).as_ref(), write(&ours))
+    merge_onto(base.map(writable).as_ref(), write(&ours))
 }
 
 /// What is there, without what a PUT may not carry: extensions are children

@@ -6,7 +6,7 @@
 use azure_mgmt_network::package_2024_03::models;
 use serde_json::{Value, json};
 
-use super::body::lay_over;
+use super::body::merge_onto;
 use super::fields::{location, missing, prefix, read, read_part};
 use super::{DecodeError, Marks};
 use crate::resource::azure::VirtualNetwork;
@@ -38,5 +38,5 @@ pub fn encode(network: &VirtualNetwork, base: Option<&Value>, marks: &Marks<'_>)
         "tags": marks.tags(),
         "properties": { "addressSpace": { "addressPrefixes": network.address_prefixes } },
     });
-    lay_over(base, ours)
+    merge_onto(base, ours)
 }
