@@ -8,9 +8,10 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use crate::diagnostics::{Code, Diagnostics, Severity};
+use crate::diagnostics::{Code, Diagnostic, Diagnostics, Severity};
 use crate::render::diagnostic::{self, Layout};
 use crate::render::text::counted;
+use crate::topology::lints::expired_ignores;
 use crate::topology::load::{Loaded, MAX_SIZE, load_bytes};
 
 use super::arguments::Global;
@@ -31,14 +32,28 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, CliError> {
     Ok(bytes)
 }
 
-/// Loads the topology; prints its warnings, or all its errors.
+/// Loads the topology; prints its warnings, or all its errors. A plan finds by itself
+/// which `[[ignore]]` have expired.
 pub(crate) fn load_or_report(global: &Global, ui: &Ui) -> Result<Loaded, CliError> {
+    load_with(global, ui, |_| Vec::new())
+}
+
+/// The same, with the warnings about what has expired by today.
+pub(crate) fn load_of_today(global: &Global, ui: &Ui) -> Result<Loaded, CliError> {
+    load_with(global, ui, |loaded| expired_ignores(loaded, today()))
+}
+
+fn load_with(
+    global: &Global,
+    ui: &Ui,
+    warnings: impl Fn(&Loaded) -> Vec<Diagnostic>,
+) -> Result<Loaded, CliError> {
     let bytes = read(&global.topology)?;
     let layout = Layout { style: ui.status_style(), columns: ui.columns() };
     let name = global.topology_name();
     match load_bytes(&name, &bytes) {
-        // A plan finds by itself which `[[ignore]]` have expired.
-        Ok(loaded) => {
+        Ok(mut loaded) => {
+            loaded.warnings.extend(warnings(&loaded));
             if !loaded.warnings.is_empty() && !ui.is_quiet() {
                 let text = String::from_utf8_lossy(&bytes);
                 ui.report(&diagnostic::render(&name, &text, &loaded.warnings, layout));

@@ -29,7 +29,7 @@ pub(crate) fn run(arguments: &ValidateArguments, global: &Global, ui: &Ui) -> Re
     let name = global.topology_name();
     let validated = match arguments.format {
         ReportFormat::Text => {
-            let loaded = topology::load_or_report(global, ui)?;
+            let loaded = topology::load_of_today(global, ui)?;
             ui.data(&format!("{name} is valid: {}\n", extent(&loaded)))?;
             return Ok(exit::DONE);
         }
