@@ -135,7 +135,9 @@ fn unlisted_reference<'a>(
     let mut unlisted = referred.filter_map(|id| {
         let kind = Kind::of_arm_type(&id.resource_type()?)?;
         let key = ObjectKey::Azure(id.clone());
+        // An object that was found and cannot be read hides nothing of the subnet.
         let is_known = observation.inventory.get(&key).is_some()
+            || observation.inventory.unread_objects(kind).any(|(unread, _)| *unread == key)
             || observation.without_name.contains_key(&key);
         observation.inventory.gap_for(kind, Some(&key)).filter(|_| !is_known)
     });

@@ -4,7 +4,7 @@ use stargate::diagnostics::Code;
 
 use super::location::{Ran, TestFolder, too_wide};
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 16] = [
     "init",
     "validate",
     "plan",
@@ -17,6 +17,7 @@ const COMMANDS: [&str; 15] = [
     "routes",
     "graph",
     "sandbox",
+    "manifests",
     "schema",
     "explain",
     "completions",
