@@ -132,7 +132,9 @@ fn restart(input: Comparison<'_>, desired: &DesiredResource) -> ResourceDecision
     }
     if input.protected.contains(&desired.address) {
         let reason = "the reboot is blocked by `protect = true`".to_owned();
-        let remedy = "remove `protect = true`, then run the same command again".to_owned();
+        let remedy = "set `protect = false` and run `stargate apply`, then run the same command \
+                      again"
+            .to_owned();
         return blocked(desired, Action::Reboot, Code::Protected, reason, remedy);
     }
     let mut decision = change(desired, Some(observed), Action::Reboot);

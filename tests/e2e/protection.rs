@@ -89,7 +89,7 @@ async fn a_destroy_stops_before_the_first_deletion_if_something_is_protected() {
         let deployment = before.edited(&protected(TWO_DATACENTERS, table));
         let plan = assert_nothing_is_done(&deployment, &RefreshOptions::destroying()).await;
         let mut remedies = plan.blocked.iter().map(|it| &it.failure.remedy);
-        assert!(remedies.any(|it| it.contains("protect = true")), "{table}");
+        assert!(remedies.any(|it| it.contains("protect = false")), "{table}");
     }
     let unprotected = before.edited(TWO_DATACENTERS);
     assert!(unprotected.plan().await.is_empty());

@@ -95,7 +95,7 @@ async fn a_worker_is_not_given_up_before_its_new_host_was_probed() {
         let applied = deployment.apply(&options).await;
         let failed = failures(&applied).join("\n");
         assert!(failed.contains("its new host was probed first"), "{failed}");
-        let expected = if stranger { "is called stranger" } else { "HostUnreachable" };
+        let expected = if stranger { "has the name stranger" } else { "HostUnreachable" };
         assert!(failed.contains(expected), "{failed}");
         let node = node(&deployment, "attic-a").unwrap();
         assert_ne!(node["spec"]["unschedulable"], true, "{failed}");
