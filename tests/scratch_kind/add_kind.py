@@ -43,7 +43,7 @@ insert(
 # The value.
 insert(
     "src/resource/value.rs",
-    r"^    RouteTable\(azure::RouteTable\),\n",
+    r"^    RouteTable\(Shared<azure::RouteTable>\),\n",
     """\
     /// An IP group.
     IpGroup(azure::IpGroup),
