@@ -185,10 +185,18 @@ impl<'a> Known<'a> {
         !self.broken.is_empty()
     }
 
-    /// Gives objects other values, and rebuilds only the parts of the network that
-    /// kept pairs depend on.
+    /// Gives objects other values. Where these leave everything as it is that the kept pairs
+    /// pass, nothing else is built again; else all of it is, because the packets may now pass
+    /// any other part.
     pub(super) fn change(&mut self, values: &[(usize, ObjectValue<'a>)]) -> NetworkDifference {
-        self.model.change(values, Some(&self.watched).filter(|_| self.broken.is_empty()))
+        if self.broken.is_empty() {
+            let difference = self.model.change(values, Some(&self.watched));
+            if difference == NetworkDifference::default() {
+                return difference;
+            }
+            self.model.roll_back();
+        }
+        self.model.change(values, None)
     }
 
     fn end(&self, node: usize) -> Option<End> {
