@@ -94,7 +94,7 @@ create(
 
 use serde_json::{Value, json};
 
-use super::body::lay_over;
+use super::body::merge_onto;
 use super::fields::{location, prefix};
 use super::{DecodeError, Marks};
 use crate::resource::azure::IpGroup;
@@ -118,7 +118,7 @@ pub fn encode(group: &IpGroup, base: Option<&Value>, marks: &Marks<'_>) -> Value
         "tags": marks.tags(),
         "properties": {"ipAddresses": group.prefixes},
     });
-    lay_over(base, ours)
+    merge_onto(base, ours)
 }
 """,
 )
