@@ -7,7 +7,7 @@ use ipnet::Ipv4Net;
 use serde_json::Value;
 
 use super::{Action, Change};
-use crate::resource::azure::NetworkSecurityGroup;
+use crate::resource::azure::{Access, NetworkSecurityGroup, NextHop};
 use crate::resource::host::{JoinedWorker, KernelRoute};
 use crate::resource::kubernetes::ManifestKind;
 use crate::resource::{DataPlaneRole, Kind, Resource};
@@ -35,8 +35,8 @@ pub(super) fn withdrawn(change: &Change) -> BTreeSet<Ipv4Net> {
         return BTreeSet::new();
     };
     let (before, after) = (covered(before), covered(after));
-    let is_covered = |(prefix, manner): &(Ipv4Net, Manner)| {
-        after.iter().any(|(wider, other)| wider.contains(prefix) && other == manner)
+    let is_covered = |(prefix, via): &(Ipv4Net, Via<'_>)| {
+        after.iter().any(|(wider, other)| wider.contains(prefix) && other == via)
     };
     before.into_iter().filter(|it| !is_covered(it)).map(|(prefix, _)| prefix).collect()
 }
@@ -91,33 +91,60 @@ fn ends_worker_route(before: &Resource, after: &JoinedWorker, worker: &JoinedWor
     !routes.any(|(prefix, route)| *route != KernelRoute::Unreachable && covers(prefix, worker))
 }
 
-/// Where packets are led, or by which rule they are permitted.
-type Manner = String;
+/// What an object does with the packets of a prefix.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Via<'a> {
+    /// A route table sends them to a next hop.
+    NextHop(NextHop),
+    /// A kernel sends them.
+    Kernel(KernelRoute),
+    /// They are routed, to whatever hop.
+    AnyHop,
+    /// A router takes them out of the tailnet.
+    Tailnet,
+    /// A DaemonSet sets a route for them.
+    NodeRoute,
+    /// A rule permits them by their source.
+    SourceOf(&'a str),
+    /// A rule permits them by their destination.
+    DestinationOf(&'a str),
+}
 
-/// The prefixes that an object leads packets to or permits, each with where or by which rule.
-fn paths(resource: &Resource) -> BTreeSet<(Ipv4Net, Manner)> {
+impl Via<'_> {
+    /// The same, where it does not matter to which hop a route leads; `None` where packets
+    /// are dropped.
+    fn without_hop(self) -> Option<Self> {
+        match self {
+            Self::NextHop(NextHop::None) | Self::Kernel(KernelRoute::Unreachable) => None,
+            Self::NextHop(_) | Self::Kernel(_) => Some(Self::AnyHop),
+            other => Some(other),
+        }
+    }
+}
+
+type Paths<'a> = BTreeSet<(Ipv4Net, Via<'a>)>;
+
+/// The prefixes that an object routes or permits.
+fn paths(resource: &Resource) -> Paths<'_> {
     match resource {
-        Resource::RouteTable(table) => of_routes(table.routes.known()),
-        Resource::RouterHost(router) => of_routes(router.kernel_routes.known()),
+        Resource::RouteTable(table) => of_routes(table.routes.known(), Via::NextHop),
+        Resource::RouterHost(router) => of_routes(router.kernel_routes.known(), Via::Kernel),
         Resource::AdvertisedRoutes(routes) | Resource::ApprovedRoutes(routes) => {
             let prefixes = routes.prefixes.known().into_iter().flatten();
-            prefixes.map(|prefix| (*prefix, Manner::new())).collect()
+            prefixes.map(|prefix| (*prefix, Via::Tailnet)).collect()
         }
         Resource::NetworkSecurityGroup(group) => permitted(group),
         Resource::Manifest(manifest) if manifest.kind == ManifestKind::DaemonSet => {
-            named_in(&manifest.body).into_iter().map(|prefix| (prefix, Manner::new())).collect()
+            named_in(&manifest.body).into_iter().map(|prefix| (prefix, Via::NodeRoute)).collect()
         }
         _ => BTreeSet::new(),
     }
 }
 
-/// The same, where it does not matter to which hop a route leads. What is unreachable is led
-/// nowhere.
-fn covered(resource: &Resource) -> BTreeSet<(Ipv4Net, Manner)> {
-    let is_led = |manner: &Manner| *manner != format!("{:?}", KernelRoute::Unreachable);
-    let leads = matches!(resource, Resource::RouteTable(_) | Resource::RouterHost(_));
-    let paths = paths(resource).into_iter().filter(|(_, manner)| is_led(manner));
-    paths.map(|(prefix, manner)| (prefix, if leads { Manner::new() } else { manner })).collect()
+/// The prefixes whose packets an object does not drop, whatever hop it sends them to.
+fn covered(resource: &Resource) -> Paths<'_> {
+    let paths = paths(resource).into_iter();
+    paths.filter_map(|(prefix, via)| Some((prefix, via.without_hop()?))).collect()
 }
 
 /// The prefixes in the texts of an object: those of the routes that a DaemonSet sets.
@@ -130,19 +157,93 @@ fn named_in(value: &Value) -> BTreeSet<Ipv4Net> {
     }
 }
 
-fn of_routes<Hop: std::fmt::Debug>(
+fn of_routes<'a, Hop: Copy>(
     routes: Option<&BTreeMap<Ipv4Net, Hop>>,
-) -> BTreeSet<(Ipv4Net, String)> {
-    let routes = routes.into_iter().flatten();
-    routes.map(|(prefix, hop)| (*prefix, format!("{hop:?}"))).collect()
+    via: fn(Hop) -> Via<'a>,
+) -> Paths<'a> {
+    routes.into_iter().flatten().map(|(prefix, hop)| (*prefix, via(*hop))).collect()
 }
 
-/// The prefixes that rules name, by rule, without service tags.
-fn permitted(group: &NetworkSecurityGroup) -> BTreeSet<(Ipv4Net, String)> {
-    let rules = group.rules.iter().flat_map(|(name, rule)| {
-        let sources = rule.source_prefixes.iter().map(move |it| (it, format!("from {name}")));
-        let targets = rule.destination_prefixes.iter().map(move |it| (it, format!("to {name}")));
-        sources.chain(targets)
+/// The prefixes that rules permit, without service tags.
+fn permitted(group: &NetworkSecurityGroup) -> Paths<'_> {
+    let permits = group.rules.iter().filter(|(_, rule)| rule.access == Access::Allow);
+    let rules = permits.flat_map(|(name, rule)| {
+        let sources = rule.source_prefixes.iter().map(move |it| (it, Via::SourceOf(name)));
+        let targets = rule.destination_prefixes.iter();
+        sources.chain(targets.map(move |it| (it, Via::DestinationOf(name))))
     });
-    rules.filter_map(|(prefix, rule)| Some((prefix.parse().ok()?, rule))).collect()
+    rules.filter_map(|(text, via)| Some((rule_prefix(text)?, via))).collect()
+}
+
+/// The prefix of a rule, which Azure writes as `*` for all addresses.
+fn rule_prefix(text: &str) -> Option<Ipv4Net> {
+    match text {
+        "*" => Some(Ipv4Net::default()),
+        _ => text.parse().ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resource::azure::{RouteTable, RuleDirection, SecurityRule};
+    use crate::resource::{Address, ObjectKey, Pending};
+
+    fn prefix(text: &str) -> Ipv4Net {
+        text.parse().unwrap()
+    }
+
+    fn update(before: Resource, after: Resource) -> Change {
+        let address: Address = "route-table/cluster/lab".parse().unwrap();
+        let key = ObjectKey::Host("lab".to_owned());
+        let mut change = Change::new(address, key, Action::Update, "a test");
+        (change.before, change.after) = (Some(before), Some(after));
+        change
+    }
+
+    fn table(routes: &[(&str, NextHop)]) -> Resource {
+        let routes = routes.iter().map(|(text, hop)| (prefix(text), *hop)).collect();
+        let (location, routes) = (String::new(), Pending::Known(routes));
+        Resource::RouteTable(RouteTable { location, routes, protected_by: None }.into())
+    }
+
+    fn group(access: Access, source: &str) -> Resource {
+        let rule = SecurityRule {
+            priority: 1000,
+            direction: RuleDirection::Inbound,
+            access,
+            protocol: "*".to_owned(),
+            source_prefixes: vec![source.to_owned()],
+            destination_prefixes: vec!["VirtualNetwork".to_owned()],
+            destination_ports: vec!["*".to_owned()],
+        };
+        let rules = [("forwarded".to_owned(), rule)].into();
+        let group = NetworkSecurityGroup { location: String::new(), rules, protected_by: None };
+        Resource::NetworkSecurityGroup(group)
+    }
+
+    #[test]
+    fn a_route_that_drops_packets_withdraws_its_prefix() {
+        let hop = NextHop::Appliance([10, 0, 0, 4].into());
+        let routed = || table(&[("10.1.0.0/16", hop)]);
+        let withdrawn_by = |after| withdrawn(&update(routed(), after)).into_iter().collect();
+        let dropped: Vec<Ipv4Net> = withdrawn_by(table(&[("10.1.0.0/16", NextHop::None)]));
+        assert_eq!(dropped, [prefix("10.1.0.0/16")]);
+        let other = NextHop::Appliance([10, 0, 0, 5].into());
+        let wider: Vec<Ipv4Net> = withdrawn_by(table(&[("10.0.0.0/8", other)]));
+        assert_eq!(wider, []);
+        assert!(leads_elsewhere(&update(routed(), table(&[])), &prefix("10.1.2.0/24")));
+    }
+
+    #[test]
+    fn a_rule_withdraws_what_it_permitted_to_all() {
+        let narrowed = update(group(Access::Allow, "*"), group(Access::Allow, "10.1.0.0/16"));
+        assert!(leads_elsewhere(&narrowed, &prefix("10.2.0.0/16")));
+        assert_eq!(withdrawn(&narrowed), [Ipv4Net::default()].into());
+        let denied =
+            update(group(Access::Allow, "10.1.0.0/16"), group(Access::Deny, "10.1.0.0/16"));
+        assert_eq!(withdrawn(&denied), [prefix("10.1.0.0/16")].into());
+        let lifted = update(group(Access::Deny, "10.1.0.0/16"), group(Access::Allow, "*"));
+        assert_eq!(withdrawn(&lifted), BTreeSet::new());
+    }
 }

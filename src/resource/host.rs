@@ -56,7 +56,7 @@ impl RouterHost {
 }
 
 /// Where a kernel route sends packets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum KernelRoute {
     /// Into tailscale0.

@@ -13,6 +13,7 @@ use stargate::sandbox::faults::Fault;
 
 use crate::canonical_state::{canonical_state, differences};
 use crate::harness::{Deployment, EXAMPLE, IgnoreProgress, RefreshOptions, failures, summary};
+use crate::refused_calls::{RefusedCalls, is_deletion};
 
 /// Records all events, and requests a stop when a given step starts.
 #[derive(Default)]
@@ -181,27 +182,6 @@ async fn a_failed_step_blocks_only_its_dependents() {
     }
 }
 
-/// Refuses the deletion of machines.
-#[derive(Debug)]
-struct NoDeletions;
-
-impl FaultInjector for NoDeletions {
-    fn before(&self, effect: &Call) -> Disposition {
-        match effect {
-            Call::Request { method, path, .. }
-                if *method == http::Method::DELETE && path.contains("/virtualMachines/") =>
-            {
-                Disposition::Refuse { status: 400, retry_after: None }
-            }
-            _ => Disposition::Pass,
-        }
-    }
-
-    fn after(&self, _effect: &Call) -> Delivery {
-        Delivery::Deliver
-    }
-}
-
 /// The subnet that is replaced with its router when its range is edited.
 const ROUTER_SUBNET: &str = "subnet/cluster/stargate-aks-router-subnet";
 
@@ -212,7 +192,9 @@ async fn a_failed_destroy_of_a_replacement_is_reported_once() {
     let deployment = before.edited(&EXAMPLE.replace("10.237.0.0/24", "10.236.0.0/24"));
     let options = RefreshOptions::replacing(&[ROUTER_SUBNET]);
     let plan = deployment.refresh_and_plan(&options).await;
-    deployment.sandbox.set_fault_injector(Some(Arc::new(NoDeletions)));
+    deployment.sandbox.set_fault_injector(Some(RefusedCalls::of(400, |call| {
+        is_deletion(call, "/virtualMachines/")
+    })));
     let log = EventLog::default();
     let applied = deployment.apply_planned(&options, plan, &log).await;
     let events = log.events();

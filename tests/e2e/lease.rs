@@ -26,6 +26,7 @@ use crate::harness::{
     Deployment, EXAMPLE, IgnoreProgress, InMemoryConnector, RefreshOptions, clients_on, failures,
     summary,
 };
+use crate::refused_calls::{RefusedCalls, is_deletion};
 
 pub(crate) const LEASE: &str = "stargate-write-stargate-aks-e2e-2";
 pub(crate) const VALID: Duration = Duration::from_secs(60);
@@ -42,25 +43,16 @@ impl Reporter for Warnings {
     }
 }
 
-/// Refuses to delete Leases.
-#[derive(Debug)]
-struct KeepsLease;
-
-impl FaultInjector for KeepsLease {
-    fn before(&self, call: &Call) -> Disposition {
-        match call {
-            Call::Request { method, path, .. }
-                if *method == http::Method::DELETE && path.contains("/leases") =>
-            {
-                Disposition::Refuse { status: 403, retry_after: None }
-            }
-            _ => Disposition::Pass,
-        }
-    }
-
-    fn after(&self, _: &Call) -> Delivery {
-        Delivery::Deliver
-    }
+/// Applies completely, with one warning.
+async fn apply_with_a_warning(deployment: &Deployment) -> Failure {
+    let options = RefreshOptions::default();
+    let planned = deployment.refresh_and_plan(&options).await;
+    let warnings = Warnings::default();
+    let applied = deployment.apply_planned(&options, planned, &warnings).await;
+    assert_eq!(applied.status, ApplyStatus::Converged, "{}", failures(&applied).join("\n"));
+    let mut warnings = warnings.0.into_inner().unwrap();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    warnings.remove(0)
 }
 
 /// Records for whom an apply waited.
@@ -246,32 +238,22 @@ async fn without_the_right_to_leases_nothing_is_changed() {
 async fn an_api_server_that_does_not_answer_does_not_stop_an_apply() {
     let deployment = with_work().await;
     observe(&deployment, Disposition::Refuse { status: 503, retry_after: None });
-    let options = RefreshOptions::default();
-    let planned = deployment.refresh_and_plan(&options).await;
-    let warnings = Warnings::default();
-    let applied = deployment.apply_planned(&options, planned, &warnings).await;
-    assert_eq!(applied.status, ApplyStatus::Converged, "{}", failures(&applied).join("\n"));
-    let warnings = warnings.0.lock().unwrap();
-    assert_eq!(warnings.len(), 1, "{warnings:?}");
-    assert_eq!(warnings[0].code, Code::ServiceUnavailable);
-    assert!(warnings[0].message.contains(LEASE), "{}", warnings[0]);
-    assert!(warnings[0].remedy.contains("no other apply"), "{}", warnings[0].remedy);
+    let warning = apply_with_a_warning(&deployment).await;
+    assert_eq!(warning.code, Code::ServiceUnavailable);
+    assert!(warning.message.contains(LEASE), "{}", warning);
+    assert!(warning.remedy.contains("no other apply"), "{}", warning.remedy);
 }
 
 /// A Lease that could not be deleted keeps the next apply waiting: the user hears why.
 #[tokio::test(start_paused = true)]
 async fn a_lease_that_is_not_deleted_is_reported() {
     let deployment = with_work().await;
-    deployment.sandbox.set_fault_injector(Some(Arc::new(KeepsLease)));
-    let options = RefreshOptions::default();
-    let planned = deployment.refresh_and_plan(&options).await;
-    let warnings = Warnings::default();
-    let applied = deployment.apply_planned(&options, planned, &warnings).await;
-    assert_eq!(applied.status, ApplyStatus::Converged, "{}", failures(&applied).join("\n"));
-    let warnings = warnings.0.lock().unwrap();
-    assert_eq!(warnings.len(), 1, "{warnings:?}");
-    assert!(warnings[0].message.contains("was not deleted"), "{}", warnings[0]);
-    assert!(warnings[0].remedy.contains("60 s"), "{}", warnings[0].remedy);
+    deployment
+        .sandbox
+        .set_fault_injector(Some(RefusedCalls::of(403, |call| is_deletion(call, "/leases"))));
+    let warning = apply_with_a_warning(&deployment).await;
+    assert!(warning.message.contains("was not deleted"), "{}", warning);
+    assert!(warning.remedy.contains("60 s"), "{}", warning.remedy);
 }
 
 #[tokio::test(start_paused = true)]

@@ -51,6 +51,7 @@ mod protection_records;
 mod reachability;
 mod readdressing;
 mod refresh_options;
+mod refused_calls;
 mod removal_pace;
 mod removals;
 mod repeat;

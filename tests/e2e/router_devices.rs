@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use crate::canonical_state::{canonical_state, differences};
 use crate::harness::{Deployment, EXAMPLE, RefreshOptions, TWO_DATACENTERS, failures, summary};
+use crate::refused_calls::{RefusedCalls, is_request};
 
 const AKS_ROUTER: &str = "stargate-aks-e2e-2-router";
 const DC_ROUTER: &str = "stargate-aks-e2e-2-dc-router";
@@ -206,25 +207,11 @@ async fn a_device_without_authorization_is_authorized_again() {
 /// A credential that may not authorize devices gets the service's reason, at once.
 #[tokio::test(start_paused = true)]
 async fn a_refused_authorization_says_so() {
-    #[derive(Debug)]
-    struct Refuse;
-    impl FaultInjector for Refuse {
-        fn before(&self, effect: &Call) -> Disposition {
-            match effect {
-                Call::Request { path, .. } if path.ends_with("/authorized") => {
-                    Disposition::Refuse { status: 403, retry_after: None }
-                }
-                _ => Disposition::Pass,
-            }
-        }
-
-        fn after(&self, _effect: &Call) -> Delivery {
-            Delivery::Deliver
-        }
-    }
     let deployment = example_after(60).await;
     deployment.inject(Fault::DeviceUnauthorized, Some(DC_ROUTER));
-    deployment.sandbox.set_fault_injector(Some(Arc::new(Refuse)));
+    deployment
+        .sandbox
+        .set_fault_injector(Some(RefusedCalls::of(403, |call| is_request(call, "/authorized"))));
     let applied = deployment.apply(&RefreshOptions::default()).await;
     assert_ne!(applied.status, ApplyStatus::Converged);
     let failed = failures(&applied);

@@ -1,6 +1,6 @@
 //! Kubernetes versions: upgrades in one commit, minor versions, and what is refused.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use serde_json::{Value, json};
 use stargate::apply::ApplyStatus;
@@ -9,10 +9,10 @@ use stargate::diagnostics::Code;
 use stargate::plan::{Action, FindingSeverity, Plan};
 use stargate::resource::{Kind, Resource};
 use stargate::sandbox::SandboxState;
-use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInjector};
 
 use crate::harness::{Deployment, EXAMPLE, RefreshOptions, failures, summary};
 use crate::node_pools::{change_cluster, cluster_id, live_pools};
+use crate::refused_calls::{RefusedCalls, is_request};
 
 /// The example with these versions of the cluster and of the profile.
 fn versions(cluster: &str, profile: &str) -> String {
@@ -71,25 +71,6 @@ fn blocked(plan: &Plan, code: Code) -> Vec<&stargate::plan::Blocked> {
     plan.blocked.iter().filter(|it| it.failure.code == code).collect()
 }
 
-/// Azure does not say which versions it offers.
-#[derive(Debug)]
-struct NoVersionList;
-
-impl FaultInjector for NoVersionList {
-    fn before(&self, call: &Call) -> Disposition {
-        match call {
-            Call::Request { path, .. } if path.ends_with("/kubernetesVersions") => {
-                Disposition::Refuse { status: 403, retry_after: None }
-            }
-            _ => Disposition::Pass,
-        }
-    }
-
-    fn after(&self, _call: &Call) -> Delivery {
-        Delivery::Deliver
-    }
-}
-
 /// Notes the kinds of steps that were completed.
 #[derive(Default)]
 struct Steps(Mutex<Vec<Kind>>);
@@ -135,7 +116,9 @@ async fn one_commit_upgrades_everything_in_order() {
 #[tokio::test(start_paused = true)]
 async fn a_minor_version_of_unknown_patch_is_upgraded_in_one_apply() {
     let deployment = applied("1.33", "1.33").await;
-    deployment.sandbox.set_fault_injector(Some(Arc::new(NoVersionList)));
+    deployment.sandbox.set_fault_injector(Some(RefusedCalls::of(403, |call| {
+        is_request(call, "/kubernetesVersions")
+    })));
     let edited = deployment.edited(&versions("1.34", "1.34"));
     let plan = edited.plan().await;
     let waiting = plan.deferred.iter().filter(|it| it.address.kind == Kind::Worker);

@@ -1,7 +1,6 @@
 //! Reprovisioning and reboots, and the records of operations on workers.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -10,11 +9,11 @@ use stargate::apply::events::Outcome;
 use stargate::diagnostics::{Code, Failure};
 use stargate::pipeline::Planned;
 use stargate::plan::{Action, Plan, WorkerOperation, WorkerRequest};
-use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInjector};
 use stargate::sandbox::kubernetes::ObjectIdentity;
 use stargate::topology::names::WorkerName;
 
 use crate::harness::{Deployment, EXAMPLE, IgnoreProgress, RefreshOptions, summary};
+use crate::refused_calls::{RefusedCalls, is_request};
 
 const FIRST: &str = "stargate-aks-e2e-2-worker-1";
 const SECOND: &str = "stargate-aks-e2e-2-worker-2";
@@ -288,25 +287,11 @@ async fn an_interrupted_request_is_continued() {
 /// none is restarted again.
 #[tokio::test(start_paused = true)]
 async fn a_request_stops_while_its_records_cannot_be_read() {
-    #[derive(Debug)]
-    struct NoRecords;
-    impl FaultInjector for NoRecords {
-        fn before(&self, call: &Call) -> Disposition {
-            match call {
-                Call::Request { path, .. } if path.contains("/operations") && !call.writes() => {
-                    Disposition::Refuse { status: 403, retry_after: None }
-                }
-                _ => Disposition::Pass,
-            }
-        }
-
-        fn after(&self, _: &Call) -> Delivery {
-            Delivery::Deliver
-        }
-    }
     for operation in [WorkerOperation::Reboot, WorkerOperation::Repave] {
         let deployment = Deployment::example_applied().await;
-        deployment.sandbox.set_fault_injector(Some(Arc::new(NoRecords)));
+        deployment.sandbox.set_fault_injector(Some(RefusedCalls::of(403, |call| {
+            is_request(call, "/operations") && !call.writes()
+        })));
         let options = options(operation, &[FIRST, SECOND]);
         let plan = deployment.refresh_and_plan(&options).await.plan;
         assert!(plan.changes.is_empty(), "{}", summary(&plan));

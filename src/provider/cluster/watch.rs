@@ -140,3 +140,29 @@ fn failure(about: &About, error: watcher::Error) -> Option<ClusterError> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::cluster::PERMISSIONS;
+
+    /// A watch is a list that goes on, so it needs both verbs; nothing else needs `watch`.
+    #[test]
+    fn what_is_watched_may_be_watched_and_nothing_else() {
+        let watchable = PERMISSIONS.iter().filter(|it| it.verbs.contains(&"watch"));
+        let mut allowed: Vec<_> = watchable
+            .inspect(|it| assert!(it.verbs.contains(&"list"), "{it:?}"))
+            .map(|it| (it.group, it.resource, it.namespace))
+            .collect();
+        let mut watched: Vec<_> = WatchedKind::ALL
+            .into_iter()
+            .map(|kind| {
+                let (api, namespace) = kind.api();
+                (api.group, api.plural, namespace)
+            })
+            .collect();
+        allowed.sort_unstable();
+        watched.sort_unstable();
+        assert_eq!(allowed, watched);
+    }
+}

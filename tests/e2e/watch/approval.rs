@@ -1,7 +1,6 @@
 //! What is changed without approval, and what waits.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use stargate::diagnostics::Code;
@@ -9,7 +8,6 @@ use stargate::lease::{LeaseIdentity, LeaseSlot};
 use stargate::plan::{Action, ApprovalReason};
 use stargate::provider::http::Api;
 use stargate::resource::Kind;
-use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInjector};
 use stargate::sandbox::faults::Fault;
 use stargate::topology::load::load_text;
 use stargate::watch::{BlockedChange, ReconcileResult, Reconciled, Trigger, WatchEvent};
@@ -18,6 +16,7 @@ use tokio::time::sleep;
 use super::{Watch, watched, watching};
 use crate::harness::{Deployment, RefreshOptions};
 use crate::node_pools::{nodes_and_routes, routes_are_complete};
+use crate::refused_calls::{RefusedCalls, is_request};
 
 const WORKER_2: &str = "
 [[datacenters.dc1.workers]]
@@ -185,7 +184,9 @@ async fn removals_are_counted_once_they_are_made() {
     watching(&deployment, &watched("max_removals = 1"), async |watch| {
         watch.settles().await;
         let before = watch.log.finished().len();
-        deployment.sandbox.set_fault_injector(Some(Arc::new(RefuseWrites)));
+        deployment.sandbox.set_fault_injector(Some(RefusedCalls::of(409, |call| {
+            call.writes() && !is_request(call, "/leases")
+        })));
         deployment.inject(Fault::AksScaleIn, None);
         sleep(Duration::from_secs(120)).await;
         let failed = watch.log.finished().split_off(before);
@@ -199,44 +200,6 @@ async fn removals_are_counted_once_they_are_made() {
     })
     .await;
     routes_are_complete(&deployment);
-}
-
-/// Refuses every write.
-#[derive(Debug)]
-struct RefuseWrites;
-
-impl FaultInjector for RefuseWrites {
-    fn before(&self, call: &Call) -> Disposition {
-        match call {
-            // Leases are no change.
-            Call::Request { path, .. } if path.contains("/leases") => Disposition::Pass,
-            _ if call.writes() => Disposition::Refuse { status: 409, retry_after: None },
-            _ => Disposition::Pass,
-        }
-    }
-
-    fn after(&self, _: &Call) -> Delivery {
-        Delivery::Deliver
-    }
-}
-
-/// Refuses every request to Azure, which is not repeated.
-#[derive(Debug)]
-struct RefuseAzure;
-
-impl FaultInjector for RefuseAzure {
-    fn before(&self, call: &Call) -> Disposition {
-        match call {
-            Call::Request { path, .. } if path.contains("/subscriptions/") => {
-                Disposition::Refuse { status: 403, retry_after: None }
-            }
-            _ => Disposition::Pass,
-        }
-    }
-
-    fn after(&self, _: &Call) -> Delivery {
-        Delivery::Deliver
-    }
 }
 
 /// Azure does not answer for half an hour: retries alone never pause changes.
@@ -267,7 +230,9 @@ async fn failures_that_return_pause_changes() {
     watching(&deployment, &watched(""), async |watch| {
         watch.settles().await;
         for _ in 0..8 {
-            deployment.sandbox.set_fault_injector(Some(Arc::new(RefuseAzure)));
+            deployment.sandbox.set_fault_injector(Some(RefusedCalls::of(403, |call| {
+                is_request(call, "/subscriptions/")
+            })));
             watch.triggers.add(Trigger::Cluster);
             sleep(Duration::from_secs(4)).await;
             assert_eq!(watch.last().reconciled.result, ReconcileResult::Failed);
