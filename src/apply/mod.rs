@@ -20,6 +20,7 @@ mod replaced;
 mod request_tests;
 mod routers;
 mod status;
+mod stages;
 mod step_limit;
 mod steps;
 mod stop;

@@ -47,6 +47,8 @@ pub struct Inventory {
     pub blocks_incoming: BTreeSet<String>,
     /// Routers whose keys other devices do not accept, because of tailnet lock.
     pub locked_out: BTreeSet<String>,
+    /// Routers whose node key has expired, by name.
+    pub expired_keys: BTreeSet<String>,
     /// The prefixes for which Tailscale selects a router, by the router's name; without
     /// routers whose hosts could not be read.
     pub primary_routes: BTreeMap<String, BTreeSet<Ipv4Net>>,

@@ -15,7 +15,7 @@ use crate::diagnostics::{Code, Failure};
 use crate::inventory::{Gap, Source};
 use crate::plan::impact::Projection;
 use crate::plan::saved_plan::{SavedPlanRefusal, confirm};
-use crate::plan::{Plan, PlanningInput, plan, unattended};
+use crate::plan::{OmittedChange, Plan, PlanningInput, plan, unattended};
 use crate::provider::clients::ReadClients;
 use crate::refresh::{Clock, Observation, Scope, observe};
 use crate::resource::Api;
@@ -50,6 +50,9 @@ pub struct Planned {
     pub plan: Plan,
     /// What was read.
     pub observation: Observation,
+    /// Changes that live state and topology need beyond the plan. Only a saved plan leaves
+    /// some out.
+    pub omitted: Vec<OmittedChange>,
 }
 
 impl Pipeline<'_> {
@@ -62,7 +65,7 @@ impl Pipeline<'_> {
             Some(permitted) => unattended::limit(input, permitted, plan(input)),
             None => plan(input),
         };
-        Planned { plan, observation: reading.observation }
+        Planned { plan, observation: reading.observation, omitted: Vec::new() }
     }
 
     /// Reads live state, plans, and keeps the changes that the saved plan contains
@@ -74,8 +77,11 @@ impl Pipeline<'_> {
     pub async fn confirm(&self, saved: &Plan) -> Result<Planned, SavedPlanRefusal> {
         let reading = self.read().await;
         let input = reading.input(self.scope);
-        let plan = confirm(input, saved, plan(input))?;
-        Ok(Planned { plan, observation: reading.observation })
+        let fresh = plan(input);
+        let needed = OmittedChange::all(&fresh);
+        let plan = confirm(input, saved, fresh)?;
+        let omitted = OmittedChange::not_in(needed, &plan);
+        Ok(Planned { plan, observation: reading.observation, omitted })
     }
 
     /// Reads live state: everything that can be listed, then the objects that the

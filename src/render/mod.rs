@@ -24,5 +24,5 @@ pub mod text;
 mod value;
 pub mod watch_events;
 
-pub use purpose::Purpose;
+pub use purpose::{Purpose, matches_topology};
 pub use style::{Role, Style};

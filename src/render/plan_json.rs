@@ -21,7 +21,7 @@ use super::ignored_json::IgnoredJson;
 use super::rollout_json::RolloutJson;
 
 /// The version of the format of `plan --format json` and `drift --format json`.
-pub const FORMAT_VERSION: &str = "2.0";
+pub const FORMAT_VERSION: &str = "2.1";
 
 /// A plan.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -78,6 +78,8 @@ pub struct SummaryJson {
     pub deferred: usize,
     /// Blocked changes.
     pub blocked: usize,
+    /// Fields that differ and that the topology ignores.
+    pub ignored: usize,
     /// Resources without a change.
     pub unchanged: usize,
 }
@@ -257,6 +259,7 @@ fn summary(plan: &Plan) -> SummaryJson {
         reboot: plan.count(Action::Reboot),
         deferred: plan.deferred.len(),
         blocked: plan.blocked.len(),
+        ignored: plan.ignored_differences(),
         unchanged: plan.unchanged,
     }
 }

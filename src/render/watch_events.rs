@@ -196,6 +196,10 @@ fn changed(
             let text = format!("  {sign} {address} was not changed: {reason}");
             vec![(Role::Warning, text)]
         }
+        Outcome::HalfReplaced { done, reason } => {
+            let text = format!("  {sign} {address} {done}, but not created again: {reason}");
+            vec![(Role::Error, text)]
+        }
         // The reconcile names what led to these.
         Outcome::UpToDate
         | Outcome::Skipped { .. }

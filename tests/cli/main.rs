@@ -17,6 +17,7 @@ mod one_meaning;
 mod outputs;
 mod permissions;
 mod readme;
+mod router_health;
 mod sandbox_folder;
 mod sarif_schema;
 mod saved_plans;

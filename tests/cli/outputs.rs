@@ -96,7 +96,7 @@ fn an_apply_writes_one_json_line_for_each_event() {
     let lines: Vec<Value> =
         ran.out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert!(lines.len() > 2, "{}", ran.out);
-    assert_eq!(lines[0]["format_version"], "2.1");
+    assert_eq!(lines[0]["format_version"], "2.2");
     let last = lines.last().expect("a line");
     assert_eq!((&last["type"], &last["outcome"]), (&"step-finished".into(), &"done".into()));
     assert!(last["duration_ms"].is_u64(), "{last}");

@@ -348,7 +348,10 @@ impl<'a> ProgressSink<'a> {
             StepEvent::Started(step) => self.begins(step.as_str()),
             StepEvent::Begins(stage) => self.begins(stage.as_str()),
             StepEvent::Done(step) => self.ended(step.as_str()),
-            StepEvent::Ended(stage) => self.ended(stage.as_str()),
+            StepEvent::Ended(stage) => {
+                self.iteration.stages.add(&self.change.address, stage);
+                self.ended(stage.as_str());
+            }
             StepEvent::Warning(text) => progress(self.iteration, self.change, text),
             StepEvent::Proven(_) => {}
         }

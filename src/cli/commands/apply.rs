@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::apply_result::{interrupted_before, print_result};
 use super::apply_saved;
 use super::plan::{self, Reported};
-use crate::apply::events::{NoReporter, Outcome, Reporter};
-use crate::apply::{Applied, ApplyStatus, apply, apply_once};
+use crate::apply::events::{NoReporter, Reporter};
+use crate::apply::{Applied, apply, apply_once};
 use crate::cli::arguments::{Format, Global, topology_name};
 use crate::cli::error::CliError;
 use crate::cli::exit;
@@ -36,6 +37,10 @@ use crate::topology::names::TopologyName;
 /// Prints the plan, asks for approval and applies it, in iterations until no
 /// changes are left. Ctrl-C, SIGTERM and SIGHUP wait for running steps; the next
 /// apply continues. A second signal stops immediately.
+///
+/// Exits with 0 if the infrastructure matches the topology (with PLAN: if its changes were
+/// made), 1 on an error, 3 if changes were made in part, 4 if the plan is stale, 5 if
+/// changes are blocked or packets are dropped that no apply helps, and 130 if interrupted.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ApplyArguments {
     /// Apply the changes of this plan, saved by `stargate plan --out`. A new plan is
@@ -144,10 +149,14 @@ pub(crate) async fn run_plan(
         Some(Err(refusal)) => return Ok(apply_saved::refuse(&refusal, ui)),
         None => return Ok(interrupted_before(request.purpose, ui)),
     };
+    let omitted = planned.omitted.clone();
     if is_made_already(&planned.plan, request) {
-        ui.status(
-            "Apply complete: 0 changes made. The changes of the saved plan were made before.",
-        );
+        apply_saved::note_omitted(&omitted, ui);
+        let remaining = apply_saved::remaining(&omitted);
+        ui.status(&format!(
+            "Apply complete: 0 changes made. The changes of the saved plan were made \
+             before.{remaining}"
+        ));
         return Ok(exit::DONE);
     }
     if request.saved.is_none() {
@@ -159,6 +168,7 @@ pub(crate) async fn run_plan(
             Reported { purpose: request.purpose, format: PlanFormat::Text, full: false };
         plan::show(ui, &planned, (&session.reads, &target), displayed)?;
     }
+    apply_saved::note_omitted(&omitted, ui);
     if let Some(code) = ends_without_approval(&planned.plan, request, ui) {
         return Ok(code);
     }
@@ -168,7 +178,7 @@ pub(crate) async fn run_plan(
         None => return Ok(interrupted_before(request.purpose, ui)),
     }
     let applied = apply_plan(session, &scope, planned, request, ui).await;
-    print_result(&applied, request, ui)
+    print_result(&applied, request, &omitted, ui)
 }
 
 /// Makes the plan, or confirms the saved one. `None` if it is interrupted.
@@ -263,15 +273,6 @@ fn approval(purpose: Purpose, target: &str) -> ApprovalPrompt<'_> {
     ApprovalPrompt { question, target, can_be_saved }
 }
 
-/// Reports a signal that came before the first change.
-fn interrupted_before(purpose: Purpose, ui: &Ui) -> u8 {
-    let operation = operation(purpose);
-    ui.status(&format!(
-        "{operation} interrupted: 0 changes made. Run the same command again to continue."
-    ));
-    exit::INTERRUPTED
-}
-
 /// Reports pairs that would be lost without permission.
 fn refuse_loss(plan: &Plan, is_saved: bool, ui: &Ui) -> u8 {
     let pairs = usize::try_from(plan.reachability.lost).unwrap_or(usize::MAX);
@@ -325,67 +326,4 @@ fn reporter(ui: &Ui, format: Format) -> Box<dyn Reporter> {
             Box::new(PlainReporter::new(io::stderr(), ui.status_style(), ui.verbosity() > 0))
         }
     }
-}
-
-/// The name of the operation in the closing line.
-fn operation(purpose: Purpose) -> &'static str {
-    match purpose {
-        Purpose::Destroy => "Destroy",
-        Purpose::Repave => "Repave",
-        Purpose::Reboot => "Reboot",
-        Purpose::Plan | Purpose::Drift => "Apply",
-    }
-}
-
-/// Prints the errors and the closing line.
-fn print_result(applied: &Applied, request: &ApplyRequest, ui: &Ui) -> Result<u8, CliError> {
-    let done = applied.outcomes.values().filter(|outcome| **outcome == Outcome::Done).count();
-    let is_unreachable = exit::is_unreachable(applied);
-    if let Some(plan) = applied.remaining.as_ref().filter(|_| is_unreachable) {
-        let problem = plan.reachability.broken_summary();
-        ui.error(
-            &CliError::new(format!("the infrastructure matches the topology, but {problem}"))
-                .remedy("`stargate drift` names the cause and who can change it"),
-        );
-    }
-    let (status, note) = match &applied.status {
-        ApplyStatus::Converged if is_unreachable => ("incomplete", ""),
-        ApplyStatus::Converged if request.purpose == Purpose::Destroy => {
-            ("complete", " No resources of the topology remain.")
-        }
-        // Only the plan was applied; the rest of the infrastructure was not compared.
-        ApplyStatus::Converged
-            if request.options.worker_request.is_some() || applied.remaining.is_none() =>
-        {
-            ("complete", "")
-        }
-        ApplyStatus::Converged => ("complete", " The infrastructure matches the topology."),
-        ApplyStatus::Partial(_) => ("incomplete", ""),
-        ApplyStatus::Stale => ("stopped", " The plan is stale."),
-        ApplyStatus::Refused(refusal) => return Ok(apply_saved::refuse(refusal, ui)),
-        ApplyStatus::Blocked => ("incomplete", " The remaining changes are blocked."),
-        ApplyStatus::Interrupted => ("interrupted", " Run the same command again to continue."),
-    };
-    for (address, outcome) in &applied.outcomes {
-        match outcome {
-            Outcome::Failed(failure) => {
-                let message = format!("{address}: {failure}");
-                ui.error(&CliError::from(failure.clone().with_message(message)));
-            }
-            Outcome::GuardFailed { reason } => ui.error(
-                &CliError::coded(Code::StalePlan, format!("{address}: {reason}"))
-                    .remedy("create a new plan from the current state"),
-            ),
-            _ => {}
-        }
-    }
-    if let ApplyStatus::Partial(failure) = &applied.status {
-        ui.error(&CliError::from(failure.clone()));
-    }
-    if request.format == Format::Text || applied.status == ApplyStatus::Interrupted {
-        let changes = crate::render::text::counted(done, "change");
-        let operation = operation(request.purpose);
-        ui.status(&format!("{operation} {status}: {changes} made.{note}"));
-    }
-    Ok(exit::from_apply(applied))
 }

@@ -6,7 +6,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit;
 use crate::cli::ui::Ui;
 use crate::diagnostics::{Code, counted};
-use crate::plan::PlanOptions;
+use crate::plan::{OmittedChange, PlanOptions};
 use crate::plan::saved_plan::{SavedPlan, SavedPlanRefusal};
 
 /// The options of the plan. Permissions of a saved plan count if its signature was
@@ -44,6 +44,36 @@ fn permission_missing(missing: &str) -> CliError {
     .remedy(format!("review the plan, then repeat the permission: `stargate apply {missing} FILE`"))
     .remedy("or set STARGATE_PLAN_KEY for `stargate plan --out` and `stargate apply`")
     .exit(exit::BLOCKED)
+}
+
+/// Changes beyond a saved plan that are named one by one.
+const MAX_OMITTED: usize = 3;
+
+/// Reports the changes of the plan made now that the saved plan does not contain.
+pub(super) fn note_omitted(omitted: &[OmittedChange], ui: &Ui) {
+    if omitted.is_empty() {
+        return;
+    }
+    let names: Vec<String> = omitted.iter().take(MAX_OMITTED).map(OmittedChange::text).collect();
+    let more = match omitted.len() - names.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    ui.note(&format!(
+        "a plan made now contains {} that the saved plan does not, and that this apply does not \
+         make: {}{more}; `stargate plan` shows them",
+        counted(omitted.len(), "other change"),
+        names.join(", ")
+    ));
+}
+
+/// The sentence of the closing line about changes that remain, with a space before it.
+pub(super) fn remaining(omitted: &[OmittedChange]) -> String {
+    match omitted.len() {
+        0 => String::new(),
+        1 => " 1 other change remains: `stargate plan` shows it.".to_owned(),
+        count => format!(" {count} other changes remain: `stargate plan` shows them."),
+    }
 }
 
 /// Differences from a saved plan that are reported one by one.

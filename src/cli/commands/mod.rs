@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub(crate) mod apply;
+mod apply_result;
 mod apply_saved;
 pub(crate) mod check;
 pub(crate) mod completions;

@@ -19,6 +19,7 @@ use crate::plan::saved_plan::{FORMAT_VERSION, Permissions, SavedPlan};
 use crate::plan::{Plan, PlanOptions, PlanStatus};
 use crate::render::annotations::{Annotation, AnnotationReport};
 use crate::render::connectivity::reachability_report::{MAX_PROBLEMS, ReachabilityReportText};
+use crate::render::matches_topology;
 use crate::render::text::wrap;
 use crate::render::{Purpose, drift_json, plan_json, plan_markdown, plan_text};
 use crate::resource::Address;
@@ -29,6 +30,10 @@ use crate::topology::names::TopologyName;
 ///
 /// Reads the live state and compares it with the topology. Changes are marked
 /// `+` create, `~` update, `-/+` replace, `-` delete, `>` adopt.
+///
+/// Exits with 0 if the plan can be applied or has no changes; with `--detailed-exitcode`,
+/// 2 if it has changes. 5 if changes are blocked, an error forbids all changes, or packets
+/// are dropped that no apply helps; 1 if not everything could be read.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PlanArguments {
     /// Save the plan to a file, for `stargate apply FILE`; signed, if
@@ -173,7 +178,7 @@ fn annotations<'a>(
     let dropped = reachability.iter().flat_map(ReachabilityReportText::annotations);
     report.extend(found.into_iter().chain(dropped), Some(&loaded.spans));
     if plan.status() == PlanStatus::Matches {
-        report.pass("the infrastructure matches the topology");
+        report.pass(&matches_topology(plan));
     }
     report
 }

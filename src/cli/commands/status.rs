@@ -16,6 +16,10 @@ use crate::render::connectivity::reachability_report::{MAX_PROBLEMS, Reachabilit
 use crate::render::table::StatusTable;
 
 /// Show the health of cluster, routers and workers, and the reachability
+///
+/// Exits with 0 if the state could be shown, whatever it is: `check` and `drift` have exit
+/// codes for problems. 1 if not everything could be read; 5 if an error of the topology
+/// and the live state forbids all changes.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct StatusArguments {
     /// Output format

@@ -11,6 +11,7 @@ mod tests;
 use crate::plan::{Action, Change, Plan, PlanStatus};
 use crate::resource::Address;
 
+use super::purpose::matches_topology;
 use super::Purpose;
 use super::connectivity::reachability_report::ReachabilityReportText;
 use super::style::{Role, Style};
@@ -80,10 +81,11 @@ pub fn last_line(plan: &Plan, purpose: Purpose) -> String {
             }
             PlanStatus::Wrong => "No plan: resolve the errors above and plan again.".to_owned(),
             PlanStatus::Unreachable => format!(
-                "The infrastructure matches the topology, but {}.",
+                "{}, but {}.",
+                matches_topology(plan),
                 plan.reachability.broken_summary()
             ),
-            _ => purpose.no_changes().to_owned(),
+            _ => purpose.no_changes(plan),
         };
     }
     let blocked = match plan.blocked.len() {
