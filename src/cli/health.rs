@@ -109,7 +109,7 @@ fn health(
     }
 }
 
-/// What could not be read, and why.
+/// The unread part, and the reason.
 fn unread(gap: &Gap) -> String {
     format!("{} could not be read: [{}] {}", gap.source, gap.failure.code, gap.failure.message)
 }

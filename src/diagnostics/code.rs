@@ -336,7 +336,7 @@ pub enum Code {
     UnknownTarget,
 }
 
-/// What is known about a code.
+/// The facts about a code.
 struct Entry {
     code: Code,
     text: &'static str,
@@ -367,7 +367,7 @@ impl Code {
         self.entry().title
     }
 
-    /// What it means, why it matters, and what to do.
+    /// Its meaning, why it matters, and the remedy.
     pub fn explanation(self) -> &'static str {
         self.entry().explanation
     }

@@ -21,7 +21,7 @@ use crate::refresh::{Clock, Observation, Scope, observe};
 use crate::resource::Api;
 use crate::topology::model::Topology;
 
-/// What a plan is made with.
+/// The inputs of a pipeline that makes plans.
 #[derive(Clone, Copy)]
 pub struct Pipeline<'a> {
     /// Reads live state.
@@ -35,7 +35,7 @@ pub struct Pipeline<'a> {
 /// Live state, read for one plan.
 #[derive(Debug, Clone)]
 pub struct Reading {
-    /// What was read.
+    /// The live state that was read.
     pub observation: Observation,
     /// The requests that it took, by API.
     pub requests: BTreeMap<Api, u64>,
@@ -48,7 +48,7 @@ pub struct Reading {
 pub struct Planned {
     /// The plan.
     pub plan: Plan,
-    /// What was read.
+    /// The live state that was read.
     pub observation: Observation,
     /// Changes that live state and topology need beyond the plan. Only a saved plan leaves
     /// some out.
@@ -116,7 +116,7 @@ fn unnamed(error: &AllocationError) -> Gap {
 }
 
 impl Reading {
-    /// What a plan is made from.
+    /// The input of a plan.
     pub fn input<'a>(&'a self, scope: &'a Scope<'a>) -> PlanningInput<'a> {
         PlanningInput {
             topology: scope.topology,

@@ -13,7 +13,7 @@ use crate::plan::diff::FieldChange;
 use crate::plan::{Action, Blocked, Change, Deferred, Finding, FindingSeverity, Plan};
 use crate::resource::Address;
 
-use super::Purpose;
+use super::{Purpose, Target};
 use super::connectivity::reachability::ReachabilityJson;
 use super::connectivity::reachability_report::ReachabilityReportJson;
 use super::cost_json::CostJson;
@@ -33,6 +33,9 @@ pub struct PlanJson {
     pub purpose: Purpose,
     /// The name of the topology.
     pub topology: String,
+    /// Where the changes are made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<Target>,
     /// Counts of changes and resources.
     pub summary: SummaryJson,
     /// The changes, ordered so that dependencies come first.
@@ -123,7 +126,7 @@ pub struct ChangeJson {
     pub planned_because_of: String,
     /// The address of the resource whose change causes this one.
     pub caused_by: Option<String>,
-    /// What stops working during the change.
+    /// The disruption during the change.
     pub disruption: Option<String>,
     /// The wave of a worker, counted from 1; null for other resources.
     pub wave: Option<u32>,
@@ -217,6 +220,7 @@ pub fn to_json(plan: &Plan, purpose: Purpose) -> PlanJson {
         format_version: FORMAT_VERSION.to_owned(),
         purpose,
         topology: plan.topology.clone(),
+        target: None,
         summary: summary(plan),
         changes: plan.changes.iter().map(change).collect(),
         deferred: plan.deferred.iter().map(deferred).collect(),
@@ -233,8 +237,13 @@ pub fn to_json(plan: &Plan, purpose: Purpose) -> PlanJson {
 
 /// The plan as JSON text.
 pub fn render(plan: &Plan, purpose: Purpose) -> String {
+    to_text(&to_json(plan, purpose))
+}
+
+/// The JSON as text.
+pub fn to_text(json: &PlanJson) -> String {
     // The struct is made of texts, numbers and JSON values, so it serialises.
-    let value = serde_json::to_value(to_json(plan, purpose)).unwrap_or_default();
+    let value = serde_json::to_value(json).unwrap_or_default();
     format!("{value:#}\n")
 }
 

@@ -31,7 +31,9 @@ impl Purpose {
                 format!("Changes to make the infrastructure match the topology `{topology}`:")
             }
             Self::Drift => format!("The infrastructure differs from the topology `{topology}`:"),
-            Self::Destroy => format!("Resources of the topology `{topology}` to destroy:"),
+            Self::Destroy => {
+                format!("`stargate destroy` deletes the resources of the topology `{topology}`:")
+            }
             Self::Repave => format!("Workers of the topology `{topology}` to repave:"),
             Self::Reboot => format!("Workers of the topology `{topology}` to reboot:"),
         }

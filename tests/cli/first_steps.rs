@@ -65,6 +65,9 @@ fn after_a_destroy_no_resources_exist() {
     let refused = location.run("destroy --sandbox").exits(1);
     assert!(refused.err.contains("SG0508"), "{}", refused.err);
     location.run("destroy --sandbox --yes").exits(0);
+    let status = location.run("status --sandbox").exits(0);
+    assert!(status.out.ends_with("Nothing is deployed: `stargate apply` creates the resources.\n"));
+    assert!(!status.out.contains("Reachability"), "{}", status.out);
     let again = location.run("destroy --sandbox --yes").exits(0);
     assert_eq!(again.out, "No changes. No resources of the topology exist.\n");
 }

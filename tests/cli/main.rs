@@ -6,6 +6,7 @@ mod annotations;
 #[cfg(unix)]
 mod ci;
 mod connectivity;
+mod counts;
 mod credentials;
 mod edited_plans;
 mod first_steps;

@@ -61,3 +61,34 @@ fn an_unread_service_is_named_with_its_cause() {
     assert!(status.err.contains("error[SG0618]: Tailscale could not be read"), "{}", status.err);
     assert!(status.err.contains("help: "), "{}", status.err);
 }
+
+/// So it is in `check`, with a code and what to do.
+#[test]
+fn a_check_names_the_cause_of_what_is_unknown() {
+    let location = TestFolder::applied();
+    let brief = location.run("check --sandbox").exits(0);
+    assert!(!brief.out.contains("I12"), "{}", brief.out);
+    let verbose = location.run("check --sandbox -v").exits(0);
+    assert!(verbose.out.contains("not checked: I12 when"), "{}", verbose.out);
+    location.run("sandbox break source-down tailscale").exits(0);
+    let check = location.run("check --sandbox").exits(1);
+    let joined = check.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in [
+        "error[SG0618]: Tailscale could not be read: GET devices of the tailnet: Tailscale \
+         answered 503",
+        "help: wait, then run the same command again",
+    ] {
+        assert!(joined.contains(part), "no `{part}` in\n{}", check.out);
+    }
+}
+
+/// A target that a fault does not have is invalid usage; a sandbox without one is not.
+#[test]
+fn a_fault_of_another_target_is_invalid_usage() {
+    let location = TestFolder::applied();
+    let words = "the targets are stargate-aks-e2e-2-worker-1, stargate-aks-e2e-2-worker-2";
+    location.run("sandbox break worker-swap nothing").fails(64, "SG0704", words);
+    location.run("sandbox break nothing").fails(64, "SG0703", "there is no fault `nothing`");
+    let words = "no target for `worker-swap` yet";
+    TestFolder::new().run("sandbox break worker-swap").fails(1, "SG0704", words);
+}

@@ -62,7 +62,8 @@ pub(crate) struct ApplyArguments {
     /// Permit changes after which some pods no longer reach each other
     #[arg(long)]
     pub(crate) allow_loss: bool,
-    /// Permit the replacement of a resource and of everything in it; may be repeated
+    /// Permit to delete a resource with everything in it and to create it again, where
+    /// the plan refuses that otherwise; may be repeated
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) replace: Vec<Address>,
     /// Upgrade node pools and workers to the patch of the control plane
@@ -172,7 +173,7 @@ pub(crate) async fn run_plan(
     if let Some(code) = ends_without_approval(&planned.plan, request, ui) {
         return Ok(code);
     }
-    match ask(session, &planned.plan, &target, request, ui).await? {
+    match ask(session, &planned.plan, &target.to_string(), request, ui).await? {
         Some(true) => {}
         Some(false) => return Err(CliError::new("the plan was not approved; 0 changes made")),
         None => return Ok(interrupted_before(request.purpose, ui)),
@@ -277,17 +278,17 @@ fn approval(purpose: Purpose, target: &str) -> ApprovalPrompt<'_> {
 fn refuse_loss(plan: &Plan, is_saved: bool, ui: &Ui) -> u8 {
     let pairs = usize::try_from(plan.reachability.lost).unwrap_or(usize::MAX);
     let pairs = crate::render::text::counted(pairs, "pair");
-    let error = CliError::coded(
-        Code::ReachabilityLost,
-        format!("the plan makes {pairs} of nodes unreachable"),
+    let losses: Vec<String> =
+        plan.reachability.loss_summaries().into_iter().take(MAX_LOSSES).collect();
+    let message = format!(
+        "the plan makes {pairs} of nodes unreachable, or deletes their nodes: it {}",
+        losses.join("; it ")
     );
-    let losses =
-        plan.reachability.loss_summaries().into_iter().map(|loss| format!("the plan {loss}"));
-    let error = losses.take(MAX_LOSSES).fold(error, CliError::remedy);
     let permit = match is_saved {
         true => "to permit the loss, pass `--allow-loss` to apply too: only a signed plan keeps it",
-        false => "to permit the loss, plan with `--allow-loss`",
+        false => "to permit the loss, run the same command with `--allow-loss`",
     };
+    let error = CliError::coded(Code::ReachabilityLost, message);
     ui.error(&error.remedy("inspect a pair with `stargate trace --planned`").remedy(permit));
     exit::BLOCKED
 }

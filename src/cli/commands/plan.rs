@@ -19,9 +19,9 @@ use crate::plan::saved_plan::{FORMAT_VERSION, Permissions, SavedPlan};
 use crate::plan::{Plan, PlanOptions, PlanStatus};
 use crate::render::annotations::{Annotation, AnnotationReport};
 use crate::render::connectivity::reachability_report::{MAX_PROBLEMS, ReachabilityReportText};
-use crate::render::matches_topology;
+use crate::render::plan_json::PlanJson;
 use crate::render::text::wrap;
-use crate::render::{Purpose, drift_json, plan_json, plan_markdown, plan_text};
+use crate::render::{Purpose, Target, drift_json, matches_topology, plan_json, plan_markdown, plan_text};
 use crate::resource::Address;
 use crate::topology::load::Loaded;
 use crate::topology::names::TopologyName;
@@ -58,7 +58,8 @@ pub(crate) struct PlanArguments {
     /// Permit changes after which some pods no longer reach each other
     #[arg(long)]
     pub(crate) allow_loss: bool,
-    /// Permit the replacement of a resource and of everything in it; may be repeated
+    /// Permit to delete a resource with everything in it and to create it again, where
+    /// the plan refuses that otherwise; may be repeated
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) replace: Vec<Address>,
     /// Take over everything that the topology owned under its former name
@@ -130,7 +131,7 @@ pub(crate) struct Reported {
 pub(crate) fn show(
     ui: &Ui,
     planned: &Planned,
-    (session, target): (&ReadSession, &str),
+    (session, target): (&ReadSession, &Target),
     displayed: Reported,
 ) -> Result<(), CliError> {
     let loaded = &session.loaded;
@@ -148,11 +149,13 @@ pub(crate) fn show(
     let options =
         plan_text::Options { style: ui.style(), purpose, full, verbose: ui.verbosity() > 0 };
     let printed = match (format, report) {
-        (PlanFormat::Json, None) => plan_json::render(plan, purpose),
-        (PlanFormat::Json, Some(report)) => drift_json::render(plan, purpose, report),
-        (PlanFormat::Markdown, None) => plan_markdown::render(plan, purpose, target),
+        (PlanFormat::Json, None) => at_target(plan_json::to_json(plan, purpose), target),
+        (PlanFormat::Json, Some(report)) => {
+            at_target(drift_json::to_json(plan, purpose, report), target)
+        }
+        (PlanFormat::Markdown, None) => plan_markdown::render(plan, purpose, &target.to_string()),
         (PlanFormat::Markdown, Some(report)) => {
-            plan_markdown::render_with_reachability(plan, purpose, target, report)
+            plan_markdown::render_with_reachability(plan, purpose, &target.to_string(), report)
         }
         (_, None) => plan_text::render(plan, options),
         (_, Some(report)) => plan_text::render_with_reachability(plan, report, options),
@@ -160,10 +163,15 @@ pub(crate) fn show(
     // A plan without changes is the same everywhere.
     let headed = match format {
         _ if plan.is_empty() => printed,
-        PlanFormat::Text => wrap(target, "", "  ").join("\n") + "\n" + &printed,
+        PlanFormat::Text => wrap(&target.to_string(), "", "  ").join("\n") + "\n" + &printed,
         _ => printed,
     };
     ui.data(&headed)
+}
+
+/// A plan as JSON text, with where its changes are made.
+fn at_target(json: PlanJson, target: &Target) -> String {
+    plan_json::to_text(&PlanJson { target: Some(target.clone()), ..json })
 }
 
 fn annotations<'a>(

@@ -50,6 +50,10 @@ pub(crate) async fn run(
     let report = ReachabilityReport::of_state(sources, &IntermediateState::Observed, MAX_PROBLEMS);
     let report_text = ReachabilityReportText { report: &report };
     let text = match arguments.format {
+        // Without machines there is nothing that packets could reach.
+        Format::Text if table.is_nothing_deployed() => {
+            table.to_text() + "\nNothing is deployed: `stargate apply` creates the resources.\n"
+        }
         Format::Text => {
             let reachability = report_text.summary_lines(ui.style());
             let gap = if reachability.is_empty() { "" } else { "\n" };

@@ -28,7 +28,7 @@ pub struct LeaseRecord {
     resource_version: String,
 }
 
-/// What a Lease is to become.
+/// The wanted state of a Lease.
 #[derive(Debug, Clone)]
 pub struct LeaseClaim<'a> {
     /// The name of the Lease.

@@ -65,7 +65,7 @@ pub enum EventJson {
     StepProgress {
         /// The address of the resource.
         address: String,
-        /// What the step is doing.
+        /// The activity of the step.
         message: String,
     },
     /// A phase of a step starts, such as the drain of a worker.
@@ -111,9 +111,9 @@ pub enum EventJson {
     Warning {
         /// The stable code of the cause.
         code: String,
-        /// What failed, and what follows from it.
+        /// The failure and its consequence.
         message: String,
-        /// What to do about it.
+        /// The remedy.
         remedy: String,
     },
     /// The apply was interrupted; running steps finish.
