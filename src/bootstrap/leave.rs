@@ -17,8 +17,8 @@ use crate::topology::version::KubernetesVersion;
 /// Whether the host of a worker is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HostRetention {
-    /// It is kept, and must be reset.
-    Kept,
+    /// It is retained, and must be reset.
+    Retained,
     /// It is deleted afterwards, so that it need not be reset.
     Deleted,
     /// It is deleted once the worker has joined elsewhere. Until then it must not serve the
@@ -120,7 +120,7 @@ async fn stages(
     let mut report = LeaveReport::default();
     let name = context.worker.as_str();
     let failed = |error: ClusterError| LeaveError::cluster(name, &error);
-    let mut must_reset = context.retention == HostRetention::Kept;
+    let mut must_reset = context.retention == HostRetention::Retained;
     if let Some(node) = context.cluster.node(name).await.map_err(failed)? {
         must_reset |= context.retention == HostRetention::DeletedLater && node.ready;
         // Not after the drain: the worker would be left without pods.

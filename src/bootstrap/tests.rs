@@ -256,14 +256,14 @@ async fn a_worker_without_a_machine_can_leave() {
         now: &now,
     };
     host.state.lock().unwrap().unreachable = true;
-    let error = leave(&leaving(HostRetention::Kept), &|_| {}).await.unwrap_err();
+    let error = leave(&leaving(HostRetention::Retained), &|_| {}).await.unwrap_err();
     assert!(error.failure.remedy.contains("SSH"), "{error:?}");
     assert!(server.get(NODE).is_some(), "a host that still runs would register again");
     let report = leave(&leaving(HostRetention::Deleted), &|_| {}).await.unwrap();
     assert_eq!((report.reset, report.warnings.len()), (false, 1));
     assert!(server.get(NODE).is_none());
     host.state.lock().unwrap().unreachable = false;
-    let report = leave(&leaving(HostRetention::Kept), &|_| {}).await.unwrap();
+    let report = leave(&leaving(HostRetention::Retained), &|_| {}).await.unwrap();
     assert!(report.reset, "leaving twice is leaving once");
 }
 

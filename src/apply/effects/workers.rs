@@ -320,14 +320,14 @@ pub(super) async fn leave(
 fn retention(change: &Change, execution: &WorkerExecution) -> HostRetention {
     if let Some(departure) = &execution.departure {
         return match (departure.is_existing, change.action) {
-            (true, _) => HostRetention::Kept,
+            (true, _) => HostRetention::Retained,
             (false, Action::Replace) => HostRetention::DeletedLater,
             (false, _) => HostRetention::Deleted,
         };
     }
     let cause = change.caused_by.as_ref().map(|cause| cause.kind);
     let alone = change.action == Action::Replace && cause != Some(Kind::VirtualMachine);
-    if execution.is_existing || alone { HostRetention::Kept } else { HostRetention::Deleted }
+    if execution.is_existing || alone { HostRetention::Retained } else { HostRetention::Deleted }
 }
 
 /// Reports the steps on a worker as events, with how long each took.
