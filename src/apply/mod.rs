@@ -19,8 +19,8 @@ mod replaced;
 #[cfg(test)]
 mod request_tests;
 mod routers;
-mod status;
 mod stages;
+mod status;
 mod step_limit;
 mod steps;
 mod stop;

@@ -24,11 +24,11 @@ pub const INTERRUPTED: u8 = 130;
 
 /// Every exit code and its meaning, as the README and the reference have them.
 pub const MEANINGS: [(u8, &str); 8] = [
-    (DONE, "success, or nothing to do; for `status`, `routes` and `graph`: the state could be read"),
     (
-        ERROR,
-        "error; also where not everything could be read, so that the result may be incomplete",
+        DONE,
+        "success, or nothing to do; for `status`, `routes` and `graph`: the state could be read",
     ),
+    (ERROR, "error; also where not everything could be read, so that the result may be incomplete"),
     (
         CHANGES,
         "changes (`plan --detailed-exitcode`) or drift (`drift`) that an apply corrects; a dropped \

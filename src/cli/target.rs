@@ -4,18 +4,18 @@ use serde_json::Value;
 
 use super::session::ReadSession;
 use crate::provider::clients::ReadClients;
-use crate::render::{Target, TargetCloud};
+use crate::render::{PlanTarget, PlanTargetCloud};
 use crate::topology::model::Topology;
 
 /// The version of the API that lists subscriptions.
 const SUBSCRIPTIONS_VERSION: &str = "2022-12-01";
 
 /// Where the session of a command works.
-pub(crate) async fn of(session: &ReadSession) -> Target {
+pub(crate) async fn of(session: &ReadSession) -> PlanTarget {
     let topology = &session.loaded.topology;
     if session.sandbox.is_some() {
         let cluster = topology.cluster.name.to_string();
-        return Target { cloud: TargetCloud::Sandbox, cluster };
+        return PlanTarget { cloud: PlanTargetCloud::Sandbox, cluster };
     }
     let id = session.subscription.as_str();
     let subscription = find_subscription(&session.clients, id).await;
@@ -30,15 +30,15 @@ async fn find_subscription(clients: &ReadClients, id: &str) -> Option<Value> {
     all.into_iter().find(is_it)
 }
 
-fn in_clouds(id: &str, subscription: Option<&Value>, topology: &Topology) -> Target {
+fn in_clouds(id: &str, subscription: Option<&Value>, topology: &Topology) -> PlanTarget {
     let text = |key: &str| Some(subscription?[key].as_str()?.to_owned());
-    let cloud = TargetCloud::Azure {
+    let cloud = PlanTargetCloud::Azure {
         subscription: id.to_owned(),
         subscription_name: text("displayName"),
         tenant: text("tenantId"),
         tailnet: topology.tailnet.name.clone(),
     };
-    Target { cloud, cluster: topology.cluster.name.to_string() }
+    PlanTarget { cloud, cluster: topology.cluster.name.to_string() }
 }
 
 #[cfg(test)]

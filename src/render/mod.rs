@@ -26,5 +26,5 @@ mod value;
 pub mod watch_events;
 
 pub use purpose::{Purpose, matches_topology};
-pub use target::{Target, TargetCloud};
 pub use style::{Role, Style};
+pub use target::{PlanTarget, PlanTargetCloud};

@@ -13,12 +13,12 @@ use crate::plan::diff::FieldChange;
 use crate::plan::{Action, Blocked, Change, Deferred, Finding, FindingSeverity, Plan};
 use crate::resource::Address;
 
-use super::{Purpose, Target};
 use super::connectivity::reachability::ReachabilityJson;
 use super::connectivity::reachability_report::ReachabilityReportJson;
 use super::cost_json::CostJson;
 use super::ignored_json::IgnoredJson;
 use super::rollout_json::RolloutJson;
+use super::{PlanTarget, Purpose};
 
 /// The version of the format of `plan --format json` and `drift --format json`.
 pub const FORMAT_VERSION: &str = "2.1";
@@ -35,7 +35,7 @@ pub struct PlanJson {
     pub topology: String,
     /// Where the changes are made.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub target: Option<Target>,
+    pub target: Option<PlanTarget>,
     /// Counts of changes and resources.
     pub summary: SummaryJson,
     /// The changes, ordered so that dependencies come first.

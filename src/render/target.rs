@@ -7,10 +7,10 @@ use serde::Serialize;
 
 /// Where a command works, as the head of a plan and the prompt name it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Target {
+pub struct PlanTarget {
     /// Where the objects are.
     #[serde(flatten)]
-    pub cloud: TargetCloud,
+    pub cloud: PlanTargetCloud,
     /// The name of the cluster.
     pub cluster: String,
 }
@@ -18,7 +18,7 @@ pub struct Target {
 /// The sandbox, or Azure and a tailnet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "cloud")]
-pub enum TargetCloud {
+pub enum PlanTargetCloud {
     /// The sandbox.
     Sandbox,
     /// Azure and a tailnet.
@@ -34,12 +34,12 @@ pub enum TargetCloud {
     },
 }
 
-impl fmt::Display for Target {
+impl fmt::Display for PlanTarget {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Target: ")?;
         match &self.cloud {
-            TargetCloud::Sandbox => formatter.write_str("the sandbox")?,
-            TargetCloud::Azure { subscription, subscription_name, tenant, tailnet } => {
+            PlanTargetCloud::Sandbox => formatter.write_str("the sandbox")?,
+            PlanTargetCloud::Azure { subscription, subscription_name, tenant, tailnet } => {
                 formatter.write_str("Azure subscription ")?;
                 if let Some(name) = subscription_name {
                     write!(formatter, "{name} ")?;

@@ -104,13 +104,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn table(
-        &mut self,
-        table: &mut DeTable<'_>,
-        schema: &'a Schema,
-        span: Span,
-        place: Place<'_>,
-    ) {
+    fn table(&mut self, table: &mut DeTable<'_>, schema: &'a Schema, span: Span, place: Place<'_>) {
         let known = &schema["properties"];
         if schema["additionalProperties"] == false {
             self.correct_unknown_keys(table, known);
@@ -175,13 +169,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn missing_keys(
-        &mut self,
-        table: &DeTable<'_>,
-        schema: &Schema,
-        span: Span,
-        place: Place<'_>,
-    ) {
+    fn missing_keys(&mut self, table: &DeTable<'_>, schema: &Schema, span: Span, place: Place<'_>) {
         for name in required(schema) {
             if !table.contains_key(name) {
                 let missing = &schema["properties"][name];

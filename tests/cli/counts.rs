@@ -129,10 +129,11 @@ fn check_pairs(location: &TestFolder, state: &str) {
     let line = Regex::new(r"Reachability: (\d+) pairs? \(([^)]*)\)").expect("a pattern");
     let Some(line) = line.captures(&joined) else { return };
     let numbers = Regex::new(r"\d+").expect("a pattern");
-    let shown: u64 = numbers.find_iter(&line[2]).map(|it| it.as_str().parse::<u64>().unwrap()).sum();
-    assert_eq!(line[1].parse(), Ok(shown), "{state}: {}", &line[0]);
+    let printed: u64 =
+        numbers.find_iter(&line[2]).map(|it| it.as_str().parse::<u64>().unwrap()).sum();
+    assert_eq!(line[1].parse(), Ok(printed), "{state}: {}", &line[0]);
     let keys = ["kept", "gained", "lost", "removed", "unreachable", "unknown"];
-    assert_eq!(shown, keys.map(count).iter().sum::<u64>(), "{state}: {found}");
+    assert_eq!(printed, keys.map(count).iter().sum::<u64>(), "{state}: {found}");
 }
 
 /// The last line of `check` is the sum of its matrix and of its problems.
@@ -182,8 +183,12 @@ fn counts_are_those_of_the_listed_items() {
     for (state, from, to) in [
         ("fewer workers", SECOND_WORKER, ""),
         ("another version", "kubernetes_version = \"1.33.5\"", "kubernetes_version = \"1.34.1\""),
-        ("another VM size", "vm_size = \"Standard_D2s_v5\"\n\n[datacenters", "vm_size = \
-          \"Standard_D4s_v5\"\n\n[datacenters"),
+        (
+            "another VM size",
+            "vm_size = \"Standard_D2s_v5\"\n\n[datacenters",
+            "vm_size = \
+          \"Standard_D4s_v5\"\n\n[datacenters",
+        ),
         ("another pod CIDR", "pod_cidr = \"10.244.0.0/16\"", "pod_cidr = \"10.242.0.0/15\""),
     ] {
         let location = TestFolder::applied();

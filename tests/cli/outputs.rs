@@ -33,8 +33,11 @@ fn the_plan_as_json_and_markdown() {
     let schema = json_of(&location.run("plan --sandbox --format json"));
     assert_eq!(schema, plan, "the same state gives the same plan");
     let target = &plan["target"];
-    assert_eq!((&target["cloud"], &target["cluster"]),
-               (&"sandbox".into(), &"stargate-aks-e2e-2".into()), "{target}");
+    assert_eq!(
+        (&target["cloud"], &target["cluster"]),
+        (&"sandbox".into(), &"stargate-aks-e2e-2".into()),
+        "{target}"
+    );
     let added = plan["summary"]["add"].as_u64().expect("a count");
     assert!(added > 0 && text.contains(&format!("Plan: {added} to add")), "{text}");
     assert!(plan["deferred"].as_array().expect("a list").len() > 10);

@@ -20,10 +20,7 @@ fn a_router_that_does_not_do_its_work_is_not_healthy() {
         ("router-locked-out", "Degraded kept out by tailnet lock: its key is not signed"),
         ("router-shields-up", "Degraded refuses connections from the tailnet (shields up)"),
         ("device-unauthorized", "Degraded not authorized in the tailnet"),
-        (
-            "device-key-expired",
-            "Degraded not connected to the tailnet: its node key has expired",
-        ),
+        ("device-key-expired", "Degraded not connected to the tailnet: its node key has expired"),
         ("router-offline", "Degraded not connected to the tailnet"),
         ("device-deleted", "Missing does not exist"),
         ("device-renamed", "Degraded differs from the topology: it is to be updated"),

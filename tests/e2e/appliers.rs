@@ -165,7 +165,8 @@ async fn work(
     let clock = clock(deployment.sandbox.now());
     let clients = deployment.clients.read_only();
     let pipeline = Pipeline { clients: &clients, scope: &scope, now: &clock };
-    apply_once(&deployment.context(pipeline, reporter), Planned { plan, observation, omitted }).await
+    apply_once(&deployment.context(pipeline, reporter), Planned { plan, observation, omitted })
+        .await
 }
 
 /// Both wait for an apply that holds the Lease, say which, and release the Lease at the end.

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use stargate::topology::load::load_text;
 use stargate::cli::exit;
+use stargate::topology::load::load_text;
 use stargate::topology::reference::reference_text;
 use stargate::topology::schema::{schema, schema_text};
 

@@ -8,6 +8,7 @@ use clap::Args;
 use super::apply_result::{interrupted_before, print_result};
 use super::apply_saved;
 use super::plan::{self, Reported};
+use super::saved_plan_report;
 use crate::apply::events::{NoReporter, Reporter};
 use crate::apply::{Applied, apply, apply_once};
 use crate::cli::arguments::{Format, Global, topology_name};
@@ -147,13 +148,13 @@ pub(crate) async fn run_plan(
     let scope = session.reads.scope(request.options.clone());
     let planned = match make_plan(session, &scope, request, ui).await {
         Some(Ok(planned)) => planned,
-        Some(Err(refusal)) => return Ok(apply_saved::refuse(&refusal, ui)),
+        Some(Err(refusal)) => return Ok(saved_plan_report::refuse(&refusal, ui)),
         None => return Ok(interrupted_before(request.purpose, ui)),
     };
     let omitted = planned.omitted.clone();
     if is_made_already(&planned.plan, request) {
-        apply_saved::note_omitted(&omitted, ui);
-        let remaining = apply_saved::remaining(&omitted);
+        saved_plan_report::note_omitted(&omitted, ui);
+        let remaining = saved_plan_report::remaining(&omitted);
         ui.status(&format!(
             "Apply complete: 0 changes made. The changes of the saved plan were made \
              before.{remaining}"
@@ -169,7 +170,7 @@ pub(crate) async fn run_plan(
             Reported { purpose: request.purpose, format: PlanFormat::Text, full: false };
         plan::show(ui, &planned, (&session.reads, &target), displayed)?;
     }
-    apply_saved::note_omitted(&omitted, ui);
+    saved_plan_report::note_omitted(&omitted, ui);
     if let Some(code) = ends_without_approval(&planned.plan, request, ui) {
         return Ok(code);
     }

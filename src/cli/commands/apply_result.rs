@@ -1,7 +1,7 @@
 //! How an apply ended: its errors, its closing line and its exit code.
 
 use super::apply::ApplyRequest;
-use super::apply_saved;
+use super::saved_plan_report;
 use crate::apply::events::Outcome;
 use crate::apply::{Applied, ApplyStatus};
 use crate::cli::arguments::Format;
@@ -40,7 +40,7 @@ pub(super) fn print_result(
 ) -> Result<u8, CliError> {
     report_unreachable(applied, ui);
     if let ApplyStatus::Refused(refusal) = &applied.status {
-        return Ok(apply_saved::refuse(refusal, ui));
+        return Ok(saved_plan_report::refuse(refusal, ui));
     }
     report_outcomes(applied, ui);
     if let ApplyStatus::Partial(failure) | ApplyStatus::Overtaken(failure) = &applied.status {
@@ -106,7 +106,9 @@ fn ending(
         }
         // Only the plan was applied; the rest of the infrastructure was not compared.
         (ApplyStatus::Converged, _) if request.options.worker_request.is_some() => ("complete", ""),
-        (ApplyStatus::Converged, None) => return ("complete", apply_saved::remaining(omitted)),
+        (ApplyStatus::Converged, None) => {
+            return ("complete", saved_plan_report::remaining(omitted));
+        }
         (ApplyStatus::Converged, Some(plan)) => {
             return ("complete", format!(" {}.", matches_topology(plan)));
         }

@@ -18,6 +18,7 @@ pub(crate) mod repave;
 pub(crate) mod routes;
 #[cfg(feature = "sandbox")]
 pub(crate) mod sandbox;
+mod saved_plan_report;
 pub(crate) mod schema;
 pub(crate) mod status;
 pub(crate) mod trace;

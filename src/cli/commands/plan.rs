@@ -21,7 +21,9 @@ use crate::render::annotations::{Annotation, AnnotationReport};
 use crate::render::connectivity::reachability_report::{MAX_PROBLEMS, ReachabilityReportText};
 use crate::render::plan_json::PlanJson;
 use crate::render::text::wrap;
-use crate::render::{Purpose, Target, drift_json, matches_topology, plan_json, plan_markdown, plan_text};
+use crate::render::{
+    PlanTarget, Purpose, drift_json, matches_topology, plan_json, plan_markdown, plan_text,
+};
 use crate::resource::Address;
 use crate::topology::load::Loaded;
 use crate::topology::names::TopologyName;
@@ -131,7 +133,7 @@ pub(crate) struct Reported {
 pub(crate) fn show(
     ui: &Ui,
     planned: &Planned,
-    (session, target): (&ReadSession, &Target),
+    (session, target): (&ReadSession, &PlanTarget),
     displayed: Reported,
 ) -> Result<(), CliError> {
     let loaded = &session.loaded;
@@ -170,7 +172,7 @@ pub(crate) fn show(
 }
 
 /// A plan as JSON text, with where its changes are made.
-fn at_target(json: PlanJson, target: &Target) -> String {
+fn at_target(json: PlanJson, target: &PlanTarget) -> String {
     plan_json::to_text(&PlanJson { target: Some(target.clone()), ..json })
 }
 

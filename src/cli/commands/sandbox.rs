@@ -221,8 +221,7 @@ async fn inject(folder: &Path, fault: &str, target: Option<&str>, ui: &Ui) -> Re
             FaultError::UnknownTarget { .. } => {
                 refused.remedy("name one of these targets, or none").exit(exit::USAGE)
             }
-            _ => refused
-                .remedy("apply the topology to the sandbox first, or name another target"),
+            _ => refused.remedy("apply the topology to the sandbox first, or name another target"),
         }
     })?;
     ui.status(&done);

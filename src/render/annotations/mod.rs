@@ -66,7 +66,7 @@ pub struct Annotation {
     pub level: AnnotationLevel,
     /// The message.
     pub message: String,
-    /// The remedy; empty if there is none.
+    /// The remedy; empty without one.
     pub remedy: String,
     /// The resource that it is about, if it is about one.
     pub resource: Option<Address>,

@@ -98,8 +98,10 @@ impl Page {
 
     fn changed_part(&mut self, part: &Part, column: usize, behind: &str) {
         let path = format!("{}:", part.path);
-        let shown = |value: &Option<Value>| one_line(value.as_ref().map(|it| digest(&part.path, it)).as_deref());
-        let (before, after) = (shown(&part.before), shown(&part.after));
+        let text = |value: &Option<Value>| {
+            one_line(value.as_ref().map(|it| digest(&part.path, it)).as_deref())
+        };
+        let (before, after) = (text(&part.before), text(&part.after));
         if let (Some(Value::String(old)), Some(Value::String(new))) = (&part.before, &part.after)
             && (old.contains('\n') || new.contains('\n'))
         {

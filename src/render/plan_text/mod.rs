@@ -11,9 +11,9 @@ mod tests;
 use crate::plan::{Action, Change, Plan, PlanStatus};
 use crate::resource::Address;
 
-use super::purpose::matches_topology;
 use super::Purpose;
 use super::connectivity::reachability_report::ReachabilityReportText;
+use super::purpose::matches_topology;
 use super::style::{Role, Style};
 use super::text::{WIDTH, counted, cut, wrap};
 
@@ -82,11 +82,9 @@ pub fn last_line(plan: &Plan, purpose: Purpose) -> String {
             PlanStatus::Wrong => {
                 "No plan: resolve the errors above, then run `stargate plan` again.".to_owned()
             }
-            PlanStatus::Unreachable => format!(
-                "{}, but {}.",
-                matches_topology(plan),
-                plan.reachability.broken_summary()
-            ),
+            PlanStatus::Unreachable => {
+                format!("{}, but {}.", matches_topology(plan), plan.reachability.broken_summary())
+            }
             _ => purpose.no_changes(plan),
         };
     }

@@ -8,11 +8,11 @@ use crate::plan::impact::Reachability;
 use crate::plan::{Action, Deferred, Finding, FindingSeverity, IgnoredDrift, Plan};
 use crate::resource::{Address, Api};
 
+use super::super::Purpose;
 use super::super::connectivity::reachability_report::ReachabilityReportText;
 use super::super::deferred::{self, Group};
 use super::super::style::Role;
 use super::super::text::{counted, estimated};
-use super::super::Purpose;
 use super::Page;
 
 /// Lines of deferred resources in one group; `--full` lists all.

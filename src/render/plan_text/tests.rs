@@ -48,7 +48,10 @@ fn errors_are_not_reported_as_a_match() {
     let mut findings = fixture::everything().findings.clone();
     findings.iter_mut().for_each(|finding| finding.severity = crate::plan::FindingSeverity::Error);
     let plan = PlanContents { findings, ..fixture::contents(Vec::new()) }.into();
-    assert!(plain(&plan).ends_with("\nNo plan: resolve the errors above, then run `stargate plan` again.\n"));
+    assert!(
+        plain(&plan)
+            .ends_with("\nNo plan: resolve the errors above, then run `stargate plan` again.\n")
+    );
 }
 
 #[test]
