@@ -189,7 +189,7 @@ fn counts_are_those_of_the_listed_items() {
             "vm_size = \
           \"Standard_D4s_v5\"\n\n[datacenters",
         ),
-        ("another pod CIDR", "pod_cidr = \"10.244.0.0/16\"", "pod_cidr = \"10.242.0.0/15\""),
+        ("another pod CIDR", "pod_cidr = \"10.244.0.0/16\"", "pod_cidr = \"10.244.0.0/15\""),
     ] {
         let location = TestFolder::applied();
         let edited = EXAMPLE.replacen(from, to, 1);
