@@ -116,8 +116,8 @@ mod tests {
 
     #[test]
     fn a_command_is_not_broken_unless_it_is_too_long() {
-        let lines = wrap_to(20, "then run `a b c d` (or `x y`), `unclosed quote", "", "  ");
-        assert_eq!(lines, ["then run", "  `a b c d` (or", "  `x y`), `unclosed", "  quote"]);
+        let lines = wrap_to(16, "then run `a b c d` (or `x y`), `unclosed quote", "", "  ");
+        assert_eq!(lines, ["then run", "  `a b c d` (or", "  `x y`),", "  `unclosed", "  quote"]);
         let lines = wrap_to(12, "run `a long command` now", "", "  ");
         assert_eq!(lines, ["run `a long", "  command`", "  now"]);
     }

@@ -29,8 +29,7 @@ pub(super) fn lines(event: &Event, style: Style, verbose: bool) -> Vec<String> {
             lines.extend(painted(Role::Quiet, &format!("last renewed at {renewed}"), style));
             let help = format!(
                 "help: no action is needed: this command continues when that one ends, or \
-                 {valid_seconds} s after its last renewal if it was killed; to give up, press \
-                 Ctrl-C: nothing was changed yet"
+                 {valid_seconds} s after its last renewal if it was killed; to give up, press Ctrl-C"
             );
             lines.extend(painted(Role::Help, &help, style));
             lines
