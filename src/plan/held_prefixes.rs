@@ -151,7 +151,7 @@ fn differing_texts(field: &FieldChange) -> BTreeSet<String> {
 }
 
 /// The texts of a value.
-fn texts(value: &Value) -> BTreeSet<String> {
+pub(super) fn texts(value: &Value) -> BTreeSet<String> {
     match value {
         Value::String(text) => BTreeSet::from([text.clone()]),
         Value::Array(values) => values.iter().flat_map(texts).collect(),

@@ -121,5 +121,5 @@ fn reached(observed: Sources<'_>, plan: &Plan, pools: &BTreeSet<&str>) -> u64 {
     let facts = without(observed.facts, pools);
     let observed = Sources { facts: &facts, ..observed };
     let unchanged = Plan { contents: plan.without_lists(), desired: plan.desired.clone() };
-    assess(Projection { observed, plan: &unchanged }).reachability.kept
+    assess(Projection { observed, plan: &unchanged, is_in_force: false }).reachability.kept
 }

@@ -56,6 +56,14 @@ pub(super) fn gained(change: &Change) -> BTreeSet<Ipv4Net> {
     after.difference(&before).map(|(prefix, _)| *prefix).collect()
 }
 
+/// Whether an update leads packets to a prefix, or permits them, that it did not before.
+pub(super) fn adds_path_to(change: &Change, prefix: &Ipv4Net) -> bool {
+    let (Some(before), Some(after)) = (&change.before, &change.after) else { return false };
+    let (before, after) = (covered(before), covered(after));
+    let mut added = after.difference(&before);
+    added.any(|(wider, _)| wider.contains(prefix))
+}
+
 /// Whether packets to a prefix are led or permitted differently after a change.
 pub(super) fn leads_elsewhere(change: &Change, prefix: &Ipv4Net) -> bool {
     let (Some(before), Some(after)) = (&change.before, &change.after) else { return false };
