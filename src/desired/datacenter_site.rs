@@ -335,9 +335,9 @@ pub(super) fn route_tables(
 ) {
     let place = AddressAssignment::new(context, datacenter, site);
     let retained = context.retained.workers(datacenter).map(|(_, range, ip)| (range, ip));
-    let places = context.worker_places(datacenter);
+    let positions = context.worker_places(datacenter);
     let to_workers: BTreeMap<Ipv4Net, NextHop> = retained
-        .chain(places.map(|(_, position)| (position.pod_cidr, position.ip)))
+        .chain(positions.map(|(_, position)| (position.pod_cidr, position.ip)))
         .map(|(range, ip)| (range, NextHop::Appliance(ip)))
         .collect();
     let tables = [

@@ -98,8 +98,8 @@ struct ClaimedRanges<'a> {
 impl<'a> ClaimedRanges<'a> {
     fn of(topology: &'a Topology, facts: &Facts, allocation: &Allocation) -> Self {
         let workers = topology.datacenters.iter().flat_map(|datacenter| {
-            let places = datacenter.workers.iter().filter_map(|it| allocation.place(&it.name));
-            places.map(|place| (place.pod_cidr, Some(&datacenter.name)))
+            let positions = datacenter.workers.iter().filter_map(|it| allocation.place(&it.name));
+            positions.map(|place| (place.pod_cidr, Some(&datacenter.name)))
         });
         let nodes = facts.nodes.iter().map(|node| (node.pod_cidr, None));
         let pods = workers.chain(nodes).map(|pods| (pods.0.network(), pods)).collect();

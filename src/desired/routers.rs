@@ -93,10 +93,10 @@ fn datacenter_kernel_routes(
             .into_iter()
             .chain(context.remote_prefixes(Some(datacenter)))
             .map(|prefix| (prefix, KernelRoute::Tunnel));
-        let places = context.worker_places(datacenter);
-        let places = places.map(|(worker, place)| (worker, place.pod_cidr, place.ip));
+        let positions = context.worker_places(datacenter);
+        let positions = positions.map(|(worker, place)| (worker, place.pod_cidr, place.ip));
         let retained = context.retained.workers(datacenter);
-        let workers = retained.chain(places).map(|(worker, range, ip)| {
+        let workers = retained.chain(positions).map(|(worker, range, ip)| {
             // A worker on another segment is reached through the gateway to it.
             let gateway = worker.gateway.and(datacenter.router.gateway);
             (range, KernelRoute::Via(gateway.unwrap_or(ip)))

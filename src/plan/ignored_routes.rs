@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use ipnet::Ipv4Net;
 
-use super::held_prefixes::{sends_packets, texts};
+use super::held_prefixes::texts;
+use super::withdrawal::sends_packets;
 use super::{Action, Change, FieldChange, IgnoredDrift, Plan};
 use crate::diagnostics::{Code, Failure};
 use crate::resource::{Address, Kind, Resource, Site};

@@ -6,8 +6,7 @@ use std::collections::BTreeMap;
 use ipnet::Ipv4Net;
 
 use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
-use super::held_prefixes::sends_packets;
-use super::withdrawal::adds_path_to;
+use super::withdrawal::{adds_path_to, sends_packets};
 use super::{Action, Change, Deferred};
 use crate::resource::{Address, Kind, Resource};
 

@@ -35,7 +35,7 @@ pub(super) fn schedule(
         (not_before.max(1 + u32::from(has_canary && !is_canary)), is_canary)
     };
     let mut waves: Vec<Option<InWave>> = vec![None; units.len()];
-    for group in Order::of(units, takeovers).groups() {
+    for group in Succession::of(units, takeovers).groups() {
         let before = group.before.iter().filter_map(|place| waves[*place]);
         let not_before = before.map(|wave| wave.number).max().unwrap_or(1);
         let disturbed: Vec<&Unit<'_>> = group.members.iter().map(|place| &units[*place]).collect();
@@ -58,13 +58,13 @@ struct Group {
 }
 
 /// The order in which workers get their waves.
-struct Order {
+struct Succession {
     groups: Vec<Group>,
     /// The group of each worker.
     group_of: Vec<usize>,
 }
 
-impl Order {
+impl Succession {
     fn of(units: &[Unit<'_>], takeovers: &Takeovers<Address>) -> Self {
         let positions: BTreeMap<Address, usize> = match takeovers.is_empty() {
             true => BTreeMap::new(),

@@ -12,6 +12,18 @@ use crate::resource::host::{JoinedWorker, KernelRoute};
 use crate::resource::kubernetes::ManifestKind;
 use crate::resource::{DataPlaneRole, Kind, Resource};
 
+/// Whether an object of this kind decides where packets go.
+pub(super) fn sends_packets(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::RouteTable
+            | Kind::RouterHost
+            | Kind::AdvertisedRoutes
+            | Kind::ApprovedRoutes
+            | Kind::NetworkSecurityGroup
+    )
+}
+
 /// Whether a change may take a path from the nodes that leave with the same plan: it is made
 /// once they have left.
 pub(super) fn may_withdraw(change: &Change) -> bool {

@@ -59,6 +59,7 @@ mod repeat;
 mod replacements;
 mod rollout;
 mod router_devices;
+mod router_outages;
 mod router_renames;
 mod rules;
 mod saved_plans;

@@ -30,7 +30,7 @@ fn base() -> String {
 
 /// What was cut at one write.
 #[derive(Debug, Clone)]
-struct Moment {
+struct Sample {
     /// The write, for the message of a failed assertion.
     #[expect(dead_code, reason = "it is printed")]
     call: String,
@@ -43,7 +43,7 @@ struct Moment {
 struct PairObserver {
     sandbox: SharedSandbox,
     before: Pairs,
-    moments: Arc<Mutex<Vec<Moment>>>,
+    samples: Arc<Mutex<Vec<Sample>>>,
 }
 
 impl std::fmt::Debug for PairObserver {
@@ -60,20 +60,20 @@ fn connected(sandbox: &SharedSandbox) -> Pairs {
 impl PairObserver {
     fn of(deployment: &Deployment) -> Self {
         let sandbox = deployment.sandbox.clone();
-        let observer = Self { before: connected(&sandbox), sandbox, moments: Arc::default() };
+        let observer = Self { before: connected(&sandbox), sandbox, samples: Arc::default() };
         deployment.sandbox.set_fault_injector(Some(Arc::new(observer.clone())));
         observer
     }
 
     /// The most nodes of one datacenter without which no pair would have been cut, over all
-    /// moments, and the moment.
-    fn widest(&self) -> Option<(usize, Moment)> {
-        let moments = self.moments.lock().unwrap().clone();
-        moments.into_iter().map(|it| (interrupted(&it.cut).len(), it)).max_by_key(|(most, _)| *most)
+    /// samples, and the sample.
+    fn widest(&self) -> Option<(usize, Sample)> {
+        let samples = self.samples.lock().unwrap().clone();
+        samples.into_iter().map(|it| (interrupted(&it.cut).len(), it)).max_by_key(|(most, _)| *most)
     }
 
     fn most_cut(&self) -> usize {
-        self.moments.lock().unwrap().iter().map(|it| it.cut.len()).max().unwrap_or_default()
+        self.samples.lock().unwrap().iter().map(|it| it.cut.len()).max().unwrap_or_default()
     }
 }
 
@@ -101,7 +101,7 @@ impl FaultInjector for PairObserver {
                 Call::Host { hostname, activity, .. } => format!("{activity} on {hostname}"),
             };
             let cut = self.before.difference(&connected(&self.sandbox)).cloned().collect();
-            self.moments.lock().unwrap().push(Moment { call, cut });
+            self.samples.lock().unwrap().push(Sample { call, cut });
         }
         Disposition::Pass
     }
@@ -136,8 +136,8 @@ async fn check(name: &str, text: &str, width: usize) -> Plan {
     let report =
         format!("{name}\n{}\n{found:?}\n{}", summary(&plan), failures(&applied).join("\n"));
     assert_eq!(applied.status, ApplyStatus::Converged, "{report}");
-    let (interrupted_workers, moment) = observer.widest().unwrap();
-    assert!(interrupted_workers <= width, "{interrupted_workers} at {moment:?}\n{report}");
+    let (interrupted_workers, sample) = observer.widest().unwrap();
+    assert!(interrupted_workers <= width, "{interrupted_workers} at {sample:?}\n{report}");
     let cut = observer.most_cut() as u64;
     assert!(cut <= announced, "{cut} pairs are cut, {announced} were announced\n{report}");
     assert_eq!(connected(&deployment.sandbox), observer.before, "{report}");

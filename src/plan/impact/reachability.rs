@@ -102,7 +102,7 @@ impl Reachability {
     }
 
     /// The same pairs where none of the changes is made.
-    pub(in crate::plan) fn of_nothing_changed(&self) -> Self {
+    pub(crate) fn of_nothing_changed(&self) -> Self {
         Self {
             kept: self.kept + self.lost + self.removed,
             broken: self.broken + self.gained,

@@ -12,8 +12,7 @@ const OTHER_ADDRESS: &str = "the worker is drained, its interface and VM are cre
      joins again, with another pod CIDR of the pool if it has room";
 const MOVED_MACHINE: &str = "the worker is drained, leaves the cluster and joins again with the other \
                              address";
-const REJOINS: &str =
-    "the worker is drained, leaves the cluster and joins again with the other pod CIDR; paths to the \
+const REJOINS: &str = "the worker is drained, leaves the cluster and joins again with the other pod CIDR; paths to the \
      former one stay until then";
 const OTHER_PROFILE: &str = "labels, taints and settings of the other profile are applied";
 const RESIZED: &str = "the worker is drained and restarts with the other size";
