@@ -189,7 +189,7 @@ fn annotations<'a>(
     let dropped = reachability.iter().flat_map(ReachabilityReportText::annotations);
     report.extend(found.into_iter().chain(dropped), Some(&loaded.spans));
     if plan.status() == PlanStatus::Matches {
-        report.pass(&matches_topology(plan));
+        report.pass(matches_topology(plan));
     }
     report
 }
