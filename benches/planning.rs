@@ -35,8 +35,15 @@
 //! the time over the size, both as logarithms, and its goal: 1 is linear. The run fails
 //! if a goal is missed.
 //!
+//! What a run frees is kept for the next. Else the allocator returns the memory of large
+//! plans to the system and keeps that of small ones, so that the slope would compare runs
+//! that ask the system for memory with runs that do not. The table of first plans has
+//! what both pay in a process of their own, as every command does.
+//!
 //! `cargo bench --bench planning -- create` runs the cases of that name only.
 
+#[path = "planning/first_plan.rs"]
+mod first_plan;
 #[path = "planning/fixture.rs"]
 mod fixture;
 #[path = "planning/reachability.rs"]
@@ -48,6 +55,7 @@ mod validate;
 
 use std::error::Error;
 use std::hint::black_box;
+use std::process::{Command, exit};
 use std::time::{Duration, Instant};
 
 use fixture::{Fixture, Shape, planned};
@@ -55,6 +63,9 @@ use rustix::time::{ClockId, clock_gettime};
 use stargate::inventory::Inventory;
 use stargate::plan::Plan;
 use table::Row;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The most that the time of a case may grow with the size, as an exponent.
 pub(crate) const MAX_GROWTH: f64 = 1.1;
@@ -72,9 +83,17 @@ const MIDDLE: Shape = Shape { datacenters: 20, workers: 122, nodes: 5 };
 const LARGE: Shape = Shape { datacenters: 20, workers: 1_247, nodes: 5 };
 const MANY_DATACENTERS: Shape = Shape { datacenters: 100, workers: 22, nodes: 5 };
 
+/// How long mimalloc keeps freed memory, in milliseconds; it is read once, at the start.
+const PURGE_DELAY: &str = "MIMALLOC_PURGE_DELAY";
+
 fn main() -> Result<(), Box<dyn Error>> {
-    if reachability::run_one_case()? {
+    if reachability::run_one_case()? || first_plan::run_one_case()? {
         return Ok(());
+    }
+    if std::env::var_os(PURGE_DELAY).is_none() {
+        let mut kept = Command::new(std::env::current_exe()?);
+        let status = kept.args(std::env::args_os().skip(1)).env(PURGE_DELAY, "-1").status()?;
+        exit(status.code().unwrap_or(1));
     }
     let mut missed = 0;
     let mut rows = Vec::new();
@@ -83,6 +102,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     if !rows.is_empty() {
         missed += table::show_growth(&rows);
+    }
+    if is_chosen("first plan") {
+        first_plan::show(&[SMALL, MIDDLE, LARGE])?;
     }
     let wide = planning(MANY_DATACENTERS, " (100 datacenters)", Some(GOAL_10_000))?;
     if !wide.is_empty() {

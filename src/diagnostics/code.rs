@@ -188,6 +188,10 @@ pub enum Code {
     OperationPending,
     /// SG0437: the deployment is in another subscription.
     OtherSubscription,
+    /// SG0438: workers exchange addresses, more of them than the rollout permits.
+    AddressExchange,
+    /// SG0439: a new part of the topology lies behind a route that `[[ignore]]` leaves out.
+    IgnoredRoute,
     /// SG0501: an object that the topology does not own has the same name.
     NotOwned,
     /// SG0502: the change is blocked by `protect = true`.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use crate::connectivity::Sources;
+use crate::connectivity::{InForce, Sources};
 use crate::desired::{self, AllocationError, DesiredSet};
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::{Gap, Source};
@@ -99,6 +99,7 @@ impl Pipeline<'_> {
         });
         observation.refresh_by_id(self.clients, self.scope, &desired).await;
         observation.find_spent_machines(self.clients, self.scope, &desired).await;
+        observation.note_joined_places(self.scope.topology);
         let requests = since(&before, &self.clients.requests.by_api());
         let today = (self.now)().to_zoned(TimeZone::UTC).date();
         Reading { observation, requests, today }
@@ -132,6 +133,29 @@ impl Reading {
 }
 
 impl Planned {
+    /// The edits of the topology that are not applied yet, if there are any.
+    pub fn in_force(&self, topology: &Topology) -> Option<InForce> {
+        InForce::of(self.paths(topology).observed)
+    }
+
+    /// The plan, and what it was made from, for questions about the present state: with the
+    /// topology as far as it is in force.
+    pub fn present_paths<'a>(
+        &'a self,
+        topology: &'a Topology,
+        in_force: Option<&'a InForce>,
+    ) -> Projection<'a> {
+        let projection = self.paths(topology);
+        let observed = projection.observed;
+        match in_force {
+            Some(in_force) => {
+                let observed = in_force.sources(observed);
+                Projection { observed, is_in_force: true, ..projection }
+            }
+            None => projection,
+        }
+    }
+
     /// The plan, and what it was made from.
     pub fn paths<'a>(&'a self, topology: &'a Topology) -> Projection<'a> {
         let observed = Sources {
@@ -140,7 +164,7 @@ impl Planned {
             desired: self.plan.desired(),
             inventory: &self.observation.inventory,
         };
-        Projection { observed, plan: &self.plan }
+        Projection { observed, plan: &self.plan, is_in_force: false }
     }
 }
 

@@ -130,7 +130,7 @@ fn check_pairs(location: &TestFolder, state: &str) {
     let Some(line) = line.captures(&joined) else { return };
     let numbers = Regex::new(r"\d+").expect("a pattern");
     let printed: u64 =
-        numbers.find_iter(&line[2]).map(|it| it.as_str().parse::<u64>().unwrap()).sum();
+        numbers.find_iter(&line[2]).map(|it| it.as_str().parse::<u64>().expect("a count")).sum();
     assert_eq!(line[1].parse(), Ok(printed), "{state}: {}", &line[0]);
     let keys = ["kept", "gained", "lost", "removed", "unreachable", "unknown"];
     assert_eq!(printed, keys.map(count).iter().sum::<u64>(), "{state}: {found}");

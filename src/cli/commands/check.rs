@@ -50,7 +50,9 @@ pub(crate) async fn run(
     let options = PlanOptions { deep: arguments.deep, ..PlanOptions::default() };
     let scope = session.scope(options);
     let planned = session.plan(&scope, ui).await;
-    let sources = planned.paths(&session.loaded.topology);
+    let topology = &session.loaded.topology;
+    let in_force = planned.in_force(topology);
+    let sources = planned.present_paths(topology, in_force.as_ref());
     let report = ReachabilityReport::of_state(sources, &IntermediateState::Observed, usize::MAX);
     let measured = match arguments.live {
         true => Some(Measured::take(&planned, &report.model, arguments.namespace.as_deref()).await),

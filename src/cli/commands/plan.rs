@@ -141,7 +141,8 @@ pub(crate) fn show(
     let (plan, topology) = (&planned.plan, &loaded.topology);
     let is_current = purpose == Purpose::Drift || plan.status() == PlanStatus::Unreachable;
     let report = is_current.then(|| {
-        let sources = planned.paths(topology);
+        let in_force = planned.in_force(topology);
+        let sources = planned.present_paths(topology, in_force.as_ref());
         ReachabilityReport::of_state(sources, &IntermediateState::Observed, MAX_PROBLEMS)
     });
     let report = report.as_ref().map(|report| ReachabilityReportText { report });
@@ -188,7 +189,7 @@ fn annotations<'a>(
     let dropped = reachability.iter().flat_map(ReachabilityReportText::annotations);
     report.extend(found.into_iter().chain(dropped), Some(&loaded.spans));
     if plan.status() == PlanStatus::Matches {
-        report.pass(&matches_topology(plan));
+        report.pass(matches_topology(plan));
     }
     report
 }

@@ -46,7 +46,9 @@ pub(crate) async fn run(
         None => BTreeMap::new(),
     };
     let table = health::status(&planned, &operations);
-    let sources = planned.paths(&session.loaded.topology);
+    let topology = &session.loaded.topology;
+    let in_force = planned.in_force(topology);
+    let sources = planned.present_paths(topology, in_force.as_ref());
     let report = ReachabilityReport::of_state(sources, &IntermediateState::Observed, MAX_PROBLEMS);
     let report_text = ReachabilityReportText { report: &report };
     let text = match arguments.format {
