@@ -340,7 +340,7 @@ pub enum Code {
     UnknownTarget,
 }
 
-/// What is known about a code.
+/// The facts about a code.
 struct Entry {
     code: Code,
     text: &'static str,
@@ -371,7 +371,7 @@ impl Code {
         self.entry().title
     }
 
-    /// What it means, why it matters, and what to do.
+    /// Its meaning, why it matters, and the remedy.
     pub fn explanation(self) -> &'static str {
         self.entry().explanation
     }

@@ -87,20 +87,16 @@ pub fn plan(input: PlanningInput<'_>) -> Plan {
     let mut findings = input.findings.to_vec();
     let allocation = allocate(input.topology, input.facts).map(Arc::new);
     let allocated = allocation.as_deref().ok();
-    findings.extend(live_lints(
-        input.topology,
-        input.facts,
-        input.tailnet,
-        input.inventory,
-        allocated,
-    ));
+    // What the topology would create is of no concern to a plan that destroys.
+    if !input.options.destroy {
+        let (facts, inventory) = (input.facts, input.inventory);
+        findings.extend(live_lints(input.topology, facts, input.tailnet, inventory, allocated));
+    }
     let desired = desired_state(input.topology, input.facts, allocation, &mut findings);
-    findings.extend(known_drift::findings(
-        &input.topology.ignores,
-        input.today,
-        &desired,
-        input.inventory,
-    ));
+    if !input.options.destroy {
+        let (rules, today) = (&input.topology.ignores, input.today);
+        findings.extend(known_drift::findings(rules, today, &desired, input.inventory));
+    }
     let other = adoption::other_topology(&desired, input.inventory);
     if let Some(other) = other {
         // What the routers of that topology serve follows from it.

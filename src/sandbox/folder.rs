@@ -57,7 +57,7 @@ pub enum FolderError {
     Damaged {
         /// The path of the file.
         path: PathBuf,
-        /// What is wrong with the file.
+        /// The error in the file.
         reason: String,
     },
     /// Another process uses the folder.

@@ -6,6 +6,7 @@ mod annotations;
 #[cfg(unix)]
 mod ci;
 mod connectivity;
+mod counts;
 mod credentials;
 mod edited_plans;
 mod first_steps;
@@ -17,6 +18,7 @@ mod one_meaning;
 mod outputs;
 mod permissions;
 mod readme;
+mod router_health;
 mod sandbox_folder;
 mod sarif_schema;
 mod saved_plans;

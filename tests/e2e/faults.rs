@@ -26,20 +26,13 @@ const fn case(fault: Fault, affected: &'static [(&'static str, &'static [&'stati
 
 /// The router on the AKS side of the example.
 const ROUTER: &str = "stargate-aks-e2e-2-router";
+const WORKERS_TABLE: &str = "route-table/cluster/stargate-workers-rt";
+const ROUTER_TABLE: &str = "route-table/cluster/stargate-router-rt";
 
 const CASES: [Case; 23] = [
-    case(
-        Fault::RouteMissing,
-        &[("route-table/cluster/stargate-workers-rt", &["routes[10.244.64.0/20].appliance"])],
-    ),
-    case(
-        Fault::RouteWrongHop,
-        &[("route-table/cluster/stargate-workers-rt", &["routes[10.244.64.0/20].appliance"])],
-    ),
-    case(
-        Fault::RouteStale,
-        &[("route-table/cluster/stargate-router-rt", &["routes[10.244.2.0/24].appliance"])],
-    ),
+    case(Fault::RouteMissing, &[(WORKERS_TABLE, &["routes[10.244.64.0/20].virtual_appliance"])]),
+    case(Fault::RouteWrongHop, &[(WORKERS_TABLE, &["routes[10.244.64.0/20].virtual_appliance"])]),
+    case(Fault::RouteStale, &[(ROUTER_TABLE, &["routes[10.244.2.0/24].virtual_appliance"])]),
     case(
         Fault::RouterTableDetached,
         &[("subnet/cluster/stargate-aks-router-subnet", &["route_table"])],
@@ -52,7 +45,7 @@ const CASES: [Case; 23] = [
         Fault::DcRouteMissing,
         &[(
             "route-table/dc1/stargate-aks-e2e-2-dc-route-table",
-            &["routes[10.244.65.0/24].appliance"],
+            &["routes[10.244.65.0/24].virtual_appliance"],
         )],
     ),
     case(
@@ -125,7 +118,7 @@ const CASES: [Case; 23] = [
         &[
             ("advertised-routes/cluster/stargate-aks-e2e-2-router", &["prefixes"]),
             ("approved-routes/cluster/stargate-aks-e2e-2-router", &["prefixes"]),
-            ("route-table/cluster/stargate-router-rt", &["routes[10.244.9.0/24].appliance"]),
+            (ROUTER_TABLE, &["routes[10.244.9.0/24].virtual_appliance"]),
             ("router-host/cluster/stargate-aks-e2e-2-router", &["local_prefixes"]),
             ("router-host/dc1/stargate-aks-e2e-2-dc-router", &["kernel_routes[10.244.9.0/24]"]),
         ],
@@ -167,7 +160,7 @@ const CASES: [Case; 23] = [
         &[
             ("advertised-routes/cluster/stargate-aks-e2e-2-router", &["prefixes"]),
             ("approved-routes/cluster/stargate-aks-e2e-2-router", &["prefixes"]),
-            ("route-table/cluster/stargate-router-rt", &["routes[10.244.2.0/24].appliance"]),
+            (ROUTER_TABLE, &["routes[10.244.2.0/24].virtual_appliance"]),
             ("router-host/cluster/stargate-aks-e2e-2-router", &["local_prefixes"]),
             ("router-host/dc1/stargate-aks-e2e-2-dc-router", &["kernel_routes[10.244.2.0/24]"]),
         ],
@@ -250,7 +243,7 @@ async fn routes_of_a_deleted_node_are_deleted() {
 /// Without its ownership tags an object is foreign until it is adopted.
 #[tokio::test(start_paused = true)]
 async fn objects_without_ownership_tags_need_adoption() {
-    let address = "route-table/cluster/stargate-workers-rt";
+    let address = WORKERS_TABLE;
     let healthy = healthy().await;
     let deployment = affected(&healthy, Fault::TagRemoved, None);
     let plan = deployment.plan().await;

@@ -27,6 +27,7 @@ mod executor;
 mod faults;
 mod first_deployment;
 mod foreign_contents;
+mod half_changed_workers;
 mod harness;
 mod host_effects;
 mod ignore;
