@@ -13,7 +13,6 @@ mod cluster_replacement;
 mod consequences;
 pub mod cost;
 mod decision;
-mod deferred_networks;
 mod dependencies;
 mod dependency_collector;
 pub mod diff;

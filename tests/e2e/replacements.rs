@@ -168,22 +168,3 @@ async fn a_named_replacement_counts_everything_and_needs_permission_to_lose_pair
     assert_eq!((failure.code, applied.iterations), (Code::ReachabilityLost, 0));
     assert_eq!(deployment.writes(), writes);
 }
-
-/// Another name of the cluster and another network of a datacenter, both permitted: neither
-/// waits for what the other makes unknown.
-#[tokio::test(start_paused = true)]
-async fn a_cluster_and_a_network_are_replaced_in_one_apply() {
-    let before = Deployment::of(TWO_DATACENTERS, SandboxState::new(17));
-    before.iterate().await;
-    let text = TWO_DATACENTERS
-        .replace("[cluster]\nname = \"lab\"", "[cluster]\nname = \"lab2\"")
-        .replace("10.50.", "10.51.");
-    let deployment = before.edited(&text);
-    let replaced = ["managed-cluster/cluster/lab", "virtual-network/cloud/stargate-vnet"];
-    let options = RefreshOptions { allow_loss: true, ..RefreshOptions::replacing(&replaced) };
-    let plan = deployment.refresh_and_plan(&options).await.plan;
-    let applied = deployment.apply(&options).await;
-    let report = format!("{}\n{}", summary(&plan), failures(&applied).join("\n"));
-    assert_eq!(applied.status, ApplyStatus::Converged, "{report}");
-    assert!(deployment.plan().await.is_empty(), "{report}");
-}
