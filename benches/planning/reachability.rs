@@ -138,7 +138,7 @@ fn sources<'a>(fixture: &'a Fixture, inventory: &'a Inventory, plan: &'a Plan) -
         desired: &fixture.desired,
         inventory,
     };
-    Projection { observed, plan, is_in_force: false }
+    Projection { observed, plan, is_present: false }
 }
 
 /// How much memory a process takes that does one case and nothing else.

@@ -16,13 +16,14 @@ mod builder;
 mod cluster_site;
 mod datacenter_site;
 mod foreign_peers;
-mod in_force;
+
 mod incremental;
 mod invariants;
 mod kernel;
 mod matrix;
 mod measured;
 mod path_model;
+mod present_topology;
 mod projected_state;
 mod provenance;
 mod router;
@@ -32,12 +33,13 @@ mod service;
 pub mod snapshot;
 
 pub use builder::path_model;
-pub use in_force::InForce;
+
 pub(crate) use incremental::{IncrementalModel, Watched};
 pub use invariants::{Invariant, NOT_CHECKED, Unchecked, Violation, Why, unchecked, violations};
 pub use matrix::{Broken, Matrix, PROTOCOL, Pairs, node_ends, pod_ends, usual};
 pub use measured::{Difference, MeasurementComparison, UnknownPod, by_nearness};
 pub use path_model::{PathModel, SiteHosts, Sources};
+pub use present_topology::PresentTopology;
 pub use projected_state::{ObjectValue, ProjectedState};
 pub use provenance::{Provenance, ProvenanceTable, addresses, provenance};
 pub use service::{NoPort, Target, is_pod, is_service, translates};

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use crate::connectivity::{InForce, Sources};
+use crate::connectivity::{PresentTopology, Sources};
 use crate::desired::{self, AllocationError, DesiredSet};
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::{Gap, Source};
@@ -134,8 +134,8 @@ impl Reading {
 
 impl Planned {
     /// The edits of the topology that are not applied yet, if there are any.
-    pub fn in_force(&self, topology: &Topology) -> Option<InForce> {
-        InForce::of(self.paths(topology).observed)
+    pub fn present_topology(&self, topology: &Topology) -> Option<PresentTopology> {
+        PresentTopology::of(self.paths(topology).observed)
     }
 
     /// The plan, and what it was made from, for questions about the present state: with the
@@ -143,14 +143,14 @@ impl Planned {
     pub fn present_paths<'a>(
         &'a self,
         topology: &'a Topology,
-        in_force: Option<&'a InForce>,
+        present_topology: Option<&'a PresentTopology>,
     ) -> Projection<'a> {
         let projection = self.paths(topology);
         let observed = projection.observed;
-        match in_force {
-            Some(in_force) => {
-                let observed = in_force.sources(observed);
-                Projection { observed, is_in_force: true, ..projection }
+        match present_topology {
+            Some(present_topology) => {
+                let observed = present_topology.sources(observed);
+                Projection { observed, is_present: true, ..projection }
             }
             None => projection,
         }
@@ -164,7 +164,7 @@ impl Planned {
             desired: self.plan.desired(),
             inventory: &self.observation.inventory,
         };
-        Projection { observed, plan: &self.plan, is_in_force: false }
+        Projection { observed, plan: &self.plan, is_present: false }
     }
 }
 

@@ -265,11 +265,11 @@ fn assess_without_departures(observed: Sources<'_>, plan: &Plan) -> Assessment {
 fn assess_without_pools(observed: Sources<'_>, plan: &Plan) -> Assessment {
     let leaving = LeavingPools::of(observed.facts, plan);
     if leaving.is_empty() {
-        return assess(Projection { observed, plan, is_in_force: false });
+        return assess(Projection { observed, plan, is_present: false });
     }
     let facts = leaving.without_nodes(observed.facts);
     let sources = Sources { facts: &facts, ..observed };
-    let rest = assess(Projection { observed: sources, plan, is_in_force: false });
+    let rest = assess(Projection { observed: sources, plan, is_present: false });
     let reachability = leaving.add_losses(observed, plan, rest.reachability);
     Assessment { reachability, ..rest }
 }

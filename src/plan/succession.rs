@@ -20,7 +20,7 @@ pub(super) fn worker_of(address: &Address) -> Option<Address> {
 }
 
 /// The workers of a plan that take an address or a range of pods of others, which come back
-/// elsewhere.
+/// elsewhere, or that wait for others to leave.
 pub(super) fn takeovers(changes: &[Change]) -> Takeovers<Address> {
     let mut found = Takeovers::new();
     let takes = changes.iter().filter(|change| {
@@ -36,7 +36,29 @@ pub(super) fn takeovers(changes: &[Change]) -> Takeovers<Address> {
             found.entry(worker.clone()).or_default().insert(other);
         }
     }
+    add_waits_for_paths(changes, &mut found);
     found
+}
+
+/// Adds the workers that wait for an update of paths which itself waits until other workers
+/// have left.
+fn add_waits_for_paths(changes: &[Change], found: &mut Takeovers<Address>) {
+    let waits = |change: &&Change| {
+        change.action == Action::Update && !change.create_after_destroy_of.is_empty()
+    };
+    let updates: BTreeMap<&Address, &Change> =
+        changes.iter().filter(waits).map(|change| (&change.address, change)).collect();
+    let workers =
+        changes.iter().filter(|it| it.address.kind == Kind::Worker && !updates.is_empty());
+    for worker in workers {
+        let paths = worker.destroy_after.iter().filter_map(|path| updates.get(path));
+        let leaving = paths.flat_map(|path| path.create_after_destroy_of.iter());
+        let leaving = leaving.filter(|it| it.kind == Kind::Worker && **it != worker.address);
+        let leaving: BTreeSet<Address> = leaving.cloned().collect();
+        if !leaving.is_empty() {
+            found.entry(worker.address.clone()).or_default().extend(leaving);
+        }
+    }
 }
 
 /// Everything that one takes over, directly or not, and what these take over.

@@ -161,12 +161,14 @@ fn missing_routers(input: Comparison<'_>) -> impl Iterator<Item = (Site, Failure
 /// do not answer.
 fn present_routers(input: Comparison<'_>) -> impl Iterator<Item = (Site, Failure)> {
     input.present_routers.iter().filter_map(move |(site, router)| {
-        if let Some(gap) = input.inventory.gap_at(&Source::Host(router.clone())) {
+        let device = input.inventory.get(&ObjectKey::Device(router.clone()));
+        let device = device.map(|it| &it.resource);
+        let is_offline = matches!(device, Some(Resource::TailnetDevice(device)) if !device.online);
+        if let Some(gap) = input.inventory.gap_at(&Source::Host(router.clone()))
+            && !is_offline
+        {
             return Some((site.clone(), gap.failure.clone()));
         }
-        let device = input.inventory.get(&ObjectKey::Device(router.clone()))?;
-        let is_offline =
-            matches!(&device.resource, Resource::TailnetDevice(device) if !device.online);
         let failure = Failure::new(
             Code::RouterOffline,
             format!("router {router} is not connected to the tailnet"),

@@ -31,13 +31,22 @@ pub(super) fn may_withdraw(change: &Change) -> bool {
         return false;
     }
     match (&change.before, &change.after) {
-        (Some(before), Some(after))
-            if matches!(change.address.kind, Kind::NetworkSecurityGroup | Kind::DaemonSet) =>
-        {
-            paths(before).difference(&paths(after)).next().is_some()
+        (Some(before), Some(after)) if shows_its_paths(change.address.kind) => {
+            let narrows_network = match (before, after) {
+                (Resource::RouterHost(before), Resource::RouterHost(after)) => {
+                    !before.local_prefixes.is_subset(&after.local_prefixes)
+                }
+                _ => false,
+            };
+            narrows_network || paths(before).difference(&paths(after)).next().is_some()
         }
         _ => change.address.kind.facts().role == DataPlaneRole::Routes,
     }
+}
+
+/// Whether the value of an object of this kind holds every path that it is about.
+fn shows_its_paths(kind: Kind) -> bool {
+    sends_packets(kind) || kind == Kind::DaemonSet
 }
 
 /// The prefixes that a change no longer leads anywhere, or no longer permits, and that nothing

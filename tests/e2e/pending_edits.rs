@@ -68,8 +68,8 @@ async fn an_edit_that_is_not_applied_is_no_outage() {
     for (name, text) in edits() {
         let deployment = Deployment::of(TWO_DATACENTERS, state.clone()).edited(&text);
         let planned = deployment.refresh_and_plan(&Default::default()).await;
-        let in_force = planned.in_force(&deployment.topology);
-        let sources = planned.present_paths(&deployment.topology, in_force.as_ref());
+        let present_topology = planned.present_topology(&deployment.topology);
+        let sources = planned.present_paths(&deployment.topology, present_topology.as_ref());
         let report = ReachabilityReport::of_state(sources, &IntermediateState::Observed, 3);
         let Pairs { reached, dropped, unknown } = report.matrix.total();
         let found = violations(sources, &report.model, &IntermediateState::Observed);

@@ -51,8 +51,8 @@ pub(crate) async fn run(
     let scope = session.scope(options);
     let planned = session.plan(&scope, ui).await;
     let topology = &session.loaded.topology;
-    let in_force = planned.in_force(topology);
-    let sources = planned.present_paths(topology, in_force.as_ref());
+    let present_topology = planned.present_topology(topology);
+    let sources = planned.present_paths(topology, present_topology.as_ref());
     let report = ReachabilityReport::of_state(sources, &IntermediateState::Observed, usize::MAX);
     let measured = match arguments.live {
         true => Some(Measured::take(&planned, &report.model, arguments.namespace.as_deref()).await),

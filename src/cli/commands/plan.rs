@@ -141,8 +141,8 @@ pub(crate) fn show(
     let (plan, topology) = (&planned.plan, &loaded.topology);
     let is_current = purpose == Purpose::Drift || plan.status() == PlanStatus::Unreachable;
     let report = is_current.then(|| {
-        let in_force = planned.in_force(topology);
-        let sources = planned.present_paths(topology, in_force.as_ref());
+        let present_topology = planned.present_topology(topology);
+        let sources = planned.present_paths(topology, present_topology.as_ref());
         ReachabilityReport::of_state(sources, &IntermediateState::Observed, MAX_PROBLEMS)
     });
     let report = report.as_ref().map(|report| ReachabilityReportText { report });

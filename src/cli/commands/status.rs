@@ -47,8 +47,8 @@ pub(crate) async fn run(
     };
     let table = health::status(&planned, &operations);
     let topology = &session.loaded.topology;
-    let in_force = planned.in_force(topology);
-    let sources = planned.present_paths(topology, in_force.as_ref());
+    let present_topology = planned.present_topology(topology);
+    let sources = planned.present_paths(topology, present_topology.as_ref());
     let report = ReachabilityReport::of_state(sources, &IntermediateState::Observed, MAX_PROBLEMS);
     let report_text = ReachabilityReportText { report: &report };
     let text = match arguments.format {

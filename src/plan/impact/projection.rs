@@ -15,7 +15,7 @@ pub struct Projection<'a> {
     pub plan: &'a Plan,
     /// Whether the sources have the topology as far as it is in force, and not as the plan
     /// was made from it.
-    pub is_in_force: bool,
+    pub is_present: bool,
 }
 
 /// A state of the infrastructure before, while or after a plan is applied.
@@ -51,7 +51,7 @@ impl<'a> Projection<'a> {
             projected.set(number, made_value(change));
         }
         // What serves in its place is not known under the names of the topology.
-        let blocked = self.plan.blocked.iter().filter(|_| !self.is_in_force);
+        let blocked = self.plan.blocked.iter().filter(|_| !self.is_present);
         let refused = blocked.filter(|blocked| blocked.keeps_predecessor());
         projected.set_unknown(refused.map(|blocked| &blocked.address));
         projected.set_cluster_lost(made.iter().any(|change| loses_cluster(change)));

@@ -14,12 +14,12 @@ use crate::topology::names::{ResourceGroupName, RouterName, WorkerName};
 
 /// The topology in force, and the resources that it describes.
 #[derive(Debug, Clone)]
-pub struct InForce {
+pub struct PresentTopology {
     topology: Topology,
     desired: DesiredSet,
 }
 
-impl InForce {
+impl PresentTopology {
     /// Finds the edits that are not applied yet; `None` if what the topology names is there.
     pub fn of(sources: Sources<'_>) -> Option<Self> {
         let live = LiveNames::of(sources);
