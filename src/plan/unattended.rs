@@ -7,6 +7,7 @@ mod rules;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::awaiting::{ApprovalReason, AwaitingApproval};
+use super::cost::Cost;
 use super::planning::PlanningInput;
 use super::restrict::restrict;
 use super::{Action, Change, Plan};
@@ -15,9 +16,9 @@ use crate::resource::{Address, Kind, Site};
 
 pub use coverage::Removals;
 
-/// How often changes that would make pairs unreachable are left out one after another
-/// before all changes are left out.
-const MAX_ATTEMPTS: usize = 8;
+/// How often the changes that are known to make pairs unreachable are left out, before the
+/// rest is left out unexamined: each attempt assesses the whole network.
+const MAX_ATTEMPTS: usize = 16;
 
 /// A plan divided into what may be done without approval and what may not.
 #[derive(Debug, Default)]
@@ -36,19 +37,22 @@ pub fn limit(input: PlanningInput<'_>, permitted: AutoApply, plan: Plan) -> Plan
     let (plan, selection) = divide(permitted, plan);
     let mut limited = restrict(input, plan, &selection.changes, &selection.deferred);
     limited.contents.awaiting_approval = selection.awaiting;
+    // Each attempt leaves out at least one change.
     for _ in 0..MAX_ATTEMPTS {
         let count = limited.reachability.lost;
-        if count == 0 {
-            return limited;
-        }
         let causes = losing_changes(&limited);
+        if count == 0 || causes.is_empty() {
+            break;
+        }
         limited = leave_out(input, limited, causes, &ApprovalReason::LosesPairs { count });
     }
     match limited.reachability.lost {
         0 => limited,
         count => {
-            let all = limited.changes.iter().map(|change| change.address.clone()).collect();
-            leave_out(input, limited, all, &ApprovalReason::LosesPairs { count })
+            let causes = losing_changes(&limited);
+            let examined = leave_out(input, limited, causes, &ApprovalReason::LosesPairs { count });
+            let rest = examined.changes.iter().map(|change| change.address.clone()).collect();
+            leave_out(input, examined, rest, &ApprovalReason::MayLosePairs { count })
         }
     }
 }
@@ -95,8 +99,12 @@ impl Plan {
         });
         self.contents.awaiting_approval.extend(held);
         self.contents.steps = Default::default();
+        self.contents.rollout = None;
         // They follow from these changes, so they wait with them.
         self.contents.deferred.clear();
+        self.contents.reachability = self.contents.reachability.of_nothing_changed();
+        let requests = self.contents.cost.requests.clone();
+        self.contents.cost = Cost { requests, ..Cost::default() };
         self
     }
 }
@@ -122,12 +130,11 @@ fn forget_dependencies(changes: &mut [Change], is_forgotten: &dyn Fn(&Address) -
     }
 }
 
-/// The changes that drop the packets of pairs; all of them if no change is known to.
+/// The changes that are known to drop the packets of pairs.
 fn losing_changes(plan: &Plan) -> BTreeSet<Address> {
     let changes: BTreeSet<&Address> = plan.changes.iter().map(|change| &change.address).collect();
     let losses = plan.reachability.losses.iter().filter_map(|loss| loss.resource.as_ref());
-    let found: BTreeSet<Address> = losses.filter(|it| changes.contains(it)).cloned().collect();
-    if found.is_empty() { changes.into_iter().cloned().collect() } else { found }
+    losses.filter(|it| changes.contains(it)).cloned().collect()
 }
 
 /// Leaves out these changes, and what depends on them.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 pub use workload::{CREDENTIALS_SECRET, SSH_SECRET, TAILSCALE_SECRET};
 
-/// What is asked for on the command line.
+/// The options of the command line.
 #[derive(Debug, Clone)]
 pub struct DeploymentSettings {
     /// The namespace of the watcher.

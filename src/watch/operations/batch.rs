@@ -212,6 +212,12 @@ async fn end_one(
             result.failure = Some(Failure::new(Code::StalePlan, reason.clone(), remedy));
             return Ok(());
         }
+        // It stays started, and the next reconcile completes it.
+        Outcome::HalfReplaced { reason, .. } => {
+            let remedy = "nothing: the next reconcile continues the Operation";
+            result.failure = Some(Failure::new(Code::PartlyApplied, reason.clone(), remedy));
+            return Ok(());
+        }
         Outcome::NotStarted => return Ok(()),
     };
     writer.finish(object, Some(worker), phase, &reason).await?;
