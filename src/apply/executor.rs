@@ -105,7 +105,10 @@ impl State {
             // The step that it prepares finds out what is missing.
             _ if step.1 == Phase::Prepare => self.steps.done(&step),
             // Its dependents are not started either.
-            Outcome::NotStarted => self.finish(execution, &step.0, outcome),
+            Outcome::NotStarted => {
+                self.finish(execution, &step.0, outcome.clone());
+                self.advance_rollout(execution, &step.0, &outcome);
+            }
             outcome if outcome.is_success() => {
                 self.steps.done(&step);
                 if step.1 == Phase::Create {

@@ -1,17 +1,14 @@
 //! Bringing a worker into the cluster.
 
-use std::collections::BTreeMap;
+mod finish;
 
 use super::error::{JoinCause, JoinError};
 use super::proof::{StepEvidence, check_set_once};
 use super::record::Records;
 use super::step::{JoinStep, StepEvent};
 use super::{JoinContext, Progress, drain, kubelet_configuration};
-use crate::provider::cluster::{
-    BootstrapToken, KERNEL_ROUTES_ANNOTATION, NodeFacts, PROFILE_DIGEST_ANNOTATION,
-};
+use crate::provider::cluster::{BootstrapToken, NodeFacts};
 use crate::provider::host::{WorkerProbe, WorkerStep};
-use crate::resource::protection::PROTECT_ANNOTATION;
 use crate::topology::names::WorkerName;
 
 /// Attempts to write a Node that other writers change at the same time.
@@ -48,7 +45,12 @@ pub async fn join(
     let message = "applying the profile to the worker";
     let continues = context.continues.clone();
     let mut records = Records::begin(context.subject(), progress, continues, message).await;
-    if let Err(error) = run.drain_and_apply(&mut records).await {
+    let mut applied = run.drain_and_apply(&mut records).await;
+    // An Operation that has succeeded is not looked at again, so its Node is recorded before.
+    if applied.is_ok() && context.is_operation() {
+        applied = run.record_join().await;
+    }
+    if let Err(error) = applied {
         run.clean_up().await;
         let message =
             format!("{}: {}; {}", error.step, error.failure.message, error.failure.remedy);
@@ -56,7 +58,9 @@ pub async fn join(
         return Err(error);
     }
     records.end(Ok("the Node is Ready")).await;
-    run.record_join().await?;
+    if !context.is_operation() {
+        run.record_join().await?;
+    }
     Ok(JoinReport { applied: run.applied })
 }
 
@@ -339,62 +343,13 @@ impl JoinRun<'_> {
         }
     }
 
-    /// All of the worker's tokens: one of a run that was cut off is among them.
-    async fn delete_tokens(&self) -> Result<(), crate::provider::cluster::ClusterError> {
-        let (cluster, now) = (self.context.cluster, (self.context.now)());
-        if let Some(token) = &self.token {
-            cluster.delete_bootstrap_token(&token.id).await?;
-        }
-        cluster.delete_stale_bootstrap_tokens(Some(&self.worker()), now).await.map(|_| ())
-    }
-
     async fn stamp(&mut self) -> Result<(), JoinError> {
+        // Only the Node lacks it, which is recorded last.
+        if self.evidence().is_stamped() {
+            return Ok(());
+        }
         let step = JoinStep::Stamp;
         let digest = self.context.desired.profile_digest.clone();
         self.host_step(step, &WorkerStep::Stamp { digest }).await
-    }
-
-    /// Records on the Node that the join is complete. It comes last, after the
-    /// records: a join that is cut off before it is repeated from there.
-    async fn record_join(&self) -> Result<(), JoinError> {
-        let desired = &self.context.desired;
-        let routes = Some(desired.routes.as_str()).filter(|routes| !routes.is_empty());
-        let annotations = BTreeMap::from([
-            (PROFILE_DIGEST_ANNOTATION, Some(desired.profile_digest.as_str())),
-            (KERNEL_ROUTES_ANNOTATION, routes),
-            (PROTECT_ANNOTATION, desired.protected_by.as_deref()),
-        ]);
-        let written = self.context.cluster.patch_node_annotations(&desired.name, &annotations);
-        written.await.map_err(self.cluster_error(JoinStep::Stamp))?;
-        self.uncordon().await
-    }
-
-    /// Uncordons a Node that was cordoned for this work, or for work that was
-    /// interrupted.
-    async fn uncordon(&self) -> Result<(), JoinError> {
-        let desired = &self.context.desired;
-        if self.node.as_ref().is_some_and(NodeFacts::is_cordoned_for_work) {
-            let released = self.context.cluster.uncordon_after_work(&desired.name).await;
-            released.map_err(self.cluster_error(JoinStep::Stamp))?;
-        }
-        Ok(())
-    }
-
-    /// After a failure no token may live on. What cannot be deleted now ends
-    /// within the hour.
-    async fn clean_up(&mut self) {
-        if self.token.is_none() {
-            return;
-        }
-        if let Err(error) = self.delete_tokens().await {
-            (self.progress)(StepEvent::Warning(format!("the token was not deleted: {error}")));
-        }
-        let work = WorkerStep::RemoveBootstrapKubeconfig;
-        if let Err(error) = self.host_step(JoinStep::RemoveToken, &work).await {
-            let reason = error.failure.message;
-            (self.progress)(StepEvent::Warning(format!(
-                "the bootstrap kubeconfig was not removed: {reason}"
-            )));
-        }
     }
 }

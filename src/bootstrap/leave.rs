@@ -11,6 +11,7 @@ use crate::provider::cluster::{
 };
 use crate::provider::host::{HostTarget, WorkerStep};
 use crate::provider::read_write::{ClusterWrite, HostWrite};
+use crate::resource::work_request::WorkRequest;
 use crate::topology::names::{ProfileName, WorkerName};
 use crate::topology::version::KubernetesVersion;
 
@@ -55,7 +56,7 @@ pub struct ComesBack {
     /// The version of its kubelet, for the records.
     pub kubelet: KubernetesVersion,
     /// The request that the work is a part of, for the records.
-    pub request: Option<String>,
+    pub request: Option<WorkRequest>,
 }
 
 /// What taking a worker out did.
@@ -86,7 +87,7 @@ pub async fn leave(
 ) -> Result<LeaveReport, LeaveError> {
     let Some(comes_back) = &context.comes_back else {
         note(context, progress).await;
-        let report = stages(context, progress).await?;
+        let report = stages(context, None, progress).await?;
         forget(context, progress).await;
         return Ok(report);
     };
@@ -100,8 +101,8 @@ pub async fn leave(
         now: context.now,
     };
     let message = "removing the worker from the cluster to reprovision it";
-    let records = Records::begin(subject, progress, None, message).await;
-    match stages(context, progress).await {
+    let mut records = Records::begin(subject, progress, None, message).await;
+    match stages(context, Some(&mut records), progress).await {
         Ok(mut report) => {
             report.operation = Some(records.unfinished());
             Ok(report)
@@ -115,24 +116,34 @@ pub async fn leave(
 
 async fn stages(
     context: &LeaveContext<'_>,
+    mut records: Option<&mut Records<'_>>,
     progress: &Progress<'_>,
 ) -> Result<LeaveReport, LeaveError> {
     let mut report = LeaveReport::default();
     let name = context.worker.as_str();
     let failed = |error: ClusterError| LeaveError::cluster(name, &error);
     let mut must_reset = context.retention == HostRetention::Retained;
+    let mut is_continued = false;
     if let Some(node) = context.cluster.node(name).await.map_err(failed)? {
         must_reset |= context.retention == HostRetention::DeletedLater && node.ready;
         // Not after the drain: the worker would be left without pods.
         if must_reset && context.target.is_none() {
             return Err(LeaveError::unreachable(name));
         }
+        if let Some(records) = &mut records {
+            is_continued = records.continues_node(&node.uid);
+            records.node_before(&node.uid).await;
+        }
         report.evicted =
             drain::clear(context.cluster, &node, context.drain_within, progress).await?;
     }
-    progress(StepEvent::StageStarted(Stage::Reset));
-    report.reset = reset(context, must_reset, &mut report.warnings).await?;
-    progress(StepEvent::StageCompleted(Stage::Reset));
+    if is_continued && is_reset(context).await {
+        report.reset = true;
+    } else {
+        progress(StepEvent::StageStarted(Stage::Reset));
+        report.reset = reset(context, must_reset, &mut report.warnings).await?;
+        progress(StepEvent::StageCompleted(Stage::Reset));
+    }
     progress(StepEvent::StageStarted(Stage::Removal));
     context.cluster.delete_node(name).await.map_err(failed)?;
     context.cluster.delete_cilium_node(name).await.map_err(failed)?;
@@ -172,6 +183,20 @@ async fn forget(context: &LeaveContext<'_>, progress: &Progress<'_>) {
         }
         _ => {}
     }
+}
+
+/// Whether an attempt that was interrupted has reset the host: nothing is left by which its
+/// kubelet could serve the Node.
+async fn is_reset(context: &LeaveContext<'_>) -> bool {
+    let Some(target) = &context.target else { return false };
+    let Ok(probe) = context.hosts.probe_worker(target).await else { return false };
+    let host = &probe.host;
+    let is_running = host.kubelet_active || host.cni_configuration.is_some();
+    let is_known = probe.client_certificate || probe.bootstrap_kubeconfig;
+    let is_configured = probe.kubelet_configuration_digest.is_some()
+        || probe.cluster_ca_digest.is_some()
+        || host.stamp.is_some();
+    !is_running && !is_known && !is_configured
 }
 
 async fn reset(

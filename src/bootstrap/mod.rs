@@ -30,6 +30,7 @@ use crate::provider::cluster::{OperationKind, OperationRecord};
 use crate::provider::host::{HostTarget, KubeletConfiguration};
 use crate::provider::read_write::{ClusterWrite, HostWrite};
 use crate::resource::host::{JoinedWorker, KernelRoute};
+use crate::resource::work_request::WorkRequest;
 use crate::topology::model::PackageSource;
 use crate::topology::names::ProfileName;
 
@@ -70,7 +71,7 @@ pub struct JoinContext<'a> {
     /// What is recorded as being done.
     pub operation: OperationKind,
     /// The request that the join is a part of, for the records.
-    pub request: Option<String>,
+    pub request: Option<WorkRequest>,
     /// The time limit of the drain before the first step. `None` if the pods may keep
     /// running, or if the worker has no pods yet.
     pub drain_within: Option<Duration>,

@@ -128,7 +128,7 @@ impl StepEvidence<'_> {
         self.probe.host.cni_chosen.as_deref() == Some(CNI_CONFIGURATION_NAME)
     }
 
-    fn is_stamped(&self) -> bool {
+    pub(super) fn is_stamped(&self) -> bool {
         self.probe.host.stamp.as_ref() == Some(&self.desired.profile_digest)
     }
 

@@ -14,6 +14,7 @@ use crate::provider::cluster::{ClusterError, NodeFacts, OperationKind};
 use crate::provider::host::{HostError, HostTarget, WorkerStep};
 use crate::provider::poll::Polling;
 use crate::provider::read_write::{ClusterWrite, HostWrite};
+use crate::resource::work_request::WorkRequest;
 use crate::topology::names::{ProfileName, WorkerName};
 use crate::topology::version::KubernetesVersion;
 
@@ -36,7 +37,7 @@ pub struct RebootContext<'a> {
     /// The version of its kubelet, for the records.
     pub kubelet: KubernetesVersion,
     /// The request that the reboot is a part of, for the records.
-    pub request: Option<String>,
+    pub request: Option<WorkRequest>,
     /// How long pods have to go.
     pub drain_within: Duration,
     /// The current time.
@@ -91,12 +92,19 @@ async fn stages(
         let remedy = "run `stargate apply` first";
         context.failed(Stage::Cordon, Code::ObjectMissing, "its Node does not exist", remedy)
     })?;
-    let drained = drain::clear(context.cluster, &node, context.drain_within, progress).await;
-    drained.map_err(|error| context.at(Stage::Drain, error.failure))?;
-    records.reaches("restarting the machine").await;
-    progress(StepEvent::StageStarted(Stage::Restart));
-    let boot = context.restart(probe.boot_id).await?;
-    progress(StepEvent::StageCompleted(Stage::Restart));
+    let before = records.boot_before(&probe.boot_id).await;
+    let boot = if before == probe.boot_id {
+        let drained = drain::clear(context.cluster, &node, context.drain_within, progress).await;
+        drained.map_err(|error| context.at(Stage::Drain, error.failure))?;
+        records.reaches("restarting the machine").await;
+        progress(StepEvent::StageStarted(Stage::Restart));
+        let boot = context.restart(probe.boot_id).await?;
+        progress(StepEvent::StageCompleted(Stage::Restart));
+        boot
+    } else {
+        // An attempt that was interrupted has restarted it.
+        probe.boot_id
+    };
     records.reaches("the machine is running; waiting for its Node").await;
     progress(StepEvent::StageStarted(Stage::Ready));
     context.ready(&boot).await?;

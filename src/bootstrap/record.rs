@@ -10,6 +10,7 @@ use crate::provider::cluster::{
     ClusterError, OperationKind, OperationPhase, OperationRecord, ServerState, ServerStatus,
 };
 use crate::provider::read_write::ClusterWrite;
+use crate::resource::work_request::WorkRequest;
 use crate::topology::names::{ProfileName, WorkerName};
 use crate::topology::version::KubernetesVersion;
 
@@ -22,7 +23,7 @@ pub(super) struct Subject<'a> {
     pub(super) kubelet: KubernetesVersion,
     pub(super) kind: OperationKind,
     /// The request that the work is a part of.
-    pub(super) request: Option<String>,
+    pub(super) request: Option<WorkRequest>,
     pub(super) now: &'a Now<'a>,
 }
 
@@ -34,6 +35,11 @@ pub(super) struct Records<'a> {
 }
 
 impl<'a> JoinContext<'a> {
+    /// Whether an Operation requested the join.
+    pub(super) fn is_operation(&self) -> bool {
+        matches!(self.request, Some(WorkRequest::Operation(_)))
+    }
+
     /// What the records of a join are about.
     pub(super) fn subject(&self) -> Subject<'a> {
         Subject {
@@ -85,6 +91,30 @@ impl<'a> Records<'a> {
         }
     }
 
+    /// Notes the uid of the Node before the work. A Node of another uid, or none, proves
+    /// later that the worker has left.
+    pub(super) async fn node_before(&mut self, uid: &str) {
+        if self.operation.node_uid.is_none() {
+            self.operation.node_uid = Some(uid.to_owned());
+            self.warn(self.subject.cluster.update_operation(&self.operation).await);
+        }
+    }
+
+    /// The boot of the machine before its restart, which an earlier attempt may have
+    /// noted. Another boot proves that the machine has restarted.
+    pub(super) async fn boot_before(&mut self, boot: &str) -> String {
+        if self.operation.boot_id.is_none() {
+            self.operation.boot_id = Some(boot.to_owned());
+            self.warn(self.subject.cluster.update_operation(&self.operation).await);
+        }
+        self.operation.boot_id.clone().unwrap_or_default()
+    }
+
+    /// Whether an attempt before this one noted the Node.
+    pub(super) fn continues_node(&self, uid: &str) -> bool {
+        self.operation.node_uid.as_deref() == Some(uid)
+    }
+
     /// The record of work that is to be gone on with.
     pub(super) fn unfinished(self) -> OperationRecord {
         self.operation
@@ -125,15 +155,21 @@ impl<'a> Records<'a> {
 }
 
 fn started(subject: &Subject<'_>, message: &str) -> OperationRecord {
-    let started: Timestamp = (subject.now)();
+    let now: Timestamp = (subject.now)();
+    let earlier = match &subject.request {
+        Some(WorkRequest::Operation(requested)) => requested.earlier.as_ref(),
+        Some(WorkRequest::Command(_)) | None => None,
+    };
     OperationRecord {
         worker: subject.worker.clone(),
         profile: subject.profile.clone(),
         kind: subject.kind,
-        started,
+        started: earlier.map_or(now, |earlier| earlier.started),
         phase: OperationPhase::Running,
         completed: None,
         message: message.to_owned(),
         request: subject.request.clone(),
+        node_uid: earlier.and_then(|earlier| earlier.node_uid.clone()),
+        boot_id: earlier.and_then(|earlier| earlier.boot_id.clone()),
     }
 }

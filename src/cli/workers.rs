@@ -32,5 +32,5 @@ pub(crate) fn named(
             None => error.remedy("`stargate status` lists the workers"),
         });
     }
-    Ok(WorkerRequest { operation, workers: names.iter().map(WorkerName::new).collect() })
+    Ok(WorkerRequest::new(operation, names.iter().map(WorkerName::new).collect()))
 }

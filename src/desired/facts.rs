@@ -1,6 +1,6 @@
 //! Facts of live state that desired resources are computed from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
@@ -8,6 +8,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::resource::azure::NodePool;
+use crate::resource::work_request::RequestedOperation;
 use crate::resource::{ArmId, Kind, ObjectKey, Site};
 use crate::topology::names::{DatacenterName, SubscriptionId, WorkerName};
 use crate::topology::version::KubernetesVersion;
@@ -58,6 +59,10 @@ pub struct RequestProgress {
     pub id: String,
     /// Workers on which an interrupted run has done the work, and when it ended.
     pub done: BTreeMap<WorkerName, String>,
+    /// Workers that left the cluster in an interrupted run and have only to join again.
+    pub left: BTreeSet<WorkerName>,
+    /// The Operations that request the work, if people created them.
+    pub operations: BTreeMap<WorkerName, RequestedOperation>,
 }
 
 /// A datacenter that left the topology: what is on its hosts must still be removed.

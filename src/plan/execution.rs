@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::host_route::HostRoute;
 use crate::desired::labels;
 use crate::resource::Owner;
+use crate::resource::work_request::WorkRequest;
 use crate::topology::model::{PackageSource, Topology};
 use crate::topology::names::{ProfileName, WorkerName};
 
@@ -108,7 +109,7 @@ pub struct WorkerExecution {
     pub drain_within: Duration,
     /// The request of the user that the work is a part of, for the records.
     #[serde(default)]
-    pub request: Option<String>,
+    pub request: Option<WorkRequest>,
     /// Where it leaves, if that is another datacenter than its own in the topology, or
     /// one that the topology no longer has.
     #[serde(default)]

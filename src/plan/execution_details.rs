@@ -14,6 +14,7 @@ use super::readdressing::Readdressed;
 use super::rollout::restarts_worker;
 use crate::desired::{Facts, labels};
 use crate::inventory::Inventory;
+use crate::resource::work_request::WorkRequest;
 use crate::resource::{Kind, Resource, Site};
 use crate::topology::model::{self, Datacenter, Topology};
 use crate::topology::names::WorkerName;
@@ -169,9 +170,13 @@ impl<'a> Sites<'a> {
         })
     }
 
-    fn request(&self, change: &Change) -> Option<String> {
-        let request = self.facts.request.as_ref().filter(|_| change.requested);
-        request.map(|request| request.id.clone())
+    fn request(&self, change: &Change) -> Option<WorkRequest> {
+        let progress = self.facts.request.as_ref().filter(|_| change.requested)?;
+        let operation = progress.operations.get(&WorkerName::new(change.address.name.as_str()));
+        Some(match operation {
+            Some(operation) => WorkRequest::Operation(operation.clone()),
+            None => WorkRequest::Command(progress.id.clone()),
+        })
     }
 
     fn worker(&self, change: &Change) -> WorkerExecution {

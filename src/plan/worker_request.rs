@@ -1,13 +1,14 @@
 //! Work on workers that the user names, whether or not they differ from the
 //! topology. It changes those workers and nothing else.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::decision::{Comparison, ResourceDecision, ResourceDecisions, change};
 use super::{Action, Blocked, Change, Finding, FindingSeverity};
 use crate::desired::DesiredResource;
 use crate::desired::facts::RequestProgress;
 use crate::diagnostics::{Code, Failure};
+use crate::resource::work_request::RequestedOperation;
 use crate::resource::{Address, Kind, Resource};
 use crate::topology::names::WorkerName;
 
@@ -18,16 +19,42 @@ pub struct WorkerRequest {
     pub operation: WorkerOperation,
     /// The workers that it is done on.
     pub workers: BTreeSet<WorkerName>,
+    /// The Operations that request it, if people created them.
+    pub operations: BTreeMap<WorkerName, RequestedOperation>,
+    /// Workers that left the cluster in an interrupted run and have only to join again.
+    left: BTreeSet<WorkerName>,
 }
 
 impl WorkerRequest {
+    /// A request of a command line.
+    pub fn new(operation: WorkerOperation, workers: BTreeSet<WorkerName>) -> Self {
+        Self { operation, workers, operations: BTreeMap::new(), left: BTreeSet::new() }
+    }
+
+    /// The request of these Operations, which are all of this kind.
+    pub fn of_operations(
+        operation: WorkerOperation,
+        operations: BTreeMap<WorkerName, RequestedOperation>,
+    ) -> Self {
+        let workers = operations.keys().cloned().collect();
+        Self { operations, ..Self::new(operation, workers) }
+    }
+
     /// The request without the workers on which an interrupted run has done the work.
     pub(super) fn remaining(&self, progress: Option<&RequestProgress>) -> Self {
         let is_done = |worker: &&WorkerName| {
             progress.is_some_and(|progress| progress.done.contains_key(*worker))
         };
         let workers = self.workers.iter().filter(|worker| !is_done(worker)).cloned().collect();
-        Self { operation: self.operation, workers }
+        let left = progress.map(|progress| progress.left.clone()).unwrap_or_default();
+        Self { workers, left, ..self.clone() }
+    }
+
+    fn planned_because_of(&self, worker: &str) -> String {
+        match self.operations.get(&WorkerName::new(worker)) {
+            Some(operation) => format!("requested by the Operation {}", operation.name),
+            None => format!("requested by `{}`", self.operation.command()),
+        }
     }
 }
 
@@ -84,13 +111,19 @@ fn named<'a>(
     input.desired.iter().filter(is_named).collect()
 }
 
-fn planned_because_of(operation: WorkerOperation) -> String {
-    format!("requested by `{}`", operation.command())
-}
-
-/// Replaces the named workers, regardless of their state.
+/// Replaces the named workers, regardless of their state. A worker that left the cluster in
+/// an interrupted run is not reset again.
 pub(super) fn repave(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
+    let Some(request) = input.worker_request else { return };
     for desired in named(input, Some(WorkerOperation::Repave)) {
+        let name = desired.address.name.as_str();
+        if request.left.contains(&WorkerName::new(name)) {
+            if let Some(ResourceDecision::Change(change)) = decisions.get_mut(&desired.address) {
+                change.planned_because_of = request.planned_because_of(name);
+                change.requested = true;
+            }
+            continue;
+        }
         let free = matches!(
             decisions.get(&desired.address),
             Some(ResourceDecision::Unchanged | ResourceDecision::Change(_))
@@ -101,7 +134,7 @@ pub(super) fn repave(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
         let observed = desired.key.as_ref().and_then(|key| input.inventory.get(key));
         let mut decision = change(desired, observed, Action::Replace);
         if let ResourceDecision::Change(change) = &mut decision {
-            change.planned_because_of = planned_because_of(WorkerOperation::Repave);
+            change.planned_because_of = request.planned_because_of(name);
             change.requested = true;
         }
         decisions.insert(desired.address.clone(), decision);
@@ -110,15 +143,20 @@ pub(super) fn repave(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
 
 /// Restarts the named workers.
 pub(super) fn reboot(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
+    let Some(request) = input.worker_request else { return };
     for desired in named(input, Some(WorkerOperation::Reboot)) {
         if matches!(decisions.get(&desired.address), Some(ResourceDecision::Unreadable(_))) {
             continue;
         }
-        decisions.insert(desired.address.clone(), restart(input, desired));
+        decisions.insert(desired.address.clone(), restart(input, request, desired));
     }
 }
 
-fn restart(input: Comparison<'_>, desired: &DesiredResource) -> ResourceDecision {
+fn restart(
+    input: Comparison<'_>,
+    request: &WorkerRequest,
+    desired: &DesiredResource,
+) -> ResourceDecision {
     let observed = desired.key.as_ref().and_then(|key| input.inventory.get(key));
     let Some(observed) = observed else {
         let reason = "it has not joined the cluster".to_owned();
@@ -139,7 +177,7 @@ fn restart(input: Comparison<'_>, desired: &DesiredResource) -> ResourceDecision
     }
     let mut decision = change(desired, Some(observed), Action::Reboot);
     if let ResourceDecision::Change(change) = &mut decision {
-        change.planned_because_of = planned_because_of(WorkerOperation::Reboot);
+        change.planned_because_of = request.planned_because_of(desired.address.name.as_str());
         change.requested = true;
         change.differences.clear();
         change.after = change.before.clone().map(restarted);

@@ -1,7 +1,7 @@
 //! How far an interrupted run of the same command came: what the records prove done is not
 //! repeated.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -10,8 +10,9 @@ use crate::desired::digest::text_digest;
 use crate::desired::facts::RequestProgress;
 use crate::diagnostics::Failure;
 use crate::inventory::Source;
-use crate::plan::WorkerRequest;
-use crate::provider::cluster::PastOperation;
+use crate::plan::{WorkerOperation, WorkerRequest};
+use crate::provider::cluster::{ClusterError, PastOperation};
+use crate::provider::read_write::ClusterRead;
 use crate::topology::names::WorkerName;
 
 /// How long after its beginning an interrupted request is continued by the same command.
@@ -21,25 +22,73 @@ const MAX_AGE: SignedDuration = SignedDuration::from_hours(24);
 /// the cluster counts as unread: finished work must not be repeated.
 pub(super) async fn note(scope: &Scope<'_>, now: &Clock, observation: &mut Observation) {
     let Some(request) = &scope.options.worker_request else { return };
-    let past = match &observation.access {
-        Some(access) => access.client.past_operations().await,
-        None => Ok(Vec::new()),
+    let read = match &observation.access {
+        Some(access) => read(access.client.as_ref(), request, now()).await,
+        None => Ok(progress(request, &[], now())),
     };
-    let past = match past {
-        Ok(past) => past,
-        // Without the definition of Operations there are no records.
-        Err(error) if error.is_not_found() => Vec::new(),
+    match read {
+        Ok(progress) => observation.facts.request = Some(progress),
         Err(error) => {
             let message = "it is unknown how far an interrupted run of the same command came";
             let failure = Failure::from(&error).within(message);
-            return observation.gap(Source::Kubernetes, failure);
+            observation.gap(Source::Kubernetes, failure);
         }
+    }
+}
+
+async fn read(
+    cluster: &dyn ClusterRead,
+    request: &WorkerRequest,
+    now: Timestamp,
+) -> Result<RequestProgress, ClusterError> {
+    let past = match cluster.past_operations().await {
+        // Without the definition of Operations there are no records.
+        Err(error) if error.is_not_found() => Vec::new(),
+        past => past?,
     };
-    observation.facts.request = Some(progress(request, &past, now()));
+    let progress = progress(request, &past, now);
+    let mut left = BTreeSet::new();
+    for (worker, uid) in nodes_before(request, &progress, &past) {
+        let node = cluster.node(worker.as_str()).await?;
+        if node.is_none_or(|node| node.uid != uid) {
+            left.insert(worker);
+        }
+    }
+    Ok(RequestProgress { left, operations: request.operations.clone(), ..progress })
+}
+
+/// The workers whose repave was interrupted, each with the uid of its Node before.
+fn nodes_before(
+    request: &WorkerRequest,
+    progress: &RequestProgress,
+    past: &[PastOperation],
+) -> BTreeMap<WorkerName, String> {
+    if request.operation != WorkerOperation::Repave {
+        return BTreeMap::new();
+    }
+    let of_operation = |worker: &WorkerName| {
+        let operation = request.operations.get(worker)?;
+        operation.earlier.as_ref()?.node_uid.clone()
+    };
+    let of_record = |worker: &WorkerName| {
+        let mut records = past.iter().filter(|it| it.worker == worker.as_str());
+        records.find(|it| it.request == progress.id && !it.has_succeeded())?.node_uid.clone()
+    };
+    let remaining = request.workers.iter().filter(|worker| !progress.done.contains_key(*worker));
+    remaining
+        .filter_map(|worker| {
+            let uid = of_operation(worker).or_else(|| of_record(worker))?;
+            Some((worker.clone(), uid))
+        })
+        .collect()
 }
 
 /// The unfinished request for the same work on the same workers, or a new one.
 fn progress(request: &WorkerRequest, past: &[PastOperation], now: Timestamp) -> RequestProgress {
+    if !request.operations.is_empty() {
+        // Each Operation records by itself how far it came.
+        return progress_of(String::new(), BTreeMap::new());
+    }
     let digest = digest(request);
     let recent = |it: &&PastOperation| begin(&it.request).is_some_and(|at| now - MAX_AGE < at);
     let of_request = past.iter().filter(|it| it.request.ends_with(&digest)).filter(recent);
@@ -53,11 +102,13 @@ fn progress(request: &WorkerRequest, past: &[PastOperation], now: Timestamp) -> 
         })
         .collect();
     match last {
-        Some(id) if done.len() < request.workers.len() => {
-            RequestProgress { id: id.to_owned(), done }
-        }
-        _ => RequestProgress { id: format!("{now}/{digest}"), done: BTreeMap::new() },
+        Some(id) if done.len() < request.workers.len() => progress_of(id.to_owned(), done),
+        _ => progress_of(format!("{now}/{digest}"), BTreeMap::new()),
     }
+}
+
+fn progress_of(id: String, done: BTreeMap<WorkerName, String>) -> RequestProgress {
+    RequestProgress { id, done, left: BTreeSet::new(), operations: BTreeMap::new() }
 }
 
 /// When a request began: its name begins with the time.
@@ -75,11 +126,10 @@ fn digest(request: &WorkerRequest) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::WorkerOperation;
 
     fn request(workers: &[&str]) -> WorkerRequest {
         let workers = workers.iter().copied().map(WorkerName::new).collect();
-        WorkerRequest { operation: WorkerOperation::Reboot, workers }
+        WorkerRequest::new(WorkerOperation::Reboot, workers)
     }
 
     fn past(worker: &str, phase: &str, request: &str) -> PastOperation {
@@ -92,6 +142,8 @@ mod tests {
             started: None,
             completed: None,
             request: request.to_owned(),
+            is_request: false,
+            node_uid: None,
         }
     }
 

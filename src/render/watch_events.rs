@@ -12,6 +12,7 @@ use super::text::{counted, elapsed};
 use crate::apply::events::Outcome;
 use crate::diagnostics::Failure;
 use crate::plan::Action;
+use crate::provider::cluster::OperationPhase;
 use crate::resource::Address;
 use crate::watch::{BlockedChange, ReconcileResult, Reconciled, WatchEvent, WatchReporter};
 
@@ -105,6 +106,15 @@ fn lines(event: &WatchEvent) -> Vec<(Role, String)> {
             (Role::Warning, format!("warning[{}]: {}", failure.code, failure.message)),
             (Role::Help, format!("help: {}", failure.remedy)),
         ],
+        WatchEvent::Operation { name, server, operation, phase, message, .. } => {
+            let role = match phase {
+                OperationPhase::Failed | OperationPhase::Refused => Role::Warning,
+                OperationPhase::Pending | OperationPhase::Running => Role::Quiet,
+                OperationPhase::Succeeded => Role::Good,
+            };
+            let phase = phase.as_str().to_lowercase();
+            vec![(role, format!("operation {name} ({operation} {server}) {phase}: {message}"))]
+        }
         WatchEvent::Listening { address } => {
             vec![(Role::Quiet, format!("listening on http://{address}"))]
         }

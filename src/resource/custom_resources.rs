@@ -77,13 +77,16 @@ pub fn provisioning_profile() -> Value {
 pub fn operation() -> Value {
     definition(
         &Names { kind: "Operation", plural: "operations", singular: "operation", short: &["sgop"] },
-        "The record of an operation on a Server.",
+        "A request for an operation on a Server, or the record of an operation.",
         &operation_spec(),
         &operation_status(),
         &[
             column("Server", "string", ".spec.serverRef.name", "The machine."),
             column("Operation", "string", ".spec.operation", "The operation."),
             column("Phase", "string", ".status.phase", "The phase."),
+            column("Step", "string", ".status.currentStep", "The current step."),
+            wide(column("Attempts", "integer", ".status.attempts", "The number of attempts.")),
+            wide(column("Message", "string", ".status.message", "The step or the reason.")),
             column("Age", "date", ".metadata.creationTimestamp", "The time of the request."),
         ],
     )
@@ -184,10 +187,26 @@ fn operation_status() -> Value {
     object(
         "The observed state.",
         &json!({
-            "phase": one_of("The phase.", &["Pending", "Running", "Succeeded", "Failed"]),
-            "startTime": time("The start time."),
+            "phase": one_of(
+                "The phase.",
+                &["Pending", "Running", "Succeeded", "Failed", "Refused"],
+            ),
+            "startTime": time("The start time of the first attempt."),
             "completionTime": time("The completion time."),
-            "message": text("The current step or the cause of the failure, without secrets."),
+            "message": text("The current step or the reason of the phase, without secrets."),
+            "currentStep": text("The step that the operation is at while it runs."),
+            "attempts": {
+                "type": "integer", "format": "int32", "minimum": 0,
+                "description": "How often the operation was started; more than once if it was \
+                                interrupted.",
+            },
+            "observedGeneration": {
+                "type": "integer", "format": "int64",
+                "description": "The observed generation of the spec.",
+            },
+            "nodeUID": text("The uid of the Node before the operation. An attempt that was \
+                             interrupted is continued by it."),
+            "bootID": text("The boot of the machine before its restart."),
             "conditions": conditions(),
         }),
         &[],
@@ -257,6 +276,12 @@ fn object(description: &str, properties: &Value, required: &[&str]) -> Value {
 
 fn column(name: &str, kind: &str, path: &str, description: &str) -> Value {
     json!({ "name": name, "type": kind, "jsonPath": path, "description": description })
+}
+
+/// A column that only `kubectl get -o wide` prints.
+fn wide(mut column: Value) -> Value {
+    column["priority"] = json!(1);
+    column
 }
 
 fn text(description: &str) -> Value {

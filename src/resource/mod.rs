@@ -31,6 +31,7 @@ mod shared;
 pub mod tailnet;
 mod value;
 pub mod version;
+pub mod work_request;
 
 pub use address::{Address, Site};
 pub use api::Api;

@@ -32,6 +32,11 @@ impl ClusterWatchers {
         Self { triggers, running: Mutex::default() }
     }
 
+    /// Requests another reconcile, as if an object had changed.
+    pub(super) fn request_reconcile(&self) {
+        self.triggers.add(Trigger::Cluster);
+    }
+
     /// Watches a cluster, unless it is watched already. A watch that was refused, or whose
     /// kind the cluster did not know, begins again.
     pub fn follow(&self, access: &ClusterAccess) {

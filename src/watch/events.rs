@@ -10,6 +10,7 @@ use super::reconciled::Reconciled;
 use crate::apply::events::Outcome;
 use crate::diagnostics::Failure;
 use crate::plan::Action;
+use crate::provider::cluster::OperationPhase;
 use crate::resource::Address;
 use crate::resource::settings::AutoApply;
 
@@ -73,6 +74,21 @@ pub enum WatchEvent {
         outcome: Outcome,
         /// How long it took.
         milliseconds: u64,
+    },
+    /// The phase or the reason of a requested Operation changed.
+    Operation {
+        /// The name of its object.
+        name: String,
+        /// The worker.
+        server: String,
+        /// What is to be done, as in `repave`.
+        operation: String,
+        /// Its phase.
+        phase: OperationPhase,
+        /// Why it has this phase, in CamelCase.
+        reason: String,
+        /// The same as a sentence.
+        message: String,
     },
     /// Something did not succeed that the reconcile goes on without.
     Warning {

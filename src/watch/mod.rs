@@ -7,10 +7,12 @@
 
 mod burst_guard;
 mod cluster;
+mod context;
 mod controller;
 mod events;
 mod leadership;
 mod monitor;
+mod operations;
 mod queue;
 mod reconcile;
 mod reconciled;
@@ -21,12 +23,13 @@ mod triggers;
 
 pub use burst_guard::BurstGuard;
 pub use cluster::ClusterWatchers;
+pub use context::ReconcileContext;
 pub use controller::{Controller, Reconciler, TopologySource};
 pub use events::{WatchEvent, WatchReporter};
 pub use leadership::{Leadership, ReplicaRole};
 pub use monitor::Monitor;
 pub use queue::{Jitter, Trigger, WorkQueue};
-pub use reconcile::{ReconcileContext, reconcile};
+pub use reconcile::reconcile;
 pub use reconciled::{BlockedChange, PairCounts, ReconcileResult, Reconciled};
 pub use topology_file::{FileWatcher, FileWatcherError};
 pub use triggers::Triggers;

@@ -205,6 +205,7 @@ impl WatchReporter for Monitor {
             | WatchEvent::Warning { .. }
             | WatchEvent::StandingBy { .. }
             | WatchEvent::Listening { .. }
+            | WatchEvent::Operation { .. }
             | WatchEvent::Stopping => {}
         }
     }

@@ -1,14 +1,12 @@
 //! One reconcile: the pipeline, and an apply of what needs no approval.
 
-use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use tokio::time::Instant;
 
-use super::burst_guard::BurstGuard;
-use super::cluster::ClusterWatchers;
-use super::events::WatchReporter;
-use super::leadership::{Leadership, ReplicaRole};
+use super::context::ReconcileContext;
+use super::leadership::ReplicaRole;
+use super::operations;
 use super::queue::Trigger;
 use super::reconciled::{ReconcileResult, Reconciled, changes_made};
 use super::step_reporter::StepReporter;
@@ -17,25 +15,6 @@ use crate::diagnostics::{Code, Failure};
 use crate::lease::Validity;
 use crate::pipeline::Planned;
 use crate::plan::{ApprovalReason, Plan};
-
-/// What a reconcile works with.
-pub struct ReconcileContext<'a> {
-    /// Plans and applies. The options of its scope say what needs no approval. Its events
-    /// go to `reporter`.
-    pub apply: ApplyContext<'a>,
-    /// Receives what happens to each change.
-    pub reporter: &'a dyn WatchReporter,
-    /// What led to the reconcile.
-    pub triggers: &'a BTreeSet<Trigger>,
-    /// Counts removals and failures over all reconciles.
-    pub guard: &'a Mutex<BurstGuard>,
-    /// The most objects and routes that are removed within ten minutes.
-    pub max_removals: usize,
-    /// Watches the cluster from the first reconcile that finds it.
-    pub watchers: &'a ClusterWatchers,
-    /// Decides whether this replica reconciles; `None` if there is no other.
-    pub leadership: Option<&'a Leadership>,
-}
 
 /// Reads live state, plans, and applies what the options of the scope permit without
 /// approval.
@@ -54,7 +33,7 @@ pub async fn reconcile(context: &ReconcileContext<'_>) -> Reconciled {
 
 impl ReconcileContext<'_> {
     async fn run(&self) -> Reconciled {
-        let mut planned = tokio::select! {
+        let planned = tokio::select! {
             biased;
             () = self.apply.stop.requested() => return Reconciled::interrupted(),
             planned = self.apply.pipeline.run() => planned,
@@ -66,6 +45,20 @@ impl ReconcileContext<'_> {
             Ok(leadership) => leadership,
             Err(reconciled) => return *reconciled,
         };
+        let access = planned.observation.cluster_access().cloned();
+        let reconciled = self.apply_permitted(planned, leadership.clone()).await;
+        match access {
+            Some(access) => operations::run(self, &access, leadership, reconciled).await,
+            None => reconciled,
+        }
+    }
+
+    /// Applies what needs no approval.
+    async fn apply_permitted(
+        &self,
+        mut planned: Planned,
+        leadership: Option<Validity>,
+    ) -> Reconciled {
         let reporter = StepReporter::new(self.reporter, self.guard);
         if !planned.plan.changes.is_empty()
             && let Err(reason) = self.permit(&planned.plan, &reporter)
@@ -166,10 +159,6 @@ impl ReconcileContext<'_> {
         let removed = reporter.removed_by(plan);
         let refusal = self.guard().refusal(removed, self.max_removals, Instant::now());
         refusal.map_or(Ok(()), Err)
-    }
-
-    fn guard(&self) -> std::sync::MutexGuard<'_, BurstGuard> {
-        self.guard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -187,7 +187,7 @@ fn blocked_in(plan: &Plan) -> Vec<BlockedChange> {
     errors.chain(refused).chain(changes).collect()
 }
 
-fn pairs_lost(plan: &Plan) -> Failure {
+pub(super) fn pairs_lost(plan: &Plan) -> Failure {
     let message = match plan.reachability.loss_summaries().first() {
         Some(loss) => format!("the plan {loss}"),
         None => format!("the plan loses {}", counted(plan.reachability.lost, "pair")),

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use serde_json::{Map, Value, json};
 
-use crate::provider::cluster::{WatchedChange, WatchedKind};
+use crate::provider::cluster::{OperationOrigin, WatchedChange, WatchedKind};
 
 /// The prefix of the annotations and labels that stargate sets.
 const OUR_PREFIX: &str = "stargate.io/";
@@ -30,6 +30,13 @@ impl Relevance {
     /// an object may have changed after the state was read and before the watch began.
     pub(super) fn note(&mut self, change: &WatchedChange) -> bool {
         match change {
+            WatchedChange::Listed(object)
+            | WatchedChange::Changed(object)
+            | WatchedChange::Deleted(object)
+                if is_record(self.kind, object) =>
+            {
+                false
+            }
             WatchedChange::ListBegins => {
                 self.list = Some((BTreeSet::new(), false));
                 false
@@ -91,7 +98,14 @@ fn essentials(kind: WatchedKind, object: &Value) -> Value {
         WatchedKind::Server | WatchedKind::ProvisioningProfile => {
             json!([object["metadata"]["labels"], our_annotations(object), spec])
         }
+        // Its labels and its status are stargate's own.
+        WatchedKind::Operation => json!([object["metadata"]["deletionTimestamp"], spec]),
     }
+}
+
+/// Whether an object is the record of an operation, which requests nothing.
+fn is_record(kind: WatchedKind, object: &Value) -> bool {
+    kind == WatchedKind::Operation && OperationOrigin::of(object) == OperationOrigin::Record
 }
 
 fn our_annotations(object: &Value) -> Map<String, Value> {
@@ -161,6 +175,24 @@ mod tests {
         assert!(list(&mut relevance, &["a", "c"]));
         assert!(relevance.note(&WatchedChange::Changed(node("c", "Unknown", "1"))));
         assert!(list(&mut relevance, &["a", "c"]));
+    }
+
+    #[test]
+    fn a_request_matters_and_neither_its_status_nor_a_record_does() {
+        let mut relevance = Relevance::new(WatchedKind::Operation);
+        let operation = |name: &str, labels: Value, phase: &str| {
+            let metadata = json!({ "name": name, "namespace": "stargate", "labels": labels });
+            let status = json!({ "phase": phase });
+            json!({ "metadata": metadata, "spec": { "operation": "repave" }, "status": status })
+        };
+        let record = json!({ "stargate.io/server": "w", "stargate.io/origin": "record" });
+        let claimed = json!({ "stargate.io/server": "w", "stargate.io/origin": "request" });
+        let changed = |object| WatchedChange::Changed(object);
+        assert!(!relevance.note(&changed(operation("r", record.clone(), "Running"))));
+        assert!(!relevance.note(&WatchedChange::Deleted(operation("r", record, "Running"))));
+        assert!(relevance.note(&changed(operation("a", json!({}), ""))));
+        assert!(!relevance.note(&changed(operation("a", claimed.clone(), "Running"))));
+        assert!(relevance.note(&WatchedChange::Deleted(operation("a", claimed, "Running"))));
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod ignored_drift;
 mod location;
 mod losses;
 mod one_meaning;
+mod operations;
 mod outputs;
 mod permissions;
 mod readme;

@@ -9,7 +9,7 @@ use super::location::TestFolder;
 const STATE: &str = ".stargate/sandbox/state.json";
 
 /// Edits the state of the sandbox.
-fn edit(location: &TestFolder, edit: impl FnOnce(&mut Value)) {
+pub(crate) fn edit(location: &TestFolder, edit: impl FnOnce(&mut Value)) {
     let mut state: Value = serde_json::from_str(&location.read(STATE)).expect("JSON");
     edit(&mut state["sandbox"]);
     location.write(STATE, state.to_string());

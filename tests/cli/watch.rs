@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::location::{EXAMPLE, PROGRAM, Ran, TestFolder};
 
 /// A running watch whose events are read one after another.
-struct Watch {
+pub(crate) struct Watch {
     child: Child,
     events: std::io::Lines<BufReader<ChildStdout>>,
 }
@@ -20,7 +20,7 @@ impl Watch {
         Self::with(location, &[])
     }
 
-    fn with(location: &TestFolder, options: &[&str]) -> Self {
+    pub(crate) fn with(location: &TestFolder, options: &[&str]) -> Self {
         let mut command = Command::new(PROGRAM);
         command.args(["watch", "--sandbox", "--format", "json"]).args(options);
         command.current_dir(location.path(""));
@@ -32,7 +32,7 @@ impl Watch {
     }
 
     /// The next event of that name that fits.
-    fn awaits(&mut self, name: &str, fits: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn awaits(&mut self, name: &str, fits: impl Fn(&Value) -> bool) -> Value {
         loop {
             let line = self.events.next().expect("another event").expect("a line");
             let event: Value = serde_json::from_str(&line).expect("JSON");
@@ -53,13 +53,13 @@ impl Watch {
         self.awaits("reconcile-finished", fits)
     }
 
-    fn send(&self, signal: &str) {
+    pub(crate) fn send(&self, signal: &str) {
         let id = self.child.id().to_string();
         let kill = Command::new("kill").args([&format!("-{signal}"), &id]).status();
         assert!(kill.expect("kill").success());
     }
 
-    fn ends(mut self) -> Option<i32> {
+    pub(crate) fn ends(mut self) -> Option<i32> {
         self.events.by_ref().for_each(drop);
         self.child.wait().expect("an end").code()
     }

@@ -158,7 +158,7 @@ async fn work(
     reporter: &dyn Reporter,
 ) -> Applied {
     let workers = BTreeSet::from([WorkerName::new(WORKER)]);
-    let worker_request = Some(WorkerRequest { operation, workers });
+    let worker_request = Some(WorkerRequest::new(operation, workers));
     let options = RefreshOptions { worker_request, ..RefreshOptions::default() };
     let Planned { plan, observation, omitted } = deployment.refresh_and_plan(&options).await;
     let scope = deployment.scope(&options);

@@ -13,6 +13,7 @@ use stargate::sandbox::faults::Fault;
 use stargate::topology::names::WorkerName;
 
 use crate::harness::{Deployment, EXAMPLE, RefreshOptions};
+use crate::watch::operations::reboot_by_operation;
 
 /// A verb on a resource, as RBAC has them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -98,7 +99,7 @@ fn is_implied(permission: &Permission, verb: &str) -> bool {
     }
 }
 
-/// First apply, drift, repave, an object more and less.
+/// First apply, drift, repave, an Operation, an object more and less.
 async fn run_lifecycle(deployment: &Deployment) {
     // An apply that takes its time renews its Lease.
     deployment.sandbox.simulate_host_delays();
@@ -108,9 +109,10 @@ async fn run_lifecycle(deployment: &Deployment) {
     }
     deployment.iterate().await;
     let workers = [WorkerName::new("stargate-aks-e2e-2-worker-1")].into();
-    let request = WorkerRequest { operation: WorkerOperation::Repave, workers };
+    let request = WorkerRequest::new(WorkerOperation::Repave, workers);
     let options = RefreshOptions { worker_request: Some(request), ..RefreshOptions::default() };
     deployment.apply(&options).await;
+    reboot_by_operation(deployment).await;
     let routed = EXAMPLE.replace("[network]", "[network]\nroute_manager = true");
     deployment.edited(&routed).iterate().await;
     deployment.edited(&EXAMPLE.replace("azure-k8s-worker", "worker")).iterate().await;

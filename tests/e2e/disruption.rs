@@ -321,7 +321,7 @@ async fn repaves_reboots_and_destroys_say_what_they_disrupt() {
     for operation in [WorkerOperation::Repave, WorkerOperation::Reboot] {
         let workers = ["w0", "w1"].into_iter().map(WorkerName::new).collect();
         let options = RefreshOptions {
-            worker_request: Some(WorkerRequest { operation, workers }),
+            worker_request: Some(WorkerRequest::new(operation, workers)),
             ..RefreshOptions::default()
         };
         let plan = deployment.refresh_and_plan(&options).await.plan;

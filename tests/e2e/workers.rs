@@ -13,6 +13,7 @@ use stargate::sandbox::kubernetes::ObjectIdentity;
 use stargate::topology::names::WorkerName;
 
 use crate::harness::{Deployment, EXAMPLE, IgnoreProgress, RefreshOptions, summary};
+use crate::observer::Observer;
 use crate::refused_calls::{RefusedCalls, is_request};
 
 pub(crate) const FIRST: &str = "stargate-aks-e2e-2-worker-1";
@@ -21,7 +22,7 @@ const SECOND: &str = "stargate-aks-e2e-2-worker-2";
 pub(crate) fn options(operation: WorkerOperation, workers: &[&str]) -> RefreshOptions {
     let workers: BTreeSet<WorkerName> = workers.iter().copied().map(WorkerName::new).collect();
     RefreshOptions {
-        worker_request: Some(WorkerRequest { operation, workers }),
+        worker_request: Some(WorkerRequest::new(operation, workers)),
         ..RefreshOptions::default()
     }
 }
@@ -324,6 +325,33 @@ async fn an_interrupted_repave_is_continued() {
     assert!(applied.outcomes.values().all(|it| *it == Outcome::Done), "{:?}", applied.outcomes);
     assert_eq!(uid(FIRST), done, "it was repaved once");
     assert_ne!(uid(SECOND), second);
+    deployment.iterate().await;
+}
+
+/// A worker that left the cluster in an interrupted run is not reset again.
+#[tokio::test(start_paused = true)]
+async fn an_interrupted_repave_joins_the_worker_that_has_left() {
+    let deployment = Deployment::example_applied().await;
+    deployment.sandbox.simulate_host_delays();
+    let options = options(WorkerOperation::Repave, &[FIRST]);
+    let until_left = async {
+        while !node(&deployment, FIRST).is_null() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    tokio::select! {
+        _ = plan_and_apply(&deployment, &options) => panic!("it was not interrupted"),
+        () = until_left => {}
+    }
+    let observer = Observer::of(&deployment);
+    let (plan, applied) = plan_and_apply(&deployment, &options).await;
+    let actions: Vec<Action> = plan.changes.iter().map(|change| change.action).collect();
+    assert_eq!(actions, [Action::Create, Action::Create], "{}", summary(&plan));
+    assert!(applied.outcomes.values().all(|it| *it == Outcome::Done), "{:?}", applied.outcomes);
+    assert_eq!(observer.place(&["reset on"]), None, "{:#?}", observer.calls());
+    let last = operations(&deployment, FIRST).pop().unwrap();
+    assert_eq!((last.0.as_str(), last.1.as_str()), ("repave", "Succeeded"));
+    deployment.sandbox.set_fault_injector(None);
     deployment.iterate().await;
 }
 

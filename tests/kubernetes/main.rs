@@ -18,6 +18,7 @@ mod joining;
 mod leases;
 mod manifests;
 mod nodes;
+mod operations;
 mod records;
 mod refusals;
 mod rights;

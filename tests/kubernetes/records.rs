@@ -36,6 +36,8 @@ fn record() -> OperationRecord {
         completed: None,
         message: "kubelet".to_owned(),
         request: None,
+        node_uid: None,
+        boot_id: None,
     }
 }
 

@@ -5,6 +5,7 @@ mod hosts;
 mod kubernetes;
 mod node_pools;
 mod report;
+mod requested;
 mod required_hosts;
 mod tailnet;
 mod workers;

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::hosts::resolve;
 use super::kubernetes::access;
 use super::report::{failed, progress};
+use super::requested;
 use crate::apply::context::ClusterWriter;
 use crate::apply::events::{Event, Outcome};
 use crate::apply::iteration::Iteration;
@@ -23,6 +24,7 @@ use crate::provider::cluster::OperationKind;
 use crate::provider::host::{HostTarget, WorkerProbe, WorkerStep};
 use crate::resource::host::JoinedWorker;
 use crate::resource::protection::PROTECT_ANNOTATION;
+use crate::resource::work_request::WorkRequest;
 use crate::resource::{Kind, Resource};
 use crate::topology::names::WorkerName;
 
@@ -48,6 +50,21 @@ fn profile(change: &Change) -> Result<&WorkerProfile, Outcome> {
             "add the worker and its profile to the topology, then run `stargate plan` again",
         ))
     })
+}
+
+/// Starts the Operation that requested a change, if one did. One that was deleted is not
+/// started any more.
+async fn start_requested(
+    iteration: &Iteration<'_>,
+    change: &Change,
+    worker: &JoinedWorker,
+) -> Result<(), Outcome> {
+    match &execution(change)?.request {
+        Some(WorkRequest::Operation(requested)) => {
+            requested::start(iteration, change, &WorkerName::new(&worker.name), requested).await
+        }
+        Some(WorkRequest::Command(_)) | None => Ok(()),
+    }
 }
 
 async fn worker_target(
@@ -133,8 +150,11 @@ pub(super) async fn join(
             access(iteration)?.client.patch_node_annotations(&worker.name, &annotations).await;
         return written.map_err(failed);
     }
-    let context = join_context(iteration, change, worker).await?;
     let continues = iteration.unfinished.take(&worker.name);
+    if continues.is_none() {
+        start_requested(iteration, change, worker).await?;
+    }
+    let context = join_context(iteration, change, worker).await?;
     let context = JoinContext { continues, ..context };
     let sink = ProgressSink::of(iteration, change);
     let joined = bootstrap::join(&context, &|event| sink.report(event)).await;
@@ -168,9 +188,9 @@ async fn join_context<'a>(
         desired: worker.clone(),
         settings: settings(access, worker, profile),
         profile: profile.name.clone(),
-        operation: match change.action {
-            Action::Replace => OperationKind::Repave,
-            _ => OperationKind::Join,
+        operation: match (change.action, &execution(change)?.request) {
+            (Action::Replace, _) | (_, Some(_)) => OperationKind::Repave,
+            (_, None) => OperationKind::Join,
         },
         request: execution(change)?.request.clone(),
         drain_within: is_kubelet_upgrade(change).then_some(execution(change)?.drain_within),
@@ -235,6 +255,7 @@ pub(super) async fn reboot(
     change: &Change,
     worker: &JoinedWorker,
 ) -> Result<(), Outcome> {
+    start_requested(iteration, change, worker).await?;
     let access = access(iteration)?;
     let target = reachable_worker(iteration, change, worker).await?;
     let profile = profile(change)?;
@@ -285,6 +306,7 @@ pub(super) async fn leave(
     change: &Change,
     worker: &JoinedWorker,
 ) -> Result<(), Outcome> {
+    start_requested(iteration, change, worker).await?;
     let access = access(iteration)?;
     let execution = execution(change)?;
     let comes_back = match change.action {

@@ -197,7 +197,7 @@ fn the_critical_path_includes_all_waves() {
 
 fn source(case: Case, operation: WorkerOperation, name: &str) -> Plan {
     let workers = BTreeSet::from([WorkerName::new(name)]);
-    Case { worker_request: Some(WorkerRequest { operation, workers }), ..case }.plan()
+    Case { worker_request: Some(WorkerRequest::new(operation, workers)), ..case }.plan()
 }
 
 #[test]

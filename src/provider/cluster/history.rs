@@ -6,10 +6,11 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::error::ClusterError;
-use super::records::{OperationPhase, OperationRecord, REQUEST_ANNOTATION, SERVER_LABEL, seconds};
-use super::request::{Collection, PatchKind, apis};
+use super::operation_status::seconds;
+use super::operations::OperationOrigin;
+use super::records::{OperationPhase, OperationRecord, REQUEST_ANNOTATION, SERVER_LABEL};
+use super::request::{Collection, PatchKind};
 use super::{ClusterClient, text_at};
-use crate::resource::custom_resources::NAMESPACE;
 use crate::resource::names::WorkerName;
 use crate::resource::ownership::TOPOLOGY_LABEL;
 
@@ -35,12 +36,27 @@ pub struct PastOperation {
     pub completed: Option<Timestamp>,
     /// The request that it was a part of; empty if there was none.
     pub request: String,
+    /// Whether a person created it, as a request.
+    pub is_request: bool,
+    /// The uid of the Node before the work.
+    pub node_uid: Option<String>,
 }
 
 impl PastOperation {
     /// Whether it was done.
     pub fn has_succeeded(&self) -> bool {
         self.phase == OperationPhase::Succeeded.as_str()
+    }
+
+    /// Whether nothing follows.
+    fn is_finished(&self) -> bool {
+        OperationPhase::of(&self.phase).is_some_and(OperationPhase::is_final)
+    }
+
+    /// Whether a process that ended has left it: a request that waits is not left.
+    fn is_left(&self) -> bool {
+        let waits = self.is_request && self.phase != OperationPhase::Running.as_str();
+        !self.is_finished() && !waits
     }
 
     fn of(object: &Value) -> Self {
@@ -55,6 +71,8 @@ impl PastOperation {
             started: time("startTime"),
             completed: time("completionTime"),
             request: text_at(&object["metadata"]["annotations"], REQUEST_ANNOTATION),
+            is_request: OperationOrigin::of(object) == OperationOrigin::Request,
+            node_uid: status["nodeUID"].as_str().map(str::to_owned),
         }
     }
 }
@@ -67,7 +85,7 @@ impl ClusterClient {
     /// The cluster does not know Operations, did not answer, or refused.
     pub async fn past_operations(&self) -> Result<Vec<PastOperation>, ClusterError> {
         let selector = self.of_topology();
-        let objects = self.operations().list(Some(&selector), None).await?;
+        let objects = self.all_operations().list(Some(&selector), None).await?;
         Ok(objects.iter().map(PastOperation::of).collect())
     }
 
@@ -98,18 +116,16 @@ impl ClusterClient {
         begins: &OperationRecord,
         now: Timestamp,
     ) -> Result<(), ClusterError> {
-        let operations = self.operations();
+        let operations = self.all_operations();
         let mut past = self.operations_of(&begins.worker).await?;
-        past.retain(|operation| operation.name != begins.name());
-        for operation in &past {
-            if !matches!(operation.phase.as_str(), "Succeeded" | "Failed") {
-                interrupt(&operations, operation, now).await?;
-            }
+        past.retain(|it| it.name != begins.name() && (it.is_finished() || it.is_left()));
+        for operation in past.iter().filter(|operation| operation.is_left()) {
+            interrupt(&operations, operation, now).await?;
         }
         past.sort_by(|one, other| (other.started, &other.name).cmp(&(one.started, &one.name)));
         // With the one that begins there are as many as are kept.
         for operation in past.iter().skip(MAX_OPERATIONS - 1) {
-            operations.delete(&operation.name).await?;
+            self.delete_operation(&operation.name).await?;
         }
         Ok(())
     }
@@ -121,7 +137,7 @@ impl ClusterClient {
     /// The cluster does not know Operations, did not answer, or refused.
     pub async fn forget_operations(&self, worker: &WorkerName) -> Result<(), ClusterError> {
         for operation in self.operations_of(worker).await? {
-            self.operations().delete(&operation.name).await?;
+            self.delete_operation(&operation.name).await?;
         }
         Ok(())
     }
@@ -134,19 +150,15 @@ impl ClusterClient {
     pub async fn take_over_operations(&self, worker: &WorkerName) -> Result<(), ClusterError> {
         let patch = json!({ "metadata": { "labels": { TOPOLOGY_LABEL: self.owner.topology } } });
         for operation in self.operations_of(worker).await? {
-            self.operations().patch(&operation.name, None, PatchKind::Merge, &patch).await?;
+            self.all_operations().patch(&operation.name, None, PatchKind::Merge, &patch).await?;
         }
         Ok(())
     }
 
     async fn operations_of(&self, worker: &WorkerName) -> Result<Vec<PastOperation>, ClusterError> {
         let selector = format!("{},{SERVER_LABEL}={worker}", self.of_topology());
-        let objects = self.operations().list(Some(&selector), None).await?;
+        let objects = self.all_operations().list(Some(&selector), None).await?;
         Ok(objects.iter().map(PastOperation::of).collect())
-    }
-
-    fn operations(&self) -> Collection {
-        self.collection(apis::OPERATION, Some(NAMESPACE))
     }
 }
 

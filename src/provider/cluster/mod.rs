@@ -9,6 +9,7 @@ mod client;
 mod contents;
 mod drain;
 mod error;
+mod events;
 mod fields;
 mod goldpinger;
 mod history;
@@ -16,6 +17,8 @@ mod lease;
 mod manifests;
 mod networks;
 mod nodes;
+mod operation_status;
+mod operations;
 mod permissions;
 mod records;
 mod request;
@@ -41,6 +44,7 @@ pub use certificate_request::CertificateRefusal;
 pub use client::{KubeconfigServer, client_from_kubeconfig, server_of_kubeconfig};
 pub use drain::{DrainReport, Eviction};
 pub use error::{ClusterCause, ClusterError};
+pub use events::OperationEvent;
 pub use goldpinger::MeasureError;
 pub use history::{MAX_OPERATIONS, PastOperation};
 pub use lease::{LeaseClaim, LeaseRecord};
@@ -49,6 +53,8 @@ pub use nodes::{
     CORDONED_ANNOTATION, KERNEL_ROUTES_ANNOTATION, LABELS_ANNOTATION, NodeFacts,
     PROFILE_DIGEST_ANNOTATION, TAINTS_ANNOTATION,
 };
+pub use operation_status::{OperationUpdate, RequestStatus};
+pub use operations::{OperationObject, OperationOrigin, OperationStart};
 pub use permissions::{PERMISSIONS, Permission};
 pub use records::{OperationKind, OperationPhase, OperationRecord, ServerState, ServerStatus};
 pub use request_layer::{RequestLayer, RequestService};

@@ -29,6 +29,8 @@ pub const CORDONED_ANNOTATION: &str = "stargate.io/cordoned-for-work";
 pub struct NodeFacts {
     /// Its name.
     pub name: String,
+    /// The identity of its object, which a Node that registers again does not keep.
+    pub uid: String,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
     /// Its annotations.
@@ -65,6 +67,7 @@ impl NodeFacts {
         let reason = ready.and_then(|condition| condition["message"].as_str());
         Self {
             name: text_at(metadata, "name"),
+            uid: text_at(metadata, "uid"),
             labels: texts(&metadata["labels"]),
             annotations: texts(&metadata["annotations"]),
             taints: spec["taints"].as_array().into_iter().flatten().map(taint_text).collect(),

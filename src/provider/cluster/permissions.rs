@@ -70,8 +70,9 @@ pub const PERMISSIONS: &[Permission] = &[
     cluster_wide(GROUP, "servers", APPLY_AND_WATCH),
     cluster_wide(GROUP, "provisioningprofiles", APPLY_AND_WATCH),
     cluster_wide(GROUP, "servers/status", &["patch"]),
-    cluster_wide(GROUP, "operations", &["list", "create", "delete"]),
+    cluster_wide(GROUP, "operations", APPLY_AND_WATCH),
     cluster_wide(GROUP, "operations/status", &["patch"]),
+    cluster_wide("events.k8s.io", "events", &["create"]),
     within(KUBE_SYSTEM, cluster_wide("acn.azure.com", "nodenetworkconfigs", &["list", "watch"])),
     within(KUBE_SYSTEM, cluster_wide("", "secrets", &["list", "create", "delete"])),
     within(

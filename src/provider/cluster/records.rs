@@ -1,17 +1,27 @@
 //! The record of work on workers: Operations, and the status of Servers.
 
 use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::ClusterClient;
 use super::error::ClusterError;
+use super::operation_status::{OperationUpdate, condition, seconds};
 use super::request::{PatchKind, apis};
 use crate::resource::custom_resources::{GROUP, NAMESPACE, VERSION};
 use crate::resource::names::{ProfileName, WorkerName};
 use crate::resource::ownership::TOPOLOGY_LABEL;
+use crate::resource::work_request::{RequestedOperation, WorkRequest};
 
 /// The label that names the worker whose record it is.
 pub(super) const SERVER_LABEL: &str = "stargate.io/server";
+
+/// The label that says whether an Operation is a record or a request.
+pub(super) const ORIGIN_LABEL: &str = "stargate.io/origin";
+/// The value of [`ORIGIN_LABEL`] on what stargate creates.
+pub(super) const ORIGIN_RECORD: &str = "record";
+/// The value of [`ORIGIN_LABEL`] on what a person created.
+pub(super) const ORIGIN_REQUEST: &str = "request";
 
 /// The annotation that names the request that an Operation is a part of.
 pub(super) const REQUEST_ANNOTATION: &str = "stargate.io/request";
@@ -39,23 +49,42 @@ impl OperationKind {
 }
 
 /// How far an operation is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum OperationPhase {
+    /// Requested and not started.
+    Pending,
     /// Under way.
     Running,
     /// Done.
     Succeeded,
     /// Given up.
     Failed,
+    /// Requested, and not to be started.
+    Refused,
 }
 
 impl OperationPhase {
+    const ALL: [Self; 5] =
+        [Self::Pending, Self::Running, Self::Succeeded, Self::Failed, Self::Refused];
+
+    /// The phase of a word in a record.
+    pub fn of(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|phase| phase.as_str() == word)
+    }
+
+    /// Whether nothing follows.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::Refused)
+    }
+
     /// The word in the record.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Pending => "Pending",
             Self::Running => "Running",
             Self::Succeeded => "Succeeded",
             Self::Failed => "Failed",
+            Self::Refused => "Refused",
         }
     }
 }
@@ -77,13 +106,28 @@ pub struct OperationRecord {
     pub completed: Option<Timestamp>,
     /// The step it is at, or why it failed; never a secret.
     pub message: String,
-    /// The request that it is a part of, if the user named the worker.
-    pub request: Option<String>,
+    /// The request that it is a part of, if the worker was named.
+    pub request: Option<WorkRequest>,
+    /// The uid of the Node before the work.
+    pub node_uid: Option<String>,
+    /// The boot of the machine before its restart.
+    pub boot_id: Option<String>,
 }
 
 impl OperationRecord {
+    /// The Operation that requested the work: its object is the record.
+    pub fn requested(&self) -> Option<&RequestedOperation> {
+        match &self.request {
+            Some(WorkRequest::Operation(requested)) => Some(requested),
+            Some(WorkRequest::Command(_)) | None => None,
+        }
+    }
+
     /// The name of the record's object.
     pub fn name(&self) -> String {
+        if let Some(requested) = self.requested() {
+            return requested.name.clone();
+        }
         let time = self.started.strftime("%Y%m%d-%H%M%S");
         format!("{}-{}-{time}", self.worker, self.kind.as_str())
     }
@@ -129,41 +173,6 @@ pub struct ServerStatus {
     pub updated: Timestamp,
 }
 
-pub(super) fn seconds(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-}
-
-fn condition(kind: &str, holds: Option<bool>, reason: &str, message: &str, at: &str) -> Value {
-    let status = match holds {
-        Some(true) => "True",
-        Some(false) => "False",
-        None => "Unknown",
-    };
-    json!([{
-        "type": kind, "status": status, "reason": reason, "message": message,
-        "lastTransitionTime": at,
-    }])
-}
-
-pub(super) fn operation_status(record: &OperationRecord) -> Value {
-    let (holds, at) = match record.phase {
-        OperationPhase::Running => (None, record.started),
-        OperationPhase::Succeeded => (Some(true), record.completed.unwrap_or(record.started)),
-        OperationPhase::Failed => (Some(false), record.completed.unwrap_or(record.started)),
-    };
-    let phase = record.phase.as_str();
-    let mut status = json!({
-        "phase": phase,
-        "startTime": seconds(record.started),
-        "message": record.message,
-        "conditions": condition("Complete", holds, phase, &record.message, &seconds(at)),
-    });
-    if let Some(completed) = record.completed {
-        status["completionTime"] = json!(seconds(completed));
-    }
-    status
-}
-
 fn server_status(status: &ServerStatus) -> Value {
     let ready = match status.state {
         ServerState::Ready => Some(true),
@@ -175,7 +184,7 @@ fn server_status(status: &ServerStatus) -> Value {
         "state": state,
         "message": status.message,
         "lastUpdated": updated,
-        "conditions": condition("Ready", ready, state, &status.message, &updated),
+        "conditions": [condition("Ready", ready, state, &status.message, &updated)],
     });
     if let Some(current) = &status.current_os {
         body["currentOS"] = json!(current);
@@ -187,12 +196,16 @@ fn server_status(status: &ServerStatus) -> Value {
 }
 
 impl ClusterClient {
-    /// Creates the object of a record, whose spec never changes afterwards.
+    /// Creates the object of a record, whose spec never changes afterwards. The object of
+    /// an Operation that was requested exists.
     ///
     /// # Errors
     ///
     /// The cluster does not know Operations, did not answer, or refused.
     pub async fn create_operation(&self, record: &OperationRecord) -> Result<(), ClusterError> {
+        if record.requested().is_some() {
+            return self.update_operation(record).await;
+        }
         let name = record.name();
         let mut object = json!({
             "apiVersion": format!("{GROUP}/{VERSION}"),
@@ -200,7 +213,11 @@ impl ClusterClient {
             "metadata": {
                 "name": name,
                 "namespace": NAMESPACE,
-                "labels": { TOPOLOGY_LABEL: self.owner.topology, SERVER_LABEL: record.worker },
+                "labels": {
+                    TOPOLOGY_LABEL: self.owner.topology,
+                    SERVER_LABEL: record.worker,
+                    ORIGIN_LABEL: ORIGIN_RECORD,
+                },
             },
             "spec": {
                 "serverRef": { "name": record.worker },
@@ -208,7 +225,7 @@ impl ClusterClient {
                 "operation": record.kind.as_str(),
             },
         });
-        if let Some(request) = &record.request {
+        if let Some(WorkRequest::Command(request)) = &record.request {
             object["metadata"]["annotations"] = json!({ REQUEST_ANNOTATION: request });
         }
         match self.collection(apis::OPERATION, Some(NAMESPACE)).create(&name, &object).await {
@@ -224,11 +241,7 @@ impl ClusterClient {
     ///
     /// There is no such record, or the cluster did not answer.
     pub async fn update_operation(&self, record: &OperationRecord) -> Result<(), ClusterError> {
-        let patch = json!({ "status": operation_status(record) });
-        self.collection(apis::OPERATION, Some(NAMESPACE))
-            .patch(&record.name(), Some("status"), PatchKind::Merge, &patch)
-            .await
-            .map(|_| ())
+        self.write_operation_status(&record.name(), &OperationUpdate::of(record)).await
     }
 
     /// Writes the status of a worker's Server.

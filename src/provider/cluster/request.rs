@@ -80,6 +80,8 @@ pub(super) mod apis {
         api("authorization.k8s.io", "v1", "SubjectAccessReview", "subjectaccessreviews", false);
     pub(in super::super) const LEASE: KubernetesApi =
         api("coordination.k8s.io", "v1", "Lease", "leases", true);
+    pub(in super::super) const EVENT: KubernetesApi =
+        api("events.k8s.io", "v1", "Event", "events", true);
     pub(in super::super) const OPERATION: KubernetesApi =
         api(GROUP, VERSION, "Operation", "operations", true);
     pub(in super::super) const SERVER: KubernetesApi =

@@ -33,16 +33,19 @@ pub enum WatchedKind {
     Server,
     /// Provisioning profiles.
     ProvisioningProfile,
+    /// Requests for operations on workers, and records of them.
+    Operation,
 }
 
 impl WatchedKind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Node,
         Self::NodeNetworkConfig,
         Self::CiliumNode,
         Self::Server,
         Self::ProvisioningProfile,
+        Self::Operation,
     ];
 
     fn api(self) -> (KubernetesApi, Option<&'static str>) {
@@ -52,6 +55,7 @@ impl WatchedKind {
             Self::CiliumNode => (apis::CILIUM_NODE, None),
             Self::Server => (ManifestKind::Server.api(), None),
             Self::ProvisioningProfile => (ManifestKind::ProvisioningProfile.api(), None),
+            Self::Operation => (apis::OPERATION, None),
         }
     }
 }

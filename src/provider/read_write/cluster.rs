@@ -13,12 +13,13 @@ use k8s_openapi::apimachinery::pkg::version::Info;
 use crate::inventory::{GoldpingerPod, KubernetesService, Measurement};
 use crate::provider::cluster::{
     Approval, BootstrapToken, ClusterError, DrainReport, LeaseClaim, LeaseRecord, LiveManifest,
-    MeasureError, NodeFacts, OperationRecord, PastOperation, ServerStatus, WatchStream,
-    WatchedKind,
+    MeasureError, NodeFacts, OperationEvent, OperationObject, OperationRecord, OperationStart,
+    OperationUpdate, PastOperation, ServerStatus, WatchStream, WatchedKind,
 };
 use crate::resource::Site;
 use crate::resource::kubernetes::{Manifest, ManifestKind, ObjectName};
 use crate::resource::names::WorkerName;
+use crate::resource::work_request::RequestedOperation;
 
 /// Reads the cluster.
 ///
@@ -88,6 +89,10 @@ pub trait ClusterRead: Debug + Send + Sync {
 
     /// The last Operation of each worker, by one list.
     async fn last_operations(&self) -> Result<BTreeMap<String, PastOperation>, ClusterError>;
+
+    /// Every Operation, regardless of its owner and origin; empty if the cluster does not
+    /// know the kind yet.
+    async fn operations(&self) -> Result<Vec<OperationObject>, ClusterError>;
 
     /// The service that has an address, with its endpoints; nothing where none
     /// has it.
@@ -203,6 +208,36 @@ pub trait ClusterWrite: ClusterRead {
         worker: Option<&WorkerName>,
         now: Timestamp,
     ) -> Result<usize, ClusterError>;
+
+    /// Marks a request as one of the topology. One that is gone is fine.
+    async fn claim_operation(
+        &self,
+        operation: &OperationObject,
+        worker: Option<&WorkerName>,
+    ) -> Result<(), ClusterError>;
+
+    /// Holds an Operation by a finalizer before its work begins.
+    async fn start_operation(
+        &self,
+        requested: &RequestedOperation,
+    ) -> Result<OperationStart, ClusterError>;
+
+    /// Releases an Operation from the finalizer once its work has ended.
+    async fn release_operation(&self, name: &str) -> Result<(), ClusterError>;
+
+    /// Deletes an Operation, held or not; one that is not there is fine.
+    async fn delete_operation(&self, name: &str) -> Result<(), ClusterError>;
+
+    /// Writes the status of an Operation.
+    async fn write_operation_status(
+        &self,
+        name: &str,
+        status: &OperationUpdate,
+    ) -> Result<(), ClusterError>;
+
+    /// Records an Event about an Operation, its Server and its Node. One of the same
+    /// reason is recorded once.
+    async fn record_operation_event(&self, event: &OperationEvent) -> Result<(), ClusterError>;
 
     /// Creates the object of a record, whose spec never changes afterwards.
     async fn create_operation(&self, record: &OperationRecord) -> Result<(), ClusterError>;

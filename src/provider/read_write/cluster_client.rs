@@ -12,12 +12,13 @@ use k8s_openapi::apimachinery::pkg::version::Info;
 use crate::inventory::{GoldpingerPod, KubernetesService, Measurement};
 use crate::provider::cluster::{
     Approval, BootstrapToken, ClusterClient, ClusterError, DrainReport, LeaseClaim, LeaseRecord,
-    LiveManifest, MeasureError, NodeFacts, OperationRecord, PastOperation, ServerStatus,
-    WatchStream, WatchedKind,
+    LiveManifest, MeasureError, NodeFacts, OperationEvent, OperationObject, OperationRecord,
+    OperationStart, OperationUpdate, PastOperation, ServerStatus, WatchStream, WatchedKind,
 };
 use crate::resource::Site;
 use crate::resource::kubernetes::{Manifest, ManifestKind, ObjectName};
 use crate::resource::names::WorkerName;
+use crate::resource::work_request::RequestedOperation;
 
 use super::cluster::{ClusterRead, ClusterWrite};
 
@@ -86,6 +87,10 @@ impl ClusterRead for ClusterClient {
         pods: &[GoldpingerPod],
     ) -> Result<Measurement, MeasureError> {
         Self::check_all(self, pinger, pods).await
+    }
+
+    async fn operations(&self) -> Result<Vec<OperationObject>, ClusterError> {
+        Self::operations(self).await
     }
 
     async fn past_operations(&self) -> Result<Vec<PastOperation>, ClusterError> {
@@ -219,6 +224,41 @@ impl ClusterWrite for ClusterClient {
         now: Timestamp,
     ) -> Result<usize, ClusterError> {
         Self::delete_stale_bootstrap_tokens(self, worker, now).await
+    }
+
+    async fn claim_operation(
+        &self,
+        operation: &OperationObject,
+        worker: Option<&WorkerName>,
+    ) -> Result<(), ClusterError> {
+        Self::claim_operation(self, operation, worker).await
+    }
+
+    async fn start_operation(
+        &self,
+        requested: &RequestedOperation,
+    ) -> Result<OperationStart, ClusterError> {
+        Self::start_operation(self, requested).await
+    }
+
+    async fn release_operation(&self, name: &str) -> Result<(), ClusterError> {
+        Self::release_operation(self, name).await
+    }
+
+    async fn delete_operation(&self, name: &str) -> Result<(), ClusterError> {
+        Self::delete_operation(self, name).await
+    }
+
+    async fn write_operation_status(
+        &self,
+        name: &str,
+        status: &OperationUpdate,
+    ) -> Result<(), ClusterError> {
+        Self::write_operation_status(self, name, status).await
+    }
+
+    async fn record_operation_event(&self, event: &OperationEvent) -> Result<(), ClusterError> {
+        Self::record_operation_event(self, event).await
     }
 
     async fn create_operation(&self, record: &OperationRecord) -> Result<(), ClusterError> {

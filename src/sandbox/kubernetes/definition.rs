@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use k8s_openapi::api::{
     apps::v1 as apps, certificates::v1 as certificates, coordination::v1 as coordination,
-    core::v1 as core, discovery::v1 as discovery, policy::v1 as policy, rbac::v1 as rbac,
+    core::v1 as core, discovery::v1 as discovery, events::v1 as events, policy::v1 as policy,
+    rbac::v1 as rbac,
 };
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1 as extensions;
 use serde::{Serialize, de::DeserializeOwned};
@@ -100,6 +101,7 @@ pub(super) const AUTHORIZATION: &str = "authorization.k8s.io";
 pub(super) const AUTHENTICATION: &str = "authentication.k8s.io";
 pub(super) const POLICY: &str = "policy";
 pub(super) const DISCOVERY: &str = "discovery.k8s.io";
+pub(super) const EVENTS: &str = "events.k8s.io";
 pub(super) const EXTENSIONS: &str = "apiextensions.k8s.io";
 
 /// Every built-in resource. All are served as `v1`.
@@ -122,6 +124,7 @@ pub(super) static BUILT_IN: &[BuiltIn] = &[
     row(COORDINATION, ("leases", "Lease", Namespaced, &[], PLAIN, typed::<coordination::Lease>)),
     row(CERTIFICATES, ("certificatesigningrequests", "CertificateSigningRequest", Cluster, &["csr"], STATUS, typed::<certificates::CertificateSigningRequest>)),
     row(DISCOVERY, ("endpointslices", "EndpointSlice", Namespaced, &[], PLAIN, typed::<discovery::EndpointSlice>)),
+    row(EVENTS, ("events", "Event", Namespaced, &["ev"], PLAIN, typed::<events::Event>)),
     row(POLICY, ("poddisruptionbudgets", "PodDisruptionBudget", Namespaced, &["pdb"], WORKLOAD, typed::<policy::PodDisruptionBudget>)),
     row(AUTHORIZATION, ("subjectaccessreviews", "SubjectAccessReview", Cluster, &[], REVIEW, untyped)),
     row(AUTHORIZATION, ("selfsubjectaccessreviews", "SelfSubjectAccessReview", Cluster, &[], REVIEW, untyped)),

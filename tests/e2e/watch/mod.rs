@@ -5,6 +5,7 @@ mod approval;
 mod cluster;
 mod file_events;
 mod latency;
+pub(crate) mod operations;
 mod replicas;
 mod waiting_workers;
 

@@ -1,0 +1,159 @@
+//! The status of an Operation.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::ClusterClient;
+use super::error::ClusterError;
+use super::records::{OperationPhase, OperationRecord};
+use super::request::{PatchKind, apis};
+use crate::resource::custom_resources::NAMESPACE;
+use crate::resource::work_request::RequestedOperation;
+
+/// A status of an Operation, to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperationUpdate {
+    /// Its phase.
+    pub phase: OperationPhase,
+    /// Why it has this phase, in CamelCase.
+    pub reason: String,
+    /// The current step, or the reason as a sentence; never a secret.
+    pub message: String,
+    /// The start of the first attempt.
+    pub started: Option<Timestamp>,
+    /// When it ended.
+    pub completed: Option<Timestamp>,
+    /// The uid of the Node before the work.
+    pub node_uid: Option<String>,
+    /// The boot of the machine before its restart.
+    pub boot_id: Option<String>,
+    /// What only the status of a request has.
+    pub request: Option<RequestStatus>,
+}
+
+/// The part of the status of an Operation that a person created.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestStatus {
+    /// When it was created.
+    pub requested: Timestamp,
+    /// The generation of the spec.
+    pub generation: i64,
+    /// How many attempts were started.
+    pub attempts: u32,
+}
+
+impl OperationUpdate {
+    /// The status of work that is recorded.
+    pub(super) fn of(record: &OperationRecord) -> Self {
+        let request = |requested: &RequestedOperation| RequestStatus {
+            requested: requested.requested,
+            generation: requested.generation,
+            attempts: requested.next_attempt(),
+        };
+        Self {
+            phase: record.phase,
+            reason: record.phase.as_str().to_owned(),
+            message: record.message.clone(),
+            started: Some(record.started),
+            completed: record.completed,
+            node_uid: record.node_uid.clone(),
+            boot_id: record.boot_id.clone(),
+            request: record.requested().map(request),
+        }
+    }
+
+    fn to_value(&self) -> Value {
+        let mut status = json!({ "phase": self.phase.as_str(), "message": self.message });
+        let mut set = |field: &str, value: Option<Value>| {
+            if let Some(value) = value {
+                status[field] = value;
+            }
+        };
+        let time = |time: Timestamp| json!(seconds(time));
+        set("startTime", self.started.map(time));
+        set("completionTime", self.completed.map(time));
+        set("nodeUID", self.node_uid.as_ref().map(|uid| json!(uid)));
+        set("bootID", self.boot_id.as_ref().map(|boot| json!(boot)));
+        let Some(request) = self.request else {
+            status["conditions"] = json!([self.complete(self.started.unwrap_or_default())]);
+            return status;
+        };
+        let is_running = self.phase == OperationPhase::Running;
+        // `null` removes a step that ended.
+        status["currentStep"] = json!(is_running.then_some(&self.message));
+        status["attempts"] = json!(request.attempts);
+        status["observedGeneration"] = json!(request.generation);
+        status["conditions"] = self.conditions(request);
+        status
+    }
+
+    /// The condition that says how the work ended.
+    fn complete(&self, begin: Timestamp) -> Value {
+        let holds = self.phase.is_final().then_some(self.phase == OperationPhase::Succeeded);
+        let at = self.completed.filter(|_| self.phase.is_final()).unwrap_or(begin);
+        condition("Complete", holds, &self.reason, &self.message, &seconds(at))
+    }
+
+    /// The conditions by which kstatus, and with it `kubectl wait` and Flux, judges.
+    fn conditions(&self, request: RequestStatus) -> Value {
+        let (is_final, has_succeeded) =
+            (self.phase.is_final(), self.phase == OperationPhase::Succeeded);
+        let begin = request.requested;
+        let end = self.completed.filter(|_| is_final).unwrap_or(begin);
+        let of = |kind: &str, holds: bool, at: Timestamp| {
+            condition(kind, Some(holds), &self.reason, &self.message, &seconds(at))
+        };
+        let has_failed = is_final && !has_succeeded;
+        let mut conditions = [
+            self.complete(begin),
+            of("Ready", has_succeeded, if has_succeeded { end } else { begin }),
+            of("Reconciling", !is_final, end),
+            of("Stalled", has_failed, if has_failed { end } else { begin }),
+        ];
+        for condition in &mut conditions {
+            condition["observedGeneration"] = json!(request.generation);
+        }
+        json!(conditions)
+    }
+}
+
+pub(super) fn seconds(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+pub(super) fn condition(
+    kind: &str,
+    holds: Option<bool>,
+    reason: &str,
+    message: &str,
+    at: &str,
+) -> Value {
+    let status = match holds {
+        Some(true) => "True",
+        Some(false) => "False",
+        None => "Unknown",
+    };
+    json!({
+        "type": kind, "status": status, "reason": reason, "message": message,
+        "lastTransitionTime": at,
+    })
+}
+
+impl ClusterClient {
+    /// Writes the status of an Operation.
+    ///
+    /// # Errors
+    ///
+    /// There is no such Operation, or the cluster did not answer.
+    pub async fn write_operation_status(
+        &self,
+        name: &str,
+        status: &OperationUpdate,
+    ) -> Result<(), ClusterError> {
+        let patch = json!({ "status": status.to_value() });
+        self.collection(apis::OPERATION, Some(NAMESPACE))
+            .patch(name, Some("status"), PatchKind::Merge, &patch)
+            .await
+            .map(|_| ())
+    }
+}

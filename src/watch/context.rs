@@ -1,0 +1,37 @@
+//! What a reconcile works with.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
+use super::burst_guard::BurstGuard;
+use super::cluster::ClusterWatchers;
+use super::events::WatchReporter;
+use super::leadership::Leadership;
+use super::queue::Trigger;
+use crate::apply::ApplyContext;
+
+/// What a reconcile works with.
+pub struct ReconcileContext<'a> {
+    /// Plans and applies. The options of its scope say what needs no approval. Its events
+    /// go to `reporter`.
+    pub apply: ApplyContext<'a>,
+    /// Receives what happens to each change.
+    pub reporter: &'a dyn WatchReporter,
+    /// What led to the reconcile.
+    pub triggers: &'a BTreeSet<Trigger>,
+    /// Counts removals and failures over all reconciles.
+    pub guard: &'a Mutex<BurstGuard>,
+    /// The most objects and routes that are removed within ten minutes.
+    pub max_removals: usize,
+    /// Watches the cluster from the first reconcile that finds it.
+    pub watchers: &'a ClusterWatchers,
+    /// Decides whether this replica reconciles; `None` if there is no other.
+    pub leadership: Option<&'a Leadership>,
+}
+
+impl ReconcileContext<'_> {
+    /// The guard against a watch that runs away.
+    pub(super) fn guard(&self) -> std::sync::MutexGuard<'_, BurstGuard> {
+        self.guard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

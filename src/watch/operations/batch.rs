@@ -1,0 +1,226 @@
+//! Operations that run together: one plan, in the waves of the rollout.
+
+use std::collections::BTreeMap;
+
+use super::queue::{Batch, Reason};
+use super::writer::Writer;
+use crate::apply::events::Outcome;
+use crate::apply::{Applied, ApplyContext, ApplyStatus, apply_once};
+use crate::diagnostics::{Code, Failure};
+use crate::lease::Validity;
+use crate::pipeline::{Pipeline, Planned};
+use crate::plan::{FindingSeverity, Plan, PlanOptions, WorkerRequest};
+use crate::provider::cluster::{ClusterError, OperationObject, OperationPhase};
+use crate::refresh::Scope;
+use crate::resource::Kind;
+use crate::topology::names::WorkerName;
+use crate::watch::context::ReconcileContext;
+use crate::watch::reconciled::pairs_lost;
+use crate::watch::step_reporter::StepReporter;
+
+/// What became of a batch.
+#[derive(Debug, Default)]
+pub(super) struct BatchResult {
+    /// How many changes were made.
+    pub(super) changes: usize,
+    /// Whether an Operation ended, so that others may run.
+    pub(super) has_progressed: bool,
+    /// Why an Operation could not run, although it may later.
+    pub(super) failure: Option<Failure>,
+}
+
+/// Plans the work of a batch as the commands do, and applies the plan once.
+pub(super) async fn run(
+    context: &ReconcileContext<'_>,
+    writer: &Writer<'_>,
+    batch: &Batch<'_>,
+    leadership: Option<Validity>,
+) -> Result<BatchResult, ClusterError> {
+    let requested =
+        batch.members.iter().map(|(worker, object)| (worker.clone(), object.requested()));
+    let request = WorkerRequest::of_operations(batch.operation, requested.collect());
+    let options = PlanOptions { worker_request: Some(request), ..PlanOptions::default() };
+    let scope = Scope { options, ..context.apply.pipeline.scope.clone() };
+    let pipeline = Pipeline { scope: &scope, ..context.apply.pipeline };
+    let planned = tokio::select! {
+        biased;
+        () = context.apply.stop.requested() => return Ok(BatchResult::default()),
+        planned = pipeline.run() => planned,
+    };
+    let mut result = BatchResult::default();
+    let is_ready = end_without_change(writer, batch, &planned.plan, &mut result).await?;
+    if is_ready {
+        let apply = ApplyContext { pipeline, ..context.apply.clone() };
+        let applied = apply_while_leading(context, &apply, planned, leadership).await;
+        end_batch(writer, batch, &applied, &mut result).await?;
+    }
+    Ok(result)
+}
+
+/// Ends or holds the Operations for which the plan has no change. Returns whether the plan
+/// may be applied.
+async fn end_without_change(
+    writer: &Writer<'_>,
+    batch: &Batch<'_>,
+    plan: &Plan,
+    result: &mut BatchResult,
+) -> Result<bool, ClusterError> {
+    let obstacle = obstacle(plan);
+    let loses_pairs = plan.reachability.is_refused();
+    for (worker, object) in &batch.members {
+        if let Some(reason) = blocked(plan, worker) {
+            writer.refuse(object, Some(worker), &reason).await?;
+            result.has_progressed = true;
+        } else if loses_pairs {
+            let reason = Reason::new("LosesPairs", pairs_lost(plan).message);
+            writer.refuse(object, Some(worker), &reason).await?;
+            result.has_progressed = true;
+        } else if let Some(failure) = &obstacle {
+            writer.wait(object, &Reason::new("NotPlanned", failure.message.clone())).await?;
+        } else if has_change(plan, worker) {
+            let reason = Reason::new("Queued", "waits for its turn in the rollout");
+            if !object.is_started() {
+                writer.wait(object, &reason).await?;
+            }
+        } else if object.is_started() {
+            // An attempt that was interrupted has done all of it.
+            let reason = Reason::new("Succeeded", "the Node is Ready");
+            writer.finish(object, Some(worker), OperationPhase::Succeeded, &reason).await?;
+            result.has_progressed = true;
+        }
+    }
+    result.failure = obstacle;
+    Ok(result.failure.is_none() && !loses_pairs && !plan.changes.is_empty())
+}
+
+/// Why nothing may be planned now, although it may later.
+fn obstacle(plan: &Plan) -> Option<Failure> {
+    let error = plan.findings.iter().find(|it| it.severity == FindingSeverity::Error);
+    let error = error.map(|finding| finding.failure.clone());
+    error.or_else(|| plan.unexplained_gaps().next().map(|gap| gap.failure.clone()))
+}
+
+/// Why the plan may not change a worker.
+fn blocked(plan: &Plan, worker: &WorkerName) -> Option<Reason> {
+    let is_worker = |kind: Kind, name: &str| kind == Kind::Worker && name == worker.as_str();
+    let mut blocked = plan.blocked.iter();
+    let blocked = blocked.find(|it| is_worker(it.address.kind, &it.address.name))?;
+    let name = match blocked.failure.code {
+        Code::Protected => "Protected",
+        Code::NotOwned => "NotOwned",
+        _ => "CannotRun",
+    };
+    Some(Reason::new(name, format!("{}; {}", blocked.failure.message, blocked.failure.remedy)))
+}
+
+fn has_change(plan: &Plan, worker: &WorkerName) -> bool {
+    let mut changes = plan.changes.iter().map(|change| &change.address);
+    changes.any(|it| it.kind == Kind::Worker && it.name.as_str() == worker.as_str())
+}
+
+/// Applies until the Lease of the leader is lost: then no other step begins.
+async fn apply_while_leading(
+    context: &ReconcileContext<'_>,
+    apply: &ApplyContext<'_>,
+    planned: Planned,
+    leadership: Option<Validity>,
+) -> Applied {
+    let reporter = StepReporter::new(context.reporter, context.guard);
+    let stop = apply.stop.child();
+    let context = ApplyContext {
+        reporter: &reporter,
+        stop: stop.clone(),
+        leadership: leadership.clone(),
+        ..apply.clone()
+    };
+    let applied = apply_once(&context, planned);
+    let Some(mut lease) = leadership else { return applied.await };
+    tokio::pin!(applied);
+    tokio::select! {
+        biased;
+        applied = &mut applied => return applied,
+        () = lease.ended() => stop.stop(),
+    }
+    applied.await
+}
+
+/// Ends the Operations whose work has ended. Their status may say so already.
+async fn end_batch(
+    writer: &Writer<'_>,
+    batch: &Batch<'_>,
+    applied: &Applied,
+    result: &mut BatchResult,
+) -> Result<(), ClusterError> {
+    let outcomes: BTreeMap<&str, &Outcome> = applied
+        .outcomes
+        .iter()
+        .filter(|(address, _)| address.kind == Kind::Worker)
+        .map(|(address, outcome)| (address.name.as_str(), outcome))
+        .collect();
+    result.changes += applied.outcomes.values().filter(|it| **it == Outcome::Done).count();
+    let objects = writer.cluster.operations().await?;
+    for (worker, before) in &batch.members {
+        let Some(object) = objects.iter().find(|it| it.uid == before.uid) else {
+            // It was cancelled.
+            result.has_progressed = true;
+            continue;
+        };
+        if object.is_finished() {
+            // One that ended before the work began is concluded.
+            if object.is_held {
+                writer.conclude(object).await?;
+            }
+            result.has_progressed = true;
+        } else if let Some(outcome) = outcomes.get(worker.as_str()) {
+            end_one(writer, object, worker, outcome, result).await?;
+        }
+    }
+    if let (None, ApplyStatus::Partial(failure), true) =
+        (&result.failure, &applied.status, applied.outcomes.is_empty())
+    {
+        result.failure = Some(failure.clone());
+    }
+    Ok(())
+}
+
+async fn end_one(
+    writer: &Writer<'_>,
+    object: &OperationObject,
+    worker: &WorkerName,
+    outcome: &Outcome,
+    result: &mut BatchResult,
+) -> Result<(), ClusterError> {
+    let (phase, reason) = match outcome {
+        Outcome::Done | Outcome::UpToDate => {
+            (OperationPhase::Succeeded, Reason::new("Succeeded", "the Node is Ready"))
+        }
+        Outcome::Failed(failure) => {
+            let message = format!("{}; {}", failure.message, failure.remedy);
+            (OperationPhase::Failed, Reason::new("StepFailed", message))
+        }
+        Outcome::RolloutHalted { reason } => {
+            let message = format!("not started, because the rollout halted: {reason}");
+            (OperationPhase::Failed, Reason::new("RolloutHalted", message))
+        }
+        Outcome::Skipped { because_of } => {
+            let message = format!("not completed, because {because_of} was not changed");
+            (OperationPhase::Failed, Reason::new("Skipped", message))
+        }
+        // The next reconcile plans it again.
+        Outcome::GuardFailed { reason } => {
+            let remedy = "nothing: the next reconcile plans the Operation again";
+            result.failure = Some(Failure::new(Code::StalePlan, reason.clone(), remedy));
+            return Ok(());
+        }
+        // It stays started, and the next reconcile completes it.
+        Outcome::HalfReplaced { reason, .. } => {
+            let remedy = "nothing: the next reconcile continues the Operation";
+            result.failure = Some(Failure::new(Code::PartlyApplied, reason.clone(), remedy));
+            return Ok(());
+        }
+        Outcome::NotStarted => return Ok(()),
+    };
+    writer.finish(object, Some(worker), phase, &reason).await?;
+    result.has_progressed = true;
+    Ok(())
+}
