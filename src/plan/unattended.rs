@@ -1,18 +1,21 @@
 //! What a plan may change without approval: `stargate watch` makes these changes, and
 //! the others wait for `stargate apply`.
 
+mod approved;
 mod coverage;
 mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::awaiting::{ApprovalReason, AwaitingApproval};
+use super::diff::FieldChange;
 use super::planning::PlanningInput;
 use super::restrict::restrict;
 use super::{Action, Change, Plan};
 use crate::resource::settings::AutoApply;
 use crate::resource::{Address, Kind, Site};
 
+pub use approved::ApprovedChanges;
 pub use coverage::Removals;
 
 /// How often changes that would make pairs unreachable are left out one after another
@@ -31,17 +34,31 @@ pub(super) struct Selection {
 }
 
 /// Leaves out the changes that await approval, and what depends on them. The waves, the
-/// cost and the reachability of the result are those of what is left.
+/// cost and the reachability of the result are those of what is left. The changes that a
+/// person approved are in the options of `input`.
 pub fn limit(input: PlanningInput<'_>, permitted: AutoApply, plan: Plan) -> Plan {
-    let (plan, selection) = divide(permitted, plan);
+    let approved = &input.options.approved;
+    let loses_pairs = plan.reachability.lost > 0;
+    let (plan, selection) = divide(permitted, approved, plan);
     let mut limited = restrict(input, plan, &selection.changes, &selection.deferred);
     limited.contents.awaiting_approval = selection.awaiting;
+    limited.contents.approval_loses_pairs = loses_pairs;
     for _ in 0..MAX_ATTEMPTS {
         let count = limited.reachability.lost;
         if count == 0 {
             return limited;
         }
-        let causes = losing_changes(&limited);
+        let mut causes = losing_changes(&limited);
+        if approved.may_lose_pairs() {
+            causes.retain(|address| {
+                let mut changes = limited.changes.iter();
+                !changes.any(|it| it.address == *address && approved.covers(it))
+            });
+            if causes.is_empty() {
+                limited.contents.reachability.loss_allowed = true;
+                return limited;
+            }
+        }
         limited = leave_out(input, limited, causes, &ApprovalReason::LosesPairs { count });
     }
     match limited.reachability.lost {
@@ -55,9 +72,14 @@ pub fn limit(input: PlanningInput<'_>, permitted: AutoApply, plan: Plan) -> Plan
 
 /// Divides a plan by the rules of the topology, without regard to reachability. Updates
 /// keep the routes of machines whose deletion awaits approval.
-pub(super) fn divide(permitted: AutoApply, mut plan: Plan) -> (Plan, Selection) {
-    let mut reasons = Reasons::of(permitted, &plan);
+pub(super) fn divide(
+    permitted: AutoApply,
+    approved: &ApprovedChanges,
+    mut plan: Plan,
+) -> (Plan, Selection) {
+    let mut reasons = Reasons::of(permitted, approved, &plan);
     reasons.add_removals_of_sites(&plan);
+    let whole_plan = WholePlan::of(&plan, &reasons);
     let retentions = coverage::retain_routes(&mut plan.contents.changes, &|address| {
         reasons.0.contains_key(address)
     });
@@ -70,7 +92,7 @@ pub(super) fn divide(permitted: AutoApply, mut plan: Plan) -> (Plan, Selection) 
     for (address, deletion) in whole {
         reasons.0.entry(address.clone()).or_insert_with(|| depends_on(deletion));
     }
-    let mut selection = reasons.divide(&plan);
+    let mut selection = reasons.divide(&plan, &whole_plan);
     // A part of these changes is made.
     let partly = retentions.iter().filter(|it| selection.changes.contains(&it.address));
     let partly: Vec<AwaitingApproval> = partly
@@ -78,6 +100,7 @@ pub(super) fn divide(permitted: AutoApply, mut plan: Plan) -> (Plan, Selection) 
             address: it.address.clone(),
             action: Action::Update,
             reason: depends_on(&it.deletion),
+            digest: whole_plan.digest_of_rest(&plan, &it.address),
         })
         .collect();
     selection.awaiting.extend(partly);
@@ -89,9 +112,10 @@ impl Plan {
     pub fn awaiting_approval_of_all(mut self, reason: &ApprovalReason) -> Self {
         let changes: Vec<_> = std::mem::take(&mut self.contents.changes);
         let held = changes.into_iter().map(|change| AwaitingApproval {
+            reason: reason.clone(),
+            digest: approved::of_change(&change),
             address: change.address,
             action: change.action,
-            reason: reason.clone(),
         });
         self.contents.awaiting_approval.extend(held);
         self.contents.steps = Default::default();
@@ -139,10 +163,44 @@ fn leave_out(
 ) -> Plan {
     let mut reasons = Reasons(addresses.into_iter().map(|it| (it, reason.clone())).collect());
     reasons.spread(&plan);
-    let selection = reasons.divide(&plan);
+    let selection = reasons.divide(&plan, &WholePlan::default());
     let mut limited = restrict(input, plan, &selection.changes, &selection.deferred);
     limited.contents.awaiting_approval.extend(selection.awaiting);
     limited
+}
+
+/// The updates of a plan before they keep what they would withdraw from machines whose
+/// deletion awaits approval.
+#[derive(Default)]
+struct WholePlan(BTreeMap<Address, Vec<FieldChange>>);
+
+impl WholePlan {
+    fn of(plan: &Plan, reasons: &Reasons) -> Self {
+        if reasons.0.is_empty() {
+            return Self::default();
+        }
+        let updates = plan.changes.iter().filter(|change| change.action == Action::Update);
+        Self(updates.map(|it| (it.address.clone(), it.differences.clone())).collect())
+    }
+
+    /// The digest of a change as it would be made with approval.
+    fn digest_of(&self, change: &Change) -> String {
+        match self.0.get(&change.address) {
+            Some(fields) => {
+                approved::of_update(&change.address, &fields.iter().collect::<Vec<_>>())
+            }
+            None => approved::of_change(change),
+        }
+    }
+
+    /// The digest of what a plan leaves out of an update.
+    fn digest_of_rest(&self, plan: &Plan, address: &Address) -> String {
+        let made = plan.changes.iter().find(|change| change.address == *address);
+        let made = made.map(|change| change.differences.as_slice()).unwrap_or_default();
+        let whole = self.0.get(address).map(Vec::as_slice).unwrap_or_default();
+        let rest: Vec<&FieldChange> = whole.iter().filter(|field| !made.contains(field)).collect();
+        approved::of_update(address, &rest)
+    }
 }
 
 /// Why changes and deferred resources await approval, by resource.
@@ -150,12 +208,15 @@ struct Reasons(BTreeMap<Address, ApprovalReason>);
 
 impl Reasons {
     /// The reasons that lie in the change itself.
-    fn of(permitted: AutoApply, plan: &Plan) -> Self {
-        let changes = plan.changes.iter();
+    fn of(permitted: AutoApply, approved: &ApprovedChanges, plan: &Plan) -> Self {
+        let changes = plan.changes.iter().filter(|change| !approved.covers(change));
         let changes = changes
             .filter_map(|change| Some((change.address.clone(), rules::reason(permitted, change)?)));
         let deferred = plan.deferred.iter().filter_map(|deferred| {
             let (kind, action) = (deferred.address.kind, deferred.action);
+            if approved.covers_deferred(&deferred.address, action) {
+                return None;
+            }
             Some((deferred.address.clone(), rules::reason_of_kind(permitted, kind, action)?))
         });
         Self(changes.chain(deferred).collect())
@@ -214,29 +275,32 @@ impl Reasons {
         }
     }
 
-    fn divide(&self, plan: &Plan) -> Selection {
+    fn divide(&self, plan: &Plan, whole_plan: &WholePlan) -> Selection {
         let mut selection = Selection::default();
         for change in &plan.changes {
-            if !self.awaits(&change.address, change.action, &mut selection.awaiting) {
-                selection.changes.insert(change.address.clone());
+            let Change { address, action, .. } = change;
+            match self.0.get(address) {
+                None => _ = selection.changes.insert(address.clone()),
+                Some(reason) => selection.awaiting.push(AwaitingApproval {
+                    address: address.clone(),
+                    action: *action,
+                    reason: reason.clone(),
+                    digest: whole_plan.digest_of(change),
+                }),
             }
         }
         for deferred in &plan.deferred {
-            if !self.awaits(&deferred.address, deferred.action, &mut selection.awaiting) {
-                selection.deferred.insert(deferred.address.clone());
+            let (address, action) = (&deferred.address, deferred.action);
+            match self.0.get(address) {
+                None => _ = selection.deferred.insert(address.clone()),
+                Some(reason) => selection.awaiting.push(AwaitingApproval {
+                    address: address.clone(),
+                    action,
+                    reason: reason.clone(),
+                    digest: approved::of_deferred(address, action),
+                }),
             }
         }
         selection
-    }
-
-    fn awaits(
-        &self,
-        address: &Address,
-        action: Action,
-        awaiting: &mut Vec<AwaitingApproval>,
-    ) -> bool {
-        let Some(reason) = self.0.get(address).cloned() else { return false };
-        awaiting.push(AwaitingApproval { address: address.clone(), action, reason });
-        true
     }
 }

@@ -31,6 +31,10 @@ pub trait Reconciler {
     /// Reconciles once. `triggers` led to it.
     async fn reconcile(&self, topology: &Loaded, triggers: &BTreeSet<Trigger>) -> Reconciled;
 
+    /// The topology file became invalid, or valid again. Until then the last valid
+    /// topology is reconciled.
+    async fn file_state(&self, _invalid: Option<&Failure>) {}
+
     /// The replica that reconciles, if it is another one: nothing is to do until then.
     fn leader_elsewhere(&self) -> Option<String> {
         None
@@ -115,7 +119,11 @@ impl Controller<'_> {
             let Some(mut causes) = self.wait(&mut queue, &key, triggers).await else {
                 return Ok(());
             };
+            let was_invalid = in_force.invalid.is_some();
             let file = self.reload(&mut in_force);
+            if was_invalid != in_force.invalid.is_some() {
+                self.reconciler.file_state(in_force.invalid.as_ref()).await;
+            }
             if file == FileState::Unsettled {
                 queue.add(&key, Trigger::TopologyFile, Instant::now());
             }

@@ -33,8 +33,8 @@ use crate::resource::names::TopologyName;
 use crate::topology::load::{Loaded, load_bytes};
 use crate::watch::{
     BurstGuard, ClusterWatchers, Controller, FileWatcher, Leadership, Monitor, ReconcileContext,
-    Reconciled, Reconciler, ReplicaRole, TopologySource, Trigger, Triggers, WatchEvent,
-    WatchReporter, reconcile,
+    Reconciled, Reconciler, ReplicaRole, TopologyRecorder, TopologySource, Trigger, Triggers,
+    WatchEvent, WatchReporter, reconcile,
 };
 
 /// How long the end of the command waits for the API server to release a lease.
@@ -105,6 +105,7 @@ pub(crate) async fn run(
         guard: std::sync::Mutex::default(),
         watchers: ClusterWatchers::new(triggers.clone()),
         triggers: triggers.clone(),
+        recorder: TopologyRecorder::new(env!("CARGO_PKG_VERSION"), Timestamp::now),
     };
     let controller = Controller {
         source: &TopologyFile(global),
@@ -280,6 +281,7 @@ struct SessionReconciler<'a> {
     guard: std::sync::Mutex<BurstGuard>,
     watchers: ClusterWatchers,
     triggers: Triggers,
+    recorder: TopologyRecorder,
 }
 
 impl SessionReconciler<'_> {
@@ -353,10 +355,16 @@ impl Reconciler for SessionReconciler<'_> {
             max_removals: usize::try_from(settings.max_removals).unwrap_or(usize::MAX),
             watchers: &self.watchers,
             leadership: leadership.as_deref(),
+            topology,
+            recorder: Some(&self.recorder),
         };
         let reconciled = reconcile(&context).await;
         self.monitor.count_requests(&session.requests().by_api());
         reconciled
+    }
+
+    async fn file_state(&self, invalid: Option<&Failure>) {
+        self.recorder.set_file_state(invalid).await;
     }
 
     fn leader_elsewhere(&self) -> Option<String> {

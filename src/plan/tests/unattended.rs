@@ -9,7 +9,7 @@ use super::laws::{config, edits};
 use super::live_state::{LiveState, RefreshCase};
 use super::summary;
 use crate::inventory::Observed;
-use crate::plan::unattended::{Selection, divide};
+use crate::plan::unattended::{ApprovedChanges, Selection, divide};
 use crate::plan::{Action, ApprovalReason, Plan};
 use crate::resource::azure::Subnet;
 use crate::resource::settings::AutoApply;
@@ -70,7 +70,7 @@ proptest! {
         let mut live_state = LiveState::of(&other.topology());
         strike(&mut live_state, &damages);
         let plan = live_state.refresh(&topology, &RefreshCase::default()).plan;
-        let (plan, selection) = divide(AutoApply::Routes, plan);
+        let (plan, selection) = divide(AutoApply::Routes, &ApprovedChanges::default(), plan);
         is_closed(&plan, &selection)?;
         let mut after = live_state.clone();
         after.execute(&topology, &limited(&plan, &selection));
@@ -122,7 +122,7 @@ proptest! {
         let topology = sketch.topology();
         let live_state = LiveState::of(&other.topology());
         let plan = live_state.refresh(&topology, &RefreshCase::default()).plan;
-        let (plan, selection) = divide(permitted, plan);
+        let (plan, selection) = divide(permitted, &ApprovedChanges::default(), plan);
         let mut after = live_state.clone();
         after.execute(&topology, &limited(&plan, &selection));
         let leaving = plan.changes.iter().filter(|it| it.action == Action::Delete);
@@ -148,7 +148,7 @@ proptest! {
         let mut live_state = LiveState::of(&other.topology());
         strike(&mut live_state, &damages);
         let plan = live_state.refresh(&topology, &RefreshCase::default()).plan;
-        let (plan, selection) = divide(AutoApply::All, plan);
+        let (plan, selection) = divide(AutoApply::All, &ApprovedChanges::default(), plan);
         is_closed(&plan, &selection)?;
         let mut after = live_state.clone();
         after.execute(&topology, &limited(&plan, &selection));
@@ -174,7 +174,7 @@ proptest! {
         let mut live_state = LiveState::of(&other.topology());
         strike(&mut live_state, &damages);
         let plan = live_state.refresh(&topology, &RefreshCase::default()).plan;
-        let (plan, selection) = divide(AutoApply::None, plan);
+        let (plan, selection) = divide(AutoApply::None, &ApprovedChanges::default(), plan);
         prop_assert!(selection.changes.is_empty() && selection.deferred.is_empty());
         prop_assert!(selection.awaiting.iter().all(|it| it.reason == ApprovalReason::ReportOnly));
         prop_assert_eq!(selection.awaiting.len(), plan.changes.len() + plan.deferred.len());

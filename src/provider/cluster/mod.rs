@@ -23,6 +23,7 @@ mod request_layer;
 mod services;
 mod shared_list;
 mod tokens;
+mod topology_object;
 mod watch;
 
 use std::sync::Arc;
@@ -53,6 +54,7 @@ pub use permissions::{PERMISSIONS, Permission};
 pub use records::{OperationKind, OperationPhase, OperationRecord, ServerState, ServerStatus};
 pub use request_layer::{RequestLayer, RequestService};
 pub use tokens::BootstrapToken;
+pub use topology_object::TopologyObject;
 pub use watch::{WatchStream, WatchedChange, WatchedKind};
 
 use error::About;

@@ -33,16 +33,19 @@ pub enum WatchedKind {
     Server,
     /// Provisioning profiles.
     ProvisioningProfile,
+    /// Topologies, on which changes are approved.
+    Topology,
 }
 
 impl WatchedKind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Node,
         Self::NodeNetworkConfig,
         Self::CiliumNode,
         Self::Server,
         Self::ProvisioningProfile,
+        Self::Topology,
     ];
 
     fn api(self) -> (KubernetesApi, Option<&'static str>) {
@@ -52,6 +55,7 @@ impl WatchedKind {
             Self::CiliumNode => (apis::CILIUM_NODE, None),
             Self::Server => (ManifestKind::Server.api(), None),
             Self::ProvisioningProfile => (ManifestKind::ProvisioningProfile.api(), None),
+            Self::Topology => (apis::TOPOLOGY, None),
         }
     }
 }
