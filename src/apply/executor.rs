@@ -130,7 +130,7 @@ impl State {
             RolloutDecision::Nothing => {}
             RolloutDecision::Begin(wave) => self.steps.begin_wave(wave),
             RolloutDecision::Stop(reason) => {
-                for step in self.steps.take_where(|address| self.waves.hold(address)) {
+                for step in self.steps.take_where(|address| self.waves.contains(address)) {
                     let held_back = Outcome::RolloutHalted { reason: reason.clone() };
                     execution.finish(&step.0, held_back, &mut self.outcomes);
                     self.skip_dependents(execution, &step);

@@ -10,13 +10,13 @@ use super::{effects, guard};
 use crate::plan::{Action, Change};
 use crate::resource::Address;
 
-/// Whether what a replacement is made for has come about.
+/// Whether the change that causes a replacement is in effect already.
 pub(super) async fn already(
     iteration: &Iteration<'_>,
     changes: &BTreeMap<&Address, &Change>,
     change: &Change,
 ) -> Result<bool, Outcome> {
-    // A replacement that the user asked for by name is done in any case.
+    // A replacement that the user requested by name is always done.
     if change.requested {
         return Ok(false);
     }
@@ -28,17 +28,18 @@ pub(super) async fn already(
     Ok(current.observed.is_some_and(|observed| guard::is_as_wanted(cause, &observed)))
 }
 
-/// The change that tells: the object itself where a field of its own asks for
-/// the replacement; else what it lives in; else what only comes with it.
+/// The change whose result shows that the replacement was done: the object itself if one
+/// of its own fields forces the replacement; else the object that contains it; else the
+/// object that is created because of it.
 fn cause<'a>(changes: &BTreeMap<&Address, &'a Change>, change: &'a Change) -> Option<&'a Change> {
     let mut at = change;
-    // No chain of homes is longer than the plan.
+    // No chain of containers is longer than the plan.
     for _ in 0..=changes.len() {
         if at.action == Action::Create || at.fields().iter().any(|field| field.forces_replacement) {
             return Some(at);
         }
-        match at.caused_by.as_ref().and_then(|home| changes.get(home)) {
-            Some(home) => at = home,
+        match at.caused_by.as_ref().and_then(|cause| changes.get(cause)) {
+            Some(container) => at = container,
             None => return created_by(changes, at),
         }
     }

@@ -41,13 +41,13 @@ impl Waves {
         Self { rollout, left, open, failed: 0 }
     }
 
-    /// Whether a change is a worker's that has not ended.
-    pub(super) fn hold(&self, address: &Address) -> bool {
+    /// Whether a change belongs to a worker of a wave and has not ended.
+    pub(super) fn contains(&self, address: &Address) -> bool {
         self.left.contains_key(address)
     }
 
-    /// Notes how a change ended. What was skipped counts for nothing: it tells
-    /// of what it depends on, and not of the rollout.
+    /// Notes how a change ended. A skipped change does not count: its cause
+    /// is a dependency, not the rollout.
     pub(super) fn ended(&mut self, address: &Address, outcome: &Outcome) -> RolloutDecision {
         let (Some(rollout), Some(wave)) = (self.rollout, self.left.remove(address)) else {
             return RolloutDecision::Nothing;
@@ -137,6 +137,6 @@ mod tests {
         assert_eq!(alike.ended(&address("a"), &failed()), RolloutDecision::Begin(2), "no canary");
         let RolloutDecision::Stop(reason) = alike.ended(&address("b"), &failed()) else { panic!() };
         assert_eq!(reason, "2 workers failed; `max_failures` is 1");
-        assert!(alike.hold(&address("c")) && !alike.hold(&address("b")));
+        assert!(alike.contains(&address("c")) && !alike.contains(&address("b")));
     }
 }

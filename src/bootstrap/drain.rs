@@ -25,9 +25,9 @@ pub(super) async fn clear(
 ) -> Result<usize, LeaveError> {
     let name = node.name.as_str();
     let failed = |error: ClusterError| LeaveError::cluster(name, &error);
-    progress(StepEvent::Begins(Stage::Cordon));
+    progress(StepEvent::StageStarted(Stage::Cordon));
     cluster.cordon_for_work(node).await.map_err(failed)?;
-    progress(StepEvent::Ended(Stage::Cordon));
+    progress(StepEvent::StageCompleted(Stage::Cordon));
     // The kubelet of a Node that is not Ready does not terminate pods, so waiting for
     // evictions is pointless.
     if !node.ready {
@@ -35,10 +35,10 @@ pub(super) async fn clear(
         progress(StepEvent::Warning(text));
         return Ok(0);
     }
-    progress(StepEvent::Begins(Stage::Drain));
+    progress(StepEvent::StageStarted(Stage::Drain));
     let drained = evict(cluster, name, within, progress).await;
     match &drained {
-        Ok(_) => progress(StepEvent::Ended(Stage::Drain)),
+        Ok(_) => progress(StepEvent::StageCompleted(Stage::Drain)),
         Err(_) => {
             if let Err(error) = cluster.uncordon_after_work(name).await {
                 progress(StepEvent::Warning(format!("{name} stays cordoned: {error}")));

@@ -41,7 +41,7 @@ pub async fn join(
     check_set_once(&context.desired, node.as_ref())?;
     let mut run = JoinRun::begin(context, progress, node).await?;
     if JoinStep::ALL.iter().all(|step| run.evidence().proves(*step)) {
-        JoinStep::ALL.into_iter().for_each(|step| progress(StepEvent::Proven(step)));
+        JoinStep::ALL.into_iter().for_each(|step| progress(StepEvent::StepVerified(step)));
         run.uncordon().await?;
         return Ok(JoinReport::default());
     }
@@ -126,14 +126,14 @@ impl JoinRun<'_> {
     /// Does a step unless it is proven.
     pub(super) async fn step(&mut self, step: JoinStep) -> Result<(), JoinError> {
         if self.evidence().proves(step) {
-            (self.progress)(StepEvent::Proven(step));
+            (self.progress)(StepEvent::StepVerified(step));
             return Ok(());
         }
-        (self.progress)(StepEvent::Started(step));
+        (self.progress)(StepEvent::StepStarted(step));
         self.apply(step).await?;
         self.restart = (self.restart || step.needs_restart()) && step != JoinStep::Start;
         self.applied.push(step);
-        (self.progress)(StepEvent::Done(step));
+        (self.progress)(StepEvent::StepCompleted(step));
         Ok(())
     }
 

@@ -14,16 +14,16 @@ use crate::provider::read_write::{ClusterWrite, HostWrite};
 use crate::topology::names::{ProfileName, WorkerName};
 use crate::topology::version::KubernetesVersion;
 
-/// What becomes of the host.
+/// Whether the host of a worker is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HostFate {
-    /// It stays, and must be reset.
-    Stays,
+pub enum HostRetention {
+    /// It is retained, and must be reset.
+    Retained,
     /// It is deleted afterwards, so that it need not be reset.
-    GoesAway,
+    Deleted,
     /// It is deleted once the worker has joined elsewhere. Until then it must not serve the
     /// Node, so a host with a Ready Node must be reset.
-    GoesAwayLater,
+    DeletedLater,
 }
 
 /// What taking a worker out works with.
@@ -37,8 +37,8 @@ pub struct LeaveContext<'a> {
     pub worker: WorkerName,
     /// Its host and the way to it, where there is one.
     pub target: Option<HostTarget>,
-    /// What becomes of the host.
-    pub fate: HostFate,
+    /// Whether the host is kept.
+    pub retention: HostRetention,
     /// How long pods have to go.
     pub drain_within: Duration,
     /// What it rejoins as, if it is reprovisioned.
@@ -120,9 +120,9 @@ async fn stages(
     let mut report = LeaveReport::default();
     let name = context.worker.as_str();
     let failed = |error: ClusterError| LeaveError::cluster(name, &error);
-    let mut must_reset = context.fate == HostFate::Stays;
+    let mut must_reset = context.retention == HostRetention::Retained;
     if let Some(node) = context.cluster.node(name).await.map_err(failed)? {
-        must_reset |= context.fate == HostFate::GoesAwayLater && node.ready;
+        must_reset |= context.retention == HostRetention::DeletedLater && node.ready;
         // Not after the drain: the worker would be left without pods.
         if must_reset && context.target.is_none() {
             return Err(LeaveError::unreachable(name));
@@ -130,16 +130,16 @@ async fn stages(
         report.evicted =
             drain::clear(context.cluster, &node, context.drain_within, progress).await?;
     }
-    progress(StepEvent::Begins(Stage::Reset));
+    progress(StepEvent::StageStarted(Stage::Reset));
     report.reset = reset(context, must_reset, &mut report.warnings).await?;
-    progress(StepEvent::Ended(Stage::Reset));
-    progress(StepEvent::Begins(Stage::Removal));
+    progress(StepEvent::StageCompleted(Stage::Reset));
+    progress(StepEvent::StageStarted(Stage::Removal));
     context.cluster.delete_node(name).await.map_err(failed)?;
     context.cluster.delete_cilium_node(name).await.map_err(failed)?;
     let now = (context.now)();
     let tokens = context.cluster.delete_stale_bootstrap_tokens(Some(&context.worker), now).await;
     tokens.map_err(failed)?;
-    progress(StepEvent::Ended(Stage::Removal));
+    progress(StepEvent::StageCompleted(Stage::Removal));
     for warning in &report.warnings {
         progress(StepEvent::Warning(warning.clone()));
     }

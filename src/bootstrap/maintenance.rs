@@ -60,13 +60,13 @@ pub async fn end_maintenance(
 ) -> Result<(), LeaveError> {
     let name = context.worker.as_str();
     if before.ready {
-        progress(StepEvent::Begins(Stage::Ready));
+        progress(StepEvent::StageStarted(Stage::Ready));
         let has_restarted = |node: &NodeFacts| {
             node.ready && (before.boot_id.is_empty() || node.boot_id != before.boot_id)
         };
         let ready = wait_until_ready(context.cluster, name, has_restarted).await;
         ready.map_err(|failure| LeaveError { hostname: name.to_owned(), failure })?;
-        progress(StepEvent::Ended(Stage::Ready));
+        progress(StepEvent::StageCompleted(Stage::Ready));
     }
     let uncordoned = context.cluster.uncordon_after_work(name).await;
     uncordoned.map_err(|error| LeaveError::cluster(name, &error))

@@ -36,7 +36,7 @@ use crate::topology::names::ProfileName;
 pub use drain::{drain_nodes, uncordon_nodes};
 pub use error::{JoinCause, JoinError, LeaveError, RebootError};
 pub use join::{JoinReport, join};
-pub use leave::{ComesBack, HostFate, LeaveContext, LeaveReport, leave};
+pub use leave::{ComesBack, HostRetention, LeaveContext, LeaveReport, leave};
 pub use maintenance::{MaintenanceContext, begin_maintenance, cancel_maintenance, end_maintenance};
 pub use reboot::{RebootContext, reboot};
 pub use staging::stage_packages;

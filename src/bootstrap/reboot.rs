@@ -94,13 +94,13 @@ async fn stages(
     let drained = drain::clear(context.cluster, &node, context.drain_within, progress).await;
     drained.map_err(|error| context.at(Stage::Drain, error.failure))?;
     records.reaches("restarting the machine").await;
-    progress(StepEvent::Begins(Stage::Restart));
+    progress(StepEvent::StageStarted(Stage::Restart));
     let boot = context.restart(probe.boot_id).await?;
-    progress(StepEvent::Ended(Stage::Restart));
+    progress(StepEvent::StageCompleted(Stage::Restart));
     records.reaches("the machine is running; waiting for its Node").await;
-    progress(StepEvent::Begins(Stage::Ready));
+    progress(StepEvent::StageStarted(Stage::Ready));
     context.ready(&boot).await?;
-    progress(StepEvent::Ended(Stage::Ready));
+    progress(StepEvent::StageCompleted(Stage::Ready));
     let uncordoned = context.cluster.uncordon_after_work(name).await;
     uncordoned.map_err(|error| context.cluster_failed(Stage::Uncordon, &error))
 }

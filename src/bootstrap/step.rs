@@ -215,19 +215,19 @@ impl fmt::Display for Stage {
     }
 }
 
-/// Something that happened to a worker.
+/// The progress of work on a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StepEvent {
-    /// The step was done before.
-    Proven(JoinStep),
+    /// The step is in effect already, as its probe verified.
+    StepVerified(JoinStep),
     /// The step begins.
-    Started(JoinStep),
-    /// The step was done and verified.
-    Done(JoinStep),
-    /// A stage of other work begins.
-    Begins(Stage),
-    /// A stage of other work ended well.
-    Ended(Stage),
+    StepStarted(JoinStep),
+    /// The step was executed and verified.
+    StepCompleted(JoinStep),
+    /// A stage other than a join begins.
+    StageStarted(Stage),
+    /// A stage other than a join was completed.
+    StageCompleted(Stage),
     /// Something failed that does not stop the work.
     Warning(String),
 }

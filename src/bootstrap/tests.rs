@@ -150,7 +150,7 @@ async fn packages_are_downloaded_before_a_worker_is_drained() {
     upgrade.drain_within = Some(Duration::from_secs(60));
     let cordoned = Mutex::new(Vec::new());
     let progress = |event| {
-        if event == StepEvent::Done(JoinStep::StagePackages) {
+        if event == StepEvent::StepCompleted(JoinStep::StagePackages) {
             let node = server.get(NODE).unwrap();
             cordoned.lock().unwrap().push(node["spec"]["unschedulable"] == true);
         }
@@ -245,25 +245,25 @@ async fn another_host_is_not_changed() {
 async fn a_worker_without_a_machine_can_leave() {
     let (server, host, client) = join_setup();
     join(&context(&host, &client), &|_| {}).await.unwrap();
-    let leaving = |fate| LeaveContext {
+    let leaving = |retention| LeaveContext {
         hosts: &host,
         cluster: &client,
         worker: WorkerName::new("dc1-w1"),
         target: Some(target()),
-        fate,
+        retention,
         drain_within: Duration::from_secs(60),
         comes_back: None,
         now: &now,
     };
     host.state.lock().unwrap().unreachable = true;
-    let error = leave(&leaving(HostFate::Stays), &|_| {}).await.unwrap_err();
+    let error = leave(&leaving(HostRetention::Retained), &|_| {}).await.unwrap_err();
     assert!(error.failure.remedy.contains("SSH"), "{error:?}");
     assert!(server.get(NODE).is_some(), "a host that still runs would register again");
-    let report = leave(&leaving(HostFate::GoesAway), &|_| {}).await.unwrap();
+    let report = leave(&leaving(HostRetention::Deleted), &|_| {}).await.unwrap();
     assert_eq!((report.reset, report.warnings.len()), (false, 1));
     assert!(server.get(NODE).is_none());
     host.state.lock().unwrap().unreachable = false;
-    let report = leave(&leaving(HostFate::Stays), &|_| {}).await.unwrap();
+    let report = leave(&leaving(HostRetention::Retained), &|_| {}).await.unwrap();
     assert!(report.reset, "leaving twice is leaving once");
 }
 
@@ -288,7 +288,7 @@ async fn a_reboot_is_over_when_the_new_boot_is_ready() {
     host.take_steps();
     let stages = Mutex::new(Vec::new());
     let progress = |event| {
-        if let StepEvent::Ended(stage) = event {
+        if let StepEvent::StageCompleted(stage) = event {
             stages.lock().unwrap().push(stage);
         }
     };

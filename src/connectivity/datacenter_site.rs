@@ -68,8 +68,8 @@ impl<'a> ModelBuilder<'a> {
     /// The workers that the router reaches through its gateway, by their pod CIDRs.
     fn behind_gateway(&self, datacenter: &Datacenter) -> BTreeMap<Ipv4Net, Ipv4Addr> {
         let distant = datacenter.workers.iter().filter(|worker| worker.gateway.is_some());
-        let positions = distant.filter_map(|worker| self.allocation.place(&worker.name));
-        positions.map(|place| (place.pod_cidr, place.ip)).collect()
+        let allocated = distant.filter_map(|worker| self.allocation.place(&worker.name));
+        allocated.map(|place| (place.pod_cidr, place.ip)).collect()
     }
 
     /// What connects a datacenter's hosts.

@@ -86,10 +86,10 @@ fn same_as_far_as_seen(before: &Resource, after: &Resource) -> bool {
         && before.protected_by == *protected_by
 }
 
-/// All fields of a value that is to be made, or to be deleted.
-pub fn whole(resource: &Resource, site: ObjectDiff) -> Vec<FieldChange> {
+/// All fields of an object that is created or deleted.
+pub fn whole(resource: &Resource, diff: ObjectDiff) -> Vec<FieldChange> {
     let mut changes = Vec::new();
-    let whole = Whole { kind: resource.kind(), site };
+    let whole = Whole { kind: resource.kind(), diff };
     whole.add(&mut Vec::new(), fields(resource), &mut changes);
     // That a new object becomes ready, or that a deleted one was, is not listed.
     changes.retain(|change| !is_provisioning(&change.path));
@@ -100,11 +100,11 @@ fn is_provisioning(path: &FieldPath) -> bool {
     path.0.last().is_some_and(|field| field == "provisioning")
 }
 
-/// A value that comes or goes as a whole.
+/// An object that is created or deleted as a whole.
 #[derive(Clone, Copy)]
 struct Whole {
     kind: Kind,
-    site: ObjectDiff,
+    diff: ObjectDiff,
 }
 
 impl Whole {
@@ -124,7 +124,7 @@ impl Whole {
                 }
             }
             value => {
-                let removed = self.site == ObjectDiff::Deleted;
+                let removed = self.diff == ObjectDiff::Deleted;
                 let (before, after) =
                     if removed { (Some(value), None) } else { (None, Some(value)) };
                 changes.push(FieldChange {

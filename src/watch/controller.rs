@@ -35,6 +35,9 @@ pub trait Reconciler {
     /// topology is reconciled.
     async fn file_state(&self, _invalid: Option<&Failure>) {}
 
+    /// The next reconcile is due after this time, unless something triggers one before.
+    fn scheduled(&self, _wait: Duration) {}
+
     /// The replica that reconciles, if it is another one: nothing is to do until then.
     fn leader_elsewhere(&self) -> Option<String> {
         None
@@ -59,8 +62,8 @@ pub struct Controller<'a> {
 /// is being written may be a valid topology with fewer datacenters.
 const UNCHANGED_FOR: Duration = Duration::from_millis(500);
 
-/// The topology in force.
-struct InForce {
+/// The topology that is reconciled, which may be older than the file.
+struct ActiveTopology {
     topology: Loaded,
     /// Why the file is invalid now.
     invalid: Option<Failure>,
@@ -68,7 +71,7 @@ struct InForce {
     candidate: Option<(Result<String, Failure>, Instant)>,
 }
 
-impl InForce {
+impl ActiveTopology {
     fn new(topology: Loaded) -> Self {
         Self { topology, invalid: None, candidate: None }
     }
@@ -88,12 +91,12 @@ impl InForce {
     }
 }
 
-/// What the file holds, compared with the topology in force.
+/// What the file holds, compared with the active topology.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum FileState {
     /// The same, or nothing valid.
     Unchanged,
-    /// Another topology, which is in force now.
+    /// Another topology, which is active now.
     Changed,
     /// Something else, which may still be written.
     Unsettled,
@@ -101,28 +104,28 @@ enum FileState {
 
 impl Controller<'_> {
     /// Reconciles until it is asked to stop. The file must hold a valid topology at the
-    /// start; later an invalid one leaves the last valid one in force.
+    /// start; later an invalid one leaves the last valid one active.
     ///
     /// # Errors
     ///
     /// The file holds no valid topology at the start.
     pub async fn run(&self, triggers: &Triggers) -> Result<(), Failure> {
-        let mut in_force = InForce::new(self.source.load()?);
-        self.report_loaded(&in_force.topology);
-        let key = in_force.topology.topology.name.clone();
+        let mut active = ActiveTopology::new(self.source.load()?);
+        self.report_loaded(&active.topology);
+        let key = active.topology.topology.name.clone();
         let mut queue = WorkQueue::new(self.jitter);
         let mut number = 0;
         let mut leader = None;
         loop {
-            let interval = in_force.topology.topology.watch.interval;
+            let interval = active.topology.topology.watch.interval;
             queue.insert(key.clone(), interval, Instant::now());
             let Some(mut causes) = self.wait(&mut queue, &key, triggers).await else {
                 return Ok(());
             };
-            let was_invalid = in_force.invalid.is_some();
-            let file = self.reload(&mut in_force);
-            if was_invalid != in_force.invalid.is_some() {
-                self.reconciler.file_state(in_force.invalid.as_ref()).await;
+            let was_invalid = active.invalid.is_some();
+            let file = self.reload(&mut active);
+            if was_invalid != active.invalid.is_some() {
+                self.reconciler.file_state(active.invalid.as_ref()).await;
             }
             if file == FileState::Unsettled {
                 queue.add(&key, Trigger::TopologyFile, Instant::now());
@@ -142,9 +145,12 @@ impl Controller<'_> {
                 continue;
             }
             number += 1;
-            let result = self.reconcile(number, &in_force.topology, causes).await;
+            let result = self.reconcile(number, &active.topology, causes).await;
             self.stands_by(&mut leader, self.reconciler.leader_elsewhere());
             queue.end(&key, !result.is_retried(), Instant::now());
+            if let Some(due) = queue.due() {
+                self.reconciler.scheduled(due.saturating_duration_since(Instant::now()));
+            }
             if result == ReconcileResult::Interrupted && self.stop.is_set() {
                 return Ok(());
             }
@@ -203,31 +209,31 @@ impl Controller<'_> {
 
     /// Reads the file again, and reports what became of it. Another content counts once it
     /// was read twice.
-    fn reload(&self, in_force: &mut InForce) -> FileState {
+    fn reload(&self, active: &mut ActiveTopology) -> FileState {
         let loaded = self.source.load();
         let content = loaded.as_ref().map(|it| it.digest.clone()).map_err(Clone::clone);
-        if content.as_ref() == Ok(&in_force.topology.digest) {
-            in_force.candidate = None;
-            if in_force.invalid.take().is_some() {
-                self.report_loaded(&in_force.topology);
+        if content.as_ref() == Ok(&active.topology.digest) {
+            active.candidate = None;
+            if active.invalid.take().is_some() {
+                self.report_loaded(&active.topology);
             }
             return FileState::Unchanged;
         }
-        if content.as_ref().is_err_and(|failure| in_force.invalid.as_ref() == Some(failure)) {
+        if content.as_ref().is_err_and(|failure| active.invalid.as_ref() == Some(failure)) {
             return FileState::Unchanged;
         }
-        if !in_force.is_stable(content) {
+        if !active.is_stable(content) {
             return FileState::Unsettled;
         }
         match loaded {
             Ok(loaded) => {
                 self.report_loaded(&loaded);
-                *in_force = InForce::new(loaded);
+                *active = ActiveTopology::new(loaded);
                 FileState::Changed
             }
             Err(failure) => {
                 self.reporter.event(&WatchEvent::TopologyInvalid { failure: failure.clone() });
-                in_force.invalid = Some(failure);
+                active.invalid = Some(failure);
                 FileState::Unchanged
             }
         }

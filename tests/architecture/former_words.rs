@@ -1,7 +1,7 @@
 //! The words and names that the project does without, and the terms in their place.
 
 /// Former identifiers, each with the term that replaced it.
-pub(crate) const FORMER_NAMES: [(&str, &str); 119] = [
+pub(crate) const FORMER_NAMES: [(&str, &str); 122] = [
     ("doors", "clients"),
     ("Doors", "Clients"),
     ("HostDoor", "HostClient"),
@@ -121,6 +121,9 @@ pub(crate) const FORMER_NAMES: [(&str, &str); 119] = [
     ("residents", "contained"),
     ("homes", "containers"),
     ("Carried", "TransportProtocol"),
+    ("EditTopology", "Manual"),
+    ("HostFate", "HostRetention"),
+    ("InForce", "ActiveTopology"),
 ];
 /// Beginnings of former names of constants.
 pub(crate) const FORMER_PREFIXES: [(&str, &str); 2] = [("MOST_", "MAX_"), ("LONGEST_", "MAX_")];

@@ -287,7 +287,7 @@ fn remedies_repair_the_fault(deployment: &Deployment, planned: &Planned, fault: 
                 let is_hidden = FAULTS_THAT_HIDE_FACTS.contains(&fault) || joins_again;
                 assert!(is_hidden && !remedy.is_empty(), "{fault}");
             }
-            Remedy::EditTopology(remedy) => {
+            Remedy::Manual(remedy) => {
                 let is_by_hand = FAULTS_REPAIRED_BY_HAND.contains(&fault);
                 assert!(is_by_hand && !remedy.contains("no route"), "{fault}: {remedy}");
             }

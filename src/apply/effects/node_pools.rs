@@ -77,7 +77,7 @@ async fn delete_unless_changed(
 
 fn report(iteration: &Iteration<'_>, change: &Change, event: StepEvent) {
     match event {
-        StepEvent::Begins(stage) => {
+        StepEvent::StageStarted(stage) => {
             let (address, phase) = (change.address.clone(), stage.as_str().to_owned());
             iteration.reporter.event(&Event::PhaseStarted { address, phase });
         }

@@ -12,8 +12,8 @@ use crate::apply::context::ClusterWriter;
 use crate::apply::events::{Event, Outcome};
 use crate::apply::iteration::Iteration;
 use crate::bootstrap::{
-    self, ComesBack, HostFate, JoinContext, LeaveContext, MaintenanceContext, RebootContext, Stage,
-    StepEvent, WorkerSettings,
+    self, ComesBack, HostRetention, JoinContext, LeaveContext, MaintenanceContext, RebootContext,
+    Stage, StepEvent, WorkerSettings,
 };
 use crate::diagnostics::{Code, Failure};
 use crate::plan::{
@@ -100,10 +100,10 @@ pub(super) async fn reset(
 ) -> Result<(), Outcome> {
     let target = reachable_worker(iteration, change, worker).await?;
     let sink = ProgressSink::of(iteration, change);
-    sink.report(StepEvent::Begins(Stage::Reset));
+    sink.report(StepEvent::StageStarted(Stage::Reset));
     let reset = iteration.clients.hosts.apply_worker_step(&target, &WorkerStep::Reset).await;
     reset.map_err(|error| failed(&error))?;
-    sink.report(StepEvent::Ended(Stage::Reset));
+    sink.report(StepEvent::StageCompleted(Stage::Reset));
     Ok(())
 }
 
@@ -304,7 +304,7 @@ pub(super) async fn leave(
         cluster: access.client.as_ref(),
         worker: WorkerName::new(worker.name.as_str()),
         target: departing_host(iteration, change, worker, new_host).await?,
-        fate: fate(change, execution),
+        retention: retention(change, execution),
         drain_within: execution.drain_within,
         comes_back,
         now: iteration.now,
@@ -317,17 +317,17 @@ pub(super) async fn leave(
 }
 
 /// A machine stays if it existed before, or if only its worker is replaced.
-fn fate(change: &Change, execution: &WorkerExecution) -> HostFate {
+fn retention(change: &Change, execution: &WorkerExecution) -> HostRetention {
     if let Some(departure) = &execution.departure {
         return match (departure.is_existing, change.action) {
-            (true, _) => HostFate::Stays,
-            (false, Action::Replace) => HostFate::GoesAwayLater,
-            (false, _) => HostFate::GoesAway,
+            (true, _) => HostRetention::Retained,
+            (false, Action::Replace) => HostRetention::DeletedLater,
+            (false, _) => HostRetention::Deleted,
         };
     }
     let cause = change.caused_by.as_ref().map(|cause| cause.kind);
     let alone = change.action == Action::Replace && cause != Some(Kind::VirtualMachine);
-    if execution.is_existing || alone { HostFate::Stays } else { HostFate::GoesAway }
+    if execution.is_existing || alone { HostRetention::Retained } else { HostRetention::Deleted }
 }
 
 /// Reports the steps on a worker as events, with how long each took.
@@ -345,12 +345,12 @@ impl<'a> ProgressSink<'a> {
 
     fn report(&self, event: StepEvent) {
         match event {
-            StepEvent::Started(step) => self.begins(step.as_str()),
-            StepEvent::Begins(stage) => self.begins(stage.as_str()),
-            StepEvent::Done(step) => self.ended(step.as_str()),
-            StepEvent::Ended(stage) => self.ended(stage.as_str()),
+            StepEvent::StepStarted(step) => self.begins(step.as_str()),
+            StepEvent::StageStarted(stage) => self.begins(stage.as_str()),
+            StepEvent::StepCompleted(step) => self.ended(step.as_str()),
+            StepEvent::StageCompleted(stage) => self.ended(stage.as_str()),
             StepEvent::Warning(text) => progress(self.iteration, self.change, text),
-            StepEvent::Proven(_) => {}
+            StepEvent::StepVerified(_) => {}
         }
     }
 

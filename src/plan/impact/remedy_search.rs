@@ -45,7 +45,7 @@ pub enum Remedy {
         remedy: String,
     },
     /// The topology does not contain it: what to add.
-    EditTopology(String),
+    Manual(String),
     /// A resource that no change of the plan affects has to be changed.
     ChangeOutside {
         /// The resource that drops the packets.
@@ -106,7 +106,7 @@ pub fn find_remedy(sources: Projection<'_>, query: PathQuery) -> Remedy {
         Some(round_trip) => remedy_outside_plan(sources, query, &planned, &round_trip),
         None => match first_deferred(sources) {
             Some(address) => Remedy::WaitFor(address),
-            None => Remedy::EditTopology(unknown_address(query.from)),
+            None => Remedy::Manual(unknown_address(query.from)),
         },
     }
 }
@@ -222,25 +222,25 @@ fn remedy_outside_plan(
     }
     match verdict {
         Verdict::Dropped(Drop { cause: Cause::CniNotConfigured, .. }) => {
-            Remedy::EditTopology("give the worker a profile, so that it joins".to_owned())
+            Remedy::Manual("give the worker a profile, so that it joins".to_owned())
         }
-        Verdict::Dropped(Drop { cause: Cause::ShieldsUp, .. }) => Remedy::EditTopology(
+        Verdict::Dropped(Drop { cause: Cause::ShieldsUp, .. }) => Remedy::Manual(
             "run `tailscale set --shields-up=false` on the router that refuses it".to_owned(),
         ),
         Verdict::Dropped(Drop { cause: Cause::Offline(id), .. }) => {
-            Remedy::EditTopology(format!(
+            Remedy::Manual(format!(
                 "connect {} to the tailnet: `tailscale status` and `tailscale lock status` on it \
                  show what is missing",
                 planned.network.name(*id)
             ))
         }
-        Verdict::Dropped(Drop { cause: Cause::NotInTunnel, .. }) => Remedy::EditTopology(
+        Verdict::Dropped(Drop { cause: Cause::NotInTunnel, .. }) => Remedy::Manual(
             "let no other program send packets of pods into a tunnel: `stargate plan --deep` names \
              the rule, and the command that removes it"
                 .to_owned(),
         ),
         Verdict::Dropped(Drop { cause: Cause::ForeignPeer { owner, prefix }, .. }) => {
-            Remedy::EditTopology(format!(
+            Remedy::Manual(format!(
                 "withdraw {prefix} from {} in the Tailscale admin console, or use another range in \
                  the topology",
                 planned.network.name(*owner)
@@ -250,10 +250,10 @@ fn remedy_outside_plan(
         Verdict::Dropped(_) if planned.network.end(query.to).is_some() => {
             match named.into_iter().next() {
                 Some(resource) => change_outside(sources, resource),
-                None => Remedy::EditTopology(unknown_address(query.to)),
+                None => Remedy::Manual(unknown_address(query.to)),
             }
         }
-        _ => Remedy::EditTopology(unknown_address(query.to)),
+        _ => Remedy::Manual(unknown_address(query.to)),
     }
 }
 

@@ -222,7 +222,7 @@ pub(super) fn describe_remedy(remedy: &Remedy) -> String {
         }
         Remedy::ProbeHosts => "run the command again with `--deep` to probe the hosts".to_owned(),
         Remedy::FixError { message, remedy } => format!("{message}; {remedy}"),
-        Remedy::EditTopology(edit) => edit.clone(),
+        Remedy::Manual(edit) => edit.clone(),
         Remedy::ChangeOutside { resource, id, owner } => {
             change_outside(resource, id.as_ref(), *owner)
         }
