@@ -23,6 +23,7 @@ pub mod table;
 pub mod text;
 mod value;
 pub mod watch_events;
+pub mod watcher_status;
 
 pub use purpose::Purpose;
 pub use style::{Role, Style};

@@ -85,6 +85,9 @@ impl<'a> ReconcileContext<'a> {
         let report = self.report(client).await;
         let reconciled = self.lead_through(planned, leadership, report.as_ref()).await;
         let reconciled = Reconciled { workers, ..reconciled };
+        if let Some(recorder) = self.recorder {
+            recorder.note(&reconciled);
+        }
         if let Some(report) = &report {
             report.end(&reconciled).await;
         }

@@ -104,6 +104,15 @@ impl TopologyRecorder {
         self.open(client, topology).await
     }
 
+    /// Notes how a reconcile ended, also where it cannot be reported.
+    pub(super) fn note(&self, reconciled: &Reconciled) {
+        let is_success =
+            matches!(reconciled.result, ReconcileResult::Matches | ReconcileResult::AwaitsApproval);
+        if is_success {
+            self.state().last_success = Some((self.now)());
+        }
+    }
+
     /// The client of the last reconcile; `None` while this replica does not reconcile.
     pub(super) fn client(&self) -> Option<Arc<dyn ClusterWrite>> {
         self.state().client.clone()
@@ -223,10 +232,7 @@ impl TopologyReport<'_> {
         match reconciled.result {
             // The next leader, or the next start, reports.
             ReconcileResult::Interrupted | ReconcileResult::StandingBy => return,
-            ReconcileResult::Matches | ReconcileResult::AwaitsApproval => {
-                self.recorder.state().last_success = Some((self.recorder.now)());
-            }
-            ReconcileResult::Blocked | ReconcileResult::Failed => {}
+            _ => {}
         }
         self.close_approval(reconciled);
         let ended = Box::new(reconciled.clone());

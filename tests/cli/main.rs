@@ -16,6 +16,7 @@ mod losses;
 mod one_meaning;
 mod outputs;
 mod permissions;
+mod promtool;
 mod readme;
 mod sandbox_folder;
 mod sarif_schema;

@@ -28,6 +28,7 @@ use crate::cli::ui::Ui;
 use crate::cli::{exit, interrupt, process_name, topology};
 use crate::diagnostics::{Code, Failure, Severity};
 use crate::plan::PlanOptions;
+use crate::provider::cluster::{LAST_SUCCESS_ANNOTATION, NEXT_RECONCILE_ANNOTATION};
 use crate::render::watch_events::{JsonWatchReporter, TextWatchReporter};
 use crate::resource::names::TopologyName;
 use crate::topology::load::{Loaded, load_bytes};
@@ -91,7 +92,7 @@ pub(crate) async fn run(
     // Who reads an event finds it in the metrics already.
     let reporter = Reporters([monitor.as_ref(), reporter.as_ref()]);
     let election = Election::default();
-    let _listener = listen(arguments, &monitor, &election, &reporter).await?;
+    let _listener = listen(arguments, (&monitor, &triggers), &election, &reporter).await?;
     let _socket = take_requests(global, &triggers, ui).await;
     let reconciler = SessionReconciler {
         global,
@@ -186,6 +187,11 @@ impl TopologySource for TopologyFile<'_> {
     }
 }
 
+/// A time of the Kubernetes API.
+fn to_seconds(time: Timestamp) -> String {
+    time.strftime("%FT%TZ").to_string()
+}
+
 /// A topology, and this replica's part in the election of who reconciles it.
 type Candidacy = (TopologyName, Arc<Leadership>);
 
@@ -217,14 +223,18 @@ impl WatchReporter for Reporters<'_> {
 /// Answers probes and metrics, if the command is to listen.
 async fn listen(
     arguments: &WatchArguments,
-    monitor: &Arc<Monitor>,
+    (monitor, triggers): (&Arc<Monitor>, &Triggers),
     election: &Election,
     reporter: &Reporters<'_>,
 ) -> Result<Option<Listener>, CliError> {
     let Some(address) = arguments.listen else { return Ok(None) };
     let (election, takes_lease) = (election.clone(), !arguments.no_lease);
     let leads = move || takes_lease.then(|| election.is_won());
-    let answers = Answers { monitor: Arc::clone(monitor), leads: Arc::new(leads) };
+    let answers = Answers {
+        monitor: Arc::clone(monitor),
+        triggers: triggers.clone(),
+        leads: Arc::new(leads),
+    };
     let listener = Listener::start(address, answers).await?;
     reporter.event(&WatchEvent::Listening { address: listener.address });
     Ok(Some(listener))
@@ -359,12 +369,23 @@ impl Reconciler for SessionReconciler<'_> {
             recorder: Some(&self.recorder),
         };
         let reconciled = reconcile(&context).await;
-        self.monitor.count_requests(&session.requests().by_api());
+        if let (Some(leadership), Some(success)) = (&leadership, self.recorder.last_success()) {
+            leadership.annotate(LAST_SUCCESS_ANNOTATION, to_seconds(success));
+        }
+        self.monitor.count_requests(&session.requests().by_class());
         reconciled
     }
 
     async fn file_state(&self, invalid: Option<&Failure>) {
         self.recorder.set_file_state(invalid).await;
+    }
+
+    fn scheduled(&self, wait: Duration) {
+        if let (Some((_, leadership)), Ok(next)) =
+            (&*self.election.current(), Timestamp::now().checked_add(wait))
+        {
+            leadership.annotate(NEXT_RECONCILE_ANNOTATION, to_seconds(next));
+        }
     }
 
     fn leader_elsewhere(&self) -> Option<String> {

@@ -44,7 +44,7 @@ pub use drain::{DrainReport, Eviction};
 pub use error::{ClusterCause, ClusterError};
 pub use goldpinger::MeasureError;
 pub use history::{MAX_OPERATIONS, PastOperation};
-pub use lease::{LeaseClaim, LeaseRecord};
+pub use lease::{LAST_SUCCESS_ANNOTATION, LeaseClaim, LeaseRecord, NEXT_RECONCILE_ANNOTATION};
 pub use manifests::LiveManifest;
 pub use nodes::{
     CORDONED_ANNOTATION, KERNEL_ROUTES_ANNOTATION, LABELS_ANNOTATION, NodeFacts,

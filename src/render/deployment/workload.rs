@@ -13,6 +13,8 @@ pub const SSH_SECRET: &str = "stargate-ssh";
 pub const TAILSCALE_SECRET: &str = "stargate-tailscale";
 
 const SIDECAR_IMAGE: &str = "docker.io/tailscale/tailscale:v1.86.2";
+/// The name of the port of probes and metrics.
+pub(super) const METRICS_PORT_NAME: &str = "metrics";
 /// The port of probes and metrics.
 const METRICS_PORT: u16 = 9090;
 /// The port of the sidecar's SOCKS5 proxy.
@@ -117,7 +119,7 @@ fn locked_down() -> Value {
 }
 
 fn watcher(settings: &DeploymentSettings) -> Value {
-    let probe = |path: &str| json!({ "httpGet": { "path": path, "port": "metrics" } });
+    let probe = |path: &str| json!({ "httpGet": { "path": path, "port": METRICS_PORT_NAME } });
     let mut environment = vec![json!({ "name": "HOME", "value": HOME })];
     if settings.tailscale_sidecar {
         let proxy = format!("socks5://localhost:{PROXY_PORT}");
@@ -135,7 +137,7 @@ fn watcher(settings: &DeploymentSettings) -> Value {
         ],
         "env": environment,
         "envFrom": [{ "secretRef": { "name": CREDENTIALS_SECRET } }],
-        "ports": [{ "name": "metrics", "containerPort": METRICS_PORT }],
+        "ports": [{ "name": METRICS_PORT_NAME, "containerPort": METRICS_PORT }],
         "livenessProbe": probe("/livez"),
         "readinessProbe": probe("/readyz"),
         "resources": {
