@@ -18,7 +18,7 @@ const POLL_EVERY: Duration = Duration::from_millis(500);
 /// How much longer than the time between two renewals one of them may take.
 const RENEWAL_MARGIN: Duration = Duration::from_secs(2);
 
-/// The watcher of a topology; `None` if there is none and never was one.
+/// The watcher of a topology; `None` if the topology was never watched.
 ///
 /// # Errors
 ///

@@ -111,6 +111,6 @@ mod tests {
     fn a_watcher_in_every_state() {
         let states = [WatcherState::Alive, WatcherState::NotRenewed, WatcherState::None];
         let text = states.map(|state| status(state).lines().join("\n"));
-        insta::assert_snapshot!(text.join("\n\n"), @"");
+        insta::assert_snapshot!(text.join("\n\n"));
     }
 }

@@ -19,7 +19,7 @@ const TIMES: [&str; 3] = ["lastTransitionTime", "lastSuccessTime", "lastUpdateTi
 
 /// What the status is made from.
 pub(super) struct StatusFacts<'a> {
-    /// The status as it is now; null if there is none.
+    /// The status as it is now; null if nothing was written yet.
     pub(super) previous: &'a Value,
     /// The generation of the object's spec.
     pub(super) generation: i64,

@@ -24,6 +24,7 @@ mod saved_plans;
 mod secrets;
 #[cfg(unix)]
 mod signals;
+mod systemd;
 mod topology_file;
 mod usage;
 #[cfg(unix)]

@@ -3,7 +3,8 @@
 use crate::api_server::ApiServer;
 use crate::check_log::CheckLog;
 use crate::{
-    definitions, joining, leases, manifests, nodes, records, refusals, rights, tokens, watches,
+    definitions, joining, leases, manifests, nodes, records, refusals, rights, tokens, topologies,
+    watches,
 };
 
 /// Runs all checks. Each part depends on the objects that the parts before it created.
@@ -19,6 +20,7 @@ pub(crate) async fn run(server: &ApiServer) -> CheckLog {
     refusals::check(server, &mut check_log).await;
     nodes::check(server, &mut check_log).await;
     records::check(server, &mut check_log).await;
+    topologies::check(server, &mut check_log).await;
     manifests::remove(server, &mut check_log).await;
     check_log
 }

@@ -23,6 +23,7 @@ mod refusals;
 mod rights;
 mod sandbox;
 mod tokens;
+mod topologies;
 mod watches;
 
 use api_server::ApiServer;

@@ -9,8 +9,8 @@ use crate::plan::diff::FieldChange;
 use crate::plan::{Action, AwaitingApproval, Change, Plan};
 use crate::resource::Address;
 
-/// How many bytes of a SHA-256 a digest keeps: nobody can prepare two sets of changes with
-/// the same one.
+/// How many bytes of a SHA-256 a digest keeps: enough that two sets of changes with the same
+/// digest cannot be prepared.
 const DIGEST_BYTES: usize = 16;
 
 /// The changes that a person approved. Nothing beyond them is approved: a change of the

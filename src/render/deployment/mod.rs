@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 
 pub use workload::{CREDENTIALS_SECRET, SSH_SECRET, TAILSCALE_SECRET};
 
+/// The name of the port of probes and metrics.
+const METRICS_PORT_NAME: &str = "metrics";
+
 /// What is asked for on the command line.
 #[derive(Debug, Clone)]
 pub struct DeploymentSettings {

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::workload::METRICS_PORT_NAME;
-use super::{DeploymentSettings, WatchedTopology, labels, metadata, name_of};
+use super::{DeploymentSettings, METRICS_PORT_NAME, WatchedTopology, labels, metadata, name_of};
 
 const API_VERSION: &str = "monitoring.coreos.com/v1";
 /// After so many intervals without a success something is wrong.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{DeploymentSettings, WatchedTopology, labels, metadata, name_of};
+use super::{DeploymentSettings, METRICS_PORT_NAME, WatchedTopology, labels, metadata, name_of};
 
 /// The Secret with the credentials of Tailscale, and of Azure without workload identity,
 /// as environment variables.
@@ -13,8 +13,6 @@ pub const SSH_SECRET: &str = "stargate-ssh";
 pub const TAILSCALE_SECRET: &str = "stargate-tailscale";
 
 const SIDECAR_IMAGE: &str = "docker.io/tailscale/tailscale:v1.86.2";
-/// The name of the port of probes and metrics.
-pub(super) const METRICS_PORT_NAME: &str = "metrics";
 /// The port of probes and metrics.
 const METRICS_PORT: u16 = 9090;
 /// The port of the sidecar's SOCKS5 proxy.

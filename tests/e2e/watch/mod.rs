@@ -2,6 +2,7 @@
 //! and what it changes without approval.
 
 mod approval;
+mod approval_by_digest;
 mod cluster;
 mod file_events;
 mod latency;
