@@ -328,3 +328,7 @@ fn without_times(value: &Value) -> Value {
 fn seconds(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
+
+#[cfg(test)]
+#[path = "topology_status_tests.rs"]
+mod tests;

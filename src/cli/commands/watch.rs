@@ -54,6 +54,10 @@ const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 /// retries. SIGHUP and an edit of the file
 /// start the count again; what exceeds the limit by itself waits for `stargate apply`.
 ///
+/// The status of the object `topologies.stargate.io` in the cluster shows the result and the
+/// digest of the changes that wait. The annotation `stargate.io/approve` with this digest
+/// approves them.
+///
 /// SIGTERM and SIGINT end the command with exit code 0 once running steps have finished,
 /// and with 3 after the time that `--grace-seconds` sets.
 #[derive(Debug, Clone, Args)]

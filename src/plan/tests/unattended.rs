@@ -179,4 +179,30 @@ proptest! {
         prop_assert!(selection.awaiting.iter().all(|it| it.reason == ApprovalReason::ReportOnly));
         prop_assert_eq!(selection.awaiting.len(), plan.changes.len() + plan.deferred.len());
     }
+
+    /// The approval of everything that waits leaves nothing that waits, whatever the order
+    /// of the changes.
+    #[test]
+    fn what_is_approved_waits_no_longer(
+        (sketch, other) in edits(true),
+        permitted in prop::sample::select(vec![AutoApply::None, AutoApply::Routes, AutoApply::All]),
+    ) {
+        let topology = sketch.topology();
+        let live_state = LiveState::of(&other.topology());
+        let plan = live_state.refresh(&topology, &RefreshCase::default()).plan;
+        let waiting = |mut plan: Plan| {
+            let none = ApprovedChanges::default();
+            let (divided, selection) = divide(permitted, &none, plan.clone());
+            plan = divided;
+            plan.contents.awaiting_approval = selection.awaiting;
+            plan
+        };
+        let mut reversed = plan.clone();
+        reversed.contents.changes.reverse();
+        let first = waiting(plan.clone());
+        prop_assert_eq!(first.approval_digest(), waiting(reversed).approval_digest());
+        let approved = ApprovedChanges::all_of(&first);
+        let (_, selection) = divide(permitted, &approved, plan);
+        prop_assert!(selection.awaiting.is_empty(), "{:#?}", selection.awaiting);
+    }
 }
