@@ -182,6 +182,7 @@ fn facts(topology: &Topology, nodes: u32) -> Facts {
             .map(|(name, address)| (name.to_string(), Ipv4Addr::from_bits(address)))
             .collect(),
         assigned: BTreeMap::new(),
+        joined: BTreeMap::new(),
         offered_version: None,
         upgrade_patches: false,
         today: Default::default(),

@@ -133,7 +133,7 @@ fn sources<'a>(fixture: &'a Fixture, inventory: &'a Inventory, plan: &'a Plan) -
         desired: &fixture.desired,
         inventory,
     };
-    Projection { observed, plan }
+    Projection { observed, plan, is_in_force: false }
 }
 
 /// How much memory a process takes that does one case and nothing else.

@@ -51,10 +51,15 @@ impl Approved {
 
     /// Whether every change of a plan was approved.
     pub(super) fn covers(&self, plan: &Plan) -> bool {
-        plan.changes.iter().all(|change| {
-            self.includes(change)
-                || change.address.kind == Kind::RouteTableAssociation
-                    && self.kinds_waiting.contains(&change.address.kind)
+        self.unapproved(plan).next().is_none()
+    }
+
+    /// The changes of a plan that were not approved.
+    pub(super) fn unapproved<'a>(&'a self, plan: &'a Plan) -> impl Iterator<Item = &'a Change> {
+        plan.changes.iter().filter(|change| {
+            let is_awaited_association = change.address.kind == Kind::RouteTableAssociation
+                && self.kinds_waiting.contains(&change.address.kind);
+            !self.includes(change) && !is_awaited_association
         })
     }
 }

@@ -5,13 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::context::ApplyContext;
 use super::events::Outcome;
 use super::status::ApplyStatus;
-use super::write_lease::WriteLease;
+use super::write_lease::{LeaseHolder, WriteLease};
 use crate::diagnostics::{Code, Failure, counted};
 use crate::plan::{Change, FindingSeverity, Plan};
 use crate::resource::Address;
 
 /// An apply that needs more iterations than this makes no progress.
 const MAX_ITERATIONS: u32 = 10;
+/// Changes that a message names one by one.
+const MAX_NAMED: usize = 3;
 const CONTINUE: &str = "run the same command again; it continues with the remaining changes";
 const PERMIT_LOSS: &str = "inspect a pair with `stargate trace --planned`; to permit the loss, run \
                            the same command with `--allow-loss`";
@@ -130,13 +132,31 @@ fn held_back(outcomes: &BTreeMap<Address, Outcome>) -> Option<String> {
     })
 }
 
+/// The end of an apply that waited for another one and then found changes that the user
+/// did not approve. It changed nothing.
+pub(super) fn stale_after_wait(unapproved: &[&Change], holder: &LeaseHolder) -> ApplyStatus {
+    let LeaseHolder { name, since } = holder;
+    let message = format!(
+        "{name} held the lease since {since} and changed the infrastructure while this apply \
+         waited; the plan made now contains {} that the approved one does not: {}",
+        counted(unapproved.len(), "change"),
+        named(unapproved)
+    );
+    let remedy = "run the same command again: it shows the new plan";
+    ApplyStatus::Overtaken(Failure::new(Code::StalePlan, message, remedy))
+}
+
 /// The end of an apply whose later plan holds changes that the user did not approve.
-pub(super) fn not_approved(is_saved: bool) -> ApplyStatus {
+pub(super) fn not_approved(unapproved: &[&Change], is_saved: bool) -> ApplyStatus {
     let remedy = match is_saved {
         true => "create a plan of the remaining changes with `stargate plan --out`",
         false => "run the same command again: it shows the remaining changes before it makes them",
     };
-    let reason = "a later plan contains changes that were not approved";
+    let reason = format!(
+        "a later plan contains {} that the approved one does not: {}",
+        counted(unapproved.len(), "change"),
+        named(unapproved)
+    );
     partial(Code::PartlyApplied, reason, remedy)
 }
 
@@ -156,12 +176,20 @@ pub(super) fn undone(change: &Change) -> ApplyStatus {
 
 /// The end of an apply whose last iteration should have changed something and did not.
 pub(super) fn no_progress(plan: &Plan) -> ApplyStatus {
-    let names: Vec<String> =
-        plan.changes.iter().take(3).map(|change| change.address.to_string()).collect();
-    let more = if plan.changes.len() > names.len() { " and others" } else { "" };
-    let names = names.join(", ");
-    let reason = format!("the last iteration changed nothing; still to be changed: {names}{more}");
+    let names = named(&plan.changes.iter().collect::<Vec<_>>());
+    let reason = format!("the last iteration changed nothing; still to be changed: {names}");
     partial(Code::NoProgress, reason, COMPARE)
+}
+
+/// The first changes by their addresses, and how many there are beyond them.
+fn named(changes: &[&Change]) -> String {
+    let names: Vec<String> =
+        changes.iter().take(MAX_NAMED).map(|change| change.address.to_string()).collect();
+    let names = names.join(", ");
+    match changes.len().saturating_sub(MAX_NAMED) {
+        0 => names,
+        more => format!("{names} and {more} more"),
+    }
 }
 
 fn partial(code: Code, message: impl AsRef<str>, remedy: impl Into<String>) -> ApplyStatus {

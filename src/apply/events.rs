@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::diagnostics::Failure;
 use crate::plan::Action;
-use crate::resource::Address;
+use crate::resource::{Address, Kind};
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,8 +25,12 @@ pub enum Event {
         lease: String,
         /// Who holds it.
         holder: String,
+        /// When the holder took it, by the holder's clock.
+        acquired: String,
         /// When the holder renewed it last, by the holder's clock.
         renewed: String,
+        /// How long after its last renewal it is taken over, in seconds.
+        valid_seconds: u64,
     },
     /// A step begins.
     StepStarted {
@@ -102,6 +106,14 @@ pub enum Outcome {
         /// How many, or which one.
         reason: String,
     },
+    /// A replacement ended between its two halves: the old object is gone, and the new one
+    /// was not started.
+    HalfReplaced {
+        /// What was done to the old object, such as `drained and reset`.
+        done: String,
+        /// Why the new one was not started.
+        reason: String,
+    },
 }
 
 impl From<Failure> for Outcome {
@@ -111,6 +123,14 @@ impl From<Failure> for Outcome {
 }
 
 impl Outcome {
+    /// What the user must know about a replacement that ended half-way.
+    pub fn half_replaced_remedy(kind: Kind) -> &'static str {
+        match kind {
+            Kind::Worker => "run the same command again: the worker then joins the cluster again",
+            _ => "run the same command again: the resource is then created again",
+        }
+    }
+
     /// Whether the resource is now as wanted.
     pub fn is_success(&self) -> bool {
         matches!(self, Self::Done | Self::UpToDate)

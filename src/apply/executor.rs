@@ -39,6 +39,7 @@ pub(super) async fn execute(iteration: &Iteration<'_>, plan: &Plan) -> BTreeMap<
         waves: Waves::of(plan),
         outcomes: BTreeMap::new(),
         kept: BTreeSet::new(),
+        destroyed: BTreeSet::new(),
     };
     let mut running = FuturesUnordered::new();
     let mut at_work: BTreeMap<StepLimit, u64> = BTreeMap::new();
@@ -72,7 +73,7 @@ pub(super) async fn execute(iteration: &Iteration<'_>, plan: &Plan) -> BTreeMap<
         }
     }
     for (address, _) in state.steps.take_rest() {
-        execution.finish(&address, Outcome::NotStarted, &mut state.outcomes);
+        state.finish(&execution, &address, Outcome::NotStarted);
     }
     state.outcomes
 }
@@ -88,6 +89,8 @@ struct State {
     outcomes: BTreeMap<Address, Outcome>,
     /// Replacements that were done before.
     kept: BTreeSet<Address>,
+    /// Replacements whose old object is gone.
+    destroyed: BTreeSet<Address>,
 }
 
 impl State {
@@ -95,12 +98,14 @@ impl State {
     fn ended(&mut self, execution: &Execution<'_>, step: StepId, outcome: Outcome) {
         if step.1 == Phase::Destroy && outcome == Outcome::UpToDate {
             self.kept.insert(step.0.clone());
+        } else if step.1 == Phase::Destroy && outcome == Outcome::Done {
+            self.destroyed.insert(step.0.clone());
         }
         match outcome {
             // The step that it prepares finds out what is missing.
             _ if step.1 == Phase::Prepare => self.steps.done(&step),
             // Its dependents are not started either.
-            Outcome::NotStarted => execution.finish(&step.0, outcome, &mut self.outcomes),
+            Outcome::NotStarted => self.finish(execution, &step.0, outcome),
             outcome if outcome.is_success() => {
                 self.steps.done(&step);
                 if step.1 == Phase::Create {
@@ -116,10 +121,19 @@ impl State {
         }
     }
 
+    /// Reports how a change ended that was not made, or only its first half.
+    fn finish(&mut self, execution: &Execution<'_>, address: &Address, outcome: Outcome) {
+        let outcome = match self.destroyed.contains(address) {
+            true => execution.half_replaced(address, outcome),
+            false => outcome,
+        };
+        execution.finish(address, outcome, &mut self.outcomes);
+    }
+
     fn skip_dependents(&mut self, execution: &Execution<'_>, step: &StepId) {
         for (address, _) in self.steps.take_dependents(step) {
             let skipped = Outcome::Skipped { because_of: step.0.clone() };
-            execution.finish(&address, skipped.clone(), &mut self.outcomes);
+            self.finish(execution, &address, skipped.clone());
             self.advance_rollout(execution, &address, &skipped);
         }
     }
@@ -132,7 +146,7 @@ impl State {
             RolloutDecision::Stop(reason) => {
                 for step in self.steps.take_where(|address| self.waves.contains(address)) {
                     let held_back = Outcome::RolloutHalted { reason: reason.clone() };
-                    execution.finish(&step.0, held_back, &mut self.outcomes);
+                    self.finish(execution, &step.0, held_back);
                     self.skip_dependents(execution, &step);
                 }
             }
@@ -168,6 +182,19 @@ impl Execution<'_> {
         outcomes.insert(address.clone(), outcome);
     }
 
+    /// The outcome of a replacement whose old object is gone and whose new one was not
+    /// started, for the reason of another outcome.
+    fn half_replaced(&self, address: &Address, outcome: Outcome) -> Outcome {
+        let reason = match outcome {
+            Outcome::NotStarted => "the apply stopped before".to_owned(),
+            Outcome::Skipped { because_of } => format!("{because_of} did not succeed"),
+            Outcome::RolloutHalted { reason } => format!("rollout halted: {reason}"),
+            other => return other,
+        };
+        let done = self.iteration.stages.done_to(address).unwrap_or_else(|| "deleted".to_owned());
+        Outcome::HalfReplaced { done, reason }
+    }
+
     async fn run_step(&self, change: &Change, step: StepId, is_kept: bool) -> (StepId, Outcome) {
         let iteration = self.iteration;
         if step.1 == Phase::Prepare {
@@ -196,6 +223,7 @@ impl Execution<'_> {
             Phase::Create => make(iteration, change).await,
         };
         let outcome = outcome.unwrap_or_else(std::convert::identity);
+        let outcome = self.with_completed_stages(change, step.1, outcome);
         if step.1 == Phase::Create || !outcome.is_success() {
             let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
             let outcome = outcome.clone();
@@ -203,6 +231,30 @@ impl Execution<'_> {
             iteration.reporter.event(&event);
         }
         (step, outcome)
+    }
+}
+
+impl Execution<'_> {
+    /// A failure that says in which state it leaves the object, where that is not the
+    /// state before the apply.
+    fn with_completed_stages(&self, change: &Change, phase: Phase, outcome: Outcome) -> Outcome {
+        let Outcome::Failed(failure) = outcome else { return outcome };
+        let is_recreated = phase == Phase::Create && change.action == Action::Replace;
+        let worker = match change.address.kind {
+            Kind::Worker => "it",
+            _ => "its worker",
+        };
+        let state = match self.iteration.stages.done_to(&change.address) {
+            Some(done) if is_recreated => format!("{worker} was {done}, and has not joined again"),
+            Some(done) if done == "cordoned" => format!("{worker} stays cordoned"),
+            Some(done) => {
+                format!("{worker} was {done}, and stays cordoned until the change succeeds")
+            }
+            None if is_recreated => "the old object was deleted before".to_owned(),
+            None => return Outcome::Failed(failure),
+        };
+        let message = format!("{}; {state}", failure.message.trim_end_matches('.'));
+        Outcome::Failed(failure.with_message(message))
     }
 }
 

@@ -10,13 +10,14 @@ use super::executor::execute;
 use super::iteration::Iteration;
 use super::repeats::AppliedChanges;
 use super::routers::RouterAddresses;
+use super::stages::CompletedStages;
 use super::status::{Applied, ApplyStatus};
 use super::unfinished::Unfinished;
 use super::write_lease::{Permission, WriteLease};
 use crate::diagnostics::Failure;
 use crate::inventory::Source;
 use crate::pipeline::Planned;
-use crate::plan::Plan;
+use crate::plan::{Change, Plan};
 use crate::refresh::{Observation, no_cluster};
 use crate::resource::Address;
 
@@ -102,7 +103,12 @@ impl<'a> Iterations<'a> {
             return Ok(());
         }
         if !(self.approve)(plan) {
-            return Err(end_conditions::not_approved(self.context.saved.is_some()));
+            let unapproved: Vec<&Change> = self.approved.unapproved(plan).collect();
+            // Nothing was changed: the plan that was approved is out of date.
+            return Err(match self.lease.waited_for().filter(|_| self.count == 0) {
+                Some(holder) => end_conditions::stale_after_wait(&unapproved, holder),
+                None => end_conditions::not_approved(&unapproved, self.context.saved.is_some()),
+            });
         }
         self.approved.add(plan);
         Ok(())
@@ -207,6 +213,7 @@ async fn run_iteration(
         cluster,
         routers: RouterAddresses::planned(&planned.observation.facts.router_addresses),
         unfinished: Unfinished::default(),
+        stages: CompletedStages::default(),
     };
     execute(&iteration, &planned.plan).await
 }

@@ -3,6 +3,7 @@
 use super::context::ClusterWriter;
 use super::events::Reporter;
 use super::routers::RouterAddresses;
+use super::stages::CompletedStages;
 use super::stop::StopSignal;
 use super::unfinished::Unfinished;
 use super::write_lease::WriteLease;
@@ -27,4 +28,5 @@ pub(super) struct Iteration<'a> {
     pub(super) cluster: Result<ClusterWriter, Failure>,
     pub(super) routers: RouterAddresses,
     pub(super) unfinished: Unfinished,
+    pub(super) stages: CompletedStages,
 }

@@ -19,6 +19,7 @@ mod replaced;
 #[cfg(test)]
 mod request_tests;
 mod routers;
+mod stages;
 mod status;
 mod step_limit;
 mod steps;

@@ -30,6 +30,9 @@ pub enum ApplyStatus {
     Partial(Failure),
     /// Objects changed after the plan was made.
     Stale,
+    /// Another apply changed the infrastructure while this one waited for the Lease, so that
+    /// the approved plan is out of date. Nothing was changed.
+    Overtaken(Failure),
     /// A saved plan contains changes that a plan made now does not.
     Refused(SavedPlanRefusal),
     /// What is left is blocked.

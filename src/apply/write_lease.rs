@@ -14,6 +14,17 @@ use crate::provider::cluster::{ClusterCause, ClusterError, LeaseRecord};
 pub(super) struct WriteLease<'a> {
     context: &'a ApplyContext<'a>,
     lost: Arc<OnceLock<String>>,
+    /// The process that held the Lease when this one needed it.
+    waited_for: OnceLock<LeaseHolder>,
+}
+
+/// A process that holds or held the Lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct LeaseHolder {
+    /// Its name, as it wrote it.
+    pub(super) name: String,
+    /// When it took the Lease, by its clock.
+    pub(super) since: String,
 }
 
 /// Whether changes may be made at once.
@@ -27,7 +38,7 @@ pub(super) enum Permission {
 
 impl<'a> WriteLease<'a> {
     pub(super) fn new(context: &'a ApplyContext<'a>) -> Self {
-        Self { context, lost: Arc::default() }
+        Self { context, lost: Arc::default(), waited_for: OnceLock::new() }
     }
 
     /// Takes the Lease if it is not held yet. Without an API server to hold it
@@ -62,10 +73,16 @@ impl<'a> WriteLease<'a> {
         cluster: &ClusterWriter,
     ) -> Result<bool, ClusterError> {
         let waiting = |record: &LeaseRecord| {
+            let holder =
+                LeaseHolder { name: record.holder.clone(), since: record.acquired.clone() };
+            // The first holder is the one whose changes the plan does not know.
+            let _ = self.waited_for.set(holder);
             self.context.reporter.event(&Event::WaitingForLease {
                 lease: slot.identity().name().to_owned(),
                 holder: record.holder.clone(),
+                acquired: record.acquired.clone(),
                 renewed: record.renewed.clone(),
+                valid_seconds: slot.identity().duration().as_secs(),
             });
         };
         let (lost, stop) = (Arc::clone(&self.lost), self.context.stop.clone());
@@ -103,6 +120,11 @@ impl<'a> WriteLease<'a> {
             () = self.context.stop.requested() => false,
             confirmed = confirmed => confirmed,
         }
+    }
+
+    /// The process that this one waited for.
+    pub(super) fn waited_for(&self) -> Option<&LeaseHolder> {
+        self.waited_for.get()
     }
 
     /// Releases the Lease if it is held.

@@ -40,9 +40,7 @@ pub(super) async fn clear(
     match &drained {
         Ok(_) => progress(StepEvent::StageCompleted(Stage::Drain)),
         Err(_) => {
-            if let Err(error) = cluster.uncordon_after_work(name).await {
-                progress(StepEvent::Warning(format!("{name} stays cordoned: {error}")));
-            }
+            uncordon(cluster, name, progress).await;
         }
     }
     drained
@@ -74,9 +72,15 @@ pub async fn uncordon_nodes(
     progress: &Progress<'_>,
 ) {
     for node in nodes {
-        if let Err(error) = cluster.uncordon_after_work(&node.name).await {
-            progress(StepEvent::Warning(format!("{} stays cordoned: {error}", node.name)));
-        }
+        uncordon(cluster, &node.name, progress).await;
+    }
+}
+
+/// Lets a node take pods again. A failure is a warning: the work failed before.
+pub(super) async fn uncordon(cluster: &dyn ClusterWrite, name: &str, progress: &Progress<'_>) {
+    match cluster.uncordon_after_work(name).await {
+        Ok(()) => progress(StepEvent::StageCompleted(Stage::Uncordon)),
+        Err(error) => progress(StepEvent::Warning(format!("{name} stays cordoned: {error}"))),
     }
 }
 

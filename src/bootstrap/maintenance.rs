@@ -74,10 +74,7 @@ pub async fn end_maintenance(
 
 /// Uncordons a worker whose machine could not be changed.
 pub async fn cancel_maintenance(context: &MaintenanceContext<'_>, progress: &Progress<'_>) {
-    let name = context.worker.as_str();
-    if let Err(error) = context.cluster.uncordon_after_work(name).await {
-        progress(StepEvent::Warning(format!("{name} stays cordoned: {error}")));
-    }
+    drain::uncordon(context.cluster, context.worker.as_str(), progress).await;
 }
 
 /// Waits until a Node is as required, at most five minutes.

@@ -21,7 +21,7 @@ pub struct CliError {
     pub remedies: Vec<String>,
     /// The causes below the message, the nearest first; printed with `-v`.
     pub causes: Vec<String>,
-    /// What is wrong in the topology, if the error is that it is invalid. Already printed
+    /// The errors of the topology, if the error is that it is invalid. Already printed
     /// on stderr.
     pub diagnostics: Option<Box<Diagnostics>>,
     /// The exit code of the process.

@@ -8,23 +8,59 @@ use crate::plan::{Plan, PlanStatus};
 pub const DONE: u8 = 0;
 /// An error.
 pub const ERROR: u8 = 1;
-/// There are changes (`plan --detailed-exitcode`) or drift (`drift`) that an apply
-/// corrects, a packet is dropped that an apply delivers (`check`), or the traced packet
-/// is dropped (`trace`), whether an apply corrects it or not. `kubectl diff` uses 1 for
-/// differences.
+/// There are changes or drift that an apply corrects, or packets are dropped. `kubectl
+/// diff` uses 1 for differences.
 pub const CHANGES: u8 = 2;
 /// The plan was applied in part; the next apply continues.
 pub const PARTIAL: u8 = 3;
 /// The infrastructure or the topology changed after the plan was made.
 pub const STALE: u8 = 4;
-/// A lint, a protection, a router that is offline or a foreign object blocks the
-/// change, or packets are dropped although the infrastructure matches the topology: no
-/// apply corrects it.
+/// No apply corrects it.
 pub const BLOCKED: u8 = 5;
 /// Invalid usage (`EX_USAGE` of `sysexits.h`).
 pub const USAGE: u8 = 64;
 /// Interrupted, by the shell convention for SIGINT.
 pub const INTERRUPTED: u8 = 130;
+
+/// Every exit code and its meaning, as the README and the reference have them.
+pub const MEANINGS: [(u8, &str); 8] = [
+    (
+        DONE,
+        "success, or nothing to do; for `status`, `routes` and `graph`: the state could be read",
+    ),
+    (ERROR, "error; also where not everything could be read, so that the result may be incomplete"),
+    (
+        CHANGES,
+        "changes (`plan --detailed-exitcode`) or drift (`drift`) that an apply corrects; a dropped \
+         packet (`trace`); a dropped packet or a violated rule that an apply corrects (`check`); a \
+         mismatch (`check --live`)",
+    ),
+    (PARTIAL, "partially applied; the next apply continues"),
+    (
+        STALE,
+        "the plan is stale: the infrastructure or the topology changed after it was made, also \
+         while the apply waited for the lease that another one held",
+    ),
+    (
+        BLOCKED,
+        "no apply helps: blocked by an error, a protection, a router that is offline, an object \
+         that the topology does not own, or lost reachability; or packets are dropped although the \
+         infrastructure matches the topology",
+    ),
+    (
+        USAGE,
+        "invalid usage, also a name that does not exist: an address for `--adopt` and `--replace` \
+         that is neither in the topology nor in the plan, a host for `trace`, a worker, a fault or \
+         its target, a code or field for `explain`",
+    ),
+    (INTERRUPTED, "interrupted; run the same command again to continue"),
+];
+
+/// The table of the exit codes, in Markdown.
+pub fn table() -> String {
+    let rows = MEANINGS.iter().map(|(code, meaning)| format!("| {code} | {meaning} |\n"));
+    "| exit code | meaning |\n| ---: | --- |\n".to_owned() + &rows.collect::<String>()
+}
 
 /// The exit code for live state that compares like this with the topology; `changes` is
 /// the code for differences that an apply corrects. One meaning for every command.
@@ -44,7 +80,7 @@ pub fn from_apply(applied: &Applied) -> u8 {
         ApplyStatus::Converged if is_unreachable(applied) => BLOCKED,
         ApplyStatus::Converged => DONE,
         ApplyStatus::Partial(_) => PARTIAL,
-        ApplyStatus::Stale => STALE,
+        ApplyStatus::Stale | ApplyStatus::Overtaken(_) => STALE,
         ApplyStatus::Refused(refusal) => from_refusal(refusal),
         ApplyStatus::Blocked => BLOCKED,
         ApplyStatus::Interrupted => INTERRUPTED,

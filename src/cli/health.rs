@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use crate::inventory::{Gap, Source};
 use crate::pipeline::Planned;
 use crate::provider::cluster::PastOperation;
 use crate::render::table::{Health, OperationStatus, StatusRow, StatusTable, WorkerStatus};
 use crate::resource::host::JoinedWorker;
+use crate::resource::tailnet::Device;
 use crate::resource::{Address, Kind, Resource};
 
 /// One row for the cluster, each router and each worker. `operations` has the
@@ -90,35 +92,98 @@ fn health(
     let is_running = operation.is_some_and(|operation| operation.phase == "Running");
     let unhealthy = if is_running { Health::Progressing } else { Health::Degraded };
     match (observed, gap) {
-        (None, Some(gap)) => (Health::Unknown, format!("{} could not be read", gap.source)),
+        (None, Some(gap)) => (Health::Unknown, unread(gap)),
         (None, None) if is_running => {
             (Health::Progressing, "the Node does not exist yet".to_owned())
         }
         (None, None) => (Health::Missing, "does not exist".to_owned()),
-        (Some(Resource::TailnetDevice(device)), _) if !device.online => {
-            (Health::Degraded, "not connected to the tailnet".to_owned())
-        }
+        (Some(Resource::TailnetDevice(device)), _) => router(planned, address, device),
         (Some(Resource::Worker(worker)), _) if !worker.ready => {
             (unhealthy, "Node is not Ready".to_owned())
         }
-        (Some(resource), _) => {
-            let changes = &planned.plan.changes;
-            match changes.iter().find(|change| change.address == *address) {
-                Some(change) => (
-                    unhealthy,
-                    format!("differs from the topology: to be {}", change.action.participle()),
-                ),
-                None if is_running => (Health::Progressing, summary(resource)),
-                None => (Health::Healthy, summary(resource)),
-            }
-        }
+        (Some(resource), _) => match difference(planned, address) {
+            Some(difference) => (unhealthy, difference),
+            None if is_running => (Health::Progressing, summary(resource)),
+            None => (Health::Healthy, summary(resource)),
+        },
     }
+}
+
+/// The unread part, and the reason.
+fn unread(gap: &Gap) -> String {
+    format!("{} could not be read: [{}] {}", gap.source, gap.failure.code, gap.failure.message)
+}
+
+/// The health of a router: its device must take part in the tailnet, and its host must be
+/// configured.
+fn router(planned: &Planned, address: &Address, device: &Device) -> (Health, String) {
+    let inventory = &planned.observation.inventory;
+    let name = address.name.to_string();
+    let problem = if !device.authorized {
+        Some("not authorized in the tailnet")
+    } else if inventory.locked_out.contains(&name) {
+        Some("kept out by tailnet lock: its key is not signed")
+    } else if inventory.expired_keys.contains(&name) {
+        Some("not connected to the tailnet: its node key has expired")
+    } else if !device.online {
+        Some("not connected to the tailnet")
+    } else if inventory.blocks_incoming.contains(&name) {
+        Some("refuses connections from the tailnet (shields up)")
+    } else {
+        None
+    };
+    if let Some(problem) = problem {
+        return (Health::Degraded, problem.to_owned());
+    }
+    if let Some(difference) = difference(planned, address) {
+        return (Health::Degraded, difference);
+    }
+    // Without its host it is unknown whether the router forwards packets.
+    match inventory.gap_at(&Source::Host(name)) {
+        Some(gap) => (Health::Unknown, unread(gap)),
+        None => (Health::Healthy, "connected".to_owned()),
+    }
+}
+
+/// The kinds of the objects that a router, a worker or the cluster consists of. Those of
+/// one machine have one name.
+fn parts(kind: Kind) -> &'static [Kind] {
+    match kind {
+        Kind::TailnetDevice => &[
+            Kind::TailnetDevice,
+            Kind::RouterHost,
+            Kind::AdvertisedRoutes,
+            Kind::ApprovedRoutes,
+            Kind::VirtualMachine,
+        ],
+        Kind::Worker => &[Kind::Worker, Kind::CiliumNode, Kind::Server, Kind::VirtualMachine],
+        _ => &[Kind::ManagedCluster],
+    }
+}
+
+/// How a resource differs from the topology, if it does: the first of its parts that an
+/// apply changes, or that must not be changed.
+fn difference(planned: &Planned, address: &Address) -> Option<String> {
+    let plan = &planned.plan;
+    let part_of = |kind: Kind| Address { kind, ..address.clone() };
+    parts(address.kind).iter().map(|kind| part_of(*kind)).find_map(|part| {
+        let subject = match part.kind == address.kind {
+            true => "it".to_owned(),
+            false => part.kind.to_string(),
+        };
+        if let Some(change) = plan.changes.iter().find(|change| change.address == part) {
+            let done = change.action.participle();
+            return Some(format!("differs from the topology: {subject} is to be {done}"));
+        }
+        let blocked = plan.blocked.iter().find(|blocked| blocked.address == part)?;
+        let code = blocked.failure.code;
+        Some(format!("differs from the topology: a change of {subject} is blocked ({code})"))
+    })
 }
 
 fn summary(resource: &Resource) -> String {
     match resource {
         Resource::ManagedCluster(cluster) => format!("Kubernetes {}", cluster.kubernetes_version),
-        Resource::TailnetDevice(_) => "connected".to_owned(),
         Resource::Worker(worker) => {
             format!("{}, pods {}", worker.ip, worker.pod_cidr)
         }

@@ -4,17 +4,18 @@ use serde_json::Value;
 
 use super::session::ReadSession;
 use crate::provider::clients::ReadClients;
+use crate::render::{PlanTarget, PlanTargetCloud};
 use crate::topology::model::Topology;
 
 /// The version of the API that lists subscriptions.
 const SUBSCRIPTIONS_VERSION: &str = "2022-12-01";
 
-/// Where the session of a command works: the sandbox, or the subscription with its name and
-/// tenant; and the tailnet and the cluster.
-pub(crate) async fn of(session: &ReadSession) -> String {
+/// Where the session of a command works.
+pub(crate) async fn of(session: &ReadSession) -> PlanTarget {
     let topology = &session.loaded.topology;
     if session.sandbox.is_some() {
-        return format!("Target: the sandbox, cluster {}", topology.cluster.name);
+        let cluster = topology.cluster.name.to_string();
+        return PlanTarget { cloud: PlanTargetCloud::Sandbox, cluster };
     }
     let id = session.subscription.as_str();
     let subscription = find_subscription(&session.clients, id).await;
@@ -29,18 +30,15 @@ async fn find_subscription(clients: &ReadClients, id: &str) -> Option<Value> {
     all.into_iter().find(is_it)
 }
 
-fn in_clouds(id: &str, subscription: Option<&Value>, topology: &Topology) -> String {
-    let text = |key: &str| subscription.and_then(|it| it[key].as_str());
-    let name = text("displayName").map_or(String::new(), |name| format!("{name} "));
-    let tenant = text("tenantId").map_or(String::new(), |tenant| format!(", tenant {tenant}"));
-    let tailnet = match topology.tailnet.name.as_str() {
-        "-" => "the tailnet of the credential".to_owned(),
-        name => format!("tailnet {name}"),
+fn in_clouds(id: &str, subscription: Option<&Value>, topology: &Topology) -> PlanTarget {
+    let text = |key: &str| Some(subscription?[key].as_str()?.to_owned());
+    let cloud = PlanTargetCloud::Azure {
+        subscription: id.to_owned(),
+        subscription_name: text("displayName"),
+        tenant: text("tenantId"),
+        tailnet: topology.tailnet.name.clone(),
     };
-    format!(
-        "Target: Azure subscription {name}({id}){tenant}, {tailnet}, cluster {}",
-        topology.cluster.name
-    )
+    PlanTarget { cloud, cluster: topology.cluster.name.to_string() }
 }
 
 #[cfg(test)]
@@ -60,12 +58,13 @@ mod tests {
         let listed = json!({ "subscriptionId": "1-2", "displayName": "Production",
                              "tenantId": "3-4" });
         assert_eq!(
-            in_clouds("1-2", Some(&listed), &topology("\n[tailnet]\nname = 'example.com'\n")),
+            in_clouds("1-2", Some(&listed), &topology("\n[tailnet]\nname = 'example.com'\n"))
+                .to_string(),
             "Target: Azure subscription Production (1-2), tenant 3-4, tailnet example.com, \
              cluster lab"
         );
         assert_eq!(
-            in_clouds("1-2", None, &topology("")),
+            in_clouds("1-2", None, &topology("")).to_string(),
             "Target: Azure subscription (1-2), the tailnet of the credential, cluster lab"
         );
     }

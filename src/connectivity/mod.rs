@@ -16,6 +16,7 @@ mod builder;
 mod cluster_site;
 mod datacenter_site;
 mod foreign_peers;
+mod in_force;
 mod incremental;
 mod invariants;
 mod kernel;
@@ -31,6 +32,7 @@ mod service;
 pub mod snapshot;
 
 pub use builder::path_model;
+pub use in_force::InForce;
 pub(crate) use incremental::{IncrementalModel, Watched};
 pub use invariants::{Invariant, NOT_CHECKED, Unchecked, Violation, Why, unchecked, violations};
 pub use matrix::{Broken, Matrix, PROTOCOL, Pairs, node_ends, pod_ends, usual};

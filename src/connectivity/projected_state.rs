@@ -8,9 +8,10 @@ use std::rc::Rc;
 use foldhash::HashMap;
 
 use super::Sources;
+use crate::desired::DesiredResource;
 use crate::desired::facts::ClusterFacts;
 use crate::inventory::{Inventory, Source};
-use crate::resource::{Address, ArmId, Kind, ObjectKey, Resource, Site};
+use crate::resource::{Address, ArmId, Kind, ObjectKey, Ownership, Resource, Site};
 
 /// The value of an object whose value may differ from the observed one.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -32,6 +33,26 @@ pub(super) enum ProjectedFact<'a> {
     Absent,
     /// Its source could not be read, or its value is not known yet.
     Unread,
+}
+
+/// The devices that are in the tailnet under the tag of another topology, while that owns the
+/// cluster's site: whether they serve is not known under the topology's own tag.
+fn devices_of_another_topology(sources: Sources<'_>) -> BTreeSet<&Address> {
+    let live = |desired: &DesiredResource| sources.inventory.get(desired.key.as_ref()?);
+    let is_of_another = |desired: &DesiredResource| {
+        let ownership = live(desired).map(|observed| &observed.ownership);
+        matches!(ownership, Some(Ownership::OtherTopology { .. }))
+    };
+    let mut of_cluster = sources.desired.iter().filter(|it| it.address.site == Site::Cluster);
+    if !of_cluster.any(is_of_another) {
+        return BTreeSet::new();
+    }
+    let in_tailnet = [Kind::TailnetDevice, Kind::AdvertisedRoutes, Kind::ApprovedRoutes];
+    let missing = sources
+        .desired
+        .iter()
+        .filter(|it| in_tailnet.contains(&it.address.kind) && live(it).is_none());
+    missing.map(|desired| &desired.address).collect()
 }
 
 /// A state of all resources: the inventory with some objects' values replaced,
@@ -66,7 +87,7 @@ impl<'a> ProjectedState<'a> {
             sources,
             numbers: Rc::new(objects.iter().enumerate().map(|(at, key)| (*key, at)).collect()),
             values: vec![ObjectValue::Observed; objects.len()],
-            unknown: BTreeSet::new(),
+            unknown: devices_of_another_topology(sources),
             is_cluster_lost: false,
             addresses: Rc::new(addresses),
             reads: RefCell::default(),

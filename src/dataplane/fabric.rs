@@ -211,7 +211,7 @@ impl Fabric {
         EffectiveRoute { prefix, source: RouteSource::System, hop, origin: self.origin }
     }
 
-    /// What the tag `VirtualNetwork` stands for on a subnet: the address space
+    /// The prefixes of the tag `VirtualNetwork` on a subnet: the address space
     /// and the prefixes of the user's routes there.
     pub fn is_virtual_network(&self, routes: &UserRoutes, address: Ipv4Addr) -> bool {
         self.address_space.iter().any(|prefix| prefix.contains(&address))

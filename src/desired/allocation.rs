@@ -8,9 +8,14 @@ use foldhash::{HashMap, HashMapExt};
 use ipnet::Ipv4Net;
 
 use super::Facts;
-use crate::net::allocate::{Claim, allocate_addresses, allocate_prefixes};
+use crate::net::allocate::{
+    Claim, allocate_addresses, allocate_prefixes, allocate_prefixes_beside,
+};
 use crate::topology::model::{Datacenter, DatacenterKind, Topology};
 use crate::topology::names::{DatacenterName, WorkerName};
+
+/// What each worker, by its place in the file, has a claim to.
+type PodClaims = Vec<Claim<usize, Ipv4Net>>;
 
 /// The place of every worker.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -75,7 +80,7 @@ pub fn allocate(topology: &Topology, facts: &Facts) -> Result<Allocation, Alloca
     let mut positions = HashMap::new();
     for datacenter in &topology.datacenters {
         let addresses = addresses(datacenter, facts)?;
-        let pod_cidrs = pod_cidrs(datacenter, facts)?;
+        let pod_cidrs = pod_cidrs(datacenter, facts, &addresses)?;
         for (number, worker) in datacenter.workers.iter().enumerate() {
             let place = addresses.get(&number).zip(pod_cidrs.get(&number));
             if let Some((&ip, &pod_cidr)) = place {
@@ -113,11 +118,15 @@ fn addresses(
 }
 
 /// The pod range of each worker, by its place in the file.
+///
+/// A VM that gets another address gets another range, too, where the pool has room: routes
+/// to both places exist side by side until its worker has moved.
 fn pod_cidrs(
     datacenter: &Datacenter,
     facts: &Facts,
+    addresses: &BTreeMap<usize, Ipv4Addr>,
 ) -> Result<BTreeMap<usize, Ipv4Net>, AllocationError> {
-    let claims: Vec<Claim<usize, Ipv4Net>> = datacenter
+    let claims: PodClaims = datacenter
         .workers
         .iter()
         .enumerate()
@@ -130,10 +139,38 @@ fn pod_cidrs(
     let Some(pool) = datacenter.pod_pool else {
         return Ok(claims.into_iter().filter_map(|c| Some((c.owner, c.written?))).collect());
     };
-    allocate_prefixes(pool, datacenter.pod_prefix_length, &claims).map_err(|exhausted| {
-        AllocationError::PodPool {
-            datacenter: datacenter.name.clone(),
-            worker: datacenter.workers[exhausted.owner].name.clone(),
-        }
+    let length = datacenter.pod_prefix_length;
+    if let Some((beside, left)) = readdressed(datacenter, facts, addresses, &claims)
+        && let Ok(allocated) = allocate_prefixes_beside(pool, length, &left, &beside)
+    {
+        return Ok(allocated);
+    }
+    allocate_prefixes(pool, length, &claims).map_err(|exhausted| AllocationError::PodPool {
+        datacenter: datacenter.name.clone(),
+        worker: datacenter.workers[exhausted.owner].name.clone(),
     })
+}
+
+/// The claims with those of readdressed VMs to another range than they hold, and the ranges that
+/// these leave; `None` if no VM is readdressed.
+fn readdressed(
+    datacenter: &Datacenter,
+    facts: &Facts,
+    addresses: &BTreeMap<usize, Ipv4Addr>,
+    claims: &[Claim<usize, Ipv4Net>],
+) -> Option<(PodClaims, Vec<Ipv4Net>)> {
+    let is_readdressed = |claim: &Claim<usize, Ipv4Net>| {
+        let worker = datacenter.workers.get(claim.owner)?;
+        let held = facts.assigned.get(&worker.name)?.ip?;
+        Some(claim.held.is_some() && addresses.get(&claim.owner) != Some(&held))
+    };
+    let is_azure = matches!(datacenter.kind, DatacenterKind::Azure(_));
+    let moves = |claim: &Claim<usize, Ipv4Net>| is_azure && is_readdressed(claim) == Some(true);
+    let left: Vec<Ipv4Net> =
+        claims.iter().filter(|claim| moves(claim)).filter_map(|claim| claim.held).collect();
+    let beside = claims.iter().map(|claim| match moves(claim) {
+        true => Claim { held: None, ..claim.clone() },
+        false => claim.clone(),
+    });
+    (!left.is_empty()).then(|| (beside.collect(), left))
 }

@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
+use super::retained::RetainedPaths;
 use super::{AddressAssignment, Allocation, Facts, names};
 use crate::net::prefix::router_address;
 use crate::resource::{Address, ArmId, Kind, ObjectKey, Pending, Site};
@@ -17,6 +18,8 @@ pub(super) struct DesiredContext<'a> {
     pub(super) topology: &'a Topology,
     pub(super) facts: &'a Facts,
     pub(super) allocation: &'a Allocation,
+    /// Paths to workers that are not at their new places yet.
+    pub(super) retained: RetainedPaths<'a>,
     /// What is outside of each datacenter's pool, by its name: every other
     /// datacenter needs it, and finding it takes a look at each worker.
     outside_pools: BTreeMap<&'a DatacenterName, Vec<Ipv4Net>>,
@@ -36,7 +39,18 @@ impl<'a> DesiredContext<'a> {
             .collect();
         let cluster_address =
             Address::new(Kind::ManagedCluster, Site::Cluster, &topology.cluster.name);
-        Self { topology, facts, allocation, outside_pools, cluster_address }
+        let retained = RetainedPaths::of(topology, facts, allocation);
+        Self { topology, facts, allocation, retained, outside_pools, cluster_address }
+    }
+
+    /// The same once every worker is at its new place.
+    pub(super) fn without_retained(&self) -> Self {
+        Self {
+            retained: RetainedPaths::default(),
+            outside_pools: self.outside_pools.clone(),
+            cluster_address: self.cluster_address.clone(),
+            ..*self
+        }
     }
 }
 
@@ -116,13 +130,15 @@ impl DesiredContext<'_> {
             .filter_map(|worker| Some((worker, self.allocation.place(&worker.name)?)))
     }
 
-    /// A datacenter's pod ranges: its pool, and each worker's outside of it.
+    /// A datacenter's pod ranges: its pool, each worker's outside of it, and those that
+    /// workers have not left yet.
     pub(super) fn pod_cidrs<'b>(
         &'b self,
         datacenter: &'b Datacenter,
     ) -> impl Iterator<Item = Ipv4Net> + use<'b> {
         let outside = self.outside_pools.get(&datacenter.name).into_iter().flatten().copied();
-        datacenter.pod_pool.into_iter().chain(outside)
+        let retained = self.retained.prefixes(datacenter);
+        datacenter.pod_pool.into_iter().chain(outside).chain(retained)
     }
 
     /// Networks and pod ranges of all datacenters but the given one.

@@ -334,9 +334,11 @@ pub(super) fn route_tables(
     set: &mut DesiredSet,
 ) {
     let place = AddressAssignment::new(context, datacenter, site);
-    let to_workers: BTreeMap<Ipv4Net, NextHop> = context
-        .worker_places(datacenter)
-        .map(|(_, position)| (position.pod_cidr, NextHop::Appliance(position.ip)))
+    let retained = context.retained.workers(datacenter).map(|(_, range, ip)| (range, ip));
+    let positions = context.worker_places(datacenter);
+    let to_workers: BTreeMap<Ipv4Net, NextHop> = retained
+        .chain(positions.map(|(_, position)| (position.pod_cidr, position.ip)))
+        .map(|(range, ip)| (range, NextHop::Appliance(ip)))
         .collect();
     let tables = [
         (

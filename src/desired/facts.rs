@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::resource::azure::NodePool;
 use crate::resource::{ArmId, Kind, ObjectKey, Site};
-use crate::topology::names::{SubscriptionId, WorkerName};
+use crate::topology::names::{DatacenterName, SubscriptionId, WorkerName};
 use crate::topology::version::KubernetesVersion;
 
 /// Facts that the resources of a topology depend on.
@@ -38,6 +38,8 @@ pub struct Facts {
     pub request: Option<RequestProgress>,
     /// What each worker holds already.
     pub assigned: BTreeMap<WorkerName, AssignedAddresses>,
+    /// Where the pods of each worker are that has joined.
+    pub joined: BTreeMap<WorkerName, JoinedPlace>,
     /// The patch that AKS offers for the minor version that the cluster is to be
     /// upgraded to; `None` if no upgrade is pending or AKS did not say.
     pub offered_version: Option<KubernetesVersion>,
@@ -163,6 +165,19 @@ pub struct AksNode {
     /// The name of its pool in Azure; `None` for a node outside of pools.
     #[serde(default)]
     pub pool: Option<String>,
+}
+
+/// Where the pods of a worker are that has joined.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JoinedPlace {
+    /// The datacenter that its Node is labelled with.
+    pub datacenter: DatacenterName,
+    /// The address of its Node.
+    pub ip: Ipv4Addr,
+    /// The range of its pods.
+    pub pod_cidr: Ipv4Net,
+    /// The longest prefix that its datacenter's router serves and that the range is in.
+    pub served_by: Option<Ipv4Net>,
 }
 
 /// What a worker holds already.

@@ -16,6 +16,7 @@ pub mod manifests;
 pub mod names;
 mod node_pools;
 mod protection;
+mod retained;
 mod routers;
 mod security;
 mod set;
@@ -49,30 +50,39 @@ pub fn build(topology: &Topology, facts: &Facts) -> Result<DesiredSet, Allocatio
 /// The same with the places of workers that [`allocate`] returned.
 pub fn build_with(topology: &Topology, facts: &Facts, allocation: Arc<Allocation>) -> DesiredSet {
     let context = DesiredContext::new(topology, facts, &allocation);
-    let mut set = DesiredSet::with_allocation(allocation.clone());
-
-    cluster_site::control_plane(&context, &mut set);
-    node_pools::existing(&context, &mut set);
-    cluster_site::router_machine(&context, &mut set);
-    cluster_site::route_tables(&context, &mut set);
-    for datacenter in &topology.datacenters {
-        if let DatacenterKind::Azure(azure) = &datacenter.kind {
-            datacenter_site::network(&context, datacenter, azure, &mut set);
-            datacenter_site::router_machine(&context, datacenter, azure, &mut set);
-            datacenter_site::worker_machines(&context, datacenter, azure, &mut set);
-            datacenter_site::route_tables(&context, datacenter, azure, &mut set);
-        }
-    }
-    routers::cluster_router(&context, &mut set);
-    for datacenter in &topology.datacenters {
-        routers::datacenter_router(&context, datacenter, &mut set);
-    }
-    kubernetes_objects::shared(&context, &mut set);
-    for datacenter in &topology.datacenters {
-        kubernetes_objects::servers(&context, datacenter, &mut set);
-        workers::join(&context, datacenter, &mut set);
+    let mut set = build_in(&context, &allocation);
+    if !context.retained.is_empty() {
+        let narrowed = build_in(&context.without_retained(), &allocation);
+        set.note_narrowed(&narrowed);
     }
     protect(topology, &mut set);
+    set
+}
+
+fn build_in(context: &DesiredContext<'_>, allocation: &Arc<Allocation>) -> DesiredSet {
+    let topology = context.topology;
+    let mut set = DesiredSet::with_allocation(allocation.clone());
+    cluster_site::control_plane(context, &mut set);
+    node_pools::existing(context, &mut set);
+    cluster_site::router_machine(context, &mut set);
+    cluster_site::route_tables(context, &mut set);
+    for datacenter in &topology.datacenters {
+        if let DatacenterKind::Azure(azure) = &datacenter.kind {
+            datacenter_site::network(context, datacenter, azure, &mut set);
+            datacenter_site::router_machine(context, datacenter, azure, &mut set);
+            datacenter_site::worker_machines(context, datacenter, azure, &mut set);
+            datacenter_site::route_tables(context, datacenter, azure, &mut set);
+        }
+    }
+    routers::cluster_router(context, &mut set);
+    for datacenter in &topology.datacenters {
+        routers::datacenter_router(context, datacenter, &mut set);
+    }
+    kubernetes_objects::shared(context, &mut set);
+    for datacenter in &topology.datacenters {
+        kubernetes_objects::servers(context, datacenter, &mut set);
+        workers::join(context, datacenter, &mut set);
+    }
     set
 }
 

@@ -93,10 +93,13 @@ fn datacenter_kernel_routes(
             .into_iter()
             .chain(context.remote_prefixes(Some(datacenter)))
             .map(|prefix| (prefix, KernelRoute::Tunnel));
-        let workers = context.worker_places(datacenter).map(|(worker, place)| {
+        let positions = context.worker_places(datacenter);
+        let positions = positions.map(|(worker, place)| (worker, place.pod_cidr, place.ip));
+        let retained = context.retained.workers(datacenter);
+        let workers = retained.chain(positions).map(|(worker, range, ip)| {
             // A worker on another segment is reached through the gateway to it.
             let gateway = worker.gateway.and(datacenter.router.gateway);
-            (place.pod_cidr, KernelRoute::Via(gateway.unwrap_or(place.ip)))
+            (range, KernelRoute::Via(gateway.unwrap_or(ip)))
         });
         ends.chain(tunnel).chain(workers).collect()
     })

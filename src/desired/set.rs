@@ -39,6 +39,8 @@ pub struct DesiredSet {
     unprotected_blocks: BTreeSet<String>,
     /// The places of workers that the resources were built with.
     allocation: Option<Arc<Allocation>>,
+    /// The resources that lead to workers at places which these are to leave.
+    narrowed_later: BTreeSet<Address>,
 }
 
 /// What must be neither replaced nor deleted.
@@ -94,6 +96,20 @@ impl DesiredSet {
     /// was not built from a topology.
     pub(crate) fn allocation(&self) -> Option<&Arc<Allocation>> {
         self.allocation.as_ref()
+    }
+
+    /// The resources that lead to workers at places which these are to leave: once the
+    /// workers have moved, the topology asks for less.
+    pub(crate) fn narrowed_later(&self) -> &BTreeSet<Address> {
+        &self.narrowed_later
+    }
+
+    /// Notes the resources that have another value once every worker is at its new place.
+    pub(super) fn note_narrowed(&mut self, narrowed: &Self) {
+        let differs = |it: &&DesiredResource| {
+            narrowed.get(&it.address).is_some_and(|other| other.resource != it.resource)
+        };
+        self.narrowed_later = self.iter().filter(differs).map(|it| it.address.clone()).collect();
     }
 
     /// Adds a resource.

@@ -188,6 +188,10 @@ pub enum Code {
     OperationPending,
     /// SG0437: the deployment is in another subscription.
     OtherSubscription,
+    /// SG0438: workers exchange addresses, more of them than the rollout permits.
+    AddressExchange,
+    /// SG0439: a new part of the topology lies behind a route that `[[ignore]]` leaves out.
+    IgnoredRoute,
     /// SG0501: an object that the topology does not own has the same name.
     NotOwned,
     /// SG0502: the change is blocked by `protect = true`.
@@ -336,7 +340,7 @@ pub enum Code {
     UnknownTarget,
 }
 
-/// What is known about a code.
+/// The facts about a code.
 struct Entry {
     code: Code,
     text: &'static str,
@@ -367,7 +371,7 @@ impl Code {
         self.entry().title
     }
 
-    /// What it means, why it matters, and what to do.
+    /// Its meaning, why it matters, and the remedy.
     pub fn explanation(self) -> &'static str {
         self.entry().explanation
     }

@@ -1,4 +1,4 @@
-//! What is wrong with a topology, where, and what to do.
+//! Errors of a topology, with their places and remedies.
 
 use std::fmt;
 use std::sync::Arc;
@@ -34,13 +34,13 @@ pub struct Diagnostic {
     pub code: Code,
     /// How bad it is.
     pub severity: Severity,
-    /// What is wrong, in one sentence.
+    /// The error, in one sentence.
     pub message: String,
     /// Where it is wrong; absent only for what has no place in the file.
     pub primary: Option<Label>,
     /// Other ranges that are involved.
     pub secondary: Vec<Label>,
-    /// What to do.
+    /// The remedy.
     pub remedy: String,
 }
 

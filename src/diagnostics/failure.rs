@@ -20,9 +20,9 @@ use super::{Code, ServiceText};
 pub struct Failure {
     /// The stable code of the cause; `stargate explain` describes it.
     pub code: Code,
-    /// What was being done, to which resource, and what the service answered.
+    /// The activity, the resource, and the service's response.
     pub message: String,
-    /// What to do next, with a command where there is one.
+    /// The remedy, with a command where there is one.
     pub remedy: String,
     /// The causes below the message, the nearest first, as `-v` prints them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

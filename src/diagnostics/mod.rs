@@ -1,4 +1,4 @@
-//! What stargate reports to the person who must act: stable codes, failures
+//! Reports to the person who must act: stable codes, failures
 //! with their causes, places in the topology file, remedies.
 
 mod code;

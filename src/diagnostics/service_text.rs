@@ -64,7 +64,7 @@ impl From<ServiceText> for String {
     }
 }
 
-/// What happens to line feeds and tabs.
+/// The treatment of line feeds and tabs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Breaks {
     /// They become `\n` and `\t`.

@@ -1,11 +1,11 @@
-//! What could not be read: whole sources, all objects of a kind, or single objects.
+//! Gaps of an inventory: whole sources, all objects of a kind, or single objects.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Gap, Inventory, Source};
 use crate::resource::{self, Address, Kind, ObjectKey, Service, Site};
 
-/// What could not be read, and why.
+/// The unread part, and the reason.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Gaps {
     sources: BTreeMap<Source, Vec<Gap>>,

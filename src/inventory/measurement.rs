@@ -1,4 +1,4 @@
-//! What Goldpinger measured between pods.
+//! The measurements of Goldpinger between pods.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -44,7 +44,7 @@ pub enum PingFailure {
     Other,
 }
 
-/// What Goldpinger measured.
+/// The measurements of Goldpinger.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Measurement {
     /// The pod that was asked for all of it.

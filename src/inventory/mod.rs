@@ -1,4 +1,4 @@
-//! What was observed.
+//! The observed live state.
 
 mod foreign_node;
 mod foreign_peer;
@@ -47,6 +47,8 @@ pub struct Inventory {
     pub blocks_incoming: BTreeSet<String>,
     /// Routers whose keys other devices do not accept, because of tailnet lock.
     pub locked_out: BTreeSet<String>,
+    /// Routers whose node key has expired, by name.
+    pub expired_keys: BTreeSet<String>,
     /// The prefixes for which Tailscale selects a router, by the router's name; without
     /// routers whose hosts could not be read.
     pub primary_routes: BTreeMap<String, BTreeSet<Ipv4Net>>,
@@ -110,7 +112,7 @@ impl fmt::Display for Source {
 pub struct Gap {
     /// The source.
     pub source: Source,
-    /// What could not be read, and why.
+    /// The unread part, and the reason.
     pub failure: Failure,
     /// True if something else in the plan explains it: a router that is offline
     /// cannot be probed.
@@ -121,7 +123,7 @@ pub struct Gap {
 }
 
 impl Gap {
-    /// What could not be read, as in `part of Azure`.
+    /// The unread part in words, as in `part of Azure`.
     pub fn subject(&self) -> String {
         let of = if self.in_part { "part of " } else { "" };
         format!("{of}{}", self.source)

@@ -17,11 +17,11 @@ pub struct KubernetesService {
     /// Whether only endpoints on the asking node serve it
     /// (`internalTrafficPolicy: Local`).
     pub local_only: bool,
-    /// What stands behind it, ready or not.
+    /// The endpoints, ready or not.
     pub endpoints: Vec<Endpoint>,
 }
 
-/// What a port carries.
+/// The transport protocol of a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TransportProtocol {
     /// Connections.
@@ -37,7 +37,7 @@ pub enum TransportProtocol {
 pub struct ServicePort {
     /// Its name, empty where there is only one.
     pub name: String,
-    /// What it carries.
+    /// The transport protocol.
     pub transport: TransportProtocol,
     /// Its number.
     pub number: u16,

@@ -57,7 +57,7 @@ struct Renewing {
     hold: watch::Sender<Hold>,
 }
 
-/// What became of a renewal.
+/// The result of a renewal.
 enum Renewed {
     /// The Lease is renewed.
     As(LeaseRecord),

@@ -45,6 +45,19 @@ pub fn allocate_prefixes<K: Ord + Clone + std::fmt::Display>(
     prefix_length: u8,
     wanted: &[Claim<K, Ipv4Net>],
 ) -> Result<BTreeMap<K, Ipv4Net>, PoolExhausted<K>> {
+    allocate_prefixes_beside(pool, prefix_length, &[], wanted)
+}
+
+/// The same without the parts of the pool that the prefixes in `reserved` cover.
+///
+/// # Errors
+/// The pool has no free prefix left for an owner.
+pub fn allocate_prefixes_beside<K: Ord + Clone + std::fmt::Display>(
+    pool: Ipv4Net,
+    prefix_length: u8,
+    reserved: &[Ipv4Net],
+    wanted: &[Claim<K, Ipv4Net>],
+) -> Result<BTreeMap<K, Ipv4Net>, PoolExhausted<K>> {
     let bits = prefix_length.clamp(pool.prefix_len(), 32);
     let slot_size = 1_u64 << (32 - bits);
     let slots = Slots {
@@ -57,7 +70,8 @@ pub fn allocate_prefixes<K: Ord + Clone + std::fmt::Display>(
         },
         fits: &|value: &Ipv4Net| pool.contains(value) && value.prefix_len() == prefix_length,
     };
-    slots.allocate(BTreeSet::new(), wanted)
+    let covered = reserved.iter().filter_map(|prefix| covered_slots(&pool, slot_size, prefix));
+    slots.allocate(covered.flatten().collect(), wanted)
 }
 
 /// Allocates an address of the subnet to every owner.

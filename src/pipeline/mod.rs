@@ -9,19 +9,19 @@ use std::collections::BTreeMap;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use crate::connectivity::Sources;
+use crate::connectivity::{InForce, Sources};
 use crate::desired::{self, AllocationError, DesiredSet};
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::{Gap, Source};
 use crate::plan::impact::Projection;
 use crate::plan::saved_plan::{SavedPlanRefusal, confirm};
-use crate::plan::{Plan, PlanningInput, plan, unattended};
+use crate::plan::{OmittedChange, Plan, PlanningInput, plan, unattended};
 use crate::provider::clients::ReadClients;
 use crate::refresh::{Clock, Observation, Scope, observe};
 use crate::resource::Api;
 use crate::topology::model::Topology;
 
-/// What a plan is made with.
+/// The inputs of a pipeline that makes plans.
 #[derive(Clone, Copy)]
 pub struct Pipeline<'a> {
     /// Reads live state.
@@ -35,7 +35,7 @@ pub struct Pipeline<'a> {
 /// Live state, read for one plan.
 #[derive(Debug, Clone)]
 pub struct Reading {
-    /// What was read.
+    /// The live state that was read.
     pub observation: Observation,
     /// The requests that it took, by API.
     pub requests: BTreeMap<Api, u64>,
@@ -48,8 +48,11 @@ pub struct Reading {
 pub struct Planned {
     /// The plan.
     pub plan: Plan,
-    /// What was read.
+    /// The live state that was read.
     pub observation: Observation,
+    /// Changes that live state and topology need beyond the plan. Only a saved plan leaves
+    /// some out.
+    pub omitted: Vec<OmittedChange>,
 }
 
 impl Pipeline<'_> {
@@ -62,7 +65,7 @@ impl Pipeline<'_> {
             Some(permitted) => unattended::limit(input, permitted, plan(input)),
             None => plan(input),
         };
-        Planned { plan, observation: reading.observation }
+        Planned { plan, observation: reading.observation, omitted: Vec::new() }
     }
 
     /// Reads live state, plans, and keeps the changes that the saved plan contains
@@ -74,8 +77,11 @@ impl Pipeline<'_> {
     pub async fn confirm(&self, saved: &Plan) -> Result<Planned, SavedPlanRefusal> {
         let reading = self.read().await;
         let input = reading.input(self.scope);
-        let plan = confirm(input, saved, plan(input))?;
-        Ok(Planned { plan, observation: reading.observation })
+        let fresh = plan(input);
+        let needed = OmittedChange::all(&fresh);
+        let plan = confirm(input, saved, fresh)?;
+        let omitted = OmittedChange::not_in(needed, &plan);
+        Ok(Planned { plan, observation: reading.observation, omitted })
     }
 
     /// Reads live state: everything that can be listed, then the objects that the
@@ -93,6 +99,7 @@ impl Pipeline<'_> {
         });
         observation.refresh_by_id(self.clients, self.scope, &desired).await;
         observation.find_spent_machines(self.clients, self.scope, &desired).await;
+        observation.note_joined_places(self.scope.topology);
         let requests = since(&before, &self.clients.requests.by_api());
         let today = (self.now)().to_zoned(TimeZone::UTC).date();
         Reading { observation, requests, today }
@@ -110,7 +117,7 @@ fn unnamed(error: &AllocationError) -> Gap {
 }
 
 impl Reading {
-    /// What a plan is made from.
+    /// The input of a plan.
     pub fn input<'a>(&'a self, scope: &'a Scope<'a>) -> PlanningInput<'a> {
         PlanningInput {
             topology: scope.topology,
@@ -126,6 +133,29 @@ impl Reading {
 }
 
 impl Planned {
+    /// The edits of the topology that are not applied yet, if there are any.
+    pub fn in_force(&self, topology: &Topology) -> Option<InForce> {
+        InForce::of(self.paths(topology).observed)
+    }
+
+    /// The plan, and what it was made from, for questions about the present state: with the
+    /// topology as far as it is in force.
+    pub fn present_paths<'a>(
+        &'a self,
+        topology: &'a Topology,
+        in_force: Option<&'a InForce>,
+    ) -> Projection<'a> {
+        let projection = self.paths(topology);
+        let observed = projection.observed;
+        match in_force {
+            Some(in_force) => {
+                let observed = in_force.sources(observed);
+                Projection { observed, is_in_force: true, ..projection }
+            }
+            None => projection,
+        }
+    }
+
     /// The plan, and what it was made from.
     pub fn paths<'a>(&'a self, topology: &'a Topology) -> Projection<'a> {
         let observed = Sources {
@@ -134,7 +164,7 @@ impl Planned {
             desired: self.plan.desired(),
             inventory: &self.observation.inventory,
         };
-        Projection { observed, plan: &self.plan }
+        Projection { observed, plan: &self.plan, is_in_force: false }
     }
 }
 

@@ -48,6 +48,12 @@ pub enum ApprovalReason {
         /// How many.
         count: u64,
     },
+    /// Some of the changes would make pairs of nodes unreachable, and it is not known whether
+    /// this one would.
+    MayLosePairs {
+        /// How many.
+        count: u64,
+    },
     /// With it more would be removed within ten minutes than the topology permits.
     TooManyRemovals,
     /// Too many reconciles failed within ten minutes.
@@ -66,6 +72,14 @@ impl fmt::Display for ApprovalReason {
             Self::LosesPairs { count } => {
                 let pairs = counted(*count, "pair");
                 write!(formatter, "it would make {pairs} of nodes unreachable")
+            }
+            Self::MayLosePairs { count } => {
+                let pairs = counted(*count, "pair");
+                write!(
+                    formatter,
+                    "changes like this one would make {pairs} of nodes unreachable, and it is \
+                     unknown which of them"
+                )
             }
             Self::TooManyRemovals => {
                 formatter.write_str("it exceeds `[watch] max_removals` within ten minutes")

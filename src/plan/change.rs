@@ -29,8 +29,8 @@ pub struct Change {
     pub ownership: Option<Ownership>,
     /// Changes of this plan that come first.
     pub depends_on: Vec<Address>,
-    /// Replacements and deletions of this plan that come before the deletion half of
-    /// this one.
+    /// Changes of this plan that come before the deletion half of this one: of a
+    /// replacement, its own deletion half.
     pub destroy_after: Vec<Address>,
     /// Changes of this plan whose deletion half comes before this one is made:
     /// it takes a place that they hold, or takes away what they stand in.

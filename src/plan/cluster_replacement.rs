@@ -76,7 +76,7 @@ fn lose_former_cluster(observed: Sources<'_>, cluster: &Change) -> Reachability 
 /// A plan that destroys and leaves the cluster: pairs with a node that goes are lost.
 pub(super) fn lose_deleted_nodes(observed: Sources<'_>, plan: &Plan) -> Reachability {
     let Current { reachability: now, example } = current(observed);
-    let after = assess(Projection { observed, plan }).reachability;
+    let after = assess(Projection { observed, plan, is_in_force: false }).reachability;
     let lost = now.kept.saturating_sub(after.kept);
     let worker = plan.changes.iter().find(|change| change.address.kind == Kind::Worker);
     let losses = losses(example, lost, worker);

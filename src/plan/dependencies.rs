@@ -8,6 +8,7 @@ use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
 use super::dependency_collector::{DependencyCollector, Edges};
 use super::exclusive_claims::Claims;
 use super::interruptions::{self, restarts_router};
+use super::new_places::NewPaths;
 use super::present_routers::{is_router_part, renamed_router};
 use super::removal_pace::RemovalPace;
 use super::rollout::is_rolled_out;
@@ -81,6 +82,7 @@ struct Index<'a> {
     deleted_kinds: BTreeMap<Kind, Vec<&'a Address>>,
     claims: Claims<'a>,
     pace: RemovalPace<'a>,
+    new_paths: NewPaths<'a>,
 }
 
 impl<'a> Index<'a> {
@@ -89,6 +91,7 @@ impl<'a> Index<'a> {
         let mut index = Self {
             claims: Claims::of(&changes),
             pace: RemovalPace::of(input, &changes),
+            new_paths: NewPaths::of(&changes),
             changes,
             by_address: HashMap::new(),
             contained: HashMap::new(),
@@ -179,6 +182,7 @@ impl<'a> Index<'a> {
             Action::Replace => {
                 found.destroy_after.extend(self.replaced_dependents(change));
                 found.destroy_after.extend(self.joining_before(input, change));
+                found.destroy_after.extend(self.new_paths.before_work(change));
             }
             // What lived in the one that is lost goes before the new one comes,
             // or it would be taken for the new one's.

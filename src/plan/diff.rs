@@ -307,6 +307,7 @@ mod tests {
             present_routers: BTreeMap::new(),
             request: None,
             assigned: BTreeMap::new(),
+            joined: BTreeMap::new(),
             nodes_without_pod_cidr: Vec::new(),
             offered_version: None,
             upgrade_patches: false,

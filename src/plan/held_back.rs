@@ -91,8 +91,8 @@ pub(super) fn blocked_until(deferred: &Deferred, cause: &Address, code: Code) ->
 fn until_resolved(cause: &Address, code: Code) -> Failure {
     Failure::new(
         code,
-        format!("it is held back until {cause} is resolved"),
-        format!("resolve {cause} first"),
+        format!("it waits for {cause}, which is blocked"),
+        format!("follow the help for {cause} first"),
     )
 }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
 use super::diff::FieldChange;
 use super::held_back::held_back_until;
+use super::withdrawal::sends_packets;
 use super::{Action, Blocked, Change};
 use crate::diagnostics::Code;
 use crate::resource::{Address, Kind, Resource, Site};
@@ -56,18 +57,6 @@ impl RetainedPrefixes {
         let fields = change.differences.iter().filter(|_| carries);
         fields.flat_map(texts_of).find_map(|text| self.0.get(&text))
     }
-}
-
-/// Whether an object of this kind decides where packets go.
-pub(super) fn sends_packets(kind: Kind) -> bool {
-    matches!(
-        kind,
-        Kind::RouteTable
-            | Kind::RouterHost
-            | Kind::AdvertisedRoutes
-            | Kind::ApprovedRoutes
-            | Kind::NetworkSecurityGroup
-    )
 }
 
 fn is_edited_place(field: &FieldChange) -> bool {
@@ -151,7 +140,7 @@ fn differing_texts(field: &FieldChange) -> BTreeSet<String> {
 }
 
 /// The texts of a value.
-fn texts(value: &Value) -> BTreeSet<String> {
+pub(super) fn texts(value: &Value) -> BTreeSet<String> {
     match value {
         Value::String(text) => BTreeSet::from([text.clone()]),
         Value::Array(values) => values.iter().flat_map(texts).collect(),

@@ -24,7 +24,7 @@ pub(super) fn keep_router_parts(decisions: &mut ResourceDecisions) {
         }
         let Some((machine, code)) = machines.get(change.key.name()) else { continue };
         let message = format!("it belongs to {machine}, which is kept");
-        let failure = Failure::new(*code, message, format!("resolve {machine} first"));
+        let failure = Failure::new(*code, message, format!("follow the help for {machine} first"));
         *decision = blocked_for(change, failure, Some(machine.clone())).into();
     }
 }
@@ -55,7 +55,7 @@ pub(super) fn keep_records(decisions: &mut ResourceDecisions) {
         }
         let Some((router, code)) = routers.get(&address.site) else { continue };
         let message = format!("it records {router}, which is kept");
-        let failure = Failure::new(*code, message, format!("resolve {router} first"));
+        let failure = Failure::new(*code, message, format!("follow the help for {router} first"));
         *decision = blocked_for(change, failure, Some(router.clone())).into();
     }
 }

@@ -3,6 +3,7 @@
 //! Synchronous, without I/O and deterministic. A plan leaves nothing to decide and
 //! does not change once it was returned.
 
+mod address_exchanges;
 mod adoption;
 mod arrivals;
 mod awaiting;
@@ -25,12 +26,15 @@ mod held_prefixes;
 mod hidden_contents;
 mod host_route;
 mod ignore_fields;
+mod ignored_routes;
 pub mod impact;
 mod interruptions;
 mod kept_routers;
 mod known_drift;
 mod new_datacenters;
+mod new_places;
 mod node_pools;
+mod omitted;
 mod orphans;
 mod planner;
 mod planning;
@@ -55,6 +59,7 @@ pub mod saved_plan;
 mod site_kind;
 pub mod stale_facts;
 pub mod step_graph;
+mod succession;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -64,6 +69,7 @@ mod unread_nodes;
 mod unread_parts;
 mod versions;
 mod waiting_changes;
+mod wave_schedule;
 mod withdrawal;
 mod worker_request;
 
@@ -78,6 +84,7 @@ pub use findings::{Finding, FindingSeverity};
 pub use held::{Blocked, Deferred};
 pub use host_route::{HostLocation, HostRoute};
 pub use known_drift::IgnoredDrift;
+pub use omitted::OmittedChange;
 pub use planning::{PlanOptions, PlanningInput, plan};
 pub use preparation::{MAX_DOWNLOADS, MAX_STEPS_PER_API, Preparation};
 pub use remaining_time::remaining_seconds;

@@ -1,31 +1,33 @@
-//! A new datacenter whose router or network is blocked: the plan is made without it. Routes,
-//! rules and workers would lead to, or stand on, what is not there.
+//! New datacenters whose router or network is blocked, and new datacenters and workers that
+//! packets would not reach: the plan is made without them. Routes, rules and workers would lead
+//! to, or stand on, what is not there.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::held_back::{blocked_until, held_back_until};
+use super::ignored_routes::WithheldRoutes;
 use super::planning::{PlanningInput, compare_states, desired_state};
-use super::{Blocked, Finding, Plan};
+use super::protection::blocked_for;
+use super::succession::worker_of;
+use super::{Blocked, Change, Finding, Plan};
 use crate::desired::{DesiredResource, allocate};
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Failure};
 use crate::resource::{Address, Kind, Site};
 use crate::topology::model::{Datacenter, Topology};
 
-/// Makes a plan again without the new datacenters that cannot work, and blocks everything
-/// that it would do for them.
+/// Makes a plan again without the new datacenters and workers that cannot work, and blocks
+/// everything that it would do for them.
 pub(super) fn leave_out(input: PlanningInput<'_>, findings: &[Finding], whole: Plan) -> Plan {
     if input.options.destroy || input.options.worker_request.is_some() {
         return whole;
     }
-    let causes = unusable(input, &whole);
-    if causes.is_empty() {
+    let causes = Causes::of(input, &whole);
+    if causes.sites.is_empty() && causes.workers.is_empty() {
         return whole;
     }
-    let is_held =
-        |datacenter: &Datacenter| causes.contains_key(&Site::Datacenter(datacenter.name.clone()));
     let mut topology: Topology = input.topology.clone();
-    topology.datacenters.retain(|datacenter| !is_held(datacenter));
+    causes.remove_from(&mut topology);
     let mut findings = findings.to_vec();
     let allocation = allocate(&topology, input.facts).map(Arc::new);
     let desired = desired_state(&topology, input.facts, allocation, &mut findings);
@@ -33,31 +35,106 @@ pub(super) fn leave_out(input: PlanningInput<'_>, findings: &[Finding], whole: P
     merge(compare_states(input, findings, desired), whole, &causes)
 }
 
-/// The rest of a plan, with the blocked changes of the datacenters that are left out.
-fn merge(rest: Plan, whole: Plan, causes: &BTreeMap<Site, Cause>) -> Plan {
+/// The rest of a plan, with the blocked changes of what is left out.
+fn merge(rest: Plan, whole: Plan, causes: &Causes) -> Plan {
     let Plan { contents: mut merged, .. } = rest;
     let Plan { contents, desired } = whole;
-    let cause = |address: &Address| causes.get(&address.site);
-    let changes = contents.changes.iter().filter_map(|change| {
-        let Cause { address, code } = cause(&change.address)?;
-        Some(held_back_until(change, address, *code))
-    });
+    let changes = contents.changes.iter();
+    let changes = changes.filter_map(|change| Some(causes.at(&change.address)?.blocked(change)));
     let deferred = contents.deferred.iter().filter_map(|deferred| {
-        let Cause { address, code } = cause(&deferred.address)?;
+        let Cause { address, code, .. } = causes.at(&deferred.address)?;
         Some(blocked_until(deferred, address, *code))
     });
     merged.blocked.extend(changes.chain(deferred));
-    merged.blocked.extend(contents.blocked.into_iter().filter(|it| cause(&it.address).is_some()));
+    let blocked = contents.blocked.into_iter();
+    merged.blocked.extend(blocked.filter(|it| causes.at(&it.address).is_some()));
     merged.blocked.sort_by(|one, other| one.address.cmp(&other.address));
     // A blocked router explains why its host could not be read.
     merged.gaps = contents.gaps;
     Plan { contents: merged, desired }
 }
 
-/// What blocks a datacenter.
+/// What blocks a datacenter or a worker.
 struct Cause {
     address: Address,
     code: Code,
+    /// The reason, where the change of that resource is not blocked by itself.
+    reason: Option<Failure>,
+}
+
+impl Cause {
+    fn blocked(&self, change: &Change) -> Blocked {
+        match &self.reason {
+            Some(reason) if change.address == self.address => {
+                blocked_for(change, reason.clone(), None)
+            }
+            _ => held_back_until(change, &self.address, self.code),
+        }
+    }
+}
+
+/// What is left out, each with what blocks it.
+struct Causes {
+    sites: BTreeMap<Site, Cause>,
+    /// By the address of the worker.
+    workers: BTreeMap<Address, Cause>,
+}
+
+impl Causes {
+    fn of(input: PlanningInput<'_>, plan: &Plan) -> Self {
+        let withheld = WithheldRoutes::of(plan);
+        let mut sites = unusable(input, plan);
+        for datacenter in &input.topology.datacenters {
+            let site = Site::Datacenter(datacenter.name.clone());
+            if sites.contains_key(&site) {
+                continue;
+            }
+            let Some(reason) = withheld.to_datacenter(datacenter) else { continue };
+            let first = plan.changes.iter().map(|it| &it.address).find(|it| it.site == site);
+            if let Some(address) = first.filter(|_| is_new(input, plan, &site)).cloned() {
+                let code = reason.code;
+                sites.insert(site, Cause { address, code, reason: Some(reason) });
+            }
+        }
+        let workers = withheld.to_workers(input.topology).into_iter();
+        let workers = workers.filter(|(address, _)| !sites.contains_key(&address.site));
+        let cause = |(address, reason): (Address, Failure)| {
+            let code = reason.code;
+            (address.clone(), Cause { address, code, reason: Some(reason) })
+        };
+        let workers = workers.map(cause).collect();
+        Self { sites, workers }
+    }
+
+    /// What blocks a resource, if it belongs to what is left out.
+    fn at(&self, address: &Address) -> Option<&Cause> {
+        let of_worker = || {
+            if self.workers.is_empty() {
+                return None;
+            }
+            let kind = Kind::Worker;
+            let own = || match address.kind {
+                Kind::Server | Kind::CiliumNode | Kind::VirtualMachine => {
+                    Some(Address { kind, ..address.clone() })
+                }
+                _ => None,
+            };
+            self.workers.get(&worker_of(address).or_else(own)?)
+        };
+        self.sites.get(&address.site).or_else(of_worker)
+    }
+
+    fn remove_from(&self, topology: &mut Topology) {
+        let site = |datacenter: &Datacenter| Site::Datacenter(datacenter.name.clone());
+        topology.datacenters.retain(|it| !self.sites.contains_key(&site(it)));
+        for datacenter in &mut topology.datacenters {
+            let site = site(datacenter);
+            datacenter.workers.retain(|worker| {
+                let address = Address::new(Kind::Worker, site.clone(), &worker.name);
+                !self.workers.contains_key(&address)
+            });
+        }
+    }
 }
 
 /// The new datacenters of which something is blocked that all the rest stands on.
@@ -73,7 +150,7 @@ fn unusable(input: PlanningInput<'_>, plan: &Plan) -> BTreeMap<Site, Cause> {
         let address = first.caused_by.as_ref().unwrap_or(&first.address).clone();
         // What waits for another site is held back with that.
         if address.site == site {
-            causes.insert(site, Cause { address, code: first.failure.code });
+            causes.insert(site, Cause { address, code: first.failure.code, reason: None });
         }
     }
     causes

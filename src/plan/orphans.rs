@@ -129,7 +129,13 @@ fn deletion(address: &Address, key: &ObjectKey, observed: &Observed) -> Resource
     let reason = "not in the topology";
     let mut change =
         Change::new(address.clone(), key.clone(), Action::Delete, reason).with_before(observed);
-    change.interrupts = interruption(&observed.resource);
+    change.interrupts = match &observed.resource {
+        // It does not come back.
+        Resource::TailnetDevice(device) => {
+            Some(format!("pods lose connectivity through {}", device.hostname))
+        }
+        resource => interruption(resource),
+    };
     ResourceDecision::Change(Box::new(change))
 }
 

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
+use super::address_exchanges;
 use super::adoption;
 use super::arrivals::await_arrivals;
 use super::blocked_moves;
@@ -16,6 +17,7 @@ use super::held_back;
 use super::held_prefixes;
 use super::hidden_contents;
 use super::kept_routers;
+use super::new_places;
 use super::node_pools;
 use super::orphans;
 use super::predecessors;
@@ -46,6 +48,7 @@ pub(super) fn plan_changes(input: Comparison<'_>) -> PlanContents {
     worker_request::repave(input, &mut decisions);
     propagation::replace_creators(input, &mut decisions);
     propagation::defer_containers(input, &mut decisions);
+    address_exchanges::refuse(input, &mut decisions);
     propagation::replace_dependents(input, &mut decisions);
     orphans::delete(input, &mut decisions);
     hidden_contents::block(input, &mut decisions);
@@ -60,6 +63,7 @@ pub(super) fn plan_changes(input: Comparison<'_>) -> PlanContents {
     protection::retain_shared_containers(input, &mut decisions);
     node_pools::defer_deletions(&mut decisions);
     node_pools::defer_routes(input, &mut decisions);
+    new_places::defer_withdrawals(input, &mut decisions);
     worker_request::reboot(input, &mut decisions);
     dependencies::add(input, &mut decisions);
     consequences::mark(input, &mut decisions);

@@ -90,20 +90,16 @@ pub fn plan(input: PlanningInput<'_>) -> Plan {
     let mut findings = input.findings.to_vec();
     let allocation = allocate(input.topology, input.facts).map(Arc::new);
     let allocated = allocation.as_deref().ok();
-    findings.extend(live_lints(
-        input.topology,
-        input.facts,
-        input.tailnet,
-        input.inventory,
-        allocated,
-    ));
+    // What the topology would create is of no concern to a plan that destroys.
+    if !input.options.destroy {
+        let (facts, inventory) = (input.facts, input.inventory);
+        findings.extend(live_lints(input.topology, facts, input.tailnet, inventory, allocated));
+    }
     let desired = desired_state(input.topology, input.facts, allocation, &mut findings);
-    findings.extend(known_drift::findings(
-        &input.topology.ignores,
-        input.today,
-        &desired,
-        input.inventory,
-    ));
+    if !input.options.destroy {
+        let (rules, today) = (&input.topology.ignores, input.today);
+        findings.extend(known_drift::findings(rules, today, &desired, input.inventory));
+    }
     let other = adoption::other_topology(&desired, input.inventory);
     if let Some(other) = other {
         // What the routers of that topology serve follows from it.
@@ -272,10 +268,11 @@ fn assess_without_departures(observed: Sources<'_>, plan: &Plan) -> Assessment {
 fn assess_without_pools(observed: Sources<'_>, plan: &Plan) -> Assessment {
     let leaving = LeavingPools::of(observed.facts, plan);
     if leaving.is_empty() {
-        return assess(Projection { observed, plan });
+        return assess(Projection { observed, plan, is_in_force: false });
     }
     let facts = leaving.without_nodes(observed.facts);
-    let rest = assess(Projection { observed: Sources { facts: &facts, ..observed }, plan });
+    let sources = Sources { facts: &facts, ..observed };
+    let rest = assess(Projection { observed: sources, plan, is_in_force: false });
     let reachability = leaving.add_losses(observed, plan, rest.reachability);
     Assessment { reachability, ..rest }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::impact::{Loss, Projection, Reachability, assess};
 use super::{Action, Change, Plan};
-use crate::connectivity::Sources;
+use crate::connectivity::{InForce, Sources};
 use crate::desired::Facts;
 use crate::desired::facts::AksNode;
 use crate::resource::{Address, Kind, ObjectKey, Resource, Site};
@@ -116,10 +116,13 @@ fn without(facts: &Facts, pools: &BTreeSet<&str>) -> Facts {
     facts
 }
 
-/// How many pairs reach each other before the plan, without the nodes of these pools.
+/// How many pairs reach each other before the plan, without the nodes of these pools: the
+/// workers count where they are now.
 fn reached(observed: Sources<'_>, plan: &Plan, pools: &BTreeSet<&str>) -> u64 {
     let facts = without(observed.facts, pools);
     let observed = Sources { facts: &facts, ..observed };
+    let in_force = InForce::of(observed);
+    let observed = in_force.as_ref().map_or(observed, |in_force| in_force.sources(observed));
     let unchanged = Plan { contents: plan.without_lists(), desired: plan.desired.clone() };
-    assess(Projection { observed, plan: &unchanged }).reachability.kept
+    assess(Projection { observed, plan: &unchanged, is_in_force: false }).reachability.kept
 }

@@ -325,7 +325,7 @@ fn decision_for_dependent(
             blocked(Failure::new(
                 held.failure.code,
                 format!("it depends on {on}, which is blocked"),
-                format!("resolve {on} first"),
+                format!("follow the help for {on} first"),
             ))
         }
     }

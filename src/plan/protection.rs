@@ -221,7 +221,7 @@ fn block_change(address: &Address, holder: &Retained, decisions: &mut ResourceDe
     let Some(decision) = decisions.get_mut(address) else { return };
     let ResourceDecision::Change(change) = decision else { return };
     let (name, remedy) = match (&holder.address, &holder.key) {
-        (Some(holder), _) => (holder.to_string(), format!("resolve {holder} first")),
+        (Some(holder), _) => (holder.to_string(), format!("follow the help for {holder} first")),
         (None, ObjectKey::Azure(id)) => (
             format!("{}, which the topology does not own,", id.name()),
             "move or delete that object, then run the same command again".to_owned(),

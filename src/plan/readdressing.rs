@@ -6,7 +6,8 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use super::change::{Action, Change};
-use super::held_prefixes::{sends_packets, texts_of};
+use super::held_prefixes::texts_of;
+use super::withdrawal::sends_packets;
 use crate::resource::{Kind, Resource};
 
 /// Workers that leave an address for another one of the same datacenter.

@@ -290,7 +290,7 @@ fn retain(change: &Change, cause: Option<Address>) -> Blocked {
         Some(cause) => Failure::new(
             Code::ReplacementNotRequested,
             format!("{cause} would take its place, and that is refused"),
-            format!("resolve {cause} first"),
+            format!("follow the help for {cause} first"),
         ),
         None => Failure::new(
             Code::ReplacementNotRequested,

@@ -8,6 +8,8 @@ use super::change::{Action, Change, InWave};
 use super::decision::Comparison;
 use super::impact::restart_of;
 use super::step_graph::StepGraph;
+use super::succession::takeovers;
+use super::wave_schedule::schedule;
 use crate::inventory::Inventory;
 use crate::resource::azure::MachineRole;
 use crate::resource::restarts::Restart;
@@ -75,20 +77,26 @@ pub(super) fn disturbs(change: &Change) -> bool {
 }
 
 /// A worker, with the changes of itself and of its machine.
-struct Unit<'a> {
+pub(super) struct Unit<'a> {
+    name: &'a str,
     site: &'a Site,
     /// The datacenter that it leaves, if it moves: its pods are evicted there.
     left: Option<Site>,
     changes: Vec<usize>,
-    is_disturbed: bool,
+    pub(super) is_disturbed: bool,
     /// A worker that is already broken, or on which the last operation failed, proves
     /// nothing about the others, so it is not the canary.
     is_broken: bool,
 }
 
 impl Unit<'_> {
+    /// The address of the worker.
+    pub(super) fn address(&self) -> Address {
+        Address::new(Kind::Worker, self.site.clone(), self.name)
+    }
+
     /// The datacenters in which it is disturbed.
-    fn sites(&self) -> impl Iterator<Item = &Site> {
+    pub(super) fn sites(&self) -> impl Iterator<Item = &Site> {
         std::iter::once(self.site).chain(&self.left)
     }
 }
@@ -103,6 +111,7 @@ fn units<'a>(inventory: &Inventory, changes: &'a [Change]) -> Vec<Unit<'a>> {
         }
         let Address { site, name, .. } = &change.address;
         let unit = units.entry((site, name.as_str())).or_insert_with(|| Unit {
+            name: name.as_str(),
             site,
             left: None,
             changes: Vec::new(),
@@ -134,7 +143,8 @@ pub(super) fn assign(
     let units = units(inventory, changes);
     let width = |site: &Site| policy.width.of(sizes.get(site).copied().unwrap_or_default());
     let largest = units.iter().flat_map(Unit::sites).map(width).max()?;
-    let waves = schedule(&units, policy.canary as usize, width);
+    let takeovers = takeovers(changes);
+    let waves = schedule(&units, &takeovers, policy.canary as usize, width);
     let shared = shared_teardowns(changes, graph, &units, &waves);
     let members: Vec<Vec<usize>> = units.into_iter().map(|unit| unit.changes).collect();
     let mut last = 0;
@@ -172,104 +182,6 @@ pub(super) fn live_workers(input: Comparison<'_>) -> BTreeMap<Site, usize> {
         }
     }
     live
-}
-
-/// The wave of each worker, in the order of the workers.
-fn schedule<'a>(units: &'a [Unit<'_>], canary: usize, width: impl Fn(&Site) -> u32) -> Vec<InWave> {
-    let joins = units.iter().filter(|unit| !unit.is_disturbed).count();
-    let has_canary = canary > 0;
-    // A new worker that fails as a canary keeps workers that run pods from being disturbed.
-    let first_disturbed = 1 + u32::from(joins > 0);
-    let mut disturbance = Disturbance {
-        canaries: canary,
-        first: first_disturbed + u32::from(has_canary),
-        in_canary: BTreeMap::new(),
-        later: BTreeMap::new(),
-    };
-    let mut joined = 0;
-    let slot = |unit: &'a Unit<'_>| {
-        let (number, is_canary) = if unit.is_disturbed {
-            disturbance.slot(unit, &width, first_disturbed)
-        } else {
-            joined += 1;
-            let is_canary = joined <= canary;
-            (1 + u32::from(has_canary && !is_canary), is_canary)
-        };
-        InWave { number, destroy_waits: true, is_canary }
-    };
-    units.iter().map(slot).collect()
-}
-
-/// How many workers of each datacenter are in the waves that disturb pods.
-struct Disturbance<'a> {
-    /// How many workers may still be canaries.
-    canaries: usize,
-    /// The first wave after the canary.
-    first: u32,
-    in_canary: BTreeMap<&'a Site, u32>,
-    later: BTreeMap<&'a Site, Filled>,
-}
-
-/// How many workers of a datacenter are in each wave after the canary.
-#[derive(Debug, Default)]
-struct Filled {
-    counts: Vec<u32>,
-    /// The waves before are full.
-    first_free: usize,
-}
-
-impl Filled {
-    fn has_room(&self, wave: usize, width: u32) -> bool {
-        self.counts.get(wave).is_none_or(|count| *count < width)
-    }
-
-    fn add(&mut self, wave: usize, width: u32) {
-        if self.counts.len() <= wave {
-            self.counts.resize(wave + 1, 0);
-        }
-        self.counts[wave] += 1;
-        while !self.has_room(self.first_free, width) {
-            self.first_free += 1;
-        }
-    }
-}
-
-impl<'a> Disturbance<'a> {
-    /// The wave of the next worker, and whether it is a canary. A worker that moves counts
-    /// in the datacenter that it leaves, too.
-    fn slot(
-        &mut self,
-        unit: &'a Unit<'_>,
-        width: &impl Fn(&Site) -> u32,
-        canary_wave: u32,
-    ) -> (u32, bool) {
-        let sites: Vec<(&Site, u32)> =
-            unit.sites().map(|site| (site, width(site).max(1))).collect();
-        let canaries = |site: &Site| self.in_canary.get(site).copied().unwrap_or_default();
-        if self.canaries > 0 && sites.iter().all(|(site, width)| canaries(site) < *width) {
-            self.canaries -= 1;
-            sites.iter().for_each(|(site, _)| *self.in_canary.entry(site).or_default() += 1);
-            return (canary_wave, true);
-        }
-        let wave = self.free_wave(&sites);
-        for (site, width) in sites {
-            self.later.entry(site).or_default().add(wave, width);
-        }
-        (self.first + u32::try_from(wave).unwrap_or(u32::MAX), false)
-    }
-
-    /// The first wave in which every one of these datacenters has room.
-    fn free_wave(&self, sites: &[(&Site, u32)]) -> usize {
-        let filled: Vec<(&Filled, u32)> = sites
-            .iter()
-            .filter_map(|(site, width)| Some((self.later.get(site)?, *width)))
-            .collect();
-        let mut wave = filled.iter().map(|(filled, _)| filled.first_free).max().unwrap_or_default();
-        while !filled.iter().all(|(filled, width)| filled.has_room(wave, *width)) {
-            wave += 1;
-        }
-        wave
-    }
 }
 
 /// The changes of workers whose deletion workers of earlier waves wait for.

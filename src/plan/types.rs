@@ -129,6 +129,11 @@ impl PlanContents {
             && self.awaiting_approval.is_empty()
     }
 
+    /// How many fields differ from the topology and are ignored, as it says.
+    pub fn ignored_differences(&self) -> usize {
+        self.ignored.iter().map(|ignored| ignored.fields.len()).sum()
+    }
+
     /// How live state compares with the topology.
     pub fn status(&self) -> PlanStatus {
         let is_error = |finding: &Finding| finding.severity == FindingSeverity::Error;

@@ -8,6 +8,7 @@ mod rules;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::awaiting::{ApprovalReason, AwaitingApproval};
+use super::cost::Cost;
 use super::diff::FieldChange;
 use super::planning::PlanningInput;
 use super::restrict::restrict;
@@ -18,9 +19,9 @@ use crate::resource::{Address, Kind, Site};
 pub use approved::ApprovedChanges;
 pub use coverage::Removals;
 
-/// How often changes that would make pairs unreachable are left out one after another
-/// before all changes are left out.
-const MAX_ATTEMPTS: usize = 8;
+/// How often the changes that are known to make pairs unreachable are left out, before the
+/// rest is left out unexamined: each attempt assesses the whole network.
+const MAX_ATTEMPTS: usize = 16;
 
 /// A plan divided into what may be done without approval and what may not.
 #[derive(Debug, Default)]
@@ -43,29 +44,26 @@ pub fn limit(input: PlanningInput<'_>, permitted: AutoApply, plan: Plan) -> Plan
     let mut limited = restrict(input, plan, &selection.changes, &selection.deferred);
     limited.contents.awaiting_approval = selection.awaiting;
     limited.contents.approval_loses_pairs = loses_pairs;
+    // Each attempt leaves out at least one change.
     for _ in 0..MAX_ATTEMPTS {
         let count = limited.reachability.lost;
-        if count == 0 {
-            return limited;
-        }
-        let mut causes = losing_changes(&limited);
-        if approved.may_lose_pairs() {
-            causes.retain(|address| {
-                let mut changes = limited.changes.iter();
-                !changes.any(|it| it.address == *address && approved.covers(it))
-            });
-            if causes.is_empty() {
-                limited.contents.reachability.loss_allowed = true;
-                return limited;
-            }
+        let causes = unapproved_losses(&limited, approved);
+        if count == 0 || causes.is_empty() {
+            break;
         }
         limited = leave_out(input, limited, causes, &ApprovalReason::LosesPairs { count });
     }
     match limited.reachability.lost {
         0 => limited,
+        _ if is_loss_approved(&limited, approved) => {
+            limited.contents.reachability.loss_allowed = true;
+            limited
+        }
         count => {
-            let all = limited.changes.iter().map(|change| change.address.clone()).collect();
-            leave_out(input, limited, all, &ApprovalReason::LosesPairs { count })
+            let causes = losing_changes(&limited);
+            let examined = leave_out(input, limited, causes, &ApprovalReason::LosesPairs { count });
+            let rest = examined.changes.iter().map(|change| change.address.clone()).collect();
+            leave_out(input, examined, rest, &ApprovalReason::MayLosePairs { count })
         }
     }
 }
@@ -119,8 +117,12 @@ impl Plan {
         });
         self.contents.awaiting_approval.extend(held);
         self.contents.steps = Default::default();
+        self.contents.rollout = None;
         // They follow from these changes, so they wait with them.
         self.contents.deferred.clear();
+        self.contents.reachability = self.contents.reachability.of_nothing_changed();
+        let requests = self.contents.cost.requests.clone();
+        self.contents.cost = Cost { requests, ..Cost::default() };
         self
     }
 }
@@ -146,12 +148,31 @@ fn forget_dependencies(changes: &mut [Change], is_forgotten: &dyn Fn(&Address) -
     }
 }
 
-/// The changes that drop the packets of pairs; all of them if no change is known to.
+/// The changes that are known to drop the packets of pairs.
 fn losing_changes(plan: &Plan) -> BTreeSet<Address> {
     let changes: BTreeSet<&Address> = plan.changes.iter().map(|change| &change.address).collect();
     let losses = plan.reachability.losses.iter().filter_map(|loss| loss.resource.as_ref());
-    let found: BTreeSet<Address> = losses.filter(|it| changes.contains(it)).cloned().collect();
-    if found.is_empty() { changes.into_iter().cloned().collect() } else { found }
+    losses.filter(|it| changes.contains(it)).cloned().collect()
+}
+
+/// The same without what a person approved with the loss of pairs.
+fn unapproved_losses(plan: &Plan, approved: &ApprovedChanges) -> BTreeSet<Address> {
+    let mut losses = losing_changes(plan);
+    if approved.may_lose_pairs() {
+        let covered = plan.changes.iter().filter(|change| approved.covers(change));
+        covered.for_each(|change| _ = losses.remove(&change.address));
+    }
+    losses
+}
+
+/// Whether a person approved the loss of pairs by all changes that may be its cause.
+fn is_loss_approved(plan: &Plan, approved: &ApprovedChanges) -> bool {
+    let is_cause_known = !losing_changes(plan).is_empty();
+    approved.may_lose_pairs()
+        && match is_cause_known {
+            true => unapproved_losses(plan, approved).is_empty(),
+            false => plan.changes.iter().all(|change| approved.covers(change)),
+        }
 }
 
 /// Leaves out these changes, and what depends on them.

@@ -12,6 +12,18 @@ use crate::resource::host::{JoinedWorker, KernelRoute};
 use crate::resource::kubernetes::ManifestKind;
 use crate::resource::{DataPlaneRole, Kind, Resource};
 
+/// Whether an object of this kind decides where packets go.
+pub(super) fn sends_packets(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::RouteTable
+            | Kind::RouterHost
+            | Kind::AdvertisedRoutes
+            | Kind::ApprovedRoutes
+            | Kind::NetworkSecurityGroup
+    )
+}
+
 /// Whether a change may take a path from the nodes that leave with the same plan: it is made
 /// once they have left.
 pub(super) fn may_withdraw(change: &Change) -> bool {
@@ -54,6 +66,14 @@ pub(super) fn gained(change: &Change) -> BTreeSet<Ipv4Net> {
     }
     let (before, after) = (covered(before), covered(after));
     after.difference(&before).map(|(prefix, _)| *prefix).collect()
+}
+
+/// Whether an update leads packets to a prefix, or permits them, that it did not before.
+pub(super) fn adds_path_to(change: &Change, prefix: &Ipv4Net) -> bool {
+    let (Some(before), Some(after)) = (&change.before, &change.after) else { return false };
+    let (before, after) = (covered(before), covered(after));
+    let mut added = after.difference(&before);
+    added.any(|(wider, _)| wider.contains(prefix))
 }
 
 /// Whether packets to a prefix are led or permitted differently after a change.

@@ -18,7 +18,7 @@ use crate::resource::{ArmId, Owner};
 pub struct ClusterAccess {
     /// The client.
     pub client: Arc<dyn ClusterRead>,
-    /// What a client for writing is made with; see [`ClusterCredentials::connect`].
+    /// The credentials of a client that writes; see [`ClusterCredentials::connect`].
     pub credentials: ClusterCredentials,
 }
 

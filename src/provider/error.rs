@@ -40,11 +40,11 @@ pub enum RequestError {
     Credentials {
         /// The service.
         api: Api,
-        /// What is missing or was refused.
+        /// The missing or refused part.
         reason: String,
         /// True if credentials were found and were not accepted.
         refused: bool,
-        /// What the user can do.
+        /// The remedy.
         remedy: String,
     },
     /// The answer does not follow the documented API.
@@ -54,7 +54,7 @@ pub enum RequestError {
         api: Api,
         /// The request.
         activity: String,
-        /// What is wrong with the answer.
+        /// The error in the response.
         reason: String,
     },
     /// The request was accepted, and its long-running operation failed.

@@ -1,4 +1,4 @@
-//! What a host client is asked: typed probes, typed changes, typed steps.
+//! The interface of a host client: typed probes, typed changes, typed steps.
 //!
 //! An implementation of [`HostRead`] and [`HostWrite`] turns them into commands
 //! over SSH, or into changes of the sandbox's state; neither interprets text.
@@ -31,7 +31,7 @@ pub struct HostTarget {
     pub jump: Option<Box<HostTarget>>,
     /// The pinned host key.
     pub host_key: Option<String>,
-    /// What to do about an unknown key.
+    /// The policy for an unknown key.
     pub host_keys: HostKeyPolicy,
 }
 
@@ -98,7 +98,7 @@ pub struct RouterProbe {
     pub tailscale: Option<TailscaleProbe>,
 }
 
-/// What Tailscale on a router says of itself.
+/// The state of Tailscale on a router, as it reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TailscaleProbe {
     /// Whether it is logged in and running.
@@ -201,7 +201,7 @@ pub struct WorkerProbe {
     pub on_link: BTreeSet<Ipv4Net>,
     /// Rules of others that select tables other than the kernel's.
     pub foreign_rules: Vec<ForeignRule>,
-    /// What is compared with the topology.
+    /// The state that is compared with the topology.
     pub host: WorkerHost,
 }
 

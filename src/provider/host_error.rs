@@ -37,9 +37,9 @@ pub enum HostError {
     HostKeyUntrusted {
         /// The host.
         hostname: String,
-        /// What is wrong; names the host.
+        /// The error; names the host.
         reason: String,
-        /// What to do about it.
+        /// The remedy.
         remedy: String,
     },
     /// sshd accepted none of the keys.
@@ -81,7 +81,7 @@ pub enum HostError {
         reason: String,
         /// The end of the command's output; empty without output.
         output: String,
-        /// What to do, if this cause has a remedy of its own.
+        /// The remedy, if this cause has one of its own.
         remedy: Option<String>,
     },
 }
@@ -168,7 +168,7 @@ fn login_remedy(hostname: &str, user: &str) -> String {
     )
 }
 
-/// What to do about a key that is not the known one.
+/// The remedy for a key that is not the known one.
 pub(super) fn changed_key_remedy(hostname: &str, place: &str) -> String {
     format!(
         "if {hostname} was reinstalled, compare the new key with the output of `ssh-keygen -lf \

@@ -30,7 +30,7 @@ pub trait Transport: Send + Sync + fmt::Debug {
 pub struct TransportError {
     /// The host and port that were asked.
     pub host: String,
-    /// What went wrong.
+    /// The fault.
     pub fault: TransportFault,
 }
 
@@ -53,13 +53,13 @@ pub enum TransportFault {
     /// The connection was not established or broke.
     #[error("{reason}")]
     Lost {
-        /// What went wrong, in words of the library that noticed.
+        /// The fault, in words of the library that noticed it.
         reason: ServiceText,
     },
     /// The answer did not come in time.
     #[error("{what} within {} s", after.as_secs_f32())]
     TimedOut {
-        /// What did not happen, as in `no byte`.
+        /// The missing event, as in `no byte`.
         what: &'static str,
         /// How long it was waited for.
         after: Duration,
@@ -73,7 +73,7 @@ pub enum TransportFault {
     /// The request cannot be sent as it is.
     #[error("the request cannot be sent: {reason}")]
     BadRequest {
-        /// What is wrong with it.
+        /// The error in it.
         reason: ServiceText,
     },
 }
@@ -107,7 +107,7 @@ struct Requests {
     by_api: BTreeMap<Api, u64>,
     /// How many requests were answered, or not, by class.
     by_class: BTreeMap<(Api, StatusClass), u64>,
-    /// What each running call does, by its number.
+    /// The activity of each running call, by its number.
     running: BTreeMap<u64, String>,
     /// How many calls were begun.
     begun: u64,
@@ -196,7 +196,7 @@ impl RequestCount {
         RunningCall { count: self.clone(), number }
     }
 
-    /// What the running calls do, the oldest first.
+    /// The activities of the running calls, the oldest first.
     pub fn running(&self) -> Vec<String> {
         self.lock().running.values().cloned().collect()
     }

@@ -26,7 +26,7 @@ pub struct ApiCall {
     pub headers: HeaderMap,
     /// The body, empty for none.
     pub body: Bytes,
-    /// What it is for, in words for the user.
+    /// Its purpose, in words for the user.
     pub activity: String,
     /// When it may be sent again.
     pub repeat: RetryClass,
@@ -194,7 +194,7 @@ pub(super) fn typed<T: DeserializeOwned>(
     serde_json::from_value(value).map_err(|error| malformed(api, activity, &error.to_string()))
 }
 
-/// What a JSON value is, in words.
+/// The type of a JSON value, in words.
 pub(super) fn kind_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::http::Api;
 
-/// What a request does: budgets distinguish these classes.
+/// The class of a request: budgets distinguish these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CallClass {
     /// It changes nothing.

@@ -1,4 +1,4 @@
-//! What an error of a service means for the user: its stable code and a remedy.
+//! The meaning of a service's error for the user: its stable code and a remedy.
 //!
 //! ARM's status alone says little: a policy, a deny assignment and a missing
 //! role are all 403, a lock, a quota and a running operation all 409. The
@@ -247,7 +247,7 @@ fn credentials(api: Api, refused: bool) -> Code {
     }
 }
 
-/// What the service's own codes mean, the innermost first.
+/// The meaning of the service's own codes, the innermost first.
 fn named(api: Api, code: &str, message: &str, details: &[Detail]) -> Option<(Code, &'static str)> {
     if api != Api::Azure {
         return None;

@@ -75,7 +75,7 @@ pub struct RequestKind<'a> {
     pub retry: RetryClass,
     /// The host and port, for errors.
     pub host: &'a str,
-    /// What it does, for the log.
+    /// The activity, for the log.
     pub activity: &'a str,
 }
 

@@ -7,11 +7,11 @@ use http_body_util::BodyExt;
 
 use super::http::{TransportError, TransportFault};
 
-/// What a JSON object takes in memory at least: one node of a B-tree map.
+/// The least memory of a JSON object: one node of a B-tree map.
 const OBJECT_BYTES: usize = 640;
-/// What any other JSON value takes at least, in an array or a node.
+/// The least memory of any other JSON value, in an array or a node.
 const VALUE_BYTES: usize = 32;
-/// What a string takes on the heap at least, beside its text.
+/// The least memory of a string on the heap, beside its text.
 const STRING_BYTES: usize = 16;
 /// No JSON text takes more times its length than this once decoded.
 const MAX_RATIO: usize = 128;

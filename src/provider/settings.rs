@@ -28,7 +28,7 @@ pub const MAX_DELAY: Duration = Duration::from_secs(30);
 /// of 500 Nodes and the devices of a tailnet of 10,000, both below 16 MiB. Nine
 /// lists are read side by side.
 pub const MAX_BODY_BYTES: usize = 24 << 20;
-/// What an answer may take once decoded, in bytes, as estimated before it is:
+/// The maximum memory of a decoded response in bytes, as estimated before it is decoded:
 /// many small JSON values take a hundred times their text. A page of 500 Nodes
 /// with all their managed fields takes 100 MiB.
 pub const MAX_DECODED_BYTES: usize = 192 << 20;

@@ -20,7 +20,7 @@ use crate::diagnostics::{Code, Failure};
 const BOOT_TIMEOUT: Duration = Duration::from_secs(300);
 /// The pause before a machine that may be booting is tried again.
 const BOOT_POLL: Duration = Duration::from_secs(3);
-/// What a script may print that is asked for nothing.
+/// The maximum output of a script that reports nothing.
 const SMALL_OUTPUT: usize = 256 * 1024;
 
 /// The SSH client of real hosts.
@@ -113,7 +113,7 @@ fn command(script: HostScript, limit: usize) -> RemoteCommand {
     }
 }
 
-/// What a machine may say, or not say, while it boots: its users come after its
+/// Whether an error is usual while a machine boots: its users come after its
 /// network.
 fn is_boot_error(error: &HostError) -> bool {
     matches!(

@@ -266,7 +266,12 @@ pub(super) fn note(
                 "correct [cluster] name, resource_group or the subscription (`az aks list -o \
                  table` shows the clusters), or remove `existing = true` to create the cluster",
             );
-            observation.findings.push(Finding::new(FindingSeverity::Error, failure));
+            // Without the cluster nothing can be created, but the rest can be destroyed.
+            let severity = match scope.options.destroy {
+                true => FindingSeverity::Warning,
+                false => FindingSeverity::Error,
+            };
+            observation.findings.push(Finding::new(severity, failure));
         }
         ClusterResponse::NotYet { .. } => {}
     }

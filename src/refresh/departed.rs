@@ -62,6 +62,9 @@ fn attribute_to_machines(scope: &Scope<'_>, observation: &mut Observation) {
     let machines: Vec<(String, Site)> = machines.collect();
     for (name, site) in machines {
         attribute(&name, &site, observation);
+        if site == Site::Cluster {
+            observation.facts.present_routers.insert(site, name);
+        }
     }
 }
 

@@ -48,7 +48,8 @@ pub(super) async fn read(
             Err(error) => {
                 let offline = devices.get(&target.hostname).is_some_and(|device| !device.online);
                 let is_other = matches!(error, HostError::WrongHost { .. });
-                gap(&target.hostname, &error, offline || is_other, observation);
+                let is_former = serves_under_former_name(scope, &site, name);
+                gap(name, &error, offline || is_other || is_former, observation);
                 retain_device(scope, &site, &target.hostname, &error, observation);
             }
         }
@@ -196,6 +197,14 @@ fn routers(scope: &Scope<'_>, observation: &Observation) -> Vec<(Site, HostTarge
             found.push((Site::Datacenter(datacenter.name.clone()), target));
         }
     }
+    // Until the router of another name serves, packets pass the present one.
+    let present = observation.facts.present_routers.iter();
+    for (site, router) in
+        present.filter(|(site, router)| serves_under_former_name(scope, site, router))
+    {
+        let route = HostRoute::departed_router(scope.topology, router);
+        found.extend(targets::resolve(&route, addresses).map(|target| (site.clone(), target)));
+    }
     // A VM goes as a whole; a machine that existed before is cleaned up.
     let departed = observation.facts.departed.iter().filter(|(_, found)| found.is_existing);
     for (site, departed_site) in departed {
@@ -207,12 +216,22 @@ fn routers(scope: &Scope<'_>, observation: &Observation) -> Vec<(Site, HostTarge
     found
 }
 
+/// Whether the topology has another router on a site of it than the one that is there.
+fn serves_under_former_name(scope: &Scope<'_>, site: &Site, router: &str) -> bool {
+    let is_listed = match site {
+        Site::Cluster => true,
+        Site::Datacenter(name) => scope.topology.datacenters.iter().any(|it| it.name == *name),
+    };
+    is_listed && !scope.is_router(router)
+}
+
 fn note_router(scope: &Scope<'_>, site: &Site, probe: RouterProbe, observation: &mut Observation) {
     let name = probe.hostname.clone();
     // A machine that was there before us is ours to clean up once we left
     // something on it; a VM goes as a whole.
     let touched = !probe.kernel_routes.is_empty() || !probe.local_prefixes.is_empty();
-    let ownership = if touched && is_existing(scope, site, observation) {
+    let is_former = serves_under_former_name(scope, site, &name);
+    let ownership = if touched && !is_former && is_existing(scope, site, observation) {
         Ownership::Ours { site: SiteName::from(site) }
     } else {
         Ownership::Inherited

@@ -20,6 +20,7 @@ pub(super) fn check(name: &str, device: &TailnetDevice, observation: &mut Observ
     }
     let date = expires.to_zoned(TimeZone::UTC).date();
     let (message, remedy) = if left <= SignedDuration::ZERO {
+        observation.inventory.expired_keys.insert(name.to_owned());
         (format!("the node key of router {name} expired on {date}"), expired(name))
     } else {
         (

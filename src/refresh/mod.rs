@@ -12,6 +12,7 @@ mod foreign_nodes;
 mod groups;
 mod host_findings;
 mod hosts;
+mod joined_places;
 mod key_expiry;
 pub mod measure;
 mod node_group;

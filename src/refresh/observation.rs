@@ -63,6 +63,7 @@ impl Observation {
                 present_routers: BTreeMap::new(),
                 request: None,
                 assigned: BTreeMap::new(),
+                joined: BTreeMap::new(),
                 nodes_without_pod_cidr: Vec::new(),
                 offered_version: None,
                 upgrade_patches: scope.options.upgrade_patches,

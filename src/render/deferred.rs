@@ -14,7 +14,7 @@ pub(super) struct Group<'a> {
 }
 
 impl Group<'_> {
-    /// What they wait for, as text.
+    /// The resources that they wait for, as text.
     pub(super) fn roots(&self, quote: &str) -> String {
         let names = self.roots.iter().map(|root| format!("{quote}{root}{quote}"));
         let names = names.collect::<Vec<_>>().join(" and ");
@@ -48,7 +48,7 @@ fn is_similar(known: &[&Deferred], one: &Deferred) -> bool {
     known.first().is_some_and(|first| criteria(first) == criteria(one))
 }
 
-/// What a resource waits for, directly or through other deferred resources.
+/// The resources that a resource waits for, directly or through other deferred resources.
 fn roots<'a>(
     waits: &BTreeMap<&'a Address, &'a [Address]>,
     address: &'a Address,

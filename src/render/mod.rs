@@ -20,10 +20,12 @@ mod purpose;
 pub mod rollout_json;
 pub mod style;
 pub mod table;
+mod target;
 pub mod text;
 mod value;
 pub mod watch_events;
 pub mod watcher_status;
 
-pub use purpose::Purpose;
+pub use purpose::{Purpose, matches_topology};
 pub use style::{Role, Style};
+pub use target::{PlanTarget, PlanTargetCloud};

@@ -13,15 +13,15 @@ use crate::plan::diff::FieldChange;
 use crate::plan::{Action, Blocked, Change, Deferred, Finding, FindingSeverity, Plan};
 use crate::resource::Address;
 
-use super::Purpose;
 use super::connectivity::reachability::ReachabilityJson;
 use super::connectivity::reachability_report::ReachabilityReportJson;
 use super::cost_json::CostJson;
 use super::ignored_json::IgnoredJson;
 use super::rollout_json::RolloutJson;
+use super::{PlanTarget, Purpose};
 
 /// The version of the format of `plan --format json` and `drift --format json`.
-pub const FORMAT_VERSION: &str = "2.0";
+pub const FORMAT_VERSION: &str = "2.1";
 
 /// A plan.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -33,6 +33,9 @@ pub struct PlanJson {
     pub purpose: Purpose,
     /// The name of the topology.
     pub topology: String,
+    /// Where the changes are made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<PlanTarget>,
     /// Counts of changes and resources.
     pub summary: SummaryJson,
     /// The changes, ordered so that dependencies come first.
@@ -78,6 +81,8 @@ pub struct SummaryJson {
     pub deferred: usize,
     /// Blocked changes.
     pub blocked: usize,
+    /// Fields that differ and that the topology ignores.
+    pub ignored: usize,
     /// Resources without a change.
     pub unchanged: usize,
 }
@@ -121,7 +126,7 @@ pub struct ChangeJson {
     pub planned_because_of: String,
     /// The address of the resource whose change causes this one.
     pub caused_by: Option<String>,
-    /// What stops working during the change.
+    /// The disruption during the change.
     pub disruption: Option<String>,
     /// The wave of a worker, counted from 1; null for other resources.
     pub wave: Option<u32>,
@@ -215,6 +220,7 @@ pub fn to_json(plan: &Plan, purpose: Purpose) -> PlanJson {
         format_version: FORMAT_VERSION.to_owned(),
         purpose,
         topology: plan.topology.clone(),
+        target: None,
         summary: summary(plan),
         changes: plan.changes.iter().map(change).collect(),
         deferred: plan.deferred.iter().map(deferred).collect(),
@@ -231,8 +237,13 @@ pub fn to_json(plan: &Plan, purpose: Purpose) -> PlanJson {
 
 /// The plan as JSON text.
 pub fn render(plan: &Plan, purpose: Purpose) -> String {
+    to_text(&to_json(plan, purpose))
+}
+
+/// The JSON as text.
+pub fn to_text(json: &PlanJson) -> String {
     // The struct is made of texts, numbers and JSON values, so it serialises.
-    let value = serde_json::to_value(to_json(plan, purpose)).unwrap_or_default();
+    let value = serde_json::to_value(json).unwrap_or_default();
     format!("{value:#}\n")
 }
 
@@ -257,6 +268,7 @@ fn summary(plan: &Plan) -> SummaryJson {
         reboot: plan.count(Action::Reboot),
         deferred: plan.deferred.len(),
         blocked: plan.blocked.len(),
+        ignored: plan.ignored_differences(),
         unchanged: plan.unchanged,
     }
 }

@@ -3,6 +3,9 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::text::counted;
+use crate::plan::Plan;
+
 /// The command that a plan is rendered for. It selects headings and summaries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -28,19 +31,23 @@ impl Purpose {
                 format!("Changes to make the infrastructure match the topology `{topology}`:")
             }
             Self::Drift => format!("The infrastructure differs from the topology `{topology}`:"),
-            Self::Destroy => format!("Resources of the topology `{topology}` to destroy:"),
+            Self::Destroy => {
+                format!("`stargate destroy` deletes the resources of the topology `{topology}`:")
+            }
             Self::Repave => format!("Workers of the topology `{topology}` to repave:"),
             Self::Reboot => format!("Workers of the topology `{topology}` to reboot:"),
         }
     }
 
     /// The last line of a plan without changes.
-    pub fn no_changes(self) -> &'static str {
+    pub fn no_changes(self, plan: &Plan) -> String {
         match self {
-            Self::Plan => "No changes. The infrastructure matches the topology.",
-            Self::Drift => "No drift. The infrastructure matches the topology.",
-            Self::Destroy => "No changes. No resources of the topology exist.",
-            Self::Repave | Self::Reboot => "No changes. There is nothing to do on these workers.",
+            Self::Plan => format!("No changes. {}.", matches_topology(plan)),
+            Self::Drift => format!("No drift. {}.", matches_topology(plan)),
+            Self::Destroy => "No changes. No resources of the topology exist.".to_owned(),
+            Self::Repave | Self::Reboot => {
+                "No changes. There is nothing to do on these workers.".to_owned()
+            }
         }
     }
 
@@ -49,6 +56,18 @@ impl Purpose {
         match self {
             Self::Plan | Self::Destroy | Self::Repave | Self::Reboot => "Plan",
             Self::Drift => "Drift",
+        }
+    }
+}
+
+/// The sentence, without its period, that the infrastructure matches the topology. What
+/// the topology ignores differs all the same. One wording for every command.
+pub fn matches_topology(plan: &Plan) -> String {
+    match plan.ignored_differences() {
+        0 => "The infrastructure matches the topology".to_owned(),
+        count => {
+            let ignored = counted(count, "ignored difference");
+            format!("The infrastructure matches the topology except for {ignored}")
         }
     }
 }

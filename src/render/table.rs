@@ -182,6 +182,11 @@ impl RoutesTable {
 }
 
 impl StatusTable {
+    /// Whether no resource of the table exists.
+    pub fn is_nothing_deployed(&self) -> bool {
+        self.resources.iter().all(|row| row.health == Health::Missing)
+    }
+
     /// The table as text.
     pub fn to_text(&self) -> String {
         let row = |row: &StatusRow| {

@@ -21,8 +21,9 @@ pub fn cut(text: &str, to: usize) -> String {
     format!("{kept}…")
 }
 
-/// Breaks a text between words. The first line begins with `first`, the others
-/// with `rest`; a word that exceeds the width gets a line of its own.
+/// Breaks a text between words, and not within backquotes, so that a command can be copied
+/// from one line. The first line begins with `first`, the others with `rest`; a word that
+/// exceeds the width gets a line of its own.
 pub fn wrap(text: &str, first: &str, rest: &str) -> Vec<String> {
     wrap_to(WIDTH, text, first, rest)
 }
@@ -32,23 +33,48 @@ pub fn wrap_to(columns: usize, text: &str, first: &str, rest: &str) -> Vec<Strin
     let mut lines = Vec::new();
     let mut line = first.to_owned();
     let mut empty = true;
-    for word in text.split_whitespace() {
-        if !empty && width(&line) + 1 + width(word) > columns {
+    for word in words(text, columns.saturating_sub(width(rest))) {
+        if !empty && width(&line) + 1 + width(&word) > columns {
             lines.push(std::mem::replace(&mut line, rest.to_owned()));
             empty = true;
         }
         if !empty {
             line.push(' ');
         }
-        line.push_str(word);
+        line.push_str(&word);
         empty = false;
     }
     lines.push(line.trim_end().to_owned());
     lines
 }
 
+/// The words of a text; what is between backquotes is one word if it fits on a line.
+fn words(text: &str, columns: usize) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    let mut quoted: Vec<&str> = Vec::new();
+    for word in text.split_whitespace() {
+        let ends = word.matches('`').count() % 2 == 1;
+        if quoted.is_empty() && !ends {
+            found.push(word.to_owned());
+            continue;
+        }
+        let is_closing = ends && !quoted.is_empty();
+        quoted.push(word);
+        if is_closing {
+            let whole = quoted.join(" ");
+            match width(&whole) <= columns {
+                true => found.push(whole),
+                false => found.extend(quoted.iter().map(ToString::to_string)),
+            }
+            quoted.clear();
+        }
+    }
+    found.extend(quoted.into_iter().map(str::to_owned));
+    found
+}
+
 /// Breaks the lines of a text that exceed the width, and leaves the others as they are.
-/// What is broken off is indented by two more columns.
+/// The lines after a break are indented by two more columns.
 pub fn wrap_lines(columns: usize, text: &str) -> String {
     let fit = |line: &str| match line.trim_end_matches('\n') {
         content if width(content) <= columns => line.to_owned(),
@@ -86,6 +112,14 @@ mod tests {
     fn cut_respects_the_width_in_characters() {
         assert_eq!(cut("übermäßig", 4), "übe…");
         assert_eq!(cut("über", 4), "über");
+    }
+
+    #[test]
+    fn a_command_is_not_broken_unless_it_is_too_long() {
+        let lines = wrap_to(20, "then run `a b c d` (or `x y`), `unclosed quote", "", "  ");
+        assert_eq!(lines, ["then run", "  `a b c d` (or", "  `x y`), `unclosed", "  quote"]);
+        let lines = wrap_to(12, "run `a long command` now", "", "  ");
+        assert_eq!(lines, ["run `a long", "  command`", "  now"]);
     }
 
     #[test]

@@ -87,13 +87,14 @@ fn lines(event: &WatchEvent) -> Vec<(Role, String)> {
             let apply = serde_json::to_value(apply).unwrap_or_default();
             let apply = apply.as_str().unwrap_or_default().to_owned();
             let text = format!(
-                "topology {short} is in force: apply = \"{apply}\", interval {interval_seconds} s"
+                "topology file loaded (SHA-256 {short}…): changes without approval: {apply}; a \
+                 reconcile every {interval_seconds} s"
             );
             vec![(Role::Quiet, text)]
         }
         WatchEvent::TopologyInvalid { failure } => {
             let mut lines = failure_lines(failure);
-            lines.push((Role::Help, "the last valid topology stays in force".to_owned()));
+            lines.push((Role::Help, "the last valid version of the file is used".to_owned()));
             lines
         }
         WatchEvent::ReconcileStarted { .. } | WatchEvent::ChangeStarted { .. } => Vec::new(),
@@ -195,6 +196,10 @@ fn changed(
         Outcome::GuardFailed { reason } => {
             let text = format!("  {sign} {address} was not changed: {reason}");
             vec![(Role::Warning, text)]
+        }
+        Outcome::HalfReplaced { done, reason } => {
+            let text = format!("  {sign} {address} {done}, but not created again: {reason}");
+            vec![(Role::Error, text)]
         }
         // The reconcile names what led to these.
         Outcome::UpToDate

@@ -15,7 +15,7 @@ use crate::resource::names::{DatacenterName, ResourceName};
 /// address before its VNet exists.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address {
-    /// What it is.
+    /// The kind.
     pub kind: Kind,
     /// Whose it is.
     pub site: Site,

@@ -14,7 +14,7 @@ pub const RESOURCES: &str = "2021-04-01";
 pub struct ArmType {
     /// Namespace and type, as in `Microsoft.Network/routeTables`.
     pub name: &'static str,
-    /// What messages call an object of the type.
+    /// The noun for an object of the type in messages.
     pub noun: &'static str,
     /// The `api-version` of requests.
     pub api_version: &'static str,

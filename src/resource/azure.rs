@@ -206,7 +206,7 @@ pub struct SecurityRule {
     pub priority: u16,
     /// Which way it looks.
     pub direction: RuleDirection,
-    /// What it does.
+    /// The effect on matching packets.
     pub access: Access,
     /// `*`, `Tcp`, `Udp` or `Icmp`.
     pub protocol: String,
@@ -227,7 +227,7 @@ pub enum RuleDirection {
     Outbound,
 }
 
-/// What a rule does.
+/// The effect of a rule on matching packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Access {
     /// Let the packet pass.
@@ -293,7 +293,7 @@ pub struct VirtualMachine {
     pub ssh_public_key: String,
     /// Its interface.
     pub network_interface: ArmId,
-    /// What it is for.
+    /// The purpose.
     pub role: MachineRole,
     /// How far its making has come.
     pub provisioning: Provisioning,
@@ -309,7 +309,7 @@ impl VirtualMachine {
     }
 }
 
-/// What a machine is for.
+/// The purpose of a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MachineRole {
@@ -342,7 +342,8 @@ impl RouteTable {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NextHop {
-    /// A private address in the VNet.
+    /// A private address in the VNet: Azure's `VirtualAppliance`.
+    #[serde(rename = "virtual_appliance")]
     Appliance(Ipv4Addr),
     /// The VNet itself.
     VirtualNetwork,

@@ -1,4 +1,4 @@
-//! What stargate keeps on hosts.
+//! The configuration that stargate keeps on hosts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -7,6 +7,7 @@ use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
 use super::{Address, Observable, Pending, Shared};
+use crate::diagnostics::counted;
 use crate::resource::digest::text_digest;
 use crate::resource::settings::SourceAddresses;
 use crate::resource::version::KubernetesVersion;
@@ -110,7 +111,7 @@ pub struct JoinedWorker {
     /// `datacenters.dc1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protected_by: Option<String>,
-    /// What only a probe of the host shows.
+    /// The state that only a probe of the host shows.
     pub host: Observable<WorkerHost>,
 }
 
@@ -138,11 +139,12 @@ pub fn describe_routes(routes: &BTreeMap<Ipv4Net, KernelRoute>) -> String {
         return String::new();
     }
     let digest = text_digest(&all);
-    let hops: Vec<String> = hops.iter().map(|(hop, count)| format!("{count} via {hop}")).collect();
+    let hops: Vec<String> =
+        hops.iter().map(|(hop, count)| format!("{} via {hop}", counted(*count, "route"))).collect();
     format!("{} ({})", hops.join(", "), digest.get(..12).unwrap_or(&digest))
 }
 
-/// What is on a worker's disk and in its kernel.
+/// The state of a worker's disk and kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerHost {
     /// The subnet in our CNI configuration; absent where the file is.

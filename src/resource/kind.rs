@@ -20,7 +20,7 @@ use super::restarts::Restart;
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $variant:ident = $facts:expr;)*) => {
-        /// What a resource is.
+        /// The kind of a resource.
         #[derive(
             Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
         )]

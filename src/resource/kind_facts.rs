@@ -5,7 +5,7 @@ use super::kubernetes_api::KubernetesApi;
 use super::restarts::Restart;
 use super::{Api, Kind};
 
-/// What holds for all objects of a kind.
+/// The properties of all objects of a kind.
 #[derive(Debug)]
 pub struct KindFacts {
     /// The word in addresses, plans and JSON.
@@ -41,11 +41,11 @@ pub struct KindFacts {
     /// what; sources in [`Self::restart_on`]. Fields that force a replacement are not
     /// listed, because the replacement already implies more.
     pub restarts: &'static [(&'static str, Restart)],
-    /// What it is to the data plane.
+    /// The role in the data plane.
     pub role: DataPlaneRole,
     /// How long changes take.
     pub seconds: UsualSeconds,
-    /// What a change costs in requests.
+    /// The requests of a change.
     pub requests: Requests,
 }
 
@@ -121,7 +121,7 @@ impl FixedFields {
     }
 }
 
-/// What objects of a kind are to packets.
+/// The role of a kind's objects in the data plane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DataPlaneRole {
     /// Packets do not depend on them.
@@ -201,7 +201,7 @@ impl Calls {
     }
 }
 
-/// What every row starts from.
+/// The values that every row starts from.
 const fn base(name: &'static str, service: Service, requests: Requests) -> KindFacts {
     KindFacts {
         name,

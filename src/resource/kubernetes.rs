@@ -1,4 +1,4 @@
-//! What stargate keeps in the cluster.
+//! The objects that stargate keeps in the cluster.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -88,7 +88,7 @@ impl fmt::Display for ObjectName {
 /// An object that is applied whole by server-side apply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// What it is.
+    /// The kind.
     pub kind: ManifestKind,
     /// The namespace of a namespaced object.
     pub namespace: Option<Cow<'static, str>>,

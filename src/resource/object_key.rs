@@ -16,9 +16,9 @@ pub enum ObjectKey {
     AzureAssociation(ArmId),
     /// A device, by its host name among the devices with our tag.
     Device(String),
-    /// What a device offers, by the device's host name.
+    /// The routes that a device advertises, by the device's host name.
     DeviceAdvertised(String),
-    /// What the tailnet accepts from a device, by the device's host name.
+    /// The routes of a device that the tailnet has approved, by the device's host name.
     DeviceApproved(String),
     /// An object of the cluster.
     Kubernetes(kubernetes::ObjectName),

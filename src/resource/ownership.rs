@@ -91,7 +91,7 @@ pub fn default_tag(topology: &TopologyName) -> String {
     format!("tag:stargate-{topology}")
 }
 
-/// What an observed object says of its owner.
+/// The owner of an observed object, by its marks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ownership {

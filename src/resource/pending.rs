@@ -14,7 +14,7 @@ pub enum Pending<T> {
     Known(T),
 }
 
-/// What a pending value waits for.
+/// The resource and the fact that a pending value waits for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct After {
     /// The resource whose creation brings the value.
@@ -62,7 +62,7 @@ impl<T> Pending<T> {
 pub enum Observable<T> {
     /// The field was not read.
     Unobserved(Unobserved),
-    /// What was seen, or what is wanted.
+    /// The observed or the desired value.
     Observed(T),
 }
 
@@ -80,7 +80,7 @@ impl<T> Observable<T> {
         Self::Unobserved(Unobserved { unobserved: true })
     }
 
-    /// What was seen, if the field was read.
+    /// The observed value, if the field was read.
     pub fn observed(&self) -> Option<&T> {
         match self {
             Self::Observed(value) => Some(value),

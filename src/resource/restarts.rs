@@ -1,7 +1,7 @@
 //! The restarts by which services apply updates. The row of a kind lists the fields
 //! whose update needs one; the disruptions of a plan are derived from it.
 
-/// What restarts.
+/// The part that restarts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Restart {
     /// The virtual machine: nothing on it is reachable during the restart.

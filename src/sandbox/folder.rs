@@ -1,7 +1,8 @@
 //! Stores the state of the sandbox in a folder.
 //!
-//! A process that is the only user works in memory and saves in the background. With other users,
-//! each change is read from the folder and written to it ([`access`]).
+//! A process that is the only user works in memory. It writes each change of a small sandbox before
+//! it confirms the change, so that its end takes nothing back; a large sandbox it saves in the
+//! background. With other users, each change is read from the folder and written to it ([`access`]).
 
 mod access;
 mod saver;
@@ -10,9 +11,9 @@ mod turn;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +28,10 @@ const FORMAT_VERSION: u32 = 1;
 /// The seed of a new sandbox, so that two runs of one example look the same.
 const SEED: u64 = 0x5747_a7e5;
 
+/// How long a write of the state may take so that the only user of a folder writes it with each
+/// change, and not in the background.
+const MAX_WRITE_TIME: Duration = Duration::from_millis(20);
+
 /// A folder that this process uses.
 #[derive(Debug)]
 pub struct Folder {
@@ -38,6 +43,8 @@ pub struct Folder {
     stamp: Mutex<Option<Stamp>>,
     /// Serialises writers, which share the name of the temporary file.
     writing: Mutex<()>,
+    /// How many microseconds the last write took.
+    write_time: AtomicU64,
     /// Why this process can no longer take turns with the others, once it cannot.
     failure: Mutex<Option<String>>,
 }
@@ -50,7 +57,7 @@ pub enum FolderError {
     Damaged {
         /// The path of the file.
         path: PathBuf,
-        /// What is wrong with the file.
+        /// The error in the file.
         reason: String,
     },
     /// Another process uses the folder.
@@ -110,7 +117,8 @@ impl Folder {
         let access = Access::take(&path, timeout)?;
         let (shared, stamp) = (AtomicBool::new(false), Mutex::new(None));
         let (writing, failure) = (Mutex::new(()), Mutex::new(None));
-        Ok(Self { path, access, shared, stamp, writing, failure })
+        let write_time = AtomicU64::new(0);
+        Ok(Self { path, access, shared, stamp, writing, write_time, failure })
     }
 
     /// Loads the stored state, or returns a new one if nothing is stored.
@@ -149,7 +157,22 @@ impl Folder {
     }
 
     fn store(&self, sandbox: &SandboxState, durability: Durability) -> Result<(), FolderError> {
-        self.write(&self.encode(sandbox)?, durability)
+        let began = Instant::now();
+        self.write(&self.encode(sandbox)?, durability)?;
+        if durability == Durability::Lazy {
+            self.note_write_time(began);
+        }
+        Ok(())
+    }
+
+    fn note_write_time(&self, began: Instant) {
+        let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.write_time.store(micros, Ordering::Relaxed);
+    }
+
+    /// Whether the state is so small that it can be written with each change.
+    fn is_written_quickly(&self) -> bool {
+        Duration::from_micros(self.write_time.load(Ordering::Relaxed)) <= MAX_WRITE_TIME
     }
 
     fn encode(&self, sandbox: &SandboxState) -> Result<Vec<u8>, FolderError> {

@@ -50,7 +50,7 @@ pub struct SandboxState {
     pub pause: u32,
     /// Generates names and ids that look random and are the same in every run.
     pub entropy: Entropy,
-    /// What has been reconciled.
+    /// The reconciled state.
     #[serde(skip)]
     pub(super) reconciled: ReconciledVersions,
 }

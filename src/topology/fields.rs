@@ -12,7 +12,7 @@ pub struct TopologyField {
     pub path: String,
     /// Its type and bounds, as in `integer, 1 to 64`.
     pub value_type: String,
-    /// What a number counts, as in `seconds`.
+    /// The unit of a number, as in `seconds`.
     pub unit: Option<String>,
     /// The default in TOML; `None` without one, or if it is computed.
     pub default: Option<String>,

@@ -42,7 +42,7 @@ pub struct TopologyFile {
     /// How changes are rolled out to workers.
     #[serde(default)]
     pub rollout: RolloutSection,
-    /// What `stargate watch` does by itself.
+    /// The changes that `stargate watch` makes by itself.
     #[serde(default)]
     pub watch: WatchSection,
     /// Provisioning profiles of workers: `[profiles.<name>]`.

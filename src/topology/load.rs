@@ -8,6 +8,7 @@ use toml::de::DeTable;
 
 use super::file::TopologyFile;
 use super::model::Topology;
+use super::shape::Deviations;
 use super::spans::TopologySpans;
 use super::{check, lints, schema, shape};
 use crate::diagnostics::{Code, Diagnostic, Diagnostics, Severity};
@@ -55,7 +56,13 @@ pub fn load_text(file_name: &str, text: &str) -> Result<Loaded, Diagnostics> {
         return Err(fail(file_name, "", vec![too_large(text.len())]));
     }
     let mut found = Vec::new();
-    let built = read(text, &mut found).and_then(|file| check::build(&file, &mut found));
+    let built = read(text, &mut found).and_then(|Read { file, has_placeholders }| {
+        let mut of_values = Vec::new();
+        let built = check::build(&file, &mut of_values);
+        found.extend(of_values.into_iter().filter(|one| !(has_placeholders && is_at_start(one))));
+        // Values that the file lacks do not fit together.
+        built.filter(|_| !has_placeholders)
+    });
     let built = built.inspect(|(topology, spans)| lints::check(topology, spans, &mut found));
     match built {
         Some((topology, spans)) if found.iter().all(|one| one.severity == Severity::Warning) => {
@@ -68,8 +75,20 @@ pub fn load_text(file_name: &str, text: &str) -> Result<Loaded, Diagnostics> {
     }
 }
 
+/// A file as serde read it.
+struct Read {
+    file: TopologyFile,
+    /// Whether some of its values are placeholders, with the span `0..0`.
+    has_placeholders: bool,
+}
+
+/// Whether a diagnostic is about a placeholder: no value of a file begins at its start.
+fn is_at_start(diagnostic: &Diagnostic) -> bool {
+    diagnostic.primary.as_ref().is_some_and(|label| label.span == (0..0))
+}
+
 /// Parses the file and reports every deviation from the schema.
-fn read(text: &str, found: &mut Vec<Diagnostic>) -> Option<TopologyFile> {
+fn read(text: &str, found: &mut Vec<Diagnostic>) -> Option<Read> {
     let mut document = match DeTable::parse(text) {
         Ok(document) => document,
         Err(error) => {
@@ -81,9 +100,11 @@ fn read(text: &str, found: &mut Vec<Diagnostic>) -> Option<TopologyFile> {
         found.push(empty(text));
         return None;
     }
-    found.extend(shape::check(&mut document, schema::schema()));
+    let Deviations { found: deviations, has_placeholders } =
+        shape::check(&mut document, schema::schema());
+    found.extend(deviations);
     match TopologyFile::deserialize(toml::de::Deserializer::from(document)) {
-        Ok(file) => Some(file),
+        Ok(file) => Some(Read { file, has_placeholders }),
         // The schema check has reported the cause.
         Err(_) if !found.is_empty() => None,
         Err(error) => {

@@ -37,7 +37,7 @@ pub struct Topology {
     pub network: NetworkSettings,
     /// How changes are rolled out to workers.
     pub rollout: RolloutSettings,
-    /// What `stargate watch` does by itself.
+    /// The changes that `stargate watch` makes by itself.
     pub watch: WatchSettings,
     /// The provisioning profiles by name.
     pub profiles: BTreeMap<ProfileName, Profile>,
@@ -123,7 +123,7 @@ pub struct NodePoolSettings {
     pub scale: NodePoolScale,
     /// The VM size.
     pub vm_size: VmSize,
-    /// What it is for, if set.
+    /// The purpose, if set.
     pub mode: Option<NodePoolMode>,
     /// Its place in the file; pools are sorted by name.
     pub position: usize,
@@ -226,7 +226,7 @@ impl Default for RolloutSettings {
     }
 }
 
-/// What `stargate watch` does by itself, and how often.
+/// The changes that `stargate watch` makes by itself, and how often.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WatchSettings {
     /// The changes that are made without approval.

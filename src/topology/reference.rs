@@ -88,7 +88,7 @@ fn table_of(rules: &[&ChangeRule], is_of_blocks: bool) -> String {
     text.trim_end().to_owned()
 }
 
-/// What happens, and whether it needs a permission.
+/// The effect of a change, and whether it needs a permission.
 fn effect(rule: &ChangeRule) -> String {
     let permission = if rule.loses { "; pairs of pods are lost: `--allow-loss`" } else { "" };
     format!("{}{permission}", rule.effect)

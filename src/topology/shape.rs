@@ -1,7 +1,7 @@
 //! Checks the parsed file against the schema: known keys, types, required keys.
 //!
 //! serde stops at the first error. This check reports all of them, and corrects
-//! the document where it can (misspelt and unknown keys), so that the values can
+//! the document where it can (misspelt, unknown and missing keys), so that the values can
 //! still be checked in the same run.
 
 use serde_json::Value as Schema;
@@ -12,12 +12,22 @@ use super::schema::resolve;
 use crate::diagnostics::Span;
 use crate::diagnostics::{Code, Diagnostic, closest};
 
+/// The deviations of a document from its schema.
+#[derive(Debug, Default)]
+pub(super) struct Deviations {
+    /// One for each deviation.
+    pub(super) found: Vec<Diagnostic>,
+    /// Whether the document got values that the file does not have, in place of missing
+    /// and unusable ones.
+    pub(super) has_placeholders: bool,
+}
+
 /// Returns all deviations of a document from its schema.
-pub(super) fn check(document: &mut Spanned<DeTable<'_>>, schema: &Schema) -> Vec<Diagnostic> {
-    let mut visit = Walk { root: schema, found: Vec::new() };
+pub(super) fn check(document: &mut Spanned<DeTable<'_>>, schema: &Schema) -> Deviations {
+    let mut visit = Walk { root: schema, deviations: Deviations::default() };
     // Errors about the whole document point to its first line.
     visit.table(document.get_mut(), schema, 0..0, Place::ROOT);
-    visit.found
+    visit.deviations
 }
 
 /// Where a value is in the document.
@@ -51,7 +61,7 @@ impl Place<'_> {
 
 struct Walk<'a> {
     root: &'a Schema,
-    found: Vec<Diagnostic>,
+    deviations: Deviations,
 }
 
 impl<'a> Walk<'a> {
@@ -66,7 +76,10 @@ impl<'a> Walk<'a> {
         let schema = resolve(self.root, schema);
         let span = value.span();
         match (type_for(schema, value.get_ref()), value.get_mut()) {
-            ("object", DeValue::Table(table)) => self.table(table, schema, span, place),
+            ("object", DeValue::Table(table)) => {
+                self.table(table, schema, span, place);
+                true
+            }
             ("array", DeValue::Array(array)) => {
                 let mut index = 0;
                 for item in array.iter_mut() {
@@ -85,19 +98,13 @@ impl<'a> Walk<'a> {
             ("boolean", DeValue::Boolean(_)) => true,
             (expected, found) => {
                 let found = found.type_str();
-                self.found.push(wrong_type(key, expected, found, span));
+                self.deviations.found.push(wrong_type(key, expected, found, span));
                 false
             }
         }
     }
 
-    fn table(
-        &mut self,
-        table: &mut DeTable<'_>,
-        schema: &'a Schema,
-        span: Span,
-        place: Place<'_>,
-    ) -> bool {
+    fn table(&mut self, table: &mut DeTable<'_>, schema: &'a Schema, span: Span, place: Place<'_>) {
         let known = &schema["properties"];
         if schema["additionalProperties"] == false {
             self.correct_unknown_keys(table, known);
@@ -117,11 +124,24 @@ impl<'a> Walk<'a> {
                 refused.push(name.to_string());
             }
         }
-        let complete = self.missing_keys(table, schema, span, place);
+        self.missing_keys(table, schema, span, place);
         for name in refused {
             table.remove(name.as_str());
         }
-        complete
+        self.fill(table, schema);
+    }
+
+    /// Adds a placeholder for each required key that is missing, so that serde reads the
+    /// rest of the document.
+    fn fill(&mut self, table: &mut DeTable<'_>, schema: &Schema) {
+        for name in required(schema) {
+            if !table.contains_key(name) {
+                self.deviations.has_placeholders = true;
+                let value = placeholder(self.root, &schema["properties"][name]);
+                let key = Spanned::new(0..0, name.to_owned().into());
+                table.insert(key, Spanned::new(0..0, value));
+            }
+        }
     }
 
     /// Reports unknown keys. A key similar to a known one is renamed to it or merged
@@ -137,7 +157,7 @@ impl<'a> Walk<'a> {
         for key in unknown {
             let name = key.get_ref().to_string();
             let proposal = closest(&name, properties.keys().map(String::as_str));
-            self.found.push(unknown_key(&name, proposal, properties.keys(), key.span()));
+            self.deviations.found.push(unknown_key(&name, proposal, properties.keys(), key.span()));
             let Some(value) = table.remove(name.as_str()) else { continue };
             let Some(proposal) = proposal else { continue };
             match table.get_mut(proposal) {
@@ -149,24 +169,15 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn missing_keys(
-        &mut self,
-        table: &DeTable<'_>,
-        schema: &Schema,
-        span: Span,
-        place: Place<'_>,
-    ) -> bool {
-        let required = schema["required"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let before = self.found.len();
-        for name in required.iter().filter_map(Schema::as_str) {
+    fn missing_keys(&mut self, table: &DeTable<'_>, schema: &Schema, span: Span, place: Place<'_>) {
+        for name in required(schema) {
             if !table.contains_key(name) {
                 let missing = &schema["properties"][name];
                 let about = missing["description"].as_str().unwrap_or_default();
                 let is_table = expected_type(resolve(self.root, missing)) == "object";
-                self.found.push(missing_key(name, is_table, place, about, span.clone()));
+                self.deviations.found.push(missing_key(name, is_table, place, about, span.clone()));
             }
         }
-        before == self.found.len()
     }
 
     fn bounds(&mut self, number: Option<i64>, schema: &Schema, span: Span, key: &str) -> bool {
@@ -175,7 +186,7 @@ impl<'a> Walk<'a> {
         if number.is_some_and(|number| (minimum..=maximum).contains(&number)) {
             return true;
         }
-        self.found.push(
+        self.deviations.found.push(
             Diagnostic::error(Code::OutOfBounds, format!("`{key}` is out of range"))
                 .at(span, format!("not between {minimum} and {maximum}"))
                 .remedy(format!("set an integer from {minimum} to {maximum}")),
@@ -193,12 +204,40 @@ impl<'a> Walk<'a> {
             Some(proposal) => format!("did you mean \"{proposal}\"? Valid values are {list}"),
             None => format!("set {list}"),
         };
-        self.found.push(
+        self.deviations.found.push(
             Diagnostic::error(Code::UnknownValue, format!("invalid value \"{text}\" for `{key}`"))
                 .at(span, format!("expected {list}"))
                 .remedy(remedy),
         );
         false
+    }
+}
+
+/// The keys that a table must have.
+fn required(schema: &Schema) -> impl Iterator<Item = &str> {
+    schema["required"].as_array().into_iter().flatten().filter_map(Schema::as_str)
+}
+
+/// A value that fits a schema: its example, or the simplest one.
+fn placeholder(root: &Schema, schema: &Schema) -> DeValue<'static> {
+    let schema = resolve(root, schema);
+    match expected_type(schema) {
+        "object" => {
+            let mut table = DeTable::new();
+            for name in required(schema) {
+                let value = placeholder(root, &schema["properties"][name]);
+                let key = Spanned::new(0..0, name.to_owned().into());
+                table.insert(key, Spanned::new(0..0, value));
+            }
+            DeValue::Table(table)
+        }
+        "array" => DeValue::Array(toml::de::DeArray::new()),
+        "boolean" => DeValue::Boolean(false),
+        "integer" => DeValue::Integer(toml::de::DeInteger::default()),
+        _ => {
+            let example = schema["examples"][0].as_str().unwrap_or("placeholder");
+            DeValue::String(example.to_owned().into())
+        }
     }
 }
 

@@ -140,7 +140,7 @@ fn another_value_or_action_than_that_of_a_new_plan_is_stale() {
     let plan = location.read("plan.json");
     edit(&location, |plan| {
         plan["changes"][0]["after"]["value"]["routes"]["0.0.0.0/0"] =
-            json!({"appliance": "10.237.0.66"});
+            json!({"virtual_appliance": "10.237.0.66"});
     });
     refused(&location, 4, "SG0504", "another value than a plan made now: routes[0.0.0.0/0]");
     location.write("plan.json", &plan);

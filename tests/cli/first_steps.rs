@@ -65,6 +65,22 @@ fn after_a_destroy_no_resources_exist() {
     let refused = location.run("destroy --sandbox").exits(1);
     assert!(refused.err.contains("SG0508"), "{}", refused.err);
     location.run("destroy --sandbox --yes").exits(0);
+    let status = location.run("status --sandbox").exits(0);
+    assert!(status.out.ends_with("Nothing is deployed: `stargate apply` creates the resources.\n"));
+    assert!(!status.out.contains("Reachability"), "{}", status.out);
     let again = location.run("destroy --sandbox --yes").exits(0);
     assert_eq!(again.out, "No changes. No resources of the topology exist.\n");
+}
+
+/// What others serve in the tailnet does not concern a topology that nothing is left of.
+#[test]
+fn a_destroy_of_what_is_gone_ends_well_beside_a_foreign_prefix() {
+    let location = TestFolder::applied();
+    location.run("sandbox break prefix-served-twice").exits(0);
+    location.run("plan --sandbox").exits(5);
+    let first = location.run("destroy --sandbox --yes").exits(0);
+    assert!(!first.out.contains("SG0407"), "{}", first.out);
+    assert!(!first.out.contains("office-router"), "{}", first.out);
+    let second = location.run("destroy --sandbox --yes").exits(0);
+    assert_eq!(second.out, "No changes. No resources of the topology exist.\n");
 }

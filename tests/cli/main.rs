@@ -6,6 +6,7 @@ mod annotations;
 #[cfg(unix)]
 mod ci;
 mod connectivity;
+mod counts;
 mod credentials;
 mod edited_plans;
 mod first_steps;
@@ -18,6 +19,7 @@ mod outputs;
 mod permissions;
 mod promtool;
 mod readme;
+mod router_health;
 mod sandbox_folder;
 mod sarif_schema;
 mod saved_plans;

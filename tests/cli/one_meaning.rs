@@ -48,6 +48,7 @@ struct State {
     plan: i32,
     check: i32,
     apply: i32,
+    status: i32,
 }
 
 /// The README's table of states, by the faults of the sandbox.
@@ -60,7 +61,7 @@ fn states() -> Vec<State> {
 impl State {
     fn read(row: &str) -> Self {
         let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
-        assert_eq!(cells.len(), 5, "{row}");
+        assert_eq!(cells.len(), 6, "{row}");
         let code = |cell: usize| cells[cell].parse().expect("an exit code");
         let faults = cells[1].split('`').map(str::trim).filter(|name| !name.is_empty());
         Self {
@@ -68,6 +69,7 @@ impl State {
             plan: code(2),
             check: code(3),
             apply: code(4),
+            status: code(5),
         }
     }
 
@@ -80,6 +82,11 @@ impl State {
         let drift = run("drift");
         let codes = (plan.code, drift.code, run("check").code);
         assert_eq!(codes, (self.plan, self.plan, self.check), "{fault}: plan, drift, check");
+        for command in ["status", "routes", "graph"] {
+            let ran = run(command);
+            assert_eq!(ran.code, self.status, "{fault}: {command}\n{}", ran.err);
+            assert_eq!(ran.err.contains("error["), self.status != 0, "{fault}: {}", ran.err);
+        }
         let closing = last_line(&plan.out).to_owned();
         let as_plan = last_line(&drift.out).replace("Drift:", "Plan:");
         assert_eq!(as_plan.replace("No drift.", "No changes."), closing, "{fault}");

@@ -160,7 +160,7 @@ fn unknown_faults_and_targets_are_errors() {
     let ran = location.run("sandbox break route-mising");
     ran.fails(64, "SG0703", "route-mising");
     let ran = location.run("sandbox break worker-not-ready worker-9");
-    ran.fails(1, "SG0704", "worker-9");
+    ran.fails(64, "SG0704", "worker-9");
     let new = TestFolder::new();
     new.run("sandbox break route-missing").fails(1, "SG0704", "apply the topology");
     let faults = location.run("sandbox faults").exits(0);

@@ -119,3 +119,27 @@ fn foreign_objects_change_only_after_adoption() {
     location.run("apply --sandbox --yes --adopt route-table/cluster/stargate-workers-rt").exits(0);
     location.run("plan --sandbox --detailed-exitcode").exits(0);
 }
+
+/// What drifted after the plan was saved stays as it is, and is not called a match.
+#[test]
+fn newer_drift_is_reported_beside_the_saved_changes() {
+    let location = planned();
+    location.run("sandbox break forwarding-off").exits(0);
+    location.run("sandbox break cilium-node-empty").exits(0);
+    for (count, made) in [("1 change made", 0), ("0 changes made", 1)] {
+        let ran = location.run("apply --sandbox plan.json").exits(0);
+        let err = ran.err.split_whitespace().collect::<Vec<_>>().join(" ");
+        for part in [
+            "contains 2 other changes that the saved plan does not, and that this apply does not make",
+            "router-host/dc1/stargate-aks-e2e-2-dc-router updated",
+            "cilium-node/dc1/stargate-aks-e2e-2-worker-1 updated",
+            count,
+            "2 other changes remain: `stargate plan` shows them.",
+        ] {
+            assert!(err.contains(part), "{made}: no `{part}` in\n{}", ran.err);
+        }
+        assert!(!ran.err.contains("matches the topology"), "{}", ran.err);
+        assert!(!ran.out.contains("matches the topology"), "{}", ran.out);
+    }
+    location.run("plan --sandbox --detailed-exitcode").exits(2);
+}

@@ -160,12 +160,13 @@ async fn work(
     let workers = BTreeSet::from([WorkerName::new(WORKER)]);
     let worker_request = Some(WorkerRequest { operation, workers });
     let options = RefreshOptions { worker_request, ..RefreshOptions::default() };
-    let Planned { plan, observation } = deployment.refresh_and_plan(&options).await;
+    let Planned { plan, observation, omitted } = deployment.refresh_and_plan(&options).await;
     let scope = deployment.scope(&options);
     let clock = clock(deployment.sandbox.now());
     let clients = deployment.clients.read_only();
     let pipeline = Pipeline { clients: &clients, scope: &scope, now: &clock };
-    apply_once(&deployment.context(pipeline, reporter), Planned { plan, observation }).await
+    apply_once(&deployment.context(pipeline, reporter), Planned { plan, observation, omitted })
+        .await
 }
 
 /// Both wait for an apply that holds the Lease, say which, and release the Lease at the end.

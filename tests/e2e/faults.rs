@@ -30,15 +30,21 @@ const ROUTER: &str = "stargate-aks-e2e-2-router";
 const CASES: [Case; 23] = [
     case(
         Fault::RouteMissing,
-        &[("route-table/cluster/stargate-workers-rt", &["routes[10.244.64.0/20].appliance"])],
+        &[(
+            "route-table/cluster/stargate-workers-rt",
+            &["routes[10.244.64.0/20].virtual_appliance"],
+        )],
     ),
     case(
         Fault::RouteWrongHop,
-        &[("route-table/cluster/stargate-workers-rt", &["routes[10.244.64.0/20].appliance"])],
+        &[(
+            "route-table/cluster/stargate-workers-rt",
+            &["routes[10.244.64.0/20].virtual_appliance"],
+        )],
     ),
     case(
         Fault::RouteStale,
-        &[("route-table/cluster/stargate-router-rt", &["routes[10.244.2.0/24].appliance"])],
+        &[("route-table/cluster/stargate-router-rt", &["routes[10.244.2.0/24].virtual_appliance"])],
     ),
     case(
         Fault::RouterTableDetached,
@@ -52,7 +58,7 @@ const CASES: [Case; 23] = [
         Fault::DcRouteMissing,
         &[(
             "route-table/dc1/stargate-aks-e2e-2-dc-route-table",
-            &["routes[10.244.65.0/24].appliance"],
+            &["routes[10.244.65.0/24].virtual_appliance"],
         )],
     ),
     case(
@@ -125,7 +131,10 @@ const CASES: [Case; 23] = [
         &[
             ("advertised-routes/cluster/stargate-aks-e2e-2-router", &["prefixes"]),
             ("approved-routes/cluster/stargate-aks-e2e-2-router", &["prefixes"]),
-            ("route-table/cluster/stargate-router-rt", &["routes[10.244.9.0/24].appliance"]),
+            (
+                "route-table/cluster/stargate-router-rt",
+                &["routes[10.244.9.0/24].virtual_appliance"],
+            ),
             ("router-host/cluster/stargate-aks-e2e-2-router", &["local_prefixes"]),
             ("router-host/dc1/stargate-aks-e2e-2-dc-router", &["kernel_routes[10.244.9.0/24]"]),
         ],
@@ -167,7 +176,10 @@ const CASES: [Case; 23] = [
         &[
             ("advertised-routes/cluster/stargate-aks-e2e-2-router", &["prefixes"]),
             ("approved-routes/cluster/stargate-aks-e2e-2-router", &["prefixes"]),
-            ("route-table/cluster/stargate-router-rt", &["routes[10.244.2.0/24].appliance"]),
+            (
+                "route-table/cluster/stargate-router-rt",
+                &["routes[10.244.2.0/24].virtual_appliance"],
+            ),
             ("router-host/cluster/stargate-aks-e2e-2-router", &["local_prefixes"]),
             ("router-host/dc1/stargate-aks-e2e-2-dc-router", &["kernel_routes[10.244.2.0/24]"]),
         ],

@@ -150,3 +150,62 @@ async fn a_broken_pair_is_shown_although_its_cause_is_ignored() {
     assert!(is_ignored(&plan, Kind::RouteTable, "routes.10.50.0.0/16") || !plan.ignored.is_empty());
     assert!(plan.reachability.leaves_pairs_broken(), "{}", summary(&plan));
 }
+
+const LOFT: &str = "\n[datacenters.loft]\npod_pool = \"10.244.160.0/20\"\nprofile = \"standard\"\n\n\
+    [datacenters.loft.existing]\nnetwork_cidr = \"10.61.0.0/16\"\n\n\
+    [datacenters.loft.router]\nname = \"loft-router\"\nip = \"10.61.0.4\"\n\n\
+    [[datacenters.loft.workers]]\nname = \"loft-a\"\nip = \"10.61.1.5\"\nmac = \
+    \"52:54:00:00:02:05\"\n";
+
+/// What a new datacenter or worker needs in a table would not be written: nothing is created that
+/// packets could not reach, and the reason is the ignored field.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_created_behind_an_ignored_route() {
+    let cloud_x = "\n[[datacenters.cloud.workers]]\nname = \"cloud-x\"\n";
+    for (name, text, table, new) in [
+        (
+            "a datacenter",
+            format!("{TWO_DATACENTERS}{LOFT}"),
+            "route-table/cluster/stargate-workers-rt",
+            "loft",
+        ),
+        (
+            "a datacenter whose prefixes no router tunnels",
+            format!("{TWO_DATACENTERS}{LOFT}"),
+            "router-host/cloud/*",
+            "loft",
+        ),
+        (
+            "a worker",
+            format!("{TWO_DATACENTERS}{cloud_x}"),
+            "route-table/cloud/lab-cloud-router-route-table",
+            "cloud-x",
+        ),
+    ] {
+        let before = applied().await;
+        let field = if table.starts_with("router-host") { "kernel_routes" } else { "routes" };
+        let deployment = before.edited(&with_rule(&text, table, field, ""));
+        let plan = deployment.plan().await;
+        let mut roots = plan.blocked.iter().filter(|it| it.failure.code == Code::IgnoredRoute);
+        let root = roots.find(|it| it.caused_by.is_none());
+        let root = root.unwrap_or_else(|| panic!("{name}\n{}", summary(&plan)));
+        assert!(root.failure.message.contains("is ignored by"), "{}", root.failure.message);
+        let is_new = |address: &stargate::resource::Address| {
+            address.site.to_string() == new || address.name.contains(new)
+        };
+        let made: Vec<String> = plan
+            .changes
+            .iter()
+            .map(|it| &it.address)
+            .chain(plan.deferred.iter().map(|it| &it.address))
+            .filter(|it| is_new(it))
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(made, Vec::<String>::new(), "{name}");
+        let writes = deployment.writes();
+        let ended = deployment.apply(&RefreshOptions::default()).await;
+        assert_eq!(ended.status, ApplyStatus::Blocked, "{name}");
+        assert_eq!(deployment.writes(), writes, "{name}\n{}", summary(&plan));
+        deployment.edited(&text).iterate().await;
+    }
+}

@@ -9,6 +9,7 @@ use http::{Request, Response};
 use jiff::Timestamp;
 use stargate::apply::ApplyStatus;
 use stargate::apply::events::{Event, Reporter};
+use stargate::cli::exit;
 use stargate::diagnostics::{Code, Failure};
 use stargate::plan::saved_plan::SavedPlanRefusal;
 use stargate::provider::clients::ClusterConnector;
@@ -295,6 +296,36 @@ async fn a_saved_plan_is_confirmed_again_after_the_wait() {
     let lease_writes = deployment.writes() - writes;
     assert!(lease_writes <= 2, "{lease_writes} writes");
     assert!(deployment.plan().await.changes.len() >= 2);
+}
+
+/// The plan that was approved is out of date after the wait: the apply changes nothing, and
+/// says who held the lease, since when, and what is new.
+#[tokio::test(start_paused = true)]
+async fn an_apply_that_was_overtaken_while_it_waited_names_the_holder_and_the_changes() {
+    let deployment = with_work().await;
+    let options = RefreshOptions::default();
+    let planned = deployment.refresh_and_plan(&options).await;
+    Other::of(&deployment).await.hold("ana@laptop (process 7)").await;
+    let meddle = async {
+        sleep(VALID / 2).await;
+        deployment.inject(Fault::RouteWrongHop, None);
+        deployment.writes()
+    };
+    let apply = deployment.apply_planned(&options, planned, &IgnoreProgress);
+    let (applied, writes) = tokio::join!(apply, meddle);
+    let ApplyStatus::Overtaken(failure) = &applied.status else { panic!("{:?}", applied.status) };
+    assert_eq!(failure.code, Code::StalePlan);
+    for part in [
+        "ana@laptop (process 7) held the lease since 2026-01-02T",
+        "1 change that the approved one does not: route-table/cluster/stargate-workers-rt",
+    ] {
+        assert!(failure.message.contains(part), "{failure}");
+    }
+    assert!(failure.remedy.contains("run the same command again"), "{}", failure.remedy);
+    assert!(applied.outcomes.is_empty(), "{applied:?}");
+    // The lease was taken over and released.
+    assert!(deployment.writes() - writes <= 2);
+    assert_eq!(exit::from_apply(&applied), exit::STALE);
 }
 
 /// Delays every request and every response, each by another time.

@@ -6,10 +6,22 @@ use stargate::plan::{Action, Plan};
 use stargate::resource::Kind;
 use stargate::topology::load::load_text;
 
-use crate::harness::{RefreshOptions, summary};
+use crate::harness::{Deployment, RefreshOptions, summary};
 use crate::node_pools::{
     allowing_loss, applied, converges, live_pools, names, on_pools, pool, two_pools, with_pools,
 };
+use crate::observer::Observer;
+
+/// The nodes of a pool, by its name in Azure.
+fn nodes_of(deployment: &Deployment, pool: &str) -> Vec<String> {
+    deployment.sandbox.read(|sandbox| {
+        let store = sandbox.kubernetes.as_ref().unwrap();
+        let names = store.list("v1", "Node", None);
+        let names = names.into_iter().filter_map(|node| node["metadata"]["name"].as_str());
+        let of_pool = |name: &&str| name.starts_with(&format!("aks-{pool}-"));
+        names.filter(of_pool).map(str::to_owned).collect()
+    })
+}
 
 fn blocked_pools(plan: &Plan) -> Vec<Code> {
     let blocked = plan.blocked.iter().filter(|it| it.address.kind == Kind::NodePool);
@@ -73,7 +85,19 @@ async fn a_fixed_setting_leads_to_a_successor() {
         assert_eq!(on_pools(&plan), expected, "{}", summary(&plan));
         assert_eq!((plan.count(Action::Create), plan.count(Action::Delete)), (1, 1));
         assert_eq!(plan.reachability.lost, 0);
+        let nodes = nodes_of(&deployment, &name);
+        let observer = Observer::of(&deployment);
         converges(&deployment, &RefreshOptions::default()).await;
+        deployment.sandbox.set_fault_injector(None);
+        let created = observer.place(&["PUT", &format!("agentPools/{successor}")]);
+        let deleted = observer.place(&["DELETE", &format!("agentPools/{name}")]);
+        assert!(created.is_some() && created < deleted, "{:#?}", observer.calls());
+        // Each node is cordoned once the successor exists, and before its pool goes.
+        assert!(!nodes.is_empty());
+        for node in nodes {
+            let cordoned = observer.place(&["PATCH", &format!("/nodes/{node}")]);
+            assert!(created < cordoned && cordoned < deleted, "{node}: {:#?}", observer.calls());
+        }
         assert_eq!(names(&deployment), [successor]);
         assert_eq!(live_pools(&deployment)[0]["tags"]["stargate-pool"], "system");
         name = successor.to_owned();

@@ -163,20 +163,23 @@ async fn a_profile_edit_is_rolled_out_in_waves_with_failed_workers_last() {
     edited.iterate().await;
 }
 
-/// Workers that swap addresses, or whose network is replaced, must all be destroyed before any can
-/// be created: those of later waves are destroyed with the first, and created in waves.
+/// Workers that swap pod CIDRs change in one wave. Workers whose network is replaced must all be
+/// destroyed before any can be created: those of later waves are destroyed with the first, and
+/// created in waves.
 #[tokio::test(start_paused = true)]
 async fn waves_have_no_cyclic_dependencies() {
     let swapped = EXAMPLE
         .replace("10.244.65.0/24", "swapped")
         .replace("10.244.66.0/24", "10.244.65.0/24")
-        .replace("swapped", "10.244.66.0/24");
-    for text in [swapped, EXAMPLE.replace("10.50.", "10.51.")] {
+        .replace("swapped", "10.244.66.0/24")
+        + "\n[rollout]\nwidth = 2\n";
+    let moved = EXAMPLE.replace("10.50.", "10.51.");
+    for (text, destroy_waits) in [(swapped, [true, true]), (moved, [true, false])] {
         let edited = Deployment::example_applied().await.edited(&text);
         let subnets = ["subnet/dc1/stargate-subnet", "subnet/dc1/stargate-router-subnet"];
         let plan = edited.refresh_and_plan(&RefreshOptions::replacing(&subnets)).await.plan;
         let waits = plan.changes.iter().filter_map(|it| it.wave).map(|it| it.destroy_waits);
-        assert_eq!(waits.collect::<Vec<_>>(), [true, false]);
+        assert_eq!(waits.collect::<Vec<_>>(), destroy_waits);
         edited.iterate_replacing(&subnets).await;
     }
 }

@@ -15,10 +15,10 @@ use stargate::topology::names::WorkerName;
 use crate::harness::{Deployment, EXAMPLE, IgnoreProgress, RefreshOptions, summary};
 use crate::refused_calls::{RefusedCalls, is_request};
 
-const FIRST: &str = "stargate-aks-e2e-2-worker-1";
+pub(crate) const FIRST: &str = "stargate-aks-e2e-2-worker-1";
 const SECOND: &str = "stargate-aks-e2e-2-worker-2";
 
-fn options(operation: WorkerOperation, workers: &[&str]) -> RefreshOptions {
+pub(crate) fn options(operation: WorkerOperation, workers: &[&str]) -> RefreshOptions {
     let workers: BTreeSet<WorkerName> = workers.iter().copied().map(WorkerName::new).collect();
     RefreshOptions {
         worker_request: Some(WorkerRequest { operation, workers }),
@@ -43,7 +43,7 @@ fn object(deployment: &Deployment, kind: &str, namespace: Option<&str>, name: &s
     })
 }
 
-fn node(deployment: &Deployment, name: &str) -> Value {
+pub(crate) fn node(deployment: &Deployment, name: &str) -> Value {
     object(deployment, "Node", None, name)
 }
 
@@ -63,14 +63,14 @@ fn operations(deployment: &Deployment, worker: &str) -> Vec<(String, String, Str
     found.iter().map(one).collect()
 }
 
-fn put(deployment: &Deployment, object: Value) {
+pub(crate) fn put(deployment: &Deployment, object: Value) {
     deployment.sandbox.change(|sandbox, now| {
         let store = sandbox.kubernetes.as_mut().unwrap();
         store.put(object, "test", &now.to_string()).map(drop).unwrap();
     });
 }
 
-fn pod(name: &str, node: &str, more: &Value) -> Value {
+pub(crate) fn pod(name: &str, node: &str, more: &Value) -> Value {
     let mut metadata = json!({ "name": name, "namespace": "default", "labels": { "app": "shop" } });
     metadata.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     json!({

@@ -113,7 +113,7 @@ fn model(fixture: &Fixture, inventory: &Inventory, plan: &Plan) -> PathModel {
         desired: &fixture.desired,
         inventory,
     };
-    path_model(Projection { observed, plan }, &IntermediateState::Observed)
+    path_model(Projection { observed, plan, is_in_force: false }, &IntermediateState::Observed)
 }
 
 /// Some nodes of each site, by name, and some of those that the plan changes.

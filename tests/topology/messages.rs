@@ -35,3 +35,31 @@ fn messages_wrap_at_the_width() {
         assert!(found.is_empty(), "{columns}: {found:#?}");
     }
 }
+
+/// What is wrong in one place does not hide what is wrong in another.
+#[test]
+fn independent_errors_are_reported_in_one_run() {
+    let text = GOOD
+        .replacen("kubernetes_version = \"1.33.5\"\n", "", 1)
+        .replacen("subnet_cidr = \"10.237.0.0/24\"", "subnet_cidr = 7", 1)
+        .replacen("service_cidr = \"10.0.0.0/16\"", "service_cidr = \"10.0.0.0/99\"", 1)
+        .replacen("[datacenters.dc1.router]\nname", "[datacenters.dc1.router]\nnane", 1)
+        .replacen("ip = \"10.50.1.5\"", "ip = \"10.50.1.500\"", 1)
+        .replacen("[network]", "[rollout]\nwidth = \"200%\"\n[network]", 1);
+    let found = findings(&text, Code::MissingKey);
+    let messages: Vec<&str> = found.list.iter().map(|one| one.message.as_str()).collect();
+    for (code, part) in [
+        (Code::MissingKey, "missing key `kubernetes_version` in `[cluster]`"),
+        (Code::WrongType, "`subnet_cidr` must be a string"),
+        (Code::InvalidCidr, "10.0.0.0/99"),
+        (Code::UnknownKey, "unknown key `nane`"),
+        (Code::InvalidAddress, "10.50.1.500"),
+        (Code::OutOfBounds, "`width` is out of range"),
+    ] {
+        let is_reported = |one: &stargate::diagnostics::Diagnostic| {
+            one.code == code && one.message.contains(part)
+        };
+        assert!(found.list.iter().any(is_reported), "{code}: no `{part}` in {messages:#?}");
+    }
+    assert_eq!(found.list.len(), 6, "nothing about values that the file lacks: {messages:#?}");
+}

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use stargate::cli::exit;
 use stargate::topology::load::load_text;
 use stargate::topology::reference::reference_text;
 use stargate::topology::schema::{schema, schema_text};
@@ -72,15 +73,26 @@ fn worker_ranges_are_expanded_with_spans() {
     assert_eq!(&text[place.name.clone()], "\"dc03-worker-{:03}\"");
 }
 
+/// The reference of the topology file, and the exit codes of the commands.
+fn reference() -> String {
+    format!("{}\n## Exit codes\n\n{}", reference_text(), exit::table())
+}
+
+#[test]
+fn the_readme_has_the_same_exit_codes() {
+    let readme = fs::read_to_string(path("README.md")).unwrap();
+    assert!(readme.contains(&exit::table()), "README.md: expected\n{}", exit::table());
+}
+
 #[test]
 fn the_reference_is_current() {
     let file = path("REFERENCE.md");
     if std::env::var_os("STARGATE_UPDATE").is_some() {
-        fs::write(&file, reference_text()).unwrap();
+        fs::write(&file, reference()).unwrap();
     }
     let written = fs::read_to_string(&file).unwrap_or_default();
     assert!(
-        written == reference_text(),
+        written == reference(),
         "REFERENCE.md is stale; run: STARGATE_UPDATE=1 cargo test --test topology"
     );
 }

@@ -348,7 +348,10 @@ impl<'a> ProgressSink<'a> {
             StepEvent::StepStarted(step) => self.begins(step.as_str()),
             StepEvent::StageStarted(stage) => self.begins(stage.as_str()),
             StepEvent::StepCompleted(step) => self.ended(step.as_str()),
-            StepEvent::StageCompleted(stage) => self.ended(stage.as_str()),
+            StepEvent::StageCompleted(stage) => {
+                self.iteration.stages.add(&self.change.address, stage);
+                self.ended(stage.as_str());
+            }
             StepEvent::Warning(text) => progress(self.iteration, self.change, text),
             StepEvent::StepVerified(_) => {}
         }

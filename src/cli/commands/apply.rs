@@ -5,10 +5,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::apply_result::{interrupted_before, print_result};
 use super::apply_saved;
 use super::plan::{self, Reported};
-use crate::apply::events::{NoReporter, Outcome, Reporter};
-use crate::apply::{Applied, ApplyStatus, apply, apply_once};
+use super::saved_plan_report;
+use crate::apply::events::{NoReporter, Reporter};
+use crate::apply::{Applied, apply, apply_once};
 use crate::cli::arguments::{Format, Global, topology_name};
 use crate::cli::error::CliError;
 use crate::cli::exit;
@@ -36,6 +38,10 @@ use crate::topology::names::TopologyName;
 /// Prints the plan, asks for approval and applies it, in iterations until no
 /// changes are left. Ctrl-C, SIGTERM and SIGHUP wait for running steps; the next
 /// apply continues. A second signal stops immediately.
+///
+/// Exits with 0 if the infrastructure matches the topology (with PLAN: if its changes were
+/// made), 1 on an error, 3 if changes were made in part, 4 if the plan is stale, 5 if
+/// changes are blocked or packets are dropped that no apply helps, and 130 if interrupted.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ApplyArguments {
     /// Apply the changes of this plan, saved by `stargate plan --out`. A new plan is
@@ -57,7 +63,8 @@ pub(crate) struct ApplyArguments {
     /// Permit changes after which some pods no longer reach each other
     #[arg(long)]
     pub(crate) allow_loss: bool,
-    /// Permit the replacement of a resource and of everything in it; may be repeated
+    /// Permit to delete a resource with everything in it and to create it again, where
+    /// the plan refuses that otherwise; may be repeated
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) replace: Vec<Address>,
     /// Upgrade node pools and workers to the patch of the control plane
@@ -141,13 +148,17 @@ pub(crate) async fn run_plan(
     let scope = session.reads.scope(request.options.clone());
     let planned = match make_plan(session, &scope, request, ui).await {
         Some(Ok(planned)) => planned,
-        Some(Err(refusal)) => return Ok(apply_saved::refuse(&refusal, ui)),
+        Some(Err(refusal)) => return Ok(saved_plan_report::refuse(&refusal, ui)),
         None => return Ok(interrupted_before(request.purpose, ui)),
     };
+    let omitted = planned.omitted.clone();
     if is_made_already(&planned.plan, request) {
-        ui.status(
-            "Apply complete: 0 changes made. The changes of the saved plan were made before.",
-        );
+        saved_plan_report::note_omitted(&omitted, ui);
+        let remaining = saved_plan_report::remaining(&omitted);
+        ui.status(&format!(
+            "Apply complete: 0 changes made. The changes of the saved plan were made \
+             before.{remaining}"
+        ));
         return Ok(exit::DONE);
     }
     if request.saved.is_none() {
@@ -159,16 +170,17 @@ pub(crate) async fn run_plan(
             Reported { purpose: request.purpose, format: PlanFormat::Text, full: false };
         plan::show(ui, &planned, (&session.reads, &target), displayed)?;
     }
+    saved_plan_report::note_omitted(&omitted, ui);
     if let Some(code) = ends_without_approval(&planned.plan, request, ui) {
         return Ok(code);
     }
-    match ask(session, &planned.plan, &target, request, ui).await? {
+    match ask(session, &planned.plan, &target.to_string(), request, ui).await? {
         Some(true) => {}
         Some(false) => return Err(CliError::new("the plan was not approved; 0 changes made")),
         None => return Ok(interrupted_before(request.purpose, ui)),
     }
     let applied = apply_plan(session, &scope, planned, request, ui).await;
-    print_result(&applied, request, ui)
+    print_result(&applied, request, &omitted, ui)
 }
 
 /// Makes the plan, or confirms the saved one. `None` if it is interrupted.
@@ -263,30 +275,21 @@ fn approval(purpose: Purpose, target: &str) -> ApprovalPrompt<'_> {
     ApprovalPrompt { question, target, can_be_saved }
 }
 
-/// Reports a signal that came before the first change.
-fn interrupted_before(purpose: Purpose, ui: &Ui) -> u8 {
-    let operation = operation(purpose);
-    ui.status(&format!(
-        "{operation} interrupted: 0 changes made. Run the same command again to continue."
-    ));
-    exit::INTERRUPTED
-}
-
 /// Reports pairs that would be lost without permission.
 fn refuse_loss(plan: &Plan, is_saved: bool, ui: &Ui) -> u8 {
     let pairs = usize::try_from(plan.reachability.lost).unwrap_or(usize::MAX);
     let pairs = crate::render::text::counted(pairs, "pair");
-    let error = CliError::coded(
-        Code::ReachabilityLost,
-        format!("the plan makes {pairs} of nodes unreachable"),
+    let losses: Vec<String> =
+        plan.reachability.loss_summaries().into_iter().take(MAX_LOSSES).collect();
+    let message = format!(
+        "the plan makes {pairs} of nodes unreachable, or deletes their nodes: it {}",
+        losses.join("; it ")
     );
-    let losses =
-        plan.reachability.loss_summaries().into_iter().map(|loss| format!("the plan {loss}"));
-    let error = losses.take(MAX_LOSSES).fold(error, CliError::remedy);
     let permit = match is_saved {
         true => "to permit the loss, pass `--allow-loss` to apply too: only a signed plan keeps it",
-        false => "to permit the loss, plan with `--allow-loss`",
+        false => "to permit the loss, run the same command with `--allow-loss`",
     };
+    let error = CliError::coded(Code::ReachabilityLost, message);
     ui.error(&error.remedy("inspect a pair with `stargate trace --planned`").remedy(permit));
     exit::BLOCKED
 }
@@ -325,67 +328,4 @@ fn reporter(ui: &Ui, format: Format) -> Box<dyn Reporter> {
             Box::new(PlainReporter::new(io::stderr(), ui.status_style(), ui.verbosity() > 0))
         }
     }
-}
-
-/// The name of the operation in the closing line.
-fn operation(purpose: Purpose) -> &'static str {
-    match purpose {
-        Purpose::Destroy => "Destroy",
-        Purpose::Repave => "Repave",
-        Purpose::Reboot => "Reboot",
-        Purpose::Plan | Purpose::Drift => "Apply",
-    }
-}
-
-/// Prints the errors and the closing line.
-fn print_result(applied: &Applied, request: &ApplyRequest, ui: &Ui) -> Result<u8, CliError> {
-    let done = applied.outcomes.values().filter(|outcome| **outcome == Outcome::Done).count();
-    let is_unreachable = exit::is_unreachable(applied);
-    if let Some(plan) = applied.remaining.as_ref().filter(|_| is_unreachable) {
-        let problem = plan.reachability.broken_summary();
-        ui.error(
-            &CliError::new(format!("the infrastructure matches the topology, but {problem}"))
-                .remedy("`stargate drift` names the cause and who can change it"),
-        );
-    }
-    let (status, note) = match &applied.status {
-        ApplyStatus::Converged if is_unreachable => ("incomplete", ""),
-        ApplyStatus::Converged if request.purpose == Purpose::Destroy => {
-            ("complete", " No resources of the topology remain.")
-        }
-        // Only the plan was applied; the rest of the infrastructure was not compared.
-        ApplyStatus::Converged
-            if request.options.worker_request.is_some() || applied.remaining.is_none() =>
-        {
-            ("complete", "")
-        }
-        ApplyStatus::Converged => ("complete", " The infrastructure matches the topology."),
-        ApplyStatus::Partial(_) => ("incomplete", ""),
-        ApplyStatus::Stale => ("stopped", " The plan is stale."),
-        ApplyStatus::Refused(refusal) => return Ok(apply_saved::refuse(refusal, ui)),
-        ApplyStatus::Blocked => ("incomplete", " The remaining changes are blocked."),
-        ApplyStatus::Interrupted => ("interrupted", " Run the same command again to continue."),
-    };
-    for (address, outcome) in &applied.outcomes {
-        match outcome {
-            Outcome::Failed(failure) => {
-                let message = format!("{address}: {failure}");
-                ui.error(&CliError::from(failure.clone().with_message(message)));
-            }
-            Outcome::GuardFailed { reason } => ui.error(
-                &CliError::coded(Code::StalePlan, format!("{address}: {reason}"))
-                    .remedy("create a new plan from the current state"),
-            ),
-            _ => {}
-        }
-    }
-    if let ApplyStatus::Partial(failure) = &applied.status {
-        ui.error(&CliError::from(failure.clone()));
-    }
-    if request.format == Format::Text || applied.status == ApplyStatus::Interrupted {
-        let changes = crate::render::text::counted(done, "change");
-        let operation = operation(request.purpose);
-        ui.status(&format!("{operation} {status}: {changes} made.{note}"));
-    }
-    Ok(exit::from_apply(applied))
 }

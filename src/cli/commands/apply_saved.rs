@@ -1,13 +1,11 @@
-//! `stargate apply FILE`: which permissions of a saved plan count, and why it is not
-//! applied.
+//! `stargate apply FILE`: which permissions of a saved plan count.
 
 use super::apply::ApplyArguments;
 use crate::cli::error::CliError;
 use crate::cli::exit;
-use crate::cli::ui::Ui;
-use crate::diagnostics::{Code, counted};
+use crate::diagnostics::Code;
 use crate::plan::PlanOptions;
-use crate::plan::saved_plan::{SavedPlan, SavedPlanRefusal};
+use crate::plan::saved_plan::SavedPlan;
 
 /// The options of the plan. Permissions of a saved plan count if its signature was
 /// verified; otherwise the user must repeat them.
@@ -44,67 +42,4 @@ fn permission_missing(missing: &str) -> CliError {
     .remedy(format!("review the plan, then repeat the permission: `stargate apply {missing} FILE`"))
     .remedy("or set STARGATE_PLAN_KEY for `stargate plan --out` and `stargate apply`")
     .exit(exit::BLOCKED)
-}
-
-/// Differences from a saved plan that are reported one by one.
-const MAX_REASONS: usize = 10;
-
-/// Reports why a saved plan is not applied.
-pub(super) fn refuse(refusal: &SavedPlanRefusal, ui: &Ui) -> u8 {
-    let failures = refusal.failures();
-    for failure in failures.iter().take(MAX_REASONS) {
-        ui.error(&CliError::from(failure.clone()));
-    }
-    let left = failures.len().saturating_sub(MAX_REASONS);
-    ui.status(&format!("Apply stopped: 0 changes made. {}", closing_line(refusal, left)));
-    exit::from_refusal(refusal)
-}
-
-/// Why the saved plan is not applied, and how many reasons are not listed.
-fn closing_line(refusal: &SavedPlanRefusal, left: usize) -> String {
-    let (reason, noun) = match refusal {
-        SavedPlanRefusal::Errors(_) => {
-            ("The saved plan does not take these errors into account.", "more error")
-        }
-        SavedPlanRefusal::OutOfScope(_) => {
-            ("The saved plan names objects outside the topology.", "more object")
-        }
-        SavedPlanRefusal::Stale(_) => ("The plan is stale.", "more difference"),
-    };
-    match left {
-        0 => reason.to_owned(),
-        1 => format!("{reason} {} is not listed.", counted(left, noun)),
-        _ => format!("{reason} {} are not listed.", counted(left, noun)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reasons_that_are_not_listed_are_counted_by_their_kind() {
-        let lines = [
-            (SavedPlanRefusal::Stale(Vec::new()), 0, "The plan is stale."),
-            (
-                SavedPlanRefusal::Stale(Vec::new()),
-                1,
-                "The plan is stale. 1 more difference is not listed.",
-            ),
-            (
-                SavedPlanRefusal::Errors(Vec::new()),
-                2,
-                "The saved plan does not take these errors into account. 2 more errors are not \
-                 listed.",
-            ),
-            (
-                SavedPlanRefusal::OutOfScope(Vec::new()),
-                1,
-                "The saved plan names objects outside the topology. 1 more object is not listed.",
-            ),
-        ];
-        for (refusal, left, line) in lines {
-            assert_eq!(closing_line(&refusal, left), line);
-        }
-    }
 }

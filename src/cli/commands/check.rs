@@ -9,6 +9,7 @@ use crate::cli::formats::ReportFormat;
 use crate::cli::session::ReadSession;
 use crate::cli::ui::Ui;
 use crate::connectivity::unchecked;
+use crate::diagnostics::Failure;
 use crate::plan::impact::{IntermediateState, ReachabilityReport, violations};
 use crate::plan::{FindingSeverity, Plan, PlanOptions, PlanStatus};
 use crate::render::annotations::{Annotation, AnnotationLevel, AnnotationReport};
@@ -49,7 +50,9 @@ pub(crate) async fn run(
     let options = PlanOptions { deep: arguments.deep, ..PlanOptions::default() };
     let scope = session.scope(options);
     let planned = session.plan(&scope, ui).await;
-    let sources = planned.paths(&session.loaded.topology);
+    let topology = &session.loaded.topology;
+    let in_force = planned.in_force(topology);
+    let sources = planned.present_paths(topology, in_force.as_ref());
     let report = ReachabilityReport::of_state(sources, &IntermediateState::Observed, usize::MAX);
     let measured = match arguments.live {
         true => Some(Measured::take(&planned, &report.model, arguments.namespace.as_deref()).await),
@@ -61,6 +64,7 @@ pub(crate) async fn run(
         violations: &violations(sources, &report.model, &IntermediateState::Observed),
         unchecked: &unchecked(sources.observed, &report.model),
         errors: &errors(sources.plan),
+        is_verbose: ui.verbosity() > 0,
         live,
     };
     ui.data(&match arguments.format {
@@ -105,12 +109,12 @@ fn exit_code(model: CheckStatus, measured: CheckStatus, status: PlanStatus) -> u
 
 /// Sources that could not be read and errors of the plan, which leave the desired
 /// state unknown.
-fn errors(plan: &Plan) -> Vec<String> {
+fn errors(plan: &Plan) -> Vec<Failure> {
     let errors = plan.findings.iter().filter(|finding| finding.severity == FindingSeverity::Error);
-    let errors = errors
-        .map(|it| format!("[{}] {}; {}", it.failure.code, it.failure.message, it.failure.remedy));
-    let gap = |gap: &crate::inventory::Gap| {
-        format!("{} could not be read: {}; {}", gap.source, gap.failure.message, gap.failure.remedy)
-    };
-    plan.unexplained_gaps().map(gap).chain(errors).collect()
+    let errors = errors.map(|it| it.failure.clone());
+    let unread = plan.unexplained_gaps().map(|gap| {
+        let message = format!("{} could not be read: {}", gap.subject(), gap.failure.message);
+        gap.failure.clone().with_message(message)
+    });
+    unread.chain(errors).collect()
 }

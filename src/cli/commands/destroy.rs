@@ -14,6 +14,9 @@ use crate::render::Purpose;
 /// Delete everything that the topology owns
 ///
 /// Objects of others stay. While something protected would be deleted, nothing is.
+///
+/// Exits with 0 if nothing of the topology is left, 1 on an error, 3 if a part was deleted,
+/// 4 if the plan is stale, 5 if the deletion is blocked, and 130 if interrupted.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DestroyArguments {
     /// Skip the approval prompt

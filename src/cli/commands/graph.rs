@@ -14,6 +14,9 @@ use crate::render::graph::ResourceGraph;
 use crate::resource::Address;
 
 /// Print the graph of resources and their dependencies
+///
+/// Exits with 0 if the graph could be printed; 1 if not everything could be read; 5 if an
+/// error of the topology and the live state forbids all changes.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct GraphArguments {
     /// Output format

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub(crate) mod apply;
+mod apply_result;
 mod apply_saved;
 pub(crate) mod check;
 pub(crate) mod completions;
@@ -17,6 +18,7 @@ pub(crate) mod repave;
 pub(crate) mod routes;
 #[cfg(feature = "sandbox")]
 pub(crate) mod sandbox;
+mod saved_plan_report;
 pub(crate) mod schema;
 pub(crate) mod status;
 pub(crate) mod trace;

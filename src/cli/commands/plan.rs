@@ -19,8 +19,11 @@ use crate::plan::saved_plan::{FORMAT_VERSION, Permissions, SavedPlan};
 use crate::plan::{Plan, PlanOptions, PlanStatus};
 use crate::render::annotations::{Annotation, AnnotationReport};
 use crate::render::connectivity::reachability_report::{MAX_PROBLEMS, ReachabilityReportText};
+use crate::render::plan_json::PlanJson;
 use crate::render::text::wrap;
-use crate::render::{Purpose, drift_json, plan_json, plan_markdown, plan_text};
+use crate::render::{
+    PlanTarget, Purpose, drift_json, matches_topology, plan_json, plan_markdown, plan_text,
+};
 use crate::resource::Address;
 use crate::topology::load::Loaded;
 use crate::topology::names::TopologyName;
@@ -29,6 +32,10 @@ use crate::topology::names::TopologyName;
 ///
 /// Reads the live state and compares it with the topology. Changes are marked
 /// `+` create, `~` update, `-/+` replace, `-` delete, `>` adopt.
+///
+/// Exits with 0 if the plan can be applied or has no changes; with `--detailed-exitcode`,
+/// 2 if it has changes. 5 if changes are blocked, an error forbids all changes, or packets
+/// are dropped that no apply helps; 1 if not everything could be read.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PlanArguments {
     /// Save the plan to a file, for `stargate apply FILE`; signed, if
@@ -53,7 +60,8 @@ pub(crate) struct PlanArguments {
     /// Permit changes after which some pods no longer reach each other
     #[arg(long)]
     pub(crate) allow_loss: bool,
-    /// Permit the replacement of a resource and of everything in it; may be repeated
+    /// Permit to delete a resource with everything in it and to create it again, where
+    /// the plan refuses that otherwise; may be repeated
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) replace: Vec<Address>,
     /// Take over everything that the topology owned under its former name
@@ -125,7 +133,7 @@ pub(crate) struct Reported {
 pub(crate) fn show(
     ui: &Ui,
     planned: &Planned,
-    (session, target): (&ReadSession, &str),
+    (session, target): (&ReadSession, &PlanTarget),
     displayed: Reported,
 ) -> Result<(), CliError> {
     let loaded = &session.loaded;
@@ -133,7 +141,8 @@ pub(crate) fn show(
     let (plan, topology) = (&planned.plan, &loaded.topology);
     let is_current = purpose == Purpose::Drift || plan.status() == PlanStatus::Unreachable;
     let report = is_current.then(|| {
-        let sources = planned.paths(topology);
+        let in_force = planned.in_force(topology);
+        let sources = planned.present_paths(topology, in_force.as_ref());
         ReachabilityReport::of_state(sources, &IntermediateState::Observed, MAX_PROBLEMS)
     });
     let report = report.as_ref().map(|report| ReachabilityReportText { report });
@@ -143,11 +152,13 @@ pub(crate) fn show(
     let options =
         plan_text::Options { style: ui.style(), purpose, full, verbose: ui.verbosity() > 0 };
     let printed = match (format, report) {
-        (PlanFormat::Json, None) => plan_json::render(plan, purpose),
-        (PlanFormat::Json, Some(report)) => drift_json::render(plan, purpose, report),
-        (PlanFormat::Markdown, None) => plan_markdown::render(plan, purpose, target),
+        (PlanFormat::Json, None) => at_target(plan_json::to_json(plan, purpose), target),
+        (PlanFormat::Json, Some(report)) => {
+            at_target(drift_json::to_json(plan, purpose, report), target)
+        }
+        (PlanFormat::Markdown, None) => plan_markdown::render(plan, purpose, &target.to_string()),
         (PlanFormat::Markdown, Some(report)) => {
-            plan_markdown::render_with_reachability(plan, purpose, target, report)
+            plan_markdown::render_with_reachability(plan, purpose, &target.to_string(), report)
         }
         (_, None) => plan_text::render(plan, options),
         (_, Some(report)) => plan_text::render_with_reachability(plan, report, options),
@@ -155,10 +166,15 @@ pub(crate) fn show(
     // A plan without changes is the same everywhere.
     let headed = match format {
         _ if plan.is_empty() => printed,
-        PlanFormat::Text => wrap(target, "", "  ").join("\n") + "\n" + &printed,
+        PlanFormat::Text => wrap(&target.to_string(), "", "  ").join("\n") + "\n" + &printed,
         _ => printed,
     };
     ui.data(&headed)
+}
+
+/// A plan as JSON text, with where its changes are made.
+fn at_target(json: PlanJson, target: &PlanTarget) -> String {
+    plan_json::to_text(&PlanJson { target: Some(target.clone()), ..json })
 }
 
 fn annotations<'a>(
@@ -173,7 +189,7 @@ fn annotations<'a>(
     let dropped = reachability.iter().flat_map(ReachabilityReportText::annotations);
     report.extend(found.into_iter().chain(dropped), Some(&loaded.spans));
     if plan.status() == PlanStatus::Matches {
-        report.pass("the infrastructure matches the topology");
+        report.pass(&matches_topology(plan));
     }
     report
 }

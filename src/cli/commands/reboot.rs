@@ -19,6 +19,9 @@ use crate::render::Purpose;
 /// Node is Ready. Workers that were cordoned before stay cordoned. Several
 /// workers are rebooted in waves, as set in `[rollout]`. The same command after an
 /// interrupt leaves out the workers that are done.
+///
+/// Exits with 0 if all workers were rebooted, 1 on an error, 3 if a part was, 4 if the plan
+/// is stale, 5 if the work is blocked, and 130 if interrupted.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RebootArguments {
     /// Names of workers in the topology

@@ -14,7 +14,7 @@ use crate::cli::{exit, sandbox_state, topology};
 use crate::diagnostics::Code;
 use crate::render::text::wrap;
 use crate::sandbox::SharedSandbox;
-use crate::sandbox::faults::{Fault, inject as inject_fault};
+use crate::sandbox::faults::{Fault, FaultError, inject as inject_fault};
 use crate::sandbox::folder::{Folder, write_private};
 use crate::sandbox::log::RequestLog;
 use crate::sandbox::serve::Server;
@@ -216,8 +216,13 @@ async fn inject(folder: &Path, fault: &str, target: Option<&str>, ui: &Ui) -> Re
     });
     saver.close().await.map_err(|error| sandbox_state::of_folder(&error))?;
     let done = done.map_err(|error| {
-        CliError::coded(Code::UnknownTarget, format!("{error}"))
-            .remedy("apply the topology to the sandbox first, or name another target")
+        let refused = CliError::coded(Code::UnknownTarget, format!("{error}"));
+        match error {
+            FaultError::UnknownTarget { .. } => {
+                refused.remedy("name one of these targets, or none").exit(exit::USAGE)
+            }
+            _ => refused.remedy("apply the topology to the sandbox first, or name another target"),
+        }
     })?;
     ui.status(&done);
     Ok(())

@@ -21,6 +21,10 @@ use crate::render::watcher_status::WatcherStatus;
 ///
 /// If `stargate watch` runs, also shows whether it is alive, when it last succeeded and
 /// what awaits approval. It is alive if it renews its lease within seven seconds.
+///
+/// Exits with 0 if the state could be shown, whatever it is: `check` and `drift` have exit
+/// codes for problems. 1 if not everything could be read; 5 if an error of the topology
+/// and the live state forbids all changes.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct StatusArguments {
     /// Output format
@@ -54,10 +58,16 @@ pub(crate) async fn run(
         None => None,
     };
     let table = StatusTable { watcher, ..health::status(&planned, &operations) };
-    let sources = planned.paths(&session.loaded.topology);
+    let topology = &session.loaded.topology;
+    let in_force = planned.in_force(topology);
+    let sources = planned.present_paths(topology, in_force.as_ref());
     let report = ReachabilityReport::of_state(sources, &IntermediateState::Observed, MAX_PROBLEMS);
     let report_text = ReachabilityReportText { report: &report };
     let text = match arguments.format {
+        // Without machines there is nothing that packets could reach.
+        Format::Text if table.is_nothing_deployed() => {
+            table.to_text() + "\nNothing is deployed: `stargate apply` creates the resources.\n"
+        }
         Format::Text => {
             let reachability = report_text.summary_lines(ui.style());
             let gap = if reachability.is_empty() { "" } else { "\n" };

@@ -17,6 +17,8 @@ use crate::topology::lints::expired_ignores;
 use crate::topology::load::{Loaded, load_bytes};
 
 /// Check the topology file offline
+///
+/// Exits with 0 if the file is valid, and with 1 if it has errors or cannot be read.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ValidateArguments {
     /// Output format

@@ -20,7 +20,7 @@ pub(super) struct Endpoints {
     /// By the address of a port: where the subjects of the port's host stand,
     /// and the number of the port there.
     of_ports: HashMap<Ipv4Addr, Vec<(usize, usize)>>,
-    /// What [`Self::within`] found: every router has a route for the same prefixes.
+    /// The results of [`Self::within`]: every router has a route for the same prefixes.
     ranges: RefCell<HashMap<Ipv4Net, Range<usize>>>,
 }
 

@@ -28,7 +28,7 @@ pub(super) fn range_of(host: &Host) -> Option<Ipv4Net> {
     host.pods.read().ok().and_then(|pods| pods.range())
 }
 
-/// What tells two kernels apart, wherever it was read.
+/// The properties by which two kernels differ, wherever they were read.
 #[derive(Debug, PartialEq, Eq)]
 struct KernelShape<'a> {
     flags: (bool, ReversePathFilter, bool),

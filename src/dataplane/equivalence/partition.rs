@@ -1,4 +1,4 @@
-//! What ends are like: their hosts, and what tables say of their addresses.
+//! The shape of endpoints: their hosts, and the answers of tables for their addresses.
 
 use std::net::Ipv4Addr;
 
@@ -18,9 +18,9 @@ pub(super) struct Partition<'a> {
     network: &'a Network,
     ends: &'a [End],
     endpoints: Endpoints,
-    /// What all tables say of each subject.
+    /// The answers of all tables for each subject.
     fingerprint: Vec<u32>,
-    /// What is at each address of each segment.
+    /// The machines at each address of each segment.
     positions: HashMap<Ipv4Addr, Vec<Place>>,
     /// Who has each address for one of his own.
     holders: HashMap<Ipv4Addr, Vec<HostId>>,
@@ -30,7 +30,7 @@ pub(super) struct Partition<'a> {
     singled_out: HashSet<HostId>,
 }
 
-/// What is at an address of a segment: a machine, and its interface if the
+/// The machine at an address of a segment, and its interface if the
 /// segment has such.
 #[derive(Debug, Clone, Copy)]
 struct Place {
@@ -39,7 +39,7 @@ struct Place {
     interface: Option<InterfaceShape>,
 }
 
-/// What an interface is like.
+/// The shape of an interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct InterfaceShape {
     subnet: usize,
@@ -47,12 +47,12 @@ struct InterfaceShape {
     in_overlay: bool,
 }
 
-/// What an address is like to whom it belongs.
+/// The shape of an address for its owner.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct AddressShape {
-    /// What all tables say of it.
+    /// The answers of all tables for it.
     signature: Option<u32>,
-    /// What is there on each segment, with the host if that is another one.
+    /// The machine on each segment, with the host if that is another one.
     positions: Vec<(SegmentId, Option<HostId>, Option<InterfaceShape>)>,
     /// Who else has it.
     others: Vec<HostId>,
@@ -60,7 +60,7 @@ struct AddressShape {
     shared: Option<Ipv4Addr>,
 }
 
-/// What a host is like.
+/// The shape of a host.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct HostShape {
     ports: Vec<(SegmentId, AddressShape)>,
@@ -78,7 +78,7 @@ enum PodRouting {
     NotPlumbed,
 }
 
-/// What an end is like: its host, which of the host's addresses it is, whether
+/// The shape of an endpoint: its host, which of the host's addresses it is, whether
 /// it is one of the pods', and what it is like as an address.
 type EndShape = (u32, Option<usize>, bool, AddressShape);
 

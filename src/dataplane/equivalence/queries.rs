@@ -1,4 +1,4 @@
-//! What tables say of the subjects.
+//! The answers of tables for the subjects.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -20,7 +20,7 @@ use crate::dataplane::table::PrefixTable;
 use crate::dataplane::tunnel::Member;
 use crate::net::prefix::TAILNET_RANGE;
 
-/// What a table says of a subject.
+/// The answer of a table for a subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Answer {
     /// It has no entry.
@@ -286,7 +286,7 @@ impl<'a> Queries<'a> {
         }
     }
 
-    /// What walks and tags tell apart by the address alone.
+    /// Asks for the kinds of addresses that traces and tags distinguish by the address alone.
     fn ask_kinds_of_addresses(&mut self) {
         let net = |a, b, c, d, length| Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), length);
         let private = [net(10, 0, 0, 0, 8), net(172, 16, 0, 0, 12), net(192, 168, 0, 0, 16)];

@@ -20,7 +20,7 @@ pub(crate) struct Refiner {
     holders: HashMap<Ipv4Addr, Vec<HostId>>,
 }
 
-/// What tables that differ say of ends that were alike.
+/// The answers of differing tables for endpoints that were alike.
 #[derive(Debug)]
 pub(crate) struct Refinement<'r> {
     endpoints: &'r Endpoints,

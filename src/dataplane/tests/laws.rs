@@ -178,7 +178,7 @@ proptest! {
         }
     }
 
-    /// What is known without a fact stays so when the fact is read.
+    /// A result that is known without a fact stays the same when the fact is read.
     #[test]
     fn reading_more_facts_never_changes_known_results(test_network in broken_network(), host in 0_usize..6) {
         let known = test_network.network();

@@ -25,7 +25,7 @@ pub(super) const OF_INTERFACES: u32 = 200;
 /// Something that befalls a host, by its number among all.
 #[derive(Debug, Clone)]
 pub(super) enum Fault {
-    /// What may befall the small network, too.
+    /// An edit of the small network.
     Small(Edit),
     Stopped(usize, Fact<bool>),
     NotPlumbed(usize),

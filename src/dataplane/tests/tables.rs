@@ -1,4 +1,4 @@
-//! What single tables answer.
+//! The answers of single tables.
 
 use super::test_network::*;
 use crate::dataplane::fabric::{FabricHop, RouteSource, Segment};

@@ -58,7 +58,7 @@ pub(crate) struct TestNetwork {
     pub(crate) members: BTreeMap<HostId, Member>,
 }
 
-/// What differs between worlds that all work.
+/// The differences between networks that all work.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Choice {
     pub(crate) masquerade: bool,

@@ -227,6 +227,7 @@ pub(crate) fn no_facts() -> Facts {
         present_routers: BTreeMap::new(),
         request: None,
         assigned: BTreeMap::new(),
+        joined: BTreeMap::new(),
         nodes_without_pod_cidr: Vec::new(),
         offered_version: None,
         upgrade_patches: false,

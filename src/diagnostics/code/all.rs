@@ -4,7 +4,7 @@ use super::Code;
 
 impl Code {
     /// Every code, in order.
-    pub const ALL: [Self; 159] = [
+    pub const ALL: [Self; 161] = [
         Self::NotUtf8,
         Self::EmptyFile,
         Self::TooLarge,
@@ -91,6 +91,8 @@ impl Code {
         Self::IgnoreUnused,
         Self::OperationPending,
         Self::OtherSubscription,
+        Self::AddressExchange,
+        Self::IgnoredRoute,
         Self::NotOwned,
         Self::Protected,
         Self::RouterOffline,

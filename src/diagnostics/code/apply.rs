@@ -48,9 +48,10 @@ pub(super) const ENTRIES: &[Entry] = &[
         code: Code::PlanTruncated,
         text: "SG0505",
         title: "the saved plan cannot be read",
-        explanation: "The file is not a saved plan, is truncated, or its checksum does not match, \
-                      so it is unknown what was approved. Nothing was applied. Make a new plan \
-                      with `stargate plan --out FILE`.",
+        explanation: "The file was not written by `stargate plan --out`, is truncated, or was \
+                      edited: its checksum does not match its content, so it is unknown what \
+                      was approved. Nothing was applied. Make a new plan with `stargate plan --out \
+                      FILE`.",
     },
     Entry {
         code: Code::PlanVersion,

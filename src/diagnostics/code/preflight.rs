@@ -216,4 +216,26 @@ pub(super) const ENTRIES: &[Entry] = &[
                       deployment. To move it, run `stargate destroy` there, then change the \
                       subscription and apply.",
     },
+    Entry {
+        code: Code::AddressExchange,
+        text: "SG0438",
+        title: "workers exchange addresses or pod CIDRs",
+        explanation: "An address of a subnet and a pod CIDR have one holder at a time. Workers that take \
+                      each other's in a cycle must all be deleted before one of them can be created \
+                      again, so all of them are disturbed at the same time. `[rollout] width` says how \
+                      many workers of a datacenter may be. Break the cycle: give one worker an address \
+                      and a pod CIDR that no other worker has, apply, then give it the wanted ones and \
+                      apply again. Or set `width` to the number of workers of the cycle. Workers that \
+                      shift in a chain need neither: the last one changes first.",
+    },
+    Entry {
+        code: Code::IgnoredRoute,
+        text: "SG0439",
+        title: "an `[[ignore]]` leaves out a route to a new datacenter or worker",
+        explanation: "An ignored field keeps its live value, so what an apply would add to it is not \
+                      written. A new datacenter or worker whose prefix is missing there would be \
+                      created, and packets would never reach it: nothing of it is created. Remove the \
+                      block, or give `field` the routes alone that something else manages, as in \
+                      `routes[10.0.0.0/8]`.",
+    },
 ];

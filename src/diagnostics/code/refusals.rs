@@ -195,9 +195,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         code: Code::HostCommandFailed,
         text: "SG0639",
         title: "a command failed on a host",
-        explanation: "The host ran a command and it failed, timed out, or printed something unexpected. \
-                      The message names the command and the end of its output. Correct the cause on the \
-                      host, then run the same command again.",
+        explanation: "A command that stargate ran over SSH failed, did not end in time, or printed \
+                      something that stargate does not understand. The message has the command and \
+                      the last lines of its output. Run that command on the host to find the cause, \
+                      correct it there, then run the same stargate command again: completed steps \
+                      are not repeated.",
     },
     Entry {
         code: Code::OperationFailed,

@@ -1,4 +1,4 @@
-//! What holds for the codes as a whole.
+//! Properties of the codes as a whole.
 
 use std::collections::BTreeSet;
 

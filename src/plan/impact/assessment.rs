@@ -13,7 +13,7 @@ use super::relocation::Relocations;
 use super::retained_pairs::{RetainedPairs, is_kept};
 use crate::connectivity::snapshot::{Nodes, Snapshot, ends};
 use crate::connectivity::{
-    self, IncrementalModel, Matrix, PROTOCOL, Pairs, PathModel, ProjectedState, Sources,
+    self, InForce, IncrementalModel, Matrix, PROTOCOL, Pairs, PathModel, ProjectedState, Sources,
 };
 use crate::dataplane::difference::NetworkDifference;
 use crate::dataplane::{End, trace_round_trip};
@@ -92,6 +92,8 @@ pub(in crate::plan) struct Current {
 
 /// The pairs that reach each other now.
 pub(in crate::plan) fn current(observed: Sources<'_>) -> Current {
+    let in_force = InForce::of(observed);
+    let observed = in_force.as_ref().map_or(observed, |in_force| in_force.sources(observed));
     let model = connectivity::path_model(ProjectedState::observed(observed, &[]));
     if has_no_pods(&model) {
         return Current::default();

@@ -13,6 +13,9 @@ pub struct Projection<'a> {
     pub observed: Sources<'a>,
     /// What is to be changed.
     pub plan: &'a Plan,
+    /// Whether the sources have the topology as far as it is in force, and not as the plan
+    /// was made from it.
+    pub is_in_force: bool,
 }
 
 /// A state of the infrastructure before, while or after a plan is applied.
@@ -48,7 +51,8 @@ impl<'a> Projection<'a> {
             projected.set(number, made_value(change));
         }
         // What serves in its place is not known under the names of the topology.
-        let refused = self.plan.blocked.iter().filter(|blocked| blocked.keeps_predecessor());
+        let blocked = self.plan.blocked.iter().filter(|_| !self.is_in_force);
+        let refused = blocked.filter(|blocked| blocked.keeps_predecessor());
         projected.set_unknown(refused.map(|blocked| &blocked.address));
         projected.set_cluster_lost(made.iter().any(|change| loses_cluster(change)));
         if *state == IntermediateState::Planned {

@@ -101,6 +101,18 @@ impl Reachability {
         self.kept + self.gained + self.lost + self.removed + self.broken + self.unknown
     }
 
+    /// The same pairs where none of the changes is made.
+    pub(crate) fn of_nothing_changed(&self) -> Self {
+        Self {
+            kept: self.kept + self.lost + self.removed,
+            broken: self.broken + self.gained,
+            unknown: self.unknown,
+            nodes_dropped: self.nodes_dropped,
+            loss_allowed: self.loss_allowed,
+            ..Self::default()
+        }
+    }
+
     /// Whether packets are dropped that no change of the plan affects. Pairs of nodes
     /// count if no pair of pods is dropped.
     pub fn leaves_pairs_broken(&self) -> bool {

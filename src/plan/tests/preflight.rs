@@ -18,7 +18,7 @@ fn net(text: &str) -> Ipv4Net {
 }
 
 /// A datacenter in 10.50.0.0/16 with one worker, whose pods have 10.244.79.0/24.
-fn topology() -> Topology {
+pub(super) fn topology() -> Topology {
     let worker =
         SketchedWorker { number: 0, writes_ip: true, writes_pod_cidr: true, protect: false };
     let datacenter = SketchedDatacenter {

@@ -64,7 +64,7 @@ impl Sight {
     pub(super) fn model(&self, topology: &Topology, plan: &Plan) -> PathModel {
         let Self { facts, desired, inventory } = self;
         let observed = Sources { topology, facts, desired, inventory };
-        path_model(Projection { observed, plan }, &IntermediateState::Observed)
+        path_model(Projection { observed, plan, is_in_force: false }, &IntermediateState::Observed)
     }
 }
 

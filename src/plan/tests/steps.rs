@@ -38,7 +38,7 @@ pub(super) fn sources<'a>(topology: &'a Topology, refreshed: &'a Refreshed) -> P
         desired: &refreshed.whole,
         inventory: &refreshed.inventory,
     };
-    Projection { observed, plan: &refreshed.plan }
+    Projection { observed, plan: &refreshed.plan, is_in_force: false }
 }
 
 /// Nodes that have pods, with the sides that they are on.

@@ -8,7 +8,8 @@ use super::damage::{damages, strike};
 use super::laws::{config, edits};
 use super::live_state::{LiveState, RefreshCase};
 use super::summary;
-use crate::inventory::Observed;
+use crate::desired::tests::generate::no_facts;
+use crate::inventory::{Inventory, Observed};
 use crate::plan::unattended::{ApprovedChanges, Selection, divide};
 use crate::plan::{Action, ApprovalReason, Plan};
 use crate::resource::azure::Subnet;
@@ -205,4 +206,26 @@ proptest! {
         let (_, selection) = divide(permitted, &approved, plan);
         prop_assert!(selection.awaiting.is_empty(), "{:#?}", selection.awaiting);
     }
+}
+
+/// What is left of a plan of which nothing is made says what is there, and what that costs.
+#[test]
+fn a_plan_without_its_changes_announces_none_of_their_consequences() {
+    use crate::plan::cost::Cost;
+    use crate::plan::impact::Reachability;
+    let topology = super::preflight::topology();
+    let desired = crate::desired::build(&topology, &no_facts()).unwrap();
+    let mut plan: Plan = super::laws::compare(&desired, &Inventory::default()).into();
+    assert!(!plan.changes.is_empty());
+    plan.contents.reachability =
+        Reachability { kept: 4, gained: 3, lost: 2, removed: 1, broken: 5, ..Default::default() };
+    plan.contents.cost.seconds = 90;
+    let held = plan.awaiting_approval_of_all(&ApprovalReason::TooManyRemovals);
+    let found = &held.reachability;
+    assert_eq!((found.kept, found.gained, found.lost, found.removed), (7, 0, 0, 0), "{found:?}");
+    assert_eq!(found.broken, 8, "{found:?}");
+    assert!(!found.is_refused());
+    let requests = held.cost.requests.clone();
+    assert_eq!(held.cost, Cost { requests, ..Cost::default() });
+    assert_eq!(held.rollout, None);
 }

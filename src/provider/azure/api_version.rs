@@ -21,7 +21,7 @@ pub fn of(id: &ArmId) -> &'static str {
     id.resource_type().map_or(RESOURCES, |resource_type| of_type(&resource_type))
 }
 
-/// What to call an object in messages, as in `route table stargate-workers-rt`.
+/// The name of an object in messages, as in `route table stargate-workers-rt`.
 pub fn describe(id: &ArmId) -> String {
     let Some(resource_type) = id.resource_type() else {
         let noun =

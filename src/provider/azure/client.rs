@@ -34,7 +34,7 @@ fn usual_duration(id: &ArmId, status: StatusCode) -> Duration {
     Duration::from_secs(seconds.unwrap_or_default())
 }
 
-/// What must hold for a write to be done.
+/// The precondition of a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Precondition {
     /// Nothing.

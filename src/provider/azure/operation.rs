@@ -29,7 +29,7 @@ pub(super) struct OperationTracking {
 }
 
 impl OperationTracking {
-    /// What an accepted request says of the operation that it started.
+    /// The operation that an accepted request started.
     pub(super) fn from_headers(headers: &HeaderMap) -> Self {
         let text = |name: &str| headers.get(name)?.to_str().ok().map(str::to_owned);
         Self {

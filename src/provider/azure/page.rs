@@ -48,7 +48,7 @@ impl Page {
     }
 }
 
-/// What tells objects of a list apart: ids are the same in any letter case.
+/// The identity of an object of a list: ids are the same in any letter case.
 pub(super) fn identity(item: &Value) -> Option<String> {
     item["id"].as_str().map(str::to_ascii_lowercase)
 }

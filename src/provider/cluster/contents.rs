@@ -1,4 +1,4 @@
-//! What others keep in a namespace, or as objects of a definition: deleting the
+//! Objects of others in a namespace, or of a definition: deleting the
 //! container deletes it.
 
 use serde_json::Value;
@@ -121,7 +121,7 @@ fn is_listed(resource: &Value) -> bool {
     verbs.any(|verb| verb == "list") && !is_derived
 }
 
-/// What Kubernetes itself puts into every namespace.
+/// Whether Kubernetes itself puts an object into every namespace.
 fn is_made_by_cluster(kind: &str, name: &str) -> bool {
     match kind {
         "ServiceAccount" => name == "default",

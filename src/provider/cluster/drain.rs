@@ -13,7 +13,7 @@ use crate::diagnostics::Code;
 
 const POLL: Duration = Duration::from_secs(2);
 
-/// What became of the pods of a Node.
+/// The result of the drain of a Node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DrainReport {
     /// How many pods were asked to go.

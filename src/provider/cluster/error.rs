@@ -13,13 +13,13 @@ pub(in crate::provider) const CLUSTER_ROLES: &str = "use a kubeconfig of a clust
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("cannot {activity} {kind} {name}: {reason}")]
 pub struct ClusterError {
-    /// What was being done, as in `apply`.
+    /// The activity that failed, as in `apply`.
     pub activity: &'static str,
     /// The kind of the object.
     pub kind: Box<str>,
     /// Its name, with the namespace of a namespaced one.
     pub name: Box<str>,
-    /// What callers decide on.
+    /// The cause, which callers decide on.
     pub cause: ClusterCause,
     /// The stable code; finer than the cause.
     pub code: Code,

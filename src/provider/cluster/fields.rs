@@ -1,4 +1,4 @@
-//! What of a live object stargate's field manager owns.
+//! The part of a live object that stargate's field manager owns.
 //!
 //! `metadata.managedFields` tells it in the form `FieldsV1`: nested objects
 //! whose keys are `f:<field>`, `k:<keys of a list's element>`, `v:<value of a

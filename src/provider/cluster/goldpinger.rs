@@ -1,4 +1,4 @@
-//! What Goldpinger measured, through the API server's proxy.
+//! The measurements of Goldpinger, through the API server's proxy.
 //!
 //! A pod of the user's cluster answers: neither the length nor the text of its
 //! answer is trusted, and none of its text is kept.
@@ -65,7 +65,7 @@ pub enum MeasureError {
     Malformed {
         /// The pod.
         pod: String,
-        /// What is wrong with it, in our words.
+        /// The error in it, in our words.
         reason: String,
     },
     /// The cluster's API itself could not be asked.
@@ -167,7 +167,7 @@ impl ClusterClient {
         decode(pod, &bytes)
     }
 
-    /// What a pod answers for so many pings.
+    /// Requests the results of a pod with so many pings.
     async fn ask(
         &self,
         pod: &GoldpingerPod,
@@ -233,7 +233,7 @@ fn pinger(pod: &Value) -> GoldpingerPod {
     }
 }
 
-/// What may stand in the name of an object, and in a path.
+/// The characters of a text that are legal in the name of an object and in a path.
 fn legal(name: &str) -> String {
     name.chars().filter(|it| it.is_ascii_alphanumeric() || matches!(it, '-' | '.')).collect()
 }

@@ -1,4 +1,4 @@
-//! What was done to workers before: old Operations.
+//! Past work on workers: old Operations.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ pub struct PastOperation {
     pub name: String,
     /// The worker.
     pub worker: String,
-    /// What was done, as in `repave`.
+    /// The kind of the operation, as in `repave`.
     pub kind: String,
     /// Its phase, such as `Running`; empty if it has not started.
     pub phase: String,

@@ -29,6 +29,8 @@ pub struct LeaseRecord {
     pub holder: String,
     /// How long it is valid after a renewal.
     pub duration: Duration,
+    /// When the holder took it, by the holder's clock; only for display.
+    pub acquired: String,
     /// When it was last renewed, by the holder's clock; only for display.
     pub renewed: String,
     /// What the holder says beside, by annotation.
@@ -37,7 +39,7 @@ pub struct LeaseRecord {
     resource_version: String,
 }
 
-/// What a Lease is to become.
+/// The wanted state of a Lease.
 #[derive(Debug, Clone)]
 pub struct LeaseClaim<'a> {
     /// The name of the Lease.
@@ -126,6 +128,7 @@ fn record(object: &Value) -> LeaseRecord {
     LeaseRecord {
         holder: text_at(spec, "holderIdentity"),
         duration: Duration::from_secs(spec["leaseDurationSeconds"].as_u64().unwrap_or_default()),
+        acquired: text_at(spec, "acquireTime"),
         renewed: text_at(spec, "renewTime"),
         annotations: annotations(object),
         resource_version: text_at(&object["metadata"], "resourceVersion"),

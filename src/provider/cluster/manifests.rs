@@ -25,7 +25,7 @@ const ESTABLISH: Polling =
 /// An object as it stands in the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LiveManifest {
-    /// What of it stargate's field manager owns.
+    /// The part of it that stargate's field manager owns.
     pub manifest: Manifest,
     /// All of it.
     pub object: Value,

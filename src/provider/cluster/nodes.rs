@@ -24,7 +24,7 @@ pub const TAINTS_ANNOTATION: &str = "stargate.io/taints";
 /// The annotation of a Node that stargate has cordoned for some work.
 pub const CORDONED_ANNOTATION: &str = "stargate.io/cordoned-for-work";
 
-/// What is read of a Node.
+/// The facts that are read of a Node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeFacts {
     /// Its name.

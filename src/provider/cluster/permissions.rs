@@ -36,13 +36,13 @@ const fn named(names: &'static [&'static str], permission: Permission) -> Permis
     Permission { names, ..permission }
 }
 
-/// What is needed to keep an object by server-side apply: a patch of an object that is
+/// The verbs for an object that is kept by server-side apply: a patch of an object that is
 /// not there needs `create` as well.
 const APPLY: &[&str] = &["get", "list", "create", "patch", "delete"];
 /// The same without `delete`: to delete a container, everything in it must be listed,
 /// which takes more rights. Such a deletion waits for a person.
 const KEEP: &[&str] = &["get", "list", "create", "patch"];
-/// What a watcher needs of an object that stargate keeps.
+/// The verbs of a watcher for an object that stargate keeps.
 const APPLY_AND_WATCH: &[&str] = &["get", "list", "watch", "create", "patch", "delete"];
 
 const RBAC: &str = "rbac.authorization.k8s.io";

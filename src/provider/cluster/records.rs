@@ -16,7 +16,7 @@ pub(super) const SERVER_LABEL: &str = "stargate.io/server";
 /// The annotation that names the request that an Operation is a part of.
 pub(super) const REQUEST_ANNOTATION: &str = "stargate.io/request";
 
-/// What is done to a worker.
+/// The kind of an operation on a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OperationKind {
     /// It becomes a member of the cluster.
@@ -67,7 +67,7 @@ pub struct OperationRecord {
     pub worker: WorkerName,
     /// Its profile.
     pub profile: ProfileName,
-    /// What is done.
+    /// The kind of the operation.
     pub kind: OperationKind,
     /// When it began; together with worker and kind it names the record.
     pub started: Timestamp,
@@ -96,7 +96,7 @@ pub enum ServerState {
     Provisioning,
     /// It is a Ready member of the cluster.
     Ready,
-    /// What was tried failed.
+    /// The operation failed.
     Error,
     /// It is being taken out.
     Leaving,
@@ -119,7 +119,7 @@ impl ServerState {
 pub struct ServerStatus {
     /// How far it is.
     pub state: ServerState,
-    /// What there is to say; never a secret.
+    /// The message; never a secret.
     pub message: String,
     /// The operating system and the kubelet on it; kept as it was where absent.
     pub current_os: Option<String>,

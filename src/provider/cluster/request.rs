@@ -88,7 +88,7 @@ pub(super) mod apis {
         api(GROUP, VERSION, "Topology", "topologies", true);
 }
 
-/// What a patch means.
+/// The type of a patch.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum PatchKind {
     /// A JSON merge patch.
@@ -340,7 +340,7 @@ impl Collection {
     }
 }
 
-/// What tells objects of a list apart.
+/// The identity of an object of a list.
 fn identity(item: &Value) -> Option<String> {
     let metadata = &item["metadata"];
     let namespace = metadata["namespace"].as_str().unwrap_or_default();

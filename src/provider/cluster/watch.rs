@@ -60,7 +60,7 @@ impl WatchedKind {
     }
 }
 
-/// What a watch reports.
+/// The events of a watch.
 #[derive(Debug, Clone, PartialEq)]
 pub enum WatchedChange {
     /// A list of all objects begins.

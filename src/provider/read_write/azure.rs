@@ -1,4 +1,4 @@
-//! What may be read of Azure Resource Manager, and what may be written to it.
+//! Reads of Azure Resource Manager, and writes to it.
 
 use std::fmt::Debug;
 

@@ -1,4 +1,4 @@
-//! What may be read of the cluster, and what may be written to it.
+//! Reads of the cluster, and writes to it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;

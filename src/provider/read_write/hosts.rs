@@ -1,4 +1,4 @@
-//! What may be read of hosts, and what may be changed on them.
+//! Reads of hosts, and changes on them.
 
 use std::fmt::Debug;
 

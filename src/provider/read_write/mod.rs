@@ -1,4 +1,4 @@
-//! What a client may do, by type: for each service one trait that reads and one
+//! The permissions of a client, by type: for each service one trait that reads and one
 //! that writes.
 //!
 //! A command that changes nothing works with [`ReadClients`], which hold the

@@ -1,4 +1,4 @@
-//! What may be read of the tailnet, and what may be written to it.
+//! Reads of the tailnet, and writes to it.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;

@@ -31,7 +31,7 @@ mod tests {
 
     use super::*;
 
-    /// What a shell reads from the quoted value.
+    /// The value as a shell reads it from its quoted form.
     fn echoed(value: &str) -> String {
         let script = format!("printf %s {}", quote(value));
         let output = Command::new("sh").arg("-c").arg(script).output().unwrap();

@@ -88,7 +88,7 @@ pub enum SshError {
         hostname: String,
         /// The command's label.
         activity: String,
-        /// What is wrong with it.
+        /// The error in it.
         source: CommandError,
     },
     /// The command ran and failed.
@@ -141,7 +141,7 @@ impl SshError {
         Self::Lost { hostname: hostname.to_owned(), reason: reason.into() }
     }
 
-    /// What to do, where the cause has a remedy of its own.
+    /// The remedy, where the cause has one of its own.
     fn remedy(&self) -> Option<String> {
         Some(match self {
             Self::Command { printed, .. } if printed.starts_with("sudo:") => {
@@ -229,7 +229,7 @@ fn last_line(printed: &str) -> &str {
     printed.trim_end().lines().next_back().unwrap_or_default().trim()
 }
 
-/// What an error of the jump host means for the host behind it.
+/// The error of a host behind a jump host that failed.
 fn behind(hostname: String, source: SshError) -> HostError {
     let reason = source.to_string();
     match HostError::from(source) {

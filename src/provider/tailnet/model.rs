@@ -1,4 +1,4 @@
-//! What the Tailscale API answers, read leniently: fields come and go with the
+//! The responses of the Tailscale API, read leniently: fields come and go with the
 //! state of a device, and servers other than Tailscale's leave more of them out.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +16,7 @@ pub struct TailnetDevice {
     pub id: String,
     /// The id that paths prefer; the old one where there is no other.
     pub node_id: String,
-    /// What the host calls itself; not unique.
+    /// The name that the host gives itself; not unique.
     pub hostname: String,
     /// The name in the tailnet's DNS; unique.
     pub name: String,

@@ -35,9 +35,9 @@ pub enum AnnotationLevel {
 pub struct AnnotationRule {
     /// Its stable id: a code as `stargate explain` knows it, or a name.
     pub id: String,
-    /// What it is about, in a few words.
+    /// The subject, in a few words.
     pub title: String,
-    /// What it means and what to do; empty if the title says it all.
+    /// The meaning and the remedy; empty if the title says it all.
     pub explanation: String,
 }
 
@@ -64,9 +64,9 @@ pub struct Annotation {
     pub rule: AnnotationRule,
     /// How bad it is.
     pub level: AnnotationLevel,
-    /// What was found.
+    /// The message.
     pub message: String,
-    /// What to do; empty if there is nothing to do.
+    /// The remedy; empty without one.
     pub remedy: String,
     /// The resource that it is about, if it is about one.
     pub resource: Option<Address>,
@@ -124,7 +124,7 @@ pub struct AnnotationReport<'a> {
     /// The text of the topology file, for lines and columns.
     pub text: &'a str,
     annotations: Vec<Annotation>,
-    /// What was checked and has no result, by name; JUnit lists it as passed.
+    /// The checks without a result, by name; JUnit lists them as passed.
     passed: Vec<String>,
     /// Whether the command ended before it could find everything out.
     failed: bool,

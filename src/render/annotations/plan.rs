@@ -69,7 +69,7 @@ fn blocked(plan: &Plan) -> impl Iterator<Item = Annotation> {
     })
 }
 
-/// What the plan does to reachability.
+/// The pairs that the plan makes unreachable.
 fn lost_pairs(plan: &Plan) -> impl Iterator<Item = Annotation> {
     let found = &plan.reachability;
     let level = match found.is_refused() {
@@ -115,7 +115,7 @@ fn named(fields: &[String]) -> String {
     }
 }
 
-/// What is found, for `drift`; else what an apply does.
+/// The difference, for `drift`; else the effect of an apply.
 fn outcome(action: Action, purpose: Purpose) -> String {
     if purpose != Purpose::Drift {
         return format!("will be {}", action.participle());

@@ -8,12 +8,13 @@ use serde::Serialize;
 
 use crate::apply::events::{Event, Outcome, Reporter};
 use crate::diagnostics::Failure;
+use crate::resource::Kind;
 
 use super::super::plan_json::ActionJson;
 use super::lock;
 
 /// The version of the format of `apply --format json`.
-const FORMAT_VERSION: &str = "2.1";
+const FORMAT_VERSION: &str = "2.2";
 
 /// Writes a line of JSON for each event. The first line has the version of the
 /// format; each line has a `type`.
@@ -46,8 +47,12 @@ pub enum EventJson {
         lease: String,
         /// The holder of the lease.
         holder: String,
+        /// The time at which the holder took it, by the holder's clock.
+        acquired: String,
         /// The time of the last renewal, by the holder's clock.
         renewed: String,
+        /// The time after the last renewal at which it is taken over, in seconds.
+        valid_seconds: u64,
     },
     /// A step starts.
     StepStarted {
@@ -60,7 +65,7 @@ pub enum EventJson {
     StepProgress {
         /// The address of the resource.
         address: String,
-        /// What the step is doing.
+        /// The activity of the step.
         message: String,
     },
     /// A phase of a step starts, such as the drain of a worker.
@@ -106,9 +111,9 @@ pub enum EventJson {
     Warning {
         /// The stable code of the cause.
         code: String,
-        /// What failed, and what follows from it.
+        /// The failure and its consequence.
         message: String,
-        /// What to do about it.
+        /// The remedy.
         remedy: String,
     },
     /// The apply was interrupted; running steps finish.
@@ -133,6 +138,8 @@ pub enum OutcomeJson {
     NotStarted,
     /// Too many workers failed before the step started.
     RolloutHalted,
+    /// The old object of a replacement is gone, and the new one was not started.
+    HalfReplaced,
 }
 
 impl<W: Write> JsonReporter<W> {
@@ -173,8 +180,8 @@ impl From<&Event> for EventJson {
             Event::IterationStarted { iteration, changes } => {
                 Self::IterationStarted { iteration, changes }
             }
-            Event::WaitingForLease { lease, holder, renewed } => {
-                Self::WaitingForLease { lease, holder, renewed }
+            Event::WaitingForLease { lease, holder, acquired, renewed, valid_seconds } => {
+                Self::WaitingForLease { lease, holder, acquired, renewed, valid_seconds }
             }
             Event::StepStarted { address, action } => {
                 Self::StepStarted { address: address.to_string(), action: action.into() }
@@ -191,11 +198,12 @@ impl From<&Event> for EventJson {
                 duration_ms: milliseconds,
             },
             Event::StepFinished { address, action, outcome, milliseconds } => {
+                let kind = address.kind;
                 let code = match &outcome {
                     Outcome::Failed(failure) => Some(failure.code.to_string()),
                     _ => None,
                 };
-                let (outcome, reason, remedy, dependency) = outcome_fields(outcome);
+                let (outcome, reason, remedy, dependency) = outcome_fields(outcome, kind);
                 Self::StepFinished {
                     address: address.to_string(),
                     action: action.into(),
@@ -218,7 +226,7 @@ impl From<&Event> for EventJson {
 /// The outcome, the reason, the remedy and the failed dependency.
 type OutcomeFields = (OutcomeJson, Option<String>, Option<String>, Option<String>);
 
-fn outcome_fields(outcome: Outcome) -> OutcomeFields {
+fn outcome_fields(outcome: Outcome, kind: Kind) -> OutcomeFields {
     match outcome {
         Outcome::Done => (OutcomeJson::Done, None, None, None),
         Outcome::UpToDate => (OutcomeJson::UpToDate, None, None, None),
@@ -231,5 +239,10 @@ fn outcome_fields(outcome: Outcome) -> OutcomeFields {
         }
         Outcome::NotStarted => (OutcomeJson::NotStarted, None, None, None),
         Outcome::RolloutHalted { reason } => (OutcomeJson::RolloutHalted, Some(reason), None, None),
+        Outcome::HalfReplaced { done, reason } => {
+            let reason = format!("{done} before: {reason}");
+            let remedy = Outcome::half_replaced_remedy(kind).to_owned();
+            (OutcomeJson::HalfReplaced, Some(reason), Some(remedy), None)
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::apply::events::{Event, Outcome};
 use crate::diagnostics::Failure;
 use crate::plan::Action;
-use crate::resource::Address;
+use crate::resource::{Address, Kind};
 
 use super::super::style::{Role, Style};
 use super::super::text::{counted, elapsed, wrap};
@@ -20,13 +20,19 @@ pub(super) fn lines(event: &Event, style: Style, verbose: bool) -> Vec<String> {
             let text = format!("Iteration {iteration}: applying {}", counted(*changes, "change"));
             vec![style.paint(Role::Title, text)]
         }
-        Event::WaitingForLease { lease, holder, renewed } => {
-            let text = format!("Waiting for the lease {lease}, held by {holder}");
+        Event::WaitingForLease { lease, holder, acquired, renewed, valid_seconds } => {
+            let text = format!("Waiting for the lease {lease}, held by {holder} since {acquired}");
             let mut lines: Vec<String> = wrap(&text, "", "    ")
                 .into_iter()
                 .map(|line| style.paint(Role::Warning, line))
                 .collect();
-            lines.push(style.paint(Role::Quiet, format!("    last renewed at {renewed}")));
+            lines.extend(painted(Role::Quiet, &format!("last renewed at {renewed}"), style));
+            let help = format!(
+                "help: no action is needed: this command continues when that one ends, or \
+                 {valid_seconds} s after its last renewal if it was killed; to give up, press \
+                 Ctrl-C: nothing was changed yet"
+            );
+            lines.extend(painted(Role::Help, &help, style));
             lines
         }
         Event::StepStarted { address, action } if verbose => {
@@ -110,5 +116,15 @@ fn finished(
             silent(format!("{address} not started, rollout halted: {reason}"))
         }
         Outcome::NotStarted => silent(format!("{address} not started")),
+        Outcome::HalfReplaced { done, reason } => {
+            let again = match address.kind {
+                Kind::Worker => "not joined again",
+                _ => "not created again",
+            };
+            let mut lines = bad(format!("{address} {done}, but {again}: {reason}"));
+            let remedy = Outcome::half_replaced_remedy(address.kind);
+            lines.extend(painted(Role::Help, &format!("help: {remedy}"), style));
+            lines
+        }
     }
 }

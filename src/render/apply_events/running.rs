@@ -1,4 +1,4 @@
-//! What an apply waits for, as a reminder for logs.
+//! The running steps of an apply, as a reminder for logs.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ pub(super) struct RunningSteps {
 #[derive(Debug)]
 struct RunningStep {
     since: Instant,
-    /// What it is doing, in words of its last progress.
+    /// Its activity, in words of its last progress.
     progress: String,
 }
 

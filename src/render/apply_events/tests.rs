@@ -42,6 +42,15 @@ fn events() -> Vec<Event> {
         finished(&group, Action::Replace, failed, 65_000),
         finished(&network, Action::Create, Outcome::Skipped { because_of: group }, 0),
         finished(&network, Action::Delete, Outcome::NotStarted, 0),
+        finished(
+            &worker,
+            Action::Replace,
+            Outcome::HalfReplaced {
+                done: "drained and reset".into(),
+                reason: "the apply stopped before".into(),
+            },
+            0,
+        ),
         finished(&table, Action::Update, Outcome::GuardFailed { reason: "etag".into() }, 5),
         Event::Stopping,
         Event::IterationStarted { iteration: 2, changes: 1 },
@@ -160,7 +169,9 @@ async fn a_reminder_names_what_is_running() {
     let wait = Event::WaitingForLease {
         lease: "stargate-write-lab".to_owned(),
         holder: "ana@laptop".to_owned(),
+        acquired: "09:41".to_owned(),
         renewed: "10:00".to_owned(),
+        valid_seconds: 60,
     };
     reporter.event(&wait);
     reporter.remind();

@@ -9,6 +9,7 @@ use super::live::{LiveReport, LiveReportJson};
 use super::reachability_report::{ReachabilityReportJson, ReachabilityReportText, abbreviate};
 use super::wording;
 use crate::connectivity::{Invariant, NOT_CHECKED, Pairs, Unchecked, Violation};
+use crate::diagnostics::Failure;
 use crate::plan::impact::ReachabilityReport;
 use crate::render::style::{Role, Style};
 use crate::render::text::{counted, wrap};
@@ -23,7 +24,9 @@ pub struct CheckReport<'a> {
     /// Rules that could not be checked, or only in part.
     pub unchecked: &'a [Unchecked],
     /// Sources that could not be read, and errors that the planner found.
-    pub errors: &'a [String],
+    pub errors: &'a [Failure],
+    /// Whether to print what `check` does not cover at all (`-v`).
+    pub is_verbose: bool,
     /// The comparison with Goldpinger's measurements (`--live`).
     pub live: Option<LiveReport<'a>>,
 }
@@ -54,7 +57,7 @@ pub struct CheckReportJson {
     reachability: ReachabilityReportJson,
     violations: Vec<ViolationJson>,
     rules: Vec<RuleJson>,
-    /// What `check` does not cover at all.
+    /// The parts of invariants that `check` does not cover at all.
     not_covered: Vec<NotCoveredJson>,
     /// Sources that could not be read, and errors that the planner found.
     errors: Vec<String>,
@@ -95,11 +98,11 @@ struct ViolationJson {
     /// The number of the invariant that the rule belongs to.
     invariant: u8,
     rule: &'static str,
-    /// What a violation of the rule means.
+    /// The meaning of a violation of the rule.
     description: String,
     /// The address of the resource that violates the rule.
     resource: String,
-    /// What was found on the resource.
+    /// The observed state of the resource.
     detail: String,
 }
 
@@ -147,7 +150,10 @@ impl CheckReport<'_> {
         lines.extend(self.violation_lines(style));
         for error in self.errors {
             lines.push(String::new());
-            lines.extend(wrap(error, "unknown: ", "         "));
+            let text = format!("error[{}]: {}", error.code, error.message);
+            let error_lines = wrap(&text, "", "  ").into_iter();
+            lines.extend(error_lines.map(|line| style.paint(Role::Error, line)));
+            lines.extend(wrap(&format!("help: {}", error.remedy), "  ", "    "));
         }
         lines.extend(self.unchecked_lines(style));
         lines.push(String::new());
@@ -213,7 +219,7 @@ impl CheckReport<'_> {
         let not_covered = NOT_CHECKED.into_iter().map(|(number, what)| format!("I{number} {what}"));
         let not_covered = not_covered.collect::<Vec<_>>().join("; ");
         let mut lines = Vec::new();
-        for text in unchecked.chain([not_covered]) {
+        for text in unchecked.chain(self.is_verbose.then_some(not_covered)) {
             lines.push(String::new());
             let wrapped = wrap(&text, "not checked: ", "             ");
             lines.extend(wrapped.into_iter().map(|line| style.paint(Role::Quiet, line)));
@@ -282,9 +288,14 @@ impl CheckReport<'_> {
                 .into_iter()
                 .map(|(invariant, description)| NotCoveredJson { invariant, description })
                 .collect(),
-            errors: self.errors.to_vec(),
+            errors: self.errors.iter().map(error_text).collect(),
             live: self.live.as_ref().map(LiveReport::to_json),
         };
         format!("{:#}\n", serde_json::to_value(json).unwrap_or_default())
     }
+}
+
+/// An error in one text.
+fn error_text(error: &Failure) -> String {
+    format!("[{}] {}; {}", error.code, error.message, error.remedy)
 }

@@ -27,7 +27,7 @@ pub struct ReachabilityJson {
     pub removals: Vec<LossJson>,
     /// Pairs that are unreachable for a time during the apply.
     pub disruptions: Vec<DisruptionJson>,
-    /// What of the states in between was not examined.
+    /// The intermediate states that were not examined.
     pub unexamined: Vec<UnexaminedJson>,
 }
 

@@ -64,7 +64,7 @@ pub struct ProblemJson {
     pub node_pairs: u64,
     /// The source and destination sites.
     pub sites: Vec<SitePairJson>,
-    /// What to do; null if no remedy was searched for.
+    /// The remedy; null if none was searched for.
     pub remedy: Option<String>,
 }
 

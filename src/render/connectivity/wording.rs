@@ -273,7 +273,7 @@ pub(super) fn rule_id(rule: Invariant) -> String {
     format!("I{} {}", rule.number(), rule.as_str())
 }
 
-/// What a violation of the rule means.
+/// The meaning of a violation of the rule.
 pub(super) fn describe_violation(rule: Invariant) -> &'static str {
     match rule {
         Invariant::CniConfigActive => "pods of a worker get no addresses from its pod CIDR",

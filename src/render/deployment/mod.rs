@@ -13,7 +13,7 @@ pub use workload::{CREDENTIALS_SECRET, SSH_SECRET, TAILSCALE_SECRET};
 /// The name of the port of probes and metrics.
 const METRICS_PORT_NAME: &str = "metrics";
 
-/// What is asked for on the command line.
+/// The options of the command line.
 #[derive(Debug, Clone)]
 pub struct DeploymentSettings {
     /// The namespace of the watcher.

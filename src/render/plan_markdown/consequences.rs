@@ -1,4 +1,4 @@
-//! What a reviewer must see first: what goes away, who is interrupted, what is lost.
+//! The consequences that a reviewer must see first: deletions, interruptions, lost pairs.
 
 use crate::plan::impact::{Loss, Reachability};
 use crate::plan::{Action, Plan};

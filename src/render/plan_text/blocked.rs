@@ -27,7 +27,7 @@ impl Page {
         for group in grouped(dependents, |one, other| one.caused_by == other.caused_by) {
             self.listed(&group);
             if let Some(cause) = group.first().and_then(|one| one.caused_by.as_ref()) {
-                let text = format!("held back until {cause} is resolved");
+                let text = format!("waits for {cause}, which is blocked");
                 self.wrapped(&text, "      ", "      ");
             }
             self.blank();

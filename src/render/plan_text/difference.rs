@@ -1,4 +1,4 @@
-//! What differs in one field: items of lists by key, and texts around the change.
+//! The differences within one field: items of lists by key, and texts around the change.
 
 use std::collections::BTreeSet;
 

@@ -27,6 +27,9 @@ const MAX_PATH_WIDTH: usize = 26;
 /// Columns in front of a value with a sign.
 const SIGNED_INDENT: usize = 10;
 
+/// Digits of a digest that are shown.
+const MAX_DIGEST: usize = 8;
+
 /// The note on a field whose change forces a replacement.
 const REPLACES: &str = "  # forces replacement";
 
@@ -95,7 +98,10 @@ impl Page {
 
     fn changed_part(&mut self, part: &Part, column: usize, behind: &str) {
         let path = format!("{}:", part.path);
-        let (before, after) = (one_line(part.before.as_ref()), one_line(part.after.as_ref()));
+        let text = |value: &Option<Value>| {
+            one_line(value.as_ref().map(|it| digest(&part.path, it)).as_deref())
+        };
+        let (before, after) = (text(&part.before), text(&part.after));
         if let (Some(Value::String(old)), Some(Value::String(new))) = (&part.before, &part.after)
             && (old.contains('\n') || new.contains('\n'))
         {
@@ -216,6 +222,17 @@ fn difference(old: &[&str], new: &[&str]) -> Vec<DiffOp> {
     let mut edits = Compact::new(Replace::new(Capture::new()), old, new);
     let Ok(()) = myers::diff(&mut edits, old, 0..old.len(), new, 0..new.len());
     edits.into_inner().into_inner().into_ops()
+}
+
+/// A value without most of its digits if it is the digest of a profile: it shows only that
+/// the settings differ.
+fn digest<'a>(path: &str, value: &'a Value) -> Cow<'a, Value> {
+    match value.as_str().filter(|_| path == "profile_digest") {
+        Some(text) if text.len() > MAX_DIGEST => {
+            Cow::Owned(Value::String(format!("{}…", text.get(..MAX_DIGEST).unwrap_or(text))))
+        }
+        _ => Cow::Borrowed(value),
+    }
 }
 
 /// A line without control characters.

@@ -30,7 +30,7 @@ impl Folded<'_> {
     }
 }
 
-/// What two similar changes have in common.
+/// The properties that two similar changes have in common.
 ///
 /// Creations are similar if they have the same fields, since the values contain
 /// names and addresses of their own. For updates the values must agree too.
@@ -40,7 +40,8 @@ struct Similarity<'a> {
     site: &'a Site,
     action: Action,
     fields: Vec<(FieldPath, String)>,
-    interrupts: bool,
+    /// The disruption, without the name of the resource.
+    interrupts: Option<String>,
 }
 
 impl<'a> Similarity<'a> {
@@ -58,7 +59,10 @@ impl<'a> Similarity<'a> {
             site: &change.address.site,
             action: change.action,
             fields: change.fields().iter().map(field).collect(),
-            interrupts: change.interrupts.is_some(),
+            interrupts: change
+                .interrupts
+                .as_ref()
+                .map(|text| text.replace(change.address.name.as_str(), "")),
         }
     }
 }

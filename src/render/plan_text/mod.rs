@@ -13,8 +13,9 @@ use crate::resource::Address;
 
 use super::Purpose;
 use super::connectivity::reachability_report::ReachabilityReportText;
+use super::purpose::matches_topology;
 use super::style::{Role, Style};
-use super::text::{WIDTH, cut, wrap};
+use super::text::{WIDTH, counted, cut, wrap};
 
 pub(super) use folding::{Folded, fold};
 pub(super) use sections::count_pairs;
@@ -78,12 +79,13 @@ pub fn last_line(plan: &Plan, purpose: Purpose) -> String {
             PlanStatus::Unknown => {
                 "No changes found, but not all sources could be read.".to_owned()
             }
-            PlanStatus::Wrong => "No plan: resolve the errors above and plan again.".to_owned(),
-            PlanStatus::Unreachable => format!(
-                "The infrastructure matches the topology, but {}.",
-                plan.reachability.broken_summary()
-            ),
-            _ => purpose.no_changes().to_owned(),
+            PlanStatus::Wrong => {
+                "No plan: resolve the errors above, then run `stargate plan` again.".to_owned()
+            }
+            PlanStatus::Unreachable => {
+                format!("{}, but {}.", matches_topology(plan), plan.reachability.broken_summary())
+            }
+            _ => purpose.no_changes(plan),
         };
     }
     let blocked = match plan.blocked.len() {
@@ -131,11 +133,12 @@ impl Page {
         self.lines.push(String::new());
     }
 
-    /// What the last line does not say: how many of its resources are deferred, and
+    /// Notes on the last line: how many of its resources are deferred, and
     /// whether it may be incomplete.
     fn notes_on_the_count(&mut self, plan: &Plan) {
         if !plan.deferred.is_empty() {
-            self.line(format!("The count includes {} deferred.", plan.deferred.len()));
+            let deferred = counted(plan.deferred.len(), "deferred resource");
+            self.line(format!("The counts below include {deferred}."));
         }
         if !plan.is_empty() && plan.status() == PlanStatus::Unknown {
             self.line("Not all sources could be read, so changes may be missing.");
@@ -181,7 +184,10 @@ impl Page {
     }
 
     fn change_body(&mut self, change: &Change) {
-        self.rule(&change.planned_because_of);
+        // The heading says why everything is deleted.
+        if self.options.purpose != Purpose::Destroy {
+            self.rule(&change.planned_because_of);
+        }
         self.fields(change.action, &change.fields());
         if let Some(cause) = &change.caused_by {
             let relation = match change.action {

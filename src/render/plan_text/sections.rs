@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diagnostics::Failure;
-use crate::inventory::Gap;
 use crate::plan::cost::Cost;
 use crate::plan::impact::Reachability;
 use crate::plan::{Action, Deferred, Finding, FindingSeverity, IgnoredDrift, Plan};
 use crate::resource::{Address, Api};
 
+use super::super::Purpose;
 use super::super::connectivity::reachability_report::ReachabilityReportText;
 use super::super::deferred::{self, Group};
 use super::super::style::Role;
@@ -63,15 +63,17 @@ impl Page {
 
     /// Deferred resources, grouped by what they wait for.
     pub(super) fn deferred(&mut self, deferred: &[Deferred]) {
-        let count = match deferred.len() {
-            0 => return,
-            1 => "1 resource is".to_owned(),
-            count => format!("{count} resources are"),
+        if deferred.is_empty() {
+            return;
+        }
+        let resources = counted(deferred.len(), "resource");
+        let consequence = match self.options.purpose {
+            Purpose::Drift => "An apply changes them in a later iteration:",
+            _ => "The same apply changes them in a later iteration, without another approval:",
         };
         self.title(&format!(
-            "{count} deferred: some of their values are known only after other changes are \
-             made, so a later iteration of the apply plans them. Approving this plan approves \
-             them."
+            "Deferred: {resources} with values that exist only after other changes were made. \
+             {consequence}"
         ));
         self.blank();
         for group in deferred::groups(deferred) {
@@ -174,16 +176,21 @@ impl Page {
             return;
         }
         // A finding explains these gaps; they are named so that they do not pass for read.
-        let sources: Vec<String> = plan.gaps.iter().map(Gap::subject).collect();
-        if !sources.is_empty() {
-            self.painted(Role::Quiet, &format!("Not read: {}.", sources.join(", ")), "", "  ");
+        for gap in &plan.gaps {
+            let reason = gap.failure.message.trim_end_matches('.');
+            let text = format!("Not read: {}: {reason}.", gap.subject());
+            if printed.insert((&gap.source, &gap.failure.message)) {
+                self.painted(Role::Quiet, &text, "", "  ");
+            }
+        }
+        if !printed.is_empty() {
             self.blank();
         }
     }
 
     /// Requests and the estimated duration.
     pub(super) fn cost(&mut self, cost: &Cost) {
-        self.title("Cost:");
+        self.title("Requests and time:");
         self.line(format!("  requests to refresh: {}", by_api(&cost.requests, |_| None)));
         let writes = |api: Api| cost.apply_writes.get(&api).copied();
         self.wrapped(&by_api(&cost.apply_requests, writes), "  requests to apply:   ", "    ");
@@ -253,7 +260,7 @@ pub(in crate::render) fn count_pairs(found: &Reachability) -> String {
     let pairs = counted(found.pairs(), "pair");
     let mut text = format!("{pairs} ({kept} kept, {gained} gained, {lost} lost");
     for (count, effect) in
-        [(removed, "removed"), (broken, "still unreachable"), (unknown, "unknown")]
+        [(removed, "removed"), (broken, "dropped before and after"), (unknown, "unknown")]
     {
         if *count > 0 {
             text.push_str(&format!(", {count} {effect}"));

@@ -48,7 +48,10 @@ fn errors_are_not_reported_as_a_match() {
     let mut findings = fixture::everything().findings.clone();
     findings.iter_mut().for_each(|finding| finding.severity = crate::plan::FindingSeverity::Error);
     let plan = PlanContents { findings, ..fixture::contents(Vec::new()) }.into();
-    assert!(plain(&plan).ends_with("\nNo plan: resolve the errors above and plan again.\n"));
+    assert!(
+        plain(&plan)
+            .ends_with("\nNo plan: resolve the errors above, then run `stargate plan` again.\n")
+    );
 }
 
 #[test]
@@ -78,4 +81,47 @@ fn colors_only_add_escapes() {
     let colored = render(&plan, Options { style: Style::Colored, ..Options::default() });
     assert_ne!(colored, plain(&plan));
     assert_eq!(anstream::adapter::strip_str(&colored).to_string(), plain(&plan));
+}
+
+/// A router and workers restart for the same field, and interrupt different things.
+#[test]
+fn changes_that_interrupt_different_things_are_not_folded() {
+    let restarted = |name: &str, interrupts: String| {
+        let fields = vec![fixture::field(&["vm_size"], "D2".into(), "D4".into())];
+        let address = format!("virtual-machine/dc1/{name}");
+        let mut change = fixture::change(&address, Action::Update, fields);
+        change.interrupts = Some(interrupts);
+        change
+    };
+    let router = restarted("router", "pods lose connectivity through router".to_owned());
+    let workers = (1..=4).map(|number| {
+        let name = format!("worker-{number}");
+        restarted(&name, format!("the pods on {name} are evicted"))
+    });
+    let text = plain(&fixture::plan(std::iter::once(router).chain(workers).collect()));
+    for part in ["through router", "the pods on worker-1 are evicted", "and 3 similar changes"] {
+        assert!(text.contains(part), "no `{part}` in\n{text}");
+    }
+    assert!(!text.contains("worker-2 are evicted"), "{text}");
+}
+
+/// A destroy says once why everything goes.
+#[test]
+fn a_destroy_does_not_explain_each_deletion() {
+    let mut change = fixture::change("subnet/dc1/lab", Action::Delete, Vec::new());
+    change.planned_because_of = "not in the topology".to_owned();
+    let plan = fixture::plan(vec![change]);
+    let text = render(&plan, Options { purpose: Purpose::Destroy, ..Options::default() });
+    assert!(!text.contains("not in the topology"), "{text}");
+    assert!(text.starts_with("`stargate destroy` deletes the resources of the topology `lab`:"));
+    assert!(plain(&plan).contains("# not in the topology"));
+}
+
+/// The whole digest tells a reader nothing.
+#[test]
+fn digests_of_profiles_are_shortened() {
+    let digest = |letter: &str| letter.repeat(64).into();
+    let fields = vec![fixture::field(&["profile_digest"], digest("a"), digest("b"))];
+    let text = plain(&fixture::plan(vec![fixture::change("worker/dc1/a", Action::Update, fields)]));
+    assert!(text.contains("profile_digest: \"aaaaaaaa…\" -> \"bbbbbbbb…\""), "{text}");
 }

@@ -34,7 +34,7 @@ macro_rules! faults {
                 }
             }
 
-            /// What the fault does, in one sentence.
+            /// The effect of the fault, in one sentence.
             pub fn description(self) -> &'static str {
                 match self {
                     $(Self::$variant => $description,)*

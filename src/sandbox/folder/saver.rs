@@ -115,7 +115,13 @@ fn save(folder: &Folder, sandbox: &SharedSandbox) -> Result<(), FolderError> {
         // Every change is written at once.
         return Ok(());
     }
+    if folder.is_written_quickly() {
+        // No older state is written after one that a change wrote itself.
+        return sandbox.read(|sandbox| folder.store(sandbox, Durability::Synced));
+    }
     // The lock on the state is released before the file is written.
+    let began = Instant::now();
     let bytes = sandbox.read(|sandbox| folder.encode(sandbox))?;
+    folder.note_write_time(began);
     folder.write(&bytes, Durability::Synced)
 }

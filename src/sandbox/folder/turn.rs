@@ -27,6 +27,8 @@ impl Stamp {
 pub(in crate::sandbox) struct Turn<'a> {
     /// The folder, if it is shared.
     locked: Option<&'a Folder>,
+    /// The folder, if this process is its only user.
+    own: Option<&'a Folder>,
     /// Whether another process changed the state before.
     pub(in crate::sandbox) reloaded: bool,
     /// Why the turn could not begin: the state in memory may be outdated, and a change of
@@ -35,8 +37,18 @@ pub(in crate::sandbox) struct Turn<'a> {
 }
 
 impl Turn<'_> {
-    /// Writes a changed state for the others.
+    /// Whether other processes use the folder.
+    pub(in crate::sandbox) fn is_shared(&self) -> bool {
+        self.locked.is_some()
+    }
+
+    /// Writes a changed state before the change is confirmed, so that the end of the process
+    /// takes nothing back. The only user of a large sandbox leaves that to the background.
     pub(in crate::sandbox) fn write(&self, sandbox: &SandboxState) {
+        if let Some(folder) = self.own.filter(|folder| folder.is_written_quickly()) {
+            // The background saves again, and reports an error that stays.
+            let _stored = folder.store(sandbox, Durability::Lazy);
+        }
         let Some(folder) = self.locked else { return };
         if let Err(error) = folder.store(sandbox, Durability::Lazy) {
             folder.fail(&error);
@@ -63,15 +75,17 @@ impl Folder {
     /// Once a turn could not begin or end, no later one begins.
     pub(in crate::sandbox) fn begin_turn(&self, sandbox: &mut SandboxState) -> Turn<'_> {
         if !self.is_shared() {
-            return Turn::default();
+            return Turn { own: Some(self), locked: None, reloaded: false, failure: None };
         }
         if self.failure().is_none() {
             match self.lock_and_reload(sandbox) {
-                Ok(reloaded) => return Turn { locked: Some(self), reloaded, failure: None },
+                Ok(reloaded) => {
+                    return Turn { locked: Some(self), own: None, reloaded, failure: None };
+                }
                 Err(error) => self.fail(&error),
             }
         }
-        Turn { failure: self.failure(), ..Turn::default() }
+        Turn { locked: None, own: None, reloaded: false, failure: self.failure() }
     }
 
     fn lock_and_reload(&self, sandbox: &mut SandboxState) -> Result<bool, FolderError> {
@@ -210,6 +224,20 @@ mod tests {
             first.try_read(|_| ()).unwrap_err();
             assert!(first_saver.close().await.is_err());
             assert_eq!(fs::read_to_string(&file).unwrap_or_default(), damage, "nothing is written");
+        }
+    }
+
+    /// What was confirmed is in the folder, even if the process ends before it saves.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_confirmed_change_survives_the_end_of_the_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let (sandbox, _saver) = user(folder.path());
+        for name in ["a", "b", "c"] {
+            sandbox.change(|state, _| {
+                state.seed_machine(name, [10, 0, 0, 1].into(), None, false);
+            });
+            let saved = Folder::read_saved(folder.path()).unwrap();
+            assert!(saved.hosts.contains_key(name), "{name}");
         }
     }
 }

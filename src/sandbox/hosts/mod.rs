@@ -151,7 +151,7 @@ pub struct EmulatedRule {
     pub table: u32,
 }
 
-/// What the firewall does with forwarded packets.
+/// The firewall's treatment of forwarded packets.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EmulatedFirewall {
     /// Whether stargate's masquerading on tailscale0 is active.

@@ -47,7 +47,7 @@ pub(super) enum ResourceScope {
     Namespaced,
 }
 
-/// What a built-in resource has besides its main endpoint.
+/// The endpoints of a built-in resource besides its main one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Traits {
     /// Whether it has the `status` subresource.

@@ -1,4 +1,4 @@
-//! What a change of each field of the topology does after it was applied.
+//! The effects of a change of each field of the topology after it was applied.
 //!
 //! The table is written by hand from the documentation of the services. The tests compare
 //! it with the schema, so that no field is missing, and with what plans and applies do;
@@ -13,7 +13,7 @@ mod workers;
 
 use crate::diagnostics::Code;
 
-/// What a plan does about a change of the topology.
+/// The outcome of a change of the topology.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChangeOutcome {
     /// No object of a service or host changes: the field is a setting of stargate, or
@@ -113,9 +113,9 @@ pub struct ChangeRule {
     pub kinds: &'static [DatacenterKindName],
     /// How the value changes, as in `a higher number`.
     pub change: &'static str,
-    /// What the plan does about it.
+    /// The outcome.
     pub outcome: ChangeOutcome,
-    /// What happens, in a sentence.
+    /// The effect, in a sentence.
     pub effect: &'static str,
     /// The documentation that says what the service does with such a change.
     pub source: &'static str,

@@ -9,11 +9,11 @@ use super::{AZURE, BOTH, ChangeRule, EXISTING, NOT_FOR_KIND, NOT_FOR_KIND_EFFECT
 
 const RENAMED: &str = "the old worker is drained and leaves the cluster, and a new one joins";
 const OTHER_ADDRESS: &str = "the worker is drained, its interface and VM are created again with the other address, and it \
-     joins again";
+     joins again, with another pod CIDR of the pool if it has room";
 const MOVED_MACHINE: &str = "the worker is drained, leaves the cluster and joins again with the other \
                              address";
-const REJOINS: &str =
-    "the worker is drained, leaves the cluster and joins again with the other pod CIDR";
+const REJOINS: &str = "the worker is drained, leaves the cluster and joins again with the other pod CIDR; paths to the \
+     former one stay until then";
 const OTHER_PROFILE: &str = "labels, taints and settings of the other profile are applied";
 const RESIZED: &str = "the worker is drained and restarts with the other size";
 const OTHER_GATEWAY: &str = "the worker's routes get the other next hop";

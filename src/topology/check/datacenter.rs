@@ -53,10 +53,17 @@ impl Checker<'_> {
         let kind = self.kind(key, section);
         let datacenter_kind = self.datacenter_kind(section, region);
         let pod_pool = self.optional_cidr(section.pod_pool.as_ref());
-        let kind = kind?;
         let profile = ProfileName::new(&section.profile.value);
-        let (workers, worker_spans) = self.workers(key, section, kind);
-        let router = self.datacenter_router(section, kind, datacenter_kind.as_ref());
+        // With several kinds, the values are checked for the first one.
+        let checked = match (kind, &section.azure, &section.existing) {
+            (Some(kind), ..) => kind,
+            (None, Some(_), _) => WrittenKind::Azure,
+            (None, None, Some(_)) => WrittenKind::Existing,
+            (None, None, None) => return None,
+        };
+        let (workers, worker_spans) = self.workers(key, section, checked);
+        let router = self.datacenter_router(section, checked, datacenter_kind.as_ref());
+        kind?;
         let mut spans = spans(key, section)?;
         spans.workers = worker_spans;
         let datacenter = Datacenter {

@@ -41,11 +41,11 @@ pub(super) fn build(
     checker.profile_references(file);
     let ignores = checker.ignores(&file.ignore);
     let name = checker.topology_name(file);
+    let rollout = checker.rollout(file);
     let (cluster, cluster_spans) = cluster?;
     let (profiles, profile_spans) = profiles?;
     let (datacenters, datacenter_spans): (Vec<_>, Vec<_>) = datacenters?.into_iter().unzip();
     let network = network(file);
-    let rollout = checker.rollout(file);
     let watch = watch(file);
     let topology = Topology {
         name,

@@ -1,4 +1,4 @@
-//! What `stargate watch` does by itself.
+//! The changes that `stargate watch` makes by itself.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -6,7 +6,7 @@ use serde::Deserialize;
 use crate::topology::located::Located;
 use crate::topology::model::AutoApply;
 
-/// What `stargate watch` does by itself, and how often.
+/// The changes that `stargate watch` makes by itself, and how often.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WatchSection {

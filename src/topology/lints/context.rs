@@ -1,4 +1,4 @@
-//! What the lints read: a topology and the places of its values in the file.
+//! The input of the lints: a topology and the places of its values in the file.
 
 use crate::topology::model::{Datacenter, Topology, Worker};
 use crate::topology::spans::{DatacenterSpans, TopologySpans, WorkerSpans};

@@ -10,7 +10,7 @@ pub struct DecodeError {
     pub what: &'static str,
     /// Where in its JSON.
     pub field: String,
-    /// What is wrong there.
+    /// The error there.
     pub reason: String,
 }
 
@@ -20,6 +20,6 @@ pub struct DecodeError {
 pub struct EncodeError {
     /// The field.
     pub field: &'static str,
-    /// What brings the value.
+    /// The resource that brings the value.
     pub after: Address,
 }

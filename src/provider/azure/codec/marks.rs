@@ -10,7 +10,7 @@ use crate::resource::ownership::{
 use crate::resource::protection::{PROTECT_TAG, record};
 use crate::resource::{ArmId, Kind, Owner, Ownership, Site};
 
-/// What an object is marked with.
+/// The marks of an object.
 #[derive(Debug, Clone, Copy)]
 pub struct Marks<'a> {
     /// The topology.

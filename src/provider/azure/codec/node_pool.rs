@@ -158,7 +158,7 @@ pub(super) fn encode_profile(pool: &NodePool, there: Option<&Value>, marks: &Mar
     body
 }
 
-/// What only a creation may set.
+/// Encodes the fields that only a creation may set.
 fn encode_fixed(pool: &NodePool, body: &mut Value) {
     body["vmSize"] = json!(pool.vm_size);
     body["osType"] = json!("Linux");

@@ -19,7 +19,7 @@ pub const ROLE_TAG: &str = "stargate-role";
 /// Fields that only Azure may write, or that are objects of their own.
 const NOT_FOR_WRITING: [&str; 3] = ["instanceView", "timeCreated", "vmId"];
 
-/// What only the creation of a machine uses.
+/// The values that only the creation of a machine uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MachineCreation {
     /// The name that the host gives itself.

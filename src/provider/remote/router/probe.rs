@@ -178,7 +178,7 @@ struct Status {
     own: Option<OwnStatus>,
 }
 
-/// What the status says of the device itself.
+/// The part of the status about the device itself.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct OwnStatus {

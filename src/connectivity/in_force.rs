@@ -1,0 +1,205 @@
+//! The topology as far as it is in force: under the names that its objects have now, without
+//! what was never created. What serves packets today serves them whatever an edited file says.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::Sources;
+use crate::desired::{self, DesiredSet, allocate, names};
+use crate::resource::azure::MachineRole;
+use crate::resource::host::JoinedWorker;
+use crate::resource::{Address, Kind, ObjectKey, Resource, Site};
+use crate::topology::model::{Datacenter, DatacenterKind, Topology, Worker};
+use crate::topology::names::{ResourceGroupName, RouterName, WorkerName};
+
+/// The topology in force, and the resources that it describes.
+#[derive(Debug, Clone)]
+pub struct InForce {
+    topology: Topology,
+    desired: DesiredSet,
+}
+
+impl InForce {
+    /// Finds the edits that are not applied yet; `None` if what the topology names is there.
+    pub fn of(sources: Sources<'_>) -> Option<Self> {
+        let live = LiveNames::of(sources);
+        let mut topology = sources.topology.clone();
+        live.rename_routers(&mut topology);
+        topology.datacenters.retain(|datacenter| !live.is_new(datacenter));
+        for datacenter in &mut topology.datacenters {
+            live.rename_group(datacenter);
+            live.place_workers(datacenter);
+        }
+        if topology == *sources.topology {
+            return None;
+        }
+        let allocation = allocate(&topology, sources.facts).ok().map(Arc::new)?;
+        let desired = desired::build_with(&topology, sources.facts, allocation);
+        Some(Self { topology, desired })
+    }
+
+    /// The same sources with this topology.
+    pub fn sources<'a>(&'a self, observed: Sources<'a>) -> Sources<'a> {
+        Sources { topology: &self.topology, desired: &self.desired, ..observed }
+    }
+}
+
+/// What exists, by what it is and where.
+struct LiveNames<'a> {
+    sources: Sources<'a>,
+    /// The machines of routers that the topology owns, by their sites.
+    routers: BTreeMap<Site, Vec<&'a str>>,
+    /// The Nodes of workers that the topology owns, by name.
+    nodes: BTreeMap<&'a str, (Site, &'a JoinedWorker)>,
+}
+
+impl<'a> LiveNames<'a> {
+    fn of(sources: Sources<'a>) -> Self {
+        let mut live = Self { sources, routers: BTreeMap::new(), nodes: BTreeMap::new() };
+        for (key, observed) in sources.inventory.iter() {
+            let Some(site) = observed.site() else { continue };
+            match &observed.resource {
+                Resource::VirtualMachine(machine) if machine.role == MachineRole::Router => {
+                    live.routers.entry(site).or_default().push(key.name());
+                }
+                Resource::Worker(worker) if matches!(key, ObjectKey::Kubernetes(_)) => {
+                    live.nodes.insert(key.name(), (site, worker));
+                }
+                _ => {}
+            }
+        }
+        live
+    }
+
+    /// Whether an object of the topology is there, or may be.
+    fn may_exist(&self, address: &Address) -> bool {
+        let Some(desired) = self.sources.desired.get(address) else { return false };
+        let key = desired.key.as_ref();
+        let inventory = self.sources.inventory;
+        inventory.gap_for(address.kind, key).is_some()
+            || key.is_some_and(|key| inventory.get(key).is_some())
+    }
+
+    fn rename_routers(&self, topology: &mut Topology) {
+        let cluster = &mut topology.cluster.router.name;
+        if let Some(router) = self.present_router(&Site::Cluster, cluster) {
+            *cluster = router;
+        }
+        for datacenter in &mut topology.datacenters {
+            let site = Site::Datacenter(datacenter.name.clone());
+            if let Some(router) = self.present_router(&site, &datacenter.router.name) {
+                datacenter.router.name = router;
+            }
+        }
+    }
+
+    /// The router that a site has under another name, while that of the topology is not there.
+    fn present_router(&self, site: &Site, wanted: &RouterName) -> Option<RouterName> {
+        let device = Address::new(Kind::TailnetDevice, site.clone(), wanted);
+        if self.may_exist(&device) {
+            return None;
+        }
+        let recorded = self.sources.facts.present_routers.get(site).map(String::as_str);
+        let machine = self.routers.get(site).and_then(|names| names.first().copied());
+        let present = recorded.or(machine).filter(|name| *name != wanted.as_str())?;
+        let device = ObjectKey::Device(present.to_owned());
+        self.sources.inventory.get(&device).map(|_| RouterName::new(present))
+    }
+
+    /// Whether nothing of a datacenter exists, nor anything else of its name.
+    fn is_new(&self, datacenter: &Datacenter) -> bool {
+        let site = Site::Datacenter(datacenter.name.clone());
+        let mut desired = self.sources.desired.iter().filter(|it| it.address.site == site);
+        // Whether a host exists is known by its device only.
+        let may_exist =
+            desired.any(|it| it.address.kind != Kind::RouterHost && self.may_exist(&it.address));
+        let mut live = self.sources.inventory.iter();
+        !may_exist && !live.any(|(_, observed)| observed.site().as_ref() == Some(&site))
+    }
+
+    /// Gives a datacenter the resource group that it is in while that of the topology is not
+    /// there.
+    fn rename_group(&self, datacenter: &mut Datacenter) {
+        let site = Site::Datacenter(datacenter.name.clone());
+        let DatacenterKind::Azure(azure) = &mut datacenter.kind else { return };
+        let wanted = Address::new(Kind::ResourceGroup, site.clone(), &azure.resource_group);
+        if self.may_exist(&wanted) {
+            return;
+        }
+        let mut groups = self.sources.inventory.iter().filter(|(_, observed)| {
+            observed.resource.kind() == Kind::ResourceGroup
+                && observed.site().as_ref() == Some(&site)
+        });
+        if let Some((key, _)) = groups.next() {
+            azure.resource_group = ResourceGroupName::new(key.name());
+        }
+    }
+
+    /// Gives a datacenter the workers that it has, each at its place.
+    fn place_workers(&self, datacenter: &mut Datacenter) {
+        let site = Site::Datacenter(datacenter.name.clone());
+        datacenter.workers.retain(|worker| self.is_at(&worker.name, &site));
+        for worker in &mut datacenter.workers {
+            if let Some((_, node)) = self.nodes.get(worker.name.as_str()) {
+                place(worker, node);
+            }
+        }
+        let others = self.nodes.iter().filter(|(name, (at, _))| {
+            *at == site && datacenter.workers.iter().all(|worker| worker.name.as_str() != **name)
+        });
+        let others: Vec<Worker> =
+            others.map(|(name, (_, node))| worker_of_node(name, node, datacenter)).collect();
+        datacenter.workers.extend(others);
+    }
+
+    /// Whether a worker is in a datacenter, or was: a part of it exists there, and its Node
+    /// does not say that it is in another datacenter of the topology.
+    fn is_at(&self, name: &WorkerName, site: &Site) -> bool {
+        if let Some((at, _)) = self.nodes.get(name.as_str()) {
+            let is_listed = self
+                .sources
+                .topology
+                .datacenters
+                .iter()
+                .any(|datacenter| Site::Datacenter(datacenter.name.clone()) == *at);
+            return at == site || !is_listed;
+        }
+        let interface = names::interface(name.as_str());
+        let parts = [
+            (Kind::Worker, name.as_str()),
+            (Kind::Server, name.as_str()),
+            (Kind::CiliumNode, name.as_str()),
+            (Kind::VirtualMachine, name.as_str()),
+            (Kind::NetworkInterface, interface.as_str()),
+        ];
+        let address = |(kind, name)| Address::new(kind, site.clone(), name);
+        parts.into_iter().any(|part| self.may_exist(&address(part)))
+    }
+}
+
+/// Gives a worker the place of its Node.
+fn place(worker: &mut Worker, node: &JoinedWorker) {
+    // Without its own range, a Node has the one that is allocated.
+    if node.pod_cidr != JoinedWorker::NO_POD_CIDR && worker.pod_cidr.is_some() {
+        worker.pod_cidr = Some(node.pod_cidr);
+    }
+    if worker.ip.is_some() {
+        worker.ip = Some(node.ip);
+    }
+}
+
+/// A worker that the topology has no longer, or not there.
+fn worker_of_node(name: &str, node: &JoinedWorker, datacenter: &Datacenter) -> Worker {
+    let range = node.pod_cidr;
+    Worker {
+        name: WorkerName::new(name),
+        ip: Some(node.ip),
+        pod_cidr: (range != JoinedWorker::NO_POD_CIDR).then_some(range),
+        mac: None,
+        gateway: None,
+        host_key: None,
+        vm_size: None,
+        profile: datacenter.profile.clone(),
+        protect: false,
+    }
+}

@@ -1,0 +1,112 @@
+//! Workers that exchange addresses or ranges of pods: all of them must be gone before one of
+//! them can come back, so that they are disturbed at the same time.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
+use super::exclusive_claims::Claims;
+use super::protection::blocked_for;
+use super::rollout::lasting_workers;
+use super::succession::{Takeovers, cycles, worker_of};
+use super::{Action, Change};
+use crate::diagnostics::{Code, Failure};
+use crate::resource::{Address, Kind, Resource};
+
+/// Blocks the workers of each exchange that is wider than the rollout permits.
+pub(super) fn refuse(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
+    let exchanges = exchanges(decisions);
+    if exchanges.is_empty() {
+        return;
+    }
+    let sizes = lasting_workers(input);
+    let mut refused: BTreeMap<Address, Failure> = BTreeMap::new();
+    for workers in exchanges {
+        let too_wide = workers.iter().find_map(|worker| {
+            let on_site = workers.iter().filter(|other| other.site == worker.site).count();
+            let size = sizes.get(&worker.site).copied().unwrap_or_default();
+            let width = input.rollout.width.of(size).max(1);
+            (on_site > width as usize).then(|| failure(worker, &workers, width))
+        });
+        let Some(failure) = too_wide else { continue };
+        refused.extend(workers.into_iter().map(|worker| (worker, failure.clone())));
+    }
+    block(&refused, decisions);
+}
+
+/// Blocks what is done to these workers and to their machines.
+fn block(refused: &BTreeMap<Address, Failure>, decisions: &mut ResourceDecisions) {
+    for (address, decision) in decisions.iter_mut().filter(|_| !refused.is_empty()) {
+        let is_part = matches!(
+            address.kind,
+            Kind::Worker
+                | Kind::CiliumNode
+                | Kind::Server
+                | Kind::VirtualMachine
+                | Kind::NetworkInterface
+        );
+        let worker =
+            worker_of(address).unwrap_or_else(|| Address { kind: Kind::Worker, ..address.clone() });
+        let Some(failure) = refused.get(&worker).filter(|_| is_part) else { continue };
+        let ResourceDecision::Change(change) = decision else { continue };
+        let cause = (*address != worker).then_some(worker);
+        *decision = blocked_for(change, failure.clone(), cause).into();
+    }
+}
+
+/// The workers of each exchange.
+fn exchanges(decisions: &ResourceDecisions) -> Vec<BTreeSet<Address>> {
+    let replaced = decisions.values().filter_map(|decision| match decision {
+        ResourceDecision::Change(change) if change.action == Action::Replace => Some(&**change),
+        _ => None,
+    });
+    let changes: Vec<&Change> = replaced.filter(|change| can_stay(change)).collect();
+    if changes.len() < 2 {
+        return Vec::new();
+    }
+    let claims = Claims::of(&changes);
+    let mut takeovers = Takeovers::new();
+    for change in &changes {
+        let (_, moving) = claims.taken_for(change);
+        let alike = moving.into_iter().filter(|other| other.kind == change.address.kind);
+        let others: BTreeSet<Address> = alike.filter_map(worker_of).collect();
+        if let Some(worker) = worker_of(&change.address).filter(|_| !others.is_empty()) {
+            takeovers.entry(worker).or_default().extend(others);
+        }
+    }
+    cycles(&takeovers)
+}
+
+/// Whether the object could stay as it is: an interface with another address in its subnet, or
+/// a worker with another range of pods on its machine. A machine that its operator gave
+/// another address is there already.
+fn can_stay(change: &Change) -> bool {
+    match (&change.before, &change.after) {
+        (Some(Resource::NetworkInterface(before)), Some(Resource::NetworkInterface(after))) => {
+            before.subnet == after.subnet && before.private_ip != after.private_ip
+        }
+        (Some(Resource::Worker(before)), Some(Resource::Worker(after))) => {
+            change.moves_from().is_none()
+                && before.ip == after.ip
+                && before.pod_cidr != after.pod_cidr
+        }
+        _ => false,
+    }
+}
+
+fn failure(worker: &Address, workers: &BTreeSet<Address>, width: u32) -> Failure {
+    let names: Vec<&str> = workers.iter().map(|it| it.name.as_str()).collect();
+    let count = names.len();
+    let name = &worker.name;
+    Failure::new(
+        Code::AddressExchange,
+        format!(
+            "{} exchange their addresses or pod CIDRs: all {count} would be deleted before one of \
+             them can be created again, and `[rollout] width` permits {width} at a time",
+            names.join(", ")
+        ),
+        format!(
+            "give {name} an address and a pod CIDR that no worker has and apply, then the wanted \
+             ones and apply again; or set `width = {count}` under `[rollout]`"
+        ),
+    )
+}
