@@ -45,7 +45,7 @@ pub(crate) fn status(
             }
         })
         .collect();
-    StatusTable { resources, reachability: None }
+    StatusTable { resources, reachability: None, watcher: None }
 }
 
 /// The name of a kind in the table.

@@ -24,6 +24,7 @@ mod target;
 mod topology;
 pub mod ui;
 mod usage_error;
+mod watcher;
 mod workers;
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ mod renewal;
 mod slot;
 mod validity;
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -85,6 +86,11 @@ impl LeaseIdentity {
         Self { name, holder: holder.into(), terms: LeaseTerms::WATCH }
     }
 
+    /// The time between two renewals.
+    pub fn renewal_interval(&self) -> Duration {
+        self.terms.renew_every
+    }
+
     /// How long the Lease is valid without a renewal.
     pub fn duration(&self) -> Duration {
         self.terms.duration
@@ -109,12 +115,28 @@ impl WallClock {
     }
 }
 
+/// Annotations that go with each renewal of a Lease. Clones share them.
+#[derive(Debug, Clone, Default)]
+struct Annotations(Arc<Mutex<BTreeMap<String, String>>>);
+
+impl Annotations {
+    fn set(&self, name: &str, text: String) {
+        let mut annotations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        annotations.insert(name.to_owned(), text);
+    }
+
+    fn current(&self) -> BTreeMap<String, String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// A Lease in a cluster, as one process sees it.
 #[derive(Debug, Clone)]
 struct LeaseClient {
     client: Arc<dyn ClusterWrite>,
     identity: LeaseIdentity,
     clock: WallClock,
+    annotations: Annotations,
 }
 
 impl LeaseClient {
@@ -130,7 +152,8 @@ impl LeaseClient {
     ) -> Result<Option<LeaseRecord>, ClusterError> {
         let LeaseIdentity { name, holder, terms } = &self.identity;
         let (duration, now) = (terms.duration, self.clock.now());
-        let claim = LeaseClaim { name, holder, duration, now, previous };
+        let annotations = &self.annotations.current();
+        let claim = LeaseClaim { name, holder, duration, now, annotations, previous };
         match self.client.write_lease(claim).await {
             // After a lost answer a creation returns whatever exists.
             Ok(record) => Ok((record.holder == *holder).then_some(record)),
@@ -170,20 +193,20 @@ impl HeldLease {
         waiting: &(dyn Fn(&LeaseRecord) + Sync),
         lost: impl FnOnce(String) + Send + 'static,
     ) -> Result<Self, ClusterError> {
-        Self::acquire_observed(client, identity, now, None, waiting, lost).await
+        let clock = WallClock { start: now, started: Instant::now() };
+        let (identity, annotations) = (identity.clone(), Annotations::default());
+        let lease = LeaseClient { client, identity, clock, annotations };
+        Self::acquire_observed(lease, None, waiting, lost).await
     }
 
     /// The same where the Lease of another process was observed before.
     async fn acquire_observed(
-        client: Arc<dyn ClusterWrite>,
-        identity: &LeaseIdentity,
-        now: Timestamp,
+        lease: LeaseClient,
         observed: Option<Waiting>,
         waiting: &(dyn Fn(&LeaseRecord) + Sync),
         lost: impl FnOnce(String) + Send + 'static,
     ) -> Result<Self, ClusterError> {
-        let clock = WallClock { start: now, started: Instant::now() };
-        let lease = LeaseClient { client, identity: identity.clone(), clock };
+        let identity = &lease.identity;
         let mut other = observed;
         let mut waited = false;
         loop {

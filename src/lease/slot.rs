@@ -4,10 +4,10 @@ use std::sync::{Arc, PoisonError};
 
 use jiff::Timestamp;
 use tokio::sync::Mutex;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::validity::Validity;
-use super::{HeldLease, LeaseIdentity, Waiting, wait_for};
+use super::{Annotations, HeldLease, LeaseClient, LeaseIdentity, Waiting, WallClock, wait_for};
 use crate::provider::cluster::{ClusterError, LeaseRecord};
 use crate::provider::read_write::ClusterWrite;
 
@@ -19,12 +19,18 @@ pub struct LeaseSlot {
     held: Arc<Mutex<Option<HeldLease>>>,
     /// The Lease of another process, as it was observed.
     observed: Arc<std::sync::Mutex<Option<Waiting>>>,
+    annotations: Annotations,
 }
 
 impl LeaseSlot {
     /// A slot for a Lease that is not held yet.
     pub fn new(identity: LeaseIdentity) -> Self {
-        Self { identity, held: Arc::default(), observed: Arc::default() }
+        Self {
+            identity,
+            held: Arc::default(),
+            observed: Arc::default(),
+            annotations: Annotations::default(),
+        }
     }
 
     /// The Lease, and who is to hold it.
@@ -50,9 +56,13 @@ impl LeaseSlot {
             return Ok(false);
         }
         let observed = self.observed().take();
-        let identity = &self.identity;
-        let lease =
-            HeldLease::acquire_observed(client, identity, now, observed, waiting, lost).await?;
+        let lease = LeaseClient {
+            client,
+            identity: self.identity.clone(),
+            clock: WallClock { start: now, started: Instant::now() },
+            annotations: self.annotations.clone(),
+        };
+        let lease = HeldLease::acquire_observed(lease, observed, waiting, lost).await?;
         let waited = lease.waited();
         *held = Some(lease);
         Ok(waited)
@@ -70,6 +80,11 @@ impl LeaseSlot {
             }
             sleep(self.identity.terms.poll_every).await;
         }
+    }
+
+    /// Sets an annotation that the next renewal writes.
+    pub fn annotate(&self, name: &str, text: String) {
+        self.annotations.set(name, text);
     }
 
     fn observed(&self) -> std::sync::MutexGuard<'_, Option<Waiting>> {

@@ -17,6 +17,9 @@ pub struct AwaitingApproval {
     pub action: Action,
     /// Why it is not done without approval.
     pub reason: ApprovalReason,
+    /// The digest of the resource, the action and the desired values.
+    #[serde(default)]
+    pub digest: String,
 }
 
 /// Why a change awaits approval.

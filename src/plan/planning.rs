@@ -19,6 +19,7 @@ use super::planner::plan_changes;
 use super::pool_removal::LeavingPools;
 use super::preflight::{TailnetFacts, live_lints};
 use super::retain_hosts;
+use super::unattended::ApprovedChanges;
 use super::worker_request;
 use super::{
     ApplySettings, Finding, FindingSeverity, Plan, PlanContents, WorkerRequest, surviving,
@@ -54,6 +55,8 @@ pub struct PlanOptions {
     pub upgrade_patches: bool,
     /// Leave out the changes that need approval by this rule; see [`super::unattended`].
     pub unattended: Option<AutoApply>,
+    /// Changes that were approved one by one, beside those that need no approval.
+    pub approved: ApprovedChanges,
 }
 
 /// Everything that a plan is made from.
@@ -290,6 +293,7 @@ fn without_changes(input: PlanningInput<'_>, findings: Vec<Finding>, desired: De
         deferred: Vec::new(),
         blocked: Vec::new(),
         awaiting_approval: Vec::new(),
+        approval_loses_pairs: false,
         ignored: Vec::new(),
         findings,
         gaps: input.inventory.gaps().cloned().collect(),

@@ -97,6 +97,9 @@ pub struct PlanContents {
     /// `stargate watch` have any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub awaiting_approval: Vec<AwaitingApproval>,
+    /// Whether pairs of nodes become unreachable once all of these changes are made.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub approval_loses_pairs: bool,
     /// Drift that the topology ignores; it counts as a match.
     #[serde(default)]
     pub ignored: Vec<IgnoredDrift>,
@@ -181,6 +184,7 @@ impl PlanContents {
             deferred: Vec::new(),
             blocked: Vec::new(),
             awaiting_approval: Vec::new(),
+            approval_loses_pairs: false,
             ignored: self.ignored.clone(),
             findings: self.findings.clone(),
             gaps: self.gaps.clone(),

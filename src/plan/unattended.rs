@@ -1,6 +1,7 @@
 //! What a plan may change without approval: `stargate watch` makes these changes, and
 //! the others wait for `stargate apply`.
 
+mod approved;
 mod coverage;
 mod rules;
 
@@ -8,12 +9,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::awaiting::{ApprovalReason, AwaitingApproval};
 use super::cost::Cost;
+use super::diff::FieldChange;
 use super::planning::PlanningInput;
 use super::restrict::restrict;
 use super::{Action, Change, Plan};
 use crate::resource::settings::AutoApply;
 use crate::resource::{Address, Kind, Site};
 
+pub use approved::ApprovedChanges;
 pub use coverage::Removals;
 
 /// How often the changes that are known to make pairs unreachable are left out, before the
@@ -32,15 +35,19 @@ pub(super) struct Selection {
 }
 
 /// Leaves out the changes that await approval, and what depends on them. The waves, the
-/// cost and the reachability of the result are those of what is left.
+/// cost and the reachability of the result are those of what is left. The changes that a
+/// person approved are in the options of `input`.
 pub fn limit(input: PlanningInput<'_>, permitted: AutoApply, plan: Plan) -> Plan {
-    let (plan, selection) = divide(permitted, plan);
+    let approved = &input.options.approved;
+    let loses_pairs = plan.reachability.lost > 0;
+    let (plan, selection) = divide(permitted, approved, plan);
     let mut limited = restrict(input, plan, &selection.changes, &selection.deferred);
     limited.contents.awaiting_approval = selection.awaiting;
+    limited.contents.approval_loses_pairs = loses_pairs;
     // Each attempt leaves out at least one change.
     for _ in 0..MAX_ATTEMPTS {
         let count = limited.reachability.lost;
-        let causes = losing_changes(&limited);
+        let causes = unapproved_losses(&limited, approved);
         if count == 0 || causes.is_empty() {
             break;
         }
@@ -48,6 +55,10 @@ pub fn limit(input: PlanningInput<'_>, permitted: AutoApply, plan: Plan) -> Plan
     }
     match limited.reachability.lost {
         0 => limited,
+        _ if is_loss_approved(&limited, approved) => {
+            limited.contents.reachability.loss_allowed = true;
+            limited
+        }
         count => {
             let causes = losing_changes(&limited);
             let examined = leave_out(input, limited, causes, &ApprovalReason::LosesPairs { count });
@@ -59,9 +70,14 @@ pub fn limit(input: PlanningInput<'_>, permitted: AutoApply, plan: Plan) -> Plan
 
 /// Divides a plan by the rules of the topology, without regard to reachability. Updates
 /// keep the routes of machines whose deletion awaits approval.
-pub(super) fn divide(permitted: AutoApply, mut plan: Plan) -> (Plan, Selection) {
-    let mut reasons = Reasons::of(permitted, &plan);
+pub(super) fn divide(
+    permitted: AutoApply,
+    approved: &ApprovedChanges,
+    mut plan: Plan,
+) -> (Plan, Selection) {
+    let mut reasons = Reasons::of(permitted, approved, &plan);
     reasons.add_removals_of_sites(&plan);
+    let whole_plan = WholePlan::of(&plan, &reasons);
     let retentions = coverage::retain_routes(&mut plan.contents.changes, &|address| {
         reasons.0.contains_key(address)
     });
@@ -74,7 +90,7 @@ pub(super) fn divide(permitted: AutoApply, mut plan: Plan) -> (Plan, Selection) 
     for (address, deletion) in whole {
         reasons.0.entry(address.clone()).or_insert_with(|| depends_on(deletion));
     }
-    let mut selection = reasons.divide(&plan);
+    let mut selection = reasons.divide(&plan, &whole_plan);
     // A part of these changes is made.
     let partly = retentions.iter().filter(|it| selection.changes.contains(&it.address));
     let partly: Vec<AwaitingApproval> = partly
@@ -82,6 +98,7 @@ pub(super) fn divide(permitted: AutoApply, mut plan: Plan) -> (Plan, Selection) 
             address: it.address.clone(),
             action: Action::Update,
             reason: depends_on(&it.deletion),
+            digest: whole_plan.digest_of_rest(&plan, &it.address),
         })
         .collect();
     selection.awaiting.extend(partly);
@@ -93,9 +110,10 @@ impl Plan {
     pub fn awaiting_approval_of_all(mut self, reason: &ApprovalReason) -> Self {
         let changes: Vec<_> = std::mem::take(&mut self.contents.changes);
         let held = changes.into_iter().map(|change| AwaitingApproval {
+            reason: reason.clone(),
+            digest: approved::of_change(&change),
             address: change.address,
             action: change.action,
-            reason: reason.clone(),
         });
         self.contents.awaiting_approval.extend(held);
         self.contents.steps = Default::default();
@@ -137,6 +155,26 @@ fn losing_changes(plan: &Plan) -> BTreeSet<Address> {
     losses.filter(|it| changes.contains(it)).cloned().collect()
 }
 
+/// The same without what a person approved with the loss of pairs.
+fn unapproved_losses(plan: &Plan, approved: &ApprovedChanges) -> BTreeSet<Address> {
+    let mut losses = losing_changes(plan);
+    if approved.may_lose_pairs() {
+        let covered = plan.changes.iter().filter(|change| approved.covers(change));
+        covered.for_each(|change| _ = losses.remove(&change.address));
+    }
+    losses
+}
+
+/// Whether a person approved the loss of pairs by all changes that may be its cause.
+fn is_loss_approved(plan: &Plan, approved: &ApprovedChanges) -> bool {
+    let is_cause_known = !losing_changes(plan).is_empty();
+    approved.may_lose_pairs()
+        && match is_cause_known {
+            true => unapproved_losses(plan, approved).is_empty(),
+            false => plan.changes.iter().all(|change| approved.covers(change)),
+        }
+}
+
 /// Leaves out these changes, and what depends on them.
 fn leave_out(
     input: PlanningInput<'_>,
@@ -146,10 +184,44 @@ fn leave_out(
 ) -> Plan {
     let mut reasons = Reasons(addresses.into_iter().map(|it| (it, reason.clone())).collect());
     reasons.spread(&plan);
-    let selection = reasons.divide(&plan);
+    let selection = reasons.divide(&plan, &WholePlan::default());
     let mut limited = restrict(input, plan, &selection.changes, &selection.deferred);
     limited.contents.awaiting_approval.extend(selection.awaiting);
     limited
+}
+
+/// The updates of a plan before they keep what they would withdraw from machines whose
+/// deletion awaits approval.
+#[derive(Default)]
+struct WholePlan(BTreeMap<Address, Vec<FieldChange>>);
+
+impl WholePlan {
+    fn of(plan: &Plan, reasons: &Reasons) -> Self {
+        if reasons.0.is_empty() {
+            return Self::default();
+        }
+        let updates = plan.changes.iter().filter(|change| change.action == Action::Update);
+        Self(updates.map(|it| (it.address.clone(), it.differences.clone())).collect())
+    }
+
+    /// The digest of a change as it would be made with approval.
+    fn digest_of(&self, change: &Change) -> String {
+        match self.0.get(&change.address) {
+            Some(fields) => {
+                approved::of_update(&change.address, &fields.iter().collect::<Vec<_>>())
+            }
+            None => approved::of_change(change),
+        }
+    }
+
+    /// The digest of what a plan leaves out of an update.
+    fn digest_of_rest(&self, plan: &Plan, address: &Address) -> String {
+        let made = plan.changes.iter().find(|change| change.address == *address);
+        let made = made.map(|change| change.differences.as_slice()).unwrap_or_default();
+        let whole = self.0.get(address).map(Vec::as_slice).unwrap_or_default();
+        let rest: Vec<&FieldChange> = whole.iter().filter(|field| !made.contains(field)).collect();
+        approved::of_update(address, &rest)
+    }
 }
 
 /// Why changes and deferred resources await approval, by resource.
@@ -157,12 +229,15 @@ struct Reasons(BTreeMap<Address, ApprovalReason>);
 
 impl Reasons {
     /// The reasons that lie in the change itself.
-    fn of(permitted: AutoApply, plan: &Plan) -> Self {
-        let changes = plan.changes.iter();
+    fn of(permitted: AutoApply, approved: &ApprovedChanges, plan: &Plan) -> Self {
+        let changes = plan.changes.iter().filter(|change| !approved.covers(change));
         let changes = changes
             .filter_map(|change| Some((change.address.clone(), rules::reason(permitted, change)?)));
         let deferred = plan.deferred.iter().filter_map(|deferred| {
             let (kind, action) = (deferred.address.kind, deferred.action);
+            if approved.covers_deferred(&deferred.address, action) {
+                return None;
+            }
             Some((deferred.address.clone(), rules::reason_of_kind(permitted, kind, action)?))
         });
         Self(changes.chain(deferred).collect())
@@ -221,29 +296,32 @@ impl Reasons {
         }
     }
 
-    fn divide(&self, plan: &Plan) -> Selection {
+    fn divide(&self, plan: &Plan, whole_plan: &WholePlan) -> Selection {
         let mut selection = Selection::default();
         for change in &plan.changes {
-            if !self.awaits(&change.address, change.action, &mut selection.awaiting) {
-                selection.changes.insert(change.address.clone());
+            let Change { address, action, .. } = change;
+            match self.0.get(address) {
+                None => _ = selection.changes.insert(address.clone()),
+                Some(reason) => selection.awaiting.push(AwaitingApproval {
+                    address: address.clone(),
+                    action: *action,
+                    reason: reason.clone(),
+                    digest: whole_plan.digest_of(change),
+                }),
             }
         }
         for deferred in &plan.deferred {
-            if !self.awaits(&deferred.address, deferred.action, &mut selection.awaiting) {
-                selection.deferred.insert(deferred.address.clone());
+            let (address, action) = (&deferred.address, deferred.action);
+            match self.0.get(address) {
+                None => _ = selection.deferred.insert(address.clone()),
+                Some(reason) => selection.awaiting.push(AwaitingApproval {
+                    address: address.clone(),
+                    action,
+                    reason: reason.clone(),
+                    digest: approved::of_deferred(address, action),
+                }),
             }
         }
         selection
-    }
-
-    fn awaits(
-        &self,
-        address: &Address,
-        action: Action,
-        awaiting: &mut Vec<AwaitingApproval>,
-    ) -> bool {
-        let Some(reason) = self.0.get(address).cloned() else { return false };
-        awaiting.push(AwaitingApproval { address: address.clone(), action, reason });
-        true
     }
 }

@@ -105,10 +105,54 @@ pub struct RequestCount(Arc<Mutex<Requests>>);
 #[derive(Debug, Default)]
 struct Requests {
     by_api: BTreeMap<Api, u64>,
+    /// How many requests were answered, or not, by class.
+    by_class: BTreeMap<(Api, StatusClass), u64>,
     /// The activity of each running call, by its number.
     running: BTreeMap<u64, String>,
     /// How many calls were begun.
     begun: u64,
+}
+
+/// How a request ended: the class of its status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StatusClass {
+    /// From 100 to 199.
+    Informational,
+    /// From 200 to 299.
+    Success,
+    /// From 300 to 399.
+    Redirection,
+    /// From 400 to 499.
+    ClientError,
+    /// From 500.
+    ServerError,
+    /// No answer in time and within the limits.
+    NoAnswer,
+}
+
+impl StatusClass {
+    /// The class of a status.
+    pub fn of(status: http::StatusCode) -> Self {
+        match status.as_u16() {
+            0..=199 => Self::Informational,
+            200..=299 => Self::Success,
+            300..=399 => Self::Redirection,
+            400..=499 => Self::ClientError,
+            500.. => Self::ServerError,
+        }
+    }
+
+    /// The class in one word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Informational => "1xx",
+            Self::Success => "2xx",
+            Self::Redirection => "3xx",
+            Self::ClientError => "4xx",
+            Self::ServerError => "5xx",
+            Self::NoAnswer => "none",
+        }
+    }
 }
 
 /// A call that is running until this is dropped.
@@ -131,6 +175,16 @@ impl RequestCount {
     /// How many requests were sent to each API so far.
     pub fn by_api(&self) -> BTreeMap<Api, u64> {
         self.lock().by_api.clone()
+    }
+
+    /// Notes how a request ended.
+    pub fn ended(&self, api: Api, class: StatusClass) {
+        *self.lock().by_class.entry((api, class)).or_default() += 1;
+    }
+
+    /// How many requests to each API ended, by class.
+    pub fn by_class(&self) -> BTreeMap<(Api, StatusClass), u64> {
+        self.lock().by_class.clone()
     }
 
     /// Notes a call, with its retries, as running.

@@ -15,7 +15,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::error::ServiceError;
-use super::http::{Api, RequestCount, TransportError, TransportFault};
+use super::http::{Api, RequestCount, StatusClass, TransportError, TransportFault};
 use super::limits::{CallClass, Limits};
 use super::response_body;
 use super::settings::ClientSettings;
@@ -158,6 +158,8 @@ impl RequestPolicy {
             let attempt = attempts.fetch_add(1, Ordering::Relaxed);
             let started = Instant::now();
             let outcome = self.attempt(kind, spent, send()).await;
+            let answered = outcome.as_ref().map(|response| StatusClass::of(response.status()));
+            self.0.count.ended(self.0.api, answered.unwrap_or(StatusClass::NoAnswer));
             spent = spent.saturating_add(started.elapsed());
             let Some(delay) = self.delay(kind, &outcome, attempt) else { return outcome };
             let wait = match delay {

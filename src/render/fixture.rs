@@ -48,6 +48,7 @@ pub(super) fn contents(changes: Vec<Change>) -> PlanContents {
         deferred: Vec::new(),
         blocked: Vec::new(),
         awaiting_approval: Vec::new(),
+        approval_loses_pairs: false,
         ignored: Vec::new(),
         findings: Vec::new(),
         gaps: Vec::new(),

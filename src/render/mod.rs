@@ -24,6 +24,7 @@ mod target;
 pub mod text;
 mod value;
 pub mod watch_events;
+pub mod watcher_status;
 
 pub use purpose::{Purpose, matches_topology};
 pub use style::{Role, Style};

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::connectivity::reachability_report::ReachabilityReportJson;
 use super::text::{WIDTH, width, wrap};
+use super::watcher_status::WatcherStatus;
 
 /// The version of the formats of `routes --format json` and `status --format json`.
 pub const FORMAT_VERSION: &str = "2.0";
@@ -156,6 +157,9 @@ pub struct StatusTable {
     /// The current reachability.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reachability: Option<ReachabilityReportJson>,
+    /// The `stargate watch` of the topology, if there is or was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub watcher: Option<WatcherStatus>,
 }
 
 impl RoutesTable {
@@ -326,7 +330,7 @@ mod tests {
             row("stargate-worker-22", Health::Degraded),
             row("worker-3", Health::Missing),
         ];
-        let table = StatusTable { resources, reachability: None };
+        let table = StatusTable { resources, reachability: None, watcher: None };
         insta::assert_snapshot!(table.to_text());
         assert!(table.to_json().contains("\"format_version\": \"2.0\""));
     }

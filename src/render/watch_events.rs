@@ -238,6 +238,7 @@ mod tests {
             address: "worker/dc1/lab-worker".parse().expect("an address"),
             action: Action::Delete,
             reason: ApprovalReason::LosesPairs { count: count as u64 },
+            digest: String::new(),
         };
         let reconciled = Reconciled {
             result: ReconcileResult::AwaitsApproval,

@@ -1,9 +1,13 @@
-//! The API `stargate.io/v1alpha1`: the bodies of its three CRDs.
+//! The API `stargate.io/v1alpha1`: the bodies of its four CRDs.
 //!
 //! The schemas are structural and complete, so that the API server prunes and
 //! refuses by itself what stargate would not understand.
 
+mod topology;
+
 use serde_json::{Value, json};
+
+pub use topology::{APPROVE_ANNOTATION, topology};
 
 /// The group of the API.
 pub const GROUP: &str = "stargate.io";
@@ -351,7 +355,7 @@ mod tests {
 
     #[test]
     fn schemas_are_structural() {
-        for body in [server(), provisioning_profile(), operation()] {
+        for body in [server(), provisioning_profile(), operation(), topology()] {
             let schema = &body["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
             each_schema(schema, "", &mut |path, schema| {
                 assert!(schema["type"].is_string(), "{path} has no type");

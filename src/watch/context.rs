@@ -8,7 +8,9 @@ use super::cluster::ClusterWatchers;
 use super::events::WatchReporter;
 use super::leadership::Leadership;
 use super::queue::Trigger;
+use super::topology_recorder::TopologyRecorder;
 use crate::apply::ApplyContext;
+use crate::topology::load::Loaded;
 
 /// What a reconcile works with.
 pub struct ReconcileContext<'a> {
@@ -27,6 +29,10 @@ pub struct ReconcileContext<'a> {
     pub watchers: &'a ClusterWatchers,
     /// Decides whether this replica reconciles; `None` if there is no other.
     pub leadership: Option<&'a Leadership>,
+    /// The version of the topology file that is reconciled.
+    pub topology: &'a Loaded,
+    /// Reports on the Topology object, and takes approvals from it.
+    pub recorder: Option<&'a TopologyRecorder>,
 }
 
 impl ReconcileContext<'_> {

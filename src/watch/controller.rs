@@ -31,6 +31,13 @@ pub trait Reconciler {
     /// Reconciles once. `triggers` led to it.
     async fn reconcile(&self, topology: &Loaded, triggers: &BTreeSet<Trigger>) -> Reconciled;
 
+    /// The topology file became invalid, or valid again. Until then the last valid
+    /// topology is reconciled.
+    async fn file_state(&self, _invalid: Option<&Failure>) {}
+
+    /// The next reconcile is due after this time, unless something triggers one before.
+    fn scheduled(&self, _wait: Duration) {}
+
     /// The replica that reconciles, if it is another one: nothing is to do until then.
     fn leader_elsewhere(&self) -> Option<String> {
         None
@@ -115,7 +122,11 @@ impl Controller<'_> {
             let Some(mut causes) = self.wait(&mut queue, &key, triggers).await else {
                 return Ok(());
             };
+            let was_invalid = active.invalid.is_some();
             let file = self.reload(&mut active);
+            if was_invalid != active.invalid.is_some() {
+                self.reconciler.file_state(active.invalid.as_ref()).await;
+            }
             if file == FileState::Unsettled {
                 queue.add(&key, Trigger::TopologyFile, Instant::now());
             }
@@ -137,6 +148,9 @@ impl Controller<'_> {
             let result = self.reconcile(number, &active.topology, causes).await;
             self.stands_by(&mut leader, self.reconciler.leader_elsewhere());
             queue.end(&key, !result.is_retried(), Instant::now());
+            if let Some(due) = queue.due() {
+                self.reconciler.scheduled(due.saturating_duration_since(Instant::now()));
+            }
             if result == ReconcileResult::Interrupted && self.stop.is_set() {
                 return Ok(());
             }

@@ -78,6 +78,12 @@ impl Leadership {
         &self.write
     }
 
+    /// Sets an annotation of the leader's Lease, which its next renewal writes: a heartbeat
+    /// without a write of its own.
+    pub fn annotate(&self, name: &str, text: String) {
+        self.slot.annotate(name, text);
+    }
+
     /// The name of the Lease.
     pub fn lease_name(&self) -> &str {
         self.slot.identity().name()

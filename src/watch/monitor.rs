@@ -18,8 +18,9 @@ use serde::Serialize;
 use super::events::{WatchEvent, WatchReporter};
 use super::queue::Trigger;
 use super::reconciled::{ReconcileResult, Reconciled};
-use crate::provider::http::Api;
-use crate::resource::Kind;
+use super::remaining::WorkerCounts;
+use super::topology_status::is_pause;
+use crate::provider::http::{Api, StatusClass};
 
 /// A label and its value, which is one of a fixed set.
 type Label = (&'static str, String);
@@ -36,12 +37,15 @@ pub struct Monitor {
     drift: Family<[Label; 1], Gauge>,
     pairs: Family<[Label; 1], Gauge>,
     approvals: Gauge,
-    requests: Family<[Label; 1], Counter>,
+    requests: Family<[Label; 2], Counter>,
+    workers: Family<[Label; 1], Gauge>,
+    queue: Gauge,
+    changes_paused: Gauge,
     reconciling: Gauge,
     leader: Gauge,
     topology_valid: Gauge,
     /// The requests of the current clients that are counted.
-    counted: Mutex<BTreeMap<Api, u64>>,
+    counted: Mutex<BTreeMap<(Api, StatusClass), u64>>,
     /// What led to the reconcile that runs.
     trigger: Mutex<Option<Trigger>>,
     is_refreshed: AtomicBool,
@@ -62,6 +66,9 @@ impl Monitor {
             pairs: Family::default(),
             approvals: Gauge::default(),
             requests: Family::default(),
+            workers: Family::default(),
+            queue: Gauge::default(),
+            changes_paused: Gauge::default(),
             reconciling: Gauge::default(),
             leader: Gauge::default(),
             topology_valid: Gauge::default(),
@@ -94,8 +101,14 @@ impl Monitor {
         registry.register("pairs", help, self.pairs.clone());
         let help = "Changes that await approval";
         registry.register("pending_approvals", help, self.approvals.clone());
-        let help = "Requests that were sent, by API";
+        let help = "Requests that ended, by API and class of the status";
         registry.register("requests", help, self.requests.clone());
+        let help = "Workers by health";
+        registry.register("workers", help, self.workers.clone());
+        let help = "Triggers that wait for the end of the reconcile that runs";
+        registry.register("queue_triggers", help, self.queue.clone());
+        let help = "Whether changes are paused after too many removals or failures";
+        registry.register("changes_paused", help, self.changes_paused.clone());
         let help = "Whether a reconcile is running";
         registry.register("reconciling", help, self.reconciling.clone());
         let help = "Whether this replica holds the lease of the leader";
@@ -105,13 +118,14 @@ impl Monitor {
     }
 
     /// The metrics in the text format of OpenMetrics. `leads` says whether this replica
-    /// holds the Lease of the leader.
+    /// holds the Lease of the leader, and `waiting` how many triggers wait.
     ///
     /// # Errors
     ///
     /// A metric cannot be written as text.
-    pub fn metrics(&self, leads: bool) -> Result<String, std::fmt::Error> {
+    pub fn metrics(&self, leads: bool, waiting: usize) -> Result<String, std::fmt::Error> {
         self.leader.set(i64::from(leads));
+        self.queue.set(i64::try_from(waiting).unwrap_or(i64::MAX));
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
@@ -123,15 +137,18 @@ impl Monitor {
     }
 
     /// Counts the requests of the current clients, which count from their creation.
-    pub fn count_requests(&self, by_api: &BTreeMap<Api, u64>) {
+    pub fn count_requests(&self, by_class: &BTreeMap<(Api, StatusClass), u64>) {
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
-        for (api, total) in by_api {
-            let before = counted.get(api).copied().unwrap_or_default();
+        for (key, total) in by_class {
+            let before = counted.get(key).copied().unwrap_or_default();
             // Other clients begin at zero.
             let new = total.checked_sub(before).unwrap_or(*total);
-            self.requests.get_or_create(&[("api", api.to_string().to_lowercase())]).inc_by(new);
+            let (api, class) = key;
+            let labels =
+                [("api", api.to_string().to_lowercase()), ("status", class.as_str().to_owned())];
+            self.requests.get_or_create(&labels).inc_by(new);
         }
-        counted.clone_from(by_api);
+        counted.clone_from(by_class);
     }
 
     fn started(&self, trigger: Option<Trigger>) {
@@ -147,7 +164,8 @@ impl Monitor {
         self.duration.observe(took.as_secs_f64());
         match reconciled.result {
             ReconcileResult::Failed | ReconcileResult::Interrupted => return,
-            ReconcileResult::StandingBy => {}
+            // The leader measures what is left.
+            ReconcileResult::StandingBy => self.clear_left(),
             ReconcileResult::Matches | ReconcileResult::AwaitsApproval => {
                 self.last_success.set((self.now)().as_duration().as_secs_f64());
                 self.left(reconciled);
@@ -159,23 +177,38 @@ impl Monitor {
 
     /// Sets what a reconcile left to do.
     fn left(&self, reconciled: &Reconciled) {
-        let waiting = reconciled.awaiting_approval.iter().map(|it| it.address.kind);
-        let blocked = reconciled.blocked.iter().filter_map(|it| Some(it.address.as_ref()?.kind));
-        let mut by_kind: BTreeMap<Kind, i64> = BTreeMap::new();
-        waiting.chain(blocked).for_each(|kind| *by_kind.entry(kind).or_default() += 1);
-        self.drift.clear();
-        for (kind, count) in by_kind {
-            self.drift.get_or_create(&[("kind", kind.as_str().to_owned())]).set(count);
+        self.clear_left();
+        let kinds = reconciled.remaining.iter().flat_map(|it| &it.kinds);
+        for (kind, count) in kinds {
+            self.drift.get_or_create(&[("kind", kind.as_str().to_owned())]).set(gauge(*count));
+        }
+        if let Some(WorkerCounts { ready, not_ready, missing, unknown }) = reconciled.workers {
+            for (health, count) in [
+                ("ready", ready),
+                ("not_ready", not_ready),
+                ("missing", missing),
+                ("unknown", unknown),
+            ] {
+                self.workers.get_or_create(&[("health", health.to_owned())]).set(gauge(count));
+            }
         }
         let pairs = &reconciled.pairs;
         for (state, count) in
             [("reached", pairs.reached), ("broken", pairs.broken), ("unknown", pairs.unknown)]
         {
-            let count = i64::try_from(count).unwrap_or(i64::MAX);
-            self.pairs.get_or_create(&[("state", state.to_owned())]).set(count);
+            self.pairs.get_or_create(&[("state", state.to_owned())]).set(gauge(count));
         }
-        let count = reconciled.awaiting_approval.len();
-        self.approvals.set(i64::try_from(count).unwrap_or(i64::MAX));
+        let awaiting = &reconciled.awaiting_approval;
+        self.approvals.set(gauge(u64::try_from(awaiting.len()).unwrap_or(u64::MAX)));
+        self.changes_paused.set(i64::from(awaiting.iter().any(|it| is_pause(&it.reason))));
+    }
+
+    fn clear_left(&self) {
+        self.drift.clear();
+        self.pairs.clear();
+        self.workers.clear();
+        self.approvals.set(0);
+        self.changes_paused.set(0);
     }
 }
 
@@ -209,6 +242,10 @@ impl WatchReporter for Monitor {
             | WatchEvent::Stopping => {}
         }
     }
+}
+
+fn gauge(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// The word for a value, as in JSON.

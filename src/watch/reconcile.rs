@@ -1,6 +1,6 @@
 //! One reconcile: the pipeline, and an apply of what needs no approval.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::Instant;
 
@@ -9,12 +9,18 @@ use super::leadership::ReplicaRole;
 use super::operations;
 use super::queue::Trigger;
 use super::reconciled::{ReconcileResult, Reconciled, changes_made};
+use super::remaining::WorkerCounts;
 use super::step_reporter::StepReporter;
+use super::topology_recorder::TopologyReport;
 use crate::apply::{ApplyContext, apply};
 use crate::diagnostics::{Code, Failure};
 use crate::lease::Validity;
-use crate::pipeline::Planned;
-use crate::plan::{ApprovalReason, Plan};
+use crate::pipeline::{Pipeline, Planned};
+use crate::plan::unattended::ApprovedChanges;
+use crate::plan::{ApprovalReason, Plan, PlanOptions};
+use crate::provider::cluster::ClusterError;
+use crate::provider::read_write::ClusterWrite;
+use crate::refresh::Scope;
 
 /// Reads live state, plans, and applies what the options of the scope permit without
 /// approval.
@@ -31,7 +37,7 @@ pub async fn reconcile(context: &ReconcileContext<'_>) -> Reconciled {
     reconciled
 }
 
-impl ReconcileContext<'_> {
+impl<'a> ReconcileContext<'a> {
     async fn run(&self) -> Reconciled {
         let planned = tokio::select! {
             biased;
@@ -41,25 +47,105 @@ impl ReconcileContext<'_> {
         if let Some(access) = planned.observation.cluster_access() {
             self.watchers.follow(access);
         }
-        let leadership = match self.lead(&planned).await {
-            Ok(leadership) => leadership,
-            Err(reconciled) => return *reconciled,
+        let workers = Some(WorkerCounts::of(&planned));
+        let client = match self.connect(&planned).await {
+            Ok(client) => client,
+            Err(error) => return Reconciled::failed(Failure::from(&error)),
         };
         let access = planned.observation.cluster_access().cloned();
-        let reconciled = self.apply_permitted(planned, leadership.clone()).await;
-        match access {
+        let leadership = match self.lead(&planned, client.clone()).await {
+            Ok(leadership) => leadership,
+            Err(reconciled) => return self.stand_by(*reconciled),
+        };
+        let report = self.report(client).await;
+        let reconciled = self.lead_through(planned, leadership.clone(), report.as_ref()).await;
+        let reconciled = match access {
             Some(access) => operations::run(self, &access, leadership, reconciled).await,
             None => reconciled,
+        };
+        let reconciled = Reconciled { workers, ..reconciled };
+        if let Some(recorder) = self.recorder {
+            recorder.note(&reconciled);
+        }
+        if let Some(report) = &report {
+            report.end(&reconciled).await;
+        }
+        reconciled
+    }
+
+    /// A client that writes to the cluster, if that could be read.
+    async fn connect(
+        &self,
+        planned: &Planned,
+    ) -> Result<Option<Arc<dyn ClusterWrite>>, ClusterError> {
+        if self.leadership.is_none() && self.recorder.is_none() {
+            return Ok(None);
+        }
+        match planned.observation.cluster_access() {
+            Some(access) => access.credentials.connect(self.apply.clients).await.map(Some),
+            None => Ok(None),
         }
     }
 
-    /// Applies what needs no approval.
-    async fn apply_permitted(
+    /// Without access to the cluster the last client may still reach it.
+    async fn report(&self, client: Option<Arc<dyn ClusterWrite>>) -> Option<TopologyReport<'a>> {
+        let recorder = self.recorder?;
+        recorder.begin(client.or_else(|| recorder.client())?, self.topology).await
+    }
+
+    fn stand_by(&self, reconciled: Reconciled) -> Reconciled {
+        if let Some(recorder) = self.recorder {
+            recorder.stand_by();
+        }
+        reconciled
+    }
+
+    /// Makes the changes that need no approval, and those that a person approved.
+    async fn lead_through(
         &self,
-        mut planned: Planned,
+        planned: Planned,
         leadership: Option<Validity>,
+        report: Option<&TopologyReport<'_>>,
     ) -> Reconciled {
-        let reporter = StepReporter::new(self.reporter, self.guard);
+        let approved = self.approved(&planned.plan, report).await;
+        if approved.is_empty() {
+            return self.make_changes(&self.apply, planned, &approved, leadership, report).await;
+        }
+        let scope = self.apply.pipeline.scope;
+        let options = PlanOptions { approved: approved.clone(), ..scope.options.clone() };
+        let scope = Scope { options, ..scope.clone() };
+        let pipeline = Pipeline { scope: &scope, ..self.apply.pipeline };
+        let apply = ApplyContext { pipeline, ..self.apply.clone() };
+        let planned = tokio::select! {
+            biased;
+            () = self.apply.stop.requested() => return Reconciled::interrupted(),
+            planned = pipeline.run() => planned,
+        };
+        self.make_changes(&apply, planned, &approved, leadership, report).await
+    }
+
+    /// The changes that a person approved. If the burst guard refuses the others, those
+    /// await approval too.
+    async fn approved(&self, plan: &Plan, report: Option<&TopologyReport<'_>>) -> ApprovedChanges {
+        let Some(report) = report else { return ApprovedChanges::default() };
+        let none = ApprovedChanges::default();
+        match self.permit(plan, &StepReporter::new(self.reporter, self.guard, &none)) {
+            Err(reason) if !plan.changes.is_empty() => {
+                report.approved(&plan.clone().awaiting_approval_of_all(&reason)).await
+            }
+            _ => report.approved(plan).await,
+        }
+    }
+
+    async fn make_changes(
+        &self,
+        apply: &ApplyContext<'_>,
+        mut planned: Planned,
+        approved: &ApprovedChanges,
+        leadership: Option<Validity>,
+        report: Option<&TopologyReport<'_>>,
+    ) -> Reconciled {
+        let reporter = StepReporter::new(self.reporter, self.guard, approved);
         if !planned.plan.changes.is_empty()
             && let Err(reason) = self.permit(&planned.plan, &reporter)
         {
@@ -69,20 +155,33 @@ impl ReconcileContext<'_> {
         if planned.plan.changes.is_empty() {
             return Reconciled::of_plan(&planned.plan, 0, None);
         }
-        match leadership {
-            None => self.apply_with(&self.apply, planned, &reporter).await,
-            Some(validity) => self.apply_as_leader(validity, planned, &reporter).await,
-        }
+        let plan = planned.plan.clone();
+        let changing = async {
+            if let Some(report) = report {
+                report.changing(&plan).await;
+            }
+        };
+        let applied = async {
+            match leadership {
+                None => self.apply_with(apply, planned, &reporter).await,
+                Some(validity) => self.apply_as_leader(apply, validity, planned, &reporter).await,
+            }
+        };
+        tokio::join!(applied, changing).0
     }
 
     /// Takes part in the election, where a cluster can decide it. Returns the Lease of the
     /// leader, or how the reconcile ends for another replica.
-    async fn lead(&self, planned: &Planned) -> Result<Option<Validity>, Box<Reconciled>> {
+    async fn lead(
+        &self,
+        planned: &Planned,
+        client: Option<Arc<dyn ClusterWrite>>,
+    ) -> Result<Option<Validity>, Box<Reconciled>> {
         let access = planned.observation.cluster_access();
-        let (Some(leadership), Some(access)) = (self.leadership, access) else { return Ok(None) };
-        let connected = access.credentials.connect(self.apply.clients).await;
-        let client =
-            connected.map_err(|error| Box::new(Reconciled::failed(Failure::from(&error))))?;
+        let (Some(leadership), Some(access), Some(client)) = (self.leadership, access, client)
+        else {
+            return Ok(None);
+        };
         let decided = leadership.decided(access, client, (self.apply.pipeline.now)());
         let role = tokio::select! {
             biased;
@@ -103,12 +202,13 @@ impl ReconcileContext<'_> {
     /// Applies until the Lease of the leader is lost: then no other step begins.
     async fn apply_as_leader(
         &self,
+        apply: &ApplyContext<'_>,
         validity: Validity,
         planned: Planned,
         reporter: &StepReporter<'_>,
     ) -> Reconciled {
-        let (stop, leadership) = (self.apply.stop.child(), Some(validity.clone()));
-        let context = ApplyContext { stop: stop.clone(), leadership, ..self.apply.clone() };
+        let (stop, leadership) = (apply.stop.child(), Some(validity.clone()));
+        let context = ApplyContext { stop: stop.clone(), leadership, ..apply.clone() };
         let mut lease = validity;
         let applied = self.apply_with(&context, planned, reporter);
         tokio::pin!(applied);
@@ -156,6 +256,9 @@ impl ReconcileContext<'_> {
 
     /// Whether a plan may be made with what was removed and what failed lately.
     fn permit(&self, plan: &Plan, reporter: &StepReporter<'_>) -> Result<(), ApprovalReason> {
+        if reporter.is_approved(plan) {
+            return Ok(());
+        }
         let removed = reporter.removed_by(plan);
         let refusal = self.guard().refusal(removed, self.max_removals, Instant::now());
         refusal.map_or(Ok(()), Err)

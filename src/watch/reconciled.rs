@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::remaining::{Remaining, WorkerCounts};
 use crate::apply::events::Outcome;
 use crate::apply::{Applied, ApplyStatus};
 use crate::diagnostics::{Code, Failure, counted};
@@ -21,6 +22,13 @@ pub struct Reconciled {
     pub blocked: Vec<BlockedChange>,
     /// Pairs of nodes, by whether their pods reach each other.
     pub pairs: PairCounts,
+    /// What is left, counted; absent if nothing was planned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remaining: Option<Remaining>,
+    /// Workers by health, as they were before anything was changed; absent if nothing was
+    /// planned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workers: Option<WorkerCounts>,
     /// The replica that reconciles, if it is another one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leader: Option<String>,
@@ -94,6 +102,8 @@ impl Reconciled {
             awaiting_approval: Vec::new(),
             blocked: Vec::new(),
             pairs: PairCounts::default(),
+            remaining: None,
+            workers: None,
             leader: None,
             failure: None,
         }
@@ -147,6 +157,8 @@ impl Reconciled {
             awaiting_approval: plan.awaiting_approval.clone(),
             blocked: blocked_in(plan),
             pairs: PairCounts::of(plan),
+            remaining: Some(Remaining::of(plan)),
+            workers: None,
             leader: None,
             failure,
         }

@@ -6,6 +6,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use serde_json::{Map, Value, json};
 
 use crate::provider::cluster::{OperationOrigin, WatchedChange, WatchedKind};
+use crate::resource::custom_resources::APPROVE_ANNOTATION;
 
 /// The prefix of the annotations and labels that stargate sets.
 const OUR_PREFIX: &str = "stargate.io/";
@@ -67,7 +68,9 @@ impl Relevance {
         let mut hasher = DefaultHasher::new();
         essentials(self.kind, object).to_string().hash(&mut hasher);
         let digest = hasher.finish();
-        self.known.insert(name(object), digest) != Some(digest)
+        let is_changed = self.known.insert(name(object), digest) != Some(digest);
+        // Of a Topology only an approval matters; the rest is written by stargate.
+        is_changed && (self.kind != WatchedKind::Topology || approval(object).is_some())
     }
 }
 
@@ -100,12 +103,17 @@ fn essentials(kind: WatchedKind, object: &Value) -> Value {
         }
         // Its labels and its status are stargate's own.
         WatchedKind::Operation => json!([object["metadata"]["deletionTimestamp"], spec]),
+        WatchedKind::Topology => json!(approval(object)),
     }
 }
 
 /// Whether an object is the record of an operation, which requests nothing.
 fn is_record(kind: WatchedKind, object: &Value) -> bool {
     kind == WatchedKind::Operation && OperationOrigin::of(object) == OperationOrigin::Record
+}
+
+fn approval(object: &Value) -> Option<&str> {
+    object["metadata"]["annotations"][APPROVE_ANNOTATION].as_str()
 }
 
 fn our_annotations(object: &Value) -> Map<String, Value> {

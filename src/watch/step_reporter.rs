@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use super::burst_guard::BurstGuard;
 use super::events::{WatchEvent, WatchReporter};
 use crate::apply::events::{Event, Outcome, Reporter};
-use crate::plan::Plan;
-use crate::plan::unattended::Removals;
+use crate::plan::unattended::{ApprovedChanges, Removals};
+use crate::plan::{Change, Plan};
 use crate::resource::Address;
 
 /// Turns the events of an apply into events of the watch. What a change removes is counted
@@ -19,6 +19,8 @@ use crate::resource::Address;
 pub(super) struct StepReporter<'a> {
     reporter: &'a dyn WatchReporter,
     guard: &'a Mutex<BurstGuard>,
+    /// What a person approved is not counted.
+    approved: &'a ApprovedChanges,
     counts: Mutex<Counts>,
 }
 
@@ -31,19 +33,34 @@ struct Counts {
 }
 
 impl<'a> StepReporter<'a> {
-    pub(super) fn new(reporter: &'a dyn WatchReporter, guard: &'a Mutex<BurstGuard>) -> Self {
-        Self { reporter, guard, counts: Mutex::default() }
+    pub(super) fn new(
+        reporter: &'a dyn WatchReporter,
+        guard: &'a Mutex<BurstGuard>,
+        approved: &'a ApprovedChanges,
+    ) -> Self {
+        Self { reporter, guard, approved, counts: Mutex::default() }
     }
 
     /// Sets the plan whose changes are made from now on.
     pub(super) fn expect(&self, plan: &Plan) {
-        let removals = plan.changes.iter().map(|it| (it.address.clone(), Removals::of_change(it)));
+        let removals = self.unapproved(plan);
+        let removals = removals.map(|it| (it.address.clone(), Removals::of_change(it)));
         self.counts().planned = removals.collect();
     }
 
-    /// How much a plan removes beyond what was counted in this reconcile.
+    /// How much a plan removes beyond what was approved or counted in this reconcile.
     pub(super) fn removed_by(&self, plan: &Plan) -> usize {
-        Removals::of_plan(plan).count_without(&self.counts().prefixes)
+        let removals = Removals::of_changes(self.unapproved(plan));
+        removals.count_without(&self.counts().prefixes)
+    }
+
+    /// Whether a person approved all changes of a plan.
+    pub(super) fn is_approved(&self, plan: &Plan) -> bool {
+        !self.approved.is_empty() && self.unapproved(plan).next().is_none()
+    }
+
+    fn unapproved<'p>(&self, plan: &'p Plan) -> impl Iterator<Item = &'p Change> {
+        plan.changes.iter().filter(|change| !self.approved.covers(change))
     }
 
     fn count(&self, address: &Address) {

@@ -25,6 +25,11 @@ impl Triggers {
         self.0.added.notify_one();
     }
 
+    /// How many kinds of triggers wait for a reconcile.
+    pub fn waiting(&self) -> usize {
+        self.kinds().len()
+    }
+
     /// Takes what was added, without waiting.
     pub fn take(&self) -> BTreeSet<Trigger> {
         std::mem::take(&mut *self.kinds())

@@ -18,6 +18,7 @@ mod one_meaning;
 mod operations;
 mod outputs;
 mod permissions;
+mod promtool;
 mod readme;
 mod router_health;
 mod sandbox_folder;
@@ -26,6 +27,7 @@ mod saved_plans;
 mod secrets;
 #[cfg(unix)]
 mod signals;
+mod systemd;
 mod topology_file;
 mod usage;
 #[cfg(unix)]

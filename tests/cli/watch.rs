@@ -8,6 +8,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use serde_json::Value;
 
 use super::location::{EXAMPLE, PROGRAM, Ran, TestFolder};
+use super::promtool;
 
 /// A running watch whose events are read one after another.
 pub(crate) struct Watch {
@@ -206,7 +207,13 @@ fn probes_and_metrics_follow_the_watch() {
     assert_eq!(value("stargate_topology_valid"), Some(1.0));
     assert_eq!(value("stargate_pending_approvals"), Some(0.0));
     assert!(value("stargate_pairs{state=\"reached\"}") > Some(0.0), "{metrics}");
-    assert!(value("stargate_requests_total{api=\"azure\"}") > Some(0.0), "{metrics}");
+    let requests = "stargate_requests_total{api=\"azure\",status=\"2xx\"}";
+    assert!(value(requests) > Some(0.0), "{metrics}");
+    assert_eq!(value("stargate_workers{health=\"ready\"}"), Some(2.0), "{metrics}");
+    assert_eq!(value("stargate_workers{health=\"missing\"}"), Some(0.0), "{metrics}");
+    assert_eq!(value("stargate_queue_triggers"), Some(0.0), "{metrics}");
+    assert_eq!(value("stargate_changes_paused"), Some(0.0), "{metrics}");
+    promtool::checks_metrics(&location, &metrics);
     assert!(value("stargate_last_success_timestamp_seconds") > Some(1e9), "{metrics}");
     assert!(metrics.contains("stargate_build_info{version="), "{metrics}");
 
@@ -270,4 +277,35 @@ fn a_watch_of_an_invalid_file_does_not_begin() {
     let ran = location.run("watch --sandbox");
     assert_ne!(ran.code, 0, "{}", ran.err);
     assert!(ran.err.contains("help: "), "{}", ran.err);
+}
+
+/// `status` says whether a watch is alive and what awaits approval.
+#[test]
+fn status_shows_the_watch() {
+    let location = TestFolder::applied();
+    let status = |location: &TestFolder| {
+        let ran = location.run("status --sandbox --format json").exits(0);
+        serde_json::from_str::<Value>(&ran.out).expect("JSON")["watcher"].clone()
+    };
+    assert_eq!(status(&location), Value::Null, "none was ever there");
+    location.write("stargate.toml", format!("{EXAMPLE}\n[watch]\napply = \"none\"\n"));
+    location.run("sandbox break route-missing").exits(0);
+    let mut watch = Watch::start(&location);
+    watch.finishes(|event| event["result"] == "awaits-approval");
+    let alive = status(&location);
+    assert_eq!(alive["state"], "alive", "{alive:#}");
+    assert!(alive["holder"].as_str().is_some_and(|it| it.contains("pid")), "{alive:#}");
+    assert_eq!(alive["reason"], "AwaitsApproval", "{alive:#}");
+    assert_eq!(alive["pending_approval"]["total"], 1, "{alive:#}");
+    for time in ["last_success", "next_reconcile", "last_renewed"] {
+        assert!(alive[time].is_string(), "{time}: {alive:#}");
+    }
+    watch.send("KILL");
+    assert_eq!(watch.ends(), None);
+    let killed = status(&location);
+    assert_eq!(killed["state"], "not-renewed", "{killed:#}");
+    assert_eq!(killed["last_success"], alive["last_success"], "{killed:#}");
+    let text = location.run("status --sandbox").exits(0).out;
+    assert!(text.contains("does not renew its lease"), "{text}");
+    assert!(text.contains("stargate.io/approve="), "{text}");
 }

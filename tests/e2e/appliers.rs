@@ -178,8 +178,14 @@ async fn reprovisioning_and_reboots_hold_the_lease() {
         let other = deployment.clients.cluster.connect("", owner).await.unwrap();
         let now = "2026-01-02T03:04:05Z".parse().unwrap();
         let duration = Duration::from_secs(600);
-        let claim =
-            LeaseClaim { name: LEASE, holder: "another apply", duration, now, previous: None };
+        let claim = LeaseClaim {
+            name: LEASE,
+            holder: "another apply",
+            duration,
+            now,
+            annotations: &Default::default(),
+            previous: None,
+        };
         other.write_lease(claim).await.unwrap();
         let waits = Waits::default();
         let release = async {

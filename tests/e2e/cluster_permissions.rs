@@ -14,6 +14,7 @@ use stargate::topology::names::WorkerName;
 
 use crate::harness::{Deployment, EXAMPLE, RefreshOptions};
 use crate::watch::operations::reboot_by_operation;
+use crate::watch::reports_and_takes_an_approval;
 
 /// A verb on a resource, as RBAC has them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -117,6 +118,8 @@ async fn run_lifecycle(deployment: &Deployment) {
     deployment.edited(&routed).iterate().await;
     deployment.edited(&EXAMPLE.replace("azure-k8s-worker", "worker")).iterate().await;
     deployment.edited(EXAMPLE).iterate().await;
+    reports_and_takes_an_approval(deployment).await;
+    deployment.iterate().await;
     add_pod(deployment);
     let (without_last, _) = EXAMPLE.rsplit_once("[[datacenters.dc1.workers]]").unwrap();
     let options = RefreshOptions { allow_loss: true, ..RefreshOptions::default() };

@@ -86,7 +86,14 @@ impl Other {
         let previous = self.read().await;
         let now = "2026-01-02T03:04:05Z".parse::<Timestamp>().unwrap() + self.1.elapsed();
         let previous = previous.as_ref();
-        let claim = LeaseClaim { name: LEASE, holder, duration: VALID, now, previous };
+        let claim = LeaseClaim {
+            name: LEASE,
+            holder,
+            duration: VALID,
+            now,
+            annotations: &Default::default(),
+            previous,
+        };
         self.0.write_lease(claim).await.unwrap();
     }
 }

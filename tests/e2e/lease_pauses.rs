@@ -77,7 +77,14 @@ async fn another_clock_neither_extends_nor_ends_a_lease() {
         let deployment = with_work().await;
         let other = Other::of(&deployment).await;
         let (now, previous) = (time.parse().unwrap(), None);
-        let claim = LeaseClaim { name: LEASE, holder: "other", duration: VALID, now, previous };
+        let claim = LeaseClaim {
+            name: LEASE,
+            holder: "other",
+            duration: VALID,
+            now,
+            annotations: &Default::default(),
+            previous,
+        };
         other.0.write_lease(claim).await.unwrap();
         let begin = Instant::now();
         deployment.iterate().await;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use stargate::plan::WorkerRequest;
+use stargate::plan::unattended::ApprovedChanges;
 use stargate::resource::Address;
 use stargate::resource::settings::AutoApply;
 use stargate::topology::names::TopologyName;
@@ -19,6 +20,7 @@ pub(crate) struct RefreshOptions {
     pub(crate) allow_loss: bool,
     pub(crate) upgrade_patches: bool,
     pub(crate) unattended: Option<AutoApply>,
+    pub(crate) approved: ApprovedChanges,
 }
 
 impl RefreshOptions {

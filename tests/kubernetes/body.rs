@@ -4,7 +4,7 @@ use crate::api_server::ApiServer;
 use crate::check_log::CheckLog;
 use crate::{
     definitions, joining, leases, manifests, nodes, operations, records, refusals, rights, tokens,
-    watches,
+    topologies, watches,
 };
 
 /// Runs all checks. Each part depends on the objects that the parts before it created.
@@ -21,6 +21,7 @@ pub(crate) async fn run(server: &ApiServer) -> CheckLog {
     nodes::check(server, &mut check_log).await;
     records::check(server, &mut check_log).await;
     operations::check(server, &mut check_log).await;
+    topologies::check(server, &mut check_log).await;
     manifests::remove(server, &mut check_log).await;
     check_log
 }

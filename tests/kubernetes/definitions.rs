@@ -75,8 +75,10 @@ async fn established(server: &ApiServer, check_log: &mut CheckLog) {
         "provisioningprofiles/status",
         "servers",
         "servers/status",
+        "topologies",
+        "topologies/status",
     ];
-    check_log.equals("the three kinds are discovered with their status", found, expected);
+    check_log.equals("the four kinds are discovered with their status", found, expected);
 }
 
 fn a_server(name: &str, change: &Value) -> Value {

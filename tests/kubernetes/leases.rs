@@ -43,7 +43,14 @@ async fn write(
     previous: Option<&LeaseRecord>,
 ) -> Result<LeaseRecord, ClusterError> {
     let (duration, now) = (Duration::from_secs(60), Timestamp::now());
-    let claim = LeaseClaim { name: NAME, holder, duration, now, previous };
+    let claim = LeaseClaim {
+        name: NAME,
+        holder,
+        duration,
+        now,
+        annotations: &Default::default(),
+        previous,
+    };
     server.stargate_client.write_lease(claim).await
 }
 

@@ -24,6 +24,7 @@ mod refusals;
 mod rights;
 mod sandbox;
 mod tokens;
+mod topologies;
 mod watches;
 
 use api_server::ApiServer;

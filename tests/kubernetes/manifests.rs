@@ -94,7 +94,7 @@ async fn applied_and_read_back(server: &ApiServer, check_log: &mut CheckLog) {
         let equals = again.map(|it| spec(&it.object));
         check_log.equals(&format!("{name} stays as it is"), equals, Ok(spec(&read.object)));
     }
-    for (kind, least) in [(ManifestKind::Server, 2), (ManifestKind::CustomResourceDefinition, 3)] {
+    for (kind, least) in [(ManifestKind::Server, 2), (ManifestKind::CustomResourceDefinition, 4)] {
         let ours = server.stargate_client.list_ours(kind).await.map(|it| it.len());
         check_log.equals(&format!("{kind:?}: all owned objects are listed"), ours, Ok(least));
     }

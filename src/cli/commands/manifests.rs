@@ -1,6 +1,6 @@
 //! `stargate manifests`.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::cli::arguments::Global;
 use crate::cli::error::CliError;
@@ -36,6 +36,16 @@ pub(crate) struct ManifestsArguments {
     /// have no route to them
     #[arg(long)]
     pub(crate) tailscale_sidecar: bool,
+    /// Add what the monitoring of the cluster needs to scrape the watcher and to alert
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub(crate) monitoring: Option<Monitoring>,
+}
+
+/// A monitoring of a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Monitoring {
+    /// A PodMonitor and a PrometheusRule
+    PrometheusOperator,
 }
 
 /// Prints the manifests.
@@ -52,6 +62,7 @@ pub(crate) fn run(
         replicas: arguments.replicas,
         client_id: arguments.client_id.clone(),
         tailscale_sidecar: arguments.tailscale_sidecar,
+        prometheus_operator: arguments.monitoring.map(|_| loaded.topology.watch.interval),
     };
     let text = deployment::to_yaml(&deployment::objects(&topology, &settings))
         .map_err(|error| CliError::new(format!("the manifests cannot be written: {error}")))?;

@@ -10,12 +10,17 @@ use crate::cli::findings::report_errors;
 use crate::cli::health;
 use crate::cli::session::ReadSession;
 use crate::cli::ui::Ui;
+use crate::cli::watcher;
 use crate::plan::PlanOptions;
 use crate::plan::impact::{IntermediateState, ReachabilityReport};
 use crate::render::connectivity::reachability_report::{MAX_PROBLEMS, ReachabilityReportText};
 use crate::render::table::StatusTable;
+use crate::render::watcher_status::WatcherStatus;
 
 /// Show the health of cluster, routers and workers, and the reachability
+///
+/// If `stargate watch` runs, also shows whether it is alive, when it last succeeded and
+/// what awaits approval. It is alive if it renews its lease within seven seconds.
 ///
 /// Exits with 0 if the state could be shown, whatever it is: `check` and `drift` have exit
 /// codes for problems. 1 if not everything could be read; 5 if an error of the topology
@@ -45,7 +50,14 @@ pub(crate) async fn run(
         }),
         None => BTreeMap::new(),
     };
-    let table = health::status(&planned, &operations);
+    let watcher = match planned.observation.cluster_access() {
+        Some(access) => watcher::of(&*access.client, &session.loaded.topology.name)
+            .await
+            .inspect_err(|error| ui.warn(&format!("the watcher is unknown: {error}")))
+            .unwrap_or_default(),
+        None => None,
+    };
+    let table = StatusTable { watcher, ..health::status(&planned, &operations) };
     let topology = &session.loaded.topology;
     let present_topology = planned.present_topology(topology);
     let sources = planned.present_paths(topology, present_topology.as_ref());
@@ -60,7 +72,10 @@ pub(crate) async fn run(
             let reachability = report_text.summary_lines(ui.style());
             let gap = if reachability.is_empty() { "" } else { "\n" };
             let lines = reachability.into_iter().map(|line| line + "\n");
-            table.to_text() + gap + &lines.collect::<String>()
+            let watcher = table.watcher.as_ref().map(WatcherStatus::lines).unwrap_or_default();
+            let gap_before = if watcher.is_empty() { "" } else { "\n" };
+            let watcher = watcher.into_iter().map(|line| line + "\n").collect::<String>();
+            table.to_text() + gap + &lines.collect::<String>() + gap_before + &watcher
         }
         Format::Json => {
             StatusTable { reachability: Some(report_text.to_json()), ..table }.to_json()

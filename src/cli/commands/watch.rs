@@ -28,13 +28,14 @@ use crate::cli::ui::Ui;
 use crate::cli::{exit, interrupt, process_name, topology};
 use crate::diagnostics::{Code, Failure, Severity};
 use crate::plan::PlanOptions;
+use crate::provider::cluster::{LAST_SUCCESS_ANNOTATION, NEXT_RECONCILE_ANNOTATION};
 use crate::render::watch_events::{JsonWatchReporter, TextWatchReporter};
 use crate::resource::names::TopologyName;
 use crate::topology::load::{Loaded, load_bytes};
 use crate::watch::{
     BurstGuard, ClusterWatchers, Controller, FileWatcher, Leadership, Monitor, ReconcileContext,
-    Reconciled, Reconciler, ReplicaRole, TopologySource, Trigger, Triggers, WatchEvent,
-    WatchReporter, reconcile,
+    Reconciled, Reconciler, ReplicaRole, TopologyRecorder, TopologySource, Trigger, Triggers,
+    WatchEvent, WatchReporter, reconcile,
 };
 
 /// How long the end of the command waits for the API server to release a lease.
@@ -52,6 +53,10 @@ const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 /// within ten minutes, or if more than seven reconciles fail in that time, not counting
 /// retries. SIGHUP and an edit of the file
 /// start the count again; what exceeds the limit by itself waits for `stargate apply`.
+///
+/// The status of the object `topologies.stargate.io` in the cluster shows the result and the
+/// digest of the changes that wait. The annotation `stargate.io/approve` with this digest
+/// approves them.
 ///
 /// SIGTERM and SIGINT end the command with exit code 0 once running steps have finished,
 /// and with 3 after the time that `--grace-seconds` sets.
@@ -91,7 +96,7 @@ pub(crate) async fn run(
     // Who reads an event finds it in the metrics already.
     let reporter = Reporters([monitor.as_ref(), reporter.as_ref()]);
     let election = Election::default();
-    let _listener = listen(arguments, &monitor, &election, &reporter).await?;
+    let _listener = listen(arguments, (&monitor, &triggers), &election, &reporter).await?;
     let _socket = take_requests(global, &triggers, ui).await;
     let reconciler = SessionReconciler {
         global,
@@ -105,6 +110,7 @@ pub(crate) async fn run(
         guard: std::sync::Mutex::default(),
         watchers: ClusterWatchers::new(triggers.clone()),
         triggers: triggers.clone(),
+        recorder: TopologyRecorder::new(env!("CARGO_PKG_VERSION"), Timestamp::now),
     };
     let controller = Controller {
         source: &TopologyFile(global),
@@ -185,6 +191,11 @@ impl TopologySource for TopologyFile<'_> {
     }
 }
 
+/// A time of the Kubernetes API.
+fn to_seconds(time: Timestamp) -> String {
+    time.strftime("%FT%TZ").to_string()
+}
+
 /// A topology, and this replica's part in the election of who reconciles it.
 type Candidacy = (TopologyName, Arc<Leadership>);
 
@@ -216,14 +227,18 @@ impl WatchReporter for Reporters<'_> {
 /// Answers probes and metrics, if the command is to listen.
 async fn listen(
     arguments: &WatchArguments,
-    monitor: &Arc<Monitor>,
+    (monitor, triggers): (&Arc<Monitor>, &Triggers),
     election: &Election,
     reporter: &Reporters<'_>,
 ) -> Result<Option<Listener>, CliError> {
     let Some(address) = arguments.listen else { return Ok(None) };
     let (election, takes_lease) = (election.clone(), !arguments.no_lease);
     let leads = move || takes_lease.then(|| election.is_won());
-    let answers = Answers { monitor: Arc::clone(monitor), leads: Arc::new(leads) };
+    let answers = Answers {
+        monitor: Arc::clone(monitor),
+        triggers: triggers.clone(),
+        leads: Arc::new(leads),
+    };
     let listener = Listener::start(address, answers).await?;
     reporter.event(&WatchEvent::Listening { address: listener.address });
     Ok(Some(listener))
@@ -280,6 +295,7 @@ struct SessionReconciler<'a> {
     guard: std::sync::Mutex<BurstGuard>,
     watchers: ClusterWatchers,
     triggers: Triggers,
+    recorder: TopologyRecorder,
 }
 
 impl SessionReconciler<'_> {
@@ -353,10 +369,27 @@ impl Reconciler for SessionReconciler<'_> {
             max_removals: usize::try_from(settings.max_removals).unwrap_or(usize::MAX),
             watchers: &self.watchers,
             leadership: leadership.as_deref(),
+            topology,
+            recorder: Some(&self.recorder),
         };
         let reconciled = reconcile(&context).await;
-        self.monitor.count_requests(&session.requests().by_api());
+        if let (Some(leadership), Some(success)) = (&leadership, self.recorder.last_success()) {
+            leadership.annotate(LAST_SUCCESS_ANNOTATION, to_seconds(success));
+        }
+        self.monitor.count_requests(&session.requests().by_class());
         reconciled
+    }
+
+    async fn file_state(&self, invalid: Option<&Failure>) {
+        self.recorder.set_file_state(invalid).await;
+    }
+
+    fn scheduled(&self, wait: Duration) {
+        if let (Some((_, leadership)), Ok(next)) =
+            (&*self.election.current(), Timestamp::now().checked_add(wait))
+        {
+            leadership.annotate(NEXT_RECONCILE_ANNOTATION, to_seconds(next));
+        }
     }
 
     fn leader_elsewhere(&self) -> Option<String> {

@@ -30,6 +30,7 @@ pub fn custom_resource_definitions() -> Vec<Manifest> {
         ("servers", custom_resources::server()),
         ("operations", custom_resources::operation()),
         ("provisioningprofiles", custom_resources::provisioning_profile()),
+        ("topologies", custom_resources::topology()),
     ]
     .into_iter()
     .map(|(plural, body)| {

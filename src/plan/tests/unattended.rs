@@ -10,7 +10,7 @@ use super::live_state::{LiveState, RefreshCase};
 use super::summary;
 use crate::desired::tests::generate::no_facts;
 use crate::inventory::{Inventory, Observed};
-use crate::plan::unattended::{Selection, divide};
+use crate::plan::unattended::{ApprovedChanges, Selection, divide};
 use crate::plan::{Action, ApprovalReason, Plan};
 use crate::resource::azure::Subnet;
 use crate::resource::settings::AutoApply;
@@ -71,7 +71,7 @@ proptest! {
         let mut live_state = LiveState::of(&other.topology());
         strike(&mut live_state, &damages);
         let plan = live_state.refresh(&topology, &RefreshCase::default()).plan;
-        let (plan, selection) = divide(AutoApply::Routes, plan);
+        let (plan, selection) = divide(AutoApply::Routes, &ApprovedChanges::default(), plan);
         is_closed(&plan, &selection)?;
         let mut after = live_state.clone();
         after.execute(&topology, &limited(&plan, &selection));
@@ -123,7 +123,7 @@ proptest! {
         let topology = sketch.topology();
         let live_state = LiveState::of(&other.topology());
         let plan = live_state.refresh(&topology, &RefreshCase::default()).plan;
-        let (plan, selection) = divide(permitted, plan);
+        let (plan, selection) = divide(permitted, &ApprovedChanges::default(), plan);
         let mut after = live_state.clone();
         after.execute(&topology, &limited(&plan, &selection));
         let leaving = plan.changes.iter().filter(|it| it.action == Action::Delete);
@@ -149,7 +149,7 @@ proptest! {
         let mut live_state = LiveState::of(&other.topology());
         strike(&mut live_state, &damages);
         let plan = live_state.refresh(&topology, &RefreshCase::default()).plan;
-        let (plan, selection) = divide(AutoApply::All, plan);
+        let (plan, selection) = divide(AutoApply::All, &ApprovedChanges::default(), plan);
         is_closed(&plan, &selection)?;
         let mut after = live_state.clone();
         after.execute(&topology, &limited(&plan, &selection));
@@ -175,10 +175,36 @@ proptest! {
         let mut live_state = LiveState::of(&other.topology());
         strike(&mut live_state, &damages);
         let plan = live_state.refresh(&topology, &RefreshCase::default()).plan;
-        let (plan, selection) = divide(AutoApply::None, plan);
+        let (plan, selection) = divide(AutoApply::None, &ApprovedChanges::default(), plan);
         prop_assert!(selection.changes.is_empty() && selection.deferred.is_empty());
         prop_assert!(selection.awaiting.iter().all(|it| it.reason == ApprovalReason::ReportOnly));
         prop_assert_eq!(selection.awaiting.len(), plan.changes.len() + plan.deferred.len());
+    }
+
+    /// The approval of everything that waits leaves nothing that waits, whatever the order
+    /// of the changes.
+    #[test]
+    fn what_is_approved_waits_no_longer(
+        (sketch, other) in edits(true),
+        permitted in prop::sample::select(vec![AutoApply::None, AutoApply::Routes, AutoApply::All]),
+    ) {
+        let topology = sketch.topology();
+        let live_state = LiveState::of(&other.topology());
+        let plan = live_state.refresh(&topology, &RefreshCase::default()).plan;
+        let waiting = |mut plan: Plan| {
+            let none = ApprovedChanges::default();
+            let (divided, selection) = divide(permitted, &none, plan.clone());
+            plan = divided;
+            plan.contents.awaiting_approval = selection.awaiting;
+            plan
+        };
+        let mut reversed = plan.clone();
+        reversed.contents.changes.reverse();
+        let first = waiting(plan.clone());
+        prop_assert_eq!(first.approval_digest(), waiting(reversed).approval_digest());
+        let approved = ApprovedChanges::all_of(&first);
+        let (_, selection) = divide(permitted, &approved, plan);
+        prop_assert!(selection.awaiting.is_empty(), "{:#?}", selection.awaiting);
     }
 }
 

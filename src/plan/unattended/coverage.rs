@@ -6,7 +6,7 @@ use ipnet::Ipv4Net;
 
 use super::rules::removes;
 use crate::plan::diff;
-use crate::plan::{Action, Change, Plan};
+use crate::plan::{Action, Change};
 use crate::resource::host::KernelRoute;
 use crate::resource::{Address, Kind, Pending, Resource};
 
@@ -151,10 +151,10 @@ pub struct Removals {
 }
 
 impl Removals {
-    /// What a plan removes.
-    pub fn of_plan(plan: &Plan) -> Self {
+    /// What changes remove.
+    pub fn of_changes<'a>(changes: impl IntoIterator<Item = &'a Change>) -> Self {
         let mut removals = Self::default();
-        for change in &plan.changes {
+        for change in changes {
             let Self { objects, prefixes } = Self::of_change(change);
             removals.objects += objects;
             removals.prefixes.extend(prefixes);

@@ -1,5 +1,6 @@
 //! Leases: the record of who may write.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,6 +14,14 @@ use crate::resource::ownership::TOPOLOGY_LABEL;
 /// The namespace of leases: it exists in every cluster.
 const NAMESPACE: &str = "kube-system";
 
+/// The prefix of stargate's annotations.
+const ANNOTATION_PREFIX: &str = "stargate.io/";
+
+/// The annotation with the time of the last reconcile that succeeded.
+pub const LAST_SUCCESS_ANNOTATION: &str = "stargate.io/last-success";
+/// The annotation with the time at which the next reconcile is due at the latest.
+pub const NEXT_RECONCILE_ANNOTATION: &str = "stargate.io/next-reconcile";
+
 /// A Lease as the API server has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseRecord {
@@ -24,6 +33,8 @@ pub struct LeaseRecord {
     pub acquired: String,
     /// When it was last renewed, by the holder's clock; only for display.
     pub renewed: String,
+    /// What the holder says beside, by annotation.
+    pub annotations: BTreeMap<String, String>,
     /// Changes with every renewal, whatever the holder's clock shows.
     resource_version: String,
 }
@@ -39,6 +50,8 @@ pub struct LeaseClaim<'a> {
     pub duration: Duration,
     /// The time of the renewal.
     pub now: Timestamp,
+    /// Annotations to set with it: what the holder says beside, without a request of its own.
+    pub annotations: &'a BTreeMap<String, String>,
     /// The Lease as it was read, or `None` if there was none.
     pub previous: Option<&'a LeaseRecord>,
 }
@@ -78,6 +91,7 @@ impl ClusterClient {
                         "name": claim.name,
                         "namespace": NAMESPACE,
                         "labels": { TOPOLOGY_LABEL: self.owner.topology },
+                        "annotations": claim.annotations,
                     },
                     "spec": spec,
                 });
@@ -85,7 +99,9 @@ impl ClusterClient {
             }
             Some(previous) => {
                 let version = &previous.resource_version;
-                let patch = json!({ "metadata": { "resourceVersion": version }, "spec": spec });
+                let metadata =
+                    json!({ "resourceVersion": version, "annotations": claim.annotations });
+                let patch = json!({ "metadata": metadata, "spec": spec });
                 leases.patch(claim.name, None, PatchKind::Merge, &patch).await?
             }
         };
@@ -114,8 +130,15 @@ fn record(object: &Value) -> LeaseRecord {
         duration: Duration::from_secs(spec["leaseDurationSeconds"].as_u64().unwrap_or_default()),
         acquired: text_at(spec, "acquireTime"),
         renewed: text_at(spec, "renewTime"),
+        annotations: annotations(object),
         resource_version: text_at(&object["metadata"], "resourceVersion"),
     }
+}
+
+fn annotations(object: &Value) -> BTreeMap<String, String> {
+    let found = object["metadata"]["annotations"].as_object().into_iter().flatten();
+    let ours = found.filter(|(name, _)| name.starts_with(ANNOTATION_PREFIX));
+    ours.filter_map(|(name, text)| Some((name.clone(), text.as_str()?.to_owned()))).collect()
 }
 
 /// `MicroTime` of the Kubernetes API: six digits after the point.

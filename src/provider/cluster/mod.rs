@@ -26,6 +26,7 @@ mod request_layer;
 mod services;
 mod shared_list;
 mod tokens;
+mod topology_object;
 mod watch;
 
 use std::sync::Arc;
@@ -47,7 +48,7 @@ pub use error::{ClusterCause, ClusterError};
 pub use events::OperationEvent;
 pub use goldpinger::MeasureError;
 pub use history::{MAX_OPERATIONS, PastOperation};
-pub use lease::{LeaseClaim, LeaseRecord};
+pub use lease::{LAST_SUCCESS_ANNOTATION, LeaseClaim, LeaseRecord, NEXT_RECONCILE_ANNOTATION};
 pub use manifests::LiveManifest;
 pub use nodes::{
     CORDONED_ANNOTATION, KERNEL_ROUTES_ANNOTATION, LABELS_ANNOTATION, NodeFacts,
@@ -59,6 +60,7 @@ pub use permissions::{PERMISSIONS, Permission};
 pub use records::{OperationKind, OperationPhase, OperationRecord, ServerState, ServerStatus};
 pub use request_layer::{RequestLayer, RequestService};
 pub use tokens::BootstrapToken;
+pub use topology_object::TopologyObject;
 pub use watch::{WatchStream, WatchedChange, WatchedKind};
 
 use error::About;

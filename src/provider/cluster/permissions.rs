@@ -73,6 +73,8 @@ pub const PERMISSIONS: &[Permission] = &[
     cluster_wide(GROUP, "operations", APPLY_AND_WATCH),
     cluster_wide(GROUP, "operations/status", &["patch"]),
     cluster_wide("events.k8s.io", "events", &["create"]),
+    cluster_wide(GROUP, "topologies", &["get", "list", "watch", "create", "patch"]),
+    cluster_wide(GROUP, "topologies/status", &["patch"]),
     within(KUBE_SYSTEM, cluster_wide("acn.azure.com", "nodenetworkconfigs", &["list", "watch"])),
     within(KUBE_SYSTEM, cluster_wide("", "secrets", &["list", "create", "delete"])),
     within(

@@ -86,6 +86,8 @@ pub(super) mod apis {
         api(GROUP, VERSION, "Operation", "operations", true);
     pub(in super::super) const SERVER: KubernetesApi =
         api(GROUP, VERSION, "Server", "servers", true);
+    pub(in super::super) const TOPOLOGY: KubernetesApi =
+        api(GROUP, VERSION, "Topology", "topologies", true);
 }
 
 /// The type of a patch.

@@ -35,17 +35,20 @@ pub enum WatchedKind {
     ProvisioningProfile,
     /// Requests for operations on workers, and records of them.
     Operation,
+    /// Topologies, on which changes are approved.
+    Topology,
 }
 
 impl WatchedKind {
     /// Every kind.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Node,
         Self::NodeNetworkConfig,
         Self::CiliumNode,
         Self::Server,
         Self::ProvisioningProfile,
         Self::Operation,
+        Self::Topology,
     ];
 
     fn api(self) -> (KubernetesApi, Option<&'static str>) {
@@ -56,6 +59,7 @@ impl WatchedKind {
             Self::Server => (ManifestKind::Server.api(), None),
             Self::ProvisioningProfile => (ManifestKind::ProvisioningProfile.api(), None),
             Self::Operation => (apis::OPERATION, None),
+            Self::Topology => (apis::TOPOLOGY, None),
         }
     }
 }

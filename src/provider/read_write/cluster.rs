@@ -9,12 +9,13 @@ use async_trait::async_trait;
 use ipnet::Ipv4Net;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::version::Info;
+use serde_json::Value;
 
 use crate::inventory::{GoldpingerPod, KubernetesService, Measurement};
 use crate::provider::cluster::{
     Approval, BootstrapToken, ClusterError, DrainReport, LeaseClaim, LeaseRecord, LiveManifest,
     MeasureError, NodeFacts, OperationEvent, OperationObject, OperationRecord, OperationStart,
-    OperationUpdate, PastOperation, ServerStatus, WatchStream, WatchedKind,
+    OperationUpdate, PastOperation, ServerStatus, TopologyObject, WatchStream, WatchedKind,
 };
 use crate::resource::Site;
 use crate::resource::kubernetes::{Manifest, ManifestKind, ObjectName};
@@ -93,6 +94,12 @@ pub trait ClusterRead: Debug + Send + Sync {
     /// Every Operation, regardless of its owner and origin; empty if the cluster does not
     /// know the kind yet.
     async fn operations(&self) -> Result<Vec<OperationObject>, ClusterError>;
+
+    /// Reads a Lease in `kube-system`, if there is one of that name.
+    async fn lease(&self, name: &str) -> Result<Option<LeaseRecord>, ClusterError>;
+
+    /// The object on which `stargate watch` reports about the topology, if there is one.
+    async fn topology_object(&self) -> Result<Option<TopologyObject>, ClusterError>;
 
     /// The service that has an address, with its endpoints; nothing where none
     /// has it.
@@ -179,9 +186,6 @@ pub trait ClusterWrite: ClusterRead {
         token_id: &str,
     ) -> Result<Approval, ClusterError>;
 
-    /// Reads a Lease in `kube-system`, if there is one of that name.
-    async fn lease(&self, name: &str) -> Result<Option<LeaseRecord>, ClusterError>;
-
     /// Creates or renews a Lease, and answers it as it then is; a conflict if it
     /// changed after it was read.
     async fn write_lease(&self, claim: LeaseClaim<'_>) -> Result<LeaseRecord, ClusterError>;
@@ -189,6 +193,16 @@ pub trait ClusterWrite: ClusterRead {
     /// Deletes a Lease as it was read; one that is not there is fine, and one
     /// that changed is a conflict.
     async fn delete_lease(&self, name: &str, read: &LeaseRecord) -> Result<(), ClusterError>;
+
+    /// Creates the object on which `stargate watch` reports about the topology.
+    async fn create_topology_object(&self) -> Result<TopologyObject, ClusterError>;
+
+    /// Writes the status of that object; a field that is null is removed.
+    async fn update_topology_status(&self, status: &Value) -> Result<(), ClusterError>;
+
+    /// Removes the annotation that approves changes from that object; a conflict if the
+    /// object changed after it was read.
+    async fn take_approval(&self, read: &TopologyObject) -> Result<(), ClusterError>;
 
     /// Makes a token for a worker, which lives for an hour and can only be
     /// authenticated with.

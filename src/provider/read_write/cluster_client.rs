@@ -8,12 +8,14 @@ use async_trait::async_trait;
 use ipnet::Ipv4Net;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::version::Info;
+use serde_json::Value;
 
 use crate::inventory::{GoldpingerPod, KubernetesService, Measurement};
 use crate::provider::cluster::{
     Approval, BootstrapToken, ClusterClient, ClusterError, DrainReport, LeaseClaim, LeaseRecord,
     LiveManifest, MeasureError, NodeFacts, OperationEvent, OperationObject, OperationRecord,
-    OperationStart, OperationUpdate, PastOperation, ServerStatus, WatchStream, WatchedKind,
+    OperationStart, OperationUpdate, PastOperation, ServerStatus, TopologyObject, WatchStream,
+    WatchedKind,
 };
 use crate::resource::Site;
 use crate::resource::kubernetes::{Manifest, ManifestKind, ObjectName};
@@ -99,6 +101,14 @@ impl ClusterRead for ClusterClient {
 
     async fn last_operations(&self) -> Result<BTreeMap<String, PastOperation>, ClusterError> {
         Self::last_operations(self).await
+    }
+
+    async fn lease(&self, name: &str) -> Result<Option<LeaseRecord>, ClusterError> {
+        Self::lease(self, name).await
+    }
+
+    async fn topology_object(&self) -> Result<Option<TopologyObject>, ClusterError> {
+        Self::topology_object(self).await
     }
 
     async fn service_at(
@@ -194,16 +204,24 @@ impl ClusterWrite for ClusterClient {
         Self::approve_csr_for(self, worker, token_id).await
     }
 
-    async fn lease(&self, name: &str) -> Result<Option<LeaseRecord>, ClusterError> {
-        Self::lease(self, name).await
-    }
-
     async fn write_lease(&self, claim: LeaseClaim<'_>) -> Result<LeaseRecord, ClusterError> {
         Self::write_lease(self, claim).await
     }
 
     async fn delete_lease(&self, name: &str, read: &LeaseRecord) -> Result<(), ClusterError> {
         Self::delete_lease(self, name, read).await
+    }
+
+    async fn create_topology_object(&self) -> Result<TopologyObject, ClusterError> {
+        Self::create_topology_object(self).await
+    }
+
+    async fn update_topology_status(&self, status: &Value) -> Result<(), ClusterError> {
+        Self::update_topology_status(self, status).await
+    }
+
+    async fn take_approval(&self, read: &TopologyObject) -> Result<(), ClusterError> {
+        Self::take_approval(self, read).await
     }
 
     async fn create_bootstrap_token(

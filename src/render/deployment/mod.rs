@@ -1,11 +1,17 @@
 //! The objects that run `stargate watch` in the cluster, for `stargate manifests`.
 
 mod access;
+mod monitoring;
 mod workload;
+
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 pub use workload::{CREDENTIALS_SECRET, SSH_SECRET, TAILSCALE_SECRET};
+
+/// The name of the port of probes and metrics.
+const METRICS_PORT_NAME: &str = "metrics";
 
 /// The options of the command line.
 #[derive(Debug, Clone)]
@@ -22,6 +28,9 @@ pub struct DeploymentSettings {
     /// Whether a tailscaled in user space reaches the routers, for clusters whose nodes
     /// have no route to them.
     pub tailscale_sidecar: bool,
+    /// The time between two reconciles, if the Prometheus Operator is to scrape the
+    /// watchers and to alert.
+    pub prometheus_operator: Option<Duration>,
 }
 
 /// The topology that is watched.
@@ -67,6 +76,9 @@ pub fn objects(topology: &WatchedTopology<'_>, settings: &DeploymentSettings) ->
     })];
     objects.extend(access::objects(topology, settings));
     objects.extend(workload::objects(topology, settings));
+    if let Some(interval) = settings.prometheus_operator {
+        objects.extend(monitoring::objects(topology, settings, interval));
+    }
     objects
 }
 

@@ -9,6 +9,7 @@ fn settings() -> DeploymentSettings {
         replicas: 2,
         client_id: Some("00000000-0000-0000-0000-000000000001".to_owned()),
         tailscale_sidecar: true,
+        prometheus_operator: Some(Duration::from_secs(300)),
     }
 }
 
@@ -23,9 +24,16 @@ fn the_manifests_of_a_topology() {
 
 #[test]
 fn the_sidecar_and_workload_identity_are_optional() {
-    let plain = DeploymentSettings { client_id: None, tailscale_sidecar: false, ..settings() };
+    let plain = DeploymentSettings {
+        client_id: None,
+        tailscale_sidecar: false,
+        prometheus_operator: None,
+        ..settings()
+    };
     let text = to_yaml(&objects(&TOPOLOGY, &plain)).unwrap();
-    for absent in ["tailscale", "azure.workload.identity", "STARGATE_SSH_PROXY"] {
+    for absent in
+        ["tailscale", "azure.workload.identity", "STARGATE_SSH_PROXY", "monitoring.coreos.com"]
+    {
         assert!(!text.contains(absent), "{absent}");
     }
 }

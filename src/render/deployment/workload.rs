@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{DeploymentSettings, WatchedTopology, labels, metadata, name_of};
+use super::{DeploymentSettings, METRICS_PORT_NAME, WatchedTopology, labels, metadata, name_of};
 
 /// The Secret with the credentials of Tailscale, and of Azure without workload identity,
 /// as environment variables.
@@ -117,7 +117,7 @@ fn locked_down() -> Value {
 }
 
 fn watcher(settings: &DeploymentSettings) -> Value {
-    let probe = |path: &str| json!({ "httpGet": { "path": path, "port": "metrics" } });
+    let probe = |path: &str| json!({ "httpGet": { "path": path, "port": METRICS_PORT_NAME } });
     let mut environment = vec![json!({ "name": "HOME", "value": HOME })];
     if settings.tailscale_sidecar {
         let proxy = format!("socks5://localhost:{PROXY_PORT}");
@@ -135,7 +135,7 @@ fn watcher(settings: &DeploymentSettings) -> Value {
         ],
         "env": environment,
         "envFrom": [{ "secretRef": { "name": CREDENTIALS_SECRET } }],
-        "ports": [{ "name": "metrics", "containerPort": METRICS_PORT }],
+        "ports": [{ "name": METRICS_PORT_NAME, "containerPort": METRICS_PORT }],
         "livenessProbe": probe("/livez"),
         "readinessProbe": probe("/readyz"),
         "resources": {

@@ -27,12 +27,27 @@ fn age(from: &str, now: &str) -> Option<String> {
 }
 
 fn follow<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
-    path.split('.').filter(|part| !part.is_empty()).try_fold(object, |here, part| {
-        match part.trim_end_matches(']').split_once('[') {
-            Some((field, place)) => here.get(field)?.get(place.parse::<usize>().ok()?),
-            None => here.get(part),
+    let (mut here, mut rest) = (object, path);
+    while !rest.is_empty() {
+        rest = rest.strip_prefix('.').unwrap_or(rest);
+        let (field, after) = rest.split_at(rest.find(['.', '[']).unwrap_or(rest.len()));
+        here = here.get(field)?;
+        rest = after;
+        if let Some((place, after)) = rest.strip_prefix('[').and_then(|it| it.split_once(']')) {
+            (here, rest) = (element(here, place)?, after);
         }
-    })
+    }
+    Some(here)
+}
+
+/// An element of a list by its index, or by one field as in `?(@.type=="Ready")`.
+fn element<'a>(list: &'a Value, place: &str) -> Option<&'a Value> {
+    let filter = place.strip_prefix("?(@.").and_then(|it| it.strip_suffix(')'));
+    let Some((field, value)) = filter.and_then(|it| it.split_once("==")) else {
+        return list.get(place.parse::<usize>().ok()?);
+    };
+    let value = value.trim_matches('"');
+    list.as_array()?.iter().find(|element| element[field] == value)
 }
 
 fn cell(column: &Column, object: &Value, now: &str) -> Value {

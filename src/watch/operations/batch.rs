@@ -9,6 +9,7 @@ use crate::apply::{Applied, ApplyContext, ApplyStatus, apply_once};
 use crate::diagnostics::{Code, Failure};
 use crate::lease::Validity;
 use crate::pipeline::{Pipeline, Planned};
+use crate::plan::unattended::ApprovedChanges;
 use crate::plan::{FindingSeverity, Plan, PlanOptions, WorkerRequest};
 use crate::provider::cluster::{ClusterError, OperationObject, OperationPhase};
 use crate::refresh::Scope;
@@ -125,7 +126,8 @@ async fn apply_while_leading(
     planned: Planned,
     leadership: Option<Validity>,
 ) -> Applied {
-    let reporter = StepReporter::new(context.reporter, context.guard);
+    let approved = ApprovedChanges::default();
+    let reporter = StepReporter::new(context.reporter, context.guard, &approved);
     let stop = apply.stop.child();
     let context = ApplyContext {
         reporter: &reporter,

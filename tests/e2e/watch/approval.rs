@@ -18,7 +18,7 @@ use crate::harness::{Deployment, RefreshOptions};
 use crate::node_pools::{nodes_and_routes, routes_are_complete};
 use crate::refused_calls::{RefusedCalls, is_request};
 
-const WORKER_2: &str = "
+pub(super) const WORKER_2: &str = "
 [[datacenters.dc1.workers]]
 name = \"stargate-aks-e2e-2-worker-2\"
 ip = \"10.50.1.6\"

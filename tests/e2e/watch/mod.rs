@@ -2,18 +2,23 @@
 //! and what it changes without approval.
 
 mod approval;
+mod approval_by_digest;
 mod cluster;
 mod file_events;
 mod latency;
 pub(crate) mod operations;
 mod replicas;
+mod topology_object;
 mod waiting_workers;
+
+pub(crate) use topology_object::reports_and_takes_an_approval;
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use stargate::apply::StopSignal;
 use stargate::diagnostics::{Code, Failure};
 use stargate::pipeline::Pipeline;
@@ -21,8 +26,8 @@ use stargate::topology::load::{Loaded, load_text};
 use stargate::topology::model::Topology;
 use stargate::watch::{
     BurstGuard, ClusterWatchers, Controller, Leadership, ReconcileContext, ReconcileResult,
-    Reconciled, Reconciler, TopologySource, Trigger, Triggers, WatchEvent, WatchReporter,
-    reconcile,
+    Reconciled, Reconciler, TopologyRecorder, TopologySource, Trigger, Triggers, WatchEvent,
+    WatchReporter, reconcile,
 };
 
 use crate::harness::{Deployment, EXAMPLE, IgnoreProgress, clock};
@@ -116,6 +121,8 @@ struct SandboxReconciler<'a> {
     watchers: ClusterWatchers,
     /// Where there are several replicas.
     leadership: Option<Leadership>,
+    /// Where the Topology object is reported on.
+    recorder: Option<TopologyRecorder>,
 }
 
 #[async_trait(?Send)]
@@ -141,8 +148,16 @@ impl Reconciler for SandboxReconciler<'_> {
             max_removals: settings.max_removals as usize,
             watchers: &self.watchers,
             leadership: self.leadership.as_ref(),
+            topology,
+            recorder: self.recorder.as_ref(),
         };
         reconcile(&context).await
+    }
+
+    async fn file_state(&self, invalid: Option<&Failure>) {
+        if let Some(recorder) = &self.recorder {
+            recorder.set_file_state(invalid).await;
+        }
     }
 
     fn leader_elsewhere(&self) -> Option<String> {
@@ -197,6 +212,25 @@ async fn watching(
     text: &str,
     test: impl AsyncFnOnce(&Watch<'_>),
 ) -> Vec<Finished> {
+    watching_with(deployment, text, None, test).await
+}
+
+/// The same, with a report on the Topology object.
+async fn reporting(
+    deployment: &Deployment,
+    text: &str,
+    test: impl AsyncFnOnce(&Watch<'_>),
+) -> Vec<Finished> {
+    let recorder = TopologyRecorder::new("1.2.3", Timestamp::now);
+    watching_with(deployment, text, Some(recorder), test).await
+}
+
+async fn watching_with(
+    deployment: &Deployment,
+    text: &str,
+    recorder: Option<TopologyRecorder>,
+    test: impl AsyncFnOnce(&Watch<'_>),
+) -> Vec<Finished> {
     let (file, log, stop) = (MemoryFile::new(text), EventLog::default(), StopSignal::default());
     let triggers = Triggers::default();
     let reconciler = SandboxReconciler {
@@ -205,6 +239,7 @@ async fn watching(
         guard: Mutex::default(),
         watchers: ClusterWatchers::new(triggers.clone()),
         leadership: None,
+        recorder,
     };
     let controller = Controller {
         source: &file,

@@ -196,6 +196,7 @@ async fn run(
         guard: Mutex::default(),
         watchers: ClusterWatchers::new(triggers.clone()),
         leadership: Some(leadership),
+        recorder: None,
     };
     let controller = Controller {
         source: &file,

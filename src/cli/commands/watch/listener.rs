@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::cli::error::CliError;
-use crate::watch::Monitor;
+use crate::watch::{Monitor, Triggers};
 
 /// How many connections are open at once; others wait.
 const MAX_CONNECTIONS: usize = 32;
@@ -38,6 +38,7 @@ pub(super) type Leads = dyn Fn() -> Option<bool> + Send + Sync;
 #[derive(Clone)]
 pub(super) struct Answers {
     pub(super) monitor: Arc<Monitor>,
+    pub(super) triggers: Triggers,
     pub(super) leads: Arc<Leads>,
 }
 
@@ -98,7 +99,7 @@ impl Answers {
         match path {
             "/livez" => response(StatusCode::OK, PLAIN, "ok\n"),
             "/readyz" => self.readiness(),
-            "/metrics" => match self.monitor.metrics((self.leads)().unwrap_or(false)) {
+            "/metrics" => match self.metrics() {
                 Ok(text) => response(StatusCode::OK, OPEN_METRICS, text),
                 Err(error) => {
                     response(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, format!("{error}\n"))
@@ -106,6 +107,10 @@ impl Answers {
             },
             _ => response(StatusCode::NOT_FOUND, PLAIN, "/livez, /readyz or /metrics\n"),
         }
+    }
+
+    fn metrics(&self) -> Result<String, std::fmt::Error> {
+        self.monitor.metrics((self.leads)().unwrap_or(false), self.triggers.waiting())
     }
 
     /// A replica that stands by is ready: it takes over.

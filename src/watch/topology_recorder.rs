@@ -1,0 +1,311 @@
+//! Reports on the Topology object, and takes approvals from it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::time::timeout;
+
+use super::reconciled::{ReconcileResult, Reconciled};
+use super::topology_status::{
+    ApprovalRecord, ApprovalState, Progress, ReconciledTopology, StatusFacts, changed_status,
+};
+use crate::diagnostics::{Failure, counted};
+use crate::plan::Plan;
+use crate::plan::unattended::ApprovedChanges;
+use crate::provider::cluster::{ClusterError, TopologyObject};
+use crate::provider::read_write::ClusterWrite;
+use crate::topology::load::Loaded;
+
+/// How long a reconcile waits for an answer about the object.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How much of an annotation is repeated in the status.
+const MAX_DIGEST: usize = 64;
+
+/// Reports on the Topology object over all reconciles of a process. A cluster that does not
+/// know Topologies gets no report.
+#[derive(Debug)]
+pub struct TopologyRecorder {
+    version: String,
+    now: fn() -> Timestamp,
+    state: Mutex<RecorderState>,
+}
+
+#[derive(Debug, Default)]
+struct RecorderState {
+    /// Reports outside of a reconcile; `None` while this replica does not reconcile.
+    client: Option<Arc<dyn ClusterWrite>>,
+    /// Why the topology file is invalid now.
+    invalid: Option<Failure>,
+    /// The reconcile that ended last.
+    last: Option<(ReconciledTopology, Box<Reconciled>)>,
+    last_success: Option<Timestamp>,
+    approval: Option<Approval>,
+    /// What became of the last approval.
+    record: Option<ApprovalRecord>,
+}
+
+/// Changes that were approved and are not all made.
+#[derive(Debug, Clone)]
+struct Approval {
+    digest: String,
+    /// The topology file that it was given for.
+    topology: String,
+    changes: ApprovedChanges,
+}
+
+/// The object in one reconcile.
+pub(super) struct TopologyReport<'a> {
+    recorder: &'a TopologyRecorder,
+    topology: ReconciledTopology,
+    client: Arc<dyn ClusterWrite>,
+    object: tokio::sync::Mutex<TopologyObject>,
+}
+
+impl TopologyRecorder {
+    /// Reports from now on. `version` is the version of the program.
+    pub fn new(version: &str, now: fn() -> Timestamp) -> Self {
+        Self { version: version.to_owned(), now, state: Mutex::default() }
+    }
+
+    /// Sets whether the topology file is valid, and reports it if this replica reconciles.
+    pub async fn set_file_state(&self, invalid: Option<&Failure>) {
+        let (client, last) = {
+            let mut state = self.state();
+            state.invalid = invalid.cloned();
+            (state.client.clone(), state.last.clone())
+        };
+        if let (Some(client), Some((topology, reconciled))) = (client, last)
+            && let Some(report) = self.open(client, topology).await
+        {
+            report.write(&Progress::Ended(reconciled)).await;
+        }
+    }
+
+    /// The time of the last reconcile that left nothing but what awaits approval.
+    pub fn last_success(&self) -> Option<Timestamp> {
+        self.state().last_success
+    }
+
+    /// Begins the report of a reconcile. `None` if the cluster has no object for it and
+    /// none can be created.
+    pub(super) async fn begin(
+        &self,
+        client: Arc<dyn ClusterWrite>,
+        loaded: &Loaded,
+    ) -> Option<TopologyReport<'_>> {
+        let topology = ReconciledTopology {
+            name: loaded.topology.name.clone(),
+            digest: loaded.digest.clone(),
+            settings: loaded.topology.watch,
+        };
+        self.state().client = Some(Arc::clone(&client));
+        self.open(client, topology).await
+    }
+
+    /// Notes how a reconcile ended, also where it cannot be reported.
+    pub(super) fn note(&self, reconciled: &Reconciled) {
+        let is_success =
+            matches!(reconciled.result, ReconcileResult::Matches | ReconcileResult::AwaitsApproval);
+        if is_success {
+            self.state().last_success = Some((self.now)());
+        }
+    }
+
+    /// The client of the last reconcile; `None` while this replica does not reconcile.
+    pub(super) fn client(&self) -> Option<Arc<dyn ClusterWrite>> {
+        self.state().client.clone()
+    }
+
+    /// Another replica reconciles: what was approved here is its own to make.
+    pub(super) fn stand_by(&self) {
+        let mut state = self.state();
+        state.client = None;
+        state.approval = None;
+        state.record = None;
+    }
+
+    async fn open(
+        &self,
+        client: Arc<dyn ClusterWrite>,
+        topology: ReconciledTopology,
+    ) -> Option<TopologyReport<'_>> {
+        let find = async {
+            match client.topology_object().await {
+                Ok(Some(object)) => Ok(object),
+                Ok(None) => client.create_topology_object().await,
+                Err(error) => Err(error),
+            }
+        };
+        let Ok(found) = timeout(ANSWER_TIMEOUT, find).await else {
+            tracing::warn!("the Topology object cannot be read: no answer");
+            return None;
+        };
+        match found {
+            Ok(object) => {
+                let object = tokio::sync::Mutex::new(object);
+                Some(TopologyReport { recorder: self, topology, client, object })
+            }
+            // The CRD or the namespace is missing before the first apply.
+            Err(error) if error.is_not_found() => None,
+            Err(error) => {
+                tracing::warn!(%error, "the Topology object cannot be read");
+                None
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, RecorderState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl TopologyReport<'_> {
+    /// The changes that are approved. `plan` has everything that awaits approval. An
+    /// approval is taken from the object before anything is done by it, so that no other
+    /// process and no later plan uses it again.
+    pub(super) async fn approved(&self, plan: &Plan) -> ApprovedChanges {
+        // What could not be read may be what was approved.
+        let is_complete = plan.unexplained_gaps().next().is_none();
+        let object = self.object.lock().await;
+        if let Some(requested) = object.approval.clone().filter(|_| is_complete) {
+            match self.client.take_approval(&object).await {
+                Ok(()) => self.accept(&requested, plan),
+                Err(error) => note("an approval cannot be taken", &error),
+            }
+        }
+        self.in_force()
+    }
+
+    fn accept(&self, requested: &str, plan: &Plan) {
+        let mut state = self.recorder.state();
+        let digest: String =
+            requested.chars().filter(char::is_ascii_graphic).take(MAX_DIGEST).collect();
+        let waiting = plan.approval_digest();
+        if waiting.as_deref() != Some(requested) {
+            let message = match waiting {
+                Some(waiting) => {
+                    format!("the changes that await approval have the digest {waiting}")
+                }
+                None => "no change awaits approval".to_owned(),
+            };
+            state.record = Some(ApprovalRecord { digest, state: ApprovalState::Refused, message });
+            return;
+        }
+        let count = counted(plan.awaiting_approval.len(), "change");
+        let message = format!("approved: {count}");
+        state.record = Some(ApprovalRecord {
+            digest: digest.clone(),
+            state: ApprovalState::InProgress,
+            message,
+        });
+        let topology = self.topology.digest.clone();
+        state.approval =
+            Some(Approval { digest, topology, changes: ApprovedChanges::all_of(plan) });
+    }
+
+    /// What was approved for this version of the topology file.
+    fn in_force(&self) -> ApprovedChanges {
+        let mut state = self.recorder.state();
+        match &state.approval {
+            Some(approval) if approval.topology == self.topology.digest => approval.changes.clone(),
+            Some(_) => {
+                end_approval(
+                    &mut state,
+                    ApprovalState::Abandoned,
+                    "the topology file changed before all approved changes were made",
+                );
+                ApprovedChanges::default()
+            }
+            None => ApprovedChanges::default(),
+        }
+    }
+
+    /// Reports that changes are being made.
+    pub(super) async fn changing(&self, plan: &Plan) {
+        self.write(&Progress::Changing(plan.changes.len())).await;
+    }
+
+    /// Reports how the reconcile ended.
+    pub(super) async fn end(&self, reconciled: &Reconciled) {
+        match reconciled.result {
+            // The next leader, or the next start, reports.
+            ReconcileResult::Interrupted | ReconcileResult::StandingBy => return,
+            _ => {}
+        }
+        self.close_approval(reconciled);
+        let ended = Box::new(reconciled.clone());
+        self.recorder.state().last = Some((self.topology.clone(), ended.clone()));
+        self.write(&Progress::Ended(ended)).await;
+    }
+
+    /// An approval ends with the first reconcile that completes; one that failed is repeated.
+    fn close_approval(&self, reconciled: &Reconciled) {
+        let mut state = self.recorder.state();
+        let Some(approval) = state.approval.clone() else { return };
+        if reconciled.result == ReconcileResult::Failed {
+            return;
+        }
+        match approval.changes.count_in(&reconciled.awaiting_approval) {
+            0 if reconciled.blocked.is_empty() => {
+                end_approval(&mut state, ApprovalState::Done, "the approved changes are made");
+            }
+            0 => end_approval(
+                &mut state,
+                ApprovalState::Done,
+                "the approved changes are made, as far as they are not blocked",
+            ),
+            left => {
+                let message = format!("not made: {}", counted(left, "approved change"));
+                end_approval(&mut state, ApprovalState::Abandoned, &message);
+            }
+        }
+    }
+
+    async fn write(&self, progress: &Progress) {
+        let mut object = self.object.lock().await;
+        let Some(status) = self.changed(&object, progress) else { return };
+        let written = timeout(ANSWER_TIMEOUT, self.client.update_topology_status(&status)).await;
+        match written {
+            Ok(Ok(())) => merge(&mut object.status, status),
+            Ok(Err(error)) => note("the status of the Topology object cannot be written", &error),
+            Err(_) => tracing::warn!("the status of the Topology object was not written in time"),
+        }
+    }
+
+    fn changed(&self, object: &TopologyObject, progress: &Progress) -> Option<Value> {
+        let state = self.recorder.state();
+        let facts = StatusFacts {
+            previous: &object.status,
+            generation: object.generation,
+            now: (self.recorder.now)(),
+            version: &self.recorder.version,
+            topology: &self.topology,
+            invalid: state.invalid.as_ref(),
+            approval: state.record.as_ref(),
+            last_success: state.last_success,
+        };
+        changed_status(&facts, progress)
+    }
+}
+
+fn end_approval(state: &mut RecorderState, ended: ApprovalState, message: &str) {
+    if let Some(Approval { digest, .. }) = state.approval.take() {
+        state.record = Some(ApprovalRecord { digest, state: ended, message: message.to_owned() });
+    }
+}
+
+/// What was written is what is there now.
+fn merge(status: &mut Value, written: Value) {
+    if !status.is_object() {
+        *status = Value::Object(Default::default());
+    }
+    if let (Some(status), Value::Object(written)) = (status.as_object_mut(), written) {
+        status.extend(written);
+    }
+}
+
+fn note(what: &str, error: &ClusterError) {
+    tracing::warn!(%error, "{what}");
+}
