@@ -16,7 +16,8 @@ fn promtool(location: &TestFolder, arguments: &[&str], input: &str) -> Option<(b
     command.args(arguments).current_dir(location.path(""));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let Ok(mut child) = command.spawn() else {
-        println!("SKIPPED: promtool is not installed (Debian package `prometheus`)");
+        let reason = "promtool is not installed (Debian package `prometheus`)";
+        let _ = writeln!(std::io::stderr(), "SKIPPED: {reason}");
         return None;
     };
     let mut stdin = child.stdin.take().expect("its input");

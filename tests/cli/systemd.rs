@@ -1,5 +1,6 @@
 //! The systemd unit of `examples/watch`, by `systemd-analyze`.
 
+use std::io::Write as _;
 use std::process::{Command, Output};
 
 use super::location::{PROGRAM, TestFolder};
@@ -11,7 +12,7 @@ fn analyze(location: &TestFolder, arguments: &[&str]) -> Option<Output> {
     let mut command = Command::new("systemd-analyze");
     let output = command.args(arguments).current_dir(location.path("")).output();
     if output.is_err() {
-        println!("SKIPPED: systemd-analyze is not installed");
+        let _ = writeln!(std::io::stderr(), "SKIPPED: systemd-analyze is not installed");
     }
     output.ok()
 }
