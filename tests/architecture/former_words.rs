@@ -123,7 +123,7 @@ pub(crate) const FORMER_NAMES: [(&str, &str); 122] = [
     ("Carried", "TransportProtocol"),
     ("EditTopology", "Manual"),
     ("HostFate", "HostRetention"),
-    ("PresentTopology", "ActiveTopology"),
+    ("InForce", "ActiveTopology"),
 ];
 /// Beginnings of former names of constants.
 pub(crate) const FORMER_PREFIXES: [(&str, &str); 2] = [("MOST_", "MAX_"), ("LONGEST_", "MAX_")];
