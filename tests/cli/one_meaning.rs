@@ -113,7 +113,7 @@ fn every_state_has_one_exit_code_and_one_closing_line() {
     all.sort_unstable();
     assert_eq!(listed, all, "each fault is in one row of the README's table");
     std::thread::scope(|scope| {
-        for part in cases.chunks(cases.len().div_ceil(4)) {
+        for part in cases.chunks(cases.len().div_ceil(16)) {
             scope.spawn(|| part.iter().for_each(|(state, fault)| state.check(fault)));
         }
     });

@@ -6,7 +6,8 @@ use std::process::Command;
 
 use jiff::Timestamp;
 use stargate::plan::plan;
-use stargate::render::{Purpose, plan_json};
+use stargate::render::plan_json::{self, PlanJson};
+use stargate::render::{PlanTarget, PlanTargetCloud, Purpose};
 use stargate::sandbox::arm::{SUBSCRIPTION, TENANT};
 use stargate::sandbox::folder::Folder;
 
@@ -46,7 +47,10 @@ fn the_planner_makes_the_printed_plan_without_a_runtime() {
         assert!(tokio::runtime::Handle::try_current().is_err());
         let made = plan(reading.input(&scope));
         assert!(!made.changes.is_empty(), "{fault}: nothing is planned");
-        assert_eq!(plan_json::render(&made, Purpose::Plan), printed, "{fault}");
+        let cluster = deployment.topology.cluster.name.to_string();
+        let target = Some(PlanTarget { cloud: PlanTargetCloud::Sandbox, cluster });
+        let json = PlanJson { target, ..plan_json::to_json(&made, Purpose::Plan) };
+        assert_eq!(plan_json::to_text(&json), printed, "{fault}");
     }
 }
 
