@@ -93,7 +93,8 @@ async fn stages(
         context.failed(Stage::Cordon, Code::ObjectMissing, "its Node does not exist", remedy)
     })?;
     let before = records.boot_before(&probe.boot_id).await;
-    let boot = if before == probe.boot_id {
+    // A boot that is unknown proves nothing.
+    let boot = if before == probe.boot_id || probe.boot_id.is_empty() {
         let drained = drain::clear(context.cluster, &node, context.drain_within, progress).await;
         drained.map_err(|error| context.at(Stage::Drain, error.failure))?;
         records.reaches("restarting the machine").await;

@@ -12,6 +12,7 @@ use crate::provider::cluster::{
 use crate::provider::read_write::ClusterRead;
 use crate::render::watcher_status::{PendingApproval, WatcherState, WatcherStatus};
 use crate::resource::names::TopologyName;
+use crate::watch::approve_command;
 
 /// The time between two reads of the Lease.
 const POLL_EVERY: Duration = Duration::from_millis(500);
@@ -45,7 +46,7 @@ pub(crate) async fn of(
             (state, last)
         }
     };
-    Ok(Some(status(state, lease.as_ref(), object.as_ref())))
+    Ok(Some(status(topology, state, lease.as_ref(), object.as_ref())))
 }
 
 /// Whether the Lease is renewed. Clocks are not compared: a renewal is waited for.
@@ -69,6 +70,7 @@ async fn observe(
 }
 
 fn status(
+    topology: &TopologyName,
     state: WatcherState,
     lease: Option<&LeaseRecord>,
     object: Option<&TopologyObject>,
@@ -88,12 +90,22 @@ fn status(
         ready: ready.and_then(|it| word(&it["status"])),
         reason: ready.and_then(|it| word(&it["reason"])),
         message: ready.and_then(|it| word(&it["message"])),
-        pending_approval: pending(&reported["pendingApproval"]),
+        pending_approval: pending(topology, &reported["pendingApproval"]),
     }
 }
 
-fn pending(pending: &Value) -> Option<PendingApproval> {
+/// The command is made here and not taken from the object: a person copies it.
+fn pending(topology: &TopologyName, pending: &Value) -> Option<PendingApproval> {
     let total = pending["total"].as_u64().filter(|total| *total > 0)?;
-    let word = |field: &str| pending[field].as_str().unwrap_or_default().to_owned();
-    Some(PendingApproval { total, digest: word("digest"), command: word("command") })
+    let digest = pending["digest"].as_str().filter(|digest| is_digest(digest));
+    let digest = digest.unwrap_or_default().to_owned();
+    let command = match digest.as_str() {
+        "" => String::new(),
+        digest => approve_command(topology, digest),
+    };
+    Some(PendingApproval { total, digest, command })
+}
+
+fn is_digest(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

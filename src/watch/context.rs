@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::burst_guard::BurstGuard;
 use super::cluster::ClusterWatchers;
+use super::controller::TopologySource;
 use super::events::WatchReporter;
 use super::leadership::Leadership;
 use super::queue::Trigger;
@@ -31,6 +32,8 @@ pub struct ReconcileContext<'a> {
     pub leadership: Option<&'a Leadership>,
     /// The version of the topology file that is reconciled.
     pub topology: &'a Loaded,
+    /// Where the topology was read.
+    pub source: &'a dyn TopologySource,
     /// Reports on the Topology object, and takes approvals from it.
     pub recorder: Option<&'a TopologyRecorder>,
 }

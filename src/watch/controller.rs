@@ -28,8 +28,13 @@ pub trait TopologySource: Send + Sync {
 /// thread.
 #[async_trait(?Send)]
 pub trait Reconciler {
-    /// Reconciles once. `triggers` led to it.
-    async fn reconcile(&self, topology: &Loaded, triggers: &BTreeSet<Trigger>) -> Reconciled;
+    /// Reconciles once. `triggers` led to it, and `source` is where `topology` was read.
+    async fn reconcile(
+        &self,
+        topology: &Loaded,
+        source: &dyn TopologySource,
+        triggers: &BTreeSet<Trigger>,
+    ) -> Reconciled;
 
     /// The topology file became invalid, or valid again. Until then the last valid
     /// topology is reconciled.
@@ -175,7 +180,7 @@ impl Controller<'_> {
         let begin = Instant::now();
         let started = WatchEvent::ReconcileStarted { number, triggers: triggers.clone() };
         self.reporter.event(&started);
-        let reconciled = self.reconciler.reconcile(topology, &triggers).await;
+        let reconciled = self.reconciler.reconcile(topology, self.source, &triggers).await;
         let result = reconciled.result;
         let milliseconds = milliseconds(begin.elapsed());
         self.reporter.event(&WatchEvent::ReconcileFinished { number, reconciled, milliseconds });

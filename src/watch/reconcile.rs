@@ -14,6 +14,7 @@ use super::step_reporter::StepReporter;
 use super::topology_recorder::TopologyReport;
 use crate::apply::{ApplyContext, apply};
 use crate::diagnostics::{Code, Failure};
+use crate::inventory::Source;
 use crate::lease::Validity;
 use crate::pipeline::{Pipeline, Planned};
 use crate::plan::unattended::ApprovedChanges;
@@ -128,6 +129,10 @@ impl<'a> ReconcileContext<'a> {
     /// await approval too.
     async fn approved(&self, plan: &Plan, report: Option<&TopologyReport<'_>>) -> ApprovedChanges {
         let Some(report) = report else { return ApprovedChanges::default() };
+        // What waits is that of the file as it was. The next reconcile reads it again.
+        if self.source.load().map(|it| it.digest).as_ref() != Ok(&self.topology.digest) {
+            return ApprovedChanges::default();
+        }
         let none = ApprovedChanges::default();
         match self.permit(plan, &StepReporter::new(self.reporter, self.guard, &none)) {
             Err(reason) if !plan.changes.is_empty() => {
@@ -167,7 +172,11 @@ impl<'a> ReconcileContext<'a> {
                 Some(validity) => self.apply_as_leader(apply, validity, planned, &reporter).await,
             }
         };
-        tokio::join!(applied, changing).0
+        let reconciled = tokio::join!(applied, changing).0;
+        if let Some(report) = report {
+            report.use_up(&reporter.approvals_used());
+        }
+        reconciled
     }
 
     /// Takes part in the election, where a cluster can decide it. Returns the Lease of the
@@ -178,6 +187,16 @@ impl<'a> ReconcileContext<'a> {
         client: Option<Arc<dyn ClusterWrite>>,
     ) -> Result<Option<Validity>, Box<Reconciled>> {
         let access = planned.observation.cluster_access();
+        let unread = planned.observation.inventory.gap_at(&Source::Kubernetes);
+        // Without the Lease each replica would make changes. A cluster that does not exist
+        // yet is no gap: the first apply creates it.
+        if self.leadership.is_some()
+            && access.is_none()
+            && let Some(gap) = unread
+        {
+            let failure = gap.failure.clone().within("it is unknown which replica reconciles");
+            return Err(Box::new(Reconciled::failed(failure)));
+        }
         let (Some(leadership), Some(access), Some(client)) = (self.leadership, access, client)
         else {
             return Ok(None);

@@ -28,6 +28,10 @@ pub(super) struct StepReporter<'a> {
 struct Counts {
     /// What each change of the current plan removes.
     planned: BTreeMap<Address, Removals>,
+    /// The digests by which each change of the current plan is approved.
+    approvals: BTreeMap<Address, Vec<String>>,
+    /// Those of the changes that were made.
+    used: BTreeSet<String>,
     /// The prefixes that were counted in this reconcile.
     prefixes: BTreeSet<Ipv4Net>,
 }
@@ -45,7 +49,16 @@ impl<'a> StepReporter<'a> {
     pub(super) fn expect(&self, plan: &Plan) {
         let removals = self.unapproved(plan);
         let removals = removals.map(|it| (it.address.clone(), Removals::of_change(it)));
-        self.counts().planned = removals.collect();
+        let approvals = plan.changes.iter();
+        let approvals = approvals.map(|it| (it.address.clone(), self.approved.digests_of(it)));
+        let mut counts = self.counts();
+        counts.planned = removals.collect();
+        counts.approvals = approvals.collect();
+    }
+
+    /// The digests of the approved changes that were made.
+    pub(super) fn approvals_used(&self) -> BTreeSet<String> {
+        self.counts().used.clone()
     }
 
     /// How much a plan removes beyond what was approved or counted in this reconcile.
@@ -65,6 +78,8 @@ impl<'a> StepReporter<'a> {
 
     fn count(&self, address: &Address) {
         let mut counts = self.counts();
+        let used = counts.approvals.remove(address).unwrap_or_default();
+        counts.used.extend(used);
         let Some(removals) = counts.planned.remove(address) else { return };
         let removed = removals.count_without(&counts.prefixes);
         counts.prefixes.extend(removals.prefixes);

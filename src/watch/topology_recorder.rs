@@ -1,5 +1,6 @@
 //! Reports on the Topology object, and takes approvals from it.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -126,6 +127,13 @@ impl TopologyRecorder {
         state.record = None;
     }
 
+    /// Stands by if another replica leads.
+    pub fn follow_leader(&self, elsewhere: Option<&str>) {
+        if elsewhere.is_some() {
+            self.stand_by();
+        }
+    }
+
     async fn open(
         &self,
         client: Arc<dyn ClusterWrite>,
@@ -175,7 +183,22 @@ impl TopologyReport<'_> {
                 Err(error) => note("an approval cannot be taken", &error),
             }
         }
-        self.in_force()
+        self.end_unknown_approval(&object);
+        self.in_force(plan)
+    }
+
+    /// An approval that the status reports as in progress, and of which this process knows
+    /// nothing, was taken by a process that has ended.
+    fn end_unknown_approval(&self, object: &TopologyObject) {
+        let mut state = self.recorder.state();
+        let reported = &object.status["approval"];
+        let is_in_progress = reported["state"] == ApprovalState::InProgress.as_str();
+        if is_in_progress && state.approval.is_none() && state.record.is_none() {
+            let digest = reported["digest"].as_str().unwrap_or_default().to_owned();
+            let message = "the process that was to make the approved changes has ended".to_owned();
+            state.record =
+                Some(ApprovalRecord { digest, state: ApprovalState::Abandoned, message });
+        }
     }
 
     fn accept(&self, requested: &str, plan: &Plan) {
@@ -205,11 +228,15 @@ impl TopologyReport<'_> {
             Some(Approval { digest, topology, changes: ApprovedChanges::all_of(plan) });
     }
 
-    /// What was approved for this version of the topology file.
-    fn in_force(&self) -> ApprovedChanges {
+    /// What was approved for this version of the topology file, and awaits approval in this
+    /// plan. The rest was made, or can no longer be: it is approved no more.
+    fn in_force(&self, plan: &Plan) -> ApprovedChanges {
         let mut state = self.recorder.state();
-        match &state.approval {
-            Some(approval) if approval.topology == self.topology.digest => approval.changes.clone(),
+        match &mut state.approval {
+            Some(approval) if approval.topology == self.topology.digest => {
+                approval.changes.retain_awaiting(&plan.awaiting_approval);
+                approval.changes.clone()
+            }
             Some(_) => {
                 end_approval(
                     &mut state,
@@ -219,6 +246,13 @@ impl TopologyReport<'_> {
                 ApprovedChanges::default()
             }
             None => ApprovedChanges::default(),
+        }
+    }
+
+    /// Approves what was made no more: the same change later needs another approval.
+    pub(super) fn use_up(&self, digests: &BTreeSet<String>) {
+        if let Some(approval) = &mut self.recorder.state().approval {
+            approval.changes.remove(digests);
         }
     }
 

@@ -73,7 +73,7 @@ pub(super) enum ApprovalState {
 }
 
 impl ApprovalState {
-    fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::InProgress => "InProgress",
             Self::Done => "Done",
@@ -213,7 +213,7 @@ fn conditions(progress: &Progress, invalid: Option<&Failure>) -> [Condition; 3] 
     }
     match progress {
         Progress::Changing(count) => {
-            let message = format!("{} are made", counted(*count, "change"));
+            let message = format!("making {}", counted(*count, "change"));
             with_reason("Unknown", "Changing", &message, Abnormal::Reconciling)
         }
         Progress::Ended(reconciled) => of_result(reconciled),

@@ -3,6 +3,7 @@
 mod listener;
 #[cfg(unix)]
 mod socket;
+mod source;
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -18,6 +19,7 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use listener::{Answers, Listener};
+use source::TopologyFile;
 
 use crate::apply::events::NoReporter;
 use crate::apply::{ApplyContext, StopSignal};
@@ -26,12 +28,12 @@ use crate::cli::error::CliError;
 use crate::cli::session::WriteSession;
 use crate::cli::ui::Ui;
 use crate::cli::{exit, interrupt, process_name, topology};
-use crate::diagnostics::{Code, Failure, Severity};
+use crate::diagnostics::Failure;
 use crate::plan::PlanOptions;
 use crate::provider::cluster::{LAST_SUCCESS_ANNOTATION, NEXT_RECONCILE_ANNOTATION};
 use crate::render::watch_events::{JsonWatchReporter, TextWatchReporter};
 use crate::resource::names::TopologyName;
-use crate::topology::load::{Loaded, load_bytes};
+use crate::topology::load::Loaded;
 use crate::watch::{
     BurstGuard, ClusterWatchers, Controller, FileWatcher, Leadership, Monitor, ReconcileContext,
     Reconciled, Reconciler, ReplicaRole, TopologyRecorder, TopologySource, Trigger, Triggers,
@@ -173,22 +175,6 @@ fn random_share() -> f64 {
     let mut bytes = [0; 4];
     getrandom::fill(&mut bytes)
         .map_or(0.5, |()| f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX))
-}
-
-/// Reads the topology file of the command line.
-struct TopologyFile<'a>(&'a Global);
-
-impl TopologySource for TopologyFile<'_> {
-    fn load(&self) -> Result<Loaded, Failure> {
-        let bytes = topology::read(&self.0.topology).map_err(Failure::from)?;
-        let name = self.0.topology_name();
-        load_bytes(&name, &bytes).map_err(|found| {
-            let first = found.list.iter().find(|one| one.severity == Severity::Error);
-            let code = first.map_or(Code::Unreadable, |one| one.code);
-            let remedy = format!("run `stargate validate -f {name}` for every error and its place");
-            Failure::new(code, found.to_string(), remedy)
-        })
-    }
 }
 
 /// A time of the Kubernetes API.
@@ -347,7 +333,12 @@ impl SessionReconciler<'_> {
 
 #[async_trait(?Send)]
 impl Reconciler for SessionReconciler<'_> {
-    async fn reconcile(&self, topology: &Loaded, triggers: &BTreeSet<Trigger>) -> Reconciled {
+    async fn reconcile(
+        &self,
+        topology: &Loaded,
+        source: &dyn TopologySource,
+        triggers: &BTreeSet<Trigger>,
+    ) -> Reconciled {
         let mut session = self.session.lock().await;
         if let Err(error) = self.open(&mut session, topology).await {
             return Reconciled::failed(error.into());
@@ -370,6 +361,7 @@ impl Reconciler for SessionReconciler<'_> {
             watchers: &self.watchers,
             leadership: leadership.as_deref(),
             topology,
+            source,
             recorder: Some(&self.recorder),
         };
         let reconciled = reconcile(&context).await;
@@ -393,6 +385,9 @@ impl Reconciler for SessionReconciler<'_> {
     }
 
     fn leader_elsewhere(&self) -> Option<String> {
-        self.election.current().as_ref().and_then(|(_, it)| it.leader_elsewhere())
+        let current = self.election.current();
+        let holder = current.as_ref().and_then(|(_, it)| it.leader_elsewhere());
+        self.recorder.follow_leader(holder.as_deref());
+        holder
     }
 }

@@ -45,6 +45,25 @@ impl ApprovedChanges {
         !self.is_empty() && self.digests.contains(&of_deferred(address, action))
     }
 
+    /// The digests by which a change is approved.
+    pub fn digests_of(&self, change: &Change) -> Vec<String> {
+        let digests = [of_change(change), of_deferred(&change.address, change.action)];
+        digests.into_iter().filter(|digest| self.digests.contains(digest)).collect()
+    }
+
+    /// Leaves out what was made.
+    pub fn remove(&mut self, made: &BTreeSet<String>) {
+        self.digests.retain(|digest| !made.contains(digest));
+    }
+
+    /// Leaves out what awaits approval no more.
+    pub fn retain_awaiting(&mut self, awaiting: &[AwaitingApproval]) {
+        let deferred = |it: &AwaitingApproval| of_deferred(&it.address, it.action);
+        let awaiting = awaiting.iter().flat_map(|it| [it.digest.clone(), deferred(it)]);
+        let awaiting: BTreeSet<String> = awaiting.collect();
+        self.digests.retain(|digest| awaiting.contains(digest));
+    }
+
     /// Whether they may make pairs of nodes unreachable.
     pub(super) fn may_lose_pairs(&self) -> bool {
         self.loses_pairs

@@ -53,10 +53,10 @@ impl PastOperation {
         OperationPhase::of(&self.phase).is_some_and(OperationPhase::is_final)
     }
 
-    /// Whether a process that ended has left it: a request that waits is not left.
+    /// Whether a process that ended has left it. A request is not left: the watch continues
+    /// it.
     fn is_left(&self) -> bool {
-        let waits = self.is_request && self.phase != OperationPhase::Running.as_str();
-        !self.is_finished() && !waits
+        !self.is_finished() && !self.is_request
     }
 
     fn of(object: &Value) -> Self {

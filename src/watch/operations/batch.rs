@@ -1,6 +1,6 @@
 //! Operations that run together: one plan, in the waves of the rollout.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::queue::{Batch, Reason};
 use super::writer::Writer;
@@ -70,12 +70,21 @@ async fn end_without_change(
     let loses_pairs = plan.reachability.is_refused();
     for (worker, object) in &batch.members {
         if let Some(reason) = blocked(plan, worker) {
-            writer.refuse(object, Some(worker), &reason).await?;
-            result.has_progressed = true;
+            // The worker of a started one may be drained: it is completed once it can be.
+            if object.is_started() {
+                writer.wait(object, &reason).await?;
+            } else {
+                writer.refuse(object, Some(worker), &reason).await?;
+                result.has_progressed = true;
+            }
         } else if loses_pairs {
             let reason = Reason::new("LosesPairs", pairs_lost(plan).message);
-            writer.refuse(object, Some(worker), &reason).await?;
-            result.has_progressed = true;
+            if object.is_started() || !may_lose_pairs(plan, batch, worker) {
+                writer.wait(object, &reason).await?;
+            } else {
+                writer.refuse(object, Some(worker), &reason).await?;
+                result.has_progressed = true;
+            }
         } else if let Some(failure) = &obstacle {
             writer.wait(object, &Reason::new("NotPlanned", failure.message.clone())).await?;
         } else if has_change(plan, worker) {
@@ -112,6 +121,14 @@ fn blocked(plan: &Plan, worker: &WorkerName) -> Option<Reason> {
         _ => "CannotRun",
     };
     Some(Reason::new(name, format!("{}; {}", blocked.failure.message, blocked.failure.remedy)))
+}
+
+/// Whether the change of a worker is known to lose pairs, or none of the batch is.
+fn may_lose_pairs(plan: &Plan, batch: &Batch<'_>, worker: &WorkerName) -> bool {
+    let losses = plan.reachability.losses.iter().filter_map(|loss| loss.resource.as_ref());
+    let causes: BTreeSet<&str> = losses.map(|resource| resource.name.as_str()).collect();
+    let is_cause = |worker: &WorkerName| causes.contains(worker.as_str());
+    is_cause(worker) || !batch.members.iter().any(|(other, _)| is_cause(other))
 }
 
 fn has_change(plan: &Plan, worker: &WorkerName) -> bool {
@@ -199,6 +216,13 @@ async fn end_one(
         Outcome::Failed(failure) => {
             let message = format!("{}; {}", failure.message, failure.remedy);
             (OperationPhase::Failed, Reason::new("StepFailed", message))
+        }
+        // The worker of a started one may be drained: it stays started.
+        Outcome::RolloutHalted { .. } | Outcome::Skipped { .. } if object.is_started() => {
+            let reason = "a started Operation waits because the rollout halted";
+            let remedy = "nothing: the next reconcile continues the Operation";
+            result.failure = Some(Failure::new(Code::PartlyApplied, reason, remedy));
+            return Ok(());
         }
         Outcome::RolloutHalted { reason } => {
             let message = format!("not started, because the rollout halted: {reason}");

@@ -41,6 +41,12 @@ pub(super) async fn run(
     if ends.contains(&reconciled.result) || context.apply.stop.is_set() {
         return reconciled;
     }
+    // Another replica may lead by now.
+    if let Some(mut lease) = leadership.clone()
+        && !lease.confirmed().await
+    {
+        return reconciled;
+    }
     let result = run_requested(context, access, leadership).await;
     let BatchResult { changes, has_progressed, failure } = result
         .unwrap_or_else(|failure| BatchResult { failure: Some(failure), ..BatchResult::default() });
@@ -110,11 +116,12 @@ async fn run_found(
 
 /// Releases what has ended, and deletes what ended long ago.
 async fn tidy(writer: &Writer<'_>, objects: &[OperationObject]) -> Result<(), ClusterError> {
-    for object in objects.iter().filter(|it| it.is_finished() && it.is_held) {
-        writer.conclude(object).await?;
+    let ours = objects.iter().filter(|it| it.ownership.is_ours());
+    for object in ours.filter(|it| it.is_finished() && it.is_held) {
+        writer.tolerate(writer.conclude(object).await)?;
     }
     for object in retention::expired(objects, (writer.now)()) {
-        writer.cluster.delete_operation(&object.name).await?;
+        writer.tolerate(writer.cluster.delete_operation(&object.name).await)?;
     }
     Ok(())
 }

@@ -40,7 +40,7 @@ impl Writer<'_> {
         self.write(object, phase, reason, None).await
     }
 
-    /// Ends an Operation that is not started, whose worker may be unknown.
+    /// Ends an Operation that cannot run; its worker may be unknown.
     pub(super) async fn refuse(
         &self,
         object: &OperationObject,

@@ -175,6 +175,58 @@ async fn an_approval_survives_a_failed_attempt() {
     .await;
 }
 
+/// What an approval has made already is not made again by it while the rest fails.
+#[tokio::test(start_paused = true)]
+async fn an_approval_that_partly_failed_is_not_used_twice() {
+    let deployment = Deployment::example_applied().await;
+    reporting(&deployment, &watched("apply = \"none\""), async |watch| {
+        watch.settles().await;
+        deployment.inject(Fault::RouteMissing, None);
+        deployment.inject(Fault::TailnetRouteUnapproved, None);
+        watch.triggers.add(Trigger::Request);
+        watch.settles().await;
+        let digest = digest(&deployment);
+        deployment.sandbox.set_fault_injector(Some(RefusedCalls::of(403, |call| {
+            is_request(call, "/routes") && is_request(call, "/device/") && call.writes()
+        })));
+        approve(&deployment, &digest).await;
+        sleep(Duration::from_secs(5)).await;
+        assert_eq!(watch.last().reconciled.result, ReconcileResult::Failed);
+        assert_eq!(watch.last().reconciled.changes, 1, "the route");
+        deployment.inject(Fault::RouteMissing, None);
+        sleep(Duration::from_secs(1200)).await;
+        deployment.sandbox.set_fault_injector(None);
+        sleep(Duration::from_secs(1200)).await;
+        assert_eq!(watch.last().reconciled.result, ReconcileResult::AwaitsApproval);
+        let left = deployment.plan().await;
+        let left: Vec<_> = left.changes.iter().map(|change| change.address.kind).collect();
+        assert_eq!(left, [Kind::RouteTable], "the route needs another approval");
+    })
+    .await;
+}
+
+/// The file no longer wants what waited by its former version, even if the watch has not
+/// loaded it yet.
+#[tokio::test(start_paused = true)]
+async fn an_approval_of_a_version_that_was_edited_since_is_refused() {
+    let deployment = Deployment::example_applied().await;
+    let text = watched("");
+    reporting(&deployment, &text, async |watch| {
+        watch.settles().await;
+        let digest = watch.removes_a_worker(&text).await;
+        let before = nodes(&deployment);
+        watch.file.write(Some(&text));
+        approve(&deployment, &digest).await;
+        sleep(Duration::from_secs(30)).await;
+        watch.triggers.add(Trigger::TopologyFile);
+        watch.settles().await;
+        watch.matches();
+        assert_eq!(nodes(&deployment), before, "nothing is deleted");
+        assert_eq!(approval(&deployment), (digest, "Refused".to_owned()));
+    })
+    .await;
+}
+
 /// An approval also covers what the burst guard holds back.
 #[tokio::test(start_paused = true)]
 async fn an_approval_covers_a_burst() {

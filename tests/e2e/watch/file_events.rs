@@ -13,7 +13,8 @@ use proptest::prelude::*;
 use stargate::apply::StopSignal;
 use stargate::topology::load::Loaded;
 use stargate::watch::{
-    Controller, FileWatcher, ReconcileResult, Reconciled, Reconciler, Trigger, Triggers, WatchEvent,
+    Controller, FileWatcher, ReconcileResult, Reconciled, Reconciler, TopologySource, Trigger,
+    Triggers, WatchEvent,
 };
 use tokio::time::{sleep, timeout};
 
@@ -57,7 +58,12 @@ struct Recorder(Mutex<Vec<String>>);
 
 #[async_trait(?Send)]
 impl Reconciler for Recorder {
-    async fn reconcile(&self, topology: &Loaded, _: &BTreeSet<Trigger>) -> Reconciled {
+    async fn reconcile(
+        &self,
+        topology: &Loaded,
+        _: &dyn TopologySource,
+        _: &BTreeSet<Trigger>,
+    ) -> Reconciled {
         self.0.lock().unwrap().push(topology.digest.clone());
         sleep(Duration::from_millis(300)).await;
         Reconciled { result: ReconcileResult::Matches, ..Reconciled::interrupted() }

@@ -127,7 +127,12 @@ struct SandboxReconciler<'a> {
 
 #[async_trait(?Send)]
 impl Reconciler for SandboxReconciler<'_> {
-    async fn reconcile(&self, topology: &Loaded, triggers: &BTreeSet<Trigger>) -> Reconciled {
+    async fn reconcile(
+        &self,
+        topology: &Loaded,
+        source: &dyn TopologySource,
+        triggers: &BTreeSet<Trigger>,
+    ) -> Reconciled {
         let settings = topology.topology.watch;
         let options =
             RefreshOptions { unattended: Some(settings.apply), ..RefreshOptions::default() };
@@ -149,6 +154,7 @@ impl Reconciler for SandboxReconciler<'_> {
             watchers: &self.watchers,
             leadership: self.leadership.as_ref(),
             topology,
+            source,
             recorder: self.recorder.as_ref(),
         };
         reconcile(&context).await
@@ -161,7 +167,11 @@ impl Reconciler for SandboxReconciler<'_> {
     }
 
     fn leader_elsewhere(&self) -> Option<String> {
-        self.leadership.as_ref()?.leader_elsewhere()
+        let holder = self.leadership.as_ref()?.leader_elsewhere();
+        if let Some(recorder) = &self.recorder {
+            recorder.follow_leader(holder.as_deref());
+        }
+        holder
     }
 }
 

@@ -11,7 +11,7 @@ use http::{Request, Response};
 use stargate::apply::StopSignal;
 use stargate::provider::clients::ClusterConnector;
 use stargate::provider::cluster::{ClusterClient, ClusterError};
-use stargate::provider::http::{RequestCount, Transport, TransportError};
+use stargate::provider::http::{Api as ServiceApi, RequestCount, Transport, TransportError};
 use stargate::provider::read_write::ClusterWrite;
 use stargate::resource::Owner;
 use stargate::sandbox::SharedSandbox;
@@ -310,6 +310,37 @@ async fn one_replica_reconciles_and_another_follows_one_that_was_killed() {
                 is_right(&replicas, &deployment).await;
                 end(replicas, &deployment).await;
             }
+        })
+        .await;
+}
+
+/// While the API server does not answer, it is unknown which replica leads: none makes
+/// changes, in Azure and the tailnet neither.
+#[tokio::test(start_paused = true)]
+async fn no_replica_makes_changes_while_the_leader_is_unknown() {
+    let deployment = Deployment::example_applied().await;
+    LocalSet::new()
+        .run_until(async {
+            let start = |name: &&'static str| Replica::start(name, &deployment, &watched(""));
+            let replicas: Vec<Replica> = NAMES[..2].iter().map(start).collect();
+            leader(&replicas, &deployment.sandbox).await;
+            until_idle(&replicas).await;
+            let request = || replicas.iter().for_each(|it| it.triggers.add(Trigger::Request));
+            deployment.sandbox.change(|sandbox, _| sandbox.down.insert(ServiceApi::Kubernetes));
+            deployment.inject(Fault::TailnetRouteUnapproved, None);
+            for _ in 0..5 {
+                request();
+                sleep(Duration::from_secs(60)).await;
+            }
+            assert!(replicas.iter().all(|it| it.changes() == 0));
+            assert!(replicas.iter().any(|it| it.last_result() == Some(ReconcileResult::Failed)));
+            deployment.sandbox.change(|sandbox, _| sandbox.down.clear());
+            sleep(Duration::from_secs(60)).await;
+            request();
+            until_idle(&replicas).await;
+            assert_eq!(replicas.iter().filter(|it| it.changes() > 0).count(), 1);
+            is_right(&replicas, &deployment).await;
+            end(replicas, &deployment).await;
         })
         .await;
 }
