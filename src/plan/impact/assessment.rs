@@ -78,7 +78,13 @@ fn assess_with(projection: Projection<'_>, find_waits: FindWaits) -> Assessment 
         && projection.plan.deferred.is_empty()
         && projection.plan.blocked.is_empty()
     {
-        return Assessment { waits: Vec::new(), reachability: unchanged(observed.model()) };
+        // An edit that waits for approval changes nothing: what is there counts, under the
+        // names that it has.
+        let reachability = match PresentTopology::of(projection.observed) {
+            Some(_) => current(projection.observed).reachability,
+            None => unchanged(observed.model()),
+        };
+        return Assessment { waits: Vec::new(), reachability };
     }
     compare_states(projection, &paths, observed, find_waits)
 }

@@ -10,7 +10,9 @@ use stargate::provider::http::Api;
 use stargate::resource::Kind;
 use stargate::sandbox::faults::Fault;
 use stargate::topology::load::load_text;
-use stargate::watch::{BlockedChange, ReconcileResult, Reconciled, Trigger, WatchEvent};
+use stargate::watch::{
+    BlockedChange, PairCounts, ReconcileResult, Reconciled, Trigger, WatchEvent,
+};
 use tokio::time::sleep;
 
 use super::{Watch, watched, watching};
@@ -319,4 +321,26 @@ async fn a_reconcile_waits_for_the_lease_of_an_apply() {
         store.list("coordination.k8s.io/v1", "Lease", None).len()
     });
     assert_eq!(leases, 0, "each lease is released");
+}
+
+/// An edit that waits for approval cuts nothing: what is there still reaches everything.
+#[tokio::test(start_paused = true)]
+async fn what_waits_is_no_outage() {
+    let text = watched("apply = \"none\"");
+    let another = WORKER_2.replace("worker-2", "worker-3").replace(".1.6", ".1.7");
+    let another = another.replace("10.244.66.0", "10.244.67.0");
+    let added = text.replace(WORKER_2, &format!("{WORKER_2}{another}"));
+    let renamed = text.replace("stargate-aks-e2e-2-dc-router", "another-router");
+    let deployment = Deployment::example_applied().await;
+    for edited in [added, renamed] {
+        assert_ne!(edited, text);
+        watching(&deployment, &edited, async |watch| {
+            watch.settles().await;
+            let last = watch.last().reconciled;
+            assert_eq!(last.result, ReconcileResult::AwaitsApproval);
+            let PairCounts { reached, broken, unknown } = last.pairs;
+            assert_eq!((reached, broken, unknown), (12, 0, 0));
+        })
+        .await;
+    }
 }
