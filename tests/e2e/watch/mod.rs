@@ -9,6 +9,7 @@ mod latency;
 pub(crate) mod operations;
 mod replicas;
 mod topology_object;
+mod unknown_leader;
 mod waiting_workers;
 
 pub(crate) use topology_object::reports_and_takes_an_approval;
