@@ -1,4 +1,4 @@
-//! What a reconcile works with.
+//! The inputs of a reconcile, and how long it may make changes.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -10,10 +10,11 @@ use super::events::WatchReporter;
 use super::leadership::Leadership;
 use super::queue::Trigger;
 use super::topology_recorder::TopologyRecorder;
-use crate::apply::ApplyContext;
+use crate::apply::{ApplyContext, StopSignal};
+use crate::lease::Validity;
 use crate::topology::load::Loaded;
 
-/// What a reconcile works with.
+/// The inputs of a reconcile.
 pub struct ReconcileContext<'a> {
     /// Plans and applies. The options of its scope say what needs no approval. Its events
     /// go to `reporter`.
@@ -36,6 +37,23 @@ pub struct ReconcileContext<'a> {
     pub source: &'a dyn TopologySource,
     /// Reports on the Topology object, and takes approvals from it.
     pub recorder: Option<&'a TopologyRecorder>,
+}
+
+/// Awaits an apply until it ends. If the Lease of the leader is lost before, no other step
+/// begins. Returns whether it was lost.
+pub(super) async fn while_leading<T>(
+    leadership: Option<Validity>,
+    stop: &StopSignal,
+    applied: impl Future<Output = T>,
+) -> (T, bool) {
+    let Some(mut lease) = leadership else { return (applied.await, false) };
+    tokio::pin!(applied);
+    tokio::select! {
+        biased;
+        applied = &mut applied => return (applied, false),
+        () = lease.ended() => stop.stop(),
+    }
+    (applied.await, true)
 }
 
 impl ReconcileContext<'_> {

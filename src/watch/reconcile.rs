@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::Instant;
 
-use super::context::ReconcileContext;
+use super::context::{ReconcileContext, while_leading};
 use super::leadership::ReplicaRole;
 use super::operations;
 use super::queue::Trigger;
@@ -228,15 +228,11 @@ impl<'a> ReconcileContext<'a> {
     ) -> Reconciled {
         let (stop, leadership) = (apply.stop.child(), Some(validity.clone()));
         let context = ApplyContext { stop: stop.clone(), leadership, ..apply.clone() };
-        let mut lease = validity;
         let applied = self.apply_with(&context, planned, reporter);
-        tokio::pin!(applied);
-        tokio::select! {
-            biased;
-            reconciled = &mut applied => return reconciled,
-            () = lease.ended() => stop.stop(),
+        match while_leading(Some(validity), &stop, applied).await {
+            (reconciled, false) => reconciled,
+            (reconciled, true) => Reconciled { failure: Some(lost_leadership()), ..reconciled },
         }
-        Reconciled { failure: Some(lost_leadership()), ..applied.await }
     }
 
     async fn apply_with(

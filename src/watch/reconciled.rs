@@ -22,7 +22,7 @@ pub struct Reconciled {
     pub blocked: Vec<BlockedChange>,
     /// Pairs of nodes, by whether their pods reach each other.
     pub pairs: PairCounts,
-    /// What is left, counted; absent if nothing was planned.
+    /// The remaining changes, counted; absent if nothing was planned.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remaining: Option<Remaining>,
     /// Workers by health, as they were before anything was changed; absent if nothing was
@@ -74,9 +74,9 @@ pub struct BlockedChange {
 pub enum ReconcileResult {
     /// The infrastructure matches the topology.
     Matches,
-    /// What is left awaits approval.
+    /// The remaining changes await approval.
     AwaitsApproval,
-    /// What is left is blocked, or an error of the topology forbids all changes.
+    /// The remaining changes are blocked, or an error of the topology forbids all changes.
     Blocked,
     /// It did not complete.
     Failed,

@@ -43,7 +43,7 @@ struct RecorderState {
     last: Option<(ReconciledTopology, Box<Reconciled>)>,
     last_success: Option<Timestamp>,
     approval: Option<Approval>,
-    /// What became of the last approval.
+    /// The result of the last approval.
     record: Option<ApprovalRecord>,
 }
 
@@ -184,7 +184,7 @@ impl TopologyReport<'_> {
             }
         }
         self.end_unknown_approval(&object);
-        self.in_force(plan)
+        self.active_approval(plan)
     }
 
     /// An approval that the status reports as in progress, and of which this process knows
@@ -230,7 +230,7 @@ impl TopologyReport<'_> {
 
     /// What was approved for this version of the topology file, and awaits approval in this
     /// plan. The rest was made, or can no longer be: it is approved no more.
-    fn in_force(&self, plan: &Plan) -> ApprovedChanges {
+    fn active_approval(&self, plan: &Plan) -> ApprovedChanges {
         let mut state = self.recorder.state();
         match &mut state.approval {
             Some(approval) if approval.topology == self.topology.digest => {

@@ -31,7 +31,7 @@ pub(super) struct StatusFacts<'a> {
     pub(super) topology: &'a ReconciledTopology,
     /// Why the topology file is invalid now, if it is.
     pub(super) invalid: Option<&'a Failure>,
-    /// What became of the last approval.
+    /// The result of the last approval.
     pub(super) approval: Option<&'a ApprovalRecord>,
     /// The time of the last success.
     pub(super) last_success: Option<Timestamp>,
@@ -55,7 +55,7 @@ pub(super) enum Progress {
     Ended(Box<Reconciled>),
 }
 
-/// What became of an approval.
+/// The result of an approval.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ApprovalRecord {
     pub(super) digest: String,
@@ -63,7 +63,7 @@ pub(super) struct ApprovalRecord {
     pub(super) message: String,
 }
 
-/// What became of an approval, as a word of the status.
+/// The state of an approval, as a word of the status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ApprovalState {
     InProgress,

@@ -15,11 +15,11 @@ use crate::provider::cluster::{ClusterError, OperationObject, OperationPhase};
 use crate::refresh::Scope;
 use crate::resource::Kind;
 use crate::topology::names::WorkerName;
-use crate::watch::context::ReconcileContext;
+use crate::watch::context::{ReconcileContext, while_leading};
 use crate::watch::reconciled::pairs_lost;
 use crate::watch::step_reporter::StepReporter;
 
-/// What became of a batch.
+/// The result of a batch.
 #[derive(Debug, Default)]
 pub(super) struct BatchResult {
     /// How many changes were made.
@@ -152,15 +152,7 @@ async fn apply_while_leading(
         leadership: leadership.clone(),
         ..apply.clone()
     };
-    let applied = apply_once(&context, planned);
-    let Some(mut lease) = leadership else { return applied.await };
-    tokio::pin!(applied);
-    tokio::select! {
-        biased;
-        applied = &mut applied => return applied,
-        () = lease.ended() => stop.stop(),
-    }
-    applied.await
+    while_leading(leadership, &stop, apply_once(&context, planned)).await.0
 }
 
 /// Ends the Operations whose work has ended. Their status may say so already.

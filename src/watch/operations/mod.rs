@@ -29,8 +29,8 @@ use crate::resource::kubernetes::ManifestKind;
 use crate::resource::settings::AutoApply;
 use crate::topology::names::WorkerName;
 
-/// Runs the requested Operations after a reconcile, and adds what became of them to its
-/// result.
+/// Runs the requested Operations after a reconcile, and adds their result to that
+/// of the reconcile.
 pub(super) async fn run(
     context: &ReconcileContext<'_>,
     access: &ClusterAccess,

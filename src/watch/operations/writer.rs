@@ -1,4 +1,4 @@
-//! Writes what becomes of requested Operations: status, Events, and events of the watch.
+//! Writes the progress of requested Operations: status, Events, and events of the watch.
 
 use jiff::Timestamp;
 

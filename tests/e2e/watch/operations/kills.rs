@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInjector};
 use stargate::sandbox::{SandboxState, SharedSandbox};
 
-use super::{FIRST, boots, ended, is_whole, node, operation, request, uid};
+use super::{FIRST, boots, condition, ended, is_whole, node, operation, phase, request, uid};
 use crate::harness::Deployment;
 use crate::watch::{watched, watching};
 
@@ -134,4 +134,22 @@ async fn a_repave_survives_a_kill_after_any_call() {
 #[tokio::test(start_paused = true)]
 async fn a_reboot_survives_a_kill_after_any_call() {
     every_kill_is_survived("reboot", 10).await;
+}
+
+/// A worker that was cordoned is not given up: its Operation waits while the plan blocks it.
+#[tokio::test(start_paused = true)]
+async fn a_started_operation_waits_while_its_worker_is_protected() {
+    let name = format!("name = \"{FIRST}\"");
+    let protected = watched("").replace(&name, &format!("{name}\nprotect = true"));
+    let cordoned = kill_points("repave").await.into_iter().find_map(|point| {
+        let deployment = Deployment::at(&protected, point.state, point.time);
+        (node(&deployment, FIRST)["spec"]["unschedulable"] == true).then_some(deployment)
+    });
+    let deployment = cordoned.unwrap();
+    let before = uid(&deployment, FIRST);
+    watching(&deployment, &protected, async |watch| _ = watch.settles().await).await;
+    assert_eq!(phase(&deployment, "work"), "Running");
+    let (status, reason, message) = condition(&deployment, "work", "Reconciling");
+    assert_eq!((status.as_str(), reason.as_str()), ("True", "Protected"), "{message}");
+    assert_eq!(uid(&deployment, FIRST), before, "nothing more is done");
 }
