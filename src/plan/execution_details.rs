@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use foldhash::HashMap;
+use foldhash::{HashMap, HashSet};
 
 use super::Change;
 use super::execution::{
@@ -45,9 +45,12 @@ pub(super) fn attach(
 struct Sites<'a> {
     topology: &'a Topology,
     facts: &'a Facts,
-    inventory: &'a Inventory,
     cluster_dns: Ipv4Addr,
     datacenters: HashMap<&'a str, (&'a Datacenter, HashMap<&'a str, &'a model::Worker>)>,
+    /// The names that the topology gives to existing machines, by datacenter and address.
+    existing_machines: HashMap<(&'a str, Ipv4Addr), &'a str>,
+    /// The names of the VMs that the topology owns.
+    machines: HashSet<&'a str>,
 }
 
 impl<'a> Sites<'a> {
@@ -59,13 +62,14 @@ impl<'a> Sites<'a> {
         Self {
             topology,
             facts,
-            inventory,
             cluster_dns: cluster.map_or(Ipv4Addr::UNSPECIFIED, |it| it.dns_service_ip),
             datacenters: topology
                 .datacenters
                 .iter()
                 .map(|it| (it.name.as_str(), (it, workers(it))))
                 .collect(),
+            existing_machines: existing_machines(topology),
+            machines: machines(inventory),
         }
     }
 
@@ -132,9 +136,8 @@ impl<'a> Sites<'a> {
         };
         if let Some((datacenter, _)) = known {
             // The machine may have got the name of another worker since.
-            let renamed = datacenter.workers.iter().find(|it| it.ip == Some(worker.ip));
-            let renamed = renamed.filter(|_| datacenter.is_existing()).map(|it| it.name.as_str());
-            let name = renamed.unwrap_or(&worker.name);
+            let renamed = self.existing_machines.get(&(datacenter.name.as_str(), worker.ip));
+            let name = renamed.copied().unwrap_or(&worker.name);
             let route = HostRoute::worker(self.topology, datacenter, name, None, worker.ip);
             let route = self.through_present_router(&site, route.clone()).unwrap_or(route);
             let departure =
@@ -149,7 +152,7 @@ impl<'a> Sites<'a> {
         // Without a record of the datacenter, a machine that is no VM stays.
         let is_existing = match site {
             Some(site) => site.is_existing,
-            None => !self.has_machine(&worker.name),
+            None => !self.machines.contains(worker.name.as_str()),
         };
         Some(WorkerDeparture { route, is_existing })
     }
@@ -160,14 +163,6 @@ impl<'a> Sites<'a> {
         let is_other = |router: &&String| route.first_hop().hostname != **router;
         let router = self.facts.present_routers.get(site).filter(is_other)?;
         Some(route.behind(HostRoute::departed_router(self.topology, router)))
-    }
-
-    fn has_machine(&self, name: &str) -> bool {
-        self.inventory.iter().any(|(key, observed)| {
-            observed.resource.kind() == Kind::VirtualMachine
-                && observed.ownership.is_ours()
-                && key.name() == name
-        })
     }
 
     fn request(&self, change: &Change) -> Option<WorkRequest> {
@@ -212,4 +207,25 @@ impl<'a> Sites<'a> {
         });
         execution
     }
+}
+
+fn existing_machines(topology: &Topology) -> HashMap<(&str, Ipv4Addr), &str> {
+    let existing = topology.datacenters.iter().filter(|datacenter| datacenter.is_existing());
+    existing
+        .flat_map(|datacenter| {
+            datacenter.workers.iter().filter_map(|worker| {
+                Some(((datacenter.name.as_str(), worker.ip?), worker.name.as_str()))
+            })
+        })
+        .collect()
+}
+
+fn machines(inventory: &Inventory) -> HashSet<&str> {
+    inventory
+        .iter()
+        .filter(|(_, observed)| {
+            observed.resource.kind() == Kind::VirtualMachine && observed.ownership.is_ours()
+        })
+        .map(|(key, _)| key.name())
+        .collect()
 }

@@ -12,12 +12,22 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// Azure answers ids in other letter cases than it was asked in, so two ids
 /// are compared without regard to case. The text is shared: a plan holds an id in the key of its
 /// object and in everything that points at it.
-#[derive(Debug, Clone)]
-pub struct ArmId(Arc<str>);
+#[derive(Clone)]
+pub struct ArmId {
+    /// The id as it was written and, of the same length behind it, in small letters: ids
+    /// are looked up far more often than they are made.
+    texts: Arc<str>,
+}
+
+impl fmt::Debug for ArmId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("ArmId").field(&self.as_str()).finish()
+    }
+}
 
 impl Serialize for ArmId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
+        serializer.serialize_str(self.as_str())
     }
 }
 
@@ -30,7 +40,10 @@ impl<'de> Deserialize<'de> for ArmId {
 impl ArmId {
     /// Wraps an id as a service wrote it.
     pub fn new(id: impl Into<String>) -> Self {
-        Self(id.into().into())
+        let mut texts = id.into();
+        let small = texts.to_ascii_lowercase();
+        texts.push_str(&small);
+        Self { texts: texts.into() }
     }
 
     /// The id of a resource group.
@@ -40,27 +53,31 @@ impl ArmId {
 
     /// The id of an object of a provider below this resource group.
     pub fn in_group(&self, provider_type: &str, name: &str) -> Self {
-        Self::new(format!("{}/providers/{provider_type}/{name}", self.0))
+        Self::new(format!("{}/providers/{provider_type}/{name}", self.as_str()))
     }
 
     /// The id of a child, such as a VNet's subnet.
     pub fn child(&self, child_type: &str, name: &str) -> Self {
-        Self::new(format!("{}/{child_type}/{name}", self.0))
+        Self::new(format!("{}/{child_type}/{name}", self.as_str()))
     }
 
     /// The id as it was written.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.texts[..self.texts.len() / 2]
+    }
+
+    fn in_small_letters(&self) -> &str {
+        &self.texts[self.texts.len() / 2..]
     }
 
     /// The last segment: the object's name.
     pub fn name(&self) -> &str {
-        self.0.rsplit('/').next().unwrap_or_default()
+        self.as_str().rsplit('/').next().unwrap_or_default()
     }
 
     /// The segment behind the given one, in any letter case.
     pub fn segment(&self, key: &str) -> Option<&str> {
-        let mut segments = self.0.split('/');
+        let mut segments = self.as_str().split('/');
         segments.find(|segment| segment.eq_ignore_ascii_case(key))?;
         segments.next()
     }
@@ -77,15 +94,15 @@ impl ArmId {
 
     /// The id of the object that holds this one, for a child such as a subnet.
     pub fn parent(&self) -> Option<Self> {
-        let (front, _name) = self.0.rsplit_once('/')?;
+        let (front, _name) = self.as_str().rsplit_once('/')?;
         let (front, _type) = front.rsplit_once('/')?;
-        Some(Self(front.into()))
+        Some(Self::new(front))
     }
 
     /// The type, as in `Microsoft.Network/virtualNetworks/subnets`.
     pub fn resource_type(&self) -> Option<String> {
-        let at = self.0.to_ascii_lowercase().rfind("/providers/")?;
-        let mut segments = self.0[at + "/providers/".len()..].split('/');
+        let at = self.in_small_letters().rfind("/providers/")?;
+        let mut segments = self.as_str()[at + "/providers/".len()..].split('/');
         let mut resource_type = segments.next()?.to_owned();
         for (index, segment) in segments.enumerate() {
             if index % 2 == 0 {
@@ -96,31 +113,23 @@ impl ArmId {
         Some(resource_type)
     }
 
-    fn folded_from(&self, start: usize) -> impl Iterator<Item = u8> + '_ {
-        self.0.as_bytes().get(start..).unwrap_or_default().iter().map(u8::to_ascii_lowercase)
-    }
-
     /// Whether the object stands below the other one, at any depth.
     pub fn is_inside(&self, other: &Self) -> bool {
-        let (text, front) = (self.0.as_bytes(), other.0.as_bytes());
-        text.len() > front.len()
-            && text[front.len()] == b'/'
-            && text[..front.len()].eq_ignore_ascii_case(front)
+        let behind = self.in_small_letters().strip_prefix(other.in_small_letters());
+        behind.is_some_and(|behind| behind.starts_with('/'))
     }
 }
 
-/// How many bytes are compared or hashed at once.
-const CHUNK: usize = 32;
-
 impl fmt::Display for ArmId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(&self.0)
+        formatter.pad(self.as_str())
     }
 }
 
 impl PartialEq for ArmId {
     fn eq(&self, other: &Self) -> bool {
-        self.0.eq_ignore_ascii_case(&other.0)
+        Arc::ptr_eq(&self.texts, &other.texts)
+            || self.in_small_letters() == other.in_small_letters()
     }
 }
 
@@ -134,25 +143,13 @@ impl PartialOrd for ArmId {
 
 impl Ord for ArmId {
     fn cmp(&self, other: &Self) -> Ordering {
-        // Most ids begin alike, and most of that in the same letters.
-        let alike = |(one, other): &(&[u8], &[u8])| one == other;
-        let chunks = self.0.as_bytes().chunks(CHUNK).zip(other.0.as_bytes().chunks(CHUNK));
-        let same = CHUNK * chunks.take_while(alike).count();
-        self.folded_from(same).cmp(other.folded_from(same))
+        self.in_small_letters().cmp(other.in_small_letters())
     }
 }
 
 impl Hash for ArmId {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        for chunk in self.0.as_bytes().chunks(CHUNK) {
-            let mut folded = [0; CHUNK];
-            let folded = &mut folded[..chunk.len()];
-            folded.copy_from_slice(chunk);
-            folded.make_ascii_lowercase();
-            state.write(folded);
-        }
-        // As texts do, so that the end of one id is not the beginning of what follows.
-        state.write_u8(0xff);
+        self.in_small_letters().hash(state);
     }
 }
 
