@@ -33,7 +33,7 @@ pub(super) fn refuse(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     block(&refused, decisions);
 }
 
-/// Blocks what is done to these workers and to their machines.
+/// Blocks every change of these workers and of their machines.
 fn block(refused: &BTreeMap<Address, Failure>, decisions: &mut ResourceDecisions) {
     for (address, decision) in decisions.iter_mut().filter(|_| !refused.is_empty()) {
         let is_part = matches!(

@@ -17,7 +17,6 @@ pub struct Change {
     pub address: Address,
     /// Where it stands.
     pub key: ObjectKey,
-    /// What is done.
     pub action: Action,
     /// Field by field, where there is a value on both sides; see [`Change::fields`].
     pub differences: Vec<FieldChange>,
@@ -25,22 +24,22 @@ pub struct Change {
     pub before: Option<Resource>,
     /// The value that is wanted; absent for a deletion.
     pub after: Option<Resource>,
-    /// Whose the object is now.
+    /// The current owner of the object.
     pub ownership: Option<Ownership>,
     /// Changes of this plan that come first.
     pub depends_on: Vec<Address>,
     /// Changes of this plan that come before the deletion half of this one: of a
     /// replacement, its own deletion half.
     pub destroy_after: Vec<Address>,
-    /// Changes of this plan whose deletion half comes before this one is made:
-    /// it takes a place that they hold, or takes away what they stand in.
+    /// Changes of this plan whose `Destroy` phase precedes this change: they hold a name or
+    /// range that it claims, or contain an object that it recreates.
     #[serde(default)]
     pub create_after_destroy_of: Vec<Address>,
     /// The rule of the topology that requires it.
     pub planned_because_of: String,
     /// The change that this one only follows from.
     pub caused_by: Option<Address>,
-    /// What stops working while it is made.
+    /// The workload or traffic that the change interrupts.
     pub interrupts: Option<String>,
     /// Its place in the rollout; only workers and machines of workers that restart have
     /// one.
@@ -56,7 +55,7 @@ pub struct Change {
     /// the hosts are now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub required_hosts: Vec<HostRoute>,
-    /// What applying it needs beside its values.
+    /// Parameters of the executor that are not values of the resource.
     pub execution: Execution,
 }
 
@@ -144,7 +143,7 @@ impl Change {
     }
 }
 
-/// What is done to an object.
+/// The operation that a change performs on an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {

@@ -1,4 +1,4 @@
-//! What the replacement of the whole cluster means for the rest of a plan.
+//! Consequences of a cluster replacement for the rest of a plan.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! What a plan costs.
+//! The cost of a plan: requests, time and disruption.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Field by field: what differs between two values of a resource.
+//! The differences between two values of a resource, field by field.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -51,9 +51,9 @@ impl std::fmt::Display for FieldPath {
     }
 }
 
-/// What differs between the observed and the desired value.
+/// The fields that differ between the observed and the desired value.
 ///
-/// A field that was not read differs from nothing.
+/// A field that was not read does not differ from any value.
 pub fn between(before: &Resource, after: &Resource) -> Vec<FieldChange> {
     if before == after || same_as_far_as_seen(before, after) {
         return Vec::new();
@@ -69,8 +69,8 @@ pub fn between(before: &Resource, after: &Resource) -> Vec<FieldChange> {
     changes
 }
 
-/// Whether nothing differs but what was not read: nearly every worker of a plan
-/// that is not deep.
+/// Fast path: whether all fields that were read are equal, as for nearly every worker of a
+/// plan without `--deep`.
 fn same_as_far_as_seen(before: &Resource, after: &Resource) -> bool {
     let (Resource::Worker(before), Resource::Worker(after)) = (before, after) else { return false };
     let JoinedWorker { name, ip, pod_cidr, provider_id, labels, taints, .. } = &**after;
@@ -91,7 +91,7 @@ pub fn whole(resource: &Resource, diff: ObjectDiff) -> Vec<FieldChange> {
     let mut changes = Vec::new();
     let whole = Whole { kind: resource.kind(), diff };
     whole.add(&mut Vec::new(), fields(resource), &mut changes);
-    // That a new object becomes ready, or that a deleted one was, is not listed.
+    // The provisioning state of created and deleted objects is not listed.
     changes.retain(|change| !is_provisioning(&change.path));
     changes
 }
@@ -229,7 +229,7 @@ fn is_set(before: Option<&Value>, after: Option<&Value>) -> bool {
     !(is_malformed || is_unset(before))
 }
 
-/// Whether a field has no value yet: what can be set once can still be set.
+/// Whether a field has no value yet: a field that can be set once can still be set.
 fn is_unset(value: Option<&Value>) -> bool {
     match value {
         None | Some(Value::Null) => true,

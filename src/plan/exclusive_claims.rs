@@ -28,7 +28,7 @@ pub(super) struct Claims<'a> {
 }
 
 impl<'a> Claims<'a> {
-    /// Looks at what goes, for good or to come back elsewhere.
+    /// Indexes the claims that deletions and replacements release.
     pub(super) fn of(changes: &[&'a Change]) -> Self {
         let mut claims = Self {
             interfaces: BTreeMap::new(),
@@ -69,8 +69,8 @@ impl<'a> Claims<'a> {
         claims
     }
 
-    /// Who else holds what a change needs: first those that leave for good, then
-    /// those that come back.
+    /// The changes that must release a claim of `change`: deletions first, then
+    /// replacements.
     pub(super) fn taken_for(&self, change: &Change) -> (Vec<&'a Address>, Vec<&'a Address>) {
         let holders = match (&change.after, &change.key) {
             (Some(Resource::NetworkInterface(interface)), _) => {

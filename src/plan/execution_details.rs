@@ -1,4 +1,4 @@
-//! Finds out what applying the changes of a plan needs beside their values.
+//! Computes the execution parameters of the changes of a plan.
 
 use std::net::Ipv4Addr;
 
@@ -19,7 +19,7 @@ use crate::resource::{Kind, Resource, Site};
 use crate::topology::model::{self, Datacenter, Topology};
 use crate::topology::names::WorkerName;
 
-/// Adds to each change what applying it needs.
+/// Attaches the execution parameters to each change.
 pub(super) fn attach(
     topology: &Topology,
     facts: &Facts,

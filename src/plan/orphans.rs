@@ -78,9 +78,8 @@ fn hides_record(input: Comparison<'_>) -> bool {
     input.inventory.gap_among(Kind::VirtualMachine).is_some()
 }
 
-/// Leaves to a cluster that is deleted what AKS deletes with it: everything in its node
-/// resource group. Without the facts of that cluster, the order among those objects is
-/// not known.
+/// Omits the objects that AKS deletes with the cluster: everything in its node resource
+/// group. Without the facts of that cluster, the order among them is unknown.
 fn omit_objects_deleted_with_cluster(decisions: &mut ResourceDecisions) {
     let deleted = |decision: &ResourceDecision| match decision {
         ResourceDecision::Change(change) if change.action == Action::Delete => {
@@ -139,7 +138,7 @@ fn deletion(address: &Address, key: &ObjectKey, observed: &Observed) -> Resource
     ResourceDecision::Change(Box::new(change))
 }
 
-/// What stops working when an object goes.
+/// The interruption that the deletion of an object causes.
 pub(super) fn interruption(resource: &Resource) -> Option<String> {
     match resource {
         Resource::ManagedCluster(_) => {

@@ -7,8 +7,8 @@ use crate::diagnostics::Failure;
 use crate::resource::azure::MachineRole;
 use crate::resource::{Address, Kind, Resource};
 
-/// Blocks the deletion of each VM whose successor is blocked: of a router, any other of its
-/// site, and of a worker, one with its name. Adds them to what is retained.
+/// Blocks the deletion of each VM whose successor is blocked (the new router of its site,
+/// or the worker of its name) and adds the VM to the retained objects.
 pub(super) fn retain(
     input: Comparison<'_>,
     retained: &mut Vec<Retained>,

@@ -1,5 +1,5 @@
-//! Downloads for workers ahead of their waves, so that a wave holds only what disturbs
-//! the cluster.
+//! Schedules downloads for workers before their waves, so that a wave contains disruptive
+//! steps only.
 
 use std::collections::BTreeSet;
 
@@ -7,8 +7,8 @@ use super::{Action, Change, Execution, InWave};
 use crate::resource::settings::PackageSource;
 use crate::resource::{Kind, Resource};
 
-/// How many steps run side by side on one API at the most; the budgets of the APIs are
-/// what really holds them back.
+/// The maximum number of concurrent steps on one API; the budgets of the APIs are the
+/// effective limit.
 pub const MAX_STEPS_PER_API: u64 = 64;
 /// How many hosts download packages side by side at the most. Each download holds one
 /// connection to its own host.

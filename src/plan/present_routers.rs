@@ -1,5 +1,5 @@
-//! The routers that datacenters have now, where the topology names others, and what stands
-//! for a router.
+//! The current routers of datacenters for which the topology names others, and the records
+//! of a router.
 
 use super::decision::Comparison;
 use crate::resource::{Address, Kind, Site};

@@ -12,7 +12,7 @@ use crate::inventory::Observed;
 use crate::resource::protection::{PROTECT_ANNOTATION, PROTECT_TAG, protected_site};
 use crate::resource::{Address, Kind, ObjectKey, Site};
 
-/// The records on the objects of a topology, and what shares them.
+/// The protection records on the objects of a topology, and the objects that share them.
 pub(super) struct ProtectionRecords<'a> {
     /// The block by the site of which it protects everything.
     sites: BTreeMap<Site, &'a str>,
@@ -55,7 +55,7 @@ impl<'a> ProtectionRecords<'a> {
         !self.input.desired.is_empty() && self.input.protected.lifts(carrier.block)
     }
 
-    /// What happens instead of a deletion or replacement, if a record forbids it.
+    /// The block that replaces a deletion or replacement, if a record forbids that.
     pub(super) fn refuse(&self, change: &Change) -> Option<Blocked> {
         let observed = self.input.inventory.get(&change.key)?;
         if let Some(block) = observed.resource.protected_by() {
@@ -88,8 +88,8 @@ impl<'a> ProtectionRecords<'a> {
         *reason = format!("{reason}; [{block}] has no `protect = true` any more");
     }
 
-    /// What has no record and is part of a protected site. The cluster's Kubernetes
-    /// objects can be created again and may go.
+    /// Blocks the deletion of an object without a record on a protected site. The cluster's
+    /// Kubernetes objects can be recreated and may be deleted.
     fn keep_part_of_site(&self, change: &Change) -> Option<Blocked> {
         let Address { kind, site, .. } = &change.address;
         let sites = [change.old_site(), Some(site.clone())];
@@ -103,8 +103,8 @@ impl<'a> ProtectionRecords<'a> {
         Some(blocked(change, Failure::new(Code::Protected, reason, lift_remedy(block))))
     }
 
-    /// What has no record and belongs to a machine with one: the device of a router, the
-    /// CiliumNode of a worker.
+    /// Blocks the deletion of an object without a record that belongs to a machine with
+    /// one: the device of a router, the CiliumNode of a worker.
     fn keep_part_of_machine(&self, change: &Change) -> Option<Blocked> {
         let carrier = *self.machines.get(machine(change.address.kind, change.key.name())?)?;
         let (kind, name) = (carrier.observed.resource.kind(), carrier.key.name());

@@ -12,7 +12,7 @@ use crate::resource::version::KubernetesVersion;
 use crate::resource::{Address, Kind, Resource, Site};
 
 /// Blocks a change to a version that cannot be reached. Defers a worker whose version
-/// becomes known with the upgrade of the control plane.
+/// depends on the upgrade of the control plane.
 pub(super) fn refuse(
     input: Comparison<'_>,
     desired: &DesiredResource,
@@ -63,8 +63,8 @@ fn blocked(desired: &DesiredResource, live: Option<&Resource>, failure: Failure)
     }
 }
 
-/// Whether a failure only says that a version stays: what depends on the object can be
-/// changed, for it exists and works.
+/// Whether a failure only says that a version stays: dependents of the object can be
+/// changed, because the object exists and works.
 pub(super) fn keeps_version(code: Code) -> bool {
     matches!(code, Code::KubernetesDowngrade | Code::KubernetesMinorSkipped | Code::LiveVersionSkew)
 }

@@ -120,7 +120,7 @@ fn ends_worker_route(before: &Resource, after: &JoinedWorker, worker: &JoinedWor
     !routes.any(|(prefix, route)| *route != KernelRoute::Unreachable && covers(prefix, worker))
 }
 
-/// What an object does with the packets of a prefix.
+/// The treatment of a prefix's packets by an object.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Via<'a> {
     /// A route table sends them to a next hop.
@@ -170,7 +170,7 @@ fn paths(resource: &Resource) -> Paths<'_> {
     }
 }
 
-/// The prefixes whose packets an object does not drop, whatever hop it sends them to.
+/// The prefixes whose packets an object does not drop, whatever the next hop.
 fn covered(resource: &Resource) -> Paths<'_> {
     let paths = paths(resource).into_iter();
     paths.filter_map(|(prefix, via)| Some((prefix, via.without_hop()?))).collect()

@@ -94,7 +94,7 @@ impl WorkerOperation {
     }
 }
 
-/// The named workers, if that is what is asked for.
+/// The named workers, if the request names workers.
 fn named<'a>(
     input: Comparison<'a>,
     operation: Option<WorkerOperation>,
@@ -219,8 +219,8 @@ fn blocked(
     .into()
 }
 
-/// Removes everything from the plan that is neither a named worker nor contained
-/// in one. Blocks a worker whose dependencies do not exist.
+/// Removes everything from the plan except the named workers and their children. Blocks a
+/// worker whose dependencies do not exist.
 pub(super) fn restrict(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     let Some(worker_request) = input.worker_request else { return };
     let mut retained = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! Which pairs are temporarily unreachable while a plan is applied.
+//! Pairs that are temporarily unreachable while a plan is applied.
 
 use std::collections::BTreeSet;
 

@@ -1,9 +1,9 @@
-//! Which of the pairs that a plan keeps are cut in an intermediate state.
+//! Finds the pairs that a plan keeps and that an intermediate state cuts.
 //!
-//! A state is examined by its differences from the state before the plan, or after
-//! it. The examiner rebuilds only the parts of the network that a differing change
-//! touches, and traces only the round trips again that pass a differing element; all
-//! others are as in the state before, or after.
+//! A state is examined by its differences from the state before the plan, or after it. The
+//! examiner rebuilds only the parts of the network that a differing change touches, and
+//! traces again only the round trips that pass a differing element; all others are as in
+//! the state before, or after.
 
 #[cfg(test)]
 use std::collections::BTreeMap;

@@ -30,7 +30,6 @@ pub enum Remedy {
     Read {
         /// Why it could not be.
         reason: String,
-        /// What to do.
         remedy: String,
     },
     /// The host itself has to be probed.
@@ -39,12 +38,11 @@ pub enum Remedy {
     ProbeHosts,
     /// An error that blocks all changes.
     FixError {
-        /// What.
+        /// The reason why no change of the plan helps.
         message: String,
-        /// What to do.
         remedy: String,
     },
-    /// The topology does not contain it: what to add.
+    /// The topology does not contain it; the text says what to add.
     Manual(String),
     /// A resource that no change of the plan affects has to be changed.
     ChangeOutside {
@@ -52,12 +50,12 @@ pub enum Remedy {
         resource: Address,
         /// Its id, if it is an object of Azure.
         id: Option<ArmId>,
-        /// Who can change it.
+        /// The owner that can change it.
         owner: FactOwner,
     },
 }
 
-/// Whose the resource is that drops packets.
+/// The owner of the resource that drops packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FactOwner {
     /// The topology's: it is as the topology describes it.
@@ -129,7 +127,7 @@ struct Trials<'a> {
 /// The result of a question in one state.
 struct Trial {
     reached: bool,
-    /// The resources whose facts drop the packet.
+    /// The resources that drop the packet.
     named: Vec<Address>,
 }
 
@@ -268,7 +266,7 @@ fn keeps_table(blocked: &Blocked, table: &Address) -> bool {
         && blocked.fields.iter().any(is_kept)
 }
 
-/// Whose the resource is, and which object.
+/// A remedy that names the owner of the resource and the object.
 fn change_outside(sources: Projection<'_>, resource: Address) -> Remedy {
     let Sources { desired, inventory, facts, .. } = sources.observed;
     if let Some(wanted) = desired.get(&resource) {

@@ -1,9 +1,8 @@
-//! Whether a saved plan may be applied: only what a plan made now contains too.
+//! Checks that a saved plan may be applied: only changes that a fresh plan contains too.
 //!
-//! The file may be edited and its digest computed again, and time has passed since it
-//! was made. So it only selects among the changes of a plan that was made from the
-//! topology and the live state: what is applied comes from that plan, never from the
-//! file.
+//! The file may have been edited and its digest recomputed, and time has passed since it
+//! was made. So it only selects among the changes of a plan made from the topology and the
+//! live state: the changes that are applied come from that plan, never from the file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -232,7 +231,7 @@ impl<'a> SavedComparison<'a> {
     }
 }
 
-/// What the topology describes or owns.
+/// The resources that the topology describes or owns.
 struct Scope<'a> {
     subscription: &'a str,
     keys: BTreeSet<&'a ObjectKey>,

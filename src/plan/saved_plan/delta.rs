@@ -1,10 +1,10 @@
-//! What differs between two JSON values, as JSON.
+//! The difference between two JSON values, as JSON.
 //!
-//! - Two objects: an object with the members that differ. `"-"` lists those
-//!   that are gone.
-//! - Two lists of one length: `{"#": {"2": …}}` with the places that differ.
-//! - Everything else: the new value. An object stands in `{"=": …}`, so that it
-//!   is not taken for one of the above.
+//! - Two objects: an object with the members that differ. `"-"` lists the
+//!   removed members.
+//! - Two lists of one length: `{"#": {"2": …}}` with the indices that differ.
+//! - Everything else: the new value. An object is wrapped in `{"=": …}`, so that
+//!   it is not taken for one of the above.
 //!
 //! A member whose name begins with one of these signs gets a `=` in front.
 
@@ -14,7 +14,7 @@ const WHOLE: &str = "=";
 const GONE: &str = "-";
 const PLACES: &str = "#";
 
-/// What makes one value of another one; `None` where they are equal.
+/// The difference that turns `base` into `value`; `None` if they are equal.
 pub(super) fn between(base: &Value, value: &Value) -> Option<Value> {
     if base == value {
         return None;

@@ -1,4 +1,4 @@
-//! Lists of a plan as rows, each holding what differs from a row before it.
+//! Lists of a plan as rows, each with its differences from an earlier row.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -85,8 +85,8 @@ pub(super) struct Rows {
 const ADDRESS: &str = "address";
 
 impl Rows {
-    /// The row of an item: what differs from the last one alike, and the address
-    /// in any case.
+    /// The row of an item: its differences from the last similar item, and always its
+    /// address.
     pub(super) fn write<T: Item>(&mut self, item: &T) -> Result<Value, serde_json::Error> {
         let mut value = serde_json::to_value(item)?;
         item.reduce(&mut value);

@@ -59,7 +59,7 @@ impl TextCounts {
     }
 }
 
-/// What stands before the last segment.
+/// The text before the last segment.
 fn front(text: &str) -> Option<&str> {
     text.rsplit_once('/').map(|(front, _)| front)
 }

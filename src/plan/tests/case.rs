@@ -21,7 +21,7 @@ use crate::resource::tailnet::Device;
 use crate::resource::{Address, ArmId, Kind, ObjectKey, Ownership, Pending, Resource};
 use crate::topology::model::RolloutSettings;
 
-/// What is wanted, what is there, and how a plan is asked for.
+/// The desired state, the live state and the options of a plan.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Case {
     pub(super) desired: DesiredSet,
@@ -276,7 +276,7 @@ pub(super) fn manifest(kind: ManifestKind, name: &str, body: Value) -> Resource 
     Resource::Manifest(Manifest { kind, namespace: None, name, body: body.into() })
 }
 
-/// What is done to whom, in the plan's order.
+/// The changes of a plan, in order, as text.
 pub(super) fn done(plan: &Plan) -> Vec<String> {
     let one = |change: &Change| format!("{} {}", change.action.glyph(), change.address);
     plan.changes.iter().map(one).collect()

@@ -43,7 +43,7 @@ pub(super) struct RefreshCase {
     pub(super) destroying: bool,
 }
 
-/// A plan and what it was made from.
+/// A plan and its inputs.
 pub(super) struct Refreshed {
     pub(super) facts: Facts,
     pub(super) plan: Plan,

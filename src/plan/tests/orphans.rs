@@ -1,4 +1,4 @@
-//! What carries our mark and is no longer asked for.
+//! Objects that the topology owns and no longer lists.
 
 use super::case::{Case, change, device, done, group, key, machine, nothing_special, table};
 use crate::inventory::Source;
@@ -54,7 +54,7 @@ fn a_deletion_names_its_disruption() {
     assert_eq!(change(&plan, TABLE).interrupts, None);
 }
 
-/// A source may fail half way: what was seen of it may be wanted after all.
+/// A source may fail half way: the objects that it returned may still be desired.
 #[test]
 fn unread_sources_cause_no_deletions() {
     let machine = machine("small", "network-interface/dc/nic");

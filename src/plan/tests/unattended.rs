@@ -1,4 +1,4 @@
-//! What needs no approval, over random topologies, edits and drifts.
+//! Changes that need no approval, over random topologies, edits and drifts.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ use crate::resource::azure::Subnet;
 use crate::resource::settings::AutoApply;
 use crate::resource::{Address, Kind, ObjectKey, Resource};
 
-/// The plan of what may be done without approval.
+/// The part of the plan that needs no approval.
 fn limited(plan: &Plan, selection: &Selection) -> Plan {
     let mut limited = plan.clone();
     limited.contents.changes.retain(|change| selection.changes.contains(&change.address));
@@ -208,7 +208,7 @@ proptest! {
     }
 }
 
-/// What is left of a plan of which nothing is made says what is there, and what that costs.
+/// A plan from which all changes are removed describes live state and has no cost.
 #[test]
 fn a_plan_without_its_changes_announces_none_of_their_consequences() {
     use crate::plan::cost::Cost;

@@ -1,4 +1,4 @@
-//! The changes that a person approved, by digests of what waited for approval.
+//! The changes that a person approved, by the digests that `watch` showed for approval.
 
 use std::collections::BTreeSet;
 
@@ -40,7 +40,7 @@ impl ApprovedChanges {
                 || self.covers_deferred(&change.address, change.action))
     }
 
-    /// Whether a change is approved whose values were not known.
+    /// Whether a change with values that were unknown is approved.
     pub(super) fn covers_deferred(&self, address: &Address, action: Action) -> bool {
         !self.is_empty() && self.digests.contains(&of_deferred(address, action))
     }
@@ -51,12 +51,12 @@ impl ApprovedChanges {
         digests.into_iter().filter(|digest| self.digests.contains(digest)).collect()
     }
 
-    /// Leaves out what was made.
+    /// Removes the approvals of changes that were made.
     pub fn remove(&mut self, made: &BTreeSet<String>) {
         self.digests.retain(|digest| !made.contains(digest));
     }
 
-    /// Leaves out what awaits approval no more.
+    /// Removes the approvals of changes that no longer await approval.
     pub fn retain_awaiting(&mut self, awaiting: &[AwaitingApproval]) {
         let deferred = |it: &AwaitingApproval| of_deferred(&it.address, it.action);
         let awaiting = awaiting.iter().flat_map(|it| [it.digest.clone(), deferred(it)]);
@@ -108,7 +108,7 @@ pub(super) fn of_update(address: &Address, fields: &[&FieldChange]) -> String {
     digest(&json!([address, Action::Update, values]))
 }
 
-/// The digest of a change whose values are not known yet.
+/// The digest of a change with unknown values.
 pub(super) fn of_deferred(address: &Address, action: Action) -> String {
     digest(&json!([address, action, "deferred"]))
 }

@@ -1,4 +1,4 @@
-//! Which changes the topology permits without approval, by kind, action and field.
+//! The changes that the topology permits without approval, by kind, action and field.
 
 use crate::plan::awaiting::ApprovalReason;
 use crate::plan::{Action, Change};
@@ -40,7 +40,7 @@ pub(super) fn removes(action: Action) -> bool {
     matches!(action, Action::Replace | Action::Delete)
 }
 
-/// Whether its deletion ends a machine, or takes away what pods run on.
+/// Whether the deletion of such a resource deletes machines or resources that pods run on.
 pub(super) fn holds_machines(kind: Kind) -> bool {
     matches!(
         kind,
@@ -50,7 +50,7 @@ pub(super) fn holds_machines(kind: Kind) -> bool {
             | Kind::Worker
             | Kind::RouterHost
             | Kind::TailnetDevice
-            // What is in it is deleted with it.
+            // Its contents are deleted with it.
             | Kind::ResourceGroup
     )
 }
