@@ -1,4 +1,4 @@
-//! What happens during an apply, as data. Every reporter is fed from here.
+//! Events of an apply, as data. All reporters receive them.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ pub enum Event {
     WaitingForLease {
         /// The name of the Lease.
         lease: String,
-        /// Who holds it.
+        /// The holder of the Lease.
         holder: String,
         /// When the holder took it, by the holder's clock.
         acquired: String,
@@ -36,14 +36,14 @@ pub enum Event {
     StepStarted {
         /// The resource.
         address: Address,
-        /// What is done to it.
+        /// The action of the change.
         action: Action,
     },
     /// A step tells how far it is.
     StepProgress {
         /// The resource.
         address: Address,
-        /// What it is doing.
+        /// The current activity.
         text: String,
     },
     /// A phase of a step starts: operations on workers have several.
@@ -66,7 +66,7 @@ pub enum Event {
     StepFinished {
         /// The resource.
         address: Address,
-        /// What was done to it.
+        /// The action of the change.
         action: Action,
         /// How it ended.
         outcome: Outcome,
@@ -89,14 +89,14 @@ pub enum Outcome {
     UpToDate,
     /// The object is not as it was when the plan was made.
     GuardFailed {
-        /// What differs.
+        /// The difference.
         reason: String,
     },
     /// It failed.
     Failed(Failure),
     /// It was not started, because a step that it depends on did not end well.
     Skipped {
-        /// That step.
+        /// The failed or skipped step.
         because_of: Address,
     },
     /// It was not started, because the apply was asked to stop.
@@ -109,7 +109,8 @@ pub enum Outcome {
     /// A replacement ended between its two halves: the old object is gone, and the new one
     /// was not started.
     HalfReplaced {
-        /// What was done to the old object, such as `drained and reset`.
+        /// The completed actions on the old object, as a participle such as `drained and
+        /// reset`.
         done: String,
         /// Why the new one was not started.
         reason: String,
@@ -123,7 +124,7 @@ impl From<Failure> for Outcome {
 }
 
 impl Outcome {
-    /// What the user must know about a replacement that ended half-way.
+    /// The remedy for a replacement that ended half-way.
     pub fn half_replaced_remedy(kind: Kind) -> &'static str {
         match kind {
             Kind::Worker => "run the same command again: the worker then joins the cluster again",
@@ -142,8 +143,8 @@ pub trait Reporter: Send + Sync {
     /// Takes one event.
     fn event(&self, event: &Event);
 
-    /// Names what is running. Called at intervals while an apply runs, for readers who
-    /// see no progress otherwise.
+    /// Names the running steps. Called at intervals during an apply, for readers who see no
+    /// progress otherwise.
     fn remind(&self) {}
 }
 

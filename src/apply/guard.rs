@@ -6,7 +6,7 @@ use crate::plan::{Action, Change};
 use crate::resource::azure::Provisioning;
 use crate::resource::{Ownership, Resource};
 
-/// What a step finds before it acts.
+/// The result of comparing the object with the plan's facts before a step acts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum GuardVerdict {
     /// It may act.
@@ -17,8 +17,8 @@ pub(super) enum GuardVerdict {
     Stale(String),
 }
 
-/// Compares the object as it is with what the plan relied on. Only this
-/// object counts: other changes make no plan stale.
+/// Compares the current object with the observation that the plan relied on. Changes of
+/// other objects do not make the step stale.
 pub(super) fn check(change: &Change, current: Option<&Observed>) -> GuardVerdict {
     if let Some(current) = current
         && change.action != Action::Adopt

@@ -179,7 +179,7 @@ fn clients(sandbox: &SharedSandbox, hosts: &Arc<Noting>) -> Clients {
     }
 }
 
-/// What a plan asked for when nothing was left to do.
+/// A request of a plan without changes.
 #[derive(Debug, PartialEq, Eq)]
 struct RecordedRequest {
     requests: BTreeMap<Api, u64>,

@@ -16,9 +16,9 @@ use crate::refresh::{find_device, targets};
 /// be asked only twice a second.
 #[derive(Debug, Default)]
 pub(super) struct RouterAddresses {
-    /// Those that the tailnet answered in this iteration.
+    /// Addresses that the tailnet returned in this iteration.
     current: Mutex<BTreeMap<String, Ipv4Addr>>,
-    /// Those that the plan was made with, for devices that do not have the router's name.
+    /// Addresses that the plan used, for devices without the router's name.
     planned: Mutex<BTreeMap<String, Ipv4Addr>>,
 }
 
@@ -63,7 +63,7 @@ impl RouterAddresses {
         Ok(address)
     }
 
-    /// Forgets a router whose device came or went.
+    /// Removes a router from the cache when its device was created or deleted.
     pub(super) async fn forget(&self, router: &str) {
         self.current.lock().await.remove(router);
         self.planned.lock().await.remove(router);

@@ -41,9 +41,9 @@ impl<'a> WriteLease<'a> {
         Self { context, lost: Arc::default(), waited_for: OnceLock::new() }
     }
 
-    /// Takes the Lease if it is not held yet. Without an API server to hold it
-    /// the guards of each step are what keeps two appliers apart. The error is how the
-    /// apply ends.
+    /// Acquires the Lease if it is not held yet. Without an API server only the guards of
+    /// each step keep two appliers apart. The error is the status with which the apply
+    /// ends.
     pub(super) async fn ensure(
         &self,
         cluster: Option<&ClusterWriter>,
@@ -75,7 +75,7 @@ impl<'a> WriteLease<'a> {
         let waiting = |record: &LeaseRecord| {
             let holder =
                 LeaseHolder { name: record.holder.clone(), since: record.acquired.clone() };
-            // The first holder is the one whose changes the plan does not know.
+            // The plan does not contain the changes of the first holder.
             let _ = self.waited_for.set(holder);
             self.context.reporter.event(&Event::WaitingForLease {
                 lease: slot.identity().name().to_owned(),

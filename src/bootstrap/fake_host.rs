@@ -1,5 +1,4 @@
-//! A worker of a few lines, whose kubelet asks the fake cluster for a
-//! certificate and registers.
+//! A minimal worker, whose kubelet asks the fake cluster for a certificate and registers.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;

@@ -27,7 +27,7 @@ pub enum HostRetention {
     DeletedLater,
 }
 
-/// What taking a worker out works with.
+/// The parameters of the removal of a worker from the cluster.
 #[derive(Clone)]
 pub struct LeaveContext<'a> {
     /// The client of the hosts.
@@ -42,13 +42,13 @@ pub struct LeaveContext<'a> {
     pub retention: HostRetention,
     /// How long pods have to go.
     pub drain_within: Duration,
-    /// What it rejoins as, if it is reprovisioned.
+    /// The state to rejoin with; `None` unless the worker is reprovisioned.
     pub comes_back: Option<ComesBack>,
     /// The current time.
     pub now: &'a Now<'a>,
 }
 
-/// What a worker that leaves comes back as.
+/// The identity with which a worker rejoins after it left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ComesBack {
     /// The name of its profile, for the records.
@@ -59,7 +59,7 @@ pub struct ComesBack {
     pub request: Option<WorkRequest>,
 }
 
-/// What taking a worker out did.
+/// The result of a removal from the cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LeaveReport {
     /// How many pods went.
@@ -68,7 +68,7 @@ pub struct LeaveReport {
     pub reset: bool,
     /// The record to go on with, where the worker comes back.
     pub operation: Option<OperationRecord>,
-    /// What went wrong and did not matter.
+    /// Failures that did not stop the removal.
     pub warnings: Vec<String>,
 }
 

@@ -21,7 +21,7 @@ use crate::topology::version::KubernetesVersion;
 /// How long a machine may take to come back.
 const REBOOT: Polling = Polling { interval: POLL, timeout: Duration::from_secs(900) };
 
-/// What a reboot works with.
+/// The parameters of a reboot.
 #[derive(Clone)]
 pub struct RebootContext<'a> {
     /// The client of the hosts.
@@ -164,8 +164,8 @@ impl RebootContext<'_> {
         }
     }
 
-    /// Waits until the kubelet of the new boot says that it is Ready: what the
-    /// Node says of itself may be from before.
+    /// Waits until the kubelet of the new boot reports Ready: earlier conditions of the
+    /// Node may be from the old boot.
     async fn ready(&self, boot: &str) -> Result<(), RebootError> {
         let is_back =
             |node: &NodeFacts| node.ready && (node.boot_id.is_empty() || node.boot_id == boot);

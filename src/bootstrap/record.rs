@@ -1,6 +1,6 @@
 //! The records of work on a worker in the cluster.
 //!
-//! A record that cannot be written is a warning: the work itself is what counts.
+//! A record that cannot be written is a warning, because the work does not depend on it.
 
 use jiff::Timestamp;
 
@@ -14,7 +14,7 @@ use crate::resource::work_request::WorkRequest;
 use crate::topology::names::{ProfileName, WorkerName};
 use crate::topology::version::KubernetesVersion;
 
-/// What is recorded about, and where.
+/// The object of a record.
 #[derive(Clone)]
 pub(super) struct Subject<'a> {
     pub(super) cluster: &'a dyn ClusterWrite,
@@ -40,7 +40,7 @@ impl<'a> JoinContext<'a> {
         matches!(self.request, Some(WorkRequest::Operation(_)))
     }
 
-    /// What the records of a join are about.
+    /// The object of the join's records.
     pub(super) fn subject(&self) -> Subject<'a> {
         Subject {
             cluster: self.cluster,

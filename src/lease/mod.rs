@@ -68,8 +68,8 @@ pub struct LeaseIdentity {
 }
 
 impl LeaseIdentity {
-    /// The Lease of a process that makes changes. `holder` is what others read while they
-    /// wait; it must be different for every process.
+    /// The Lease of a process that makes changes. `holder` is shown to other processes
+    /// while they wait; it must be unique for each process.
     pub fn new(topology: &TopologyName, holder: impl Into<String>) -> Self {
         let name = format!("stargate-write-{topology}");
         Self { name, holder: holder.into(), terms: LeaseTerms::APPLY }
@@ -230,8 +230,7 @@ impl HeldLease {
         }
     }
 
-    /// True if another process held the Lease first: what was planned before may
-    /// be out of date.
+    /// True if another process held the Lease first: an earlier plan may be stale.
     pub fn waited(&self) -> bool {
         self.waited
     }

@@ -68,7 +68,7 @@ fn attribute_to_machines(scope: &Scope<'_>, observation: &mut Observation) {
     }
 }
 
-/// The site of a Server, what it names its router, and whether its machine existed.
+/// The site of a Server, the name of its router, and whether its machine existed before.
 fn server(site: Site, resource: &Resource) -> Option<(Site, String, bool)> {
     let Resource::Manifest(manifest) = resource else { return None };
     let spec = &manifest.body["spec"];

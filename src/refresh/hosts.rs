@@ -62,8 +62,8 @@ pub(super) async fn read(
     }
 }
 
-/// Before everything is deleted: looks at machines that existed before and whose Nodes
-/// are gone. Nothing else tells what stargate left on them.
+/// Before a destroy: reads existing machines whose Nodes are deleted. There is no other
+/// record of the files that stargate left on them.
 async fn read_hosts_without_nodes(
     clients: &ReadClients,
     scope: &Scope<'_>,
@@ -86,7 +86,7 @@ async fn read_hosts_without_nodes(
     }
 }
 
-/// A host that may have what stargate installed.
+/// A host that may have files of stargate.
 struct Leftover {
     site: Site,
     target: HostTarget,

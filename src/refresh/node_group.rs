@@ -1,5 +1,5 @@
-//! What others keep in the node resource group of a cluster that may have to go: AKS
-//! deletes the group, and everything in it, with the cluster.
+//! Foreign objects in the node resource group of a cluster that may be deleted: AKS deletes
+//! the group, with all its contents, with the cluster.
 
 use std::collections::BTreeMap;
 
@@ -13,8 +13,8 @@ use crate::resource::arm_type::RESOURCES as GROUPS_VERSION;
 use crate::resource::ownership::TOPOLOGY_TAG;
 use crate::resource::{ArmId, Kind, ObjectKey, Ownership};
 
-/// Tags by which AKS and the cluster's controllers mark what they create (*Use Azure tags
-/// in AKS*; cloud-provider-azure, *Tagging resources managed by cloud provider*).
+/// Tags of objects that AKS and the cluster's controllers create (*Use Azure tags in AKS*;
+/// cloud-provider-azure, *Tagging resources managed by cloud provider*).
 const TAGS_OF_AKS: [&str; 4] = ["aks-managed", "k8s-azure", "kubernetes.io", TOPOLOGY_TAG];
 /// The first characters of names that AKS and its controllers choose: scale sets and
 /// networks, load balancers, volumes.
@@ -53,7 +53,7 @@ fn may_go(cluster: &Value, id: &ArmId, scope: &Scope<'_>) -> bool {
     ownership.is_ours() && (is_requested || *id != scope.cluster_id())
 }
 
-/// Notes what neither AKS nor the topology created there.
+/// Adds the objects that neither AKS nor the topology created there.
 pub(super) fn note_foreign_contents(
     contents: &Contents,
     scope: &Scope<'_>,

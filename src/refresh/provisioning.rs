@@ -8,7 +8,7 @@ use crate::plan::{Finding, FindingSeverity};
 use crate::resource::{Address, ArmId, Kind, Ownership, Site};
 
 /// Reports an object whose `provisioningState` is not `Succeeded`: it counts as existing,
-/// with the fields that Azure answers.
+/// with the returned fields.
 pub(super) fn report(body: &Value, id: &ArmId, address: Address, observation: &mut Observation) {
     let state = body.pointer("/properties/provisioningState").and_then(Value::as_str);
     let Some(state) = state.filter(|state| !state.eq_ignore_ascii_case("Succeeded")) else {

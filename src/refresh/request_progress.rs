@@ -1,4 +1,4 @@
-//! How far an interrupted run of the same command came: what the records prove done is not
+//! Progress of an interrupted run of the same command: completed work on record is not
 //! repeated.
 
 use std::collections::{BTreeMap, BTreeSet};

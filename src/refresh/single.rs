@@ -1,4 +1,4 @@
-//! One object as it is now: what a step checks before and after it acts.
+//! Reads one current object: for the checks of a step before and after it acts.
 
 use serde_json::Value;
 
@@ -311,8 +311,7 @@ mod tests {
 
     use super::*;
 
-    /// What Azure sends is written back as it came, and printed in no other form than that of
-    /// other objects.
+    /// A body from Azure is written back unchanged, and printed only in the decoded form.
     #[test]
     fn the_association_of_a_subnet_is_safe_to_print() {
         let id =

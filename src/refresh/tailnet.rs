@@ -16,7 +16,7 @@ use crate::resource::ownership::SiteName;
 use crate::resource::tailnet::{Device, RouteSet};
 use crate::resource::{ObjectKey, Observable, Owner, Ownership, Pending, Resource, Site};
 
-/// What the tailnet answered.
+/// The responses of the tailnet.
 pub(super) struct TailnetResponses {
     devices: Vec<TailnetDevice>,
     policy: Result<TailnetPolicy, RequestError>,
@@ -148,8 +148,7 @@ fn is_router(device: &TailnetDevice, scope: &Scope<'_>) -> bool {
     scope.is_router(&device.hostname.to_ascii_lowercase()) && !device.advertised.is_empty()
 }
 
-/// A router that lost its tag is there: a machine in its place would cut off what it
-/// serves.
+/// A router that lost its tag exists: a machine in its place would interrupt its prefixes.
 fn mark_router_unread(name: &str, tag: &str, observation: &mut Observation) {
     let failure = Failure::new(
         Code::SourceGap,
@@ -166,8 +165,8 @@ fn mark_router_unread(name: &str, tag: &str, observation: &mut Observation) {
     }
 }
 
-/// Host names need not be unique: the connected device is the router, another one of
-/// the name may be what is left of an earlier machine.
+/// Host names need not be unique: the connected device is the router, and others of the
+/// name may belong to an earlier machine.
 fn note_device(
     device: TailnetDevice,
     scope: &Scope<'_>,
@@ -216,7 +215,7 @@ pub(super) fn ownership<'a>(
     }
 }
 
-/// What of a device is compared. The letter case of a host name does not count.
+/// The compared fields of a device. The letter case of its host name does not count.
 pub(super) fn resource(device: &TailnetDevice, owner: &Owner) -> Device {
     Device {
         hostname: device.hostname.to_ascii_lowercase(),
@@ -279,7 +278,7 @@ fn note_address(
         );
         observation.gap(Source::Host(name.to_owned()), failure);
     }
-    // Where SSH reaches the router, and what Servers name as their router.
+    // The address for SSH to the router, and the router address in Servers.
     if let Some(address) = device.addresses.first()
         && (scope.is_existing(site) || device.authorized)
     {

@@ -1,4 +1,4 @@
-//! What happens while a topology is watched, as data. Every reporter is fed from here.
+//! Events of `watch`, as data. All reporters receive them.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -22,7 +22,7 @@ pub enum WatchEvent {
     TopologyLoaded {
         /// The SHA-256 of the file, in hexadecimal.
         digest: String,
-        /// What is changed without approval.
+        /// The changes that need no approval.
         apply: AutoApply,
         /// The interval in seconds.
         interval_seconds: u64,
@@ -46,28 +46,28 @@ pub enum WatchEvent {
     ReconcileStarted {
         /// Its number, counted from 1 since the start.
         number: u64,
-        /// What led to it.
+        /// The triggers of the reconcile.
         triggers: BTreeSet<Trigger>,
     },
     /// Another process holds a Lease; the reconcile waits for it.
     WaitingForLease {
         /// The name of the Lease.
         lease: String,
-        /// Who holds it.
+        /// The holder of the Lease.
         holder: String,
     },
     /// A change begins.
     ChangeStarted {
         /// The resource.
         address: Address,
-        /// What is done to it.
+        /// The action of the change.
         action: Action,
     },
     /// A change ended.
     ChangeFinished {
         /// The resource.
         address: Address,
-        /// What was done to it.
+        /// The action of the change.
         action: Action,
         /// How it ended.
         #[serde(flatten)]
@@ -81,7 +81,7 @@ pub enum WatchEvent {
         name: String,
         /// The worker.
         server: String,
-        /// What is to be done, as in `repave`.
+        /// The operation, as in `repave`.
         operation: String,
         /// Its phase.
         phase: OperationPhase,
@@ -92,7 +92,7 @@ pub enum WatchEvent {
     },
     /// Something did not succeed that the reconcile goes on without.
     Warning {
-        /// What, and what follows from it.
+        /// The failure and its effect.
         failure: Failure,
     },
     /// A reconcile ended.

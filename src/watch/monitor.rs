@@ -1,4 +1,4 @@
-//! What is measured while a topology is watched, for Prometheus and for probes.
+//! Metrics of `watch` for Prometheus, and the state of its probes.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -46,7 +46,7 @@ pub struct Monitor {
     topology_valid: Gauge,
     /// The requests of the current clients that are counted.
     counted: Mutex<BTreeMap<(Api, StatusClass), u64>>,
-    /// What led to the reconcile that runs.
+    /// The first trigger of the current reconcile.
     trigger: Mutex<Option<Trigger>>,
     is_refreshed: AtomicBool,
     now: fn() -> Timestamp,
@@ -164,7 +164,7 @@ impl Monitor {
         self.duration.observe(took.as_secs_f64());
         match reconciled.result {
             ReconcileResult::Failed | ReconcileResult::Interrupted => return,
-            // The leader measures what is left.
+            // The leader exports the remaining work.
             ReconcileResult::StandingBy => self.clear_left(),
             ReconcileResult::Matches | ReconcileResult::AwaitsApproval => {
                 self.last_success.set((self.now)().as_duration().as_secs_f64());
@@ -175,7 +175,7 @@ impl Monitor {
         self.is_refreshed.store(true, Ordering::Relaxed);
     }
 
-    /// Sets what a reconcile left to do.
+    /// Sets the metrics of the remaining work.
     fn left(&self, reconciled: &Reconciled) {
         self.clear_left();
         let kinds = reconciled.remaining.iter().flat_map(|it| &it.kinds);

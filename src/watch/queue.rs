@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-/// What led to a reconcile.
+/// The trigger of a reconcile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Trigger {
@@ -86,7 +86,7 @@ struct Pending {
 struct Entry {
     interval: Duration,
     pending: BTreeMap<Trigger, Pending>,
-    /// The next reconcile without a trigger, and what it is due to.
+    /// The next reconcile without a trigger, and its reason.
     timer: (Instant, Trigger),
     /// Triggers that are not urgent wait until then.
     not_before: Instant,
@@ -170,7 +170,7 @@ impl<'a, K: Ord + Clone> WorkQueue<'a, K> {
         self.entries.values().filter(|it| !it.is_running).map(Entry::due).min()
     }
 
-    /// Begins the reconcile that is due, and returns the topology and what led to it.
+    /// Begins the due reconcile, and returns the topology and the triggers.
     pub fn begin(&mut self, now: Instant) -> Option<(K, BTreeSet<Trigger>)> {
         let idle = self.entries.iter_mut().filter(|(_, entry)| !entry.is_running);
         let (key, entry) = idle.min_by_key(|(_, entry)| entry.due())?;

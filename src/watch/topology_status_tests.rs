@@ -15,7 +15,7 @@ fn reconciled(result: ReconcileResult) -> Reconciled {
     Reconciled { result, remaining: Some(Remaining::default()), ..Reconciled::interrupted() }
 }
 
-/// The status after this progress, and what of it is to be written.
+/// The status after this progress, and the part of it to write.
 fn written(previous: &Value, time: &str, progress: &Progress) -> Option<Value> {
     let facts = StatusFacts {
         previous,

@@ -30,13 +30,13 @@ impl Triggers {
         self.kinds().len()
     }
 
-    /// Takes what was added, without waiting.
+    /// Takes all added triggers, without waiting.
     pub fn take(&self) -> BTreeSet<Trigger> {
         std::mem::take(&mut *self.kinds())
     }
 
-    /// Takes what was added, and waits while that is nothing. If it is cancelled, nothing
-    /// is lost. Only one task may wait.
+    /// Takes all added triggers, and waits while there are none. Cancelling it loses no
+    /// trigger. Only one task may wait.
     pub async fn added(&self) -> BTreeSet<Trigger> {
         loop {
             let taken = self.take();

@@ -1,4 +1,4 @@
-//! Writes to Azure: one PUT an object, built on what Azure sent last.
+//! Writes to Azure: one PUT for each object, based on the last body from Azure.
 
 use std::collections::BTreeMap;
 
@@ -81,9 +81,9 @@ async fn record_protection(
     iteration.clients.azure.update_tags(id, &update).await.map_err(|error| of_api(&error))
 }
 
-/// A write whose answer was lost is repeated and refused, by its old etag or
-/// because the first one still runs: if the object is as wanted in the end, the
-/// first one was ours.
+/// A write whose response was lost is repeated, and may be refused because of its old ETag
+/// or because the first one still runs: if the object has the desired value in the end, the
+/// first write succeeded.
 async fn put_whole(
     iteration: &Iteration<'_>,
     change: &Change,
@@ -168,8 +168,8 @@ fn precondition(change: &Change, base: Option<&Value>) -> Precondition {
     match base.and_then(codec::etag) {
         Some(etag) => Precondition::IfMatch(etag.to_owned()),
         // Another applier may create it at the same time, with other values that cannot be
-        // changed later. A repeat after a lost answer is refused as well, and compared with
-        // what was made.
+        // changed later. A repeat after a lost response is refused as well; then the object
+        // is compared with the desired one.
         None if base.is_none() && change.address.kind.facts().conditional_creation.is_some() => {
             Precondition::IfNoneMatch
         }

@@ -1,4 +1,4 @@
-//! What each kind of change does, one file a service.
+//! The effects of changes, one file for each service.
 
 mod azure;
 mod hosts;
@@ -85,8 +85,8 @@ pub(super) async fn make(
     made.map(|()| None)
 }
 
-/// Does what a change needs ahead of its wave. A failure only warns: the step itself
-/// does it then, and reports why it cannot.
+/// Performs the part of a change that precedes its wave. A failure is only a warning: the
+/// step itself does that part then, and reports why it cannot.
 pub(super) async fn prepare(iteration: &Iteration<'_>, change: &Change) {
     let Some(Resource::Worker(worker)) = &change.after else { return };
     if let Err(Outcome::Failed(failure)) = workers::stage_packages(iteration, change, worker).await

@@ -59,8 +59,8 @@ pub(super) async fn remove(
     deleted
 }
 
-/// Draining takes minutes: the pool is read and guarded again, and what is deleted is what was
-/// read.
+/// Draining takes minutes: the pool is read and guarded again, so that only the version
+/// that was read is deleted.
 async fn delete_unless_changed(
     iteration: &Iteration<'_>,
     change: &Change,

@@ -28,7 +28,7 @@ use crate::resource::work_request::WorkRequest;
 use crate::resource::{Kind, Resource};
 use crate::topology::names::WorkerName;
 
-/// What work on a worker needs.
+/// The execution parameters of a worker change.
 fn execution(change: &Change) -> Result<&WorkerExecution, Outcome> {
     match &change.execution {
         Execution::Worker(execution) => Ok(execution),

@@ -155,7 +155,7 @@ async fn apply_while_leading(
     while_leading(leadership, &stop, apply_once(&context, planned)).await.0
 }
 
-/// Ends the Operations whose work has ended. Their status may say so already.
+/// Ends the Operations whose work is complete. Their status may say so already.
 async fn end_batch(
     writer: &Writer<'_>,
     batch: &Batch<'_>,
