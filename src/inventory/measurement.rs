@@ -55,8 +55,8 @@ pub struct Measurement {
     pub pods: Vec<GoldpingerPod>,
     /// Each pair, by the asking and the asked address.
     pub pings: BTreeMap<(Ipv4Addr, Ipv4Addr), PingResult>,
-    /// Pods that gave the asked one no answer, so that what they measured is
-    /// not known.
+    /// Pods that did not respond to the queried one, so that their measurements are
+    /// unknown.
     pub silent: BTreeSet<Ipv4Addr>,
     /// When the oldest of the pings was sent.
     pub oldest: Option<Timestamp>,

@@ -3,7 +3,7 @@
 
 use std::net::Ipv4Addr;
 
-/// A service, with what stands behind it.
+/// A service and its endpoints.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KubernetesService {
     /// Its namespace.
@@ -50,7 +50,7 @@ pub struct Endpoint {
     pub address: Ipv4Addr,
     /// The number at it of each of the service's ports, by the ports' names.
     pub ports: Vec<(String, u16)>,
-    /// Whether it takes what is asked.
+    /// Whether it accepts requests.
     pub readiness: Readiness,
     /// The node that it is on.
     pub node: Option<String>,
@@ -58,7 +58,7 @@ pub struct Endpoint {
     pub pod: Option<String>,
 }
 
-/// Whether an endpoint takes what is asked.
+/// Whether an endpoint accepts requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Readiness {
     /// It does.

@@ -22,8 +22,8 @@ pub struct ClusterAccess {
     pub credentials: ClusterCredentials,
 }
 
-/// Credentials of the cluster that were checked against its own name, and what a
-/// joining worker needs to know of the cluster.
+/// Credentials of the cluster that were checked against the cluster's own name, and the
+/// facts of the cluster that a joining worker uses.
 #[derive(Debug, Clone)]
 pub struct ClusterCredentials {
     kubeconfig: Secret,

@@ -64,13 +64,12 @@ struct State {
 }
 
 impl Limits {
-    /// The figures that services publish, and our own where they publish none.
+    /// The limits that services publish, or our own if they publish none.
     ///
-    /// ARM allows a subscription 250 reads and 25 more a second, and 200 writes
-    /// and 200 deletes with 10 more a second each. Tailscale publishes nothing:
-    /// 2 a second after 10 at once is stargate's own choice. The cluster gets
-    /// what a controller with generous client limits takes: 50 a second after
-    /// 100 at once.
+    /// ARM allows a subscription 250 reads and 25 more a second, and 200 writes and 200
+    /// deletes with 10 more a second each. Tailscale publishes none: 2 a second after a
+    /// burst of 10 is stargate's own choice. The limit for the cluster is that of a
+    /// controller with generous client limits: 50 a second after a burst of 100.
     pub fn published() -> Self {
         let mut limits = Self::unlimited();
         let azure_changes = Rate { burst: 200.0, per_second: 10.0 };

@@ -183,7 +183,7 @@ impl RequestPolicy {
         }
     }
 
-    /// One attempt, within what is left of the call's time.
+    /// One attempt, within the remaining time of the call.
     async fn attempt(
         &self,
         kind: RequestKind<'_>,
@@ -261,7 +261,7 @@ impl RequestPolicy {
 enum Reason {
     /// The service works on something that has to end first.
     Waits,
-    /// The service, or what stands before it, is overloaded or in trouble.
+    /// The service, or a proxy before it, is overloaded or fails.
     Broken,
 }
 

@@ -45,7 +45,7 @@ impl ScriptedStep {
     }
 }
 
-/// The script and what was asked so far.
+/// The script and the requests so far.
 #[derive(Default)]
 pub(crate) struct Scripted {
     steps: Mutex<VecDeque<ScriptedStep>>,

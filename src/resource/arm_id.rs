@@ -151,7 +151,8 @@ impl Hash for ArmId {
             folded.make_ascii_lowercase();
             state.write(folded);
         }
-        // As texts do, so that the end of one id is not the beginning of what follows.
+        // As `str` does, so that the end of one ID differs from the beginning of the next
+        // value.
         state.write_u8(0xff);
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub enum HostKeyPolicy {
     /// Accept and remember the first key seen; refuse a changed one.
     AcceptNew,
-    /// Accept only what known_hosts or the topology's pins hold.
+    /// Accept only keys in known_hosts or pinned in the topology.
     KnownHosts,
 }
 
@@ -48,7 +48,7 @@ impl NodePoolScale {
     }
 }
 
-/// Which changes `stargate watch` makes without approval.
+/// The changes that `stargate watch` makes without approval.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema,
 )]
@@ -61,8 +61,8 @@ pub enum AutoApply {
     /// and Servers.
     #[default]
     Routes,
-    /// Everything except what replaces or deletes machines, workers and clusters, takes
-    /// objects over, removes a protection, or makes pairs of pods unreachable.
+    /// Everything except changes that replace or delete machines, workers and clusters,
+    /// adopt objects, remove a protection, or make pairs of pods unreachable.
     All,
 }
 
@@ -87,7 +87,7 @@ pub enum PackageSource {
     Preinstalled,
 }
 
-/// Whether routers hide or keep the addresses of what they forward.
+/// Whether routers translate or preserve the source addresses of forwarded packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SourceAddresses {

@@ -52,8 +52,8 @@ impl KubernetesVersion {
         }
     }
 
-    /// Whether a cluster of this version is what was asked for: the same version, or
-    /// any patch of a minor version.
+    /// Whether this version satisfies the requested one: the same version, or any patch of
+    /// a minor version.
     pub fn satisfies(self, requested: Self) -> bool {
         let minor = |version: Self| (version.major, version.minor);
         self == requested || (requested.patch.is_none() && minor(self) == minor(requested))

@@ -67,7 +67,7 @@ pub struct IgnoreSection {
     pub address: Located<String>,
     /// The field as plans print it, such as `rules[policy-*]`, and everything below it.
     pub field: Located<String>,
-    /// Who sets the field, and why.
+    /// The owner of the field, and why it sets it.
     pub reason: Located<String>,
     /// The last day on which the drift is ignored, such as `2026-12-31`. By default it is
     /// ignored for ever.

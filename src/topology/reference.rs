@@ -41,7 +41,7 @@ pub fn reference_text() -> String {
     text.trim_end().to_owned() + "\n"
 }
 
-/// The entry of a field: its type, default and description, and what its changes do.
+/// The entry of a field: its type, default and description, and the effects of its changes.
 pub fn entry(field: &TopologyField) -> String {
     let mut facts = vec![field.value_type.clone()];
     facts.extend(field.unit.as_ref().map(|unit| format!("in {unit}")));

@@ -11,8 +11,7 @@ pub const GOLDPINGER_NAMESPACE: &str = "goldpinger";
 const IMAGE: &str = "docker.io/bloomberg/goldpinger:v3.7.0";
 const PORT: u16 = 8080;
 
-/// Goldpinger on every node, AKS's and the workers', with what it needs to find
-/// its peers.
+/// Goldpinger on every node, AKS's and the workers', with the RBAC to find its peers.
 pub fn goldpinger() -> Vec<Manifest> {
     let name = GOLDPINGER_NAMESPACE;
     vec![

@@ -215,7 +215,7 @@ impl SketchedDatacenter {
     }
 }
 
-/// What is known while nothing is there.
+/// The facts of an empty deployment.
 pub(crate) fn no_facts() -> Facts {
     Facts {
         subscription: SubscriptionId::new(SUBSCRIPTION),

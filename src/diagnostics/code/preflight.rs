@@ -1,4 +1,4 @@
-//! SG04xx: what the live state shows.
+//! SG04xx: checks of the live state.
 
 use super::{Code, Entry};
 

@@ -141,7 +141,7 @@ impl ArmClient {
         Ok(None)
     }
 
-    /// Deletes an object and waits until it is gone; what is not there is gone.
+    /// Deletes an object and waits until it is deleted. An absent object is no error.
     pub async fn delete(&self, id: &ArmId, precondition: Precondition) -> Result<(), RequestError> {
         let activity = format!("DELETE {}", api_version::describe(id));
         let call = ApiCall::new(Method::DELETE, self.url_of(id, "", &activity)?, &activity);

@@ -13,7 +13,7 @@ use crate::provider::http::Api;
 use crate::provider::http_client::{MIN_DELAY, retry_after};
 
 const FIRST_DELAY: Duration = Duration::from_secs(2);
-/// Looks at an operation whose service asks for no wait.
+/// The maximum number of polls of an operation whose service asks for no delay.
 const MAX_IMMEDIATE_POLLS: u32 = 20;
 const MAX_DELAY: Duration = Duration::from_secs(15);
 /// Longer than any operation that stargate starts; AKS takes up to half of it.
@@ -216,7 +216,7 @@ mod tests {
             pace.wait(&headers, "PUT x").await.unwrap();
             assert_eq!(started.elapsed().as_secs(), seconds);
         }
-        // What the service asks for counts if it is more.
+        // A longer delay that the service asks for takes precedence.
         let mut pace = PollInterval::of_operation(Duration::from_secs(60));
         pace.wait(&with_delay(90), "PUT x").await.unwrap();
         assert_eq!(started.elapsed().as_secs(), 72 + 90);

@@ -173,7 +173,7 @@ impl About {
         self.coded(ClusterCause::Other, Code::StepFailed, reason)
     }
 
-    /// An answer that lacks what the API promises.
+    /// The error of a response without a field that the API requires.
     pub(super) fn malformed(&self, reason: impl Into<String>) -> ClusterError {
         self.error(ClusterCause::Other, reason)
     }

@@ -41,7 +41,7 @@ const WIDTH: usize = 64;
 /// Why a pod's measurement could not be had.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MeasureError {
-    /// The credential may not do what it takes.
+    /// The credential lacks a permission.
     #[error("{0}")]
     Refused(ClusterError),
     /// The pod gave no answer through the proxy.
@@ -49,7 +49,7 @@ pub enum MeasureError {
     NoResponse {
         /// The pod.
         pod: String,
-        /// The status of the answer, or what else there was of it.
+        /// The status of the response, or the reason why there is none.
         status: String,
     },
     /// The pod's answer is longer than any of Goldpinger's would be.
@@ -93,12 +93,12 @@ impl ClusterClient {
         Ok(pods.iter().map(pinger).collect())
     }
 
-    /// Asks one pod what all of them measured. `pods` are all of them.
+    /// Reads the measurements of all pods from one of them.
     ///
     /// # Errors
     ///
-    /// The pod or the cluster did not answer, or refused, or answered what is
-    /// no answer of Goldpinger's.
+    /// The pod or the cluster did not respond, or refused, or the response is not one of
+    /// Goldpinger.
     pub async fn check_all(
         &self,
         pinger: &GoldpingerPod,
@@ -238,8 +238,8 @@ fn legal(name: &str) -> String {
     name.chars().filter(|it| it.is_ascii_alphanumeric() || matches!(it, '-' | '.')).collect()
 }
 
-/// The answer to `/check_all`: what each pod answered that was asked for its
-/// own pings, by the pods' names, and by their addresses before version 3.
+/// The response to `/check_all`: the result of each pod's own pings, by the pods' names,
+/// and by their addresses before version 3.
 #[derive(Debug, Deserialize)]
 struct CheckAll {
     responses: BTreeMap<String, QueriedPod>,
@@ -322,7 +322,7 @@ impl<'a> Reader<'a> {
         found.ok_or_else(reason)
     }
 
-    /// Adds what a pod measured; nothing if it gave no answer.
+    /// Adds the measurements of a pod; none if it did not respond.
     fn add(&mut self, from: Ipv4Addr, check: Option<&Check>) -> Result<(), MeasureError> {
         let Some(check) = check else {
             self.measurement.silent.insert(from);

@@ -1,4 +1,4 @@
-//! Answers of Goldpinger's, and of what only says that it is.
+//! Responses of Goldpinger, and of servers that are not Goldpinger.
 
 use std::convert::Infallible;
 
@@ -24,7 +24,7 @@ fn pods() -> Vec<GoldpingerPod> {
     vec![pod("goldpinger-a", "one", "10.244.0.5"), pod("goldpinger-b", "two", "10.244.65.3")]
 }
 
-/// A client whose cluster gives the same answer to every request.
+/// A client whose cluster gives the same response to every request.
 fn cluster_client(status: u16, body: impl Into<Bytes>) -> ClusterClient {
     let body = body.into();
     let service = tower::service_fn(move |_: Request<Body>| {
@@ -43,8 +43,8 @@ fn pair(from: &str, to: &str) -> (Ipv4Addr, Ipv4Addr) {
     (from.parse().unwrap(), to.parse().unwrap())
 }
 
-/// What version 3.7 answers, shortened: a pod that answered may well not have
-/// reached the others.
+/// A response of version 3.7, shortened: a pod that responded may not have reached the
+/// others.
 fn response() -> Value {
     let ping = |ip: &str, ok: bool, error: &str| {
         let mut ping = json!({

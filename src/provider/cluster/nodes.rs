@@ -1,4 +1,4 @@
-//! Nodes, and what of them stargate sets.
+//! Nodes, and the fields of Nodes that stargate manages.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -83,8 +83,8 @@ impl NodeFacts {
         }
     }
 
-    /// Whether it carries all that is wanted, nothing that was wanted before,
-    /// and the note of what stargate set.
+    /// Whether it has all desired labels and taints, no obsolete ones, and the record of
+    /// those that stargate set.
     pub fn carries(&self, labels: &BTreeMap<String, String>, taints: &BTreeSet<String>) -> bool {
         labels.iter().all(|(name, value)| self.labels.get(name) == Some(value))
             && taints.is_subset(&self.taints)

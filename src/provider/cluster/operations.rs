@@ -21,7 +21,7 @@ const FINALIZER: &str = "stargate.io/operation";
 /// How often a write is repeated if another writer was faster.
 const MAX_WRITES: usize = 5;
 
-/// Who created an Operation.
+/// The creator of an Operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OperationOrigin {
     /// A person, as a request.
@@ -72,7 +72,7 @@ pub struct OperationObject {
     pub name: String,
     /// The identity of its object.
     pub uid: String,
-    /// Who created it.
+    /// The creator.
     pub origin: OperationOrigin,
     /// The topology that its labels name.
     pub ownership: Ownership,
@@ -82,7 +82,7 @@ pub struct OperationObject {
     pub server: String,
     /// The ProvisioningProfile that it names.
     pub profile: String,
-    /// What is to be done, as in `repave`.
+    /// The operation, as in `repave`.
     pub operation: String,
     /// The generation of its spec.
     pub generation: i64,
@@ -128,7 +128,7 @@ impl OperationObject {
         !self.is_finished() && (self.is_held || self.phase == Some(OperationPhase::Running))
     }
 
-    /// The request, with what its status records of an attempt that was interrupted.
+    /// The request, with the progress of an interrupted attempt from its status.
     pub fn requested(&self) -> RequestedOperation {
         let earlier = self.is_started().then(|| EarlierAttempt {
             started: self.started.unwrap_or(self.created),

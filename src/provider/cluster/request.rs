@@ -1,7 +1,7 @@
-//! Requests to the API server, JSON in and JSON out.
+//! Requests to the API server, with JSON bodies.
 //!
-//! Objects stay JSON here: what stargate does not know of an object must
-//! survive, and typed models would drop it.
+//! Objects stay JSON here, because typed models would drop fields that stargate does not
+//! know.
 
 use kube::core::Request;
 use kube::core::params::{
@@ -213,8 +213,8 @@ impl Collection {
         }
     }
 
-    /// The objects of a page. A page of another shape must not pass for an
-    /// empty one: what a list lacks counts as absent.
+    /// The objects of a page. A page of another shape must not pass for an empty one,
+    /// because objects that a list lacks count as absent.
     fn items(&self, about: &About, items: Value) -> Result<Vec<Value>, ClusterError> {
         let Value::Array(items) = items else {
             let what = kind_of(&items);
@@ -360,7 +360,7 @@ fn named(about: &About, object: Value, name: &str) -> Result<Value, ClusterError
     }
 }
 
-/// An answer that is not what an API server promises.
+/// The error of a response that is not one of an API server.
 pub(super) fn malformed(about: &About, reason: &dyn std::fmt::Display) -> ClusterError {
     about.malformed(String::from(ServiceText::message(&reason.to_string())))
 }

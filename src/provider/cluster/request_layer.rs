@@ -54,7 +54,7 @@ impl<S> Layer<S> for RequestLayer {
     }
 }
 
-/// A service whose requests are under a policy.
+/// A service with a request policy.
 #[derive(Debug)]
 pub struct RequestService<S> {
     /// Locked only while a request is handed over, never until its answer.

@@ -68,8 +68,8 @@ pub trait ClusterRead: Debug + Send + Sync {
     /// does not own, as kind and name. Empty for every other object.
     async fn foreign_contents(&self, container: &ObjectName) -> Result<Vec<String>, ClusterError>;
 
-    /// Whether the cluster would approve by itself what our bootstrap tokens ask
-    /// for, which is more than stargate wants of it.
+    /// Whether the cluster would approve the requests of our bootstrap tokens by itself,
+    /// which stargate does not want.
     async fn subject_access_review_bootstrap_autoapproves(&self) -> Result<bool, ClusterError>;
 
     /// Watches every object of a kind, for as long as the stream is read.
@@ -78,7 +78,7 @@ pub trait ClusterRead: Debug + Send + Sync {
     /// The pods of Goldpinger's, in one namespace or in all.
     async fn pingers(&self, namespace: Option<&str>) -> Result<Vec<GoldpingerPod>, MeasureError>;
 
-    /// Asks one pod what all of them measured. `pods` are all of them.
+    /// Reads the measurements of all pods from one of them.
     async fn check_all(
         &self,
         requested: &GoldpingerPod,
@@ -136,8 +136,8 @@ pub trait ClusterWrite: ClusterRead {
         pod_cidrs: &[Ipv4Net],
     ) -> Result<(), ClusterError>;
 
-    /// Deletes a CiliumNode whose Node is gone; one that is not there is fine,
-    /// and so is a cluster without Cilium.
+    /// Deletes a CiliumNode whose Node is deleted. An absent one is no error, nor is a
+    /// cluster without Cilium.
     async fn delete_cilium_node(&self, name: &str) -> Result<(), ClusterError>;
 
     /// Sets a Node's pod CIDR; the API server takes it once and never again.
@@ -177,9 +177,9 @@ pub trait ClusterWrite: ClusterRead {
     /// waits until they are gone.
     async fn drain(&self, node: &str, within: Duration) -> Result<DrainReport, ClusterError>;
 
-    /// Looks for what was asked with a worker's token and approves the requests
-    /// for its kubelet's client certificate, exactly those: a kubelet that was
-    /// restarted asks twice, and waits for the second.
+    /// Finds the certificate requests with a worker's token and approves exactly those for
+    /// its kubelet's client certificate. A restarted kubelet makes a second request, and
+    /// waits for that one.
     async fn approve_csr_for(
         &self,
         worker: &WorkerName,
@@ -253,7 +253,7 @@ pub trait ClusterWrite: ClusterRead {
     /// reason is recorded once.
     async fn record_operation_event(&self, event: &OperationEvent) -> Result<(), ClusterError>;
 
-    /// Creates the object of a record, whose spec never changes afterwards.
+    /// Creates the object of a record; its spec is immutable.
     async fn create_operation(&self, record: &OperationRecord) -> Result<(), ClusterError>;
 
     /// Writes how far the work is.

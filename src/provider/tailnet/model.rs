@@ -50,8 +50,8 @@ pub struct TailnetDevice {
 }
 
 impl TailnetDevice {
-    /// Orders devices of one host name: the greatest is the router, the others are what is
-    /// left of earlier machines. Connected ones precede, then those that serve prefixes.
+    /// Orders devices of one host name: the greatest is the router, the others may belong
+    /// to earlier machines. Connected devices rank higher, then those that serve prefixes.
     pub fn rank(&self) -> impl Ord + use<> {
         let serves = self.enabled.intersection(&self.advertised).next().is_some();
         (self.online, serves, self.created)
@@ -208,7 +208,7 @@ fn lenient<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Erro
 pub struct TailnetPolicy {
     /// Tags that may be given to devices.
     pub tag_owners: BTreeSet<String>,
-    /// Who needs no approval for which routes.
+    /// For each prefix, the users, groups and tags whose routes need no approval.
     pub auto_approver_routes: BTreeMap<Ipv4Net, BTreeSet<String>>,
 }
 

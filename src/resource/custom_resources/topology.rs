@@ -1,4 +1,4 @@
-//! The CRD of Topologies: what `stargate watch` reports about a topology.
+//! The CRD of Topologies: the status that `stargate watch` writes.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use super::{
 /// The annotation of a Topology that approves the changes with this digest.
 pub const APPROVE_ANNOTATION: &str = "stargate.io/approve";
 
-/// What a digest of changes looks like.
+/// The pattern of a digest of changes.
 const DIGEST: &str = "^[0-9a-f]{32}$";
 
 /// The body of the CRD of Topologies.

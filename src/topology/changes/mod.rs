@@ -17,7 +17,7 @@ use crate::diagnostics::Code;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChangeOutcome {
     /// No object of a service or host changes: the field is a setting of stargate, or
-    /// counts only for what is created later.
+    /// applies only to resources created later.
     NoChange,
     /// Live objects are updated. No worker is drained.
     InPlace,
@@ -106,8 +106,8 @@ impl DatacenterKindName {
 /// A row of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChangeRule {
-    /// The path of the field, as in `datacenters.*.workers[].ip`; or a block with what
-    /// happens to it.
+    /// The path of the field, as in `datacenters.*.workers[].ip`; or a block with the kind
+    /// of its change.
     pub field: &'static str,
     /// The kinds of datacenters that it holds for; empty for a field of no datacenter.
     pub kinds: &'static [DatacenterKindName],
@@ -117,7 +117,7 @@ pub struct ChangeRule {
     pub outcome: ChangeOutcome,
     /// The effect, in a sentence.
     pub effect: &'static str,
-    /// The documentation that says what the service does with such a change.
+    /// The documentation of the service about such a change.
     pub source: &'static str,
     /// Whether pairs of pods are lost for good, so that the change needs `--allow-loss`.
     pub loses: bool,

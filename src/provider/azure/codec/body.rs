@@ -26,7 +26,8 @@ fn drop_nulls(value: &mut Value) {
     }
 }
 
-/// Lays our fields over what is there: objects field by field, the rest whole.
+/// Merges our fields into the current body: objects field by field, other values as a
+/// whole.
 pub(super) fn merge_onto(base: Option<&Value>, ours: Value) -> Value {
     let mut result = base.cloned().unwrap_or_else(|| json!({}));
     overlay(&mut result, ours);

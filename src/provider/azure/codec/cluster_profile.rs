@@ -87,12 +87,12 @@ struct NodeGroup {
     restriction_level: Option<String>,
 }
 
-/// Reads what ARM answered.
+/// Decodes a response of ARM.
 ///
 /// # Errors
 ///
-/// A field is missing or malformed. No default takes its place: workers are
-/// configured with these values, and routes are computed from them.
+/// A field is missing or malformed. No default takes its place: workers are configured with
+/// these values, and routes are computed from them.
 pub fn decode(body: &Value) -> Result<ClusterProfile, DecodeError> {
     let Body { properties } = read(WHAT, body)?;
     let properties = properties.ok_or_else(|| missing(WHAT, "properties"))?;
