@@ -38,7 +38,7 @@ pub(crate) fn load_or_report(global: &Global, ui: &Ui) -> Result<Loaded, CliErro
     load_with(global, ui, |_| Vec::new())
 }
 
-/// The same, with the warnings about what has expired by today.
+/// Loads the topology, with warnings about blocks that have expired by today.
 pub(crate) fn load_of_today(global: &Global, ui: &Ui) -> Result<Loaded, CliError> {
     load_with(global, ui, |loaded| expired_ignores(loaded, today()))
 }

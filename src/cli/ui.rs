@@ -45,7 +45,7 @@ pub struct ApprovalPrompt<'a> {
     pub can_be_saved: bool,
 }
 
-/// Which channels are terminals.
+/// The output streams that are terminals.
 #[derive(Debug, Clone, Copy)]
 struct Terminals {
     input: bool,
@@ -322,7 +322,7 @@ pub(crate) mod testing {
         }
     }
 
-    /// A [`Ui`] whose user answers prompts, or without a terminal.
+    /// A [`Ui`] with a scripted user, or without a terminal.
     pub(crate) fn buffered(answer: Option<&str>, quiet: bool) -> (Ui, SharedBuffer, SharedBuffer) {
         let (out, err) = (SharedBuffer::default(), SharedBuffer::default());
         let input = io::Cursor::new(answer.unwrap_or_default().to_owned());

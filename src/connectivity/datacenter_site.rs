@@ -72,7 +72,7 @@ impl<'a> ModelBuilder<'a> {
         allocated.map(|place| (place.pod_cidr, place.ip)).collect()
     }
 
-    /// What connects a datacenter's hosts.
+    /// The network that connects a datacenter's hosts.
     pub(super) fn datacenter_segment(
         &mut self,
         datacenter: &Datacenter,
@@ -104,7 +104,7 @@ impl<'a> ModelBuilder<'a> {
         }
     }
 
-    /// What is known of a LAN is what the router on it shows.
+    /// The origin of the facts of a LAN: the router on it.
     fn lan_origin(&mut self, site: &Site, router: &str) -> Origin {
         self.provenance.of(&Address::new(Kind::RouterHost, site.clone(), router))
     }
@@ -198,9 +198,9 @@ impl<'a> ModelBuilder<'a> {
         Some(Host { name: name.to_owned(), runs, ports, pods, kernel })
     }
 
-    /// The state of a worker's host: as read from the host, or else inferred from
-    /// its Node, which is Ready and carries the digest of the applied profile. Every
-    /// profile, also one of before an edit, makes the same of what packets depend on.
+    /// The state of a worker's host: as read from the host, or else inferred from its Node,
+    /// which is Ready and has the digest of the applied profile. All profiles, including
+    /// those before an edit, have the same effect on packets.
     fn worker_host(
         &self,
         address: &Address,
@@ -232,7 +232,7 @@ impl<'a> ModelBuilder<'a> {
             DatacenterKind::Azure(azure) => azure.subnet_cidr,
             DatacenterKind::Existing(existing) => existing.network_cidr,
         };
-        // The gateway is not modelled: it passes on what it should.
+        // The gateway is not modelled; it is assumed to forward.
         let passed_on = |route: &KernelRoute| match (*route, worker.gateway) {
             (KernelRoute::Via(hop), Some(gateway)) if hop == gateway => {
                 KernelRoute::Via(datacenter.router.ip)

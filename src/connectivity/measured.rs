@@ -1,4 +1,4 @@
-//! What was measured between pods, held against what the tables say.
+//! Compares measurements between pods with the model.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -11,7 +11,7 @@ use crate::dataplane::{End, HostId, Protocol, RoundTrip, Verdict, trace_round_tr
 use crate::inventory::{GoldpingerPod, Measurement, PingResult};
 use crate::resource::Address;
 
-/// What was measured, beside what the tables say.
+/// The differences between measurements and the model.
 #[derive(Debug, Clone, Default)]
 pub struct MeasurementComparison {
     /// Pairs that are reached by both.
@@ -26,7 +26,7 @@ pub struct MeasurementComparison {
     pub unmeasured: u64,
     /// Pairs of which both say something else.
     pub differences: Vec<Difference>,
-    /// Pods whose address is that of no node, or of another node than theirs.
+    /// Pods whose address belongs to no node, or to another node than theirs.
     pub strangers: Vec<UnknownPod>,
     /// Pods that gave no answer.
     pub silent: Vec<GoldpingerPod>,
@@ -38,17 +38,17 @@ pub struct MeasurementComparison {
 /// reason.
 #[derive(Debug, Clone)]
 pub struct Difference {
-    /// What was measured.
+    /// The measured result.
     pub measured: PingResult,
     /// One of the pairs.
     pub example: (End, End),
-    /// What the tables say of it.
+    /// The result by the model.
     pub round_trip: RoundTrip,
     /// How many pairs there are.
     pub pairs: u64,
     /// From and to which sites, by their numbers in the model.
     pub sites: BTreeSet<(usize, usize)>,
-    /// The resource whose fact drops it, by the tables.
+    /// The resource that drops the packets by the model.
     pub resource: Option<Address>,
 }
 
@@ -59,7 +59,7 @@ pub struct UnknownPod {
     pub address: Ipv4Addr,
     /// The pod, if the cluster's API shows one with that address.
     pub pod: Option<GoldpingerPod>,
-    /// Whose address it is by the model, where that is another node.
+    /// The node that has the address by the model, if it is another one.
     pub taken_for: Option<HostId>,
 }
 
@@ -180,7 +180,7 @@ impl TracedPairs {
 /// Differences while they are put together.
 #[derive(Debug)]
 struct Groups {
-    /// What was asked.
+    /// The protocol of the measurement.
     protocol: Protocol,
     /// The number of each node's site.
     site_of: HashMap<HostId, usize>,
@@ -199,7 +199,7 @@ impl Groups {
 }
 
 impl MeasurementComparison {
-    /// Whether something is wrong by what was measured.
+    /// Whether a measurement shows a failure.
     pub fn is_broken(&self) -> bool {
         self.dropped > 0 || self.undecided_failed > 0 || !self.differences.is_empty()
     }
@@ -264,7 +264,7 @@ impl MeasurementComparison {
         self.differences.push(Difference {
             measured,
             example: pair,
-            // What stands for its class may have been traced to another of it.
+            // The representative of the class may have been traced to another member of it.
             round_trip: trace_round_trip(&model.network, pair.0, pair.1.address, groups.protocol),
             pairs: 1,
             sites: BTreeSet::from([sites]),

@@ -1,5 +1,6 @@
-//! The topology as far as it is in force: under the names that its objects have now, without
-//! what was never created. What serves packets today serves them whatever an edited file says.
+//! The topology as far as it is applied: with the current names of its objects, without
+//! objects that were never created. Live objects forward packets, whatever an edited file
+//! says.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ pub struct PresentTopology {
 }
 
 impl PresentTopology {
-    /// Finds the edits that are not applied yet; `None` if what the topology names is there.
+    /// Finds edits that are not applied yet; `None` if all objects of the topology exist.
     pub fn of(sources: Sources<'_>) -> Option<Self> {
         let live = LiveNames::of(sources);
         let mut topology = sources.topology.clone();
@@ -44,7 +45,7 @@ impl PresentTopology {
     }
 }
 
-/// What exists, by what it is and where.
+/// Existing objects by kind and place.
 struct LiveNames<'a> {
     sources: Sources<'a>,
     /// The machines of routers that the topology owns, by their sites.

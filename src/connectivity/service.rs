@@ -15,7 +15,7 @@ use crate::topology::names::WorkerName;
 pub struct Target<'a> {
     /// The endpoint.
     pub endpoint: &'a Endpoint,
-    /// What is asked there.
+    /// The protocol of the port.
     pub protocol: Protocol,
 }
 

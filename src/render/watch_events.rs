@@ -211,7 +211,7 @@ fn changed(
             let text = format!("  {sign} {address} {done}, but not created again: {reason}");
             vec![(Role::Error, text)]
         }
-        // The reconcile names what led to these.
+        // The event of the reconcile names its triggers.
         Outcome::UpToDate
         | Outcome::Skipped { .. }
         | Outcome::NotStarted

@@ -254,8 +254,7 @@ async fn apply_plan(
     reminder::reminding(applying, |_| reporter.remind()).await
 }
 
-/// The names of the resources whose replacement the user permitted and that the plan
-/// destroys.
+/// The names of the replaced resources whose replacement the user permitted.
 fn named_replacements(plan: &Plan, request: &ApplyRequest) -> Vec<String> {
     let is_named = |change: &&Change| {
         matches!(change.action, Action::Replace | Action::Delete)
@@ -297,7 +296,7 @@ fn refuse_loss(plan: &Plan, is_saved: bool, ui: &Ui) -> u8 {
 /// The exit code of a plan that cannot or need not be applied; its last line says why.
 fn nothing_to_do(plan: &Plan, destroys: bool, ui: &Ui) -> Option<u8> {
     let status = plan.status();
-    // What is deleted need not fit together any more.
+    // A deployment that is destroyed need not be consistent any more.
     if status == PlanStatus::Wrong && !destroys {
         return Some(exit::BLOCKED);
     }

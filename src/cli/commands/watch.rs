@@ -95,7 +95,7 @@ pub(crate) async fn run(
     let _file_watcher = watch_file(global, triggers.clone(), ui);
     let monitor = Arc::new(Monitor::new(env!("CARGO_PKG_VERSION"), Timestamp::now));
     let reporter = reporter(arguments.format, ui);
-    // Who reads an event finds it in the metrics already.
+    // A consumer of an event finds it in the metrics already.
     let reporter = Reporters([monitor.as_ref(), reporter.as_ref()]);
     let election = Election::default();
     let _listener = listen(arguments, (&monitor, &triggers), &election, &reporter).await?;

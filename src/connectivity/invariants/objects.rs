@@ -1,4 +1,4 @@
-//! Rules about objects of the cluster, and about what carries our mark.
+//! Rules about objects of the cluster, and about orphans.
 
 use std::net::Ipv4Addr;
 
@@ -153,7 +153,7 @@ fn router_of<'a>(sources: Sources<'a>, site: &Site) -> Option<&'a Datacenter> {
     sources.topology.datacenters.iter().find(|it| it.name == *name)
 }
 
-/// What of a Node is not as the topology has it.
+/// The fields of a Node that differ from the topology.
 fn wrong_of_node(
     sources: Sources<'_>,
     observed: &JoinedWorker,

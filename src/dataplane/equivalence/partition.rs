@@ -22,7 +22,7 @@ pub(super) struct Partition<'a> {
     fingerprint: Vec<u32>,
     /// The machines at each address of each segment.
     positions: HashMap<Ipv4Addr, Vec<Place>>,
-    /// Who has each address for one of his own.
+    /// The hosts that have an address.
     holders: HashMap<Ipv4Addr, Vec<HostId>>,
     /// The number of each host's kernel.
     host_kernels: Vec<Option<usize>>,
@@ -54,9 +54,10 @@ struct AddressShape {
     signature: Option<u32>,
     /// The machine on each segment, with the host if that is another one.
     positions: Vec<(SegmentId, Option<HostId>, Option<InterfaceShape>)>,
-    /// Who else has it.
+    /// Other hosts with the same address.
     others: Vec<HostId>,
-    /// Itself, where two ask by it: what one sends the other may never leave.
+    /// The address, if two endpoints have it: packets between them may never leave the
+    /// host.
     shared: Option<Ipv4Addr>,
 }
 
@@ -78,8 +79,8 @@ enum PodRouting {
     NotPlumbed,
 }
 
-/// The shape of an endpoint: its host, which of the host's addresses it is, whether
-/// it is one of the pods', and what it is like as an address.
+/// The shape of an endpoint: its host, the index of its address, whether it is a pod
+/// address, and the shape of the address.
 type EndShape = (u32, Option<usize>, bool, AddressShape);
 
 impl<'a> Partition<'a> {

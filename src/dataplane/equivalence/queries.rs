@@ -45,7 +45,7 @@ pub(super) enum Lead {
 pub(super) enum To {
     /// It names none.
     NoPeer,
-    /// That port of the subject's own host.
+    /// The port with that number on the endpoint's own host.
     Own(usize),
     /// Another one.
     Other(Ipv4Addr),

@@ -268,7 +268,7 @@ fn a_security_group_allows_replies() {
     let (way, place, cause, origin) = broken(&test_network.pods(WORKER_1, NODE_A));
     assert_eq!((way, place, origin), (Direction::Forward, at(1, "10.50.0.4"), GROUP));
     assert_eq!(cause, Cause::Denied { rule: "deny-all".to_owned() });
-    // What the router sends out itself may be answered.
+    // The router's own packets get replies.
     assert!(test_network.pods(NODE_A, WORKER_1).reached());
 }
 

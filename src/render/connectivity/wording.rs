@@ -229,7 +229,7 @@ pub(super) fn describe_remedy(remedy: &Remedy) -> String {
     }
 }
 
-/// Whose a resource is that drops packets, and who can change it.
+/// The remedy for a resource that drops packets, by its owner.
 fn change_outside(resource: &Address, id: Option<&ArmId>, owner: FactOwner) -> String {
     let group = id.and_then(ArmId::resource_group_name);
     let place = group.map(|group| format!(" in the resource group {group}")).unwrap_or_default();

@@ -25,7 +25,7 @@ pub struct DeploymentSettings {
     /// The client id of the managed identity for workload identity. Without it, the
     /// credentials of Azure come from the Secret.
     pub client_id: Option<String>,
-    /// Whether a tailscaled in user space reaches the routers, for clusters whose nodes
+    /// Whether a tailscaled in userspace mode reaches the routers, for clusters whose nodes
     /// have no route to them.
     pub tailscale_sidecar: bool,
     /// The time between two reconciles, if the Prometheus Operator is to scrape the

@@ -15,7 +15,7 @@ const CHANGES: usize = 500;
 
 const TARGET: &str = "Target: Azure subscription Production (1-2), tenant 3-4, cluster lab";
 
-/// What markdown, GitHub and terminals take for more than text, in one word.
+/// Text that markdown, GitHub or terminals would interpret, in one word.
 const HOSTILE: &str = "@org/team`</details>![x](https://e.test/p)|www.e.test#12<img>";
 
 #[test]

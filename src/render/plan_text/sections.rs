@@ -61,7 +61,7 @@ impl Page {
         self.wrapped(&format!("{number}: {names}"), "  ", "     ");
     }
 
-    /// Deferred resources, grouped by what they wait for.
+    /// Deferred resources, grouped by the resources that they wait for.
     pub(super) fn deferred(&mut self, deferred: &[Deferred]) {
         if deferred.is_empty() {
             return;
@@ -152,7 +152,7 @@ impl Page {
         }
     }
 
-    /// Sources that could not be read, and what follows for the plan.
+    /// Sources that could not be read, and the effect on the plan.
     pub(super) fn gaps(&mut self, plan: &Plan) {
         // Several objects may be unread for one reason.
         let mut printed = BTreeSet::new();
