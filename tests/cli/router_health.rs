@@ -59,7 +59,7 @@ fn an_unread_service_is_named_with_its_cause() {
     assert!(status.err.contains("help: "), "{}", status.err);
 }
 
-/// So it is in `check`, with a code and what to do.
+/// `check` prints it too, with a code and a remedy.
 #[test]
 fn a_check_names_the_cause_of_what_is_unknown() {
     let location = TestFolder::applied();

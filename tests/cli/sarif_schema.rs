@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use jsonschema::Validator;
 use serde_json::Value;
 
-/// What the schema finds wrong in a log; an unknown property is wrong as well.
+/// Violations of the schema in a log; an unknown property is a violation as well.
 pub(crate) fn violations(log: &Value) -> Vec<String> {
     static VALIDATOR: OnceLock<Validator> = OnceLock::new();
     let validator = VALIDATOR.get_or_init(|| {

@@ -1,5 +1,5 @@
-//! No line of what a life of a deployment prints is wider than 80 columns, unless it is
-//! a single token to copy, such as an id or a path.
+//! No output line of any command is wider than 80 columns, unless it is a single token to
+//! copy, such as an ID or a path.
 
 use stargate::sandbox::faults::Fault;
 

@@ -56,7 +56,7 @@ async fn an_interrupt_between_leave_and_join_says_what_was_done() {
     assert!(node(&deployment, FIRST).is_null());
 }
 
-/// A worker whose work failed after the drain is said to be cordoned.
+/// The error of a worker that failed after the drain says that it is cordoned.
 #[tokio::test(start_paused = true)]
 async fn a_failure_after_the_drain_says_that_the_worker_stays_cordoned() {
     let deployment = Deployment::example_applied().await;

@@ -1,5 +1,5 @@
-//! What the replacement of a router interrupts, and for how long: measured at every write, and
-//! compared with what the plan says.
+//! The pairs that a router's replacement interrupts, and for how long: measured at every
+//! write, and compared with the plan.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};

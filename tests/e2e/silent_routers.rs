@@ -1,5 +1,5 @@
-//! Removals behind a router that does not answer: what must be reset first stays as it is, and
-//! the rest of the plan goes on.
+//! Removals behind a router that does not answer: workers that must be reset first stay,
+//! and the rest of the plan is applied.
 
 use stargate::apply::ApplyStatus;
 use stargate::diagnostics::Code;
@@ -40,7 +40,7 @@ fn held_removals(plan: &Plan) -> Vec<(String, Code)> {
     workers.map(|it| (it.address.name.to_string(), it.failure.code)).collect()
 }
 
-/// Calls that do something to a machine of the attic, its Node or what leads there.
+/// Calls that change a machine of the attic, its Node or the path to it.
 fn calls_for_attic(observer: &Observer) -> Vec<String> {
     let is_one = |call: &String| {
         let is_path = call.contains("routeTables") || call.contains("networkSecurityGroups");
