@@ -137,7 +137,7 @@ mod tests {
 
     /// Its tags were removed, or name another topology, after the plan was made.
     #[test]
-    fn what_is_not_ours_any_more_is_neither_changed_nor_deleted() {
+    fn objects_with_a_new_owner_are_neither_changed_nor_deleted() {
         let ours = observed(Ownership::Ours { site: SiteName::from(&Site::Cluster) });
         let theirs = observed(Ownership::Foreign);
         let id = ArmId::resource_group("s", "g").in_group("N/p", "ip");
@@ -159,7 +159,7 @@ mod tests {
 
     /// The protection was recorded after the plan was made, or the plan was edited.
     #[test]
-    fn what_carries_the_record_of_protection_is_not_deleted() {
+    fn objects_with_a_protection_record_are_not_deleted() {
         let mut current = observed(Ownership::Ours { site: SiteName::from(&Site::Cluster) });
         current.resource.record_protection(Some("cluster".to_owned()));
         let id = ArmId::resource_group("s", "g").in_group("N/p", "ip");

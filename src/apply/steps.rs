@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_canary_waits_for_starts_first() {
+    fn predecessors_of_the_canary_start_first() {
         // A join takes longer than the creation of a machine.
         let worker = |name: &str, number| {
             let mut change = change(name, Action::Create, &[&format!("{name}-machine")]);

@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_container_holds_at_any_depth_is_inside() {
+    fn contents_at_any_depth_are_inside() {
         for (kind, container, expected) in [
             (Kind::NatGateway, Kind::ResourceGroup, true),
             (Kind::VirtualMachine, Kind::NetworkInterface, true),

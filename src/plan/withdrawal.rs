@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_withdraws_what_it_permitted_to_all() {
+    fn a_narrowed_rule_withdraws_its_former_permission() {
         let narrowed = update(group(Access::Allow, "*"), group(Access::Allow, "10.1.0.0/16"));
         assert!(leads_elsewhere(&narrowed, &prefix("10.2.0.0/16")));
         assert_eq!(withdrawn(&narrowed), [Ipv4Net::default()].into());

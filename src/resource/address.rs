@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_reads_back_what_it_writes() {
+    fn an_address_round_trips() {
         for kind in Kind::ALL {
             let address = Address::new(*kind, Site::from("dc1"), "a/b");
             assert_eq!(address.to_string().parse(), Ok(address));
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused() {
+    fn invalid_addresses_are_refused() {
         for text in ["", "subnet", "subnet/cluster", "subnet/cluster/", "no-kind/cluster/x"] {
             assert!(text.parse::<Address>().is_err(), "{text:?}");
         }

@@ -311,7 +311,7 @@ fn an_unused_service_address_is_a_dropped_packet() {
 }
 
 #[test]
-fn diffs_show_what_differs() {
+fn diffs_show_the_differing_part() {
     let location = TestFolder::applied();
     edit(&location, |sandbox| {
         for network in azure(sandbox, "virtualnetworks/aks-vnet") {

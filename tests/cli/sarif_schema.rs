@@ -41,7 +41,7 @@ fn path() -> PathBuf {
 }
 
 #[test]
-fn the_schema_refuses_what_it_should() {
+fn the_schema_refuses_invalid_logs() {
     let violations = |text: &str| violations(&serde_json::from_str(text).expect("JSON")).len();
     assert_eq!(violations(r#"{"version": "2.1.0", "runs": []}"#), 0);
     assert!(violations(r#"{"version": "2.0.0", "runs": []}"#) > 0);

@@ -173,7 +173,7 @@ async fn an_existing_cluster_is_not_changed() {
 
 /// The topology no longer fits its cluster, which is an error, and its resources can be deleted.
 #[tokio::test(start_paused = true)]
-async fn what_remains_of_a_deleted_existing_cluster_is_destroyed() {
+async fn remains_of_a_deleted_existing_cluster_are_destroyed() {
     let (deployment, id) = with_existing_cluster().await;
     deployment.iterate().await;
     deployment.clients.azure.delete(&id, Precondition::None).await.unwrap();

@@ -313,7 +313,7 @@ async fn the_plan_of_an_upgrade_knows_its_reachability() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn repaves_reboots_and_destroys_say_what_they_disrupt() {
+async fn repaves_reboots_and_destroys_report_their_disruptions() {
     let text = azure_workers(3, "");
     let deployment = Deployment::of(&text, SandboxState::new(49));
     deployment.iterate().await;

@@ -77,7 +77,7 @@ async fn a_subnet_that_others_add_to_our_network_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_others_keep_in_the_node_resource_group_blocks_the_deletion_of_the_cluster() {
+async fn foreign_objects_in_the_node_resource_group_block_the_deletion_of_the_cluster() {
     let deployment = Deployment::example_applied().await;
     let group = node_group(&deployment);
     let theirs = in_group(&group, "Microsoft.Network/publicIPAddresses", "theirs");

@@ -34,7 +34,7 @@ impl Reporter for StopAfter {
 /// A worker that left and did not join again is not called "not started": it was drained
 /// and reset.
 #[tokio::test(start_paused = true)]
-async fn an_interrupt_between_leave_and_join_says_what_was_done() {
+async fn an_interrupt_between_leave_and_join_reports_completed_actions() {
     let deployment = Deployment::example_applied().await;
     let options = options(WorkerOperation::Repave, &[FIRST]);
     let planned = deployment.refresh_and_plan(&options).await;

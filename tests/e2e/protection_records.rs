@@ -228,7 +228,7 @@ async fn a_destroy_stops_before_the_first_deletion_while_a_record_remains() {
 
 /// A plan that was saved before the protection was recorded has no authority over it.
 #[tokio::test(start_paused = true)]
-async fn a_saved_plan_does_not_delete_what_was_protected_after_it() {
+async fn a_saved_plan_does_not_delete_resources_protected_after_it() {
     for (table, without) in blocks() {
         let deployment = Deployment::of(TWO_DATACENTERS, SandboxState::new(9));
         deployment.iterate().await;

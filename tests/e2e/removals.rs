@@ -321,7 +321,7 @@ async fn destroy_resets_the_hosts_of_a_cluster_that_is_gone() {
 /// A router that cannot be reached keeps its device: without it the hosts behind it could not be
 /// reset any more.
 #[tokio::test(start_paused = true)]
-async fn destroy_does_not_claim_to_have_cleaned_what_it_cannot_reach() {
+async fn destroy_does_not_claim_to_have_cleaned_unreachable_hosts() {
     let deployment = applied(60).await;
     deployment.inject("router-offline".parse().unwrap(), Some("attic-router"));
     let applied = deployment.apply(&RefreshOptions::destroying()).await;

@@ -184,7 +184,7 @@ async fn two_appliers_of_one_plan_change_everything_once() {
 
 /// Only deferred resources drop out: they cost nothing any more.
 #[tokio::test(start_paused = true)]
-async fn what_drops_out_of_a_plan_is_not_counted() {
+async fn changes_that_drop_out_of_a_plan_are_not_counted() {
     let deployment = Deployment::example();
     let plan = deployment.plan().await;
     let workers = plan.deferred.iter().filter(|one| one.address.kind == Kind::Worker).count();

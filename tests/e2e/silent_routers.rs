@@ -145,7 +145,7 @@ async fn a_machine_that_is_deleted_needs_no_router() {
 
 /// The cluster stays with the Nodes of the machines that could not be reset.
 #[tokio::test(start_paused = true)]
-async fn a_destroy_keeps_what_it_cannot_reset() {
+async fn a_destroy_keeps_workers_that_it_cannot_reset() {
     let deployment = applied(TWO_DATACENTERS, 44).await;
     deployment.inject("router-offline".parse().unwrap(), Some("attic-router"));
     let plan = deployment.refresh_and_plan(&RefreshOptions::destroying()).await.plan;

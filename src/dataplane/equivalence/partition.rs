@@ -107,7 +107,7 @@ impl<'a> Partition<'a> {
 
     /// The number of each end's class.
     pub(super) fn classes(mut self) -> Vec<usize> {
-        self.single_out_who_is_at_others_addresses();
+        self.single_out_shared_addresses();
         let mut looks = Numbers::new();
         let mut hosts: HashMap<HostId, u32> = HashMap::new();
         let mut classes: HashMap<EndShape, usize> = HashMap::new();
@@ -122,7 +122,7 @@ impl<'a> Partition<'a> {
     }
 
     /// An address that is a host's and that another one is found at.
-    fn single_out_who_is_at_others_addresses(&mut self) {
+    fn single_out_shared_addresses(&mut self) {
         let mut found = Vec::new();
         for (_, subject) in self.endpoints.at(0..self.endpoints.len()) {
             let at = self.positions.get(&subject.address).into_iter().flatten();

@@ -184,7 +184,7 @@ proptest! {
     /// The approval of everything that waits leaves nothing that waits, whatever the order
     /// of the changes.
     #[test]
-    fn what_is_approved_waits_no_longer(
+    fn approved_changes_do_not_wait(
         (sketch, other) in edits(true),
         permitted in prop::sample::select(vec![AutoApply::None, AutoApply::Routes, AutoApply::All]),
     ) {

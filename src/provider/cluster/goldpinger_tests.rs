@@ -224,7 +224,7 @@ async fn an_endless_response_times_out() {
 }
 
 #[tokio::test]
-async fn pods_are_read_with_what_a_path_may_hold() {
+async fn pod_names_are_sanitised_for_paths() {
     let list = json!({ "metadata": {}, "items": [{
         "metadata": { "name": "goldpinger-x/../../secrets", "namespace": "gold\u{1b}pinger" },
         "spec": { "nodeName": "one", "containers": [{ "ports": [{ "containerPort": 80 }] }] },

@@ -304,7 +304,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_taint_reads_back_what_it_writes() {
+    fn a_taint_round_trips() {
         for text in ["a=b:NoSchedule", "a:NoExecute", "x.io/a=b:PreferNoSchedule"] {
             assert_eq!(taint_text(&taint_object(text)), text);
         }

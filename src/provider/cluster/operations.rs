@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_person_writes_is_a_request_unless_it_is_the_copy_of_a_record() {
+    fn an_object_of_a_person_is_a_request_unless_it_copies_a_record() {
         let claimed = json!({ SERVER_LABEL: "w", ORIGIN_LABEL: "request" });
         for labels in [json!({}), json!({ "team": "a" }), claimed] {
             let origin = written_by("kubectl-client-side-apply", &labels, &json!({}));

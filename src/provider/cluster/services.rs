@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_left_out() {
+    fn undecodable_services_are_omitted() {
         let mut six = slice(&json!([{ "addresses": ["fd00::1"] }]));
         assert!(endpoints(&six).is_empty());
         six["addressType"] = json!("IPv6");

@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn those_who_come_during_a_list_share_the_next() {
+    async fn callers_during_a_list_share_the_next() {
         let lists = AtomicU64::new(0);
         let shared = SharedList::default();
         let ask = || {

@@ -156,7 +156,7 @@ mod tests {
 
     /// A watch is a list that goes on, so it needs both verbs; nothing else needs `watch`.
     #[test]
-    fn what_is_watched_may_be_watched_and_nothing_else() {
+    fn permissions_to_watch_equal_the_watches() {
         let watchable = PERMISSIONS.iter().filter(|it| it.verbs.contains(&"watch"));
         let mut allowed: Vec<_> = watchable
             .inspect(|it| assert!(it.verbs.contains(&"list"), "{it:?}"))

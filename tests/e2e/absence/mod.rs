@@ -162,12 +162,12 @@ async fn fields_hide_nothing(text: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_field_of_the_example_hides_what_is_there() {
+async fn no_field_of_the_example_hides_existing_objects() {
     fields_hide_nothing(EXAMPLE).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_field_of_two_datacenters_hides_what_is_there() {
+async fn no_field_of_two_datacenters_hides_existing_objects() {
     fields_hide_nothing(TWO_DATACENTERS).await;
 }
 
@@ -243,11 +243,11 @@ async fn lists_hide_nothing(text: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_list_of_the_example_hides_what_is_there() {
+async fn no_list_of_the_example_hides_existing_objects() {
     lists_hide_nothing(EXAMPLE).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_list_of_two_datacenters_hides_what_is_there() {
+async fn no_list_of_two_datacenters_hides_existing_objects() {
     lists_hide_nothing(TWO_DATACENTERS).await;
 }

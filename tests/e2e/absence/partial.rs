@@ -57,7 +57,7 @@ async fn a_change_is_planned_while_another_kind_cannot_be_listed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_apply_changes_what_is_known_and_says_what_is_not() {
+async fn an_apply_makes_known_changes_and_reports_unknown_facts() {
     let applied = Applied::of(EXAMPLE).await;
     for list in ["/natGateways", "CiliumNodeList"] {
         applied.deployment.inject(Fault::RouteMissing, None);

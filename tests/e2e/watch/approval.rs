@@ -260,7 +260,7 @@ async fn failures_that_return_pause_changes() {
 
 /// A blocked change is reported with the reason and the remedy.
 #[tokio::test(start_paused = true)]
-async fn a_blocked_reconcile_names_what_is_blocked() {
+async fn a_blocked_reconcile_names_blocked_changes() {
     let deployment = Deployment::example_applied().await;
     let renamed = watched("").replace("name = \"stargate-aks-e2e-2\"", "name = \"other-name\"");
     assert_ne!(renamed, watched(""));
@@ -325,7 +325,7 @@ async fn a_reconcile_waits_for_the_lease_of_an_apply() {
 
 /// An edit that waits for approval cuts no pair: live objects still forward.
 #[tokio::test(start_paused = true)]
-async fn what_waits_is_no_outage() {
+async fn waiting_changes_are_no_outage() {
     let text = watched("apply = \"none\"");
     let another = WORKER_2.replace("worker-2", "worker-3").replace(".1.6", ".1.7");
     let another = another.replace("10.244.66.0", "10.244.67.0");

@@ -21,7 +21,7 @@ use crate::refused_calls::{RefusedCalls, is_request};
 /// The digest is the same in every process for as long as the same changes wait, and its
 /// approval makes all of them and nothing else, once.
 #[tokio::test(start_paused = true)]
-async fn an_approval_makes_exactly_what_waits_and_is_used_once() {
+async fn an_approval_makes_exactly_the_waiting_changes_and_is_used_once() {
     let deployment = Deployment::example_applied().await;
     let text = watched("");
     let removed = text.replace(WORKER_2, "");
@@ -106,7 +106,7 @@ async fn an_approval_of_another_plan_is_refused_and_shown() {
 
 /// A protected resource is blocked, and no approval changes that.
 #[tokio::test(start_paused = true)]
-async fn no_approval_deletes_what_is_protected() {
+async fn no_approval_deletes_protected_resources() {
     let text = watched("").replace("[datacenters.dc1]", "[datacenters.dc1]\nprotect = true");
     let deployment = Deployment::of(&text, stargate::sandbox::SandboxState::new(1));
     deployment.iterate().await;
