@@ -139,7 +139,7 @@ pub(super) fn stale_after_wait(unapproved: &[&Change], holder: &LeaseHolder) -> 
     let LeaseHolder { name, since } = holder;
     let message = format!(
         "{name} held the lease since {since} and changed the infrastructure while this apply \
-         waited; the plan made now contains {} that the approved one does not: {}",
+         waited; the new plan contains {} that the approved one does not: {}",
         counted(unapproved.len(), "change"),
         named(unapproved)
     );
@@ -165,8 +165,8 @@ pub(super) fn not_approved(unapproved: &[&Change], is_saved: bool) -> ApplyStatu
 pub(super) fn undone(change: &Change) -> ApplyStatus {
     let (address, participle) = (&change.address, change.action.participle());
     let reason = format!(
-        "{address} was {participle} and is to be {participle} again: something outside of stargate \
-         undoes it"
+        "{address} was {participle} and must be {participle} again: another program reverts the \
+         change"
     );
     let remedy = format!(
         "find the tool, the policy or the controller that changes {address} and stop it, or list \
@@ -178,7 +178,7 @@ pub(super) fn undone(change: &Change) -> ApplyStatus {
 /// The end of an apply whose last iteration made no progress.
 pub(super) fn no_progress(plan: &Plan) -> ApplyStatus {
     let names = named(&plan.changes.iter().collect::<Vec<_>>());
-    let reason = format!("the last iteration changed nothing; still to be changed: {names}");
+    let reason = format!("the last iteration changed nothing; remaining changes: {names}");
     partial(Code::NoProgress, reason, COMPARE)
 }
 

@@ -157,7 +157,7 @@ impl StepEvidence<'_> {
             &self.desired.name,
             JoinCause::NotProven,
             format!("the next hop {hop} is on none of its own segments ({})", segments.join(", ")),
-            "write the gateway on its segment that leads to the router as `gateway` of the worker",
+            "set `gateway` of the worker to the gateway on its segment that leads to the router",
         ))
     }
 

@@ -81,8 +81,8 @@ fn reason(key: &NodePoolName, name: &str, cluster: &ClusterFacts) -> String {
         return format!("[cluster.node_pools.{key}]");
     }
     format!(
-        "[cluster.node_pools.{key}] differs in what AKS cannot change in place: the pool {name} \
-         takes the place of the old one"
+        "[cluster.node_pools.{key}] changes a field that AKS cannot change in place: the pool \
+         {name} replaces the old one"
     )
 }
 

@@ -105,8 +105,8 @@ fn failure(worker: &Address, workers: &BTreeSet<Address>, width: u32) -> Failure
             names.join(", ")
         ),
         format!(
-            "give {name} an address and a pod CIDR that no worker has and apply, then the wanted \
-             ones and apply again; or set `width = {count}` under `[rollout]`"
+            "give {name} an address and a pod CIDR that no worker has and apply, then its \
+             intended ones and apply again; or set `width = {count}` under `[rollout]`"
         ),
     )
 }

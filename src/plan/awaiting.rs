@@ -66,7 +66,7 @@ impl fmt::Display for ApprovalReason {
             Self::ReportOnly => formatter.write_str("`[watch] apply` is \"none\""),
             Self::NotARoute => formatter.write_str("`[watch] apply` is \"routes\""),
             Self::RemovesMachine => formatter.write_str("it replaces or deletes a machine"),
-            Self::TakesOver => formatter.write_str("it takes over an object"),
+            Self::TakesOver => formatter.write_str("it adopts an object"),
             Self::RemovesProtection => formatter.write_str("it removes a protection"),
             Self::DependsOn { address } => write!(formatter, "it depends on {address}"),
             Self::LosesPairs { count } => {

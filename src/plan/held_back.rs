@@ -196,7 +196,7 @@ fn waiting(change: &Change, cause: &Cause, destroys: bool) -> Blocked {
         Failure::new(
             *code,
             format!("nothing is deleted while {address} is protected"),
-            "write `protect = false` into its block and run `stargate apply`, which removes the \
+            "set `protect = false` in its block and run `stargate apply`, which removes the \
              recorded protection, then run the same command again; or remove single blocks from \
              the topology and apply",
         )

@@ -21,9 +21,7 @@ pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
             let unread = unread_contents(input.inventory, address.kind, &change.key).map(|gap| {
                 (
                     gap,
-                    format!(
-                        "{address} may hold objects that could not be read and would go with it"
-                    ),
+                    format!("{address} may contain unread objects, which would be deleted with it"),
                 )
             });
             let (gap, reason) = unread.or_else(|| unread_machine(input.inventory, change))?;

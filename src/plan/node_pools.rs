@@ -38,7 +38,8 @@ pub(super) fn refuse(desired: &DesiredResource, fields: &[FieldChange]) -> Optio
     let failure = Failure::new(
         Code::NodePoolNotReplaceable,
         format!(
-            "AKS cannot change {} of node pool {} in place, and no successor can take its place",
+            "AKS cannot change {} of node pool {} in place, and its key is too long to name a \
+             successor",
             fixed.join(" and "),
             pool.key
         ),

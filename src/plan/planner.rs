@@ -257,7 +257,7 @@ fn occupied(
         failure: Failure::new(
             Code::ForeignKernelRoute,
             format!(
-                "{} has routes that stargate did not set where it needs its own: {}",
+                "{} has foreign routes that conflict with its own: {}",
                 router.hostname,
                 in_the_way.join("; ")
             ),

@@ -24,7 +24,7 @@ pub(super) fn retain(
     for decision in decisions.values_mut().filter(|_| !missing.is_empty()) {
         let ResourceDecision::Change(change) = decision else { continue };
         let Some(successor) = missing.iter().find(|it| it.replaces(change)) else { continue };
-        let message = format!("{} would take its place, and is blocked", successor.address);
+        let message = format!("its successor {} is blocked", successor.address);
         let failure = successor.failure.clone().within(message);
         let cause = successor.cause.clone().unwrap_or_else(|| successor.address.clone());
         let blocked = blocked_for(change, failure, Some(cause));

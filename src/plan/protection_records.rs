@@ -97,7 +97,7 @@ impl<'a> ProtectionRecords<'a> {
         let mut blocks = sites.into_iter().flatten().filter(is_part);
         let block = blocks.find_map(|site| self.sites.get(&site))?;
         let reason = format!(
-            "its {} is blocked: it is part of [{block}], of which the protection is recorded",
+            "its {} is blocked: it is part of [{block}], whose protection is recorded",
             deletion(change)
         );
         Some(blocked(change, Failure::new(Code::Protected, reason, lift_remedy(block))))
@@ -157,7 +157,7 @@ fn protection(record: &str) -> String {
 
 fn lift_remedy(block: &str) -> String {
     format!(
-        "write `protect = false` into [{block}], with the block still in the topology, and run \
+        "set `protect = false` in [{block}], with the block still in the topology, and run \
          `stargate apply`, which removes the record; then make this change again"
     )
 }

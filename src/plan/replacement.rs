@@ -290,7 +290,7 @@ fn retain(change: &Change, cause: Option<Address>) -> Blocked {
     let failure = match &cause {
         Some(cause) => Failure::new(
             Code::ReplacementNotRequested,
-            format!("{cause} would take its place, and that is refused"),
+            format!("its successor {cause} is refused"),
             format!("follow the help for {cause} first"),
         ),
         None => Failure::new(

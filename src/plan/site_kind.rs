@@ -85,11 +85,11 @@ fn failure(site: &Site) -> Failure {
         Code::ReplacementNotRequested,
         format!(
             "datacenter {site} cannot change between VMs and existing machines in place: its \
-             machines would be deleted or left before the others serve"
+             machines would be removed before the new ones are ready"
         ),
         format!(
-            "undo the edit; to change over, add the new machines as another datacenter, apply, \
-             then remove [datacenters.{site}] and apply again"
+            "undo the edit; to migrate, add the new machines as another datacenter, apply, then \
+             remove [datacenters.{site}] and apply again"
         ),
     )
 }

@@ -31,7 +31,7 @@ pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
         .into_iter()
         .filter_map(|(address, site)| {
             let failure = silent.at(input, &site)?.clone();
-            let message = format!("{} could not be reset at {site}, which it leaves", address.name);
+            let message = format!("{} leaves {site} and could not be reset there", address.name);
             Some((address, failure.within(message)))
         })
         .collect();
@@ -173,7 +173,7 @@ fn present_routers(input: Comparison<'_>) -> impl Iterator<Item = (Site, Failure
         let failure = Failure::new(
             Code::RouterOffline,
             format!("router {router} is not connected to the tailnet"),
-            "start the machine; or apply the other name of the router alone, then the rest of the \
+            "start the machine; or apply the new name of the router first, then the rest of the \
              edit",
         );
         is_offline.then(|| (site.clone(), failure))

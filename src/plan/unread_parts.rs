@@ -30,9 +30,12 @@ pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) ->
         let Some((machine, gap)) = unread.of_machine(change) else { continue };
         let message = match change.action {
             Action::Create => {
-                format!("{machine} could not serve: {} could not be read", gap.source)
+                format!("{machine} could not be used: {} could not be read", gap.source)
             }
-            _ => format!("it is unknown what {machine} serves: {} could not be read", gap.source),
+            _ => format!(
+                "it is unknown whether {machine} is in use: {} could not be read",
+                gap.source
+            ),
         };
         let blocked = blocked_for(change, gap.failure.clone().within(message), None);
         if change.action != Action::Create {

@@ -78,8 +78,8 @@ fn control_plane(
         return Some(Failure::new(
             Code::KubernetesDowngrade,
             format!(
-                "the cluster runs Kubernetes {live}, and the topology names {wanted}: AKS takes no \
-                 cluster back to an older version"
+                "the cluster runs Kubernetes {live}, but the topology has {wanted}: AKS cannot \
+                 downgrade a cluster"
             ),
             format!(
                 "set `kubernetes_version` of [cluster] to \"{}.{}\"; other changes are made",
@@ -92,8 +92,8 @@ fn control_plane(
         return Some(Failure::new(
             Code::KubernetesMinorSkipped,
             format!(
-                "the cluster runs Kubernetes {live}, and an upgrade to {wanted} leaves out a minor \
-                 version"
+                "the cluster runs Kubernetes {live}, and an upgrade to {wanted} would skip a \
+                 minor version"
             ),
             format!(
                 "set `kubernetes_version` of [cluster] and of the profiles to \"{next}\", apply, and \
@@ -110,7 +110,7 @@ fn control_plane(
         format!(
             "{address} runs Kubernetes {kubelet}, which a control plane of {wanted} does not support"
         ),
-        format!("upgrade {address} first, to a version of the present control plane ({live})"),
+        format!("upgrade {address} first, to the current version of the control plane ({live})"),
     ))
 }
 
@@ -147,8 +147,8 @@ fn downgrade(subject: &str, live: KubernetesVersion, wanted: KubernetesVersion) 
     Failure::new(
         Code::KubernetesDowngrade,
         format!(
-            "{subject} has Kubernetes {live}, and the topology names {wanted}: a kubelet is not \
-             taken back to an older version"
+            "{subject} has Kubernetes {live}, but the topology has {wanted}: a kubelet is never \
+             downgraded"
         ),
         format!(
             "set `kubernetes_version` of the profile to \"{}.{}\" for any patch, or to \"{live}\"",

@@ -67,7 +67,7 @@ pub(super) fn already_done(
     let command = request.operation.command();
     let finding = |(worker, time): (&WorkerName, &String)| {
         let message = format!(
-            "{worker} is left out: an interrupted run of the same command completed it at {time}"
+            "{worker} is skipped: an interrupted run of the same command completed it at {time}"
         );
         let remedy = format!("to do it again, name it alone: `{command} {worker}`");
         Finding::new(FindingSeverity::Warning, Failure::new(Code::PartlyApplied, message, remedy))

@@ -100,7 +100,7 @@ fn mark_unknown_unread(key: ObjectKey, observation: &mut Observation) {
     }
     let failure = Failure::new(
         Code::UnexpectedResponse,
-        format!("Azure answers no object with the id {id} to a read by this id"),
+        format!("Azure returned no object with the ID {id} for a read by this ID"),
         "run the same command again; `-v` prints the requests",
     );
     observation.unread(key, Source::Azure, failure);

@@ -234,8 +234,8 @@ fn without_range(node: &NodeFacts) -> Failure {
     Failure::new(
         Code::SourceGap,
         format!(
-            "the Node {} has no podCIDR, and its CiliumNode, which tells the range that its pods \
-             have, could not be read",
+            "the Node {} has no podCIDR, and its CiliumNode, which records the range of its pods, \
+             could not be read",
             node.name
         ),
         "allow the credentials to list `ciliumnodes` of the API group cilium.io",

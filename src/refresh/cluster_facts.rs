@@ -291,7 +291,7 @@ fn note_newer(facts: &ClusterFacts, scope: &Scope<'_>, observation: &mut Observa
         Code::LiveVersionSkew,
         format!(
             "the cluster runs Kubernetes {}, and [cluster] kubernetes_version is {wanted}: AKS \
-             takes no cluster back to an older version",
+             cannot downgrade a cluster",
             facts.version
         ),
         format!(

@@ -33,8 +33,8 @@ pub(super) fn report_leaving(
     let failure = Failure::new(
         Code::OperationPending,
         format!("Azure is deleting {name}, and it counts as absent"),
-        "an apply waits until it is gone before it creates it; the activity log of Azure shows \
-         who deleted it",
+        "an apply waits for the deletion before it creates it again; the activity log of Azure \
+         shows who deleted it",
     );
     observation.findings.push(Finding {
         address: Some(Address::new(kind, Site::from(site), name)),

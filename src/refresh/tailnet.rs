@@ -122,7 +122,7 @@ pub(super) fn foreign_peer(device: &TailnetDevice) -> Option<ForeignPeer> {
 fn without_name(device: &TailnetDevice) -> Failure {
     Failure::new(
         Code::SourceGap,
-        format!("Tailscale answers no host name of the device {}", device.node_id),
+        format!("Tailscale returned no host name of the device {}", device.node_id),
         "run the same command again; `tailscale status` on a router shows its host name",
     )
 }
@@ -246,7 +246,10 @@ pub(super) fn note_routes(
     if let Some(route) = &device.unreadable_route {
         let failure = Failure::new(
             Code::SourceGap,
-            format!("Tailscale answers the route `{route}` of the device {name}: it is no prefix"),
+            format!(
+                "Tailscale returned the route `{route}` of the device {name}, which is not a \
+                     prefix"
+            ),
             "run the same command again; the device's page in the admin console shows its routes",
         );
         observation.unread(advertised, Source::Tailscale, failure.clone());
@@ -273,7 +276,7 @@ fn note_address(
     if device.addresses.is_empty() && !scope.is_existing(site) {
         let failure = Failure::new(
             Code::SourceGap,
-            format!("Tailscale answers no IPv4 address of the device {name}"),
+            format!("Tailscale returned no IPv4 address of the device {name}"),
             "run the same command again; the device's page in the admin console shows its addresses",
         );
         observation.gap(Source::Host(name.to_owned()), failure);

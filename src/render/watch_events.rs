@@ -128,7 +128,9 @@ fn lines(event: &WatchEvent) -> Vec<(Role, String)> {
         WatchEvent::ReconcileFinished { number, reconciled, milliseconds } => {
             finished(*number, reconciled, *milliseconds)
         }
-        WatchEvent::Stopping => vec![(Role::Warning, "stopping: running steps finish".to_owned())],
+        WatchEvent::Stopping => {
+            vec![(Role::Warning, "stopping after running steps have finished".to_owned())]
+        }
     }
 }
 

@@ -54,7 +54,7 @@ impl NodePoolScale {
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum AutoApply {
-    /// None: it only reports drift.
+    /// None: `watch` only reports drift.
     None,
     /// Routes of nodes that came or went, and in place: route tables, advertised and
     /// approved prefixes, settings of routers, pod CIDRs and labels of Nodes, CiliumNodes
@@ -76,14 +76,14 @@ pub enum NodePoolMode {
     User,
 }
 
-/// Where a worker's packages come from.
+/// The source of a worker's packages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum PackageSource {
     /// From the projects' own sources, pinned by keys, versions and checksums.
     Upstream,
-    /// They are there already; only their versions are checked, and nothing is
-    /// fetched. For sites without a way out.
+    /// They are installed already: stargate checks their versions and downloads nothing.
+    /// For sites without internet access.
     Preinstalled,
 }
 

@@ -85,12 +85,13 @@ impl Monitor {
         let registry = &mut self.registry;
         let build = Info::new([("version", version.to_owned())]);
         registry.register("build", "The version of stargate", build);
-        let help = "Reconciles by result and by what led to them first";
+        let help = "Reconciles by result and first trigger";
         registry.register("reconciles", help, self.reconciles.clone());
-        let help = "The time that reconciles took";
+        let help = "The duration of reconciles";
         let duration = self.duration.clone();
         registry.register_with_unit("reconcile_duration", help, Unit::Seconds, duration);
-        let help = "The time of the last reconcile that left nothing but what awaits approval";
+        let help = "The time of the last reconcile after which only changes that await approval \
+                    were left";
         let success = self.last_success.clone();
         registry.register_with_unit("last_success_timestamp", help, Unit::Seconds, success);
         let help = "Changes that ended, by action and outcome";
@@ -101,11 +102,11 @@ impl Monitor {
         registry.register("pairs", help, self.pairs.clone());
         let help = "Changes that await approval";
         registry.register("pending_approvals", help, self.approvals.clone());
-        let help = "Requests that ended, by API and class of the status";
+        let help = "Completed requests, by API and status class";
         registry.register("requests", help, self.requests.clone());
         let help = "Workers by health";
         registry.register("workers", help, self.workers.clone());
-        let help = "Triggers that wait for the end of the reconcile that runs";
+        let help = "Triggers that wait for the end of the running reconcile";
         registry.register("queue_triggers", help, self.queue.clone());
         let help = "Whether changes are paused after too many removals or failures";
         registry.register("changes_paused", help, self.changes_paused.clone());

@@ -285,6 +285,6 @@ fn lost_leadership() -> Failure {
     Failure::new(
         Code::LeaseLost,
         "the reconcile stopped because another replica may lead by now",
-        "nothing: the replica that leads continues with the remaining changes",
+        "no action is needed: the leader continues with the remaining changes",
     )
 }

@@ -196,7 +196,7 @@ impl TopologyReport<'_> {
         let is_in_progress = reported["state"] == ApprovalState::InProgress.as_str();
         if is_in_progress && state.approval.is_none() && state.record.is_none() {
             let digest = reported["digest"].as_str().unwrap_or_default().to_owned();
-            let message = "the process that was to make the approved changes has ended".to_owned();
+            let message = "the process ended before it made the approved changes".to_owned();
             state.record =
                 Some(ApprovalRecord { digest, state: ApprovalState::Abandoned, message });
         }

@@ -88,7 +88,7 @@ fn made(applied: &Applied) -> String {
     let half = count(|outcome| matches!(outcome, Outcome::HalfReplaced { .. }));
     let half = match half {
         0 => String::new(),
-        half => format!(", {half} made by half"),
+        half => format!(", {half} made in part"),
     };
     format!("{} made{half}", counted(done, "change"))
 }

@@ -17,9 +17,9 @@ use crate::render::Purpose;
 /// Reads only and needs no write permissions. Also shows which pods cannot reach
 /// each other now, and why.
 ///
-/// Exits with 0 if the infrastructure matches the topology and no packet is dropped,
-/// 2 if there is drift that `apply` corrects, 5 if it is blocked or packets are
-/// dropped that no apply helps, and 1 if not everything could be read.
+/// Exits with 0 if the infrastructure matches the topology and no packet is dropped, 2 if
+/// there is drift that `apply` corrects, 5 if it is blocked or an apply cannot restore
+/// dropped packets, and 1 if not everything could be read.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DriftArguments {
     /// Output format

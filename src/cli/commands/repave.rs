@@ -30,7 +30,7 @@ pub(crate) struct RepaveArguments {
     /// Skip the approval prompt
     #[arg(short, long)]
     pub(crate) yes: bool,
-    /// Do not take the lease that keeps other applies of the topology waiting
+    /// Do not acquire the lease that makes other applies of the topology wait
     #[arg(long)]
     pub(crate) no_lease: bool,
     /// Print text, or one line of JSON for each event

@@ -21,7 +21,7 @@ pub(super) fn note_omitted(omitted: &[OmittedChange], ui: &Ui) {
         more => format!(" and {more} more"),
     };
     ui.note(&format!(
-        "a plan made now contains {} that the saved plan does not, and that this apply does not \
+        "the new plan contains {} that the saved plan does not, and that this apply does not \
          make: {}{more}; `stargate plan` shows them",
         counted(omitted.len(), "other change"),
         names.join(", ")

@@ -128,7 +128,7 @@ impl Checker<'_> {
             let (kind, name) = (manifest.kind.into(), manifest.name.as_str());
             let address = Address::new(kind, site.unwrap_or(Site::Cluster), name);
             if let Some(path) = secret_in(&manifest.body, String::new()) {
-                let found = format!("{path} contains what looks like a key or a token");
+                let found = format!("{path} seems to contain a key or a token");
                 self.add(Invariant::NoSecretsInCluster, address.clone(), found);
             }
             let is_manager = manifest.kind == ManifestKind::DaemonSet && name == ROUTE_MANAGER;

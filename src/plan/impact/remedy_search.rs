@@ -225,16 +225,14 @@ fn remedy_outside_plan(
         Verdict::Dropped(Drop { cause: Cause::ShieldsUp, .. }) => Remedy::Manual(
             "run `tailscale set --shields-up=false` on the router that refuses it".to_owned(),
         ),
-        Verdict::Dropped(Drop { cause: Cause::Offline(id), .. }) => {
-            Remedy::Manual(format!(
-                "connect {} to the tailnet: `tailscale status` and `tailscale lock status` on it \
+        Verdict::Dropped(Drop { cause: Cause::Offline(id), .. }) => Remedy::Manual(format!(
+            "connect {} to the tailnet: `tailscale status` and `tailscale lock status` on it \
                  show what is missing",
-                planned.network.name(*id)
-            ))
-        }
+            planned.network.name(*id)
+        )),
         Verdict::Dropped(Drop { cause: Cause::NotInTunnel, .. }) => Remedy::Manual(
-            "let no other program send packets of pods into a tunnel: `stargate plan --deep` names \
-             the rule, and the command that removes it"
+            "remove the routing rule that sends packets of pods into a tunnel: `stargate plan \
+             --deep` names the rule and the command that removes it"
                 .to_owned(),
         ),
         Verdict::Dropped(Drop { cause: Cause::ForeignPeer { owner, prefix }, .. }) => {
@@ -327,7 +325,7 @@ pub(super) fn read(sources: Projection<'_>, provenance: &Provenance) -> Remedy {
         },
         _ => Remedy::Read {
             reason: format!("stargate does not read {address}"),
-            remedy: "look at it in the portal".to_owned(),
+            remedy: "inspect it in the Azure portal".to_owned(),
         },
     }
 }

@@ -227,7 +227,7 @@ impl<'a> SavedComparison<'a> {
         if let Some(gap) = self.inventory.gap_for(address.kind, Some(&saved.key)) {
             return format!("{} could not be read: {}", gap.subject(), gap.failure.message);
         }
-        format!("it would be {would}, which a plan made now does not contain")
+        format!("it would be {would}, which a new plan does not contain")
     }
 }
 
@@ -300,11 +300,13 @@ fn difference(saved: &Change, fresh: &Change) -> Option<String> {
     }
     if saved.action != fresh.action {
         let (saved, fresh) = (saved.action.participle(), fresh.action.participle());
-        return Some(format!("in the saved plan it is {saved}, and in a plan made now {fresh}"));
+        return Some(format!("in the saved plan it is {saved}, and in a new plan {fresh}"));
     }
     if saved.after != fresh.after {
         let fields = differing_fields(saved.after.as_ref(), fresh.after.as_ref());
-        return Some(format!("the saved plan gives it another value than a plan made now{fields}"));
+        return Some(format!(
+            "its value in the saved plan differs from that in a new plan{fields}"
+        ));
     }
     let moved = moved_fields(saved.before.as_ref(), fresh.before.as_ref());
     let first = moved.first()?;

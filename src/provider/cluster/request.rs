@@ -178,7 +178,7 @@ impl Collection {
     /// The answer if it is an object, with its text safe to print.
     fn object(&self, about: &About, mut response: Value) -> Result<Value, ClusterError> {
         let Some(fields) = response.as_object_mut() else {
-            let reason = format!("the API server answered {}, not an object", kind_of(&response));
+            let reason = format!("the API server returned {}, not an object", kind_of(&response));
             return Err(about.malformed(reason));
         };
         for (name, field) in fields {
@@ -354,9 +354,9 @@ fn named(about: &About, object: Value, name: &str) -> Result<Value, ClusterError
     match &object["metadata"]["name"] {
         Value::String(answered) if answered == name => Ok(object),
         Value::String(answered) => {
-            Err(about.malformed(format!("the API server answered the object `{answered}`")))
+            Err(about.malformed(format!("the API server returned the object `{answered}`")))
         }
-        _ => Err(about.malformed("the API server answered no object with a name")),
+        _ => Err(about.malformed("the API server returned an object without a name")),
     }
 }
 

@@ -235,8 +235,7 @@ fn change_outside(resource: &Address, id: Option<&ArmId>, owner: FactOwner) -> S
     let place = group.map(|group| format!(" in the resource group {group}")).unwrap_or_default();
     match owner {
         FactOwner::Topology => format!(
-            "{resource}{place} is as the topology describes it, so no apply changes it; inspect \
-             the object"
+            "{resource}{place} matches the topology, so no apply changes it; inspect the object"
         ),
         FactOwner::Ignored => format!(
             "an `[[ignore]]` rule of the topology leaves {resource} as it is: remove the rule, \

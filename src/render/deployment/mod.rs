@@ -18,7 +18,7 @@ const METRICS_PORT_NAME: &str = "metrics";
 pub struct DeploymentSettings {
     /// The namespace of the watcher.
     pub namespace: String,
-    /// The image with stargate.
+    /// The container image of stargate.
     pub image: String,
     /// How many watchers there are; one of them works.
     pub replicas: u16,

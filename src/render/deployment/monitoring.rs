@@ -129,7 +129,7 @@ fn of_results(name: &str, job: &str) -> Vec<Alert> {
             after: "1h",
             severity: "warning",
             summary: format!("{{{{ $value }}}} resources of {name} differ from the topology"),
-            action: "Run `stargate plan`, which shows the differences and what blocks them.",
+            action: "Run `stargate plan`, which shows the differences and the blocked changes.",
         },
         Alert {
             name: "StargatePairsBroken",

@@ -120,7 +120,7 @@ impl Page {
         if ignored.is_empty() {
             return;
         }
-        self.title("Ignored, as `[[ignore]]` of the topology says:");
+        self.title("Ignored by `[[ignore]]` blocks of the topology:");
         self.blank();
         for one in ignored {
             self.line(format!("    {}", self.options.style.paint(Role::Title, &one.address)));
@@ -129,8 +129,8 @@ impl Page {
             self.fields(Action::Update, &one.fields);
             self.blank();
         }
-        let help = "an apply leaves these fields as they are; to have one corrected, remove \
-                    its `[[ignore]]` block";
+        let help = "an apply does not change these fields; to correct one, remove its \
+                    `[[ignore]]` block";
         self.help(help, "");
         self.blank();
     }

@@ -29,8 +29,8 @@ pub enum ChangeOutcome {
     /// Objects are deleted. Workers are drained before, and lost pairs need
     /// `--allow-loss`.
     Removal,
-    /// Refused unless `--replace ADDRESS` names the object, because it holds others that
-    /// are deleted with it.
+    /// Refused unless `--replace ADDRESS` names the object, because objects in it are
+    /// deleted with it.
     Replacement,
     /// Refused with this code, and nothing is changed.
     Refused(Code),
@@ -41,8 +41,8 @@ impl ChangeOutcome {
     pub const LEGEND: [(&'static str, &'static str); 7] = [
         (
             "no change",
-            "no object of a service or host changes: the field is a setting of stargate, or counts \
-             only for what is created later",
+            "no object of a service or host changes: the field is a setting of stargate, or \
+             applies only to resources that are created later",
         ),
         ("in place", "live objects are updated, and no worker is drained"),
         (
@@ -51,16 +51,16 @@ impl ChangeOutcome {
         ),
         (
             "recreated",
-            "objects are deleted and created again under the plan's normal approval; their workers \
-             are drained before",
+            "objects are deleted and created again under the plan's normal approval; their \
+             workers are drained first",
         ),
         (
             "removed",
-            "objects are deleted; workers are drained before, and lost pairs need `--allow-loss`",
+            "objects are deleted; workers are drained first, and lost pairs need `--allow-loss`",
         ),
         (
             "replacement with approval",
-            "refused unless `--replace ADDRESS` names the object, because it holds others that are \
+            "refused unless `--replace ADDRESS` names the object, because objects in it are \
              deleted with it",
         ),
         ("refused", "refused with a code that `stargate explain` explains; nothing is changed"),

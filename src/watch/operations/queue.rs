@@ -64,7 +64,7 @@ impl<'a> Queue<'a> {
         match topology.watch.apply {
             AutoApply::None => queue.hold(&Reason::new(
                 "ReportOnly",
-                "`[watch] apply` is \"none\", so that nothing is changed",
+                "`[watch] apply` is \"none\": nothing is changed",
             )),
             AutoApply::Routes | AutoApply::All => {}
         }
@@ -116,7 +116,7 @@ fn is_open(object: &OperationObject) -> bool {
 
 fn validate(topology: &Topology, object: &OperationObject) -> Result<WorkerOperation, Reason> {
     if object.origin == OperationOrigin::CopiedRecord {
-        let message = "it is the copy of a record: remove the labels stargate.io/server and \
+        let message = "it is a copy of a record: remove the labels stargate.io/server and \
                        stargate.io/origin, and create it again";
         return Err(Reason::new("CopiedRecord", message));
     }
