@@ -7,7 +7,7 @@ use crate::resource::{Address, Kind};
 #[derive(Debug, Default)]
 pub(super) struct Approved {
     actions: BTreeSet<(Address, Action)>,
-    /// A deferred association stands for all subnets that turn up.
+    /// A deferred association represents all subnets that are found later.
     kinds_waiting: BTreeSet<Kind>,
 }
 

@@ -39,7 +39,7 @@ pub enum Event {
         /// The action of the change.
         action: Action,
     },
-    /// A step tells how far it is.
+    /// A step reports its progress.
     StepProgress {
         /// The resource.
         address: Address,

@@ -73,7 +73,7 @@ fn was_being_deleted(change: &Change) -> bool {
     }
 }
 
-/// Whether the object already has the value that is wanted.
+/// Whether the object already has the desired value.
 pub(super) fn is_as_wanted(change: &Change, current: &Observed) -> bool {
     change.after.as_ref().is_some_and(|wanted| {
         diff::between(&current.resource, wanted).is_empty()

@@ -1,4 +1,4 @@
-//! Changes that are wanted again after they were made.
+//! Changes that are planned again after they were made.
 
 use std::collections::BTreeMap;
 

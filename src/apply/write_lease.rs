@@ -95,8 +95,8 @@ impl<'a> WriteLease<'a> {
         slot.acquire(Arc::clone(&cluster.client), now, &waiting, on_loss).await
     }
 
-    /// Waits until a step may begin: each Lease that the apply goes by must be valid for a
-    /// margin longer. Returns whether it may.
+    /// Waits until a step may begin: each Lease of the apply must be valid for a margin
+    /// longer. Returns whether it may.
     pub(super) async fn confirmed(&self) -> bool {
         let held = match &self.context.lease {
             Some(slot) => slot.validity().await,
@@ -153,7 +153,7 @@ impl<'a> WriteLease<'a> {
     }
 }
 
-/// An apply without a Lease goes on, and does not keep others waiting.
+/// An apply without a Lease continues, and other applies do not wait for it.
 fn not_taken(slot: &LeaseSlot, error: &ClusterError) -> Failure {
     let message = format!(
         "the apply holds no lease {} in this iteration, so other applies of the topology do not \

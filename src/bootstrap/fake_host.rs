@@ -107,7 +107,7 @@ impl FakeHost {
         self.cluster.put(REQUEST, request);
     }
 
-    /// The kubelet goes on once its request is approved.
+    /// The kubelet continues once its request is approved.
     fn tick(&self, state: &mut FakeHostState) {
         let approved = self
             .cluster

@@ -169,7 +169,7 @@ impl JoinRun<'_> {
         }
     }
 
-    /// A step that a second look at the host proves.
+    /// A step that a second probe of the host proves.
     async fn on_host(&mut self, step: JoinStep) -> Result<(), JoinError> {
         let (desired, settings) = (&self.context.desired, &self.context.settings);
         let work = match step {

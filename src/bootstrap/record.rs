@@ -55,8 +55,8 @@ impl<'a> JoinContext<'a> {
 }
 
 impl<'a> Records<'a> {
-    /// Notes that the work begins, or goes on where an earlier part of it ended.
-    /// Work that a run before left unfinished is noted as interrupted.
+    /// Records that the work begins or resumes. Unfinished work of an earlier run is
+    /// recorded as interrupted.
     pub(super) async fn begin(
         subject: Subject<'a>,
         progress: &'a Progress<'a>,

@@ -103,7 +103,7 @@ impl JoinContext<'_> {
         }
     }
 
-    /// Waits until the Node is Ready with the kubelet that is wanted.
+    /// Waits until the Node is Ready with the desired kubelet version.
     pub(super) async fn ready(
         &self,
         is_ready: impl Fn(&NodeFacts) -> bool,

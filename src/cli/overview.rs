@@ -79,8 +79,8 @@ impl<'a> Tables<'a> {
         Self { desired, live, inventory }
     }
 
-    /// The state of a prefix in a layer. `expected` tells whether the layer needs the
-    /// prefix while its desired content is still pending.
+    /// The state of a prefix in a layer. `expected` is whether the layer needs the prefix
+    /// while its desired content is still pending.
     fn cell(&self, layer: Layer, prefix: Ipv4Net, expected: bool) -> Cell {
         let live: BTreeMap<_, _> = self.live.of(layer, prefix).collect();
         let (mut missing, mut wrong) = (Vec::new(), Vec::new());

@@ -31,8 +31,7 @@ pub struct Violation {
     pub found: String,
 }
 
-/// Looks at every rule. Orphans are the objects that the topology owns and does
-/// not list any more.
+/// Checks every rule. Orphans are the objects that the topology owns and no longer lists.
 pub fn violations<'a>(
     state: ProjectedState<'a>,
     model: &'a PathModel,

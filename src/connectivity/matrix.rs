@@ -66,8 +66,8 @@ pub struct Matrix {
 type Reason = (Option<Discriminant<Cause>>, Option<Origin>);
 
 impl Matrix {
-    /// Looks at pods and nodes of every site against those of every other, and
-    /// of its own.
+    /// Traces between pods, and between nodes, of every pair of sites, and within each
+    /// site.
     pub fn of(model: &PathModel) -> Self {
         let mut matrix = Self::default();
         let site_of = sites_by_host(model);

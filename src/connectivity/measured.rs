@@ -18,7 +18,7 @@ pub struct MeasurementComparison {
     pub reached: u64,
     /// Pairs that are dropped by both.
     pub dropped: u64,
-    /// Pairs of which the tables cannot tell: a fact was not read.
+    /// Pairs that the model cannot decide, because a fact was not read.
     pub undecided: u64,
     /// Of these, pairs that were not reached.
     pub undecided_failed: u64,
@@ -168,7 +168,7 @@ impl TracedPairs {
         let traced = self.traced.get(&(class(from), class(to)));
         match traced.filter(|_| from.host != to.host) {
             Some(traced) => Cow::Borrowed(traced),
-            // A class's trip stands for pairs on two hosts alone.
+            // The trip of a class represents pairs on two hosts only.
             None => {
                 let round_trip = trace_round_trip(&model.network, from, to.address, self.protocol);
                 Cow::Owned(TracedPair::of(round_trip, to))
@@ -184,7 +184,7 @@ struct Groups {
     protocol: Protocol,
     /// The number of each node's site.
     site_of: HashMap<HostId, usize>,
-    /// Where each reason's difference stands in the list.
+    /// The index of each reason's difference in the list.
     positions: HashMap<String, usize>,
 }
 
@@ -252,7 +252,7 @@ impl MeasurementComparison {
             Some((_, Verdict::Dropped(drop))) => {
                 format!("{:?} {:?}", discriminant(&drop.cause), drop.provenance.first())
             }
-            // No fact tells such pairs apart, only where they are.
+            // Such pairs differ in their sites only, and in no fact.
             _ => format!("{measured:?} {sites:?}"),
         };
         let at = *groups.positions.entry(key).or_insert(self.differences.len());

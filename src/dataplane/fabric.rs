@@ -48,8 +48,8 @@ pub struct Lan {
     pub hosts: BTreeMap<Ipv4Addr, HostId>,
 }
 
-/// A virtual network: it looks at a packet's addresses and at nothing that the
-/// sender's kernel wrote around them.
+/// A virtual network: it reads a packet's addresses, and no encapsulation of the sender's
+/// kernel.
 #[derive(Debug, Clone)]
 pub struct Fabric {
     /// The name.

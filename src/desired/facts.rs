@@ -154,7 +154,7 @@ pub struct NodeSubnet {
 pub struct NodeWithoutPodCidr {
     /// Its name.
     pub name: String,
-    /// Its address, where the Node tells it.
+    /// Its address, if the Node reports one.
     pub address: Option<Ipv4Addr>,
 }
 

@@ -124,7 +124,7 @@ pub enum Code {
     PoolTooSmall,
     /// SG0316: AKS's own nodes will take addresses of the pool.
     PoolOverlapsAksRange,
-    /// SG0317: AKS's own nodes may come to take addresses of the pool.
+    /// SG0317: AKS may later assign addresses of the pool to its own nodes.
     PoolNearAksRange,
     /// SG0318: invalid length of a pod prefix.
     PodPrefixLength,

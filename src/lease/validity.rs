@@ -53,7 +53,7 @@ impl Validity {
 
     /// Waits until the Lease is lost or released.
     pub async fn ended(&mut self) {
-        // The sender goes with the Lease.
+        // The sender is dropped with the Lease.
         let _ = self.hold.wait_for(|hold| !matches!(hold, Hold::Until(_))).await;
     }
 }

@@ -28,7 +28,7 @@ pub struct Pipeline<'a> {
     pub clients: &'a ReadClients,
     /// The topology and the options of the plan.
     pub scope: &'a Scope<'a>,
-    /// Tells the current time.
+    /// The current time.
     pub now: &'a Clock,
 }
 

@@ -76,9 +76,9 @@ fn exchanges(decisions: &ResourceDecisions) -> Vec<BTreeSet<Address>> {
     cycles(&takeovers)
 }
 
-/// Whether the object could stay as it is: an interface with another address in its subnet, or
-/// a worker with another range of pods on its machine. A machine that its operator gave
-/// another address is there already.
+/// Whether the object could stay: an interface with another address in its subnet, or a
+/// worker with another pod CIDR on its machine. A machine to which its operator gave
+/// another address is at its destination already.
 fn can_stay(change: &Change) -> bool {
     match (&change.before, &change.after) {
         (Some(Resource::NetworkInterface(before)), Some(Resource::NetworkInterface(after))) => {

@@ -15,14 +15,15 @@ use crate::resource::{Address, Api, ObjectKey, Ownership, Resource, Site};
 pub struct Change {
     /// The resource.
     pub address: Address,
-    /// Where it stands.
+    /// The identity of the object in its service.
     pub key: ObjectKey,
+    /// The operation on the object.
     pub action: Action,
     /// Field by field, where there is a value on both sides; see [`Change::fields`].
     pub differences: Vec<FieldChange>,
-    /// The value that was observed; the step checks that it still holds.
+    /// The observed value; the step checks that it is still current.
     pub before: Option<Resource>,
-    /// The value that is wanted; absent for a deletion.
+    /// The desired value; absent for a deletion.
     pub after: Option<Resource>,
     /// The current owner of the object.
     pub ownership: Option<Ownership>,

@@ -43,8 +43,8 @@ pub(super) fn lose_all_pairs(observed: Sources<'_>, cluster: &Change) -> Reachab
     Reachability { kept: 0, lost: now.kept, losses, ..now }
 }
 
-/// The same for a cluster that the topology has another name for: its Nodes are not read,
-/// so that its pools and the machines of workers stand for them.
+/// The same for a cluster with another name in the topology: its Nodes are not read, so its
+/// pools and the machines of workers represent them.
 fn lose_former_cluster(observed: Sources<'_>, cluster: &Change) -> Reachability {
     let pools = match &cluster.before {
         Some(Resource::ManagedCluster(cluster)) => cluster.node_pools.iter().collect(),

@@ -200,7 +200,7 @@ impl<'a> Chains<'a> {
 
 /// Seconds that a change usually takes.
 pub(super) fn seconds(change: &Change) -> u64 {
-    // An update of tags, annotations or a stamp, whatever the object.
+    // An update of tags, annotations or a stamp, of any object.
     if change.records_protection_only() {
         return 1;
     }

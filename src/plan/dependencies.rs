@@ -152,7 +152,7 @@ impl<'a> Index<'a> {
         }
     }
 
-    /// Only moves of workers look at them.
+    /// Only moves of workers use them.
     fn successors(&self) -> BTreeSet<(&'a Site, &'a Site)> {
         let is_interface = |change: &&&Change| change.address.kind == Kind::NetworkInterface;
         let changes = self.changes.iter().filter(|_| !self.moving_from.is_empty());

@@ -258,7 +258,7 @@ fn is_same_text(kind: Kind, path: &[String], before: &str, after: &str) -> bool 
     kind.arm().is_some() && !is_exact && before.eq_ignore_ascii_case(after)
 }
 
-/// The map that a value is, unless it stands for something that is not known.
+/// The map in a value, unless it represents an unknown value.
 fn known_map(value: Option<&Value>) -> Option<&Map<String, Value>> {
     match value {
         Some(Value::Object(map)) if !map.contains_key("$after") => Some(map),

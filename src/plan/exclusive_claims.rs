@@ -90,7 +90,7 @@ impl<'a> Claims<'a> {
             {
                 self.machines.get(id.name()).copied().into_iter().collect()
             }
-            // A network can give up a range only when nothing stands in it.
+            // A network can release a range only when it contains no subnet.
             (Some(Resource::VirtualNetwork(network)), ObjectKey::Azure(id)) => {
                 let stays =
                     |range: &Ipv4Net| network.address_prefixes.iter().any(|it| it.contains(range));

@@ -86,8 +86,8 @@ impl<'a> Sites<'a> {
         }
     }
 
-    /// A machine in Azure that the topology no longer names goes with its VM, and
-    /// nothing is done on it.
+    /// A machine in Azure that the topology no longer lists is deleted with its VM, so its
+    /// host is not configured.
     fn router(&self, change: &Change) -> Execution {
         let execution = match &change.address.site {
             Site::Cluster => Some(RouterExecution {

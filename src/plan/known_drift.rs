@@ -104,8 +104,7 @@ fn owned<'a>(inventory: &'a Inventory, wanted: &DesiredResource) -> Option<&'a O
 ///
 /// # Errors
 ///
-/// The observed value cannot stand in the place of the wanted one, so that the drift
-/// would be corrected.
+/// The observed value cannot replace the desired one, so the drift would be corrected.
 fn apply(
     rule: &IgnoreRule,
     address: &Address,

@@ -72,7 +72,7 @@ pub(super) fn defer_deletions(decisions: &mut ResourceDecisions) {
     let pools = pools.filter_map(|(_, decision)| change_of(decision));
     let deletions: Vec<Deferred> =
         pools.filter(|it| it.action == Action::Delete).map(deferred_deletion).collect();
-    // Most plans delete no pool, and need no look at each change.
+    // Fast path: most plans delete no pool.
     if deletions.is_empty() {
         return;
     }

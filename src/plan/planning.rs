@@ -64,6 +64,7 @@ pub struct PlanOptions {
 pub struct PlanningInput<'a> {
     /// The desired configuration.
     pub topology: &'a Topology,
+    /// Options beside the topology.
     pub options: &'a PlanOptions,
     /// Facts that desired resources are computed from.
     pub facts: &'a Facts,

@@ -59,9 +59,9 @@ fn rejoins(change: &Change) -> bool {
     change.action == Action::Replace && change.address.kind == Kind::RouterHost
 }
 
-/// Leaves out the deletion of each namespace and definition that holds objects of others,
-/// if the cluster is deleted: it goes with the cluster, and stays if the cluster does. Blocks
-/// it if the plan retains the cluster.
+/// Omits the deletion of each namespace and definition with foreign objects if the cluster
+/// is deleted: it is deleted with the cluster, or stays with it. Blocks it if the plan
+/// retains the cluster.
 pub(super) fn retain_shared_containers(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     if input.inventory.foreign_contents.is_empty() {
         return;

@@ -16,7 +16,7 @@ use crate::resource::{Address, Kind, ObjectKey, Site};
 pub(super) struct ProtectionRecords<'a> {
     /// The block by the site of which it protects everything.
     sites: BTreeMap<Site, &'a str>,
-    /// The carrier by the name of the machine that it stands for.
+    /// The carrier by the name of its machine.
     machines: BTreeMap<&'a str, Carrier<'a>>,
     input: Comparison<'a>,
 }
@@ -169,7 +169,7 @@ fn deletion(change: &Change) -> &'static str {
     }
 }
 
-/// The machine that an object stands for, or is part of.
+/// The machine that an object represents, or is part of.
 fn machine(kind: Kind, name: &str) -> Option<&str> {
     match kind {
         Kind::NetworkInterface => machine_of(name),

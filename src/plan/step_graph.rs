@@ -32,6 +32,7 @@ pub enum Phase {
 pub struct PlanStep {
     /// The change, by its place in the plan.
     pub change: usize,
+    /// The part of the change.
     pub phase: Phase,
 }
 

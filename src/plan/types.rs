@@ -215,7 +215,7 @@ impl PlanContents {
     }
 }
 
-/// How live state compares with the topology, as far as a plan can tell.
+/// The comparison of live state with the topology, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PlanStatus {
     /// It matches.

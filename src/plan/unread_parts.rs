@@ -105,7 +105,7 @@ impl UnreadParts {
         unread
     }
 
-    /// A machine that exists already costs nothing more, whatever is unread of it.
+    /// An existing machine costs nothing more, even if parts of it are unread.
     fn keep_existing(&mut self, decisions: &ResourceDecisions) {
         let created: BTreeSet<&str> = decisions
             .values()

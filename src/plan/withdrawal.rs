@@ -127,7 +127,7 @@ enum Via<'a> {
     NextHop(NextHop),
     /// A kernel sends them.
     Kernel(KernelRoute),
-    /// They are routed, to whatever hop.
+    /// They are routed, to any next hop.
     AnyHop,
     /// A router takes them out of the tailnet.
     Tailnet,
@@ -170,7 +170,7 @@ fn paths(resource: &Resource) -> Paths<'_> {
     }
 }
 
-/// The prefixes whose packets an object does not drop, whatever the next hop.
+/// The prefixes whose packets an object does not drop, with any next hop.
 fn covered(resource: &Resource) -> Paths<'_> {
     let paths = paths(resource).into_iter();
     paths.filter_map(|(prefix, via)| Some((prefix, via.without_hop()?))).collect()

@@ -58,7 +58,7 @@ pub enum AccessError {
     /// Azure's answer has no kubeconfig.
     #[error("cannot get the credentials of the cluster: Azure's response has no kubeconfig")]
     NoKubeconfig,
-    /// Nothing would tell the cluster from another server of its name.
+    /// The cluster could not be distinguished from another server with its name.
     #[error("the kubeconfig sets `insecure-skip-tls-verify`")]
     NotVerified,
     /// Workers verify the API server by the CA of the kubeconfig.

@@ -37,7 +37,7 @@ pub(super) enum ListingFault {
 }
 
 impl Listing {
-    /// An empty list; `identity` tells objects apart.
+    /// An empty list; `identity` distinguishes objects.
     pub(super) fn new(settings: &ClientSettings, identity: fn(&Value) -> Option<String>) -> Self {
         Self {
             settings: *settings,

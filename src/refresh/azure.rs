@@ -219,8 +219,8 @@ pub(super) fn note_object(value: &Value, ownership: Ownership, observation: &mut
             }
             observation.inventory.note(ObjectKey::Azure(id), resource, ownership);
         }
-        // An object that cannot be read must not look absent. One that is not ours
-        // matters only if something of ours stands or should stand there.
+        // An unreadable object must not look absent. A foreign one matters only if it has
+        // the ID of an owned or desired object.
         Some(Err(error)) if ownership.is_foreign() => {
             observation.undecodable.insert(ObjectKey::Azure(id.clone()), unreadable(&id, &error));
         }

@@ -157,8 +157,8 @@ impl Level {
     }
 }
 
-/// The objects of Azure that are neither known nor hidden by more than the list of their
-/// kind: each by its id, with the keys that stand for it.
+/// Azure objects that are neither known nor hidden by more than the list of their kind:
+/// each by its ID, with the keys that identify it.
 fn missing(
     desired: &DesiredSet,
     observation: &Observation,

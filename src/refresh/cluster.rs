@@ -168,7 +168,7 @@ fn note_nodes(
             let key = ObjectKey::Kubernetes(object("CiliumNode", name));
             let (name, pod_cidrs) = (name.clone(), pod_cidrs.clone());
             let value = Resource::CiliumNode(CiliumNode { name, pod_cidrs }.into());
-            // It goes with its Node.
+            // It is deleted with its Node.
             observation.inventory.note(key, value, Ownership::Inherited);
         }
     }
@@ -229,7 +229,7 @@ fn note_worker(
     }
 }
 
-/// Only its CiliumNode would tell which range its pods have.
+/// Only its CiliumNode would report the range of its pods.
 fn without_range(node: &NodeFacts) -> Failure {
     Failure::new(
         Code::SourceGap,

@@ -144,7 +144,7 @@ impl DeviceRecords {
         self.records(device) || self.recorded.contains(name) || self.machines.contains(name)
     }
 
-    /// Looks for the machine of a router: a list need not show it.
+    /// Reads the machine of a router, which a list may omit.
     async fn machine(
         &self,
         clients: &ReadClients,

@@ -45,8 +45,8 @@ fn may_be_ours(value: &Value, owner: &Owner) -> bool {
         || codec::ownership_without_name(value, owner).is_some()
 }
 
-/// Whether a group is wanted where it is: one that is wanted elsewhere has to be
-/// replaced, with all that it holds.
+/// Whether a group is desired in its region: a group that is desired elsewhere must be
+/// replaced, with its contents.
 fn is_retained(group: &Value, wanted: &BTreeMap<String, &Location>) -> bool {
     let Some(id) = codec::id(group) else { return true };
     let Some(location) = wanted.get(&id.name().to_ascii_lowercase()) else { return false };
@@ -98,7 +98,7 @@ pub(super) fn note_foreign_contents(
             .iter()
             .filter(|value| !may_be_ours(value, &owner))
             .filter_map(codec::id)
-            // A VM's disk goes with its VM and carries no mark of its own.
+            // A VM's disk is deleted with its VM and has no mark of its own.
             .filter(|id| {
                 !id.resource_type()
                     .is_some_and(|it| it.eq_ignore_ascii_case("Microsoft.Compute/disks"))

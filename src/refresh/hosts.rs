@@ -18,7 +18,7 @@ use crate::topology::version::KubernetesVersion;
 /// How many hosts are looked at side by side.
 const WIDTH: usize = 32;
 
-/// Looks at the routers, and at the workers if asked to.
+/// Probes the routers, and the workers if requested.
 pub(super) async fn read(
     clients: &ReadClients,
     scope: &Scope<'_>,
@@ -161,8 +161,8 @@ fn gap(name: &str, error: &HostError, explained: bool, observation: &mut Observa
     });
 }
 
-/// Keeps the device of a router that goes on without stargate while its host cannot be
-/// read: without the device its configuration could not be removed any more.
+/// Keeps the device of a router that continues without stargate while its host cannot be
+/// read: without the device its configuration could not be removed.
 fn retain_device(
     scope: &Scope<'_>,
     site: &Site,

@@ -88,7 +88,7 @@ fn is_of_aks(value: &Value, id: &ArmId, cluster: &ArmId) -> bool {
         lowercase.into_iter().any(|tag| TAGS_OF_AKS.iter().any(|one| tag.starts_with(one)))
     });
     let name = id.name().to_ascii_lowercase();
-    // A disk goes with the machine that it is attached to.
+    // A disk is deleted with the machine that it is attached to.
     let is_attached = value.get("managedBy").is_some_and(|machine| !machine.is_null());
     is_marked
         || is_attached

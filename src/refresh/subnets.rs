@@ -81,7 +81,7 @@ fn note_other(subnet: &Value, id: ArmId, network: ArmId, observation: &mut Obser
         observation.unread(ObjectKey::Azure(id), Source::Azure, failure);
         return;
     }
-    // It goes with the network that it is in.
+    // It is deleted with its network.
     let contents = &mut observation.inventory.foreign_contents;
     contents.entry(ObjectKey::Azure(network)).or_default().push(id.name().to_owned());
     note_object(subnet, Ownership::Foreign, observation);

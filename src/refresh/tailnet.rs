@@ -118,7 +118,7 @@ pub(super) fn foreign_peer(device: &TailnetDevice) -> Option<ForeignPeer> {
     })
 }
 
-/// Nothing tells which router it is.
+/// It is unknown which router it is.
 fn without_name(device: &TailnetDevice) -> Failure {
     Failure::new(
         Code::SourceGap,

@@ -78,7 +78,7 @@ impl WatcherStatus {
         if let Some(pending) = &self.pending_approval {
             let count = counted(pending.total, "change");
             lines.push(format!("Awaiting approval: {count}. To approve:"));
-            // A command is copied: it stays in one line, whatever its width.
+            // A command is copied, so it stays in one line of any width.
             lines.push(format!("  {}", pending.command));
         }
         lines

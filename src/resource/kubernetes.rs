@@ -117,7 +117,7 @@ impl Manifest {
     }
 }
 
-/// Looks for pending values in their JSON form.
+/// Collects pending values in their JSON form.
 pub(crate) fn collect_awaited(value: &Value, found: &mut Vec<Address>) {
     match value {
         Value::Object(map) => {

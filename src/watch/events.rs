@@ -90,7 +90,7 @@ pub enum WatchEvent {
         /// The same as a sentence.
         message: String,
     },
-    /// Something did not succeed that the reconcile goes on without.
+    /// A failure that the reconcile does not depend on.
     Warning {
         /// The failure and its effect.
         failure: Failure,

@@ -183,7 +183,7 @@ struct Candidate {
 
 impl Candidate {
     async fn run(self) {
-        // The reconcile that joined goes on by itself, unless it was turned away.
+        // The reconcile that joined continues by itself, unless it was refused.
         let mut is_awaited = true;
         loop {
             match self.acquire().await {

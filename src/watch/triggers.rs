@@ -35,8 +35,7 @@ impl Triggers {
         std::mem::take(&mut *self.kinds())
     }
 
-    /// Takes all added triggers, and waits while there are none. Cancelling it loses no
-    /// trigger. Only one task may wait.
+    /// Waits until a trigger is added, and takes all of them. Cancelling it loses no trigger. Only one task may wait.
     pub async fn added(&self) -> BTreeSet<Trigger> {
         loop {
             let taken = self.take();

@@ -28,7 +28,7 @@ macro_rules! rules {
                 }
             }
 
-            /// The kinds of resources that it looks at.
+            /// The kinds of resources that it checks.
             pub(super) fn looks_at(self) -> &'static [Kind] {
                 match self {
                     $(Self::$variant => $looks_at,)*

@@ -61,7 +61,7 @@ impl Endpoints {
         self.find(&address.into()).len() > 1
     }
 
-    /// The subjects that stand there.
+    /// The endpoints at these positions.
     pub(super) fn at(&self, positions: Range<usize>) -> impl Iterator<Item = (usize, &End)> {
         positions.clone().zip(self.all.get(positions).into_iter().flatten())
     }

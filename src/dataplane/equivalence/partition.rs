@@ -13,7 +13,7 @@ use crate::dataplane::fact::Fact;
 use crate::dataplane::host::{Host, HostId, Pods};
 use crate::dataplane::network::{End, Network};
 
-/// Everything that tells ends apart.
+/// Everything that distinguishes ends.
 pub(super) struct Partition<'a> {
     network: &'a Network,
     ends: &'a [End],

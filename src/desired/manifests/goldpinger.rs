@@ -52,8 +52,8 @@ fn daemon_set() -> Value {
                 "metadata": { "labels": labels },
                 "spec": {
                     "serviceAccountName": GOLDPINGER_NAMESPACE,
-                    // It must run wherever a pod could, or it would not see
-                    // the pairs that matter.
+                    // It must run on every node that can run pods, or relevant pairs would
+                    // not be measured.
                     "tolerations": [
                         { "operator": "Exists", "effect": "NoSchedule" },
                         { "operator": "Exists", "effect": "NoExecute" },

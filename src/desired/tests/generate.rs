@@ -105,7 +105,7 @@ pub(crate) fn sketches(protected: bool) -> impl Strategy<Value = Sketch> {
 }
 
 impl Sketch {
-    /// The topology that it stands for.
+    /// The topology that it describes.
     pub(crate) fn topology(&self) -> Topology {
         let text = self.text();
         match load_text("stargate.toml", &text) {

@@ -105,8 +105,8 @@ fn has_workers(observed: Sources<'_>, site: &Site) -> bool {
     of_site.any(|datacenter| !datacenter.workers.is_empty())
 }
 
-/// The nodes that a pool has beyond its new size. AKS decides which nodes go; the last
-/// ones stand for them.
+/// The nodes that a pool has beyond its new size. AKS selects the deleted nodes; the last
+/// ones represent them.
 fn scaled_in(facts: &Facts, change: &Change) -> Option<Departure> {
     let Some(Resource::NodePool(pool)) = &change.after else { return None };
     let name = change.key.name();

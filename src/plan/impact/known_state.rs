@@ -167,7 +167,7 @@ impl<'a> Known<'a> {
         self.watched = self.model.watch(&hosts, &segments);
     }
 
-    /// All nodes of a group, without a look at each.
+    /// All nodes of a group, without reading each.
     fn whole(&self, group: usize) -> Option<Part> {
         let members = self.groups.get(group)?;
         let (first, second) = (*members.first()?, members.get(1).copied());

@@ -147,8 +147,8 @@ fn is_container(kind: Kind) -> bool {
 pub(super) struct PairRelocation(pub(super) [NodeRelocation; 2]);
 
 impl PairRelocation {
-    /// Whether the pair carries packets now, whatever the network under the names of the
-    /// topology says.
+    /// Whether the pair carries packets now, even if the network under the names of the
+    /// topology drops them.
     pub(super) fn serves_now(self) -> bool {
         let [from, to] = self.0;
         from.is_live && to.is_live && (self.relocated().is_some() || self.is_blocked())

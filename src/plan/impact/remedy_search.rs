@@ -30,6 +30,7 @@ pub enum Remedy {
     Read {
         /// Why it could not be.
         reason: String,
+        /// The action of the user.
         remedy: String,
     },
     /// The host itself has to be probed.
@@ -40,6 +41,7 @@ pub enum Remedy {
     FixError {
         /// The reason why no change of the plan helps.
         message: String,
+        /// The action of the user.
         remedy: String,
     },
     /// The topology does not contain it; the text says what to add.

@@ -173,7 +173,7 @@ impl<'a> SavedComparison<'a> {
         let deferred: BTreeMap<&Address, Action> =
             self.saved.deferred.iter().map(|one| (&one.address, one.action)).collect();
         let kinds: BTreeSet<Kind> = deferred.keys().map(|address| address.kind).collect();
-        // A deferred association stands for all subnets that turn up.
+        // A deferred association represents all subnets that are found later.
         let is_association = move |address: &Address| {
             address.kind == Kind::RouteTableAssociation && kinds.contains(&address.kind)
         };

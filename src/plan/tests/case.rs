@@ -68,7 +68,7 @@ impl Case {
         self
     }
 
-    /// It is wanted, and there as it should be.
+    /// It is desired, and its live value matches.
     pub(super) fn keeps(
         self,
         text: &str,
@@ -162,8 +162,8 @@ pub(super) fn id(text: &str) -> ArmId {
     }
 }
 
-/// Where the resource of an address stands in these cases. Subnets are in the
-/// network `network`, everything else in one group.
+/// The key of the resource with an address in these cases. Subnets are in the network
+/// `network`, everything else in one group.
 pub(super) fn key(text: &str) -> ObjectKey {
     let Address { kind, name, .. } = address(text);
     let name = name.to_string();

@@ -352,7 +352,7 @@ impl LiveState {
     }
 }
 
-/// Whether an object goes with another one of Azure, because it is below it.
+/// Whether an Azure object is deleted with another one, because it is below it.
 pub(super) fn is_in(key: &ObjectKey, holder: &ObjectKey) -> bool {
     let (ObjectKey::Azure(id) | ObjectKey::AzureAssociation(id), ObjectKey::Azure(holder)) =
         (key, holder)

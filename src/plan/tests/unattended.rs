@@ -181,8 +181,7 @@ proptest! {
         prop_assert_eq!(selection.awaiting.len(), plan.changes.len() + plan.deferred.len());
     }
 
-    /// The approval of everything that waits leaves nothing that waits, whatever the order
-    /// of the changes.
+    /// After the approval of all waiting changes none waits, in any order of the changes.
     #[test]
     fn approved_changes_do_not_wait(
         (sketch, other) in edits(true),

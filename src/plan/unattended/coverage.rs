@@ -153,6 +153,7 @@ pub struct Removals {
 }
 
 impl Removals {
+    /// Counts the removals of all these changes together.
     pub fn of_changes<'a>(changes: impl IntoIterator<Item = &'a Change>) -> Self {
         let mut removals = Self::default();
         for change in changes {
@@ -163,6 +164,7 @@ impl Removals {
         removals
     }
 
+    /// Counts the removals of one change.
     pub fn of_change(change: &Change) -> Self {
         match removes(change.action) {
             true => Self { objects: 1, prefixes: BTreeSet::new() },

@@ -127,8 +127,8 @@ impl ArmClient {
         self.wait_provisioned(id, &activity, &mut pace).await
     }
 
-    /// Looks at an object until nothing works on it any more, and returns it as
-    /// it then is, well or not; nothing where it is gone.
+    /// Polls an object until no operation runs on it, and returns its final state,
+    /// successful or not; `None` if it is deleted.
     pub async fn wait_until_idle(&self, id: &ArmId) -> Result<Option<Value>, RequestError> {
         let activity = format!("GET {}", api_version::describe(id));
         let mut pace = PollInterval::new();

@@ -1,4 +1,4 @@
-//! Work that goes on after the answer, and how to wait for its end.
+//! Operations that continue after the response, and the wait for their end.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ impl OperationTracking {
 /// The state of an operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum OperationProgress {
-    /// It goes on.
+    /// It is still running.
     Running,
     /// It ended well.
     Done,
@@ -110,7 +110,7 @@ impl OperationProgress {
     }
 }
 
-/// The waits between two looks at an operation.
+/// The delays between two polls of an operation.
 #[derive(Debug)]
 pub(super) struct PollInterval {
     started: Instant,

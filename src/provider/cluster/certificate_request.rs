@@ -1,6 +1,6 @@
 //! Whether a certificate request is the one that a worker's kubelet makes.
 //!
-//! Pure: it looks at the request object and nothing else.
+//! Pure: it reads the request object only.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

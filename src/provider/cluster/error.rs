@@ -29,7 +29,7 @@ pub struct ClusterError {
     pub details: Box<[String]>,
 }
 
-/// The causes that callers tell apart.
+/// The causes that callers distinguish.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClusterCause {
     /// The object or its API does not exist.

@@ -30,7 +30,7 @@ pub struct OperationEvent {
     pub reason: &'static str,
     /// The event as a sentence; never a secret.
     pub note: String,
-    /// Whether a person should look at it.
+    /// Whether a person should investigate it.
     pub is_warning: bool,
     /// When it happened.
     pub at: Timestamp,

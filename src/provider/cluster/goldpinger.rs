@@ -49,7 +49,7 @@ pub enum MeasureError {
     NoResponse {
         /// The pod.
         pod: String,
-        /// The status of the response, or the reason why there is none.
+        /// The status of the response, or the reason for its absence.
         status: String,
     },
     /// The pod's answer is longer than any of Goldpinger's would be.

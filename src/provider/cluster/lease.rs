@@ -35,7 +35,7 @@ pub struct LeaseRecord {
     pub renewed: String,
     /// Annotations that the holder publishes.
     pub annotations: BTreeMap<String, String>,
-    /// Changes with every renewal, whatever the holder's clock shows.
+    /// Changes with every renewal, independently of the holder's clock.
     resource_version: String,
 }
 

@@ -22,7 +22,7 @@ const DELETE: Polling =
 const ESTABLISH: Polling =
     Polling { interval: Duration::from_millis(200), timeout: Duration::from_secs(30) };
 
-/// An object as it stands in the cluster.
+/// The live object in the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LiveManifest {
     /// The part of it that stargate's field manager owns.

@@ -47,9 +47,9 @@ pub struct NodeFacts {
     pub ready: bool,
     /// Why it is not, in the kubelet's words.
     pub not_ready_because: Option<String>,
-    /// The version of its kubelet, as it tells.
+    /// The version that its kubelet reports.
     pub kubelet_version: String,
-    /// The identity of its machine's boot, as its kubelet tells.
+    /// The identity of its machine's boot, as its kubelet reports it.
     pub boot_id: String,
     /// Whether it takes no new pods.
     pub unschedulable: bool,

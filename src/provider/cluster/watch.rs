@@ -16,8 +16,8 @@ use super::request::apis;
 use super::{ClusterClient, KUBE_SYSTEM};
 use crate::resource::kubernetes::{KubernetesApi, ManifestKind};
 
-/// How long a server keeps a watch open, in seconds. A watch that lasts five seconds
-/// longer is dead, whatever its connection says.
+/// The time that a server keeps a watch open, in seconds. A watch that lasts five seconds
+/// longer is dead, even if its connection is open.
 const WATCH_SECONDS: u32 = 60;
 
 /// A kind of objects that can be watched.
@@ -154,7 +154,7 @@ mod tests {
     use super::*;
     use crate::provider::cluster::PERMISSIONS;
 
-    /// A watch is a list that goes on, so it needs both verbs; nothing else needs `watch`.
+    /// A watch continues a list, so it needs both verbs; nothing else needs `watch`.
     #[test]
     fn permissions_to_watch_equal_the_watches() {
         let watchable = PERMISSIONS.iter().filter(|it| it.verbs.contains(&"watch"));

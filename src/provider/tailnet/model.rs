@@ -118,8 +118,8 @@ impl From<DeviceJson> for TailnetDevice {
         let node_id = if device.node_id.is_empty() { &device.id } else { &device.node_id };
         Self {
             node_id: node_id.clone(),
-            // `lastSeen` is left out while connected, and by servers that do
-            // not tell at all of a connection.
+            // `lastSeen` is omitted while connected, and by servers that do not report
+            // connections.
             online: device.connected_to_control.unwrap_or(device.last_seen.is_none()),
             // Servers without device approval do not speak of it.
             authorized: device.authorized.unwrap_or(true),
@@ -175,7 +175,7 @@ impl TailnetDevice {
     }
 }
 
-/// Year 1 stands for no date.
+/// Year 1 means no date.
 fn is_a_date(time: &Timestamp) -> bool {
     *time > Timestamp::UNIX_EPOCH
 }
@@ -203,7 +203,7 @@ fn lenient<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Erro
     })
 }
 
-/// The parts of the tailnet's policy that stargate looks at.
+/// The parts of the tailnet's policy that stargate reads.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TailnetPolicy {
     /// Tags that may be given to devices.

@@ -117,7 +117,7 @@ fn a_destroy_does_not_explain_each_deletion() {
     assert!(plain(&plan).contains("# not in the topology"));
 }
 
-/// The whole digest tells a reader nothing.
+/// The whole digest is of no use to a reader.
 #[test]
 fn digests_of_profiles_are_shortened() {
     let digest = |letter: &str| letter.repeat(64).into();

@@ -11,7 +11,7 @@ use super::DecodeError;
 use crate::resource::ArmId;
 use crate::resource::azure::Provisioning;
 
-/// Reads a model; the error tells where it did not fit.
+/// Decodes a model; the error names the field that does not match.
 pub(super) fn read<T: DeserializeOwned>(
     what: &'static str,
     body: &Value,

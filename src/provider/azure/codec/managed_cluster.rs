@@ -158,7 +158,7 @@ fn dns_prefix(topology: &str) -> String {
     text.trim_end_matches('-').to_owned()
 }
 
-/// The tenth address, where everybody looks for a cluster's DNS.
+/// The tenth address, the conventional one for a cluster's DNS.
 fn dns_service(services: Ipv4Net) -> Ipv4Addr {
     Ipv4Addr::from(u32::from(services.network()).saturating_add(10))
 }

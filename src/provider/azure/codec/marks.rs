@@ -116,8 +116,8 @@ pub fn protected_by(body: &Value) -> Result<Option<String>, DecodeError> {
     }
 }
 
-/// A tag's value. Azure does not tell names of tags apart by their case. A node pool
-/// has its tags among its properties.
+/// A tag's value. The letter case of tag names does not matter in Azure. A node pool has
+/// its tags among its properties.
 pub(super) fn tag<'a>(body: &'a Value, name: &str) -> Option<&'a str> {
     tag_value(body, name)?.as_str()
 }
