@@ -282,7 +282,7 @@ async fn make(iteration: &Iteration<'_>, change: &Change) -> Result<Outcome, Out
     let mut current = read(iteration, change).await?;
     let unfinished = effects::is_provisioning(&current);
     if unfinished {
-        effects::wait_until_made(iteration, change).await?;
+        effects::wait_until_created(iteration, change).await?;
         current = read(iteration, change).await?;
     }
     match guard::check(change, current.observed.as_ref()) {

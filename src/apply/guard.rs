@@ -47,7 +47,7 @@ pub(super) fn check(change: &Change, current: Option<&Observed>) -> GuardVerdict
             }
         }
         (Action::Update | Action::Replace | Action::Adopt, Some(current)) => {
-            if is_as_wanted(change, current) {
+            if has_desired_value(change, current) {
                 GuardVerdict::UpToDate
             } else {
                 unchanged(change, current)
@@ -74,7 +74,7 @@ fn was_being_deleted(change: &Change) -> bool {
 }
 
 /// Whether the object already has the desired value.
-pub(super) fn is_as_wanted(change: &Change, current: &Observed) -> bool {
+pub(super) fn has_desired_value(change: &Change, current: &Observed) -> bool {
     change.after.as_ref().is_some_and(|wanted| {
         diff::between(&current.resource, wanted).is_empty()
             && !matches!(current.ownership, Ownership::Former { .. })
@@ -100,7 +100,7 @@ fn created_since(change: &Change, current: &Observed) -> GuardVerdict {
             "an object that the topology does not own was created there".to_owned(),
         );
     }
-    if is_as_wanted(change, current) {
+    if has_desired_value(change, current) {
         return GuardVerdict::UpToDate;
     }
     // A host, a Node or a device that came up by itself is there before it is

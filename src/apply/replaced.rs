@@ -25,7 +25,7 @@ pub(super) async fn already(
     if cause.action == Action::Replace && effects::is_provisioning(&current) {
         return Ok(true);
     }
-    Ok(current.observed.is_some_and(|observed| guard::is_as_wanted(cause, &observed)))
+    Ok(current.observed.is_some_and(|observed| guard::has_desired_value(cause, &observed)))
 }
 
 /// The change whose result shows that the replacement was done: the object itself if one of

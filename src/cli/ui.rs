@@ -96,6 +96,11 @@ impl Ui {
         self.columns
     }
 
+    /// The width of the terminal on stderr; `None` if stderr is not a terminal.
+    pub fn terminal_columns(&self) -> Option<usize> {
+        self.terminals.err.then_some(self.columns)
+    }
+
     /// Whether to draw progress bars: stderr is a terminal and not quiet.
     pub fn draws_bars(&self) -> bool {
         self.terminals.err && !self.quiet
@@ -132,8 +137,8 @@ impl Ui {
     /// Prints a detail if `-v` is set.
     pub fn detail(&self, text: &str) {
         if self.verbose > 0 {
-            let text = self.err_style.paint(Role::Quiet, text);
-            self.print(&format!("{text}\n"));
+            let text = wrap_lines(self.columns, text);
+            self.print(&format!("{}\n", self.err_style.paint(Role::Quiet, text)));
         }
     }
 

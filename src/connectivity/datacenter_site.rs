@@ -55,7 +55,7 @@ impl<'a> ModelBuilder<'a> {
                 (self.machine_runs(&site, name), azure.router_subnet_cidr)
             }
             DatacenterKind::Existing(existing) => {
-                (self.machine_of_its_own(&site, name), existing.network_cidr)
+                (self.existing_machine(&site, name), existing.network_cidr)
             }
         };
         let own = self.private_ip(&site, name).unwrap_or(datacenter.router.ip);
@@ -110,7 +110,7 @@ impl<'a> ModelBuilder<'a> {
     }
 
     /// A machine that was there before us runs until its router says otherwise.
-    fn machine_of_its_own(&mut self, site: &Site, name: &str) -> Fact<bool> {
+    fn existing_machine(&mut self, site: &Site, name: &str) -> Fact<bool> {
         let origin = self.lan_origin(site, name);
         Fact::known(true, origin)
     }

@@ -66,7 +66,7 @@ fn exchanges(decisions: &ResourceDecisions) -> Vec<BTreeSet<Address>> {
     let claims = Claims::of(&changes);
     let mut takeovers = Takeovers::new();
     for change in &changes {
-        let (_, moving) = claims.taken_for(change);
+        let (_, moving) = claims.released_for(change);
         let alike = moving.into_iter().filter(|other| other.kind == change.address.kind);
         let others: BTreeSet<Address> = alike.filter_map(worker_of).collect();
         if let Some(worker) = worker_of(&change.address).filter(|_| !others.is_empty()) {

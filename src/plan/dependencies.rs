@@ -157,7 +157,7 @@ impl<'a> Index<'a> {
         let is_interface = |change: &&&Change| change.address.kind == Kind::NetworkInterface;
         let changes = self.changes.iter().filter(|_| !self.moving_from.is_empty());
         let taken = changes.filter(is_interface).flat_map(|change| {
-            let (leaving, _) = self.claims.taken_for(change);
+            let (leaving, _) = self.claims.released_for(change);
             leaving.into_iter().map(|taken| (&change.address.site, &taken.site))
         });
         taken.filter(|(site, left)| site != left).collect()
@@ -165,7 +165,7 @@ impl<'a> Index<'a> {
 
     fn edges(&self, input: Comparison<'a>, change: &'a Change) -> Edges {
         let mut found = DependencyCollector::default();
-        let (leaving, moving) = self.claims.taken_for(change);
+        let (leaving, moving) = self.claims.released_for(change);
         found.depends_on.extend(leaving);
         found.create_after_destroy_of.extend(moving);
         match change.action {
@@ -292,7 +292,7 @@ impl<'a> Index<'a> {
             Kind::VirtualMachine => {
                 let site = &change.address.site;
                 let name = id.name();
-                for kind in kinds_where(|kind| kind.is_contained_in(Kind::VirtualMachine)) {
+                for kind in kinds_with(|kind| kind.is_contained_in(Kind::VirtualMachine)) {
                     edges.extend(self.changed(&Address::new(kind, site.clone(), name)));
                 }
                 edges.extend(self.leaving_workers.get(name));
@@ -363,7 +363,7 @@ impl<'a> Index<'a> {
         let is_deleted_before = |other: Kind| {
             holds && other.is_contained_in(kind) || other.facts().relies_on.contains(&kind)
         };
-        for kind in kinds_where(is_deleted_before) {
+        for kind in kinds_with(is_deleted_before) {
             let deleted = self.deleted_kinds.get(&kind).into_iter().flatten();
             edges.extend(deleted);
         }
@@ -386,7 +386,7 @@ impl<'a> Index<'a> {
     }
 }
 
-fn kinds_where(holds: impl Fn(Kind) -> bool) -> impl Iterator<Item = Kind> {
+fn kinds_with(holds: impl Fn(Kind) -> bool) -> impl Iterator<Item = Kind> {
     Kind::ALL.iter().copied().filter(move |kind| holds(*kind))
 }
 

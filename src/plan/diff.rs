@@ -55,7 +55,7 @@ impl std::fmt::Display for FieldPath {
 ///
 /// A field that was not read does not differ from any value.
 pub fn between(before: &Resource, after: &Resource) -> Vec<FieldChange> {
-    if before == after || same_as_far_as_seen(before, after) {
+    if before == after || is_equal_where_read(before, after) {
         return Vec::new();
     }
     let mut changes = Vec::new();
@@ -71,7 +71,7 @@ pub fn between(before: &Resource, after: &Resource) -> Vec<FieldChange> {
 
 /// Fast path: whether all fields that were read are equal, as for nearly every worker of a
 /// plan without `--deep`.
-fn same_as_far_as_seen(before: &Resource, after: &Resource) -> bool {
+fn is_equal_where_read(before: &Resource, after: &Resource) -> bool {
     let (Resource::Worker(before), Resource::Worker(after)) = (before, after) else { return false };
     let JoinedWorker { name, ip, pod_cidr, provider_id, labels, taints, .. } = &**after;
     let JoinedWorker { kubelet_version, profile_digest, routes, .. } = &**after;

@@ -71,7 +71,7 @@ impl<'a> Claims<'a> {
 
     /// The changes that must release a claim of `change`: deletions first, then
     /// replacements.
-    pub(super) fn taken_for(&self, change: &Change) -> (Vec<&'a Address>, Vec<&'a Address>) {
+    pub(super) fn released_for(&self, change: &Change) -> (Vec<&'a Address>, Vec<&'a Address>) {
         let holders = match (&change.after, &change.key) {
             (Some(Resource::NetworkInterface(interface)), _) => {
                 let place = interface.subnet.known().map(|subnet| (subnet, interface.private_ip));

@@ -25,7 +25,7 @@ pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
         .iter()
         .filter_map(|(address, decision)| match decision {
             ResourceDecision::Change(change) => {
-                let cause = protected.get(&left_site(change)?)?;
+                let cause = protected.get(&vacated_site(change)?)?;
                 Some((address.clone(), held_back_until(change, cause, Code::Protected)))
             }
             _ => None,
@@ -63,7 +63,7 @@ fn protected_sites(
 }
 
 /// The site that a change takes something from.
-fn left_site(change: &Change) -> Option<Site> {
+fn vacated_site(change: &Change) -> Option<Site> {
     match change.action {
         Action::Delete => Some(change.address.site.clone()),
         _ => change.moves_from(),

@@ -88,7 +88,7 @@ async fn lists(client: &dyn ClusterRead) -> ClusterResponses {
         client.cilium_nodes(),
         manifests,
         // A check alone: that it may not be made hides nothing of the cluster.
-        client.subject_access_review_bootstrap_autoapproves(),
+        client.review_bootstrap_auto_approval(),
     );
     ClusterResponses { nodes, network_configs, cilium_nodes, manifests, auto_approves }
 }

@@ -32,7 +32,7 @@ pub(super) async fn read_contents(
         let Some(id) = codec::id(cluster) else { continue };
         let group = cluster.pointer("/properties/nodeResourceGroup").and_then(Value::as_str);
         let (Some(group), Some(subscription)) = (group, id.subscription()) else { continue };
-        if !may_go(cluster, &id, scope) {
+        if !may_be_deleted(cluster, &id, scope) {
             continue;
         }
         let path = format!("{}/resources", ArmId::resource_group(subscription, group));
@@ -46,7 +46,7 @@ pub(super) async fn read_contents(
 }
 
 /// Whether a cluster of ours may be deleted or replaced by the plan.
-fn may_go(cluster: &Value, id: &ArmId, scope: &Scope<'_>) -> bool {
+fn may_be_deleted(cluster: &Value, id: &ArmId, scope: &Scope<'_>) -> bool {
     let ownership = super::azure::ownership(cluster, &scope.owner(), scope);
     let options = &scope.options;
     let is_requested = options.destroy || !options.replace.is_empty();

@@ -166,19 +166,19 @@ impl Monitor {
         match reconciled.result {
             ReconcileResult::Failed | ReconcileResult::Interrupted => return,
             // The leader exports the remaining work.
-            ReconcileResult::StandingBy => self.clear_left(),
+            ReconcileResult::StandingBy => self.clear_remaining(),
             ReconcileResult::Matches | ReconcileResult::AwaitsApproval => {
                 self.last_success.set((self.now)().as_duration().as_secs_f64());
-                self.left(reconciled);
+                self.set_remaining(reconciled);
             }
-            ReconcileResult::Blocked => self.left(reconciled),
+            ReconcileResult::Blocked => self.set_remaining(reconciled),
         }
         self.is_refreshed.store(true, Ordering::Relaxed);
     }
 
     /// Sets the metrics of the remaining work.
-    fn left(&self, reconciled: &Reconciled) {
-        self.clear_left();
+    fn set_remaining(&self, reconciled: &Reconciled) {
+        self.clear_remaining();
         let kinds = reconciled.remaining.iter().flat_map(|it| &it.kinds);
         for (kind, count) in kinds {
             self.drift.get_or_create(&[("kind", kind.as_str().to_owned())]).set(gauge(*count));
@@ -204,7 +204,7 @@ impl Monitor {
         self.changes_paused.set(i64::from(awaiting.iter().any(|it| is_pause(&it.reason))));
     }
 
-    fn clear_left(&self) {
+    fn clear_remaining(&self) {
         self.drift.clear();
         self.pairs.clear();
         self.workers.clear();

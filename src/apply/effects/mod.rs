@@ -116,7 +116,7 @@ fn is_being_deleted(current: &Current) -> bool {
 }
 
 /// Waits until Azure has made the object, or given up on it.
-pub(super) async fn wait_until_made(
+pub(super) async fn wait_until_created(
     iteration: &Iteration<'_>,
     change: &Change,
 ) -> Result<(), Outcome> {

@@ -165,7 +165,9 @@ fn reporter(format: Format, ui: &Ui) -> Box<dyn WatchReporter> {
     match format {
         Format::Json => Box::new(JsonWatchReporter::new(io::stdout(), Timestamp::now)),
         Format::Text => {
-            Box::new(TextWatchReporter::new(io::stderr(), ui.status_style(), Timestamp::now))
+            let columns = ui.terminal_columns();
+            let style = ui.status_style();
+            Box::new(TextWatchReporter::new(io::stderr(), style, columns, Timestamp::now))
         }
     }
 }

@@ -139,10 +139,10 @@ impl<'a> Partition<'a> {
             of_host.and_then(|host| host.ports.iter().position(|it| it.address == end.address));
         let pods = of_host.and_then(|host| host.pods.read().ok()).and_then(|pods| pods.range());
         let is_pod = pods.is_some_and(|range| range.contains(&end.address));
-        (host, port, is_pod, self.address_look(end))
+        (host, port, is_pod, self.address_shape(end))
     }
 
-    fn address_look(&self, end: &End) -> AddressShape {
+    fn address_shape(&self, end: &End) -> AddressShape {
         let position = self.endpoints.position(end);
         let other = |host: HostId| (host != end.host).then_some(host);
         let positions = self.positions.get(&end.address).into_iter().flatten();
@@ -159,7 +159,7 @@ impl<'a> Partition<'a> {
         let host = self.network.host(id);
         let ports = host.into_iter().flat_map(|host| &host.ports).map(|port| {
             let own = End { host: id, address: port.address };
-            (port.segment, self.address_look(&own))
+            (port.segment, self.address_shape(&own))
         });
         HostShape {
             ports: ports.collect(),
@@ -206,7 +206,7 @@ fn positions(network: &Network) -> HashMap<Ipv4Addr, Vec<Place>> {
         match it {
             Segment::Fabric(fabric) => {
                 for (address, interface) in &fabric.interfaces {
-                    let (host, interface) = (interface.host, Some(interface_look(interface)));
+                    let (host, interface) = (interface.host, Some(interface_shape(interface)));
                     add(*address, Place { segment, host, interface });
                 }
             }
@@ -220,7 +220,7 @@ fn positions(network: &Network) -> HashMap<Ipv4Addr, Vec<Place>> {
     found
 }
 
-fn interface_look(interface: &Interface) -> InterfaceShape {
+fn interface_shape(interface: &Interface) -> InterfaceShape {
     InterfaceShape {
         subnet: interface.subnet,
         forwarding: known(&interface.forwarding),

@@ -7,7 +7,7 @@ use super::known_state::{Known, classes};
 use super::make_before_break::make_before_break;
 use super::pair_counts::PairComparison;
 use super::passed_elements::Traced;
-use super::projection::{IntermediateState, Projection, loses_cluster, made_value, numbers};
+use super::projection::{IntermediateState, Projection, loses_cluster, numbers, value_after};
 use super::reachability::{Reachability, Unexamined, Wait};
 use super::relocation::Relocations;
 use super::retained_pairs::{RetainedPairs, is_kept};
@@ -230,7 +230,7 @@ fn applied<'a>(
 ) -> (IncrementalModel<'a>, Option<NetworkDifference>) {
     let values = changes.iter().zip(&paths.objects);
     let values: Vec<_> =
-        values.filter_map(|(change, object)| Some(((*object)?, made_value(change)))).collect();
+        values.filter_map(|(change, object)| Some(((*object)?, value_after(change)))).collect();
     if !paths.loses_cluster {
         let mut applied = observed.clone();
         let difference = applied.change(&values, None);

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use super::intermediate_states::{Base, ChangeProgress, IntermediateStep};
 use super::known_state::{Known, LostPairs, dropped_pairs_of};
-use super::projection::{loses_cluster, made_value};
+use super::projection::{loses_cluster, value_after};
 use super::retained_pairs::RetainedPairs;
 use crate::connectivity::snapshot::Nodes;
 use crate::connectivity::{ObjectValue, path_model};
@@ -105,7 +105,7 @@ impl<'a> Examiner<'_, 'a> {
             let value = match progress {
                 ChangeProgress::NotStarted => ObjectValue::Observed,
                 ChangeProgress::Absent => ObjectValue::Absent,
-                ChangeProgress::Made => made_value(self.changes.get(*change)?),
+                ChangeProgress::Made => value_after(self.changes.get(*change)?),
             };
             Some((object, value))
         };

@@ -89,7 +89,10 @@ impl States<'_> {
     }
 
     /// The state right after these changes, with only the changes done that they wait for.
-    pub(super) fn right_after(&self, changes: impl IntoIterator<Item = usize>) -> IntermediateStep {
+    pub(super) fn immediately_after(
+        &self,
+        changes: impl IntoIterator<Item = usize>,
+    ) -> IntermediateStep {
         let steps = changes.into_iter().filter_map(|change| self.graph.create_step(change));
         self.with_done(&steps.collect::<Vec<_>>())
     }

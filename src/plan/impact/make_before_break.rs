@@ -35,7 +35,7 @@ pub(super) fn make_before_break(
     // A wait only adds causes to changes that matter already, and so to their effects.
     let relevance = Relevance::of(examiner, graph);
     for change in &movable {
-        if !relevance.when_made(graph, *change) {
+        if !relevance.is_cut_when_made(graph, *change) {
             continue;
         }
         let states = States { changes, graph };
@@ -117,7 +117,7 @@ impl Search<'_, '_, '_> {
 
     fn cuts_with(&mut self, change: usize, others: &BTreeSet<usize>) -> Vec<LostPairs> {
         let all = others.iter().copied().chain([change]);
-        self.examiner.dropped_pairs(&self.states.right_after(all))
+        self.examiner.dropped_pairs(&self.states.immediately_after(all))
     }
 
     fn dropped_with(&mut self, change: usize, others: &BTreeSet<usize>) -> u64 {

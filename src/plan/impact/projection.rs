@@ -48,7 +48,7 @@ impl<'a> Projection<'a> {
         let mut projected = ProjectedState::observed(self.observed, &keys);
         let numbers = numbers(&keys);
         for (change, number) in made.iter().zip(numbers) {
-            projected.set(number, made_value(change));
+            projected.set(number, value_after(change));
         }
         // The object that serves in its place has no name in the topology.
         let blocked = self.plan.blocked.iter().filter(|_| !self.is_present);
@@ -71,7 +71,7 @@ pub(super) fn numbers(keys: &[&ObjectKey]) -> Vec<usize> {
 }
 
 /// The value that a change gives its object.
-pub(super) fn made_value(change: &Change) -> ObjectValue<'_> {
+pub(super) fn value_after(change: &Change) -> ObjectValue<'_> {
     change.after.as_ref().map_or(ObjectValue::Absent, ObjectValue::Is)
 }
 

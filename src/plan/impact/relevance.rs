@@ -41,11 +41,11 @@ impl Relevance {
     pub(super) fn of_change(&self, graph: &StepGraph, change: usize) -> bool {
         let first = graph.destroy_step(change).or_else(|| graph.create_step(change));
         let is_open = first.is_some_and(|step| self.open.get(step) == Some(&true));
-        is_open || self.when_made(graph, change)
+        is_open || self.is_cut_when_made(graph, change)
     }
 
     /// Whether a kept pair may be cut right after a change.
-    pub(super) fn when_made(&self, graph: &StepGraph, change: usize) -> bool {
+    pub(super) fn is_cut_when_made(&self, graph: &StepGraph, change: usize) -> bool {
         graph.create_step(change).is_some_and(|step| self.done.get(step) == Some(&true))
     }
 }

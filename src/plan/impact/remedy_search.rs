@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use super::projection::{
-    IntermediateState, Projection, loses_cluster, made_value, numbers, path_model,
+    IntermediateState, Projection, loses_cluster, numbers, path_model, value_after,
 };
 use super::shrink::shrink;
 use crate::connectivity::{
@@ -146,7 +146,7 @@ impl<'a> Trials<'a> {
         let changes = &projection.plan.changes;
         let keys: Vec<&ObjectKey> = changes.iter().map(|change| &change.key).collect();
         let state = ProjectedState::observed(projection.observed, &keys);
-        let values = numbers(&keys).into_iter().zip(changes.iter().map(made_value));
+        let values = numbers(&keys).into_iter().zip(changes.iter().map(value_after));
         Self {
             projection,
             query,

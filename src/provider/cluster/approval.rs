@@ -85,7 +85,7 @@ impl ClusterClient {
     /// # Errors
     ///
     /// The cluster did not respond, or refused.
-    pub async fn subject_access_review_bootstrap_autoapproves(&self) -> Result<bool, ClusterError> {
+    pub async fn review_bootstrap_auto_approval(&self) -> Result<bool, ClusterError> {
         let review = json!({
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SubjectAccessReview",

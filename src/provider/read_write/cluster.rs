@@ -70,7 +70,7 @@ pub trait ClusterRead: Debug + Send + Sync {
 
     /// Whether the cluster would approve the requests of our bootstrap tokens by itself,
     /// which stargate does not want.
-    async fn subject_access_review_bootstrap_autoapproves(&self) -> Result<bool, ClusterError>;
+    async fn review_bootstrap_auto_approval(&self) -> Result<bool, ClusterError>;
 
     /// Watches every object of a kind, for as long as the stream is read.
     fn watch(&self, kind: WatchedKind) -> WatchStream;
