@@ -189,7 +189,7 @@ impl Execution<'_> {
     /// started, because of another outcome.
     fn half_replaced(&self, address: &Address, outcome: Outcome) -> Outcome {
         let reason = match outcome {
-            Outcome::NotStarted => "the apply stopped before".to_owned(),
+            Outcome::NotStarted => "the apply stopped first".to_owned(),
             Outcome::Skipped { because_of } => format!("{because_of} did not succeed"),
             Outcome::RolloutHalted { reason } => format!("rollout halted: {reason}"),
             other => return other,

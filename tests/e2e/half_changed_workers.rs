@@ -48,7 +48,7 @@ async fn an_interrupt_between_leave_and_join_reports_completed_actions() {
     let outcome = &applied.outcomes[&format!("worker/dc1/{FIRST}").parse().unwrap()];
     let expected = Outcome::HalfReplaced {
         done: "drained, reset and removed from the cluster".to_owned(),
-        reason: "the apply stopped before".to_owned(),
+        reason: "the apply stopped first".to_owned(),
     };
     assert_eq!(*outcome, expected);
     let ended = reporter.ended.into_inner().unwrap();

@@ -47,7 +47,7 @@ fn events() -> Vec<Event> {
             Action::Replace,
             Outcome::HalfReplaced {
                 done: "drained and reset".into(),
-                reason: "the apply stopped before".into(),
+                reason: "the apply stopped first".into(),
             },
             0,
         ),
