@@ -20,7 +20,7 @@ pub struct ApplyContext<'a> {
     pub reporter: &'a dyn Reporter,
     /// Asks to stop.
     pub stop: StopSignal,
-    /// The saved plan that is applied, if there is one: nothing else was approved.
+    /// The saved plan that is applied, if there is one: only its changes were approved.
     pub saved: Option<&'a Plan>,
     /// The Lease that is held while changes are made, or `None` to go without.
     pub lease: Option<LeaseSlot>,

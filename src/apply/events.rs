@@ -83,7 +83,7 @@ pub enum Event {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "outcome")]
 pub enum Outcome {
-    /// It was done, and read back as wanted.
+    /// It was done, and the read-back has the desired value.
     Done,
     /// It was so already: nothing was written.
     UpToDate,
@@ -106,8 +106,8 @@ pub enum Outcome {
         /// How many, or which one.
         reason: String,
     },
-    /// A replacement ended between its two halves: the old object is gone, and the new one
-    /// was not started.
+    /// A replacement ended between its two phases: the old object is deleted, and the new
+    /// one was not started.
     HalfReplaced {
         /// The completed actions on the old object, as a participle such as `drained and
         /// reset`.
@@ -132,7 +132,7 @@ impl Outcome {
         }
     }
 
-    /// Whether the resource is now as wanted.
+    /// Whether the resource now has the desired value.
     pub fn is_success(&self) -> bool {
         matches!(self, Self::Done | Self::UpToDate)
     }

@@ -141,7 +141,7 @@ impl State {
         }
     }
 
-    /// Lets the next wave of workers begin, or none any more.
+    /// Begins the next wave of workers, or ends the rollout.
     fn advance_rollout(&mut self, execution: &Execution<'_>, address: &Address, outcome: &Outcome) {
         match self.waves.ended(address, outcome) {
             RolloutDecision::Nothing => {}
@@ -206,7 +206,7 @@ impl Execution<'_> {
         }
         let started = Instant::now();
         let _guards = self.locks.take(change).await;
-        // It waited for its locks: it may have been asked to stop, or paused, since.
+        // It waited for its locks; a stop or a pause may have happened since.
         if !iteration.lease.confirmed().await {
             return (step, Outcome::NotStarted);
         }

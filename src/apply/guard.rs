@@ -103,8 +103,8 @@ fn created_since(change: &Change, current: &Observed) -> GuardVerdict {
     if has_desired_value(change, current) {
         return GuardVerdict::UpToDate;
     }
-    // A host, a Node or a device that came up by itself is there before it is
-    // configured: that is no interference.
+    // A host, a Node or a device that appeared by itself exists before it is configured:
+    // that is no interference.
     if current.resource.kind().facts().appears_by_itself {
         return GuardVerdict::Act;
     }

@@ -130,7 +130,7 @@ impl<'a> Iterations<'a> {
     }
 }
 
-/// The next plan, or how the apply ends if it is asked to stop before.
+/// The next plan, or the status of the apply if it is stopped before.
 async fn next_plan(
     context: &ApplyContext<'_>,
     lease: &WriteLease<'_>,

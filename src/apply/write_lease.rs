@@ -135,7 +135,7 @@ impl<'a> WriteLease<'a> {
         }
     }
 
-    /// How the apply ends if it is asked to stop: by the loss of the Lease, or by the user.
+    /// The status of an apply that is stopped: by the loss of the Lease, or by the user.
     pub(super) fn interrupted(&self) -> ApplyStatus {
         self.loss().unwrap_or(ApplyStatus::Interrupted)
     }

@@ -122,7 +122,7 @@ impl LeaveError {
     }
 }
 
-/// A worker was not rebooted, or did not come back.
+/// A worker was not rebooted, or did not become Ready again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("worker {hostname} was not rebooted, stage {stage}: {failure}")]
 pub struct RebootError {

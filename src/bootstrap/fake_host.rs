@@ -34,7 +34,7 @@ pub(super) struct FakeHostState {
     /// The name that the kubelet asks a certificate for.
     pub(super) requested_name: &'static str,
     pub(super) ready: bool,
-    /// Whether it comes back from a reboot.
+    /// Whether it becomes reachable after a reboot.
     pub(super) comes_back: bool,
     token_id: Option<String>,
 }

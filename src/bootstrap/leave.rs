@@ -66,7 +66,7 @@ pub struct LeaveReport {
     pub evicted: usize,
     /// Whether the host was reset.
     pub reset: bool,
-    /// The record to go on with, where the worker comes back.
+    /// The record to continue, if the worker rejoins.
     pub operation: Option<OperationRecord>,
     /// Failures that did not stop the removal.
     pub warnings: Vec<String>,
@@ -74,13 +74,12 @@ pub struct LeaveReport {
 
 /// Cordons and drains a worker, resets its host, and deletes its Node.
 ///
-/// The host is reset before the Node goes: a kubelet that still runs would
-/// register again.
+/// The host is reset before the Node is deleted: a running kubelet would register again.
 ///
 /// # Errors
 ///
-/// The cluster did not do its part, pods do not go, or a host that stays could
-/// not be reset.
+/// The cluster did not respond or refused, pods were not evicted, or a host that stays
+/// could not be reset.
 pub async fn leave(
     context: &LeaveContext<'_>,
     progress: &Progress<'_>,
@@ -157,7 +156,7 @@ async fn stages(
     Ok(report)
 }
 
-/// The Server may be gone already, or never have been: that is no failure.
+/// The Server may be deleted already, or may never have existed: that is no failure.
 async fn note(context: &LeaveContext<'_>, progress: &Progress<'_>) {
     let status = ServerStatus {
         state: ServerState::Leaving,

@@ -115,7 +115,7 @@ impl<'a> Records<'a> {
         self.operation.node_uid.as_deref() == Some(uid)
     }
 
-    /// The record of work that is to be gone on with.
+    /// The record of unfinished work.
     pub(super) fn unfinished(self) -> OperationRecord {
         self.operation
     }

@@ -199,7 +199,7 @@ fn owners(topology: &Topology, planned: &Planned) -> BTreeMap<Ipv4Net, PrefixOwn
                 PrefixOwner {
                     is_worker: true,
                     is_advertised: outside,
-                    // A site without Azure route tables routes to workers by itself.
+                    // A site without Azure route tables needs no such routes.
                     is_in_tables: outside || matches!(datacenter.kind, DatacenterKind::Azure(_)),
                     ..PrefixOwner::new(worker.name.to_string())
                 },

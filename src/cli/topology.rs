@@ -32,8 +32,8 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, CliError> {
     Ok(bytes)
 }
 
-/// Loads the topology; prints its warnings, or all its errors. A plan finds by itself
-/// which `[[ignore]]` have expired.
+/// Loads the topology; prints its warnings, or all its errors. Plans report expired
+/// `[[ignore]]` blocks themselves.
 pub(crate) fn load_or_report(global: &Global, ui: &Ui) -> Result<Loaded, CliError> {
     load_with(global, ui, |_| Vec::new())
 }

@@ -177,7 +177,7 @@ impl<'a> ModelBuilder<'a> {
         };
         let pods = match (node, config.as_deref()) {
             (Some(node), Some(host)) => Fact::known(pods_of(node, host), origin),
-            // On a machine that is gone nothing else about its pods matters.
+            // On a deleted machine, only its own state affects its pods.
             (Some(node), None) if node.ready || runs.read() == Ok(&false) => {
                 Fact::known(Pods::Range(node.pod_cidr), origin)
             }
@@ -261,7 +261,7 @@ impl<'a> ModelBuilder<'a> {
     }
 }
 
-/// Pods get addresses where our CNI configuration is there and chosen.
+/// Pods get addresses if our CNI configuration is installed and selected.
 fn pods_of(node: &JoinedWorker, host: &WorkerHost) -> Pods {
     let plumbed = host.cni_configuration == Some(node.pod_cidr) && host.cni_chosen.is_some();
     if plumbed { Pods::Range(node.pod_cidr) } else { Pods::NotPlumbed(node.pod_cidr) }

@@ -1,5 +1,5 @@
-//! A network that is moved from one state to another and back: only the parts
-//! that an object's value goes into are built again.
+//! A network that is moved from one state to another and back: only the parts that depend
+//! on an object's value are rebuilt.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

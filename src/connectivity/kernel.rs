@@ -14,7 +14,7 @@ use crate::resource::Shared;
 use crate::resource::foreign_rule::{ForeignHop, ForeignRule};
 use crate::resource::host::{KernelRoute as Hop, RouterHost};
 
-/// The metric of routes that end a way: any other route goes before them.
+/// The metric of `unreachable` routes: any other route takes precedence.
 const LAST_METRIC: u32 = 4_096;
 /// Our rules, Tailscale's, and the kernel's own.
 const OUR_RULE: u32 = 5_200;

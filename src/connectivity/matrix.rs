@@ -51,8 +51,8 @@ pub struct Broken {
 /// Site against site.
 #[derive(Debug, Clone, Default)]
 pub struct Matrix {
-    /// Pairs of nodes, by the pods on them, by the numbers of the asking and the asked
-    /// site.
+    /// Pairs of nodes, by the pods on them, by the indices of the source and the
+    /// destination site.
     pub cells: BTreeMap<(usize, usize), Pairs>,
     /// Pairs of nodes, by their own addresses.
     pub nodes: Pairs,

@@ -13,7 +13,7 @@ use crate::resource::{Address, Kind, ObjectKey, Resource, Site};
 use crate::topology::model::{Datacenter, DatacenterKind, Topology, Worker};
 use crate::topology::names::{ResourceGroupName, RouterName, WorkerName};
 
-/// The topology in force, and the resources that it describes.
+/// The applied topology, and the resources that it describes.
 #[derive(Debug, Clone)]
 pub struct PresentTopology {
     topology: Topology,
@@ -72,7 +72,7 @@ impl<'a> LiveNames<'a> {
         live
     }
 
-    /// Whether an object of the topology is there, or may be.
+    /// Whether an object of the topology exists, or may exist.
     fn may_exist(&self, address: &Address) -> bool {
         let Some(desired) = self.sources.desired.get(address) else { return false };
         let key = desired.key.as_ref();

@@ -67,7 +67,7 @@ pub struct ProjectedState<'a> {
     is_cluster_lost: bool,
     /// The objects that subnets refer to, by ID.
     addresses: Rc<BTreeMap<&'a ObjectKey, &'a Address>>,
-    /// The numbers of the objects that were asked for.
+    /// The numbers of the objects that were read.
     reads: RefCell<Vec<usize>>,
 }
 
@@ -116,7 +116,7 @@ impl<'a> ProjectedState<'a> {
         self.sources
     }
 
-    /// The objects that were asked for since the last call, by number.
+    /// The objects that were read since the last call, by number.
     pub(super) fn take_reads(&self) -> Vec<usize> {
         self.reads.take()
     }
@@ -164,7 +164,7 @@ impl<'a> ProjectedState<'a> {
         self.sources.facts.cluster.as_ref().filter(|_| !self.is_cluster_lost)
     }
 
-    /// Whether a host was asked and did not answer.
+    /// Whether a host was probed and did not respond.
     pub(super) fn is_host_silent(&self, name: &str) -> bool {
         self.sources.inventory.gap_at(&Source::Host(name.to_owned())).is_some()
     }

@@ -10,7 +10,7 @@ use crate::dataplane::{End, Protocol};
 use crate::inventory::{Endpoint, KubernetesService, Readiness, ServicePort, TransportProtocol};
 use crate::topology::names::WorkerName;
 
-/// Where a question to a service goes.
+/// The destination of a packet to a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target<'a> {
     /// The endpoint.

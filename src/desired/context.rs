@@ -60,7 +60,7 @@ impl DesiredContext<'_> {
         ArmId::resource_group(self.facts.subscription.as_str(), name)
     }
 
-    /// The group that AKS makes; for a cluster of ours it is asked for by name.
+    /// The group that AKS creates; for a cluster of ours stargate requests its name.
     pub(super) fn node_group(&self) -> Pending<ArmId> {
         match (&self.facts.cluster, self.topology.cluster.existing) {
             (Some(cluster), _) => Pending::Known(self.group(&cluster.node_resource_group)),

@@ -20,7 +20,7 @@ pub struct Facts {
     pub subscription: SubscriptionId,
     /// The public key given to new machines.
     pub ssh_public_key: String,
-    /// The AKS cluster, once it is there.
+    /// The AKS cluster, once it exists.
     pub cluster: Option<ClusterFacts>,
     /// AKS nodes with known pod CIDRs.
     pub nodes: Vec<AksNode>,

@@ -28,8 +28,8 @@ impl Inventory {
         }
     }
 
-    /// Notes that the objects of a kind could not be listed, while their source could be
-    /// read: an object of the kind is known only if it was read by itself.
+    /// Records that the objects of a kind could not be listed, although their source could
+    /// be read: an object of the kind is known only if it was read by ID.
     pub fn note_kind_gap(&mut self, kind: Kind, gap: Gap) {
         self.gaps.kinds.entry(kind).or_insert(Gap { in_part: true, ..gap });
     }

@@ -47,13 +47,13 @@ pub enum PingFailure {
 /// The measurements of Goldpinger.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Measurement {
-    /// The pod that was asked for all of it.
+    /// The queried pod.
     pub requested: String,
     /// The port that was pinged.
     pub port: u16,
     /// The pods of Goldpinger's, by the cluster's API.
     pub pods: Vec<GoldpingerPod>,
-    /// Each pair, by the asking and the asked address.
+    /// Each pair, by the source and the destination address.
     pub pings: BTreeMap<(Ipv4Addr, Ipv4Addr), PingResult>,
     /// Pods that did not respond to the queried one, so that their measurements are
     /// unknown.

@@ -10,7 +10,7 @@ pub struct KubernetesService {
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// The address that was asked for.
+    /// The requested address.
     pub address: Ipv4Addr,
     /// Its ports.
     pub ports: Vec<ServicePort>,
@@ -63,7 +63,7 @@ pub struct Endpoint {
 pub enum Readiness {
     /// It does.
     Ready,
-    /// It is about to go, and does until then; asked only where none is ready.
+    /// It terminates, and accepts requests until then; used only if no endpoint is ready.
     Terminating,
     /// It does not.
     NotReady,

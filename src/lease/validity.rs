@@ -12,7 +12,7 @@ pub(super) enum Hold {
     Until(Instant),
     /// It was released on purpose.
     Released,
-    /// Another process has it, or may have it.
+    /// Another process holds it, or may hold it.
     Lost,
 }
 

@@ -1,5 +1,5 @@
-//! Workers that exchange addresses or ranges of pods: all of them must be gone before one of
-//! them can come back, so that they are disturbed at the same time.
+//! Workers that exchange addresses or pod CIDRs: all of them must be deleted before one of
+//! them can be recreated, so they are disturbed at the same time.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -123,8 +123,8 @@ impl Change {
         self
     }
 
-    /// Whether the change is an update that records protection, or removes the record,
-    /// and does nothing else: it interrupts nothing.
+    /// Whether the change is an update that only records protection, or removes the record:
+    /// it interrupts nothing.
     pub fn records_protection_only(&self) -> bool {
         let mut fields = self.differences.iter();
         self.action == Action::Update

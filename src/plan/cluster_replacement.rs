@@ -73,7 +73,7 @@ fn lose_former_cluster(observed: Sources<'_>, cluster: &Change) -> Reachability 
     Reachability { lost, losses, ..Reachability::default() }
 }
 
-/// A plan that destroys and leaves the cluster: pairs with a node that goes are lost.
+/// A plan that destroys and leaves the cluster: pairs with a deleted node are lost.
 pub(super) fn lose_deleted_nodes(observed: Sources<'_>, plan: &Plan) -> Reachability {
     let Current { reachability: now, example } = current(observed);
     let after = assess(Projection { observed, plan, is_present: false }).reachability;

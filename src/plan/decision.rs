@@ -31,7 +31,7 @@ pub(super) struct Comparison<'a> {
     pub(super) protected: &'a Protected,
     /// How changes reach the workers.
     pub(super) rollout: &'a model::RolloutSettings,
-    /// Work on these workers and nothing else.
+    /// The request for work on these workers only.
     pub(super) worker_request: Option<&'a WorkerRequest>,
     /// Datacenters that the topology no longer has.
     pub(super) departed: &'a BTreeMap<Site, DepartedSite>,

@@ -299,8 +299,8 @@ impl<'a> Index<'a> {
                 let moving = self.moving_from.get(site).into_iter().flatten();
                 edges.extend(moving.filter(|worker| worker.name == name));
             }
-            // With the cluster goes its API server, and the group with the
-            // router and the tables.
+            // The cluster is deleted with its API server, and the group with the router and
+            // the tables.
             Kind::ManagedCluster => {
                 let goes_before = |address: &Address| {
                     address.site == Site::Cluster
@@ -352,7 +352,7 @@ impl<'a> Index<'a> {
             let name = change.address.name.as_str();
             edges.extend(self.leaving_workers.get(name));
         }
-        // A Server says which router its datacenter has: it goes after the router.
+        // A Server records the router of its datacenter, so it is deleted after the router.
         if kind == Kind::Server {
             for router in [Kind::TailnetDevice, Kind::RouterHost] {
                 let deleted = self.deleted_kinds.get(&router).into_iter().flatten();

@@ -14,7 +14,7 @@ pub struct FieldChange {
     pub path: FieldPath,
     /// The value now, if there is one.
     pub before: Option<Value>,
-    /// The value wanted, if there is to be one.
+    /// The desired value; `None` if the field is removed.
     pub after: Option<Value>,
     /// Whether the value is known only after another resource exists.
     pub pending: bool,
@@ -23,8 +23,8 @@ pub struct FieldChange {
 }
 
 impl FieldChange {
-    /// Whether it is a passing state: whether a machine is connected at the moment, and
-    /// how far its provisioning is, changes by itself.
+    /// Whether the field is a transient state that changes by itself: the connection of a
+    /// machine, or the progress of its provisioning.
     pub fn is_transient(&self) -> bool {
         ["online", "ready", "provisioning", "cordoned_for_work"]
             .iter()
@@ -139,12 +139,12 @@ impl Whole {
     }
 }
 
-/// Whether [`whole`] shows a value that comes or one that goes.
+/// Whether [`whole`] shows the value of a created or of a deleted object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ObjectDiff {
     /// It comes.
     Created,
-    /// It goes.
+    /// The object is deleted.
     Deleted,
 }
 
@@ -248,7 +248,7 @@ fn is_same_text(kind: Kind, path: &[String], before: &str, after: &str) -> bool 
     const EXACT: [&str; 2] = ["ssh_public_key", "admin_user"];
     let is_exact = path.last().is_some_and(|field| EXACT.contains(&field.as_str()));
     if path == ["provisioning"] {
-        // Azure changes objects by itself, and they go on working.
+        // Azure changes objects by itself while they keep working.
         return [before, after].iter().all(|state| ["ready", "updating"].contains(state));
     }
     if matches!(kind, Kind::ManagedCluster | Kind::NodePool) && path == ["kubernetes_version"] {

@@ -18,7 +18,7 @@ pub(super) fn block_costly_changes(input: Comparison<'_>, decisions: &mut Resour
     // Without a cause nothing waits: no change is looked at.
     for decision in decisions.values_mut().filter(|_| !causes.is_empty()) {
         match decision {
-            // The user asked for it by name; it needs nothing else of the plan.
+            // The user named it; it depends on nothing else in the plan.
             ResourceDecision::Change(change) if change.requested => {}
             ResourceDecision::Change(change) => {
                 if let Some(cause) = causes.holding(change) {
@@ -180,9 +180,9 @@ impl Causes {
     }
 }
 
-/// Whether an update could send packets to where the blocked change would have put
-/// something, or records where it is. A cluster is updated by itself, and deletions
-/// leave nothing to reach.
+/// Whether an update could send packets to the destination of the blocked change, or
+/// records that destination. A cluster is updated independently, and deletions leave
+/// nothing to reach.
 fn is_on_path(change: &Change) -> bool {
     let kind = change.address.kind;
     let is_part = kind.facts().role != DataPlaneRole::None || kind == Kind::Server;

@@ -146,8 +146,8 @@ fn title(rule: &IgnoreRule) -> String {
     format!("`[[ignore]]` of {} in {}", rule.field, rule.address)
 }
 
-/// The wanted value with these parts of the observed one; `None` where the result would
-/// not be a value of the kind.
+/// The desired value with these parts of the observed one; `None` if the result would not
+/// be a value of the kind.
 fn with_observed(
     wanted: &Resource,
     observed: &Resource,
@@ -195,7 +195,7 @@ fn set(value: &mut Value, path: &[String], to: Option<&Value>) -> Option<()> {
     Some(())
 }
 
-/// Rules that are no longer in force, or that match no resource or no field.
+/// Rules that have expired, or that match no resource or no field.
 pub(super) fn findings(
     rules: &[IgnoreRule],
     today: Date,

@@ -58,7 +58,7 @@ fn merge(rest: Plan, whole: Plan, causes: &Causes) -> Plan {
 struct Cause {
     address: Address,
     code: Code,
-    /// The reason, where the change of that resource is not blocked by itself.
+    /// The reason, unless the change of that resource is blocked itself.
     reason: Option<Failure>,
 }
 
@@ -173,7 +173,7 @@ fn is_new(input: PlanningInput<'_>, plan: &Plan, site: &Site) -> bool {
     let is_absent = |desired: &DesiredResource| {
         let key = desired.key.as_ref();
         let observed = key.and_then(|key| inventory.get(key));
-        // The host of a router is there before it is the topology's.
+        // The host of a router exists before it belongs to the topology.
         let may_be_hidden = desired.address.kind != Kind::RouterHost
             && inventory.gap_for(desired.address.kind, key).is_some();
         !may_be_hidden && !observed.is_some_and(|it| it.ownership.is_ours())

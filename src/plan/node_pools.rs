@@ -79,8 +79,8 @@ pub(super) fn defer_deletions(decisions: &mut ResourceDecisions) {
     let mut waits_for: Vec<Address> =
         changes().filter(|it| prepares(it)).map(|it| it.address.clone()).collect();
     waits_for.extend(changes().filter(|it| adds_routes(it)).map(|it| it.address.clone()));
-    // A pool that could not be created or changed is needed all the same, and so are
-    // routes to its nodes that cannot be read or written now.
+    // A pool that could not be created or changed is still needed, and so are routes to its
+    // nodes that cannot be read or written now.
     let needed = [
         Kind::NodePool,
         Kind::RouteTable,

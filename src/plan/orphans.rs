@@ -17,7 +17,7 @@ pub(super) fn delete(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
         if claimed.contains(key) || kind.facts().deleted_with_container {
             continue;
         }
-        // A source that was read in part may have hidden why the object is there.
+        // A partly read source may have hidden why the object exists.
         if input.inventory.gap_for(kind, Some(key)).is_some() {
             continue;
         }
@@ -48,9 +48,9 @@ pub(super) fn delete(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     }
 }
 
-/// Whether an object is a node pool of a cluster that is not wanted either: AKS deletes
-/// the pools of a cluster with it, and refuses to delete the last system pool before.
-/// While nothing is known of the cluster, its pools are not known either.
+/// Whether an object is a node pool of a cluster that is not desired either: AKS deletes
+/// the pools of a cluster with it, and refuses to delete the last system pool before. While
+/// the cluster is unknown, its pools are unknown too.
 fn goes_with_cluster(
     input: Comparison<'_>,
     key: &ObjectKey,
@@ -66,8 +66,8 @@ fn goes_with_cluster(
     !has_pools || !id.parent().is_some_and(is_wanted)
 }
 
-/// Whether workers may be hidden that are reached through a router that the topology no
-/// longer names, and that must leave before its device goes.
+/// Whether there may be unread workers behind a router that the topology no longer lists:
+/// they must leave before its device is deleted.
 fn may_have_departed_workers(input: Comparison<'_>) -> bool {
     !input.desired.is_empty() && input.inventory.gap_for(Kind::Server, None).is_some()
 }
@@ -129,7 +129,7 @@ fn deletion(address: &Address, key: &ObjectKey, observed: &Observed) -> Resource
     let mut change =
         Change::new(address.clone(), key.clone(), Action::Delete, reason).with_before(observed);
     change.interrupts = match &observed.resource {
-        // It does not come back.
+        // It is not recreated.
         Resource::TailnetDevice(device) => {
             Some(format!("pods lose connectivity through {}", device.hostname))
         }

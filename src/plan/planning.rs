@@ -47,7 +47,7 @@ pub struct PlanOptions {
     pub adopt_from: Option<TopologyName>,
     /// Resources that may be replaced although that destroys everything in them.
     pub replace: BTreeSet<Address>,
-    /// Work on these workers and nothing else.
+    /// Work on these workers only.
     pub worker_request: Option<WorkerRequest>,
     /// The plan may lose pairs of pods that reach each other now.
     pub allow_loss: bool,
@@ -228,8 +228,9 @@ pub(super) fn assess_reachability(
     current: Option<&DesiredSet>,
     plan: &mut Plan,
 ) {
-    // Without changes a plan still counts the pairs that the topology is about; with
-    // errors nothing is known, and a request for workers or a destroy is about nothing else.
+    // Without changes, a plan still counts the pairs of the topology, except with errors,
+    // which leave them unknown, and for a request for workers or a destroy, which ignore
+    // them.
     let is_silent = input.options.destroy
         || input.options.worker_request.is_some()
         || has_errors(&plan.findings);

@@ -40,9 +40,9 @@ impl Preparation {
         Self { canaries: waves.filter(|it| it.is_canary).map(|it| it.number).collect() }
     }
 
-    /// The wave with which a worker's packages are downloaded, if that is done ahead of
-    /// its own step: the one after the canary. A canary downloads them by itself, and a
-    /// worker that is replaced after the reset of its host.
+    /// The wave with which a worker's packages are downloaded, if that precedes its own
+    /// step: the one after the canary. A canary downloads them in its own step, and a
+    /// replaced worker after the reset of its host.
     pub fn wave(&self, change: &Change) -> Option<u32> {
         let InWave { number, is_canary, .. } = change.wave?;
         if is_canary || !downloads_packages(change) {

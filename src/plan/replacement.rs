@@ -270,7 +270,7 @@ pub(super) fn refuse_deletions(input: Comparison<'_>, decisions: &mut ResourceDe
     retain_contents(&retained, decisions);
 }
 
-/// Whether the user named a cluster that goes, or the one that takes its place.
+/// Whether the user named a cluster that is deleted, or its successor.
 fn is_named(input: Comparison<'_>, address: &Address) -> bool {
     let successor = |desired: &DesiredResource| {
         desired.address.kind == address.kind && is_permitted(input, &desired.address)

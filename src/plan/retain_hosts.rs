@@ -1,4 +1,4 @@
-//! Hosts that outlive a destroy and must be reset before anything else goes.
+//! Hosts that outlive a destroy and must be reset before anything else is deleted.
 
 use super::PlanContents;
 use super::cost::Cost;

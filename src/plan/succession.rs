@@ -19,8 +19,8 @@ pub(super) fn worker_of(address: &Address) -> Option<Address> {
     Some(Address::new(Kind::Worker, address.site.clone(), name))
 }
 
-/// The workers of a plan that take an address or a range of pods of others, which come back
-/// elsewhere, or that wait for others to leave.
+/// The workers of a plan that take over addresses or pod CIDRs of workers that are
+/// recreated elsewhere, or that wait for others to leave.
 pub(super) fn takeovers(changes: &[Change]) -> Takeovers<Address> {
     let mut found = Takeovers::new();
     let takes = changes.iter().filter(|change| {

@@ -209,7 +209,7 @@ impl PlanContents {
         })
     }
 
-    /// Gaps that nothing else in the plan explains.
+    /// Gaps that no finding of the plan explains.
     pub fn unexplained_gaps(&self) -> impl Iterator<Item = &Gap> {
         self.gaps.iter().filter(|gap| !gap.explained)
     }
@@ -226,8 +226,8 @@ pub enum PlanStatus {
     Wrong,
     /// A change is blocked until the user, or the owner of an object, acts.
     Blocked,
-    /// It matches, and packets between pods are dropped all the same: by an object that
-    /// the topology does not own, or by a failure outside of it.
+    /// It matches, but packets between pods are dropped: by an object that the topology
+    /// does not own, or by a failure outside of it.
     Unreachable,
     /// A source could not be read, so the difference is unknown.
     Unknown,

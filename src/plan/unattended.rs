@@ -139,7 +139,7 @@ fn records_of_workers(plan: &Plan) -> Vec<(&Address, &Address)> {
     records.filter_map(|it| Some((*workers.get(it.name.as_str())?, it))).collect()
 }
 
-/// Makes changes wait for these no more.
+/// Removes the dependencies of changes on these addresses.
 fn forget_dependencies(changes: &mut [Change], is_forgotten: &dyn Fn(&Address) -> bool) {
     for change in changes {
         change.depends_on.retain(|address| !is_forgotten(address));

@@ -1,5 +1,5 @@
-//! Work on workers that the user names, whether or not they differ from the
-//! topology. It changes those workers and nothing else.
+//! Work on workers that the user names, whether or not they differ from the topology. It
+//! changes only those workers.
 
 use std::collections::{BTreeMap, BTreeSet};
 

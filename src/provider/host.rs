@@ -89,8 +89,8 @@ pub struct RouterProbe {
     pub routes_of_others: BTreeMap<(Ipv4Net, u32), String>,
     /// Rules of others that select tables other than the kernel's and Tailscale's.
     pub foreign_rules: Vec<ForeignRule>,
-    /// Whether all of the above, and nothing else of ours, is back after a reboot
-    /// and after a restart of tailscaled.
+    /// Whether all of the above, and no other configuration of ours, survives a reboot and
+    /// a restart of tailscaled.
     pub persistent: bool,
     /// The block of the topology whose protection the stamp of the host records.
     pub protected_by: Option<String>,
@@ -182,7 +182,7 @@ pub struct WorkerProbe {
     /// The version of the kubelet packages on disk; they lie there together with packages
     /// of containerd and the CNI plugins that are not installed yet.
     pub staged_packages: Option<KubernetesVersion>,
-    /// Whether the CNI plugins are there with the right checksum.
+    /// Whether the CNI plugins are installed with the right checksum.
     pub cni_plugins: bool,
     /// The digest of the cluster's CA that is on disk.
     pub cluster_ca_digest: Option<String>,

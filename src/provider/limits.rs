@@ -1,4 +1,4 @@
-//! How often each service may be asked.
+//! The request rate of each service.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,7 +39,7 @@ impl CallClass {
 pub struct Rate {
     /// Calls that can go out at once from a full bucket.
     pub burst: f64,
-    /// Calls that come back every second.
+    /// Calls that are refilled every second.
     pub per_second: f64,
 }
 
@@ -101,7 +101,7 @@ impl Limits {
         }
     }
 
-    /// Holds back all calls of a class, because the service asked for a pause.
+    /// Delays all calls of a class, because the service requested a pause.
     pub fn pause(&self, api: Api, class: CallClass, time: Duration) {
         if let Some(bucket) = self.buckets.get(&(api, class)) {
             bucket.pause(time);
@@ -129,7 +129,7 @@ impl Bucket {
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
         }
-        // A pause may have been asked for while this call waited for its turn.
+        // The service may have requested a pause while this call waited for its turn.
         while let Some(wait) = self.pause_left(Instant::now()) {
             tokio::time::sleep(wait).await;
         }

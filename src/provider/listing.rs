@@ -15,7 +15,7 @@ pub(super) struct Listing {
     objects: Vec<Value>,
     pages: usize,
     known: HashSet<String>,
-    /// Links or tokens of pages that were asked for.
+    /// Links or tokens of requested pages.
     requested: HashSet<String>,
 }
 
@@ -73,11 +73,11 @@ impl Listing {
         Ok(())
     }
 
-    /// Notes that the next page is asked for by this link or token.
+    /// Records the request for the next page by this link or token.
     ///
     /// # Errors
     ///
-    /// It was asked for already, or there were enough pages.
+    /// It was requested already, or there were enough pages.
     pub(super) fn follow(&mut self, next: &str) -> Result<(), ListingFault> {
         if !self.requested.insert(next.to_owned()) {
             return Err(ListingFault::Circle(self.pages));

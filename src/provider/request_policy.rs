@@ -100,7 +100,7 @@ type Outcome = Result<http::Response<Bytes>, TransportError>;
 /// How long to wait before the next attempt, and who chose it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Delay {
-    /// The service asked for it.
+    /// The service requested it.
     Requested(Duration),
     /// stargate chose it; it counts towards the call's timeout.
     Chosen(Duration),
@@ -243,8 +243,8 @@ impl RequestPolicy {
         }
     }
 
-    /// Twice as long each time, spread over the upper half so that callers
-    /// that failed together do not come back together.
+    /// Doubles each time, with jitter over the upper half so that callers that failed
+    /// together do not retry together.
     fn backoff(&self, attempt: u32) -> Duration {
         let settings = &self.0.settings;
         let full =

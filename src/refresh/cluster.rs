@@ -102,7 +102,7 @@ fn note(responses: ClusterResponses, scope: &Scope<'_>, observation: &mut Observ
     }
     let network_configs = match responses.network_configs {
         Ok(configs) => Some(configs),
-        // The nodes that have them are known all the same, and keep their routes.
+        // Known nodes keep their routes.
         Err(error) => {
             observation.fact_gap(Source::Kubernetes, error);
             None

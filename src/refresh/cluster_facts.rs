@@ -278,8 +278,8 @@ pub(super) fn note(
     None
 }
 
-/// AKS upgrades patches by itself and takes no cluster back. An older minor version in
-/// the topology is refused instead.
+/// AKS upgrades patches by itself and never downgrades. An older minor version in the
+/// topology is refused instead.
 fn note_newer(facts: &ClusterFacts, scope: &Scope<'_>, observation: &mut Observation) {
     let cluster = &scope.topology.cluster;
     let wanted = cluster.kubernetes_version;

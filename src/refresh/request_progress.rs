@@ -86,7 +86,7 @@ fn nodes_before(
 /// The unfinished request for the same work on the same workers, or a new one.
 fn progress(request: &WorkerRequest, past: &[PastOperation], now: Timestamp) -> RequestProgress {
     if !request.operations.is_empty() {
-        // Each Operation records by itself how far it came.
+        // Each Operation records its own progress.
         return progress_of(String::new(), BTreeMap::new());
     }
     let digest = digest(request);

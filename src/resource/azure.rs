@@ -17,7 +17,7 @@ use crate::resource::version::KubernetesVersion;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Provisioning {
-    /// It is there.
+    /// The creation is complete.
     #[default]
     Ready,
     /// It is being made.

@@ -25,8 +25,8 @@ pub struct KindFacts {
     /// Whether a write locks the container too: Azure answers a second write
     /// below the same one with a conflict.
     pub locks_container: bool,
-    /// Whether an object can be there, unconfigured, before anything created it:
-    /// a Node registers by itself, a device joins when its machine boots.
+    /// Whether an object can exist, unconfigured, before anything created it: a Node
+    /// registers by itself, a device joins when its machine boots.
     pub appears_by_itself: bool,
     /// The specification, of the API version in use, that documents `If-None-Match` for a
     /// creation: with `*` the service refuses to create an object that exists. Where no
@@ -164,9 +164,9 @@ pub struct Requests {
 }
 
 impl Requests {
-    /// An object of Azure: the guard reads once, unless the service guards the creation
-    /// ([`KindFacts::conditional_creation`]), a long-running operation is asked at least once,
-    /// the result is read back.
+    /// An Azure object: the guard reads once, unless the service guards the creation
+    /// ([`KindFacts::conditional_creation`]), a long-running operation is polled at least
+    /// once, and the result is read back.
     pub const AZURE: Self = Self { api: Api::Azure, reads: Calls::each(3), writes: Calls::each(1) };
     /// A device or its routes.
     pub const TAILNET: Self =

@@ -18,7 +18,7 @@ use crate::resource::settings::AutoApply;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "event")]
 pub enum WatchEvent {
-    /// A version of the topology file is in force from now on.
+    /// A new version of the topology file is used from now on.
     TopologyLoaded {
         /// The SHA-256 of the file, in hexadecimal.
         digest: String,
@@ -27,7 +27,7 @@ pub enum WatchEvent {
         /// The interval in seconds.
         interval_seconds: u64,
     },
-    /// The topology file is missing or invalid; the last valid version stays in force.
+    /// The topology file is missing or invalid; the last valid version is used.
     TopologyInvalid {
         /// Why.
         failure: Failure,

@@ -53,7 +53,7 @@ impl Trigger {
         }
     }
 
-    /// Whether a person asked for it.
+    /// Whether a person requested it.
     pub fn is_requested(self) -> bool {
         matches!(self, Self::Start | Self::TopologyFile | Self::Request)
     }

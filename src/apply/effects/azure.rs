@@ -139,7 +139,7 @@ async fn forget_host_key(iteration: &Iteration<'_>, change: &Change) {
     }
 }
 
-/// The object as Azure sent it once nothing worked on it any more.
+/// The object as Azure returned it once all operations on it had ended.
 fn written(iteration: &Iteration<'_>, change: &Change, body: Value) -> Result<Written, Outcome> {
     let current = object_of_body(&iteration.settings.owner, change, body);
     current.map(|current| Some(Box::new(current))).map_err(Outcome::Failed)
@@ -202,13 +202,13 @@ async fn machine_creation(
     Ok(MachineCreation::new(name.as_str(), data))
 }
 
-/// Waits until nothing works on an object any more.
+/// Waits until all operations on an object have ended.
 pub(super) async fn wait(iteration: &Iteration<'_>, id: &ArmId) -> Result<(), Outcome> {
     iteration.clients.azure.wait_until_idle(id).await.map(drop).map_err(|error| of_api(&error))
 }
 
-/// Deletes an object and waits until it is gone: the object that was read last, where Azure
-/// documents a condition.
+/// Deletes an object and waits until it is deleted: the version that was read last, if
+/// Azure documents a condition.
 pub(super) async fn delete(
     iteration: &Iteration<'_>,
     id: &ArmId,

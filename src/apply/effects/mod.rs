@@ -22,9 +22,9 @@ use crate::refresh::Current;
 use crate::resource::azure::{MachineRole, Provisioning};
 use crate::resource::{Kind, ObjectKey, Resource};
 
-/// Whether the service itself refuses to create the object if it exists, so that no read is
-/// needed before. A router's machine is read all the same: its creation starts with a new key
-/// for the tailnet.
+/// Whether the service itself refuses to create an existing object, so that no read is
+/// needed before. A router's machine is always read: its creation starts with a new auth
+/// key.
 pub(super) fn is_refused_if_present(change: &Change) -> bool {
     let is_router = matches!(
         &change.after,

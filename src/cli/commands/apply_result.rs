@@ -93,7 +93,7 @@ fn made(applied: &Applied) -> String {
     format!("{} made{half}", counted(done, "change"))
 }
 
-/// The state of the operation in the closing line, and what follows the count.
+/// The state of the operation in the closing line, and its text after the count.
 fn ending(
     applied: &Applied,
     request: &ApplyRequest,

@@ -1,4 +1,4 @@
-//! Reports about a saved plan: why it is not applied, and what it leaves out.
+//! Reports about a saved plan: why it is not applied, and its omitted changes.
 
 use crate::cli::error::CliError;
 use crate::cli::exit;

@@ -115,7 +115,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Objects that are applied whole, wanted or not.
+    /// Objects that are applied as a whole, whether desired or not.
     fn manifests(&mut self, sources: Sources<'_>) {
         for (_, observed) in sources.inventory.iter() {
             let Resource::Manifest(manifest) = &observed.resource else { continue };

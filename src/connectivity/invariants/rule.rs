@@ -60,7 +60,7 @@ rules! {
         &[Kind::RouteTable, Kind::Worker];
     /// A router applies SNAT into and out of the tunnel, or not at all.
     SnatSymmetric = 5, "snat-symmetric", &[Kind::RouterHost];
-    /// Nothing of ours writes routes on AKS's own nodes, unless it is asked for.
+    /// Stargate writes no routes on AKS nodes unless the topology enables it.
     NoRouteManagerUnlessEnabled = 6, "no-route-manager-unless-enabled", &[Kind::DaemonSet];
     /// No router offers a prefix that holds another's pods.
     NoOverlappingAdvertisements = 7, "no-overlapping-advertisements",

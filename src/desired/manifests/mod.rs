@@ -72,7 +72,7 @@ pub struct ServerFacts<'a> {
     pub ip: Ipv4Addr,
     /// Its pod CIDR.
     pub pod_cidr: Ipv4Net,
-    /// Its hardware address, where the topology has it.
+    /// Its hardware address, if the topology has one.
     pub mac: Option<&'a str>,
     /// Its profile.
     pub profile: &'a ProfileName,

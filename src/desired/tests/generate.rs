@@ -31,8 +31,8 @@ pub(crate) struct Sketch {
     pub(crate) datacenters: Vec<SketchedDatacenter>,
 }
 
-/// A datacenter: those with an even number are of VMs, the others of machines
-/// that are there already.
+/// A datacenter: one with an even number consists of VMs, one with an odd number of
+/// existing machines.
 #[derive(Debug, Clone)]
 pub(crate) struct SketchedDatacenter {
     pub(crate) number: u8,
@@ -278,7 +278,7 @@ pub(crate) fn aks_nodes() -> Vec<AksNode> {
     vec![node(0), node(1)]
 }
 
-/// Everything is there and known.
+/// All objects exist and are known.
 pub(crate) fn all_facts(topology: &Topology) -> Facts {
     let routers = topology.datacenters.iter().map(|datacenter| &datacenter.router.name);
     let routers = routers.chain([&topology.cluster.router.name]);

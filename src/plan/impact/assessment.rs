@@ -167,7 +167,7 @@ fn compare_states<'a>(
     let after_model = planned.as_ref().unwrap_or(applied.model());
     let nodes = Snapshot::nodes_of_both(observed.model(), after_model);
     let (before, of_observed) = traced(observed.model(), &nodes, Traced::default());
-    // Another model numbers its hosts by itself.
+    // Another model has its own host numbers.
     let difference = difference.filter(|_| planned.is_none());
     let unaffected = difference.map(|it| of_observed.unaffected(&it)).unwrap_or_default();
     let (after, of_planned) = traced(after_model, &nodes, unaffected);

@@ -147,8 +147,8 @@ impl<'a> DisruptionCollector<'a> {
         found
     }
 
-    /// Changes that are made at the same time may interrupt the same pairs: between two
-    /// sites no more are interrupted than there are.
+    /// Concurrent changes may interrupt the same pairs: the number of interrupted pairs
+    /// between two sites is at most the number of pairs.
     fn without_duplicates(&self, mut interrupted: Interrupted) -> Interrupted {
         let nodes = |site: &Site| self.sites.iter().filter(|it| *it == site).count() as u64;
         for ((from, to), pairs) in &mut interrupted.between {

@@ -52,8 +52,7 @@ impl<'a> Examiner<'_, 'a> {
         dropped_pairs
     }
 
-    /// Whether a state near the base in which a change is not as it is there may
-    /// cut a kept pair.
+    /// Whether a state near the base that differs from it by a change may cut a kept pair.
     pub(super) fn may_cut(&self, base: Base, change: usize) -> bool {
         let known = match base {
             Base::Observed => &self.observed,

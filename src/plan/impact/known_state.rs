@@ -1,8 +1,7 @@
 //! A state whose pairs are known, and the differences of states near it.
 //!
-//! Nodes are examined by equivalence class: the classes of the known state are
-//! split by what the differing tables contain for their nodes, and each node that
-//! differs itself is examined alone.
+//! Nodes are examined by equivalence class: the classes of the known state are split by the
+//! entries of differing tables for their nodes, and each differing node is examined alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -185,9 +184,9 @@ impl<'a> Known<'a> {
         !self.broken.is_empty()
     }
 
-    /// Gives objects other values. Where these leave everything as it is that the kept pairs
-    /// pass, nothing else is built again; else all of it is, because the packets may now pass
-    /// any other part.
+    /// Replaces the values of objects. If the elements that kept pairs pass stay the same,
+    /// nothing else is rebuilt; otherwise everything is, because the packets may take any
+    /// other path.
     pub(super) fn change(&mut self, values: &[(usize, ObjectValue<'a>)]) -> NetworkDifference {
         if self.broken.is_empty() {
             let difference = self.model.change(values, Some(&self.watched));

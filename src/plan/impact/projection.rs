@@ -13,8 +13,8 @@ pub struct Projection<'a> {
     pub observed: Sources<'a>,
     /// The plan to project.
     pub plan: &'a Plan,
-    /// Whether the sources have the topology as far as it is in force, and not as the plan
-    /// was made from it.
+    /// Whether the sources have the topology as far as it is applied, and not as in the
+    /// plan's input.
     pub is_present: bool,
 }
 

@@ -204,8 +204,8 @@ impl<'a> SavedComparison<'a> {
             })
     }
 
-    /// Whether an object is gone that the topology does not describe. Where it could not
-    /// be read, it may be there.
+    /// Whether an object that the topology does not describe is deleted. If it could not be
+    /// read, it may exist.
     fn is_deleted(&self, saved: &Change) -> bool {
         let is_wanted =
             self.fresh.desired().iter().any(|desired| desired.key.as_ref() == Some(&saved.key));
@@ -262,7 +262,7 @@ impl<'a> Scope<'a> {
         if self.keys.contains(key) {
             return None;
         }
-        // An object that is gone was in a group of the topology; a group has only itself.
+        // A deleted object was in a group of the topology; a group has only itself.
         let is_group = change.address.kind == Kind::ResourceGroup;
         let is_plausible = match arm_id(key) {
             Some(id) if !is_group => group(id).is_some_and(|it| self.groups.contains(&it)),

@@ -44,7 +44,7 @@ fn unescaped(key: String) -> String {
 
 fn between_objects(base: &Map<String, Value>, value: &Map<String, Value>) -> Option<Value> {
     let kept = value.keys().filter(|key| base.contains_key(*key)).count();
-    // A map of other keys is shorter by itself.
+    // A map with other keys is shorter as a whole.
     if kept == 0 && !base.is_empty() {
         return None;
     }
@@ -68,7 +68,7 @@ fn between_lists(base: &[Value], value: &[Value]) -> Option<Value> {
     for (place, (base, value)) in base.iter().zip(value).enumerate() {
         positions.extend(between(base, value).map(|changed| (place.to_string(), changed)));
     }
-    // Where all places differ the list is shorter by itself.
+    // If all elements differ, the list is shorter as a whole.
     (positions.len() < value.len() || value.iter().any(Value::is_object))
         .then(|| json!({ PLACES: positions }))
 }

@@ -13,10 +13,11 @@ use crate::plan::{Blocked, Change, Deferred};
 
 /// An item of a plan's lists.
 pub(super) trait Item: Serialize + DeserializeOwned {
-    /// Leaves out of the item's JSON what [`Item::expand`] finds again.
+    /// Removes the values from the item's JSON that [`Item::expand`] restores.
     fn reduce(&self, _value: &mut Value) {}
 
-    /// Adds what [`Item::reduce`] left out; `None` for JSON that it did not make.
+    /// Restores the values that [`Item::reduce`] removed; `None` for JSON that it did not
+    /// make.
     fn expand(value: Value) -> Option<Self> {
         serde_json::from_value(value).ok()
     }

@@ -56,13 +56,13 @@ impl Case {
         self
     }
 
-    /// It is there, and ours.
+    /// It exists and is ours.
     pub(super) fn has(self, text: &str, resource: Resource) -> Self {
         let site = SiteName::from(&address(text).site);
         self.has_with(text, resource, Ownership::Ours { site })
     }
 
-    /// It is there.
+    /// It exists.
     pub(super) fn has_with(mut self, text: &str, resource: Resource, whose: Ownership) -> Self {
         self.inventory.note(key(text), resource, whose);
         self
@@ -154,7 +154,7 @@ pub(super) fn group_id() -> ArmId {
     ArmId::resource_group("s", "group")
 }
 
-/// The id of an object of Azure, as [`key`] has it.
+/// The ID of an Azure object, as in [`key`].
 pub(super) fn id(text: &str) -> ArmId {
     match key(text) {
         ObjectKey::Azure(id) => id,

@@ -33,11 +33,11 @@ pub(super) struct LiveState {
     addresses: u8,
 }
 
-/// How a plan is asked for.
+/// The options and the state of a refresh.
 #[derive(Debug, Clone, Default)]
 pub(super) struct RefreshCase {
     pub(super) gaps: BTreeSet<Source>,
-    /// With a gap, some objects of the source may have been seen all the same.
+    /// With a gap, some objects of the source may have been read.
     pub(super) partly: bool,
     pub(super) adopt: BTreeSet<Address>,
     pub(super) destroying: bool,
@@ -236,7 +236,7 @@ impl LiveState {
         }
     }
 
-    /// Makes an object as a change has it.
+    /// Creates an object with the value of a change.
     pub(super) fn make(&mut self, topology: &Topology, change: &Change) {
         let Some(mut value) = change.after.clone() else { return };
         let site = &change.address.site;

@@ -24,7 +24,7 @@ fn only_owned_objects_are_deleted() {
 
 #[test]
 fn an_object_desired_at_another_address_is_kept() {
-    // A table of the same id, asked for by another datacenter.
+    // A table of the same ID that another datacenter desires.
     let site = SiteName("old".to_owned());
     let plan = Case::default()
         .wants(TABLE, table("10.0.0.0/8"), nothing_special)

@@ -15,7 +15,7 @@ const NIC: &str = "network-interface/dc/nic";
 const MACHINE: &str = "virtual-machine/dc/router";
 const DEVICE: &str = "tailnet-device/dc/router";
 
-/// A machine that is there, and the device that it brings.
+/// An existing machine, and the device that its creation yields.
 fn lost_device() -> Case {
     Case::default().keeps(MACHINE, machine("small", NIC), nothing_special).wants(
         DEVICE,

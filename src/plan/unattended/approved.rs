@@ -76,10 +76,10 @@ impl ApprovedChanges {
 }
 
 impl Plan {
-    /// The digest of everything that awaits approval; `None` if nothing does. It depends on
-    /// the resources, the actions, the desired values and on whether pairs of nodes would
-    /// become unreachable, and on nothing else: it is the same in every process for as long
-    /// as the same changes wait.
+    /// The digest of all changes that await approval; `None` if there are no such changes.
+    /// It depends only on the resources, the actions, the desired values and whether pairs
+    /// of nodes would become unreachable: it is the same in every process for as long as
+    /// the same changes wait.
     pub fn approval_digest(&self) -> Option<String> {
         let waiting: BTreeSet<&str> =
             self.awaiting_approval.iter().map(|it| it.digest.as_str()).collect();

@@ -25,7 +25,7 @@ pub(super) struct Retention {
     pub(super) address: Address,
     /// The deletion that awaits approval.
     pub(super) deletion: Address,
-    /// Whether nothing else is left of the update.
+    /// Whether the whole update is omitted.
     pub(super) is_whole: bool,
 }
 
@@ -77,8 +77,8 @@ impl Departure {
         Some(Self { address: change.address.clone(), action: change.action, prefixes })
     }
 
-    /// The prefixes before an update that packets to the machine match, and that are gone
-    /// after it. A wider prefix that stays may lead elsewhere.
+    /// The prefixes before an update that match packets to the machine and that the update
+    /// withdraws. A wider prefix that stays may have another next hop.
     fn withdrawn(
         &self,
         before: &BTreeSet<Ipv4Net>,

@@ -10,7 +10,7 @@ use crate::resource::settings::AutoApply;
 /// kernel routes of its host.
 const WORKER_FIELDS: [&str; 3] = ["pod_cidr", "labels", "routes"];
 
-/// Why a change awaits approval by itself; `None` if it does not.
+/// Why the change itself awaits approval; `None` if it does not.
 pub(super) fn reason(permitted: AutoApply, change: &Change) -> Option<ApprovalReason> {
     let by_kind = reason_of_kind(permitted, change.address.kind, change.action);
     let of_protection = || removes_protection(change).then_some(ApprovalReason::RemovesProtection);

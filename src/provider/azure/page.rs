@@ -53,7 +53,8 @@ pub(super) fn identity(item: &Value) -> Option<String> {
     item["id"].as_str().map(str::to_ascii_lowercase)
 }
 
-/// Whether a link leads to the very service that gave it: the token goes along.
+/// Whether a link has the origin of the service that returned it: the token is sent with
+/// it.
 pub(super) fn same_origin(base: &str, link: &str) -> bool {
     match (Url::parse(base), Url::parse(link)) {
         (Ok(base), Ok(link)) => base.origin() == link.origin(),

@@ -12,7 +12,7 @@ use crate::resource::names::WorkerName;
 /// The result of a search for the certificate request of a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Approval {
-    /// The kubelet has not asked yet.
+    /// The kubelet has not requested it yet.
     NotThereYet,
     /// The worker's request was approved, now or before.
     Approved {

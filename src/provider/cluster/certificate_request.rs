@@ -24,7 +24,7 @@ const ALLOWED_USAGES: [&str; 3] = ["digital signature", "key encipherment", "cli
 /// Why a certificate request is not one of a worker's kubelet.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateRefusal {
-    /// Another signer is asked.
+    /// The request is for another signer.
     #[error("it asks the signer {0}")]
     Signer(String),
     /// Another client created it.

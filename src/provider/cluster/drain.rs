@@ -16,9 +16,9 @@ const POLL: Duration = Duration::from_secs(2);
 /// The result of the drain of a Node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DrainReport {
-    /// How many pods were asked to go.
+    /// The number of evicted pods.
     pub evicted: usize,
-    /// Pods that were asked to go and are still there, as `namespace/name`.
+    /// Evicted pods that still exist, as `namespace/name`.
     pub remaining: Vec<String>,
     /// Remaining pods that a disruption budget protects.
     pub budgets: Vec<String>,
@@ -29,7 +29,7 @@ pub struct DrainReport {
 /// The outcome of an eviction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Eviction {
-    /// The pod terminates or is gone.
+    /// The pod terminates or is deleted.
     Accepted,
     /// A disruption budget does not allow it now.
     RefusedByBudget,

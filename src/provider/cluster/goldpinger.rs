@@ -32,10 +32,10 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(45);
 /// How long an answer may be: so much for its frame, and so much for a ping.
 const FRAME: usize = 64 * 1024;
 const PER_PING: usize = 1024;
-/// How many pods one of them is asked for at most: the answer holds a ping for each pair,
-/// and that of 128 pods is 16 MiB long at most. Of more pods each is asked for its own.
+/// The maximum number of pods in one query: the response has a ping for each pair, which is
+/// at most 16 MiB for 128 pods. If there are more, each pod is queried for its own pings.
 const MAX_AT_ONCE: usize = 128;
-/// How many pods are asked side by side.
+/// The number of concurrent queries.
 const WIDTH: usize = 64;
 
 /// Why a pod's measurement could not be had.
@@ -68,7 +68,7 @@ pub enum MeasureError {
         /// The error in it, in our words.
         reason: String,
     },
-    /// The cluster's API itself could not be asked.
+    /// The query to the cluster's API failed.
     #[error("{0}")]
     Cluster(ClusterError),
 }
@@ -117,8 +117,8 @@ impl ClusterClient {
         Ok(reader.measurement)
     }
 
-    /// Asks each pod for its own pings, the given one first: if that one does not answer,
-    /// the others are not asked.
+    /// Queries each pod for its own pings, the given one first: if that one does not
+    /// respond, the others are not queried.
     async fn check_each(
         &self,
         pinger: &GoldpingerPod,

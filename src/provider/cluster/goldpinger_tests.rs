@@ -155,7 +155,7 @@ async fn hostile_answers_are_refused_and_never_shown() {
     assert_eq!(error, MeasureError::TooLarge { pod: "goldpinger-a".to_owned(), limit: limit(4) });
 }
 
-/// Of many pods each is asked for its own pings: an answer for all pairs would be too long.
+/// Many pods are queried for their own pings: a response for all pairs would be too long.
 #[tokio::test]
 async fn many_pods_are_asked_one_by_one() {
     let pod = |number: u16| GoldpingerPod {

@@ -22,7 +22,7 @@ pub const LAST_SUCCESS_ANNOTATION: &str = "stargate.io/last-success";
 /// The annotation with the time at which the next reconcile is due at the latest.
 pub const NEXT_RECONCILE_ANNOTATION: &str = "stargate.io/next-reconcile";
 
-/// A Lease as the API server has it.
+/// A Lease as read from the API server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseRecord {
     /// The holder; empty if the Lease was released.
@@ -39,7 +39,7 @@ pub struct LeaseRecord {
     resource_version: String,
 }
 
-/// The wanted state of a Lease.
+/// The desired state of a Lease.
 #[derive(Debug, Clone)]
 pub struct LeaseClaim<'a> {
     /// The name of the Lease.

@@ -129,12 +129,11 @@ impl ClusterClient {
         Ok(self.live(manifest.kind, &live))
     }
 
-    /// Deletes an object and waits until it is gone; one that is not there is
-    /// fine.
+    /// Deletes an object and waits until it is deleted. An absent one is no error.
     ///
     /// # Errors
     ///
-    /// The cluster did not answer, refused, or did not finish in time.
+    /// The cluster did not respond, refused, or did not finish in time.
     pub async fn delete(
         &self,
         kind: ManifestKind,

@@ -52,11 +52,11 @@ impl ClusterClient {
         Ok(object.as_ref().map(pod_cidrs))
     }
 
-    /// Sets `spec.ipam.podCIDRs` of a CiliumNode and nothing else of it.
+    /// Sets only `spec.ipam.podCIDRs` of a CiliumNode.
     ///
     /// # Errors
     ///
-    /// There is no such CiliumNode yet, or the cluster did not answer.
+    /// There is no such CiliumNode yet, or the cluster did not respond.
     pub async fn set_cilium_pod_cidrs(
         &self,
         name: &str,

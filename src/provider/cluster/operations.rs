@@ -201,11 +201,11 @@ impl ClusterClient {
         }
     }
 
-    /// Marks a request as one of the topology. One that is gone is fine.
+    /// Marks a request as one of the topology. An absent one is no error.
     ///
     /// # Errors
     ///
-    /// The cluster did not answer, or refused.
+    /// The cluster did not respond, or refused.
     pub async fn claim_operation(
         &self,
         operation: &OperationObject,

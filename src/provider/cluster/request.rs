@@ -349,7 +349,7 @@ fn identity(item: &Value) -> Option<String> {
     Some(format!("{namespace}/{}", metadata["name"].as_str()?))
 }
 
-/// The object, if it is the one that was asked for.
+/// The object, if it has the requested name.
 fn named(about: &About, object: Value, name: &str) -> Result<Value, ClusterError> {
     match &object["metadata"]["name"] {
         Value::String(answered) if answered == name => Ok(object),

@@ -13,12 +13,11 @@ use crate::inventory::{Endpoint, KubernetesService, Readiness, ServicePort, Tran
 const SERVICE_LABEL: &str = "kubernetes.io/service-name";
 
 impl ClusterClient {
-    /// The service that has an address, with its endpoints; nothing where none
-    /// has it.
+    /// The service with an address, and its endpoints; `None` if there is no such service.
     ///
     /// # Errors
     ///
-    /// The cluster did not answer, or refused.
+    /// The cluster did not respond, or refused.
     pub async fn service_at(
         &self,
         address: Ipv4Addr,

@@ -71,7 +71,7 @@ pub enum WatchedChange {
     ListBegins,
     /// The list has this object.
     Listed(Value),
-    /// The list has ended: objects that were not in it are gone.
+    /// The list has ended: objects that were not in it are deleted.
     ListEnds,
     /// An object was created or changed.
     Changed(Value),

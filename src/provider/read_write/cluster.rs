@@ -101,8 +101,7 @@ pub trait ClusterRead: Debug + Send + Sync {
     /// The object on which `stargate watch` reports about the topology, if there is one.
     async fn topology_object(&self) -> Result<Option<TopologyObject>, ClusterError>;
 
-    /// The service that has an address, with its endpoints; nothing where none
-    /// has it.
+    /// The service with an address, and its endpoints; `None` if there is no such service.
     async fn service_at(
         &self,
         address: Ipv4Addr,
@@ -120,8 +119,7 @@ pub trait ClusterWrite: ClusterRead {
         force: bool,
     ) -> Result<LiveManifest, ClusterError>;
 
-    /// Deletes an object and waits until it is gone; one that is not there is
-    /// fine.
+    /// Deletes an object and waits until it is deleted. An absent one is no error.
     async fn delete(
         &self,
         kind: ManifestKind,
@@ -129,7 +127,7 @@ pub trait ClusterWrite: ClusterRead {
         name: &str,
     ) -> Result<(), ClusterError>;
 
-    /// Sets `spec.ipam.podCIDRs` of a CiliumNode and nothing else of it.
+    /// Sets only `spec.ipam.podCIDRs` of a CiliumNode.
     async fn set_cilium_pod_cidrs(
         &self,
         name: &str,
@@ -147,8 +145,8 @@ pub trait ClusterWrite: ClusterRead {
     async fn set_node_provider_id(&self, name: &str, provider_id: &str)
     -> Result<(), ClusterError>;
 
-    /// Sets labels and taints, removes those that stargate set before and that
-    /// are no longer wanted, and notes which ones are its own.
+    /// Sets labels and taints, removes those that stargate set before and that are no
+    /// longer desired, and records its own.
     async fn set_node_labels_and_taints(
         &self,
         node: &NodeFacts,
@@ -170,11 +168,11 @@ pub trait ClusterWrite: ClusterRead {
     /// Lets pods come again to a Node that stargate has cordoned.
     async fn uncordon_after_work(&self, name: &str) -> Result<(), ClusterError>;
 
-    /// Deletes a Node and waits until it is gone; one that is not there is fine.
+    /// Deletes a Node and waits until it is deleted. An absent one is no error.
     async fn delete_node(&self, name: &str) -> Result<(), ClusterError>;
 
-    /// Evicts every pod that is not a DaemonSet's, a static one or over, and
-    /// waits until they are gone.
+    /// Evicts all pods except static pods, completed ones and those of DaemonSets, and
+    /// waits until they are deleted.
     async fn drain(&self, node: &str, within: Duration) -> Result<DrainReport, ClusterError>;
 
     /// Finds the certificate requests with a worker's token and approves exactly those for
@@ -223,7 +221,7 @@ pub trait ClusterWrite: ClusterRead {
         now: Timestamp,
     ) -> Result<usize, ClusterError>;
 
-    /// Marks a request as one of the topology. One that is gone is fine.
+    /// Marks a request as one of the topology. An absent one is no error.
     async fn claim_operation(
         &self,
         operation: &OperationObject,

@@ -251,7 +251,7 @@ fn change_outside(resource: &Address, id: Option<&ArmId>, owner: FactOwner) -> S
     }
 }
 
-/// A violated rule and what was found.
+/// A violated rule and the observation.
 pub(super) fn violation_text(violation: &Violation) -> String {
     format!("{}: {}", describe_violation(violation.rule), violation.found)
 }

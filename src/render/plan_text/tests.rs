@@ -105,7 +105,7 @@ fn changes_that_interrupt_different_things_are_not_folded() {
     assert!(!text.contains("worker-2 are evicted"), "{text}");
 }
 
-/// A destroy says once why everything goes.
+/// A destroy states its reason once.
 #[test]
 fn a_destroy_does_not_explain_each_deletion() {
     let mut change = fixture::change("subnet/dc1/lab", Action::Delete, Vec::new());

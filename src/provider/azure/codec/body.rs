@@ -1,5 +1,4 @@
-//! Encodes the body of a request: stargate's fields over those of the object that
-//! is there.
+//! Encodes the body of a request: stargate's fields merged into the current body.
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};

@@ -98,7 +98,7 @@ pub fn encode_any(
         _ => return None,
     };
     Some(body.map(|mut body| {
-        // The record on an object that is there is changed by an update of its tags.
+        // An update of tags changes the record of an existing object.
         if let (None, Some(block)) = (base, resource.protected_by()) {
             body["tags"][PROTECT_TAG] = Value::from(block);
         }
