@@ -109,7 +109,7 @@ pub fn plan(input: PlanningInput<'_>) -> Plan {
     // Without addresses the protected resources are not known either.
     let is_known = !(desired.is_empty() && protects_anything(input.topology));
     let may_destroy = input.options.destroy && is_known && other.is_none();
-    // Only the desired state before the destroy says what it destroys.
+    // The desired state before the destroy contains the destroyed resources.
     let current = input.options.destroy.then(|| desired.clone());
     let mut plan = if has_errors(&findings) && !may_destroy {
         without_changes(input, findings, desired)

@@ -56,9 +56,9 @@ impl NodePoolScale {
 pub enum AutoApply {
     /// None: `watch` only reports drift.
     None,
-    /// Routes of nodes that came or went, and in place: route tables, advertised and
-    /// approved prefixes, settings of routers, pod CIDRs and labels of Nodes, CiliumNodes
-    /// and Servers.
+    /// Updates in place of route tables, advertised and approved prefixes, settings of
+    /// routers, pod CIDRs and labels of Nodes, CiliumNodes and Servers; and routes of nodes
+    /// that joined or left.
     #[default]
     Routes,
     /// Everything except changes that replace or delete machines, workers and clusters,

@@ -15,8 +15,8 @@ use crate::render::Purpose;
 ///
 /// Foreign objects stay. If a protected object would be deleted, nothing is deleted.
 ///
-/// Exits with 0 if nothing of the topology is left, 1 on an error, 3 if a part was deleted,
-/// 4 if the plan is stale, 5 if the deletion is blocked, and 130 if interrupted.
+/// Exits with 0 if no object of the topology is left, 1 on an error, 3 if only some were
+/// deleted, 4 if the plan is stale, 5 if the deletion is blocked, and 130 if interrupted.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DestroyArguments {
     /// Skip the approval prompt

@@ -80,7 +80,7 @@ impl Hash for Routes<'_> {
     }
 }
 
-/// A translation by its ports, its sources and what it leaves alone.
+/// A translation by its ports, its sources and its exceptions.
 type SnatShape<'a> = (Option<Port>, Egress, Option<Ipv4Net>, &'a [Ipv4Net]);
 
 /// The kernels that differ, and the number of each host's among them; a host

@@ -33,7 +33,7 @@ pub struct Assessment {
 }
 
 /// Traces between the pods of all nodes before, after and during the plan. Nodes
-/// that come or go with it, and those whose pods are not known before it, are
+/// that the plan adds or removes, and those whose pods are unknown before it, are
 /// left out.
 pub fn assess(projection: Projection<'_>) -> Assessment {
     assess_with(projection, make_before_break)
