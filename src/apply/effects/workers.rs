@@ -52,8 +52,7 @@ fn profile(change: &Change) -> Result<&WorkerProfile, Outcome> {
     })
 }
 
-/// Starts the Operation that requested a change, if there is one. A deleted Operation is
-/// not started.
+/// Starts the Operation that requested a change, unless it was deleted.
 async fn start_requested(
     iteration: &Iteration<'_>,
     change: &Change,
@@ -95,9 +94,8 @@ async fn departing_host(
             None => worker_target(iteration, change, worker).await?,
         },
     };
-    // With the worker's pod configuration it is the same machine under its new address,
-    // unless the machine at the old address has that configuration, too: an earlier move
-    // may have left it.
+    // With the worker's pod configuration it is the same machine under its new address, unless
+    // the machine at the old address has it, too: an earlier move may have left it.
     let Some((new_host, _)) = new_host.filter(|(_, probe)| is_worker(probe)) else {
         return Ok(old_host);
     };
