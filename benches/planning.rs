@@ -35,7 +35,7 @@
 //! the time over the size, both as logarithms, and its goal: 1 is linear. The run fails
 //! if a goal is missed.
 //!
-//! What a run frees is kept for the next. Else the allocator returns the memory of large
+//! Memory that a run frees is kept for the next. Else the allocator returns that of large
 //! plans to the system and keeps that of small ones, so that the slope would compare runs
 //! that ask the system for memory with runs that do not. The table of first plans has
 //! what both pay in a process of their own, as every command does.

@@ -9,7 +9,7 @@
 //! | --- | --- |
 //! | [`cli`] | arguments, one file a command |
 //! | [`render`] | text, JSON, markdown, SARIF, JUnit, annotations, DOT, Mermaid and SVG |
-//! | [`watch`] | when to reconcile, and how much may be done without approval |
+//! | [`watch`] | decides when to reconcile, and which changes need no approval |
 //! | [`apply`] | repeats refresh, plan and execute until the plan is empty |
 //! | [`lease`] | keeps two appliers of one topology apart |
 //! | [`pipeline`] | refresh, desired, refresh by id, plan: for every command |

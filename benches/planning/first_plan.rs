@@ -16,7 +16,7 @@ const ONE_CASE: &str = "STARGATE_BENCH_FIRST_PLAN";
 /// How many processes make the same plan.
 const RUNS: usize = 3;
 
-/// Prints what plans take that create everything, with the growth from size to size.
+/// Prints the time of plans that create everything, with the growth from size to size.
 pub(crate) fn show(shapes: &[Shape]) -> Result<(), Box<dyn Error>> {
     let rows = shapes.iter().map(|shape| row(*shape)).collect::<Result<Vec<Row>, _>>()?;
     table::show("The first plan of a process", &rows);

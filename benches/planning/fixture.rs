@@ -27,8 +27,8 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
-    /// The workers that a file asks of a datacenter: not more than Azure's
-    /// tables and one AKS cluster take. What is beyond is added in memory.
+    /// The workers of a datacenter in the file: not more than the limits of Azure's tables
+    /// and one AKS cluster. The others are added in memory.
     fn in_file(self) -> u32 {
         self.workers.min(122).min(4_880 / self.datacenters)
     }
@@ -40,7 +40,7 @@ const FEW: usize = 5;
 const SUBSCRIPTION: &str = "00000000-0000-4000-8000-000000000001";
 const NODE_GROUP: &str = "MC_large_large_canadacentral";
 
-/// What a file says of the cluster.
+/// The cluster's part of a file.
 const HEAD: &str = r#"[stargate]
 name = "large"
 [azure]
@@ -62,7 +62,7 @@ vm_size = "Standard_D4s_v5"
 kubernetes_version = "1.33.5"
 "#;
 
-/// A topology and what is there of it.
+/// A topology and its live state.
 pub(crate) struct Fixture {
     pub(crate) topology: Topology,
     pub(crate) facts: Facts,
@@ -80,7 +80,7 @@ impl Fixture {
         Self::with_sources(shape, SourceAddresses::Masquerade)
     }
 
-    /// A network whose routers treat the sources of packets in that way.
+    /// A network whose routers translate or preserve source addresses.
     pub(crate) fn with_sources(
         shape: Shape,
         sources: SourceAddresses,
@@ -157,7 +157,7 @@ fn topology(shape: Shape) -> Result<Topology, Box<dyn Error>> {
     Ok(topology)
 }
 
-/// What is known once the cluster is there and every router has joined.
+/// The facts once the cluster exists and every router has joined.
 fn facts(topology: &Topology, nodes: u32) -> Facts {
     let routers = topology.datacenters.iter().map(|datacenter| &datacenter.router.name);
     let routers = routers.chain([&topology.cluster.router.name]);
@@ -219,7 +219,7 @@ fn cluster_facts(topology: &Topology) -> ClusterFacts {
     }
 }
 
-/// What the workers would be found to hold.
+/// The addresses that a refresh would find.
 fn held(desired: &DesiredSet) -> BTreeMap<WorkerName, AssignedAddresses> {
     let workers = desired.iter().filter_map(|desired| match &desired.resource {
         Resource::Worker(worker) => Some(worker),
@@ -241,8 +241,8 @@ fn ours(site: &Site) -> Ownership {
     Ownership::Ours { site: SiteName::from(site) }
 }
 
-/// A deployment in which everything is as it is wanted. What only a look at the
-/// workers' hosts would tell is not known, as in a plan that is not deep.
+/// A deployment in its desired state. Facts of the workers' hosts are unknown, as in a plan
+/// without `--deep`.
 fn everything(desired: &DesiredSet) -> Inventory {
     let mut inventory = Inventory::default();
     for desired in desired.iter() {

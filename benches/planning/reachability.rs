@@ -78,9 +78,9 @@ fn matrix(shape: Shape, goal: Goal) -> Result<Row, Box<dyn Error>> {
     Ok(Row { case, size: usize::try_from(nodes)?, times: measure(run)?, goal })
 }
 
-/// What plans pay for a safe order and for what they say of disruption, by the
-/// number of changes that may have to wait for others: 1,000 workers and 100 AKS
-/// nodes, of which a network that applies SNAT starts to preserve sources.
+/// The cost of a safe order and of the disruption report, by the number of changes that may
+/// have to wait for others: 1,000 workers and 100 AKS nodes, of which a network that
+/// applies SNAT starts to preserve sources.
 fn orders() -> Result<Vec<Row>, Box<dyn Error>> {
     let shape = Shape { datacenters: 10, workers: 100, nodes: 100 };
     let goals = [(50, None), (100, None), (200, Some(Duration::from_secs(1)))];

@@ -72,7 +72,7 @@ pub(crate) fn show_growth(rows: &[Row]) -> usize {
     let mut last: Option<&Row> = None;
     let mut missed = rows.iter().filter(|row| row.misses_goal()).count();
     for row in sorted {
-        // The small size is there to be seen: what does not grow is most of its time.
+        // The small size is only shown: constant costs dominate its time.
         let before = last.filter(|last| last.case == row.case && last.goal.is_some());
         let growth = before.map(|before| slope(before, row));
         missed += usize::from(growth.is_some_and(misses_growth));

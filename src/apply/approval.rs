@@ -1,20 +1,18 @@
-//! What the user approved.
-
 use std::collections::BTreeSet;
 
 use crate::plan::{Action, Change, Plan};
 use crate::resource::{Address, Kind};
 
-/// What the user approved.
+/// The changes and permissions that the user approved.
 #[derive(Debug, Default)]
 pub(super) struct Approved {
     actions: BTreeSet<(Address, Action)>,
-    /// A deferred association stands for all subnets that turn up.
+    /// A deferred association represents all subnets that are found later.
     kinds_waiting: BTreeSet<Kind>,
 }
 
 impl Approved {
-    /// Adds what a plan shows, which the user has approved.
+    /// Adds the changes that a plan shows and that the user has approved.
     pub(super) fn add(&mut self, plan: &Plan) {
         let changes = plan.changes.iter().map(|change| (change.address.clone(), change.action));
         self.actions.extend(changes);
@@ -22,7 +20,7 @@ impl Approved {
         // VM is replaced.
         let deferred = plan.deferred.iter().flat_map(|deferred| {
             let actions = [Action::Create, Action::Update, Action::Replace];
-            // What is shown as deleted or adopted later may be.
+            // Deferred deletions and adoptions were shown, and so approved.
             let named = [Action::Delete, Action::Adopt].into_iter();
             let named = named.filter(|action| *action == deferred.action);
             let actions = actions.into_iter().chain(named);
@@ -32,9 +30,8 @@ impl Approved {
         self.kinds_waiting.extend(plan.deferred.iter().map(|deferred| deferred.address.kind));
     }
 
-    /// Whether the change was approved, or is what is left of an approved one: a
-    /// resource that was created may lack a field, one that was deleted to be
-    /// replaced is created.
+    /// Whether the change was approved, or completes an approved one: a created resource
+    /// may lack a field, and a resource that was deleted to be replaced is created.
     fn includes(&self, change: &Change) -> bool {
         let implied_by: &[Action] = match change.action {
             Action::Create => &[Action::Create, Action::Replace],

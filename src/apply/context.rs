@@ -1,5 +1,3 @@
-//! What an apply works with.
-
 use std::sync::Arc;
 
 use super::events::Reporter;
@@ -11,18 +9,18 @@ use crate::provider::access::ClusterCredentials;
 use crate::provider::clients::Clients;
 use crate::provider::read_write::ClusterWrite;
 
-/// What an apply works with.
+/// The parameters of an apply.
 #[derive(Clone)]
 pub struct ApplyContext<'a> {
     /// Makes the plans.
     pub pipeline: Pipeline<'a>,
-    /// What changes are made with.
+    /// The clients that write.
     pub clients: &'a Clients,
     /// Receives every event.
     pub reporter: &'a dyn Reporter,
     /// Asks to stop.
     pub stop: StopSignal,
-    /// The saved plan that is applied, if there is one: nothing else was approved.
+    /// The saved plan that is applied, if there is one: only its changes were approved.
     pub saved: Option<&'a Plan>,
     /// The Lease that is held while changes are made, or `None` to go without.
     pub lease: Option<LeaseSlot>,
@@ -31,8 +29,7 @@ pub struct ApplyContext<'a> {
     pub leadership: Option<Validity>,
 }
 
-/// A client that writes to the cluster, and what a joining worker needs to know
-/// of the cluster.
+/// A client that writes to the cluster, and the cluster facts that a joining worker uses.
 pub(super) struct ClusterWriter {
     pub(super) client: Arc<dyn ClusterWrite>,
     pub(super) credentials: ClusterCredentials,

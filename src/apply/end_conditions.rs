@@ -1,4 +1,5 @@
-//! What ends an apply before and after an iteration, and what the user does next.
+//! The conditions that end an apply before and after an iteration, and the next command for
+//! the user.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,7 +35,7 @@ pub(super) fn before_iteration(
         return Some(lease.interrupted());
     }
     let wrong = plan.findings.iter().find(|finding| finding.severity == FindingSeverity::Error);
-    // What is deleted need not fit together any more.
+    // A deployment that is destroyed need not be consistent any more.
     let destroys = context.pipeline.scope.options.destroy;
     if let Some(finding) = wrong.filter(|_| !destroys) {
         return Some(if iterations == 0 {
@@ -124,7 +125,7 @@ fn held_back(outcomes: &BTreeMap<Address, Outcome>) -> Option<String> {
         _ => None,
     });
     let reason = halted.clone().next()?.1;
-    // A worker whose machine changes too is one worker.
+    // A worker and its machine count as one worker.
     let workers: BTreeSet<_> = halted.map(|(address, _)| (&address.site, &address.name)).collect();
     Some(match workers.len() {
         1 => format!("{reason}; 1 more worker was not started"),
@@ -138,7 +139,7 @@ pub(super) fn stale_after_wait(unapproved: &[&Change], holder: &LeaseHolder) -> 
     let LeaseHolder { name, since } = holder;
     let message = format!(
         "{name} held the lease since {since} and changed the infrastructure while this apply \
-         waited; the plan made now contains {} that the approved one does not: {}",
+         waited; the new plan contains {} that the approved one does not: {}",
         counted(unapproved.len(), "change"),
         named(unapproved)
     );
@@ -146,7 +147,7 @@ pub(super) fn stale_after_wait(unapproved: &[&Change], holder: &LeaseHolder) -> 
     ApplyStatus::Overtaken(Failure::new(Code::StalePlan, message, remedy))
 }
 
-/// The end of an apply whose later plan holds changes that the user did not approve.
+/// The end of an apply whose later plan contains changes that the user did not approve.
 pub(super) fn not_approved(unapproved: &[&Change], is_saved: bool) -> ApplyStatus {
     let remedy = match is_saved {
         true => "create a plan of the remaining changes with `stargate plan --out`",
@@ -164,8 +165,8 @@ pub(super) fn not_approved(unapproved: &[&Change], is_saved: bool) -> ApplyStatu
 pub(super) fn undone(change: &Change) -> ApplyStatus {
     let (address, participle) = (&change.address, change.action.participle());
     let reason = format!(
-        "{address} was {participle} and is to be {participle} again: something outside of stargate \
-         undoes it"
+        "{address} was {participle} and must be {participle} again: another program reverts the \
+         change"
     );
     let remedy = format!(
         "find the tool, the policy or the controller that changes {address} and stop it, or list \
@@ -174,10 +175,10 @@ pub(super) fn undone(change: &Change) -> ApplyStatus {
     partial(Code::NoProgress, reason, remedy)
 }
 
-/// The end of an apply whose last iteration should have changed something and did not.
+/// The end of an apply whose last iteration made no progress.
 pub(super) fn no_progress(plan: &Plan) -> ApplyStatus {
     let names = named(&plan.changes.iter().collect::<Vec<_>>());
-    let reason = format!("the last iteration changed nothing; still to be changed: {names}");
+    let reason = format!("the last iteration changed nothing; remaining changes: {names}");
     partial(Code::NoProgress, reason, COMPARE)
 }
 

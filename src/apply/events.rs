@@ -1,4 +1,4 @@
-//! What happens during an apply, as data. Every reporter is fed from here.
+//! Events of an apply, as data. All reporters receive them.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ pub enum Event {
     WaitingForLease {
         /// The name of the Lease.
         lease: String,
-        /// Who holds it.
+        /// The holder of the Lease.
         holder: String,
         /// When the holder took it, by the holder's clock.
         acquired: String,
@@ -36,14 +36,14 @@ pub enum Event {
     StepStarted {
         /// The resource.
         address: Address,
-        /// What is done to it.
+        /// The action of the change.
         action: Action,
     },
-    /// A step tells how far it is.
+    /// A step reports its progress.
     StepProgress {
         /// The resource.
         address: Address,
-        /// What it is doing.
+        /// The current activity.
         text: String,
     },
     /// A phase of a step starts: operations on workers have several.
@@ -66,7 +66,7 @@ pub enum Event {
     StepFinished {
         /// The resource.
         address: Address,
-        /// What was done to it.
+        /// The action of the change.
         action: Action,
         /// How it ended.
         outcome: Outcome,
@@ -83,20 +83,20 @@ pub enum Event {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "outcome")]
 pub enum Outcome {
-    /// It was done, and read back as wanted.
+    /// It was done, and the read-back has the desired value.
     Done,
     /// It was so already: nothing was written.
     UpToDate,
     /// The object is not as it was when the plan was made.
     GuardFailed {
-        /// What differs.
+        /// The difference.
         reason: String,
     },
     /// It failed.
     Failed(Failure),
     /// It was not started, because a step that it depends on did not end well.
     Skipped {
-        /// That step.
+        /// The failed or skipped step.
         because_of: Address,
     },
     /// It was not started, because the apply was asked to stop.
@@ -106,10 +106,11 @@ pub enum Outcome {
         /// How many, or which one.
         reason: String,
     },
-    /// A replacement ended between its two halves: the old object is gone, and the new one
-    /// was not started.
+    /// A replacement ended between its two phases: the old object is deleted, and the new
+    /// one was not started.
     HalfReplaced {
-        /// What was done to the old object, such as `drained and reset`.
+        /// The completed actions on the old object, as a participle such as `drained and
+        /// reset`.
         done: String,
         /// Why the new one was not started.
         reason: String,
@@ -123,7 +124,7 @@ impl From<Failure> for Outcome {
 }
 
 impl Outcome {
-    /// What the user must know about a replacement that ended half-way.
+    /// The remedy for a replacement that ended half-way.
     pub fn half_replaced_remedy(kind: Kind) -> &'static str {
         match kind {
             Kind::Worker => "run the same command again: the worker then joins the cluster again",
@@ -131,7 +132,7 @@ impl Outcome {
         }
     }
 
-    /// Whether the resource is now as wanted.
+    /// Whether the resource now has the desired value.
     pub fn is_success(&self) -> bool {
         matches!(self, Self::Done | Self::UpToDate)
     }
@@ -142,8 +143,8 @@ pub trait Reporter: Send + Sync {
     /// Takes one event.
     fn event(&self, event: &Event);
 
-    /// Names what is running. Called at intervals while an apply runs, for readers who
-    /// see no progress otherwise.
+    /// Names the running steps. Called at intervals during an apply, for readers who see no
+    /// progress otherwise.
     fn remind(&self) {}
 }
 

@@ -23,7 +23,7 @@ use crate::provider::read_write::ClusterRead;
 use crate::refresh::read_one;
 use crate::resource::{Address, Kind, Resource};
 
-/// How long a service may take to show what was written.
+/// The time that a service may take to return a written value.
 const READ_BACK_TIMEOUT: Duration = Duration::from_secs(60);
 const READ_BACK_POLL: Duration = Duration::from_secs(2);
 
@@ -89,7 +89,7 @@ struct State {
     outcomes: BTreeMap<Address, Outcome>,
     /// Replacements that were done before.
     kept: BTreeSet<Address>,
-    /// Replacements whose old object is gone.
+    /// Replacements whose old object is deleted.
     destroyed: BTreeSet<Address>,
 }
 
@@ -102,7 +102,7 @@ impl State {
             self.destroyed.insert(step.0.clone());
         }
         match outcome {
-            // The step that it prepares finds out what is missing.
+            // The prepared step finds and reports the problem.
             _ if step.1 == Phase::Prepare => self.steps.done(&step),
             // Its dependents are not started either.
             Outcome::NotStarted => {
@@ -141,7 +141,7 @@ impl State {
         }
     }
 
-    /// Lets the next wave of workers begin, or none any more.
+    /// Begins the next wave of workers, or ends the rollout.
     fn advance_rollout(&mut self, execution: &Execution<'_>, address: &Address, outcome: &Outcome) {
         match self.waves.ended(address, outcome) {
             RolloutDecision::Nothing => {}
@@ -157,7 +157,7 @@ impl State {
     }
 }
 
-/// What the steps of an iteration share.
+/// The state that the steps of an iteration share.
 struct Execution<'a> {
     iteration: &'a Iteration<'a>,
     changes: BTreeMap<&'a Address, &'a Change>,
@@ -185,11 +185,11 @@ impl Execution<'_> {
         outcomes.insert(address.clone(), outcome);
     }
 
-    /// The outcome of a replacement whose old object is gone and whose new one was not
-    /// started, for the reason of another outcome.
+    /// The outcome of a replacement whose old object is deleted and whose creation was not
+    /// started, because of another outcome.
     fn half_replaced(&self, address: &Address, outcome: Outcome) -> Outcome {
         let reason = match outcome {
-            Outcome::NotStarted => "the apply stopped before".to_owned(),
+            Outcome::NotStarted => "the apply stopped first".to_owned(),
             Outcome::Skipped { because_of } => format!("{because_of} did not succeed"),
             Outcome::RolloutHalted { reason } => format!("rollout halted: {reason}"),
             other => return other,
@@ -206,7 +206,7 @@ impl Execution<'_> {
         }
         let started = Instant::now();
         let _guards = self.locks.take(change).await;
-        // It waited for its locks: it may have been asked to stop, or paused, since.
+        // It waited for its locks; a stop or a pause may have happened since.
         if !iteration.lease.confirmed().await {
             return (step, Outcome::NotStarted);
         }
@@ -271,7 +271,7 @@ fn ends_cluster(change: &Change, phase: Phase) -> bool {
 /// before, unless it refuses.
 async fn make(iteration: &Iteration<'_>, change: &Change) -> Result<Outcome, Outcome> {
     let mut refusal = None;
-    // A plan that was made before may create what is there by now.
+    // The plan may create an object that exists by now.
     let is_there = iteration.inventory.get(&change.key).is_some();
     if effects::is_refused_if_present(change) && !is_there {
         match effects::create(iteration, change).await? {
@@ -282,11 +282,11 @@ async fn make(iteration: &Iteration<'_>, change: &Change) -> Result<Outcome, Out
     let mut current = read(iteration, change).await?;
     let unfinished = effects::is_provisioning(&current);
     if unfinished {
-        effects::wait_until_made(iteration, change).await?;
+        effects::wait_until_created(iteration, change).await?;
         current = read(iteration, change).await?;
     }
     match guard::check(change, current.observed.as_ref()) {
-        // What was waited for, or came with its machine, was made by this apply.
+        // This apply made an object that it waited for, or that came with its machine.
         GuardVerdict::UpToDate if unfinished || is_created_externally(change) => {
             return Ok(Outcome::Done);
         }
@@ -308,7 +308,7 @@ fn is_created_externally(change: &Change) -> bool {
     change.action == Action::Create && change.address.kind == Kind::TailnetDevice
 }
 
-/// Deletes what is to be replaced. `UpToDate` says that it was replaced before,
+/// Deletes the old object of a replacement. `UpToDate` means that it was replaced before,
 /// and stays.
 async fn destroy(
     iteration: &Iteration<'_>,
@@ -317,7 +317,7 @@ async fn destroy(
 ) -> Result<Outcome, Outcome> {
     let current = read(iteration, change).await?;
     let Some(observed) = &current.observed else {
-        // A worker without a Node may have what another cluster left on it.
+        // A worker without a Node may have files of another cluster.
         if change.requested {
             effects::remove(iteration, change, &current).await?;
         }
@@ -353,8 +353,8 @@ pub(super) async fn read(
         .map_err(Outcome::Failed)
 }
 
-/// Reads back until what was written is to be seen: lists and devices lag. What the service
-/// sent at the end of the write is not read again.
+/// Reads back until the written value is visible, because lists and devices lag. A body
+/// that the service returned at the end of the write is not read again.
 async fn verify(
     iteration: &Iteration<'_>,
     change: &Change,

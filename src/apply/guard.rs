@@ -6,7 +6,7 @@ use crate::plan::{Action, Change};
 use crate::resource::azure::Provisioning;
 use crate::resource::{Ownership, Resource};
 
-/// What a step finds before it acts.
+/// The result of comparing the object with the plan's facts before a step acts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum GuardVerdict {
     /// It may act.
@@ -17,8 +17,8 @@ pub(super) enum GuardVerdict {
     Stale(String),
 }
 
-/// Compares the object as it is with what the plan relied on. Only this
-/// object counts: other changes make no plan stale.
+/// Compares the current object with the observation that the plan relied on. Changes of
+/// other objects do not make the step stale.
 pub(super) fn check(change: &Change, current: Option<&Observed>) -> GuardVerdict {
     if let Some(current) = current
         && change.action != Action::Adopt
@@ -47,7 +47,7 @@ pub(super) fn check(change: &Change, current: Option<&Observed>) -> GuardVerdict
             }
         }
         (Action::Update | Action::Replace | Action::Adopt, Some(current)) => {
-            if is_as_wanted(change, current) {
+            if has_desired_value(change, current) {
                 GuardVerdict::UpToDate
             } else {
                 unchanged(change, current)
@@ -73,8 +73,8 @@ fn was_being_deleted(change: &Change) -> bool {
     }
 }
 
-/// Whether the object already has the value that is wanted.
-pub(super) fn is_as_wanted(change: &Change, current: &Observed) -> bool {
+/// Whether the object already has the desired value.
+pub(super) fn has_desired_value(change: &Change, current: &Observed) -> bool {
     change.after.as_ref().is_some_and(|wanted| {
         diff::between(&current.resource, wanted).is_empty()
             && !matches!(current.ownership, Ownership::Former { .. })
@@ -100,11 +100,11 @@ fn created_since(change: &Change, current: &Observed) -> GuardVerdict {
             "an object that the topology does not own was created there".to_owned(),
         );
     }
-    if is_as_wanted(change, current) {
+    if has_desired_value(change, current) {
         return GuardVerdict::UpToDate;
     }
-    // A host, a Node or a device that came up by itself is there before it is
-    // configured: that is no interference.
+    // A host, a Node or a device that appeared by itself exists before it is configured:
+    // that is no interference.
     if current.resource.kind().facts().appears_by_itself {
         return GuardVerdict::Act;
     }
@@ -137,7 +137,7 @@ mod tests {
 
     /// Its tags were removed, or name another topology, after the plan was made.
     #[test]
-    fn what_is_not_ours_any_more_is_neither_changed_nor_deleted() {
+    fn objects_with_a_new_owner_are_neither_changed_nor_deleted() {
         let ours = observed(Ownership::Ours { site: SiteName::from(&Site::Cluster) });
         let theirs = observed(Ownership::Foreign);
         let id = ArmId::resource_group("s", "g").in_group("N/p", "ip");
@@ -159,7 +159,7 @@ mod tests {
 
     /// The protection was recorded after the plan was made, or the plan was edited.
     #[test]
-    fn what_carries_the_record_of_protection_is_not_deleted() {
+    fn objects_with_a_protection_record_are_not_deleted() {
         let mut current = observed(Ownership::Ours { site: SiteName::from(&Site::Cluster) });
         current.resource.record_protection(Some("cluster".to_owned()));
         let id = ArmId::resource_group("s", "g").in_group("N/p", "ip");

@@ -24,11 +24,10 @@ use crate::resource::Address;
 /// Asks the user whether a later plan may be applied.
 type Approve<'a> = dyn Fn(&Plan) -> bool + Send + Sync + 'a;
 
-/// Executes a plan, and makes and executes plans until live state matches the
-/// topology.
+/// Executes a plan, and makes and executes plans until live state matches the topology.
 ///
-/// What the first plan deferred was approved with it; what a later iteration finds
-/// beyond that is asked about through `approve`.
+/// Deferred changes of the first plan were approved with it; `approve` asks about other
+/// changes of later iterations.
 pub async fn apply(context: &ApplyContext<'_>, first: Planned, approve: &Approve<'_>) -> Applied {
     let mut planned = first;
     let mut iterations = Iterations::of(context, &planned.plan, approve);
@@ -94,9 +93,10 @@ impl<'a> Iterations<'a> {
         Ok(())
     }
 
-    /// Ensures that the user approved what a plan does.
+    /// Ensures that the user approved the changes of a plan.
     fn approve(&mut self, plan: &Plan) -> Result<(), ApplyStatus> {
-        // What is done unattended is counted plan by plan: the same address may remove more.
+        // Unattended removals are counted for each plan: the same address may remove more
+        // in the next one.
         let is_unattended = self.context.pipeline.scope.options.unattended.is_some();
         let is_first = std::mem::replace(&mut self.is_first_plan, false);
         if is_first || !is_unattended && self.approved.covers(plan) {
@@ -130,7 +130,7 @@ impl<'a> Iterations<'a> {
     }
 }
 
-/// The next plan, or how the apply ends if it is asked to stop before.
+/// The next plan, or the status of the apply if it is stopped before.
 async fn next_plan(
     context: &ApplyContext<'_>,
     lease: &WriteLease<'_>,
@@ -142,8 +142,8 @@ async fn next_plan(
     }
 }
 
-/// The plan after another apply held the Lease. Of a saved plan it keeps only what is
-/// still the same.
+/// The plan after another apply held the Lease. A saved plan keeps only the changes that
+/// are still the same.
 async fn plan_after_wait(
     context: &ApplyContext<'_>,
     lease: &WriteLease<'_>,
@@ -172,8 +172,8 @@ pub async fn apply_once(context: &ApplyContext<'_>, mut planned: Planned) -> App
     }
 }
 
-/// Executes a plan, or what the wait for the Lease left of it. The error is how the apply
-/// ends before that.
+/// Executes a plan, or the part that is still valid after the wait for the Lease. The error
+/// is the status with which the apply ends before that.
 async fn execute_once(
     context: &ApplyContext<'_>,
     lease: &WriteLease<'_>,
@@ -182,7 +182,7 @@ async fn execute_once(
     loses_pairs(&planned.plan).map_or(Ok(()), Err)?;
     let cluster = connect(context, &planned.observation).await;
     let permission = lease.ensure(cluster.as_ref().ok()).await?;
-    // Without a saved plan the guards of the steps find out what no longer fits.
+    // Without a saved plan the guards of the steps find obsolete changes.
     if permission == Permission::GrantedLater && context.saved.is_some() {
         *planned = plan_after_wait(context, lease).await?;
         loses_pairs(&planned.plan).map_or(Ok(()), Err)?;

@@ -1,5 +1,3 @@
-//! What the steps of one iteration work with.
-
 use super::context::ClusterWriter;
 use super::events::Reporter;
 use super::routers::RouterAddresses;
@@ -13,12 +11,12 @@ use crate::plan::ApplySettings;
 use crate::provider::clients::{Clients, ReadClients};
 use crate::refresh::Clock;
 
-/// What the steps of one iteration work with.
+/// The parameters of the steps of one iteration.
 pub(super) struct Iteration<'a> {
     pub(super) clients: &'a Clients,
     pub(super) readers: &'a ReadClients,
     pub(super) settings: &'a ApplySettings,
-    /// What was there when live state was read for this iteration.
+    /// Live state as read for this iteration.
     pub(super) inventory: &'a Inventory,
     pub(super) reporter: &'a dyn Reporter,
     pub(super) now: &'a Clock,

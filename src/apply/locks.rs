@@ -9,7 +9,7 @@ use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 use crate::plan::Change;
 use crate::resource::{ArmId, ObjectKey, Resource};
 
-/// Locks by the name of what they protect.
+/// Locks by the ID of the object that they protect.
 #[derive(Debug, Default)]
 pub(super) struct Locks(Mutex<BTreeMap<ArmId, Arc<AsyncMutex<()>>>>);
 
@@ -17,7 +17,8 @@ impl Locks {
     /// Takes all the locks that a write needs, in one order for everybody, so
     /// that no two writes can wait for each other.
     pub(super) async fn take(&self, change: &Change) -> Vec<OwnedMutexGuard<()>> {
-        // What it points at now is written as well, when it lets go of it.
+        // The object that it refers to now is written as well, because the reference is
+        // removed there.
         let values = change.before.iter().chain(&change.after);
         let mut names = parents(&change.key, values);
         names.sort();
@@ -34,8 +35,8 @@ impl Locks {
     }
 }
 
-/// What a write of an object locks: itself, the VNet around a subnet, and what
-/// a subnet points at (Azure writes back-references there).
+/// The objects that a write locks: itself, the VNet around a subnet, and the objects that a
+/// subnet refers to (Azure writes back-references there).
 fn parents<'a>(key: &ObjectKey, values: impl Iterator<Item = &'a Resource>) -> Vec<ArmId> {
     let (ObjectKey::Azure(id) | ObjectKey::AzureAssociation(id)) = key else { return Vec::new() };
     let mut names = vec![id.clone()];

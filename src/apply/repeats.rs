@@ -1,4 +1,4 @@
-//! Changes that are wanted again after they were made.
+//! Changes that are planned again after they were made.
 
 use std::collections::BTreeMap;
 
@@ -40,7 +40,7 @@ impl AppliedChanges {
 }
 
 impl AppliedChange {
-    /// A state that passes by itself, such as a worker that is not Ready, may come back.
+    /// A transient state, such as a worker that is not Ready, may recur.
     fn is_repeated_by(&self, change: &Change) -> bool {
         let paths = |fields: &[FieldChange]| -> Vec<_> {
             let lasting = fields.iter().filter(|field| !field.is_transient());

@@ -25,12 +25,12 @@ pub(super) async fn already(
     if cause.action == Action::Replace && effects::is_provisioning(&current) {
         return Ok(true);
     }
-    Ok(current.observed.is_some_and(|observed| guard::is_as_wanted(cause, &observed)))
+    Ok(current.observed.is_some_and(|observed| guard::has_desired_value(cause, &observed)))
 }
 
-/// The change whose result shows that the replacement was done: the object itself if one
-/// of its own fields forces the replacement; else the object that contains it; else the
-/// object that is created because of it.
+/// The change whose result shows that the replacement was done: the object itself if one of
+/// its own fields forces the replacement; otherwise the object that contains it, or the
+/// object whose creation yields it.
 fn cause<'a>(changes: &BTreeMap<&Address, &'a Change>, change: &'a Change) -> Option<&'a Change> {
     let mut at = change;
     // No chain of containers is longer than the plan.

@@ -34,7 +34,7 @@ use crate::topology::names::SubscriptionId;
 /// The most requests that a plan without changes may take.
 const MAX_REQUESTS: u64 = 60;
 
-/// One datacenter of VMs and one of machines that are there already.
+/// One datacenter of VMs and one of existing machines.
 fn topology(workers: u32) -> Topology {
     let text = format!(
         r#"
@@ -90,7 +90,7 @@ fn topology(workers: u32) -> Topology {
     load_text("stargate.toml", &text).unwrap().topology
 }
 
-/// A client that notes which hosts it is asked about.
+/// A client that records the hosts of its requests.
 #[derive(Debug)]
 struct Noting {
     sandbox: SharedSandbox,
@@ -179,7 +179,7 @@ fn clients(sandbox: &SharedSandbox, hosts: &Arc<Noting>) -> Clients {
     }
 }
 
-/// What a plan asked for when nothing was left to do.
+/// A request of a plan without changes.
 #[derive(Debug, PartialEq, Eq)]
 struct RecordedRequest {
     requests: BTreeMap<Api, u64>,

@@ -11,14 +11,14 @@ use crate::plan::{HostLocation, HostRoute};
 use crate::provider::host::HostTarget;
 use crate::refresh::{find_device, targets};
 
-/// The tailnet addresses of the routers that were asked for in this iteration.
-/// All workers of a datacenter are reached through one of them, and Tailscale may
-/// be asked only twice a second.
+/// The tailnet addresses of the routers, cached for this iteration. All workers of a
+/// datacenter are reached through one router, and the limit of Tailscale is two requests a
+/// second.
 #[derive(Debug, Default)]
 pub(super) struct RouterAddresses {
-    /// Those that the tailnet answered in this iteration.
+    /// Addresses that the tailnet returned in this iteration.
     current: Mutex<BTreeMap<String, Ipv4Addr>>,
-    /// Those that the plan was made with, for devices that do not have the router's name.
+    /// Addresses that the plan used, for devices without the router's name.
     planned: Mutex<BTreeMap<String, Ipv4Addr>>,
 }
 
@@ -28,8 +28,8 @@ impl RouterAddresses {
         Self { current: Mutex::default(), planned: Mutex::new(addresses.clone()) }
     }
 
-    /// The address of a host and of the jump host before it. `None` if the router
-    /// has not joined the tailnet and nothing else leads to it.
+    /// The address of a host and of the jump host before it. `None` if the router has not
+    /// joined the tailnet and there is no other path to it.
     pub(super) async fn resolve(
         &self,
         iteration: &Iteration<'_>,
@@ -63,7 +63,7 @@ impl RouterAddresses {
         Ok(address)
     }
 
-    /// Forgets a router whose device came or went.
+    /// Removes a router from the cache when its device was created or deleted.
     pub(super) async fn forget(&self, router: &str) {
         self.current.lock().await.remove(router);
         self.planned.lock().await.remove(router);

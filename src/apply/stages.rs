@@ -1,5 +1,5 @@
-//! What was done to workers so far in an iteration: a step that ends early must say in
-//! which state it leaves its worker.
+//! Records the completed actions on workers in an iteration: a step that ends early must
+//! report the state in which it leaves its worker.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -21,12 +21,12 @@ impl CompletedStages {
         }
     }
 
-    /// What was done to a worker that does not serve pods as before, as a participle;
-    /// `None` if nothing was.
+    /// The completed actions on a worker that does not serve pods as before, as a
+    /// participle; `None` if there were none.
     pub(super) fn done_to(&self, address: &Address) -> Option<String> {
         let stages = self.stages();
         let mut words: Vec<&str> = stages.get(address)?.iter().filter_map(participle).collect();
-        // Who reads `drained` knows that no pods are scheduled on it.
+        // `drained` implies that no pods are scheduled on the worker.
         if words.contains(&"drained") {
             words.retain(|word| *word != "cordoned");
         }

@@ -8,7 +8,7 @@ use crate::plan::Plan;
 use crate::plan::saved_plan::SavedPlanRefusal;
 use crate::resource::Address;
 
-/// What an apply did.
+/// The result of an apply.
 #[derive(Debug, Clone)]
 pub struct Applied {
     /// The last outcome of each resource, over all iterations.
@@ -35,7 +35,7 @@ pub enum ApplyStatus {
     Overtaken(Failure),
     /// A saved plan contains changes that a plan made now does not.
     Refused(SavedPlanRefusal),
-    /// What is left is blocked.
+    /// All remaining changes are blocked.
     Blocked,
     /// It was asked to stop.
     Interrupted,

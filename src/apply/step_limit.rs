@@ -1,4 +1,4 @@
-//! What steps are held back by.
+//! The limits on concurrent steps.
 
 use crate::plan::{Change, MAX_DOWNLOADS, MAX_STEPS_PER_API, Phase};
 use crate::resource::Api;

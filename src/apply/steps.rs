@@ -7,8 +7,8 @@ use super::step_limit::StepLimit;
 use crate::plan::{Action, Change, InWave, Phase, Preparation, StepGraph, remaining_seconds};
 use crate::resource::Address;
 
-/// What is taken first: deletions last; then what the most time depends on; then by the
-/// change's place in the plan.
+/// The priority of a step: deletions last; then the steps with the longest dependent path;
+/// then the order of the plan.
 type Urgency = (bool, Reverse<u64>, usize);
 
 /// Names a step.
@@ -24,11 +24,11 @@ pub(super) struct StepQueue {
     waiting: BTreeMap<StepId, usize>,
     /// The steps that wait for each one.
     dependents: BTreeMap<StepId, Vec<StepId>>,
-    /// Those of `waiting` that wait for nothing, by their limit and in the order in which
-    /// they are taken.
+    /// Steps of `waiting` without unfinished predecessors, by their limit and in order of
+    /// priority.
     ready: BTreeMap<StepLimit, BTreeSet<(Urgency, StepId)>>,
     urgency: BTreeMap<StepId, (StepLimit, Urgency)>,
-    /// The steps that wait for the turn of their wave, besides what else.
+    /// Steps that wait for their wave, beside other predecessors.
     of_wave: BTreeMap<u32, Vec<StepId>>,
 }
 
@@ -91,8 +91,7 @@ impl StepQueue {
         self.ready.entry(limit).or_default().insert((urgency, step));
     }
 
-    /// Takes out the most urgent step that waits for nothing any more and whose limit has
-    /// room for it.
+    /// Takes the most urgent ready step whose limit has room for it.
     pub(super) fn take_next(&mut self, has_room: impl Fn(StepLimit) -> bool) -> Option<StepId> {
         let free = self.ready.iter().filter(|(limit, _)| has_room(**limit));
         let (first, limit) =
@@ -257,13 +256,13 @@ mod tests {
         let first = steps.take_next(|_| true).unwrap();
         assert_eq!(first.0.name, "z", "another step waits for it");
         assert_eq!(steps.take_next(|_| true).map(|step| step.0.name), Some("m".into()));
-        // What only now is ready stands before the deletion all the same.
+        // A step that becomes ready later precedes the deletion all the same.
         steps.done(&first);
         assert_eq!(names(&take_ready(&mut steps)), ["a", "gone"]);
     }
 
     #[test]
-    fn what_the_canary_waits_for_starts_first() {
+    fn predecessors_of_the_canary_start_first() {
         // A join takes longer than the creation of a machine.
         let worker = |name: &str, number| {
             let mut change = change(name, Action::Create, &[&format!("{name}-machine")]);

@@ -1,4 +1,4 @@
-//! Records of workers that have left and are to come back in the same iteration.
+//! Records of workers that have left and rejoin in the same iteration.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! Which wave of workers may begin, as the plan has it.
+//! The wave of workers that may begin, by the plan's rollout.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ pub(super) struct Waves {
     failed: u32,
 }
 
-/// What the end of a change means for the others.
+/// The effect of a finished change on the rest of the rollout.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum RolloutDecision {
     /// Nothing.

@@ -41,9 +41,9 @@ impl<'a> WriteLease<'a> {
         Self { context, lost: Arc::default(), waited_for: OnceLock::new() }
     }
 
-    /// Takes the Lease if it is not held yet. Without an API server to hold it
-    /// the guards of each step are what keeps two appliers apart. The error is how the
-    /// apply ends.
+    /// Acquires the Lease if it is not held yet. Without an API server only the guards of
+    /// each step keep two appliers apart. The error is the status with which the apply
+    /// ends.
     pub(super) async fn ensure(
         &self,
         cluster: Option<&ClusterWriter>,
@@ -75,7 +75,7 @@ impl<'a> WriteLease<'a> {
         let waiting = |record: &LeaseRecord| {
             let holder =
                 LeaseHolder { name: record.holder.clone(), since: record.acquired.clone() };
-            // The first holder is the one whose changes the plan does not know.
+            // The plan does not contain the changes of the first holder.
             let _ = self.waited_for.set(holder);
             self.context.reporter.event(&Event::WaitingForLease {
                 lease: slot.identity().name().to_owned(),
@@ -95,8 +95,8 @@ impl<'a> WriteLease<'a> {
         slot.acquire(Arc::clone(&cluster.client), now, &waiting, on_loss).await
     }
 
-    /// Waits until a step may begin: each Lease that the apply goes by must be valid for a
-    /// margin longer. Returns whether it may.
+    /// Waits until a step may begin: each Lease of the apply must be valid for a margin
+    /// longer. Returns whether it may.
     pub(super) async fn confirmed(&self) -> bool {
         let held = match &self.context.lease {
             Some(slot) => slot.validity().await,
@@ -135,7 +135,7 @@ impl<'a> WriteLease<'a> {
         }
     }
 
-    /// How the apply ends if it is asked to stop: by the loss of the Lease, or by the user.
+    /// The status of an apply that is stopped: by the loss of the Lease, or by the user.
     pub(super) fn interrupted(&self) -> ApplyStatus {
         self.loss().unwrap_or(ApplyStatus::Interrupted)
     }
@@ -153,7 +153,7 @@ impl<'a> WriteLease<'a> {
     }
 }
 
-/// An apply without a Lease goes on, and does not keep others waiting.
+/// An apply without a Lease continues, and other applies do not wait for it.
 fn not_taken(slot: &LeaseSlot, error: &ClusterError) -> Failure {
     let message = format!(
         "the apply holds no lease {} in this iteration, so other applies of the topology do not \

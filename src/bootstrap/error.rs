@@ -13,9 +13,9 @@ pub struct JoinError {
     pub step: JoinStep,
     /// The worker.
     pub hostname: String,
-    /// What callers decide on.
+    /// The cause, by which callers decide how to continue.
     pub cause: JoinCause,
-    /// Why, and what to do; never a secret.
+    /// The message and the remedy; never a secret.
     pub failure: Box<Failure>,
 }
 
@@ -36,7 +36,7 @@ pub enum JoinCause {
     NotProven,
     /// Pods did not leave the worker, or the cluster refused to evict them.
     NotDrained,
-    /// What the step waits for did not happen in time.
+    /// The expected state was not reached before the timeout.
     TimedOut,
 }
 
@@ -93,7 +93,7 @@ impl JoinError {
 pub struct LeaveError {
     /// The worker.
     pub hostname: String,
-    /// Why, and what to do.
+    /// The message and the remedy.
     pub failure: Failure,
 }
 
@@ -122,7 +122,7 @@ impl LeaveError {
     }
 }
 
-/// A worker was not rebooted, or did not come back.
+/// A worker was not rebooted, or did not become Ready again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("worker {hostname} was not rebooted, stage {stage}: {failure}")]
 pub struct RebootError {
@@ -130,7 +130,7 @@ pub struct RebootError {
     pub hostname: String,
     /// The stage that failed.
     pub stage: Stage,
-    /// Why, and what to do.
+    /// The message and the remedy.
     pub failure: Failure,
 }
 
@@ -155,7 +155,7 @@ impl From<RebootError> for Failure {
     }
 }
 
-/// The failure of a host. A command that failed is explained by what it was for.
+/// The failure of a host. A failed command is reported by its purpose.
 fn of_host(error: &HostError, remedy: &str) -> Failure {
     let failure = Failure::from(error);
     match error {
@@ -167,8 +167,7 @@ fn of_host(error: &HostError, remedy: &str) -> Failure {
     }
 }
 
-/// The failure of the cluster. A request that it rejected is explained by what
-/// the request was for.
+/// The failure of the cluster. A rejected request is reported by its purpose.
 fn of_cluster(error: &ClusterError, remedy: &str) -> Failure {
     let failure = Failure::from(error);
     match failure.code {

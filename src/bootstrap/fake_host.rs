@@ -1,5 +1,4 @@
-//! A worker of a few lines, whose kubelet asks the fake cluster for a
-//! certificate and registers.
+//! A minimal worker, whose kubelet asks the fake cluster for a certificate and registers.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -35,7 +34,7 @@ pub(super) struct FakeHostState {
     /// The name that the kubelet asks a certificate for.
     pub(super) requested_name: &'static str,
     pub(super) ready: bool,
-    /// Whether it comes back from a reboot.
+    /// Whether it becomes reachable after a reboot.
     pub(super) comes_back: bool,
     token_id: Option<String>,
 }
@@ -108,7 +107,7 @@ impl FakeHost {
         self.cluster.put(REQUEST, request);
     }
 
-    /// The kubelet goes on once its request is approved.
+    /// The kubelet continues once its request is approved.
     fn tick(&self, state: &mut FakeHostState) {
         let approved = self
             .cluster

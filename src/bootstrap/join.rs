@@ -14,20 +14,20 @@ use crate::topology::names::WorkerName;
 /// Attempts to write a Node that other writers change at the same time.
 const NODE_WRITES: usize = 5;
 
-/// What a join did.
+/// The result of a join.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct JoinReport {
     /// The steps that were done; none where all was proven.
     pub applied: Vec<JoinStep>,
 }
 
-/// Brings a worker to its profile and into the cluster, beginning at the first
-/// step that is not proven.
+/// Applies the profile to a worker and joins it to the cluster, from the first step whose
+/// result is not proven.
 ///
 /// # Errors
 ///
-/// A step failed; what was done stays, and the next run goes on from there. The
-/// token is deleted either way.
+/// A step failed. Completed steps stay, and the next run resumes after them. The token is
+/// deleted in any case.
 pub async fn join(
     context: &JoinContext<'_>,
     progress: &Progress<'_>,
@@ -169,7 +169,7 @@ impl JoinRun<'_> {
         }
     }
 
-    /// A step that a second look at the host proves.
+    /// A step that a second probe of the host proves.
     async fn on_host(&mut self, step: JoinStep) -> Result<(), JoinError> {
         let (desired, settings) = (&self.context.desired, &self.context.settings);
         let work = match step {
@@ -191,7 +191,7 @@ impl JoinRun<'_> {
         self.host_step(step, &work).await?;
         self.probe_again(step).await?;
         let proven = match step {
-            // The rest of what proves a start comes with the steps after it.
+            // The steps after it verify the rest of the evidence of a start.
             JoinStep::Start => {
                 self.probe.host.container_runtime_active && self.probe.host.kubelet_active
             }

@@ -27,7 +27,7 @@ pub enum HostRetention {
     DeletedLater,
 }
 
-/// What taking a worker out works with.
+/// The parameters of the removal of a worker from the cluster.
 #[derive(Clone)]
 pub struct LeaveContext<'a> {
     /// The client of the hosts.
@@ -42,13 +42,13 @@ pub struct LeaveContext<'a> {
     pub retention: HostRetention,
     /// How long pods have to go.
     pub drain_within: Duration,
-    /// What it rejoins as, if it is reprovisioned.
+    /// The state to rejoin with; `None` unless the worker is reprovisioned.
     pub comes_back: Option<ComesBack>,
     /// The current time.
     pub now: &'a Now<'a>,
 }
 
-/// What a worker that leaves comes back as.
+/// The identity with which a worker rejoins after it left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ComesBack {
     /// The name of its profile, for the records.
@@ -59,28 +59,27 @@ pub struct ComesBack {
     pub request: Option<WorkRequest>,
 }
 
-/// What taking a worker out did.
+/// The result of a removal from the cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LeaveReport {
     /// How many pods went.
     pub evicted: usize,
     /// Whether the host was reset.
     pub reset: bool,
-    /// The record to go on with, where the worker comes back.
+    /// The record to continue, if the worker rejoins.
     pub operation: Option<OperationRecord>,
-    /// What went wrong and did not matter.
+    /// Failures that did not stop the removal.
     pub warnings: Vec<String>,
 }
 
 /// Cordons and drains a worker, resets its host, and deletes its Node.
 ///
-/// The host is reset before the Node goes: a kubelet that still runs would
-/// register again.
+/// The host is reset before the Node is deleted: a running kubelet would register again.
 ///
 /// # Errors
 ///
-/// The cluster did not do its part, pods do not go, or a host that stays could
-/// not be reset.
+/// The cluster did not respond or refused, pods were not evicted, or a host that stays
+/// could not be reset.
 pub async fn leave(
     context: &LeaveContext<'_>,
     progress: &Progress<'_>,
@@ -157,7 +156,7 @@ async fn stages(
     Ok(report)
 }
 
-/// The Server may be gone already, or never have been: that is no failure.
+/// The Server may be deleted already, or may never have existed: that is no failure.
 async fn note(context: &LeaveContext<'_>, progress: &Progress<'_>) {
     let status = ServerStatus {
         state: ServerState::Leaving,

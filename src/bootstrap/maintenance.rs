@@ -46,13 +46,13 @@ pub async fn begin_maintenance(
     Ok(Some(node))
 }
 
-/// Waits until the Node of a worker whose machine has restarted is Ready again, and
+/// Waits until the Node of a worker is Ready again after a restart of its machine, and
 /// uncordons it. A Node that was not Ready before is only uncordoned.
 ///
 /// # Errors
 ///
-/// The Node is not Ready in time, or the cluster refused. The worker stays cordoned, and
-/// the next plan reports that.
+/// The Node is not Ready before the timeout, or the cluster refused a request. The worker
+/// stays cordoned, and the next plan reports that.
 pub async fn end_maintenance(
     context: &MaintenanceContext<'_>,
     before: &NodeFacts,

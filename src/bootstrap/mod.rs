@@ -53,7 +53,7 @@ pub type Progress<'a> = dyn Fn(StepEvent) + Send + Sync + 'a;
 /// A clock.
 pub type Now<'a> = dyn Fn() -> Timestamp + Send + Sync + 'a;
 
-/// What a join works with.
+/// The parameters of a join.
 #[derive(Clone)]
 pub struct JoinContext<'a> {
     /// The client of the hosts.
@@ -62,13 +62,13 @@ pub struct JoinContext<'a> {
     pub cluster: &'a dyn ClusterWrite,
     /// The worker's host and the way to it.
     pub target: HostTarget,
-    /// What the worker shall be.
+    /// The desired state of the worker.
     pub desired: JoinedWorker,
-    /// What it needs to know of the cluster and the network.
+    /// Facts of the cluster and the network.
     pub settings: WorkerSettings,
     /// The name of its profile, for the records.
     pub profile: ProfileName,
-    /// What is recorded as being done.
+    /// The kind of the recorded Operation.
     pub operation: OperationKind,
     /// The request that the join is a part of, for the records.
     pub request: Option<WorkRequest>,
@@ -81,7 +81,7 @@ pub struct JoinContext<'a> {
     pub now: &'a Now<'a>,
 }
 
-/// What a worker needs to know of the cluster and the network.
+/// Facts of the cluster and the network that provisioning uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkerSettings {
     /// The cluster's CA, in PEM.

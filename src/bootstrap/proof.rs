@@ -1,4 +1,4 @@
-//! Whether a step is proven by what was seen. Pure.
+//! Whether observations prove that a step is complete. Pure.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use crate::topology::version::KubernetesVersion;
 const MODULES: [&str; 2] = ["br_netfilter", "overlay"];
 const ARCHITECTURES: [&str; 2] = ["aarch64", "x86_64"];
 
-/// What a step is judged by.
+/// The observations that prove or disprove a step.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct StepEvidence<'a> {
     pub(super) desired: &'a JoinedWorker,
@@ -26,8 +26,8 @@ pub(super) struct StepEvidence<'a> {
     pub(super) node: Option<&'a NodeFacts>,
     /// Whether something was changed since the kubelet was started.
     pub(super) restart: bool,
-    /// Whether the kubelet was started in this run: what its Node said before
-    /// tells nothing then.
+    /// Whether the kubelet was started in this run: earlier conditions of its Node are then
+    /// obsolete.
     pub(super) started: bool,
     /// Whether a token of this run still lives.
     pub(super) token: bool,
@@ -105,9 +105,9 @@ impl StepEvidence<'_> {
             && self.node.is_none()
     }
 
-    /// Only a stamped worker is known to run with what lies on its disk: a join
-    /// that was cut off may have written files after the kubelet's last start.
-    /// A Node that is gone comes back only when the kubelet starts.
+    /// Only the stamp proves that a worker runs with the files on its disk: an interrupted
+    /// join may have written files after the kubelet's last start. A deleted Node comes
+    /// back only when the kubelet starts.
     fn runs_as_configured(&self) -> bool {
         let host = &self.probe.host;
         host.container_runtime_active
@@ -141,8 +141,8 @@ impl StepEvidence<'_> {
             && annotations.get(PROTECT_ANNOTATION) == self.desired.protected_by.as_ref()
     }
 
-    /// The error of a worker whose next hop is on none of its segments: the kernel
-    /// refuses such a route.
+    /// The error of a worker whose next hop is in none of its subnets: the kernel refuses
+    /// such a route.
     pub(super) fn distant_router(&self) -> Option<JoinError> {
         let on_link = &self.probe.on_link;
         let hops = self.settings.kernel_routes.values().filter_map(|route| match route {
@@ -157,7 +157,7 @@ impl StepEvidence<'_> {
             &self.desired.name,
             JoinCause::NotProven,
             format!("the next hop {hop} is on none of its own segments ({})", segments.join(", ")),
-            "write the gateway on its segment that leads to the router as `gateway` of the worker",
+            "set `gateway` of the worker to the gateway on its segment that leads to the router",
         ))
     }
 
@@ -179,8 +179,7 @@ impl StepEvidence<'_> {
     }
 }
 
-/// Refuses a Node whose pod CIDR or provider id is another one: both can be set
-/// once only.
+/// Refuses a Node with another pod CIDR or provider ID: both can be set once only.
 pub(super) fn check_set_once(
     desired: &JoinedWorker,
     node: Option<&NodeFacts>,

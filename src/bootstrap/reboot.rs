@@ -18,10 +18,10 @@ use crate::resource::work_request::WorkRequest;
 use crate::topology::names::{ProfileName, WorkerName};
 use crate::topology::version::KubernetesVersion;
 
-/// How long a machine may take to come back.
+/// The time that a machine may take to reboot.
 const REBOOT: Polling = Polling { interval: POLL, timeout: Duration::from_secs(900) };
 
-/// What a reboot works with.
+/// The parameters of a reboot.
 #[derive(Clone)]
 pub struct RebootContext<'a> {
     /// The client of the hosts.
@@ -44,13 +44,13 @@ pub struct RebootContext<'a> {
     pub now: &'a Now<'a>,
 }
 
-/// Cordons and drains a worker, restarts its machine, waits until machine and
-/// Node are back, and lets pods come again.
+/// Cordons and drains a worker, restarts its machine, waits until machine and Node are
+/// Ready again, and uncordons the Node.
 ///
 /// # Errors
 ///
-/// Pods do not go, the machine or its Node does not come back in time, or the
-/// cluster did not do its part. A worker that did not come back stays cordoned.
+/// Pods were not evicted, the machine or its Node is not Ready before the timeout, or the
+/// cluster refused a request. A worker that is not Ready stays cordoned.
 pub async fn reboot(
     context: &RebootContext<'_>,
     progress: &Progress<'_>,
@@ -164,8 +164,8 @@ impl RebootContext<'_> {
         }
     }
 
-    /// Waits until the kubelet of the new boot says that it is Ready: what the
-    /// Node says of itself may be from before.
+    /// Waits until the kubelet of the new boot reports Ready: earlier conditions of the
+    /// Node may be from the old boot.
     async fn ready(&self, boot: &str) -> Result<(), RebootError> {
         let is_back =
             |node: &NodeFacts| node.ready && (node.boot_id.is_empty() || node.boot_id == boot);

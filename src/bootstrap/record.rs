@@ -1,6 +1,6 @@
 //! The records of work on a worker in the cluster.
 //!
-//! A record that cannot be written is a warning: the work itself is what counts.
+//! A record that cannot be written is a warning, because the work does not depend on it.
 
 use jiff::Timestamp;
 
@@ -14,7 +14,7 @@ use crate::resource::work_request::WorkRequest;
 use crate::topology::names::{ProfileName, WorkerName};
 use crate::topology::version::KubernetesVersion;
 
-/// What is recorded about, and where.
+/// The object of a record.
 #[derive(Clone)]
 pub(super) struct Subject<'a> {
     pub(super) cluster: &'a dyn ClusterWrite,
@@ -40,7 +40,7 @@ impl<'a> JoinContext<'a> {
         matches!(self.request, Some(WorkRequest::Operation(_)))
     }
 
-    /// What the records of a join are about.
+    /// The object of the join's records.
     pub(super) fn subject(&self) -> Subject<'a> {
         Subject {
             cluster: self.cluster,
@@ -55,8 +55,8 @@ impl<'a> JoinContext<'a> {
 }
 
 impl<'a> Records<'a> {
-    /// Notes that the work begins, or goes on where an earlier part of it ended.
-    /// Work that a run before left unfinished is noted as interrupted.
+    /// Records that the work begins or resumes. Unfinished work of an earlier run is
+    /// recorded as interrupted.
     pub(super) async fn begin(
         subject: Subject<'a>,
         progress: &'a Progress<'a>,
@@ -115,7 +115,7 @@ impl<'a> Records<'a> {
         self.operation.node_uid.as_deref() == Some(uid)
     }
 
-    /// The record of work that is to be gone on with.
+    /// The record of unfinished work.
     pub(super) fn unfinished(self) -> OperationRecord {
         self.operation
     }

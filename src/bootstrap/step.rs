@@ -94,7 +94,7 @@ impl JoinStep {
         }
     }
 
-    /// What to do if the step failed.
+    /// The remedy if the step failed.
     pub fn remedy(self) -> &'static str {
         match self {
             Self::OperatingSystem => {

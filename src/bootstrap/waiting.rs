@@ -37,8 +37,8 @@ impl JoinContext<'_> {
         }
     }
 
-    /// Approves the worker's certificate request once it is there, and waits
-    /// until the kubelet has its certificate.
+    /// Approves the worker's certificate request once it exists, and waits until the
+    /// kubelet has its certificate.
     pub(super) async fn certificate(&self, token_id: &str) -> Result<WorkerProbe, JoinError> {
         let step = JoinStep::ApproveCertificate;
         let worker = WorkerName::new(&self.desired.name);
@@ -84,7 +84,7 @@ impl JoinContext<'_> {
         )
     }
 
-    /// Waits until the worker's Node is there.
+    /// Waits until the worker's Node exists.
     pub(super) async fn registered(&self) -> Result<NodeFacts, JoinError> {
         let step = JoinStep::PodCidr;
         let polled = REGISTRATION.poll_until(|| async {
@@ -103,7 +103,7 @@ impl JoinContext<'_> {
         }
     }
 
-    /// Waits until the Node is Ready with the kubelet that is wanted.
+    /// Waits until the Node is Ready with the desired kubelet version.
     pub(super) async fn ready(
         &self,
         is_ready: impl Fn(&NodeFacts) -> bool,

@@ -28,7 +28,7 @@ pub const MEANINGS: [(u8, &str); 8] = [
         DONE,
         "success, or nothing to do; for `status`, `routes` and `graph`: the state could be read",
     ),
-    (ERROR, "error; also where not everything could be read, so that the result may be incomplete"),
+    (ERROR, "error; also if not everything could be read, so that the result may be incomplete"),
     (
         CHANGES,
         "changes (`plan --detailed-exitcode`) or drift (`drift`) that an apply corrects; a dropped \
@@ -38,8 +38,8 @@ pub const MEANINGS: [(u8, &str); 8] = [
     (PARTIAL, "partially applied; the next apply continues"),
     (
         STALE,
-        "the plan is stale: the infrastructure or the topology changed after it was made, also \
-         while the apply waited for the lease that another one held",
+        "the plan is stale: the infrastructure or the topology changed after it was made, or \
+         while the apply waited for another one's lease",
     ),
     (
         BLOCKED,

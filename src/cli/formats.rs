@@ -1,4 +1,4 @@
-//! The formats of plans and reports. What all commands have in common is written once.
+//! The formats of plans and reports, with the text that all commands share.
 
 use clap::ValueEnum;
 use clap::builder::PossibleValue;

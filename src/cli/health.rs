@@ -145,8 +145,8 @@ fn router(planned: &Planned, address: &Address, device: &Device) -> (Health, Str
     }
 }
 
-/// The kinds of the objects that a router, a worker or the cluster consists of. Those of
-/// one machine have one name.
+/// The kinds of the objects that make up a router, a worker or the cluster. The objects of
+/// one machine have the same name.
 fn parts(kind: Kind) -> &'static [Kind] {
     match kind {
         Kind::TailnetDevice => &[

@@ -39,7 +39,7 @@ pub(crate) fn check(planned: &Planned, options: &PlanOptions, ui: &Ui) -> Result
     }
 }
 
-/// What an unread source would have shown may be what the option names.
+/// The option may name an object of an unread source.
 fn report_unknown(planned: &Planned, error: CliError, ui: &Ui) -> Result<(), CliError> {
     match planned.plan.status() {
         PlanStatus::Unknown | PlanStatus::Wrong => {
@@ -50,7 +50,7 @@ fn report_unknown(planned: &Planned, error: CliError, ui: &Ui) -> Result<(), Cli
     }
 }
 
-/// The addresses of what is wanted, and of what the plan changes.
+/// The addresses of desired and of changed resources.
 fn known_addresses(planned: &Planned) -> BTreeSet<&Address> {
     let plan = &planned.plan;
     let wanted = plan.desired().iter().map(|it| &it.address);

@@ -79,8 +79,8 @@ impl<'a> Tables<'a> {
         Self { desired, live, inventory }
     }
 
-    /// The state of a prefix in a layer. `expected` tells whether the layer needs the
-    /// prefix while its desired content is still pending.
+    /// The state of a prefix in a layer. `expected` is whether the layer needs the prefix
+    /// while its desired content is still pending.
     fn cell(&self, layer: Layer, prefix: Ipv4Net, expected: bool) -> Cell {
         let live: BTreeMap<_, _> = self.live.of(layer, prefix).collect();
         let (mut missing, mut wrong) = (Vec::new(), Vec::new());
@@ -199,7 +199,7 @@ fn owners(topology: &Topology, planned: &Planned) -> BTreeMap<Ipv4Net, PrefixOwn
                 PrefixOwner {
                     is_worker: true,
                     is_advertised: outside,
-                    // A site without Azure route tables routes to workers by itself.
+                    // A site without Azure route tables needs no such routes.
                     is_in_tables: outside || matches!(datacenter.kind, DatacenterKind::Azure(_)),
                     ..PrefixOwner::new(worker.name.to_string())
                 },

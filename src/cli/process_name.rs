@@ -2,9 +2,8 @@
 
 use std::process;
 
-/// Who runs this process, where, and which process it is, as in
-/// `jane@jumpbox pid 4242 (9f3c1a2b)`. The last part tells apart containers whose
-/// host names and process ids are alike.
+/// The user, host and ID of this process, as in `jane@jumpbox pid 4242 (9f3c1a2b)`. The
+/// last part distinguishes containers with the same host name and process ID.
 pub(crate) fn of_this_process() -> String {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let user = variable("USER").or_else(|| variable("LOGNAME")).or_else(|| variable("USERNAME"));
@@ -18,7 +17,7 @@ pub(crate) fn of_this_process() -> String {
     )
 }
 
-/// `holderIdentity` is free text; what a terminal cannot show is left out.
+/// `holderIdentity` is free text; characters that a terminal cannot show are removed.
 fn named(user: &str, host: &str, pid: u32, random: u32) -> String {
     let plain =
         |text: &str| -> String { text.chars().filter(char::is_ascii_graphic).take(64).collect() };

@@ -1,4 +1,4 @@
-//! Says what a command waits for, where no progress bar does.
+//! Prints the requests that a command waits for, if there is no progress bar.
 
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ fn waiting_text(after: Duration, running: &[String]) -> String {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    // Hosts have no API whose calls are counted.
+    // Hosts have no API with a count of calls.
     let awaited = if named.is_empty() { "hosts over SSH".to_owned() } else { named + &more };
     format!("Reading the live state for {}; waiting for {awaited}", elapsed(after))
 }

@@ -30,7 +30,7 @@ use super::session::{ReadSession, WriteSession, public_key, transport};
 const PUBLIC_KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFN0YXJnYXRlU2FuZGJveEtleU5vdEZvclVzZUFueVdo sandbox";
 
-/// The sandbox's servers, and what saves its state, while a command uses it.
+/// The sandbox's servers, and the task that saves its state, while a command uses it.
 pub(crate) struct Sandbox {
     server: Server,
     saver: Saver,
@@ -110,8 +110,8 @@ fn clients(
     })
 }
 
-/// Opens the sandbox. With a topology, the sandbox gets what the topology presumes:
-/// an owner for its device tag and its existing machines.
+/// Opens the sandbox. With a topology, the sandbox gets the objects that the topology
+/// presumes: an owner for its device tag and its existing machines.
 pub(crate) fn open(
     folder: &Path,
     topology: Option<&Topology>,

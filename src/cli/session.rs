@@ -88,7 +88,7 @@ impl ReadSession {
         }
     }
 
-    /// Reads live state and plans, and says what a long refresh waits for.
+    /// Reads live state and plans, and names the requests that a long refresh waits for.
     pub(crate) async fn plan(&self, scope: &Scope<'_>, ui: &Ui) -> Planned {
         let pipeline = self.pipeline(scope);
         reminder::reading(pipeline.run(), &self.clients.requests, ui).await

@@ -1,4 +1,4 @@
-//! Where a command works, as the head of a plan and the prompt name it.
+//! The target of a command: the services that it reads and changes.
 
 use serde_json::Value;
 

@@ -32,13 +32,13 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, CliError> {
     Ok(bytes)
 }
 
-/// Loads the topology; prints its warnings, or all its errors. A plan finds by itself
-/// which `[[ignore]]` have expired.
+/// Loads the topology; prints its warnings, or all its errors. Plans report expired
+/// `[[ignore]]` blocks themselves.
 pub(crate) fn load_or_report(global: &Global, ui: &Ui) -> Result<Loaded, CliError> {
     load_with(global, ui, |_| Vec::new())
 }
 
-/// The same, with the warnings about what has expired by today.
+/// Loads the topology, with warnings about blocks that have expired by today.
 pub(crate) fn load_of_today(global: &Global, ui: &Ui) -> Result<Loaded, CliError> {
     load_with(global, ui, |loaded| expired_ignores(loaded, today()))
 }

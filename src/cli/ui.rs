@@ -45,7 +45,7 @@ pub struct ApprovalPrompt<'a> {
     pub can_be_saved: bool,
 }
 
-/// Which channels are terminals.
+/// The output streams that are terminals.
 #[derive(Debug, Clone, Copy)]
 struct Terminals {
     input: bool,
@@ -96,6 +96,11 @@ impl Ui {
         self.columns
     }
 
+    /// The width of the terminal on stderr; `None` if stderr is not a terminal.
+    pub fn terminal_columns(&self) -> Option<usize> {
+        self.terminals.err.then_some(self.columns)
+    }
+
     /// Whether to draw progress bars: stderr is a terminal and not quiet.
     pub fn draws_bars(&self) -> bool {
         self.terminals.err && !self.quiet
@@ -132,8 +137,8 @@ impl Ui {
     /// Prints a detail if `-v` is set.
     pub fn detail(&self, text: &str) {
         if self.verbose > 0 {
-            let text = self.err_style.paint(Role::Quiet, text);
-            self.print(&format!("{text}\n"));
+            let text = wrap_lines(self.columns, text);
+            self.print(&format!("{}\n", self.err_style.paint(Role::Quiet, text)));
         }
     }
 
@@ -322,7 +327,7 @@ pub(crate) mod testing {
         }
     }
 
-    /// A [`Ui`] whose user answers prompts, or without a terminal.
+    /// A [`Ui`] with a scripted user, or without a terminal.
     pub(crate) fn buffered(answer: Option<&str>, quiet: bool) -> (Ui, SharedBuffer, SharedBuffer) {
         let (out, err) = (SharedBuffer::default(), SharedBuffer::default());
         let input = io::Cursor::new(answer.unwrap_or_default().to_owned());

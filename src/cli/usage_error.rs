@@ -1,4 +1,4 @@
-//! Prints what the argument parser reports.
+//! Prints the errors of the argument parser.
 
 use std::io::{self, IsTerminal, Write};
 

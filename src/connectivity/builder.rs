@@ -22,11 +22,11 @@ pub fn path_model(state: ProjectedState<'_>) -> PathModel {
     PathModel { network, provenance: builder.provenance, sites: builder.sites }
 }
 
-/// What is built as a whole, and again when an object that it was built from
-/// gets another value. Sites are known by their segments.
+/// A part of the network that is built as a whole, and again when an object that it was
+/// built from changes. Sites are identified by their segments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Part {
-    /// What connects the hosts of a site.
+    /// The network that connects the hosts of a site.
     Segment(SegmentId),
     /// The router of a site: its host and its place in the tailnet.
     Router(SegmentId),

@@ -55,7 +55,7 @@ impl<'a> ModelBuilder<'a> {
                 (self.machine_runs(&site, name), azure.router_subnet_cidr)
             }
             DatacenterKind::Existing(existing) => {
-                (self.machine_of_its_own(&site, name), existing.network_cidr)
+                (self.existing_machine(&site, name), existing.network_cidr)
             }
         };
         let own = self.private_ip(&site, name).unwrap_or(datacenter.router.ip);
@@ -72,7 +72,7 @@ impl<'a> ModelBuilder<'a> {
         allocated.map(|place| (place.pod_cidr, place.ip)).collect()
     }
 
-    /// What connects a datacenter's hosts.
+    /// The network that connects a datacenter's hosts.
     pub(super) fn datacenter_segment(
         &mut self,
         datacenter: &Datacenter,
@@ -104,13 +104,13 @@ impl<'a> ModelBuilder<'a> {
         }
     }
 
-    /// What is known of a LAN is what the router on it shows.
+    /// The origin of the facts of a LAN: the router on it.
     fn lan_origin(&mut self, site: &Site, router: &str) -> Origin {
         self.provenance.of(&Address::new(Kind::RouterHost, site.clone(), router))
     }
 
     /// A machine that was there before us runs until its router says otherwise.
-    fn machine_of_its_own(&mut self, site: &Site, name: &str) -> Fact<bool> {
+    fn existing_machine(&mut self, site: &Site, name: &str) -> Fact<bool> {
         let origin = self.lan_origin(site, name);
         Fact::known(true, origin)
     }
@@ -177,7 +177,7 @@ impl<'a> ModelBuilder<'a> {
         };
         let pods = match (node, config.as_deref()) {
             (Some(node), Some(host)) => Fact::known(pods_of(node, host), origin),
-            // On a machine that is gone nothing else about its pods matters.
+            // On a deleted machine, only its own state affects its pods.
             (Some(node), None) if node.ready || runs.read() == Ok(&false) => {
                 Fact::known(Pods::Range(node.pod_cidr), origin)
             }
@@ -198,9 +198,9 @@ impl<'a> ModelBuilder<'a> {
         Some(Host { name: name.to_owned(), runs, ports, pods, kernel })
     }
 
-    /// The state of a worker's host: as read from the host, or else inferred from
-    /// its Node, which is Ready and carries the digest of the applied profile. Every
-    /// profile, also one of before an edit, makes the same of what packets depend on.
+    /// The state of a worker's host: as read from the host, or else inferred from its Node,
+    /// which is Ready and has the digest of the applied profile. All profiles, including
+    /// those before an edit, have the same effect on packets.
     fn worker_host(
         &self,
         address: &Address,
@@ -232,7 +232,7 @@ impl<'a> ModelBuilder<'a> {
             DatacenterKind::Azure(azure) => azure.subnet_cidr,
             DatacenterKind::Existing(existing) => existing.network_cidr,
         };
-        // The gateway is not modelled: it passes on what it should.
+        // The gateway is not modelled; it is assumed to forward.
         let passed_on = |route: &KernelRoute| match (*route, worker.gateway) {
             (KernelRoute::Via(hop), Some(gateway)) if hop == gateway => {
                 KernelRoute::Via(datacenter.router.ip)
@@ -261,7 +261,7 @@ impl<'a> ModelBuilder<'a> {
     }
 }
 
-/// Pods get addresses where our CNI configuration is there and chosen.
+/// Pods get addresses if our CNI configuration is installed and selected.
 fn pods_of(node: &JoinedWorker, host: &WorkerHost) -> Pods {
     let plumbed = host.cni_configuration == Some(node.pod_cidr) && host.cni_chosen.is_some();
     if plumbed { Pods::Range(node.pod_cidr) } else { Pods::NotPlumbed(node.pod_cidr) }

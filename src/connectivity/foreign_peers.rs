@@ -12,7 +12,7 @@ use crate::dataplane::{Fact, Host, Member, Origin};
 use crate::inventory::ForeignPeer;
 use crate::resource::{Address, Kind, Site};
 
-/// Which of two devices with one prefix Tailscale selects.
+/// The device with one prefix that Tailscale selects.
 enum Primary {
     Router,
     Foreign,
@@ -21,7 +21,7 @@ enum Primary {
 }
 
 impl ModelBuilder<'_> {
-    /// Adds them as members that keep what they receive.
+    /// Adds them as members that deliver all packets locally.
     pub(super) fn foreign_peers(&mut self) {
         let inventory = self.sources.inventory;
         for peer in &inventory.foreign_peers {
@@ -64,8 +64,8 @@ impl ModelBuilder<'_> {
         prefixes.filter(|prefix| !of_routers.contains(prefix)).collect()
     }
 
-    /// What is left of a router's prefixes beside the devices that serve the same ones.
-    /// Unknown where it is not known which of two devices Tailscale selects.
+    /// The prefixes of a router that Tailscale does not route to another device with the
+    /// same prefix. Unknown if it is unknown which device Tailscale selects.
     pub(super) fn beside_foreign_peers(
         &mut self,
         router: &str,

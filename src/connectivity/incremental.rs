@@ -1,5 +1,5 @@
-//! A network that is moved from one state to another and back: only the parts
-//! that an object's value goes into are built again.
+//! A network that is moved from one state to another and back: only the parts that depend
+//! on an object's value are rebuilt.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::dataplane::difference::NetworkDifference;
 use crate::dataplane::{Host, HostId, Member, PrefixTable, Segment, SegmentId, Tunnel};
 use crate::resource::Site;
 
-/// The network of a state, and what takes it to others.
+/// The network of a state, and the changes that lead to other states.
 #[derive(Clone)]
 pub(crate) struct IncrementalModel<'a> {
     builder: ModelBuilder<'a>,
@@ -23,7 +23,7 @@ pub(crate) struct IncrementalModel<'a> {
     undo: Undo<'a>,
 }
 
-/// What the network was like before it was changed.
+/// The parts of the network before a change.
 #[derive(Clone, Default)]
 struct Undo<'a> {
     values: Vec<(usize, ObjectValue<'a>)>,
@@ -39,13 +39,13 @@ struct Undo<'a> {
 #[derive(Default)]
 pub(crate) struct Watched(BTreeSet<Part>);
 
-/// What is to be built again.
+/// The parts that must be rebuilt.
 #[derive(Default)]
 struct Rebuilt {
     parts: BTreeSet<Part>,
     /// Routers without their kernels.
     routers: BTreeMap<HostId, Host>,
-    /// Hosts whose addresses are others than before, with those.
+    /// Hosts whose addresses have changed, with the old addresses.
     moved: Vec<(HostId, Vec<Ipv4Net>)>,
     is_tunnel_stale: bool,
 }
@@ -79,9 +79,9 @@ impl<'a> IncrementalModel<'a> {
         &self.builder.state
     }
 
-    /// Gives objects other values, by their numbers, and returns what is other in
-    /// the network. Of it only watched parts are built again, where any are given.
-    /// [`IncrementalModel::roll_back`] takes it back.
+    /// Replaces the values of objects, by their numbers, and returns the difference of the
+    /// network. If parts are watched, only these are rebuilt.
+    /// [`IncrementalModel::roll_back`] undoes it.
     pub(crate) fn change(
         &mut self,
         values: &[(usize, ObjectValue<'a>)],
@@ -110,7 +110,7 @@ impl<'a> IncrementalModel<'a> {
         difference
     }
 
-    /// Keeps what was changed: there is nothing to restore any more.
+    /// Commits the change: it can no longer be rolled back.
     pub(crate) fn commit(&mut self) {
         self.undo = Undo::default();
     }
@@ -155,7 +155,7 @@ impl<'a> IncrementalModel<'a> {
         readers.any(|part| watched.0.contains(part))
     }
 
-    /// Takes back what was changed.
+    /// Undoes the change.
     pub(crate) fn roll_back(&mut self) {
         let undo = std::mem::take(&mut self.undo);
         for (object, value) in undo.values.into_iter().rev() {

@@ -1,5 +1,5 @@
-//! What must hold besides every pair being reached: what would break the next
-//! node, or the next change, or hide that something is broken.
+//! Rules beside the reachability of pairs: a violation would break the next node or the
+//! next change, or hide another problem.
 
 mod kubelets;
 mod machines;
@@ -27,12 +27,11 @@ pub struct Violation {
     pub rule: Invariant,
     /// The resource that breaks it.
     pub address: Address,
-    /// What was found, in words.
+    /// The observation that violates the rule, as text.
     pub found: String,
 }
 
-/// Looks at every rule. Orphans are the objects that the topology owns and does
-/// not list any more.
+/// Checks every rule. Orphans are the objects that the topology owns and no longer lists.
 pub fn violations<'a>(
     state: ProjectedState<'a>,
     model: &'a PathModel,

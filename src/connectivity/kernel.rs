@@ -14,7 +14,7 @@ use crate::resource::Shared;
 use crate::resource::foreign_rule::{ForeignHop, ForeignRule};
 use crate::resource::host::{KernelRoute as Hop, RouterHost};
 
-/// The metric of routes that end a way: any other route goes before them.
+/// The metric of `unreachable` routes: any other route takes precedence.
 const LAST_METRIC: u32 = 4_096;
 /// Our rules, Tailscale's, and the kernel's own.
 const OUR_RULE: u32 = 5_200;
@@ -36,7 +36,7 @@ pub(super) struct PendingRouter {
     /// Its own network, on the LAN or in the fabric.
     pub(super) network: Ipv4Net,
     /// The workers that it reaches through a gateway, by their pod CIDRs: the gateway is
-    /// not modelled, and passes on what it should.
+    /// not modelled, and assumed to forward.
     pub(super) behind_gateway: BTreeMap<Ipv4Net, Ipv4Addr>,
     /// Rules of others on it.
     pub(super) foreign_rules: Vec<ForeignRule>,
@@ -107,7 +107,7 @@ pub(super) fn add_foreign_rules(kernel: &mut Kernel, rules: &[ForeignRule]) {
             let hop = match hop {
                 ForeignHop::Via(neighbour) => KernelHop::Via(0, *neighbour),
                 ForeignHop::Device(device) if device == TUNNEL_DEVICE => KernelHop::Tunnel,
-                // What is behind another device is not modelled.
+                // The network behind another device is not modelled.
                 ForeignHop::Device(_) | ForeignHop::Unreachable => KernelHop::Unreachable,
             };
             kernel.add_route(table, *prefix, ForwardingEntry { metric: 0, hop, origin: None });

@@ -1,4 +1,4 @@
-//! Which site reaches which, and which facts stand against it.
+//! The reachability between sites, and the facts that drop packets.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem::{Discriminant, discriminant};
@@ -10,7 +10,7 @@ use crate::dataplane::equivalence::{ClassRoundTrip, Classes};
 use crate::dataplane::{Cause, End, HostId, Origin, Protocol, RoundTrip, Verdict};
 use crate::net::prefix;
 
-/// What pairs are asked for: what Goldpinger measures.
+/// The protocol of the traced packets: the one that Goldpinger measures.
 pub const PROTOCOL: Protocol = Protocol::Tcp(8_080);
 
 /// How many pairs of two sites fare how.
@@ -24,10 +24,10 @@ pub struct Pairs {
     pub unknown: u64,
 }
 
-/// Which addresses of nodes are traced between.
+/// The addresses of nodes between which packets are traced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ends {
-    /// Those of the pods on them.
+    /// Addresses of pods on the nodes.
     Pods,
     /// Their own.
     Nodes,
@@ -51,23 +51,23 @@ pub struct Broken {
 /// Site against site.
 #[derive(Debug, Clone, Default)]
 pub struct Matrix {
-    /// Pairs of nodes, by the pods on them, by the numbers of the asking and the asked
-    /// site.
+    /// Pairs of nodes, by the pods on them, by the indices of the source and the
+    /// destination site.
     pub cells: BTreeMap<(usize, usize), Pairs>,
     /// Pairs of nodes, by their own addresses.
     pub nodes: Pairs,
-    /// By what stands against them, the most pairs first.
+    /// Dropped pairs by the fact that drops them, the most pairs first.
     pub broken: Vec<Broken>,
     /// Nodes whose pods could not be read.
     pub unread: Vec<(HostId, Origin)>,
 }
 
-/// What tells one reason from another: the cause and where it was read.
+/// The key of a reason: the cause and the origin of its fact.
 type Reason = (Option<Discriminant<Cause>>, Option<Origin>);
 
 impl Matrix {
-    /// Looks at pods and nodes of every site against those of every other, and
-    /// of its own.
+    /// Traces between pods, and between nodes, of every pair of sites, and within each
+    /// site.
     pub fn of(model: &PathModel) -> Self {
         let mut matrix = Self::default();
         let site_of = sites_by_host(model);

@@ -1,4 +1,4 @@
-//! What was measured between pods, held against what the tables say.
+//! Compares measurements between pods with the model.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -11,14 +11,14 @@ use crate::dataplane::{End, HostId, Protocol, RoundTrip, Verdict, trace_round_tr
 use crate::inventory::{GoldpingerPod, Measurement, PingResult};
 use crate::resource::Address;
 
-/// What was measured, beside what the tables say.
+/// The differences between measurements and the model.
 #[derive(Debug, Clone, Default)]
 pub struct MeasurementComparison {
     /// Pairs that are reached by both.
     pub reached: u64,
     /// Pairs that are dropped by both.
     pub dropped: u64,
-    /// Pairs of which the tables cannot tell: a fact was not read.
+    /// Pairs that the model cannot decide, because a fact was not read.
     pub undecided: u64,
     /// Of these, pairs that were not reached.
     pub undecided_failed: u64,
@@ -26,7 +26,7 @@ pub struct MeasurementComparison {
     pub unmeasured: u64,
     /// Pairs of which both say something else.
     pub differences: Vec<Difference>,
-    /// Pods whose address is that of no node, or of another node than theirs.
+    /// Pods whose address belongs to no node, or to another node than theirs.
     pub strangers: Vec<UnknownPod>,
     /// Pods that gave no answer.
     pub silent: Vec<GoldpingerPod>,
@@ -38,17 +38,17 @@ pub struct MeasurementComparison {
 /// reason.
 #[derive(Debug, Clone)]
 pub struct Difference {
-    /// What was measured.
+    /// The measured result.
     pub measured: PingResult,
     /// One of the pairs.
     pub example: (End, End),
-    /// What the tables say of it.
+    /// The result by the model.
     pub round_trip: RoundTrip,
     /// How many pairs there are.
     pub pairs: u64,
     /// From and to which sites, by their numbers in the model.
     pub sites: BTreeSet<(usize, usize)>,
-    /// The resource whose fact drops it, by the tables.
+    /// The resource that drops the packets by the model.
     pub resource: Option<Address>,
 }
 
@@ -59,7 +59,7 @@ pub struct UnknownPod {
     pub address: Ipv4Addr,
     /// The pod, if the cluster's API shows one with that address.
     pub pod: Option<GoldpingerPod>,
-    /// Whose address it is by the model, where that is another node.
+    /// The node that has the address by the model, if it is another one.
     pub taken_for: Option<HostId>,
 }
 
@@ -168,7 +168,7 @@ impl TracedPairs {
         let traced = self.traced.get(&(class(from), class(to)));
         match traced.filter(|_| from.host != to.host) {
             Some(traced) => Cow::Borrowed(traced),
-            // A class's trip stands for pairs on two hosts alone.
+            // The trip of a class represents pairs on two hosts only.
             None => {
                 let round_trip = trace_round_trip(&model.network, from, to.address, self.protocol);
                 Cow::Owned(TracedPair::of(round_trip, to))
@@ -180,11 +180,11 @@ impl TracedPairs {
 /// Differences while they are put together.
 #[derive(Debug)]
 struct Groups {
-    /// What was asked.
+    /// The protocol of the measurement.
     protocol: Protocol,
     /// The number of each node's site.
     site_of: HashMap<HostId, usize>,
-    /// Where each reason's difference stands in the list.
+    /// The index of each reason's difference in the list.
     positions: HashMap<String, usize>,
 }
 
@@ -199,7 +199,7 @@ impl Groups {
 }
 
 impl MeasurementComparison {
-    /// Whether something is wrong by what was measured.
+    /// Whether a measurement shows a failure.
     pub fn is_broken(&self) -> bool {
         self.dropped > 0 || self.undecided_failed > 0 || !self.differences.is_empty()
     }
@@ -252,7 +252,7 @@ impl MeasurementComparison {
             Some((_, Verdict::Dropped(drop))) => {
                 format!("{:?} {:?}", discriminant(&drop.cause), drop.provenance.first())
             }
-            // No fact tells such pairs apart, only where they are.
+            // Such pairs differ in their sites only, and in no fact.
             _ => format!("{measured:?} {sites:?}"),
         };
         let at = *groups.positions.entry(key).or_insert(self.differences.len());
@@ -264,7 +264,7 @@ impl MeasurementComparison {
         self.differences.push(Difference {
             measured,
             example: pair,
-            // What stands for its class may have been traced to another of it.
+            // The representative of the class may have been traced to another member of it.
             round_trip: trace_round_trip(&model.network, pair.0, pair.1.address, groups.protocol),
             pairs: 1,
             sites: BTreeSet::from([sites]),

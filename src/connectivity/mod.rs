@@ -1,16 +1,15 @@
-//! The network as packets see it, in a state of its resources.
+//! Builds the network of a state from its resources.
 //!
-//! Builds the elements of [`crate::dataplane`] from resources: what a table holds,
-//! what an interface may do, how a router's kernel is configured. A resource that
-//! could not be read becomes an unknown fact, and every result that depends on
-//! it is unknown.
+//! It builds the elements of [`crate::dataplane`]: the entries of tables, the settings of
+//! interfaces, the kernels of routers. A resource that could not be read becomes an unknown
+//! fact, and every result that depends on it is unknown.
 //!
-//! It knows states only: [`ProjectedState`] is the inventory with some objects'
-//! values replaced. Which values a change replaces is the plan's to say.
+//! It knows states only: [`ProjectedState`] is the inventory with the values of some
+//! objects replaced. The plan decides which values a change replaces.
 //!
-//! What no source tells is taken as Azure and AKS have it by default: where the
-//! security group on AKS's nodes has no rule that fits, packets pass, and the
-//! tailnet's policy lets routers pass.
+//! Without a source, the defaults of Azure and AKS are assumed: packets pass if no rule of
+//! the security group on AKS's nodes matches, and the tailnet's policy permits traffic
+//! between routers.
 
 mod builder;
 mod cluster_site;

@@ -1,4 +1,4 @@
-//! The network of one state, and what it is made from.
+//! The network of one state, and its sources.
 
 use super::provenance::ProvenanceTable;
 use crate::dataplane::{HostId, Network};
@@ -7,16 +7,16 @@ use crate::inventory::Inventory;
 use crate::resource::Site;
 use crate::topology::model::Topology;
 
-/// What was observed, and what the topology makes of it.
+/// The observed state, and the desired state.
 #[derive(Debug, Clone, Copy)]
 pub struct Sources<'a> {
     /// The topology.
     pub topology: &'a Topology,
     /// Facts that the desired resources are made from.
     pub facts: &'a Facts,
-    /// What should exist.
+    /// The desired state.
     pub desired: &'a DesiredSet,
-    /// What exists.
+    /// The live state.
     pub inventory: &'a Inventory,
 }
 
@@ -25,7 +25,7 @@ pub struct Sources<'a> {
 pub struct PathModel {
     /// The elements.
     pub network: Network,
-    /// What each fact's origin is.
+    /// The origin of each fact.
     pub provenance: ProvenanceTable,
     /// The cluster's site first, then the datacenters in the order of the file.
     pub sites: Vec<SiteHosts>,

@@ -1,5 +1,6 @@
-//! The topology as far as it is in force: under the names that its objects have now, without
-//! what was never created. What serves packets today serves them whatever an edited file says.
+//! The topology as far as it is applied: with the current names of its objects, without
+//! objects that were never created. Live objects forward packets, whatever an edited file
+//! says.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use crate::resource::{Address, Kind, ObjectKey, Resource, Site};
 use crate::topology::model::{Datacenter, DatacenterKind, Topology, Worker};
 use crate::topology::names::{ResourceGroupName, RouterName, WorkerName};
 
-/// The topology in force, and the resources that it describes.
+/// The applied topology, and the resources that it describes.
 #[derive(Debug, Clone)]
 pub struct PresentTopology {
     topology: Topology,
@@ -20,7 +21,7 @@ pub struct PresentTopology {
 }
 
 impl PresentTopology {
-    /// Finds the edits that are not applied yet; `None` if what the topology names is there.
+    /// Finds edits that are not applied yet; `None` if all objects of the topology exist.
     pub fn of(sources: Sources<'_>) -> Option<Self> {
         let live = LiveNames::of(sources);
         let mut topology = sources.topology.clone();
@@ -44,7 +45,7 @@ impl PresentTopology {
     }
 }
 
-/// What exists, by what it is and where.
+/// Existing objects by kind and place.
 struct LiveNames<'a> {
     sources: Sources<'a>,
     /// The machines of routers that the topology owns, by their sites.
@@ -71,7 +72,7 @@ impl<'a> LiveNames<'a> {
         live
     }
 
-    /// Whether an object of the topology is there, or may be.
+    /// Whether an object of the topology exists, or may exist.
     fn may_exist(&self, address: &Address) -> bool {
         let Some(desired) = self.sources.desired.get(address) else { return false };
         let key = desired.key.as_ref();

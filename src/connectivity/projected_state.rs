@@ -1,5 +1,4 @@
-//! The resources of one state: as they were observed, but for some objects whose
-//! values are others.
+//! The resources of one state: the observed ones, with the values of some objects replaced.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +23,7 @@ pub enum ObjectValue<'a> {
     Is(&'a Resource),
 }
 
-/// What a state says of a resource.
+/// The value of a resource in a state.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum ProjectedFact<'a> {
     /// It exists.
@@ -55,8 +54,8 @@ fn devices_of_another_topology(sources: Sources<'_>) -> BTreeSet<&Address> {
     missing.map(|desired| &desired.address).collect()
 }
 
-/// A state of all resources: the inventory with some objects' values replaced,
-/// addresses whose values are not known, and possibly without the cluster.
+/// A state of all resources: the inventory with the values of some objects replaced,
+/// addresses with unknown values, and possibly without the cluster.
 #[derive(Debug, Clone)]
 pub struct ProjectedState<'a> {
     sources: Sources<'a>,
@@ -66,9 +65,9 @@ pub struct ProjectedState<'a> {
     values: Vec<ObjectValue<'a>>,
     unknown: BTreeSet<&'a Address>,
     is_cluster_lost: bool,
-    /// What subnets point at, by its id.
+    /// The objects that subnets refer to, by ID.
     addresses: Rc<BTreeMap<&'a ObjectKey, &'a Address>>,
-    /// The numbers of the objects that were asked for.
+    /// The numbers of the objects that were read.
     reads: RefCell<Vec<usize>>,
 }
 
@@ -112,12 +111,12 @@ impl<'a> ProjectedState<'a> {
         self.is_cluster_lost = lost;
     }
 
-    /// What the state is made from.
+    /// The sources of the state.
     pub fn sources(&self) -> Sources<'a> {
         self.sources
     }
 
-    /// The objects that were asked for since the last call, by number.
+    /// The objects that were read since the last call, by number.
     pub(super) fn take_reads(&self) -> Vec<usize> {
         self.reads.take()
     }
@@ -129,7 +128,7 @@ impl<'a> ProjectedState<'a> {
         }
         match self.sources.desired.get(address).map(|desired| &desired.key) {
             Some(Some(key)) => self.object(address.kind, key),
-            // What has no name yet is not there yet.
+            // An object without a name does not exist yet.
             Some(None) | None if self.is_unread(address.kind, None) => ProjectedFact::Unread,
             Some(None) | None => ProjectedFact::Absent,
         }
@@ -165,7 +164,7 @@ impl<'a> ProjectedState<'a> {
         self.sources.facts.cluster.as_ref().filter(|_| !self.is_cluster_lost)
     }
 
-    /// Whether a host was asked and did not answer.
+    /// Whether a host was probed and did not respond.
     pub(super) fn is_host_silent(&self, name: &str) -> bool {
         self.sources.inventory.gap_at(&Source::Host(name.to_owned())).is_some()
     }
@@ -174,7 +173,7 @@ impl<'a> ProjectedState<'a> {
         self.sources.inventory.gap_for(kind, key).is_some()
     }
 
-    /// The address of what a subnet points at.
+    /// The address of an object that a subnet refers to.
     pub(super) fn address_of(&self, kind: Kind, site: &Site, id: &ArmId) -> Address {
         let known = self.addresses.get(&ObjectKey::Azure(id.clone()));
         known.map_or_else(

@@ -24,7 +24,7 @@ pub struct ProvenanceTable {
 }
 
 impl ProvenanceTable {
-    /// The origin of what a resource holds.
+    /// The origin of the facts of a resource.
     pub(super) fn of(&mut self, address: &Address) -> Origin {
         self.add(Provenance { address: address.clone(), source: source_of(address) })
     }
@@ -39,7 +39,7 @@ impl ProvenanceTable {
         origin
     }
 
-    /// What an origin stands for.
+    /// The provenance of an origin.
     pub fn get(&self, origin: Origin) -> Option<&Provenance> {
         self.all.get(origin.0 as usize)
     }

@@ -15,9 +15,8 @@ use crate::resource::azure::{self, Access};
 use crate::resource::{Address, ArmId, Kind, ObjectKey, Resource, Site};
 
 impl ModelBuilder<'_> {
-    /// The group on a subnet of AKS's nodes. What its own rules say counts;
-    /// where they say nothing, Azure's rules behind them let AKS's overlay pass,
-    /// whose ranges the tag of the virtual network does not name.
+    /// The group on a subnet of AKS nodes, without Azure's default rules. These do not
+    /// apply to AKS's overlay, whose ranges the tag `VirtualNetwork` does not contain.
     pub(super) fn group_of_nodes(
         &mut self,
         subnet: &Address,

@@ -90,7 +90,7 @@ impl ModelBuilder<'_> {
         }
     }
 
-    /// Hangs a machine on a fabric by its interface, if that is there.
+    /// Attaches a machine to a fabric by its interface, if there is one.
     pub(super) fn attach(
         &mut self,
         fabric: &mut Fabric,

@@ -1,7 +1,7 @@
-//! Services: which endpoint stands behind an address that no table leads to.
+//! Services: the endpoints behind an address that is in no table.
 //!
-//! Cilium puts an endpoint's address in place of a service's on the node that
-//! asks, before any table is looked at, and undoes it there for the answer.
+//! Cilium replaces a service's address with an endpoint's on the node that sends the
+//! packet, before any table lookup, and reverses that for the reply.
 
 use std::net::Ipv4Addr;
 
@@ -10,12 +10,12 @@ use crate::dataplane::{End, Protocol};
 use crate::inventory::{Endpoint, KubernetesService, Readiness, ServicePort, TransportProtocol};
 use crate::topology::names::WorkerName;
 
-/// Where a question to a service goes.
+/// The destination of a packet to a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target<'a> {
     /// The endpoint.
     pub endpoint: &'a Endpoint,
-    /// What is asked there.
+    /// The protocol of the port.
     pub protocol: Protocol,
 }
 

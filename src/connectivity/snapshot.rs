@@ -1,4 +1,4 @@
-//! Which pairs of nodes reach each other in one state.
+//! The reachability of pairs of nodes in one state.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +22,7 @@ pub(crate) enum PairStatus {
 }
 
 impl PairStatus {
-    /// What a round trip says of its pair.
+    /// The status of the pair of a round trip.
     pub(crate) fn of(round_trip: &RoundTrip) -> Self {
         match round_trip.broken() {
             None => Self::Reached,
@@ -32,8 +32,8 @@ impl PairStatus {
     }
 }
 
-/// The class of a node: nodes that every table treats alike. A node whose pods
-/// have no known range has none.
+/// The equivalence class of a node: all tables treat its members alike. A node with an
+/// unknown pod CIDR has none.
 pub(crate) type Class = Option<usize>;
 
 /// The classes of nodes in one state, and whether each pair of classes is reached.
@@ -44,7 +44,7 @@ pub(crate) struct Snapshot {
     trips: HashMap<(usize, usize), ClassPair>,
 }
 
-/// What is known of the pairs of two classes.
+/// The known status of pairs between two classes.
 struct ClassPair {
     example: (End, End),
     /// The trip, unless it is reached: nothing is said about those, and they
@@ -76,8 +76,8 @@ pub(crate) struct PairsAlike<'a, M> {
 pub(crate) type Nodes = BTreeMap<String, Site>;
 
 impl Snapshot {
-    /// The nodes whose pods have a known range before and after, and those that
-    /// have pods before and stay, though with a range that is not known yet.
+    /// The nodes with known pod CIDRs before and after, and nodes that have pods before and
+    /// stay with a pod CIDR that is not known yet.
     pub(crate) fn nodes_of_both(before: &PathModel, after: &PathModel) -> Nodes {
         let nodes = after.sites.iter().flat_map(|site| &site.nodes);
         let there: BTreeSet<&str> = nodes.map(|host| after.network.name(*host)).collect();
@@ -137,8 +137,7 @@ impl Snapshot {
         Some((name(source), name(destination)))
     }
 
-    /// The nodes of a pair that is not reached, and the resource whose fact
-    /// stands against it.
+    /// The nodes of a pair that is not reached, and the resource that drops its packets.
     pub(crate) fn obstacle(
         &self,
         model: &PathModel,

@@ -21,7 +21,7 @@ pub(crate) struct NetworkDifference {
 }
 
 impl NetworkDifference {
-    /// Adds what differs between two versions of a segment.
+    /// Adds the differences between two versions of a segment.
     pub(crate) fn add_segment(&mut self, id: SegmentId, old: &Segment, new: &Segment) {
         let (old, new) = match (old, new) {
             (Segment::Fabric(old), Segment::Fabric(new)) => (old, new),

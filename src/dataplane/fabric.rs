@@ -48,8 +48,8 @@ pub struct Lan {
     pub hosts: BTreeMap<Ipv4Addr, HostId>,
 }
 
-/// A virtual network: it looks at a packet's addresses and at nothing that the
-/// sender's kernel wrote around them.
+/// A virtual network: it reads a packet's addresses, and no encapsulation of the sender's
+/// kernel.
 #[derive(Debug, Clone)]
 pub struct Fabric {
     /// The name.
@@ -218,8 +218,8 @@ impl Fabric {
             || routes.lookup(address).is_some_and(|(_, route)| route.hop != FabricHop::Internet)
     }
 
-    /// Whether an interface may send from an address, or be given what goes to
-    /// it, without forwarding: its own, and its pods' where the fabric carries them.
+    /// Whether an interface without forwarding may send from an address and receive packets
+    /// to it: its own addresses, and those of its pods if the fabric carries them.
     pub fn is_own(&self, at: Ipv4Addr, interface: &Interface, address: Ipv4Addr) -> bool {
         let routed = || self.overlay.lookup(address).is_some_and(|(_, range)| range.node == at);
         address == at || (interface.in_overlay && routed())

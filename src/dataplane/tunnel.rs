@@ -85,10 +85,10 @@ impl AdvertisedPrefixes {
 }
 
 impl Tunnel {
-    /// The peers' table of each member as the tailnet makes it: every peer's
-    /// own address, and what it serves where the member takes it up. Of two
-    /// peers with one prefix the one that joined first keeps it while it is
-    /// connected; an offline owner keeps a prefix that no other peer has.
+    /// The peer table of each member as the tailnet computes it: every peer's own address,
+    /// and its prefixes if the member accepts routes. Of two peers with one prefix, the one
+    /// that joined first keeps it while it is connected; an offline owner keeps a prefix
+    /// that no other peer has.
     pub fn of_tailnet(mut self) -> Self {
         let tables: BTreeMap<HostId, Fact<PrefixTable<PeerPrefix>>> =
             self.members.keys().map(|id| (*id, self.table_of(*id))).collect();

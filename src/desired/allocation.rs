@@ -1,4 +1,4 @@
-//! Which address and which pod CIDR each worker gets.
+//! Allocates the address and the pod CIDR of each worker.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -14,7 +14,7 @@ use crate::net::allocate::{
 use crate::topology::model::{Datacenter, DatacenterKind, Topology};
 use crate::topology::names::{DatacenterName, WorkerName};
 
-/// What each worker, by its place in the file, has a claim to.
+/// The claims of workers, by their index in the file.
 type PodClaims = Vec<Claim<usize, Ipv4Net>>;
 
 /// The place of every worker.
@@ -55,27 +55,27 @@ pub enum AllocationError {
     /// The pod pool is full.
     #[error("datacenter {datacenter}: its pod pool has no free prefix for worker {worker}")]
     PodPool {
-        /// Whose pool.
+        /// The datacenter of the pool.
         datacenter: DatacenterName,
-        /// Who got nothing.
+        /// The worker without a pod CIDR.
         worker: WorkerName,
     },
     /// The subnet is full.
     #[error("datacenter {datacenter}: its network has no free address for worker {worker}")]
     Network {
-        /// Whose network.
+        /// The datacenter of the network.
         datacenter: DatacenterName,
-        /// Who got nothing.
+        /// The worker without an address.
         worker: WorkerName,
     },
 }
 
-/// Gives every worker its place: what is written, else what it holds, else the
-/// lowest that is free, in file order.
+/// Gives every worker its address and pod CIDR: the value in the file, else the current
+/// one, else the lowest free one, in file order.
 ///
 /// # Errors
 ///
-/// A pool or network has no room left.
+/// A pool or network is exhausted.
 pub fn allocate(topology: &Topology, facts: &Facts) -> Result<Allocation, AllocationError> {
     let mut positions = HashMap::new();
     for datacenter in &topology.datacenters {

@@ -20,8 +20,8 @@ pub(super) struct DesiredContext<'a> {
     pub(super) allocation: &'a Allocation,
     /// Paths to workers that are not at their new places yet.
     pub(super) retained: RetainedPaths<'a>,
-    /// What is outside of each datacenter's pool, by its name: every other
-    /// datacenter needs it, and finding it takes a look at each worker.
+    /// Pod CIDRs outside of each datacenter's pool, by its name: every other datacenter
+    /// needs them, and a search reads each worker.
     outside_pools: BTreeMap<&'a DatacenterName, Vec<Ipv4Net>>,
     cluster_address: Address,
 }
@@ -60,7 +60,7 @@ impl DesiredContext<'_> {
         ArmId::resource_group(self.facts.subscription.as_str(), name)
     }
 
-    /// The group that AKS makes; for a cluster of ours it is asked for by name.
+    /// The group that AKS creates; for a cluster of ours stargate requests its name.
     pub(super) fn node_group(&self) -> Pending<ArmId> {
         match (&self.facts.cluster, self.topology.cluster.existing) {
             (Some(cluster), _) => Pending::Known(self.group(&cluster.node_resource_group)),
@@ -77,7 +77,7 @@ impl DesiredContext<'_> {
         self.cluster_address.clone()
     }
 
-    /// What must exist before anything in the node resource group can.
+    /// The dependencies of all resources in the node resource group.
     pub(super) fn cluster_dependencies(&self) -> Vec<Address> {
         if self.topology.cluster.existing { Vec::new() } else { vec![self.cluster_address()] }
     }

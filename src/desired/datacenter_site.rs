@@ -66,7 +66,7 @@ impl<'a> AddressAssignment<'a> {
     }
 }
 
-/// The group, the VNet, both subnets and what hangs on them.
+/// The group, the VNet, both subnets and their associations.
 pub(super) fn network(
     context: &DesiredContext<'_>,
     datacenter: &Datacenter,

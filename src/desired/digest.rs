@@ -8,13 +8,13 @@ pub use crate::resource::digest::text_digest;
 use crate::resource::version::KubernetesVersion;
 use crate::topology::model::Profile;
 
-/// The digest of what a profile means for one worker.
+/// The digest of the profile as applied to one worker.
 ///
-/// It is written on the Node once all of it is in place, so that a plan can
-/// tell an up-to-date worker without looking at the host. The labels are those
-/// that [`super::labels::node_labels`] gives, `max_pods` is the number after fitting it
-/// to the pod CIDR, and the version is the exact one of the worker's kubelet, which the
-/// profile need not name.
+/// It is written on the Node after the whole profile is applied, so that a plan can detect
+/// an up-to-date worker without connecting to the host. The labels are those of
+/// [`super::labels::node_labels`], `max_pods` is the number after fitting it to the pod
+/// CIDR, and the version is the exact one of the worker's kubelet, which the profile need
+/// not name.
 pub fn profile_digest(
     profile: &Profile,
     kubelet: KubernetesVersion,
@@ -32,7 +32,7 @@ pub fn profile_digest(
     }))
 }
 
-/// SHA-256, in hexadecimal, of a value whose keys are in order.
+/// SHA-256 of a value with sorted keys, in hexadecimal.
 pub fn canonical_digest(value: &Value) -> String {
     let mut text = String::new();
     write_canonical(value, &mut text);

@@ -20,16 +20,15 @@ pub struct Facts {
     pub subscription: SubscriptionId,
     /// The public key given to new machines.
     pub ssh_public_key: String,
-    /// The AKS cluster, once it is there.
+    /// The AKS cluster, once it exists.
     pub cluster: Option<ClusterFacts>,
-    /// AKS's own nodes, those whose pod CIDR is known.
+    /// AKS nodes with known pod CIDRs.
     pub nodes: Vec<AksNode>,
     /// AKS nodes whose pod CIDR is unknown so far.
     pub nodes_without_pod_cidr: Vec<NodeWithoutPodCidr>,
     /// The tailnet address of each router that has joined, by host name.
     pub router_addresses: BTreeMap<String, Ipv4Addr>,
-    /// Datacenters that the topology no longer has and whose workers the cluster still
-    /// records.
+    /// Datacenters that left the topology and whose workers the cluster still records.
     pub departed: BTreeMap<Site, DepartedSite>,
     /// The router that each datacenter has now, by its host name, as the cluster records it.
     /// The topology may name another one: until that serves, hosts are reached through this
@@ -37,7 +36,7 @@ pub struct Facts {
     pub present_routers: BTreeMap<Site, String>,
     /// How far the requested work on workers is, if work was requested.
     pub request: Option<RequestProgress>,
-    /// What each worker holds already.
+    /// The current addresses of each worker.
     pub assigned: BTreeMap<WorkerName, AssignedAddresses>,
     /// Where the pods of each worker are that has joined.
     pub joined: BTreeMap<WorkerName, JoinedPlace>,
@@ -65,7 +64,8 @@ pub struct RequestProgress {
     pub operations: BTreeMap<WorkerName, RequestedOperation>,
 }
 
-/// A datacenter that left the topology: what is on its hosts must still be removed.
+/// A datacenter that left the topology: the configuration of its hosts must still be
+/// removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DepartedSite {
     /// The host name of its router, if the router is in the tailnet.
@@ -154,7 +154,7 @@ pub struct NodeSubnet {
 pub struct NodeWithoutPodCidr {
     /// Its name.
     pub name: String,
-    /// Its address, where the Node tells it.
+    /// Its address, if the Node reports one.
     pub address: Option<Ipv4Addr>,
 }
 
@@ -185,7 +185,7 @@ pub struct JoinedPlace {
     pub served_by: Option<Ipv4Net>,
 }
 
-/// What a worker holds already.
+/// The current addresses of a worker.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AssignedAddresses {
     /// Its address, from its NIC or its Server.

@@ -1,5 +1,5 @@
-//! What the cluster holds: definitions, namespaces, rights, Servers, profiles,
-//! Goldpinger and the optional route manager.
+//! Objects in the cluster: definitions, namespaces, RBAC, Servers, profiles, Goldpinger and
+//! the optional route manager.
 
 use super::context::DesiredContext;
 use super::manifests::{self, ServerFacts};
@@ -75,7 +75,7 @@ pub(super) fn servers(context: &DesiredContext<'_>, datacenter: &Datacenter, set
     }
 }
 
-/// What objects of one kind in one namespace are in, and what else they need.
+/// The containers and dependencies of objects of one kind in one namespace.
 struct Place {
     cluster: Option<Address>,
     namespace: Option<Address>,

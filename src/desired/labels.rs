@@ -1,4 +1,4 @@
-//! What a worker's Node is called and carries.
+//! The name, labels and limits of a worker's Node.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ pub fn all_names() -> impl Iterator<Item = String> {
         .map(str::to_owned)
 }
 
-/// The most pods on a Node, however large its range: what AKS allows.
+/// The maximum number of pods on a Node, however large its range; the limit of AKS.
 const MAX_PODS: u32 = 250;
 
 /// The longest value that a label may have.
@@ -55,7 +55,7 @@ pub fn node_labels(
     labels
 }
 
-/// Cuts a name to what a label may hold; it must end in a letter or a digit.
+/// Truncates a name to a valid label value, which must end in a letter or a digit.
 fn label_value(name: &str) -> String {
     let cut: String = name.chars().take(MAX_LABEL_VALUE).collect();
     cut.trim_end_matches(|character: char| !character.is_ascii_alphanumeric()).to_owned()
@@ -67,11 +67,11 @@ pub fn provider_id(datacenter: &DatacenterName, worker: &WorkerName) -> String {
     format!("stargate:///{datacenter}/{worker}")
 }
 
-/// The most pods on a worker: what the profile asks for, or 250, but never more
-/// than there are addresses.
+/// The maximum number of pods on a worker: the profile's value, or 250, but never more than
+/// there are addresses.
 ///
-/// host-local gives out neither the network's and the broadcast address nor the
-/// gateway's.
+/// host-local assigns neither the addresses of the network and the gateway nor the
+/// broadcast address.
 pub fn max_pods(profile: &Profile, pod_cidr: Ipv4Net) -> u32 {
     let addresses = 1_u64 << (32 - u32::from(pod_cidr.prefix_len()));
     let room = u32::try_from(addresses.saturating_sub(3)).unwrap_or(u32::MAX);

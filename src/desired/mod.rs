@@ -1,8 +1,8 @@
-//! Topology × facts → the complete resources that should exist, and their dependencies.
+//! Topology × facts → the complete desired resources and their dependencies.
 //!
-//! One function a part of the network; read together they are its wiring
-//! diagram. What a fact is missing for is [`Pending`](crate::resource::Pending)
-//! on the resource that brings it.
+//! There is one function for each part of the network; together they are its wiring
+//! diagram. A value that depends on a missing fact is a
+//! [`Pending`](crate::resource::Pending) on the resource that yields the fact.
 
 mod allocation;
 mod cluster_site;

@@ -1,4 +1,4 @@
-//! What stargate names the things that it makes.
+//! Names of the resources that stargate creates.
 
 use crate::topology::model::{AzureDatacenter, Cluster};
 use crate::topology::names::ResourceGroupName;
@@ -21,8 +21,8 @@ pub const NAMESPACE: &str = "stargate";
 /// Azure allows 80 characters in the name of a node resource group.
 const MAX_NODE_RESOURCE_GROUP: usize = 80;
 
-/// The node resource group that AKS is asked for: its own default name, cut to
-/// what AKS takes.
+/// The requested name of the node resource group: AKS's own default, truncated to its
+/// limit.
 pub fn node_resource_group(cluster: &Cluster, location: &str) -> String {
     let mut name = format!("MC_{}_{}_{location}", cluster.resource_group, cluster.name);
     name.truncate(MAX_NODE_RESOURCE_GROUP);

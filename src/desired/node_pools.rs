@@ -58,7 +58,7 @@ pub(super) fn existing(context: &DesiredContext<'_>, set: &mut DesiredSet) {
     }
 }
 
-/// The pools whose version is changed: workers follow them.
+/// The pools with a pending change of version: workers follow them.
 pub(super) fn upgraded(context: &DesiredContext<'_>) -> Vec<Address> {
     let Some(cluster) = &context.facts.cluster else { return Vec::new() };
     let pools = Pools::of(context, &cluster.node_pools);
@@ -81,8 +81,8 @@ fn reason(key: &NodePoolName, name: &str, cluster: &ClusterFacts) -> String {
         return format!("[cluster.node_pools.{key}]");
     }
     format!(
-        "[cluster.node_pools.{key}] differs in what AKS cannot change in place: the pool {name} \
-         takes the place of the old one"
+        "[cluster.node_pools.{key}] changes a field that AKS cannot change in place: the pool \
+         {name} replaces the old one"
     )
 }
 
@@ -179,7 +179,7 @@ impl<'a> Pools<'a> {
             .unwrap_or_else(|| key.to_string())
     }
 
-    /// What the topology leaves open stays as it is.
+    /// A field that the topology omits keeps its current value.
     fn value(
         &self,
         key: &'a NodePoolName,

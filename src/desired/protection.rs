@@ -32,7 +32,7 @@ fn protected_sites(topology: &Topology) -> BTreeSet<Site> {
     sites.chain(topology.cluster.protect.then_some(Site::Cluster)).collect()
 }
 
-/// The stamp of a router's host is written only where no VM stands for the machine.
+/// The stamp of a router's host is written only if no VM represents the machine.
 fn carries_record(topology: &Topology, desired: &DesiredResource) -> bool {
     let site = &desired.address.site;
     let is_existing = |it: &Datacenter| it.is_existing() && is_at(it, site);
@@ -68,8 +68,8 @@ fn worker_block(datacenter: &Datacenter, worker: &str) -> String {
     format!("datacenters.{}.workers.{worker}", datacenter.name)
 }
 
-/// The blocks that are in the topology without `protect = true`: their protection is
-/// lifted, whatever is recorded.
+/// The blocks in the topology without `protect = true`: their protection is lifted, even if
+/// it is recorded.
 pub(crate) fn unprotected_blocks(topology: &Topology) -> BTreeSet<String> {
     let cluster = &topology.cluster;
     let of_cluster = [

@@ -12,11 +12,12 @@ use crate::net::prefix::overlaps;
 use crate::topology::model::{Datacenter, Topology, Worker};
 use crate::topology::names::DatacenterName;
 
-/// What each datacenter still needs for workers that are not at their new places yet.
+/// The paths that each datacenter still needs for workers that have not moved to their new
+/// places yet.
 #[derive(Debug, Default)]
 pub(super) struct RetainedPaths<'a>(BTreeMap<&'a DatacenterName, DatacenterPaths<'a>>);
 
-/// What one datacenter still needs.
+/// The paths that one datacenter still needs.
 #[derive(Debug, Default)]
 struct DatacenterPaths<'a> {
     /// Prefixes that its router serves.
@@ -26,7 +27,7 @@ struct DatacenterPaths<'a> {
 }
 
 impl<'a> RetainedPaths<'a> {
-    /// Looks for joined workers whose pods have another range than they are to get.
+    /// Finds joined workers whose current pod CIDR differs from the allocated one.
     pub(super) fn of(topology: &'a Topology, facts: &Facts, allocation: &Allocation) -> Self {
         let leaving = leaving(topology, facts, allocation);
         if leaving.is_empty() {

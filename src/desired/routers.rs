@@ -1,5 +1,4 @@
-//! The routers: their devices, what they offer, what is accepted from them,
-//! and their kernels.
+//! The routers: their devices, advertised and approved routes, and kernel settings.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +12,7 @@ use crate::resource::tailnet::{Device, RouteSet};
 use crate::resource::{Address, Kind, ObjectKey, Pending, Resource, Site};
 use crate::topology::model::{Datacenter, DatacenterKind};
 
-/// What differs between the two kinds of routers.
+/// The differences between the two kinds of routers.
 struct Router<'a> {
     site: Site,
     name: &'a str,
@@ -81,8 +80,8 @@ fn datacenter_kernel_routes(
         return Pending::after(context.cluster_address());
     };
     context.aks_prefixes().map(|aks| {
-        // The broad ranges end here, so that what has no route of its own does
-        // not go round between the router and the fabric.
+        // The broad ranges end here, so that packets without a more specific route do not
+        // loop between the router and the fabric.
         let ends = cluster
             .address_prefixes
             .iter()

@@ -1,4 +1,4 @@
-//! Security rules: explicitly, what may pass into which subnet.
+//! Security rules: an explicit rule for all permitted traffic into each subnet.
 
 use std::collections::BTreeMap;
 

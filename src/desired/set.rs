@@ -15,12 +15,12 @@ pub struct DesiredResource {
     pub key: Option<ObjectKey>,
     /// Its value.
     pub resource: Resource,
-    /// What must exist before it.
+    /// Resources that must exist first.
     pub depends_on: Vec<Address>,
-    /// What it lives in: if that is replaced, this is replaced with it.
+    /// Its containers: if one is replaced, this resource is replaced with it.
     pub contained_in: Vec<Address>,
-    /// The resource whose creation brings it about, where it is not made by a
-    /// call of its own (a device comes with its machine).
+    /// The resource whose creation yields this one, if no call of its own creates it (a
+    /// device comes with its machine).
     pub created_by: Option<Address>,
     /// Never replace or delete it.
     pub protect: bool,
@@ -43,7 +43,7 @@ pub struct DesiredSet {
     narrowed_later: BTreeSet<Address>,
 }
 
-/// What must be neither replaced nor deleted.
+/// Resources that must not be replaced or deleted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Protected {
     /// Each protected resource, and everything that contains it, with the protected
@@ -73,8 +73,8 @@ impl Protected {
         self.by_address.keys()
     }
 
-    /// Whether everything of a site is protected, what the topology no longer lists
-    /// included.
+    /// Whether everything on a site is protected, including objects that the topology no
+    /// longer lists.
     pub fn covers_site(&self, site: &Site) -> bool {
         self.sites.contains(site)
     }
@@ -150,8 +150,7 @@ impl DesiredSet {
         self.resources.values_mut().filter(move |it| is_meant(it)).map(Arc::make_mut)
     }
 
-    /// What must be neither replaced nor deleted: each protected resource, and
-    /// everything that contains it.
+    /// Each protected resource and its containers: they must not be replaced or deleted.
     pub fn protected(&self) -> Protected {
         let by_address = self.protected_addresses();
         let key = |address: &Address| self.get(address).and_then(|it| it.key.clone());

@@ -1,6 +1,6 @@
-//! Kubernetes versions: those of the topology where they are exact, else those that run
-//! or that AKS offers. Nothing here goes back to an older version; what the topology
-//! asks for beyond that is refused when it is compared.
+//! Kubernetes versions: exact versions of the topology, else the current ones or those that
+//! AKS offers. No result is older than the current version; the comparison refuses versions
+//! beyond that.
 
 use super::Facts;
 use super::context::DesiredContext;

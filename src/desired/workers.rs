@@ -86,7 +86,7 @@ fn node_key(context: &DesiredContext<'_>, kind: &'static str, name: &str) -> Opt
     }))
 }
 
-/// What the workers of one profile in one datacenter have in common.
+/// Values that all workers of one profile in one datacenter share.
 struct Common<'a> {
     profile: &'a Profile,
     labels: Shared<BTreeMap<String, String>>,

@@ -78,7 +78,7 @@ pub enum Code {
     NoWorkers,
     /// SG0215: a machine that exists already needs its address.
     MissingMachineFact,
-    /// SG0216: the SSH settings cannot work.
+    /// SG0216: invalid SSH settings.
     InvalidSsh,
     /// SG0217: the cluster has no node pool.
     NoNodePools,
@@ -124,9 +124,9 @@ pub enum Code {
     PoolTooSmall,
     /// SG0316: AKS's own nodes will take addresses of the pool.
     PoolOverlapsAksRange,
-    /// SG0317: AKS's own nodes may come to take addresses of the pool.
+    /// SG0317: AKS may later assign addresses of the pool to its own nodes.
     PoolNearAksRange,
-    /// SG0318: the length of a pod prefix cannot work.
+    /// SG0318: invalid length of a pod prefix.
     PodPrefixLength,
     /// SG0319: workers without a pod CIDR need a pool.
     MissingPool,
@@ -168,19 +168,19 @@ pub enum Code {
     RouterKeyExpiry,
     /// SG0422: a routing rule of others captures packets of the topology.
     ForeignHostRouting,
-    /// SG0423: a setting of Tailscale keeps a router from its work.
+    /// SG0423: a Tailscale setting prevents a router from forwarding.
     RouterTailscaleState,
-    /// SG0424: a Node is of no known kind.
+    /// SG0424: a Node is neither AKS's nor a worker of the topology.
     UnknownNode,
     /// SG0430: an `[[ignore]]` has expired.
     IgnoreExpired,
     /// SG0431: the topology names an older Kubernetes version than the live one.
     KubernetesDowngrade,
-    /// SG0432: the upgrade would leave out a minor version of Kubernetes.
+    /// SG0432: the upgrade would skip a minor version of Kubernetes.
     KubernetesMinorSkipped,
     /// SG0433: the cluster has a node pool that the topology does not own.
     ForeignNodePool,
-    /// SG0434: no successor can take the place of a node pool.
+    /// SG0434: the key of a node pool is too long to name a successor.
     NodePoolNotReplaceable,
     /// SG0435: an `[[ignore]]` matches no resource.
     IgnoreUnused,
@@ -228,7 +228,7 @@ pub enum Code {
     NodeMustBeReplaced,
     /// SG0518: a certificate request was not approved.
     CertificateRefused,
-    /// SG0519: a step ran and its effect was not found afterwards.
+    /// SG0519: a step ran without the expected effect.
     StepNotVerified,
     /// SG0520: a step waited too long.
     StepTimedOut,
@@ -240,7 +240,7 @@ pub enum Code {
     ReplacementNotRequested,
     /// SG0524: another topology owns the object.
     OwnedByOtherTopology,
-    /// SG0525: an option names nothing that the plan knows.
+    /// SG0525: an option names an unknown resource or topology that the plan knows.
     UnknownAddress,
     /// SG0530: the signature of the saved plan does not verify.
     PlanSignature,
@@ -274,7 +274,7 @@ pub enum Code {
     ForeignKernelRoute,
     /// SG0613: Goldpinger is not running.
     GoldpingerMissing,
-    /// SG0614: the credentials do not allow to query Goldpinger.
+    /// SG0614: the credentials do not permit queries to Goldpinger.
     GoldpingerRefused,
     /// SG0615: Goldpinger's answer cannot be used.
     GoldpingerUnusable,

@@ -36,7 +36,8 @@ pub struct Diagnostic {
     pub severity: Severity,
     /// The error, in one sentence.
     pub message: String,
-    /// Where it is wrong; absent only for what has no place in the file.
+    /// The location of the problem; absent only for problems without a location in the
+    /// file.
     pub primary: Option<Label>,
     /// Other ranges that are involved.
     pub secondary: Vec<Label>,

@@ -10,12 +10,12 @@ use super::{Code, ServiceText};
 
 /// Why a request, a step or a check failed, for the person who must act.
 ///
-/// Every error of a client becomes a `Failure` in one place, its `From`
-/// implementation, which alone chooses the code. Plans, steps and commands hand
-/// it on unchanged, so the same refusal has the same code wherever it is met.
+/// Every error of a client becomes a `Failure` in one place, its `From` implementation,
+/// which alone chooses the code. Plans, steps and commands pass it on unchanged, so the
+/// same refusal always has the same code.
 ///
-/// The constructors mask what looks like a secret (see [`redact`]); a `Failure`
-/// can be printed, logged and saved.
+/// The constructors mask text that resembles a secret (see [`redact`]); a `Failure` can be
+/// printed, logged and saved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// The stable code of the cause; `stargate explain` describes it.
@@ -29,8 +29,8 @@ pub struct Failure {
     pub source: Vec<String>,
 }
 
-/// The text without what looks like a secret and without characters that could
-/// do something to a terminal or a log, wherever it came from.
+/// Masks secrets in the text, and removes characters that could control a terminal or a
+/// log.
 fn printable(text: &str) -> String {
     ServiceText::lines(&redact(text)).into()
 }

@@ -105,7 +105,7 @@ fn escape(text: &str, breaks: Breaks) -> Cow<'_, str> {
             '\n' if harmful(character) => safe.push_str("\\n"),
             '\t' if harmful(character) => safe.push_str("\\t"),
             '\r' => safe.push_str("\\r"),
-            // `escape_debug` would let through what it takes for printable.
+            // `escape_debug` would not escape all of them.
             other if harmful(other) => safe.extend(other.escape_unicode()),
             other => safe.push(other),
         }

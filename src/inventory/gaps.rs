@@ -28,8 +28,8 @@ impl Inventory {
         }
     }
 
-    /// Notes that the objects of a kind could not be listed, while their source could be
-    /// read: an object of the kind is known only if it was read by itself.
+    /// Records that the objects of a kind could not be listed, although their source could
+    /// be read: an object of the kind is known only if it was read by ID.
     pub fn note_kind_gap(&mut self, kind: Kind, gap: Gap) {
         self.gaps.kinds.entry(kind).or_insert(Gap { in_part: true, ..gap });
     }
@@ -93,10 +93,9 @@ impl Inventory {
         self.gaps.sources.get(source).and_then(|gaps| gaps.first())
     }
 
-    /// The gap that hides what a resource's value is made from. The tables of a datacenter,
-    /// the records of its workers and what Cilium knows of them name the pod range that each
-    /// worker holds, and only its Node tells it: without the Nodes they would be written with
-    /// ranges made up.
+    /// The gap in the source of a resource's value. The tables of a datacenter, the records
+    /// of its workers and their CiliumNodes contain the pod CIDR of each worker, which only
+    /// its Node records: without the Nodes they would be written with wrong ranges.
     pub fn gap_behind(&self, address: &Address) -> Option<&Gap> {
         let names_pod_ranges = match address.kind {
             Kind::RouteTable => address.site != Site::Cluster,
@@ -130,7 +129,7 @@ fn is_of_kind(key: &ObjectKey, kind: Kind) -> bool {
     }
 }
 
-/// Which sources show objects of a kind.
+/// The sources that return objects of a kind.
 fn sources_of(kind: Kind, key: Option<&ObjectKey>) -> Vec<Source> {
     match (&kind.facts().service, key) {
         // A router is reached by its address in the tailnet.

@@ -47,16 +47,16 @@ pub enum PingFailure {
 /// The measurements of Goldpinger.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Measurement {
-    /// The pod that was asked for all of it.
+    /// The queried pod.
     pub requested: String,
     /// The port that was pinged.
     pub port: u16,
     /// The pods of Goldpinger's, by the cluster's API.
     pub pods: Vec<GoldpingerPod>,
-    /// Each pair, by the asking and the asked address.
+    /// Each pair, by the source and the destination address.
     pub pings: BTreeMap<(Ipv4Addr, Ipv4Addr), PingResult>,
-    /// Pods that gave the asked one no answer, so that what they measured is
-    /// not known.
+    /// Pods that did not respond to the queried one, so that their measurements are
+    /// unknown.
     pub silent: BTreeSet<Ipv4Addr>,
     /// When the oldest of the pings was sent.
     pub oldest: Option<Timestamp>,

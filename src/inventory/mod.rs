@@ -26,7 +26,7 @@ pub use service::{Endpoint, KubernetesService, Readiness, ServicePort, Transport
 pub struct Inventory {
     objects: BTreeMap<ObjectKey, Observed>,
     gaps: gaps::Gaps,
-    /// Machines that may still be booting: what comes with them is on its way.
+    /// Machines that may still be booting: the objects that come with them are expected.
     pub recently_created: BTreeSet<ObjectKey>,
     /// Objects of the topology that Azure is deleting: they are absent for a plan, whose steps
     /// wait until they are gone.
@@ -59,7 +59,7 @@ pub struct Inventory {
 pub struct Observed {
     /// Its value.
     pub resource: Resource,
-    /// Whose it is.
+    /// The owner.
     pub ownership: Ownership,
 }
 
@@ -136,7 +136,7 @@ impl Inventory {
         self.objects.insert(key, Observed { resource, ownership });
     }
 
-    /// Forgets the objects whose keys are not kept.
+    /// Removes the objects for whose keys `retain` returns false.
     pub fn retain(&mut self, retain: impl Fn(&ObjectKey) -> bool) {
         self.objects.retain(|key, _| retain(key));
     }

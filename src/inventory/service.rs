@@ -3,14 +3,14 @@
 
 use std::net::Ipv4Addr;
 
-/// A service, with what stands behind it.
+/// A service and its endpoints.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KubernetesService {
     /// Its namespace.
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// The address that was asked for.
+    /// The requested address.
     pub address: Ipv4Addr,
     /// Its ports.
     pub ports: Vec<ServicePort>,
@@ -50,7 +50,7 @@ pub struct Endpoint {
     pub address: Ipv4Addr,
     /// The number at it of each of the service's ports, by the ports' names.
     pub ports: Vec<(String, u16)>,
-    /// Whether it takes what is asked.
+    /// Whether it accepts requests.
     pub readiness: Readiness,
     /// The node that it is on.
     pub node: Option<String>,
@@ -58,12 +58,12 @@ pub struct Endpoint {
     pub pod: Option<String>,
 }
 
-/// Whether an endpoint takes what is asked.
+/// Whether an endpoint accepts requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Readiness {
     /// It does.
     Ready,
-    /// It is about to go, and does until then; asked only where none is ready.
+    /// It terminates, and accepts requests until then; used only if no endpoint is ready.
     Terminating,
     /// It does not.
     NotReady,

@@ -45,7 +45,7 @@ impl LeaseTerms {
         poll_every: Duration::from_secs(5),
     };
     /// The times of leader election in Kubernetes' own controllers, with more polls:
-    /// another replica goes on within 20 seconds.
+    /// another replica takes over within 20 seconds.
     const WATCH: Self = Self {
         duration: Duration::from_secs(15),
         renew_every: Duration::from_secs(5),
@@ -68,8 +68,8 @@ pub struct LeaseIdentity {
 }
 
 impl LeaseIdentity {
-    /// The Lease of a process that makes changes. `holder` is what others read while they
-    /// wait; it must be different for every process.
+    /// The Lease of a process that makes changes. `holder` is shown to other processes
+    /// while they wait; it must be unique for each process.
     pub fn new(topology: &TopologyName, holder: impl Into<String>) -> Self {
         let name = format!("stargate-write-{topology}");
         Self { name, holder: holder.into(), terms: LeaseTerms::APPLY }
@@ -102,7 +102,7 @@ impl LeaseIdentity {
     }
 }
 
-/// A time of day that goes on with the monotonic clock.
+/// A wall clock that advances with the monotonic clock.
 #[derive(Debug, Clone, Copy)]
 struct WallClock {
     start: Timestamp,
@@ -155,7 +155,7 @@ impl LeaseClient {
         let annotations = &self.annotations.current();
         let claim = LeaseClaim { name, holder, duration, now, annotations, previous };
         match self.client.write_lease(claim).await {
-            // After a lost answer a creation returns whatever exists.
+            // After a lost response a creation returns the existing object.
             Ok(record) => Ok((record.holder == *holder).then_some(record)),
             Err(error) if error.is_conflict() || error.is_not_found() => Ok(None),
             Err(error) => Err(error),
@@ -230,8 +230,7 @@ impl HeldLease {
         }
     }
 
-    /// True if another process held the Lease first: what was planned before may
-    /// be out of date.
+    /// True if another process held the Lease first: an earlier plan may be stale.
     pub fn waited(&self) -> bool {
         self.waited
     }
@@ -269,7 +268,7 @@ fn expired(other: &Option<Waiting>, record: &LeaseRecord, terms: LeaseTerms) -> 
     other.as_ref().is_some_and(|it| it.record == *record && it.since.elapsed() >= duration)
 }
 
-/// Goes on waiting, for a renewed or for another Lease from now on.
+/// Continues to wait, from now on for a renewed or for another Lease.
 fn wait_for(
     other: Option<Waiting>,
     record: LeaseRecord,

@@ -61,7 +61,7 @@ struct Renewing {
 enum Renewed {
     /// The Lease is renewed.
     As(LeaseRecord),
-    /// Another process has it, or has had it.
+    /// Another process holds it, or has held it.
     By(String),
 }
 
@@ -76,7 +76,7 @@ impl Renewing {
         loop {
             tokio::select! {
                 biased;
-                // The sender is dropped: the Lease is released, or its holder is gone.
+                // The sender is dropped: the Lease is released, or its holder has ended.
                 _ = &mut stopped => {
                     self.hold.send_replace(Hold::Released);
                     return Some(self.record);

@@ -12,7 +12,7 @@ pub(super) enum Hold {
     Until(Instant),
     /// It was released on purpose.
     Released,
-    /// Another process has it, or may have it.
+    /// Another process holds it, or may hold it.
     Lost,
 }
 
@@ -53,7 +53,7 @@ impl Validity {
 
     /// Waits until the Lease is lost or released.
     pub async fn ended(&mut self) {
-        // The sender goes with the Lease.
+        // The sender is dropped with the Lease.
         let _ = self.hold.wait_for(|hold| !matches!(hold, Hold::Until(_))).await;
     }
 }

@@ -1,8 +1,8 @@
-//! The one way from a topology to a plan, for every command.
+//! The pipeline from a topology to a plan, for every command.
 //!
-//! Two stages read live state: lists of everything first, then what the desired
-//! state names. [`crate::plan::plan()`] does the rest and reads nothing. The
-//! clients are [`ReadClients`]: nothing here can write.
+//! Two stages read live state: lists of everything first, then the objects of the desired
+//! state by ID. [`crate::plan::plan()`] does the rest and reads nothing. The clients are
+//! [`ReadClients`]: nothing here can write.
 
 use std::collections::BTreeMap;
 
@@ -26,9 +26,9 @@ use crate::topology::model::Topology;
 pub struct Pipeline<'a> {
     /// Reads live state.
     pub clients: &'a ReadClients,
-    /// The topology, and what is asked of the plan.
+    /// The topology and the options of the plan.
     pub scope: &'a Scope<'a>,
-    /// Tells the current time.
+    /// The current time.
     pub now: &'a Clock,
 }
 
@@ -43,7 +43,7 @@ pub struct Reading {
     pub today: Date,
 }
 
-/// A plan and what it was made from.
+/// A plan and its inputs.
 #[derive(Debug, Clone)]
 pub struct Planned {
     /// The plan.
@@ -90,7 +90,7 @@ impl Pipeline<'_> {
         let before = self.clients.requests.by_api();
         let mut observation = observe(self.clients, self.scope, self.now).await;
         let desired = desired::build(self.scope.topology, &observation.facts);
-        // What cannot be allocated is an error of the plan; it names nothing to read.
+        // An exhausted pool is an error of the plan; there is no ID to read.
         let desired = desired.unwrap_or_else(|error| {
             if self.scope.options.destroy {
                 observation.inventory.note_fact_gap(unnamed(&error));
@@ -106,8 +106,8 @@ impl Pipeline<'_> {
     }
 }
 
-/// Without its addresses, what the topology names cannot be read by its id: what lists leave
-/// out may be there.
+/// Without its addresses the objects of the topology cannot be read by ID: objects that
+/// lists omit may exist.
 fn unnamed(error: &AllocationError) -> Gap {
     let message = "objects that the lists of Azure leave out were not looked for by their ids";
     let remedy = "give the datacenter a larger network or pod pool, or remove the worker from the \
@@ -138,8 +138,8 @@ impl Planned {
         PresentTopology::of(self.paths(topology).observed)
     }
 
-    /// The plan, and what it was made from, for questions about the present state: with the
-    /// topology as far as it is in force.
+    /// The plan and its inputs, for questions about the present state: with the topology as
+    /// far as it is applied.
     pub fn present_paths<'a>(
         &'a self,
         topology: &'a Topology,
@@ -156,7 +156,7 @@ impl Planned {
         }
     }
 
-    /// The plan, and what it was made from.
+    /// The plan and its inputs.
     pub fn paths<'a>(&'a self, topology: &'a Topology) -> Projection<'a> {
         let observed = Sources {
             topology,

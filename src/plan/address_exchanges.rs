@@ -1,5 +1,5 @@
-//! Workers that exchange addresses or ranges of pods: all of them must be gone before one of
-//! them can come back, so that they are disturbed at the same time.
+//! Workers that exchange addresses or pod CIDRs: all of them must be deleted before one of
+//! them can be recreated, so they are disturbed at the same time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,7 +33,7 @@ pub(super) fn refuse(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     block(&refused, decisions);
 }
 
-/// Blocks what is done to these workers and to their machines.
+/// Blocks every change of these workers and of their machines.
 fn block(refused: &BTreeMap<Address, Failure>, decisions: &mut ResourceDecisions) {
     for (address, decision) in decisions.iter_mut().filter(|_| !refused.is_empty()) {
         let is_part = matches!(
@@ -66,7 +66,7 @@ fn exchanges(decisions: &ResourceDecisions) -> Vec<BTreeSet<Address>> {
     let claims = Claims::of(&changes);
     let mut takeovers = Takeovers::new();
     for change in &changes {
-        let (_, moving) = claims.taken_for(change);
+        let (_, moving) = claims.released_for(change);
         let alike = moving.into_iter().filter(|other| other.kind == change.address.kind);
         let others: BTreeSet<Address> = alike.filter_map(worker_of).collect();
         if let Some(worker) = worker_of(&change.address).filter(|_| !others.is_empty()) {
@@ -76,9 +76,9 @@ fn exchanges(decisions: &ResourceDecisions) -> Vec<BTreeSet<Address>> {
     cycles(&takeovers)
 }
 
-/// Whether the object could stay as it is: an interface with another address in its subnet, or
-/// a worker with another range of pods on its machine. A machine that its operator gave
-/// another address is there already.
+/// Whether the object could stay: an interface with another address in its subnet, or a
+/// worker with another pod CIDR on its machine. A machine to which its operator gave
+/// another address is at its destination already.
 fn can_stay(change: &Change) -> bool {
     match (&change.before, &change.after) {
         (Some(Resource::NetworkInterface(before)), Some(Resource::NetworkInterface(after))) => {
@@ -105,8 +105,8 @@ fn failure(worker: &Address, workers: &BTreeSet<Address>, width: u32) -> Failure
             names.join(", ")
         ),
         format!(
-            "give {name} an address and a pod CIDR that no worker has and apply, then the wanted \
-             ones and apply again; or set `width = {count}` under `[rollout]`"
+            "give {name} an address and a pod CIDR that no worker has and apply, then its \
+             intended ones and apply again; or set `width = {count}` under `[rollout]`"
         ),
     )
 }

@@ -9,7 +9,7 @@ use crate::diagnostics::{Code, Failure};
 use crate::inventory::{Inventory, Observed};
 use crate::resource::{ArmId, Ownership, Resource, Site};
 
-/// What the plan does about an object of others: `--adopt` takes it over, unless
+/// Decides about an object that the topology does not own: `--adopt` takes it over, unless
 /// another topology owns it.
 pub(super) fn foreign(
     input: Comparison<'_>,
@@ -29,8 +29,8 @@ pub(super) fn foreign(
     }
 }
 
-/// The other topology that owns what the topology wants at the cluster's site, if one
-/// does. Then the plan changes nothing.
+/// The other topology that owns desired objects at the cluster's site, if there is one.
+/// Then the plan changes nothing.
 pub(super) fn other_topology<'a>(
     desired: &DesiredSet,
     inventory: &'a Inventory,
@@ -64,8 +64,8 @@ pub(super) fn is_former(observed: &Observed) -> bool {
     is_marked && matches!(observed.ownership, Ownership::Former { .. })
 }
 
-/// What becomes of a resource whose values are not known yet: an object of others is
-/// blocked all the same, and one that is taken over is adopted later.
+/// Decides about a resource whose values are unknown until apply: a foreign object is
+/// blocked, and an adopted one is adopted later.
 pub(super) fn deferred(
     input: Comparison<'_>,
     desired: &DesiredResource,

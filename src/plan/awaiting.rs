@@ -13,7 +13,7 @@ use crate::resource::Address;
 pub struct AwaitingApproval {
     /// The resource.
     pub address: Address,
-    /// What would be done.
+    /// The action that awaits approval.
     pub action: Action,
     /// Why it is not done without approval.
     pub reason: ApprovalReason,
@@ -40,7 +40,7 @@ pub enum ApprovalReason {
     /// It depends on a change that awaits approval, or removes the routes of the
     /// machine that this change deletes.
     DependsOn {
-        /// That change's resource.
+        /// The resource of the missing change.
         address: Address,
     },
     /// Without the changes that await approval it would make pairs of nodes unreachable.
@@ -66,7 +66,7 @@ impl fmt::Display for ApprovalReason {
             Self::ReportOnly => formatter.write_str("`[watch] apply` is \"none\""),
             Self::NotARoute => formatter.write_str("`[watch] apply` is \"routes\""),
             Self::RemovesMachine => formatter.write_str("it replaces or deletes a machine"),
-            Self::TakesOver => formatter.write_str("it takes over an object"),
+            Self::TakesOver => formatter.write_str("it adopts an object"),
             Self::RemovesProtection => formatter.write_str("it removes a protection"),
             Self::DependsOn { address } => write!(formatter, "it depends on {address}"),
             Self::LosesPairs { count } => {

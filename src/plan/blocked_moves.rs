@@ -1,5 +1,6 @@
-//! A worker that may not move stays with all that it stands on: its machine at the old
-//! place and the routes to its pods. And a worker whose machine may not go does not move.
+//! A worker that may not move keeps everything that it depends on: its machine at the old
+//! place and the routes to its pods. A worker whose machine may not be deleted does not
+//! move.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,8 +14,8 @@ use crate::diagnostics::Failure;
 use crate::resource::host::JoinedWorker;
 use crate::resource::{Address, Kind, Resource};
 
-/// Blocks what would be done to the machines and routes of workers that are blocked or
-/// unread, and the moves of workers whose old machine is blocked.
+/// Blocks changes to the machines and routes of workers that are blocked or unread, and the
+/// moves of workers whose old machine is blocked.
 pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     // A plan that destroys wants no worker, and has rules of its own.
     if input.desired.is_empty() {
@@ -44,7 +45,7 @@ struct StayingWorkers {
     by_name: BTreeMap<String, (Address, Failure)>,
     /// Their pod CIDRs at present, of those that were to move.
     pod_cidrs: Vec<(Ipv4Net, String)>,
-    /// Those that are blocked: what is created for them would serve nothing.
+    /// Blocked workers: machines and routes created for them would be unused.
     blocked: BTreeSet<String>,
 }
 
@@ -75,7 +76,7 @@ impl StayingWorkers {
         staying
     }
 
-    /// The worker that needs what a change takes away, and why it stays.
+    /// The worker that needs an object that the change deletes, and why the worker stays.
     fn needs(&self, change: &Change) -> Option<Reason<'_>> {
         let takes_away = matches!(change.action, Action::Delete | Action::Replace);
         let name = match change.address.kind {

@@ -15,32 +15,32 @@ use crate::resource::{Address, Api, ObjectKey, Ownership, Resource, Site};
 pub struct Change {
     /// The resource.
     pub address: Address,
-    /// Where it stands.
+    /// The identity of the object in its service.
     pub key: ObjectKey,
-    /// What is done.
+    /// The operation on the object.
     pub action: Action,
     /// Field by field, where there is a value on both sides; see [`Change::fields`].
     pub differences: Vec<FieldChange>,
-    /// The value that was observed; the step checks that it still holds.
+    /// The observed value; the step checks that it is still current.
     pub before: Option<Resource>,
-    /// The value that is wanted; absent for a deletion.
+    /// The desired value; absent for a deletion.
     pub after: Option<Resource>,
-    /// Whose the object is now.
+    /// The current owner of the object.
     pub ownership: Option<Ownership>,
     /// Changes of this plan that come first.
     pub depends_on: Vec<Address>,
     /// Changes of this plan that come before the deletion half of this one: of a
     /// replacement, its own deletion half.
     pub destroy_after: Vec<Address>,
-    /// Changes of this plan whose deletion half comes before this one is made:
-    /// it takes a place that they hold, or takes away what they stand in.
+    /// Changes of this plan whose `Destroy` phase precedes this change: they hold a name or
+    /// range that it claims, or contain an object that it recreates.
     #[serde(default)]
     pub create_after_destroy_of: Vec<Address>,
     /// The rule of the topology that requires it.
     pub planned_because_of: String,
     /// The change that this one only follows from.
     pub caused_by: Option<Address>,
-    /// What stops working while it is made.
+    /// The workload or traffic that the change interrupts.
     pub interrupts: Option<String>,
     /// Its place in the rollout; only workers and machines of workers that restart have
     /// one.
@@ -56,7 +56,7 @@ pub struct Change {
     /// the hosts are now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub required_hosts: Vec<HostRoute>,
-    /// What applying it needs beside its values.
+    /// Parameters of the executor that are not values of the resource.
     pub execution: Execution,
 }
 
@@ -123,8 +123,8 @@ impl Change {
         self
     }
 
-    /// Whether the change is an update that records protection, or removes the record,
-    /// and does nothing else: it interrupts nothing.
+    /// Whether the change is an update that only records protection, or removes the record:
+    /// it interrupts nothing.
     pub fn records_protection_only(&self) -> bool {
         let mut fields = self.differences.iter();
         self.action == Action::Update
@@ -144,7 +144,7 @@ impl Change {
     }
 }
 
-/// What is done to an object.
+/// The operation that a change performs on an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {

@@ -1,4 +1,4 @@
-//! What the replacement of the whole cluster means for the rest of a plan.
+//! Consequences of a cluster replacement for the rest of a plan.
 
 use std::collections::BTreeSet;
 
@@ -43,8 +43,8 @@ pub(super) fn lose_all_pairs(observed: Sources<'_>, cluster: &Change) -> Reachab
     Reachability { kept: 0, lost: now.kept, losses, ..now }
 }
 
-/// The same for a cluster that the topology has another name for: its Nodes are not read,
-/// so that its pools and the machines of workers stand for them.
+/// The same for a cluster with another name in the topology: its Nodes are not read, so its
+/// pools and the machines of workers represent them.
 fn lose_former_cluster(observed: Sources<'_>, cluster: &Change) -> Reachability {
     let pools = match &cluster.before {
         Some(Resource::ManagedCluster(cluster)) => cluster.node_pools.iter().collect(),
@@ -73,7 +73,7 @@ fn lose_former_cluster(observed: Sources<'_>, cluster: &Change) -> Reachability 
     Reachability { lost, losses, ..Reachability::default() }
 }
 
-/// A plan that destroys and leaves the cluster: pairs with a node that goes are lost.
+/// A plan that destroys and leaves the cluster: pairs with a deleted node are lost.
 pub(super) fn lose_deleted_nodes(observed: Sources<'_>, plan: &Plan) -> Reachability {
     let Current { reachability: now, example } = current(observed);
     let after = assess(Projection { observed, plan, is_present: false }).reachability;

@@ -21,8 +21,8 @@ pub(super) fn mark(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     }
 }
 
-/// The created or replaced resource that a changed resource is in, if there is one;
-/// else, for what is replaced, the replaced one that it points at.
+/// The created or replaced resource that contains the changed one, if any; otherwise, for a
+/// replacement, a replaced resource that it refers to.
 fn cause(
     input: Comparison<'_>,
     decisions: &ResourceDecisions,

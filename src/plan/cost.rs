@@ -1,4 +1,4 @@
-//! What a plan costs.
+//! The cost of a plan: requests, time and disruption.
 
 use std::collections::BTreeMap;
 
@@ -125,7 +125,7 @@ fn busiest_api(changes: impl Iterator<Item = (Kind, u64)>) -> u64 {
     seconds.into_values().max().unwrap_or_default().div_ceil(MAX_STEPS_PER_API)
 }
 
-/// The API that a change goes to, and its reads and writes.
+/// The API of a change, and its reads and writes.
 fn calls(change: &Change) -> (Api, u64, u64) {
     if change.records_protection_only() {
         // The guard, the update and the read that verifies it.
@@ -137,7 +137,7 @@ fn calls(change: &Change) -> (Api, u64, u64) {
 fn calls_of(kind: Kind, action: Action, is_new: bool) -> (Api, u64, u64) {
     let phases = if action == Action::Replace { 2 } else { 1 };
     let requests = kind.facts().requests;
-    // A device joins by itself: nothing is written for its creation.
+    // A device joins by itself: its creation needs no write.
     let joins = kind == Kind::TailnetDevice && is_new;
     let writes = if joins { 0 } else { requests.writes.of(phases) };
     // The service guards some creations itself.
@@ -200,7 +200,7 @@ impl<'a> Chains<'a> {
 
 /// Seconds that a change usually takes.
 pub(super) fn seconds(change: &Change) -> u64 {
-    // An update of tags, annotations or a stamp, whatever the object.
+    // An update of tags, annotations or a stamp, of any object.
     if change.records_protection_only() {
         return 1;
     }

@@ -1,4 +1,4 @@
-//! What is compared, and what the plan decides about each resource.
+//! The input of a comparison, and the decision about each resource.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,16 +12,16 @@ use crate::resource::version::KubernetesVersion;
 use crate::resource::{Address, Api, Site};
 use crate::topology::model;
 
-/// What is compared, and how.
+/// Desired state, live state and options that the planner compares.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Comparison<'a> {
-    /// What all changes have in common for an executor.
+    /// Settings that all changes share.
     pub(super) settings: &'a ApplySettings,
-    /// What should exist; empty to delete everything.
+    /// The desired state; empty in a plan that destroys.
     pub(super) desired: &'a DesiredSet,
-    /// What exists.
+    /// The live state.
     pub(super) inventory: &'a Inventory,
-    /// What was found while live state was read and checked.
+    /// Findings of refresh and preflight.
     pub(super) findings: &'a [Finding],
     /// Objects that the topology does not own and that may be taken over.
     pub(super) adopt: &'a BTreeSet<Address>,
@@ -31,7 +31,7 @@ pub(super) struct Comparison<'a> {
     pub(super) protected: &'a Protected,
     /// How changes reach the workers.
     pub(super) rollout: &'a model::RolloutSettings,
-    /// Work on these workers and nothing else.
+    /// The request for work on these workers only.
     pub(super) worker_request: Option<&'a WorkerRequest>,
     /// Datacenters that the topology no longer has.
     pub(super) departed: &'a BTreeMap<Site, DepartedSite>,
@@ -44,7 +44,7 @@ pub(super) struct Comparison<'a> {
     pub(super) requests: &'a BTreeMap<Api, u64>,
 }
 
-/// What the plan does about one resource.
+/// The decision about one resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ResourceDecision {
     /// It matches.

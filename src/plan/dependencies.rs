@@ -16,7 +16,7 @@ use super::withdrawal::may_withdraw;
 use super::{Action, Change};
 use crate::resource::{Address, ArmId, Kind, ObjectKey, Resource, Site};
 
-/// Fills in the edges between changes and says what each one interrupts.
+/// Adds the edges between changes, and the interruption of each change.
 pub(super) fn add(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     let index = Index::new(input, decisions.values().filter_map(change_of));
     let edges: Vec<Edges> = index.changes.iter().map(|change| index.edges(input, change)).collect();
@@ -34,7 +34,7 @@ pub(super) fn add(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     }
 }
 
-/// What each change waits for, by its address.
+/// The addresses that each change waits for.
 pub(super) fn before_each(
     input: Comparison<'_>,
     decisions: &ResourceDecisions,
@@ -55,12 +55,12 @@ fn change_of(decision: &ResourceDecision) -> Option<&Change> {
     }
 }
 
-/// The changes of a plan, by what edges are found with.
+/// The changes of a plan, indexed by the properties that edges depend on.
 struct Index<'a> {
     /// In the order of their addresses.
     changes: Vec<&'a Change>,
     by_address: HashMap<&'a Address, &'a Change>,
-    /// Replacements, by what they live in.
+    /// Replacements by their container.
     contained: HashMap<&'a Address, Vec<&'a Address>>,
     /// Deletions of workers, by name: pods leave before their routes go.
     leaving_workers: BTreeMap<&'a str, &'a Address>,
@@ -72,9 +72,10 @@ struct Index<'a> {
     rejoining_at: BTreeMap<&'a Site, Vec<&'a Address>>,
     /// Deletions by the object's id, in the id's order.
     deleted: BTreeMap<&'a ArmId, &'a Address>,
-    /// Changes whose present value points at an id.
+    /// Changes by each ID that their current value refers to.
     pointing_at: HashMap<&'a ArmId, Vec<&'a Change>>,
-    /// Sites whose router takes the address of one that goes, each with the site of that one.
+    /// Sites whose router takes over the address of a deleted router, each with the site of
+    /// the deleted one.
     successors: BTreeSet<(&'a Site, &'a Site)>,
     /// Updates that restart a router's machine, by site.
     restarting_routers: BTreeMap<&'a Site, Vec<&'a Address>>,
@@ -151,12 +152,12 @@ impl<'a> Index<'a> {
         }
     }
 
-    /// Only moves of workers look at them.
+    /// Only moves of workers use them.
     fn successors(&self) -> BTreeSet<(&'a Site, &'a Site)> {
         let is_interface = |change: &&&Change| change.address.kind == Kind::NetworkInterface;
         let changes = self.changes.iter().filter(|_| !self.moving_from.is_empty());
         let taken = changes.filter(is_interface).flat_map(|change| {
-            let (leaving, _) = self.claims.taken_for(change);
+            let (leaving, _) = self.claims.released_for(change);
             leaving.into_iter().map(|taken| (&change.address.site, &taken.site))
         });
         taken.filter(|(site, left)| site != left).collect()
@@ -164,11 +165,12 @@ impl<'a> Index<'a> {
 
     fn edges(&self, input: Comparison<'a>, change: &'a Change) -> Edges {
         let mut found = DependencyCollector::default();
-        let (leaving, moving) = self.claims.taken_for(change);
+        let (leaving, moving) = self.claims.released_for(change);
         found.depends_on.extend(leaving);
         found.create_after_destroy_of.extend(moving);
         match change.action {
-            // What lived in it may come back elsewhere: only its end counts.
+            // A replaced child may be created in another container: only its deletion
+            // matters.
             Action::Delete => {
                 let (ends, comes): (Vec<_>, Vec<_>) = self
                     .before_deletion(change)
@@ -184,8 +186,8 @@ impl<'a> Index<'a> {
                 found.destroy_after.extend(self.joining_before(input, change));
                 found.destroy_after.extend(self.new_paths.before_work(change));
             }
-            // What lived in the one that is lost goes before the new one comes,
-            // or it would be taken for the new one's.
+            // Children of the lost container are deleted before the new one is created, or
+            // refresh would take them for children of the new one.
             Action::Create => {
                 found.create_after_destroy_of.extend(self.replaced_dependents(change));
             }
@@ -200,8 +202,8 @@ impl<'a> Index<'a> {
         found.into()
     }
 
-    /// What is replaced and lives in an object or points at it: it must be gone
-    /// before the object can go.
+    /// Replacements of resources that the object contains or that refer to it: Azure
+    /// refuses to delete the object before they are gone.
     fn replaced_dependents(&self, change: &'a Change) -> impl Iterator<Item = &'a Address> {
         let living = self.contained.get(&change.address).into_iter().flatten().copied();
         let pointing = match &change.key {
@@ -232,7 +234,7 @@ impl<'a> Index<'a> {
         })
     }
 
-    /// Creations, updates and replacements follow what they depend on.
+    /// Creations, updates and replacements follow their dependencies.
     fn before_creation(
         &self,
         input: Comparison<'a>,
@@ -263,7 +265,8 @@ impl<'a> Index<'a> {
         restarting.filter(|_| is_on_router).cloned()
     }
 
-    /// A deletion follows the changes of what points at the object or is in it.
+    /// A deletion follows the changes of resources that refer to the object or that it
+    /// contains.
     fn before_deletion(&self, change: &Change) -> Vec<&'a Address> {
         let mut edges = Vec::new();
         match &change.key {
@@ -289,15 +292,15 @@ impl<'a> Index<'a> {
             Kind::VirtualMachine => {
                 let site = &change.address.site;
                 let name = id.name();
-                for kind in kinds_where(|kind| kind.is_contained_in(Kind::VirtualMachine)) {
+                for kind in kinds_with(|kind| kind.is_contained_in(Kind::VirtualMachine)) {
                     edges.extend(self.changed(&Address::new(kind, site.clone(), name)));
                 }
                 edges.extend(self.leaving_workers.get(name));
                 let moving = self.moving_from.get(site).into_iter().flatten();
                 edges.extend(moving.filter(|worker| worker.name == name));
             }
-            // With the cluster goes its API server, and the group with the
-            // router and the tables.
+            // The cluster is deleted with its API server, and the group with the router and
+            // the tables.
             Kind::ManagedCluster => {
                 let goes_before = |address: &Address| {
                     address.site == Site::Cluster
@@ -315,8 +318,9 @@ impl<'a> Index<'a> {
         self.by_address.get(address).map(|change| &change.address)
     }
 
-    /// Whether an address is that of a replacement that leaves what a change deletes: of
-    /// it only the end counts, because it may come back elsewhere.
+    /// Whether the address belongs to a replacement that moves out of the deleted object.
+    /// Only its destroy phase must precede the deletion, because it may be created
+    /// elsewhere.
     fn is_moving(&self, address: &Address, deleted: &Change) -> bool {
         let Some(replaced) = self.by_address.get(address) else { return false };
         let is_resident = deleted.address.kind == Kind::VirtualMachine
@@ -348,7 +352,7 @@ impl<'a> Index<'a> {
             let name = change.address.name.as_str();
             edges.extend(self.leaving_workers.get(name));
         }
-        // A Server says which router its datacenter has: it goes after the router.
+        // A Server records the router of its datacenter, so it is deleted after the router.
         if kind == Kind::Server {
             for router in [Kind::TailnetDevice, Kind::RouterHost] {
                 let deleted = self.deleted_kinds.get(&router).into_iter().flatten();
@@ -359,7 +363,7 @@ impl<'a> Index<'a> {
         let is_deleted_before = |other: Kind| {
             holds && other.is_contained_in(kind) || other.facts().relies_on.contains(&kind)
         };
-        for kind in kinds_where(is_deleted_before) {
+        for kind in kinds_with(is_deleted_before) {
             let deleted = self.deleted_kinds.get(&kind).into_iter().flatten();
             edges.extend(deleted);
         }
@@ -382,7 +386,7 @@ impl<'a> Index<'a> {
     }
 }
 
-fn kinds_where(holds: impl Fn(Kind) -> bool) -> impl Iterator<Item = Kind> {
+fn kinds_with(holds: impl Fn(Kind) -> bool) -> impl Iterator<Item = Kind> {
     Kind::ALL.iter().copied().filter(move |kind| holds(*kind))
 }
 

@@ -1,8 +1,8 @@
-//! What comes before one change, by how it does.
+//! The predecessors of one change, by the kind of edge.
 
 use crate::resource::Address;
 
-/// What comes before a change, in the order of the addresses.
+/// The predecessors of a change, in the order of their addresses.
 pub(super) struct Edges {
     pub(super) depends_on: Vec<Address>,
     pub(super) destroy_after: Vec<Address>,

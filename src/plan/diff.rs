@@ -1,4 +1,4 @@
-//! Field by field: what differs between two values of a resource.
+//! The differences between two values of a resource, field by field.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -14,7 +14,7 @@ pub struct FieldChange {
     pub path: FieldPath,
     /// The value now, if there is one.
     pub before: Option<Value>,
-    /// The value wanted, if there is to be one.
+    /// The desired value; `None` if the field is removed.
     pub after: Option<Value>,
     /// Whether the value is known only after another resource exists.
     pub pending: bool,
@@ -23,8 +23,8 @@ pub struct FieldChange {
 }
 
 impl FieldChange {
-    /// Whether it is a passing state: whether a machine is connected at the moment, and
-    /// how far its provisioning is, changes by itself.
+    /// Whether the field is a transient state that changes by itself: the connection of a
+    /// machine, or the progress of its provisioning.
     pub fn is_transient(&self) -> bool {
         ["online", "ready", "provisioning", "cordoned_for_work"]
             .iter()
@@ -51,11 +51,11 @@ impl std::fmt::Display for FieldPath {
     }
 }
 
-/// What differs between the observed and the desired value.
+/// The fields that differ between the observed and the desired value.
 ///
-/// A field that was not read differs from nothing.
+/// A field that was not read does not differ from any value.
 pub fn between(before: &Resource, after: &Resource) -> Vec<FieldChange> {
-    if before == after || same_as_far_as_seen(before, after) {
+    if before == after || is_equal_where_read(before, after) {
         return Vec::new();
     }
     let mut changes = Vec::new();
@@ -69,9 +69,9 @@ pub fn between(before: &Resource, after: &Resource) -> Vec<FieldChange> {
     changes
 }
 
-/// Whether nothing differs but what was not read: nearly every worker of a plan
-/// that is not deep.
-fn same_as_far_as_seen(before: &Resource, after: &Resource) -> bool {
+/// Fast path: whether all fields that were read are equal, as for nearly every worker of a
+/// plan without `--deep`.
+fn is_equal_where_read(before: &Resource, after: &Resource) -> bool {
     let (Resource::Worker(before), Resource::Worker(after)) = (before, after) else { return false };
     let JoinedWorker { name, ip, pod_cidr, provider_id, labels, taints, .. } = &**after;
     let JoinedWorker { kubelet_version, profile_digest, routes, .. } = &**after;
@@ -91,7 +91,7 @@ pub fn whole(resource: &Resource, diff: ObjectDiff) -> Vec<FieldChange> {
     let mut changes = Vec::new();
     let whole = Whole { kind: resource.kind(), diff };
     whole.add(&mut Vec::new(), fields(resource), &mut changes);
-    // That a new object becomes ready, or that a deleted one was, is not listed.
+    // The provisioning state of created and deleted objects is not listed.
     changes.retain(|change| !is_provisioning(&change.path));
     changes
 }
@@ -139,12 +139,12 @@ impl Whole {
     }
 }
 
-/// Whether [`whole`] shows a value that comes or one that goes.
+/// Whether [`whole`] shows the value of a created or of a deleted object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ObjectDiff {
     /// It comes.
     Created,
-    /// It goes.
+    /// The object is deleted.
     Deleted,
 }
 
@@ -229,7 +229,7 @@ fn is_set(before: Option<&Value>, after: Option<&Value>) -> bool {
     !(is_malformed || is_unset(before))
 }
 
-/// Whether a field has no value yet: what can be set once can still be set.
+/// Whether a field has no value yet: a field that can be set once can still be set.
 fn is_unset(value: Option<&Value>) -> bool {
     match value {
         None | Some(Value::Null) => true,
@@ -248,7 +248,7 @@ fn is_same_text(kind: Kind, path: &[String], before: &str, after: &str) -> bool 
     const EXACT: [&str; 2] = ["ssh_public_key", "admin_user"];
     let is_exact = path.last().is_some_and(|field| EXACT.contains(&field.as_str()));
     if path == ["provisioning"] {
-        // Azure changes objects by itself, and they go on working.
+        // Azure changes objects by itself while they keep working.
         return [before, after].iter().all(|state| ["ready", "updating"].contains(state));
     }
     if matches!(kind, Kind::ManagedCluster | Kind::NodePool) && path == ["kubernetes_version"] {
@@ -258,7 +258,7 @@ fn is_same_text(kind: Kind, path: &[String], before: &str, after: &str) -> bool 
     kind.arm().is_some() && !is_exact && before.eq_ignore_ascii_case(after)
 }
 
-/// The map that a value is, unless it stands for something that is not known.
+/// The map in a value, unless it represents an unknown value.
 fn known_map(value: Option<&Value>) -> Option<&Map<String, Value>> {
     match value {
         Some(Value::Object(map)) if !map.contains_key("$after") => Some(map),

@@ -28,7 +28,7 @@ pub(super) struct Claims<'a> {
 }
 
 impl<'a> Claims<'a> {
-    /// Looks at what goes, for good or to come back elsewhere.
+    /// Indexes the claims that deletions and replacements release.
     pub(super) fn of(changes: &[&'a Change]) -> Self {
         let mut claims = Self {
             interfaces: BTreeMap::new(),
@@ -69,9 +69,9 @@ impl<'a> Claims<'a> {
         claims
     }
 
-    /// Who else holds what a change needs: first those that leave for good, then
-    /// those that come back.
-    pub(super) fn taken_for(&self, change: &Change) -> (Vec<&'a Address>, Vec<&'a Address>) {
+    /// The changes that must release a claim of `change`: deletions first, then
+    /// replacements.
+    pub(super) fn released_for(&self, change: &Change) -> (Vec<&'a Address>, Vec<&'a Address>) {
         let holders = match (&change.after, &change.key) {
             (Some(Resource::NetworkInterface(interface)), _) => {
                 let place = interface.subnet.known().map(|subnet| (subnet, interface.private_ip));
@@ -90,7 +90,7 @@ impl<'a> Claims<'a> {
             {
                 self.machines.get(id.name()).copied().into_iter().collect()
             }
-            // A network can give up a range only when nothing stands in it.
+            // A network can release a range only when it contains no subnet.
             (Some(Resource::VirtualNetwork(network)), ObjectKey::Azure(id)) => {
                 let stays =
                     |range: &Ipv4Net| network.address_prefixes.iter().any(|it| it.contains(range));

@@ -1,5 +1,5 @@
-//! What an executor needs beside the values of a change. The plan holds it, so
-//! that an executor does not read the topology.
+//! Parameters of the executor that are not values of the resource. The plan holds them, so
+//! that the executor does not read the topology.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -14,7 +14,7 @@ use crate::resource::work_request::WorkRequest;
 use crate::topology::model::{PackageSource, Topology};
 use crate::topology::names::{ProfileName, WorkerName};
 
-/// What all changes of a plan have in common.
+/// Settings that all changes of a plan share.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApplySettings {
     /// The marks of ownership that are written and looked for.
@@ -34,8 +34,8 @@ impl ApplySettings {
     }
 }
 
-/// The labels and taints of Nodes that stargate sets. What others set on a Node
-/// (the kubelet, controllers) is neither compared nor changed.
+/// The labels and taints of Nodes that stargate manages. Those that other field managers
+/// set (the kubelet, controllers) are neither compared nor changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ManagedNodeFields {
     /// Names of labels.
@@ -45,7 +45,7 @@ pub struct ManagedNodeFields {
 }
 
 impl ManagedNodeFields {
-    /// What the profiles of a topology set on any worker.
+    /// The union of the labels and taints of all profiles of a topology.
     pub fn of(topology: &Topology) -> Self {
         let profiles = topology.profiles.values();
         let of_profiles = profiles.clone().flat_map(|profile| profile.labels.keys().cloned());
@@ -118,7 +118,7 @@ pub struct WorkerExecution {
     /// there now.
     #[serde(default)]
     pub present_route: Option<HostRoute>,
-    /// What it is brought to; `None` if the topology no longer names it.
+    /// The profile to apply; `None` if the topology no longer lists the worker.
     pub profile: Option<WorkerProfile>,
 }
 
@@ -131,7 +131,7 @@ pub struct WorkerDeparture {
     pub is_existing: bool,
 }
 
-/// What a worker is brought to, beside the values of its Node and host.
+/// The provisioning settings of a worker that are not values of its Node and host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerProfile {
     /// The name of its profile, for the records in the cluster.

@@ -1,4 +1,4 @@
-//! Finds out what applying the changes of a plan needs beside their values.
+//! Computes the execution parameters of the changes of a plan.
 
 use std::net::Ipv4Addr;
 
@@ -19,7 +19,7 @@ use crate::resource::{Kind, Resource, Site};
 use crate::topology::model::{self, Datacenter, Topology};
 use crate::topology::names::WorkerName;
 
-/// Adds to each change what applying it needs.
+/// Attaches the execution parameters to each change.
 pub(super) fn attach(
     topology: &Topology,
     facts: &Facts,
@@ -90,8 +90,8 @@ impl<'a> Sites<'a> {
         }
     }
 
-    /// A machine in Azure that the topology no longer names goes with its VM, and
-    /// nothing is done on it.
+    /// A machine in Azure that the topology no longer lists is deleted with its VM, so its
+    /// host is not configured.
     fn router(&self, change: &Change) -> Execution {
         let execution = match &change.address.site {
             Site::Cluster => Some(RouterExecution {

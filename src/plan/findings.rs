@@ -1,4 +1,4 @@
-//! What a plan has to say beyond its changes.
+//! Errors, warnings and notes of a plan.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ pub struct Finding {
     pub severity: FindingSeverity,
     /// The resource that it is about, if it is about one.
     pub address: Option<Address>,
-    /// What was found, and what to do.
+    /// The problem and its remedy.
     pub failure: Failure,
 }
 

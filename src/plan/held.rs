@@ -7,12 +7,12 @@ use super::diff::FieldChange;
 use crate::diagnostics::{Code, Failure};
 use crate::resource::Address;
 
-/// A resource whose value cannot be known yet.
+/// A resource whose value is unknown until another change is applied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deferred {
     /// The resource.
     pub address: Address,
-    /// What will be done to it, as far as it is known.
+    /// The expected action, as far as it is known.
     pub action: Action,
     /// Resources that must exist first.
     pub waits_for: Vec<Address>,
@@ -23,8 +23,8 @@ pub struct Deferred {
 }
 
 impl Deferred {
-    /// Whether it only adds to what the resource has, once another change shows what:
-    /// until then it stays as it is.
+    /// Whether the change only adds entries to an existing resource (routes, rules) once
+    /// another change yields their values. Until then the resource stays as it is.
     pub(super) fn is_follow_up(&self) -> bool {
         self.action == Action::Update && self.fields.is_empty()
     }
@@ -44,11 +44,11 @@ impl Blocked {
 pub struct Blocked {
     /// The resource.
     pub address: Address,
-    /// What would be done.
+    /// The action that is blocked.
     pub action: Action,
     /// Field by field.
     pub fields: Vec<FieldChange>,
-    /// Why, and what to do.
+    /// The reason and the remedy.
     pub failure: Failure,
     /// The blocked resource that this one only waits for.
     pub caused_by: Option<Address>,

@@ -1,5 +1,5 @@
-//! What a plan does not do while a part of it is blocked: nothing that costs money or
-//! cannot work without the blocked part.
+//! Holds back changes while a part of the plan is blocked: nothing is created that costs
+//! money or cannot work without the blocked part.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ pub(super) fn block_costly_changes(input: Comparison<'_>, decisions: &mut Resour
     // Without a cause nothing waits: no change is looked at.
     for decision in decisions.values_mut().filter(|_| !causes.is_empty()) {
         match decision {
-            // The user asked for it by name; it needs nothing else of the plan.
+            // The user named it; it depends on nothing else in the plan.
             ResourceDecision::Change(change) if change.requested => {}
             ResourceDecision::Change(change) => {
                 if let Some(cause) = causes.holding(change) {
@@ -36,8 +36,8 @@ pub(super) fn block_costly_changes(input: Comparison<'_>, decisions: &mut Resour
     while block_deferred(decisions) {}
 }
 
-/// Blocks what waits for the value of a blocked resource: it cannot happen before that is
-/// resolved. Returns whether anything was blocked.
+/// Blocks deferred resources that wait for the value of a blocked one. Returns whether any
+/// was blocked.
 fn block_deferred(decisions: &mut ResourceDecisions) -> bool {
     let cause = |deferred: &Deferred| {
         deferred.waits_for.iter().find_map(|awaited| match decisions.get(awaited) {
@@ -70,7 +70,8 @@ fn is_unavailable(held: &Blocked) -> bool {
         && !versions::keeps_version(held.failure.code)
 }
 
-/// What only adds to a resource stays as it is.
+/// A change that only adds entries to a resource stays deferred, and the resource stays as
+/// it is.
 fn deferred_waiting(deferred: &Deferred, cause: &Address, code: Code) -> ResourceDecision {
     if deferred.is_follow_up() {
         return ResourceDecision::Unchanged;
@@ -102,13 +103,13 @@ struct Cause {
     code: Code,
 }
 
-/// Blocked changes by what waits for them.
+/// Blocked changes, indexed by the changes that wait for them.
 struct Causes {
     /// Everything waits.
     of_everything: Option<Cause>,
     /// New objects in Azure wait.
     of_new_objects: Option<Cause>,
-    /// What packets depend on waits, and what is new.
+    /// Sites where new resources, and resources on the path of packets, wait.
     of_site: BTreeMap<Site, Cause>,
 }
 
@@ -170,7 +171,7 @@ impl Causes {
         (is_new || is_on_path(change)).then_some(cause)
     }
 
-    /// The cause that a deferred change waits for. What is created on the site of a
+    /// The cause that a deferred change waits for. A resource created on the site of a
     /// blocked replacement could not work.
     fn holding_deferred(&self, deferred: &Deferred) -> Option<&Cause> {
         let is_new = matches!(deferred.action, Action::Create | Action::Replace);
@@ -179,9 +180,9 @@ impl Causes {
     }
 }
 
-/// Whether an update could send packets to where the blocked change would have put
-/// something, or records where it is. A cluster is updated by itself, and deletions
-/// leave nothing to reach.
+/// Whether an update could send packets to the destination of the blocked change, or
+/// records that destination. A cluster is updated independently, and deletions leave
+/// nothing to reach.
 fn is_on_path(change: &Change) -> bool {
     let kind = change.address.kind;
     let is_part = kind.facts().role != DataPlaneRole::None || kind == Kind::Server;
@@ -195,7 +196,7 @@ fn waiting(change: &Change, cause: &Cause, destroys: bool) -> Blocked {
         Failure::new(
             *code,
             format!("nothing is deleted while {address} is protected"),
-            "write `protect = false` into its block and run `stargate apply`, which removes the \
+            "set `protect = false` in its block and run `stargate apply`, which removes the \
              recorded protection, then run the same command again; or remove single blocks from \
              the topology and apply",
         )

@@ -1,5 +1,5 @@
-//! What follows on other sites from a blocked change waits with it: routes, rules and
-//! advertisements for prefixes and addresses that stay where they are.
+//! Holds back the consequences of a blocked change on other sites: routes, rules and
+//! advertisements of prefixes and addresses that stay where they are.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -64,7 +64,8 @@ fn is_edited_place(field: &FieldChange) -> bool {
     is_place && field.before.is_some() && field.after.is_some()
 }
 
-/// The places of what stays although the topology no longer lists it.
+/// The prefixes and addresses of an object that stays although the topology no longer lists
+/// it.
 fn retained_places(blocked: &Blocked) -> Vec<String> {
     let is_place =
         |field: &&FieldChange| field.path.0.iter().any(|part| PLACES.contains(&part.as_str()));
@@ -99,8 +100,8 @@ fn served_by_retained(
     served
 }
 
-/// What is neither replaced nor deleted without permission. Objects of the cluster
-/// site serve no prefixes that a block could keep.
+/// The decision, if it retains an object that would be replaced or deleted. Objects of the
+/// cluster site serve no prefixes that a block could keep.
 fn retained(decision: &ResourceDecision) -> Option<&Blocked> {
     let ResourceDecision::Blocked(blocked) = decision else { return None };
     let is_kept = matches!(blocked.failure.code, Code::Protected | Code::ReplacementNotRequested)
@@ -114,7 +115,7 @@ fn is_router(blocked: &Blocked) -> bool {
         && matches!(blocked.address.kind, Kind::TailnetDevice | Kind::RouterHost)
 }
 
-/// What a worker takes along that would move to another site.
+/// The prefixes and addresses that a worker would take to another site.
 fn moved_places(input: Comparison<'_>, blocked: &Blocked) -> Vec<String> {
     let desired = input.desired.get(&blocked.address);
     let observed = desired
@@ -127,8 +128,8 @@ fn moved_places(input: Comparison<'_>, blocked: &Blocked) -> Vec<String> {
     }
 }
 
-/// The places that an update gives another meaning: the key of a route, and what one of
-/// two values holds and the other does not.
+/// The prefixes and addresses that an update affects: the key of a route, and the texts
+/// that only one of the two values contains.
 pub(super) fn texts_of(field: &FieldChange) -> BTreeSet<String> {
     let keys = field.path.0.iter().filter(|part| part.contains('/')).cloned();
     keys.chain(differing_texts(field)).collect()

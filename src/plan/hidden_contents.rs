@@ -1,5 +1,5 @@
-//! Containers of Azure whose contents could not be read, and what stands beside a machine
-//! that could not be read.
+//! Azure containers whose contents could not be read, and the siblings of a machine that
+//! could not be read.
 
 use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
 use super::protection::blocked_for;
@@ -7,9 +7,9 @@ use super::{Action, Change};
 use crate::inventory::{Gap, Inventory, Source};
 use crate::resource::{Address, ArmId, Kind, ObjectKey};
 
-/// Blocks the deletion and the replacement of each container that may hold objects that
-/// could not be read, and of what stands beside an unread machine: they may be protected, or
-/// others may need them.
+/// Blocks the deletion and the replacement of each container that may hold unread objects,
+/// and of the siblings of an unread machine: the objects may be protected, or others may
+/// need them.
 pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     let held: Vec<(Address, ResourceDecision)> = decisions
         .iter()
@@ -21,9 +21,7 @@ pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
             let unread = unread_contents(input.inventory, address.kind, &change.key).map(|gap| {
                 (
                     gap,
-                    format!(
-                        "{address} may hold objects that could not be read and would go with it"
-                    ),
+                    format!("{address} may contain unread objects, which would be deleted with it"),
                 )
             });
             let (gap, reason) = unread.or_else(|| unread_machine(input.inventory, change))?;
@@ -80,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_container_holds_at_any_depth_is_inside() {
+    fn contents_at_any_depth_are_inside() {
         for (kind, container, expected) in [
             (Kind::NatGateway, Kind::ResourceGroup, true),
             (Kind::VirtualMachine, Kind::NetworkInterface, true),

@@ -22,7 +22,7 @@ pub struct HostRoute {
     pub jump: Option<Box<HostRoute>>,
     /// The pinned host key.
     pub host_key: Option<String>,
-    /// What to do about an unknown key.
+    /// The policy for unknown keys.
     pub host_keys: HostKeyPolicy,
 }
 

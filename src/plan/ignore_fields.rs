@@ -41,7 +41,7 @@ fn has(value: &Value, path: &mut Vec<String>, pattern: &FieldPattern) -> bool {
         return true;
     }
     let Some(fields) = value.as_object() else { return false };
-    // What is known only later, or was not read, may have any fields.
+    // A value that is pending or was not read may have any field.
     if !path.is_empty() && fields.keys().any(|key| key.starts_with('$')) {
         return true;
     }

@@ -1,5 +1,5 @@
-//! New datacenters and workers whose routes an `[[ignore]]` leaves out: packets would never
-//! reach them.
+//! New datacenters and workers whose routes an `[[ignore]]` block withholds: packets would
+//! never reach them.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ struct Withheld<'a> {
     prefix: Ipv4Net,
 }
 
-/// Routes that are not written, by what they would lead to.
+/// Routes that are not written, indexed by their destination.
 pub(super) struct WithheldRoutes<'a> {
     plan: &'a Plan,
     routes: Vec<&'a IgnoredDrift>,

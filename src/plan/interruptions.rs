@@ -1,4 +1,4 @@
-//! What stops working while a change is made.
+//! The interruption that a change causes while it is made.
 
 use super::impact::restart_of;
 use super::orphans::interruption;
@@ -8,7 +8,7 @@ use crate::resource::Resource;
 use crate::resource::azure::MachineRole;
 use crate::resource::restarts::Restart;
 
-/// What a replacement or a restart interrupts; `None` for a change that is neither.
+/// The interruption by a replacement or a restart; `None` for any other change.
 pub(super) fn of(change: &Change) -> Option<Option<String>> {
     if change.action == Action::Replace {
         return Some(change.before.as_ref().and_then(interruption));

@@ -1,5 +1,4 @@
-//! What belongs to a router that stays stays too: its parts in the tailnet, and the objects
-//! that record it.
+//! A router that stays keeps its parts in the tailnet and the objects that record it.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +9,8 @@ use super::{Action, Blocked};
 use crate::diagnostics::{Code, Failure};
 use crate::resource::{Address, Kind, Site};
 
-/// Blocks the deletion of what stands for the machine of a router that stays: its device
-/// and routes in the tailnet, of which no mark names the site.
+/// Blocks the deletion of the device and of the routes in the tailnet of a router that
+/// stays: they have no mark that names the site.
 pub(super) fn keep_router_parts(decisions: &mut ResourceDecisions) {
     let machines: BTreeMap<String, (Address, Code)> = blocked_deletions(decisions)
         .filter(|it| it.address.kind == Kind::VirtualMachine)

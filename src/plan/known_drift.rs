@@ -1,8 +1,8 @@
 //! Drift that the topology ignores: `[[ignore]]`.
 //!
-//! The value that is wanted of such a field is the observed one. So the field does not
-//! differ, and is written as it is when another field of the object changes. What the
-//! field does to packets is examined as before, and objects of others stay blocked.
+//! The observed value of such a field becomes its desired value. So the field does not
+//! differ, and is written as it is when another field of the object changes. Its effect on
+//! packets is examined as before, and foreign objects stay blocked.
 
 use std::collections::BTreeSet;
 
@@ -27,7 +27,7 @@ use crate::topology::model::Topology;
 pub struct IgnoredDrift {
     /// The resource.
     pub address: Address,
-    /// The fields: what they are, and what they would be.
+    /// The fields with their observed and their desired values.
     pub fields: Vec<FieldChange>,
     /// The reason in the topology.
     pub reason: String,
@@ -35,10 +35,9 @@ pub struct IgnoredDrift {
     pub until: Option<Date>,
 }
 
-/// What rules did to desired resources.
+/// The effect of the rules on the desired resources.
 #[derive(Debug, Default)]
 pub(super) struct AppliedRules {
-    /// What is ignored.
     pub(super) drift: Vec<IgnoredDrift>,
     /// Rules that could not be applied.
     pub(super) findings: Vec<Finding>,
@@ -105,8 +104,7 @@ fn owned<'a>(inventory: &'a Inventory, wanted: &DesiredResource) -> Option<&'a O
 ///
 /// # Errors
 ///
-/// The observed value cannot stand in the place of the wanted one, so that the drift
-/// would be corrected.
+/// The observed value cannot replace the desired one, so the drift would be corrected.
 fn apply(
     rule: &IgnoreRule,
     address: &Address,
@@ -148,8 +146,8 @@ fn title(rule: &IgnoreRule) -> String {
     format!("`[[ignore]]` of {} in {}", rule.field, rule.address)
 }
 
-/// The wanted value with these parts of the observed one; `None` where the result would
-/// not be a value of the kind.
+/// The desired value with these parts of the observed one; `None` if the result would not
+/// be a value of the kind.
 fn with_observed(
     wanted: &Resource,
     observed: &Resource,
@@ -197,7 +195,7 @@ fn set(value: &mut Value, path: &[String], to: Option<&Value>) -> Option<()> {
     Some(())
 }
 
-/// Rules that are no longer in force, or that match no resource or no field.
+/// Rules that have expired, or that match no resource or no field.
 pub(super) fn findings(
     rules: &[IgnoreRule],
     today: Date,

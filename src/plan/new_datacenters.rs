@@ -1,6 +1,6 @@
 //! New datacenters whose router or network is blocked, and new datacenters and workers that
-//! packets would not reach: the plan is made without them. Routes, rules and workers would lead
-//! to, or stand on, what is not there.
+//! packets would not reach: the plan is made without them, because routes, rules and
+//! workers would depend on missing resources.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub(super) fn leave_out(input: PlanningInput<'_>, findings: &[Finding], whole: P
     merge(compare_states(input, findings, desired), whole, &causes)
 }
 
-/// The rest of a plan, with the blocked changes of what is left out.
+/// The rest of a plan, with the blocked changes of the omitted datacenters and workers.
 fn merge(rest: Plan, whole: Plan, causes: &Causes) -> Plan {
     let Plan { contents: mut merged, .. } = rest;
     let Plan { contents, desired } = whole;
@@ -54,11 +54,11 @@ fn merge(rest: Plan, whole: Plan, causes: &Causes) -> Plan {
     Plan { contents: merged, desired }
 }
 
-/// What blocks a datacenter or a worker.
+/// The change that blocks a datacenter or a worker.
 struct Cause {
     address: Address,
     code: Code,
-    /// The reason, where the change of that resource is not blocked by itself.
+    /// The reason, unless the change of that resource is blocked itself.
     reason: Option<Failure>,
 }
 
@@ -73,7 +73,7 @@ impl Cause {
     }
 }
 
-/// What is left out, each with what blocks it.
+/// Omitted datacenters and workers, each with its cause.
 struct Causes {
     sites: BTreeMap<Site, Cause>,
     /// By the address of the worker.
@@ -106,7 +106,7 @@ impl Causes {
         Self { sites, workers }
     }
 
-    /// What blocks a resource, if it belongs to what is left out.
+    /// The cause, if the resource belongs to an omitted datacenter or worker.
     fn at(&self, address: &Address) -> Option<&Cause> {
         let of_worker = || {
             if self.workers.is_empty() {
@@ -148,7 +148,7 @@ fn unusable(input: PlanningInput<'_>, plan: &Plan) -> BTreeMap<Site, Cause> {
             continue;
         };
         let address = first.caused_by.as_ref().unwrap_or(&first.address).clone();
-        // What waits for another site is held back with that.
+        // A change that waits for another site is held back with that site.
         if address.site == site {
             causes.insert(site, Cause { address, code: first.failure.code, reason: None });
         }
@@ -173,7 +173,7 @@ fn is_new(input: PlanningInput<'_>, plan: &Plan, site: &Site) -> bool {
     let is_absent = |desired: &DesiredResource| {
         let key = desired.key.as_ref();
         let observed = key.and_then(|key| inventory.get(key));
-        // The host of a router is there before it is the topology's.
+        // The host of a router exists before it belongs to the topology.
         let may_be_hidden = desired.address.kind != Kind::RouterHost
             && inventory.gap_for(desired.address.kind, key).is_some();
         !may_be_hidden && !observed.is_some_and(|it| it.ownership.is_ours())

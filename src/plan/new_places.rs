@@ -53,7 +53,7 @@ fn new_range(change: &Change) -> Option<Ipv4Net> {
     (stays && before.pod_cidr != after.pod_cidr).then_some(after.pod_cidr)
 }
 
-/// Shows what follows once workers have moved: the paths to their old places are withdrawn in
+/// Shows the withdrawal of the paths to the old places of moved workers, which follows in
 /// the same apply.
 pub(super) fn defer_withdrawals(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     let narrowed = input.desired.narrowed_later();

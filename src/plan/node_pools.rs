@@ -1,4 +1,4 @@
-//! Node pools: the order in which pools come and go, and what follows from it.
+//! The order in which node pools are created and deleted, and its consequences.
 
 use std::collections::BTreeSet;
 
@@ -12,8 +12,8 @@ use crate::diagnostics::{Code, Failure};
 use crate::resource::settings::NodePoolMode;
 use crate::resource::{Address, Kind, Resource, Site};
 
-/// Blocks a pool that differs in what AKS cannot change in place and for which there is
-/// no successor, or that would be adopted with such a difference.
+/// Blocks a pool that differs in a field that AKS cannot change in place, if it has no
+/// successor or would be adopted.
 pub(super) fn refuse(desired: &DesiredResource, fields: &[FieldChange]) -> Option<Blocked> {
     let Resource::NodePool(pool) = &desired.resource else { return None };
     let blocked = |action: Action, failure: Failure| Blocked {
@@ -38,7 +38,8 @@ pub(super) fn refuse(desired: &DesiredResource, fields: &[FieldChange]) -> Optio
     let failure = Failure::new(
         Code::NodePoolNotReplaceable,
         format!(
-            "AKS cannot change {} of node pool {} in place, and no successor can take its place",
+            "AKS cannot change {} of node pool {} in place, and its key is too long to name a \
+             successor",
             fixed.join(" and "),
             pool.key
         ),
@@ -71,15 +72,15 @@ pub(super) fn defer_deletions(decisions: &mut ResourceDecisions) {
     let pools = pools.filter_map(|(_, decision)| change_of(decision));
     let deletions: Vec<Deferred> =
         pools.filter(|it| it.action == Action::Delete).map(deferred_deletion).collect();
-    // Most plans delete no pool, and need no look at each change.
+    // Fast path: most plans delete no pool.
     if deletions.is_empty() {
         return;
     }
     let mut waits_for: Vec<Address> =
         changes().filter(|it| prepares(it)).map(|it| it.address.clone()).collect();
     waits_for.extend(changes().filter(|it| adds_routes(it)).map(|it| it.address.clone()));
-    // A pool that could not be created or changed is needed all the same, and so are
-    // routes to its nodes that cannot be read or written now.
+    // A pool that could not be created or changed is still needed, and so are routes to its
+    // nodes that cannot be read or written now.
     let needed = [
         Kind::NodePool,
         Kind::RouteTable,
@@ -156,8 +157,8 @@ fn prefixes(resource: &Resource) -> BTreeSet<Ipv4Net> {
     }
 }
 
-/// Shows what follows once pools have other nodes: AKS assigns their pod CIDRs, and the
-/// routes to them are written afterwards, in the same apply.
+/// Shows the routes to the new nodes of pools. AKS assigns their pod CIDRs, so the routes
+/// are written afterwards, in the same apply.
 pub(super) fn defer_routes(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     let changes_nodes = |decision: &ResourceDecision| match decision {
         ResourceDecision::Change(change) => changes_nodes(change),

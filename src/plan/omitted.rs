@@ -8,7 +8,7 @@ use crate::resource::Address;
 pub struct OmittedChange {
     /// The resource.
     pub address: Address,
-    /// What the change would do to it.
+    /// The action of the omitted change.
     pub action: Action,
 }
 
@@ -21,7 +21,7 @@ impl OmittedChange {
         changes.chain(deferred).map(one).collect()
     }
 
-    /// Those of some changes that a plan does not contain.
+    /// The changes among `changes` that a plan does not contain.
     pub fn not_in(mut changes: Vec<Self>, plan: &Plan) -> Vec<Self> {
         let kept = Self::all(plan);
         changes.retain(|change| !kept.contains(change));

@@ -17,7 +17,7 @@ pub(super) fn delete(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
         if claimed.contains(key) || kind.facts().deleted_with_container {
             continue;
         }
-        // A source that was read in part may have hidden why the object is there.
+        // A partly read source may have hidden why the object exists.
         if input.inventory.gap_for(kind, Some(key)).is_some() {
             continue;
         }
@@ -48,9 +48,9 @@ pub(super) fn delete(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     }
 }
 
-/// Whether an object is a node pool of a cluster that is not wanted either: AKS deletes
-/// the pools of a cluster with it, and refuses to delete the last system pool before.
-/// While nothing is known of the cluster, its pools are not known either.
+/// Whether an object is a node pool of a cluster that is not desired either: AKS deletes
+/// the pools of a cluster with it, and refuses to delete the last system pool before. While
+/// the cluster is unknown, its pools are unknown too.
 fn goes_with_cluster(
     input: Comparison<'_>,
     key: &ObjectKey,
@@ -66,8 +66,8 @@ fn goes_with_cluster(
     !has_pools || !id.parent().is_some_and(is_wanted)
 }
 
-/// Whether workers may be hidden that are reached through a router that the topology no
-/// longer names, and that must leave before its device goes.
+/// Whether there may be unread workers behind a router that the topology no longer lists:
+/// they must leave before its device is deleted.
 fn may_have_departed_workers(input: Comparison<'_>) -> bool {
     !input.desired.is_empty() && input.inventory.gap_for(Kind::Server, None).is_some()
 }
@@ -78,9 +78,8 @@ fn hides_record(input: Comparison<'_>) -> bool {
     input.inventory.gap_among(Kind::VirtualMachine).is_some()
 }
 
-/// Leaves to a cluster that is deleted what AKS deletes with it: everything in its node
-/// resource group. Without the facts of that cluster, the order among those objects is
-/// not known.
+/// Omits the objects that AKS deletes with the cluster: everything in its node resource
+/// group. Without the facts of that cluster, the order among them is unknown.
 fn omit_objects_deleted_with_cluster(decisions: &mut ResourceDecisions) {
     let deleted = |decision: &ResourceDecision| match decision {
         ResourceDecision::Change(change) if change.action == Action::Delete => {
@@ -130,7 +129,7 @@ fn deletion(address: &Address, key: &ObjectKey, observed: &Observed) -> Resource
     let mut change =
         Change::new(address.clone(), key.clone(), Action::Delete, reason).with_before(observed);
     change.interrupts = match &observed.resource {
-        // It does not come back.
+        // It is not recreated.
         Resource::TailnetDevice(device) => {
             Some(format!("pods lose connectivity through {}", device.hostname))
         }
@@ -139,7 +138,7 @@ fn deletion(address: &Address, key: &ObjectKey, observed: &Observed) -> Resource
     ResourceDecision::Change(Box::new(change))
 }
 
-/// What stops working when an object goes.
+/// The interruption that the deletion of an object causes.
 pub(super) fn interruption(resource: &Resource) -> Option<String> {
     match resource {
         Resource::ManagedCluster(_) => {

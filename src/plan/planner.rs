@@ -39,8 +39,7 @@ use crate::diagnostics::{Code, Failure};
 use crate::inventory::{Gap, Observed};
 use crate::resource::{Address, Kind, Resource};
 
-/// Compares what should exist with what exists. What the changes do to
-/// reachability is not known yet.
+/// Compares desired and live state. The effect on reachability is computed later.
 pub(super) fn plan_changes(input: Comparison<'_>) -> PlanContents {
     let mut decisions = compare_each(input);
     let mut retained = protection::protect(input, &mut decisions);
@@ -71,7 +70,7 @@ pub(super) fn plan_changes(input: Comparison<'_>) -> PlanContents {
     assemble(input, decisions)
 }
 
-/// Blocks what cannot be done, or must not, while other changes are blocked.
+/// Blocks changes that other blocked changes make impossible or unsafe.
 fn block_consequences(
     input: Comparison<'_>,
     mut retained: Vec<Retained>,
@@ -109,7 +108,7 @@ fn compare(input: Comparison<'_>, desired: &DesiredResource) -> ResourceDecision
     }
     let observed = desired.key.as_ref().and_then(|key| input.inventory.get(key));
     let waits_for = desired.resource.awaits();
-    // What an unread source would have shown will not become known in this plan.
+    // A value from an unread source stays unknown in this plan.
     if let Some(gap) = waits_for.iter().find_map(|it| unread(input, it)) {
         return gap.into();
     }
@@ -132,8 +131,8 @@ fn compare(input: Comparison<'_>, desired: &DesiredResource) -> ResourceDecision
     }
 }
 
-/// Refuses work on a router at whose address a host of another name answers: the topology
-/// or the host must be changed first.
+/// Blocks changes on a router if a host with another name answers at its address: the
+/// topology or the host must be changed first.
 fn wrong_host(desired: &DesiredResource, gap: &Gap) -> Option<Blocked> {
     (gap.failure.code == Code::WrongHost).then(|| Blocked {
         address: desired.address.clone(),
@@ -258,7 +257,7 @@ fn occupied(
         failure: Failure::new(
             Code::ForeignKernelRoute,
             format!(
-                "{} has routes that stargate did not set where it needs its own: {}",
+                "{} has foreign routes that conflict with its own: {}",
                 router.hostname,
                 in_the_way.join("; ")
             ),

@@ -1,4 +1,4 @@
-//! From what was read to a complete plan.
+//! Makes a complete plan from refreshed state.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -33,7 +33,7 @@ use crate::resource::{Address, Api};
 use crate::topology::model::{Datacenter, Topology};
 use crate::topology::names::TopologyName;
 
-/// What the user asks of a plan, beside the topology.
+/// The options of a plan, beside the topology.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PlanOptions {
     /// Read the workers' hosts too, over SSH.
@@ -47,7 +47,7 @@ pub struct PlanOptions {
     pub adopt_from: Option<TopologyName>,
     /// Resources that may be replaced although that destroys everything in them.
     pub replace: BTreeSet<Address>,
-    /// Work on these workers and nothing else.
+    /// Work on these workers only.
     pub worker_request: Option<WorkerRequest>,
     /// The plan may lose pairs of pods that reach each other now.
     pub allow_loss: bool,
@@ -64,15 +64,15 @@ pub struct PlanOptions {
 pub struct PlanningInput<'a> {
     /// The desired configuration.
     pub topology: &'a Topology,
-    /// What the user asks of the plan.
+    /// Options beside the topology.
     pub options: &'a PlanOptions,
     /// Facts that desired resources are computed from.
     pub facts: &'a Facts,
-    /// What exists.
+    /// The live state.
     pub inventory: &'a Inventory,
-    /// What the preflight checks need to know of the tailnet.
+    /// The tailnet facts that preflight checks.
     pub tailnet: &'a TailnetFacts,
-    /// What was found while live state was read.
+    /// Findings of refresh.
     pub findings: &'a [Finding],
     /// The requests that it took to read live state.
     pub requests: &'a BTreeMap<Api, u64>,
@@ -82,15 +82,15 @@ pub struct PlanningInput<'a> {
 
 /// Makes the plan that brings live state to the topology.
 ///
-/// The result is complete: nothing is left for an executor to decide, and nothing
-/// is added to it afterwards. With an error among its findings a plan has no
-/// changes, since what follows from a wrong fact would be wrong too; only a plan
-/// that destroys does not care.
+/// The result is complete: nothing is left for an executor to decide, and nothing is added
+/// to it afterwards. A plan with an error among its findings has no changes, because
+/// changes derived from a wrong fact would be wrong too; only a plan that destroys ignores
+/// them.
 pub fn plan(input: PlanningInput<'_>) -> Plan {
     let mut findings = input.findings.to_vec();
     let allocation = allocate(input.topology, input.facts).map(Arc::new);
     let allocated = allocation.as_deref().ok();
-    // What the topology would create is of no concern to a plan that destroys.
+    // A plan that destroys ignores errors about resources that would be created.
     if !input.options.destroy {
         let (facts, inventory) = (input.facts, input.inventory);
         findings.extend(live_lints(input.topology, facts, input.tailnet, inventory, allocated));
@@ -102,14 +102,14 @@ pub fn plan(input: PlanningInput<'_>) -> Plan {
     }
     let other = adoption::other_topology(&desired, input.inventory);
     if let Some(other) = other {
-        // What the routers of that topology serve follows from it.
+        // Findings about the prefixes of that topology's routers follow from it.
         findings.retain(|finding| !is_about_served_prefixes(finding));
         findings.extend(input.options.destroy.then(|| adoption::refuse_destroy(other)));
     }
     // Without addresses the protected resources are not known either.
     let is_known = !(desired.is_empty() && protects_anything(input.topology));
     let may_destroy = input.options.destroy && is_known && other.is_none();
-    // What is destroyed is known only by what was desired before.
+    // The desired state before the destroy contains the destroyed resources.
     let current = input.options.destroy.then(|| desired.clone());
     let mut plan = if has_errors(&findings) && !may_destroy {
         without_changes(input, findings, desired)
@@ -121,8 +121,8 @@ pub fn plan(input: PlanningInput<'_>) -> Plan {
     plan
 }
 
-/// What should exist. Empty, with an error among the findings, if the addresses
-/// that the topology leaves open cannot be allocated.
+/// The desired state. Empty, with an error among the findings, if the addresses that the
+/// topology leaves open cannot be allocated.
 pub(super) fn desired_state(
     topology: &Topology,
     facts: &Facts,
@@ -147,9 +147,9 @@ fn has_errors(findings: &[Finding]) -> bool {
     findings.iter().any(|finding| finding.severity == FindingSeverity::Error)
 }
 
-/// The changes between live and desired state. A change may end what facts were
-/// read from (a cluster that is replaced gets another VNet): then the desired
-/// state is computed again from the facts that survive.
+/// The changes between live and desired state. If a change invalidates facts (a replaced
+/// cluster gets another VNet), the desired state is computed again from the surviving
+/// facts.
 pub(super) fn compare_states(
     input: PlanningInput<'_>,
     mut findings: Vec<Finding>,
@@ -204,7 +204,7 @@ pub(super) fn compare_states(
     Plan { contents: later, desired: wanted }
 }
 
-/// Whether a finding is about what devices of others serve.
+/// Whether a finding is about prefixes that foreign devices serve.
 fn is_about_served_prefixes(finding: &Finding) -> bool {
     matches!(finding.failure.code, Code::PrefixConflict | Code::NotOwned)
 }
@@ -220,16 +220,17 @@ fn protects_anything(topology: &Topology) -> bool {
         || topology.datacenters.iter().any(of_datacenter)
 }
 
-/// Orders changes so that a new path exists before the old one goes, and finds
-/// out what the plan does to reachability. A plan that destroys loses every pair with a
-/// node that goes, as it is meant to: `current` is what it destroys.
+/// Orders changes so that a new path exists before the old one is removed, and computes the
+/// effect of the plan on reachability. A plan that destroys loses every pair of a deleted
+/// node by intention: `current` is the state that it destroys.
 pub(super) fn assess_reachability(
     input: PlanningInput<'_>,
     current: Option<&DesiredSet>,
     plan: &mut Plan,
 ) {
-    // Without changes a plan still counts the pairs that the topology is about; with
-    // errors nothing is known, and a request for workers or a destroy is about nothing else.
+    // Without changes, a plan still counts the pairs of the topology, except with errors,
+    // which leave them unknown, and for a request for workers or a destroy, which ignore
+    // them.
     let is_silent = input.options.destroy
         || input.options.worker_request.is_some()
         || has_errors(&plan.findings);

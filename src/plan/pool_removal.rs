@@ -1,5 +1,5 @@
-//! What the removal of node pools means for reachability: their nodes are deleted, and
-//! with them the pairs of their pods.
+//! The effect of a node pool's removal on reachability: its nodes are deleted, and with
+//! them the pairs of their pods.
 
 use std::collections::BTreeSet;
 
@@ -13,9 +13,9 @@ use crate::resource::{Address, Kind, ObjectKey, Resource, Site};
 /// The pools that a plan removes, by their names in Azure.
 #[derive(Debug, Default)]
 pub(super) struct LeavingPools {
-    /// Those whose key has another pool: its nodes take the place of theirs.
+    /// Removed pools whose key has another pool: its nodes replace theirs.
     superseded: BTreeSet<String>,
-    /// Those whose key is no longer in the topology, with their addresses.
+    /// Removed pools whose key is no longer in the topology, with their addresses.
     lost: Vec<(String, Address)>,
 }
 
@@ -49,8 +49,8 @@ impl LeavingPools {
         without(facts, &self.superseded.iter().chain(lost).map(String::as_str).collect())
     }
 
-    /// Adds the pairs that are lost with the pools to what is known of the rest. The
-    /// nodes of a pool with a successor are replaced; no pair is lost with them.
+    /// Adds the pairs that are lost with the pools to the report. The nodes of a pool with
+    /// a successor are replaced, so no pair is lost with them.
     pub(super) fn add_losses(
         &self,
         observed: Sources<'_>,

@@ -7,8 +7,8 @@ use crate::diagnostics::Failure;
 use crate::resource::azure::MachineRole;
 use crate::resource::{Address, Kind, Resource};
 
-/// Blocks the deletion of each VM whose successor is blocked: of a router, any other of its
-/// site, and of a worker, one with its name. Adds them to what is retained.
+/// Blocks the deletion of each VM whose successor is blocked (the new router of its site,
+/// or the worker of its name) and adds the VM to the retained objects.
 pub(super) fn retain(
     input: Comparison<'_>,
     retained: &mut Vec<Retained>,
@@ -24,7 +24,7 @@ pub(super) fn retain(
     for decision in decisions.values_mut().filter(|_| !missing.is_empty()) {
         let ResourceDecision::Change(change) = decision else { continue };
         let Some(successor) = missing.iter().find(|it| it.replaces(change)) else { continue };
-        let message = format!("{} would take its place, and is blocked", successor.address);
+        let message = format!("its successor {} is blocked", successor.address);
         let failure = successor.failure.clone().within(message);
         let cause = successor.cause.clone().unwrap_or_else(|| successor.address.clone());
         let blocked = blocked_for(change, failure, Some(cause));

@@ -68,8 +68,8 @@ fn served<'a>(
     served
 }
 
-/// A device that has the name of a router and serves what that router should: it lacks
-/// the topology's tag, so that it counts as a device of others.
+/// A device with the name of a router that serves the router's prefixes but lacks the
+/// topology's tag, so that it counts as foreign.
 fn untagged_router(
     topology: &Topology,
     peer: &ForeignPeer,

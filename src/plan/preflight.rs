@@ -14,15 +14,15 @@ use crate::inventory::{ForeignNode, Inventory};
 use crate::net::prefix::overlaps;
 use crate::topology::model::Topology;
 
-/// What of the tailnet the lints look at.
+/// The tailnet facts that the lints use.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TailnetFacts {
     /// Tags that the policy has owners for; absent where it could not be read.
     pub owned_tags: Option<Vec<String>>,
 }
 
-/// Looks for what the topology and the live state make impossible together. Without
-/// an allocation the pod ranges of workers are not checked.
+/// Finds conflicts between the topology and the live state. Without an allocation the pod
+/// ranges of workers are not checked.
 pub fn live_lints(
     topology: &Topology,
     facts: &Facts,

@@ -1,5 +1,5 @@
-//! Downloads for workers ahead of their waves, so that a wave holds only what disturbs
-//! the cluster.
+//! Schedules downloads for workers before their waves, so that a wave contains disruptive
+//! steps only.
 
 use std::collections::BTreeSet;
 
@@ -7,8 +7,8 @@ use super::{Action, Change, Execution, InWave};
 use crate::resource::settings::PackageSource;
 use crate::resource::{Kind, Resource};
 
-/// How many steps run side by side on one API at the most; the budgets of the APIs are
-/// what really holds them back.
+/// The maximum number of concurrent steps on one API; the budgets of the APIs are the
+/// effective limit.
 pub const MAX_STEPS_PER_API: u64 = 64;
 /// How many hosts download packages side by side at the most. Each download holds one
 /// connection to its own host.
@@ -40,9 +40,9 @@ impl Preparation {
         Self { canaries: waves.filter(|it| it.is_canary).map(|it| it.number).collect() }
     }
 
-    /// The wave with which a worker's packages are downloaded, if that is done ahead of
-    /// its own step: the one after the canary. A canary downloads them by itself, and a
-    /// worker that is replaced after the reset of its host.
+    /// The wave with which a worker's packages are downloaded, if that precedes its own
+    /// step: the one after the canary. A canary downloads them in its own step, and a
+    /// replaced worker after the reset of its host.
     pub fn wave(&self, change: &Change) -> Option<u32> {
         let InWave { number, is_canary, .. } = change.wave?;
         if is_canary || !downloads_packages(change) {

@@ -1,5 +1,5 @@
-//! The routers that datacenters have now, where the topology names others, and what stands
-//! for a router.
+//! The current routers of datacenters for which the topology names others, and the records
+//! of a router.
 
 use super::decision::Comparison;
 use crate::resource::{Address, Kind, Site};
@@ -11,7 +11,7 @@ pub(super) fn renamed_router<'a>(input: Comparison<'a>, site: &Site) -> Option<&
     input.desired.get(&device).is_none().then_some(router)
 }
 
-/// Whether objects of a kind go with the router that they stand for.
+/// Whether objects of a kind are deleted with the router that they represent.
 pub(super) fn is_router_part(kind: Kind) -> bool {
     matches!(
         kind,

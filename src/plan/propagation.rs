@@ -1,4 +1,4 @@
-//! What a decision about one resource means for others.
+//! Propagates a decision about one resource to others.
 
 use std::collections::BTreeSet;
 
@@ -12,9 +12,8 @@ use crate::diagnostics::{Code, Failure};
 use crate::inventory::Source;
 use crate::resource::{Address, ArmId, Kind, ObjectKey};
 
-/// Replaces a resource whose creation brings about another one that is missing. A
-/// router's device, for example, appears only when its machine boots with a fresh
-/// auth key.
+/// Replaces a resource whose creation yields another, missing one. For example, a router's
+/// device appears only when its machine boots with a fresh auth key.
 pub(super) fn replace_creators(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     for desired in input.desired.iter() {
         let Some(creator) = &desired.created_by else { continue };
@@ -49,9 +48,9 @@ fn explain(creator: &Address, missing: &Address, decisions: &mut ResourceDecisio
     }
 }
 
-/// Defers the replacement of a container while something in it is deferred: what
-/// is deferred could not be created again in the new container. A container that
-/// the deferred resource waits for is replaced all the same.
+/// Defers the replacement of a container while a resource in it is deferred, because that
+/// resource could not be created in the new container. A container that the deferred
+/// resource waits for is replaced all the same.
 pub(super) fn defer_containers(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     let mut waiting = Vec::new();
     for (address, decision) in decisions.iter() {
@@ -98,8 +97,8 @@ fn is_replaced(decision: Option<&ResourceDecision>) -> bool {
     matches!(decision, Some(ResourceDecision::Change(change)) if change.action == Action::Replace)
 }
 
-/// Replaces what is contained in a resource that is recreated, and what refers to
-/// it: Azure refuses to delete an object that another one refers to.
+/// Replaces the children of a recreated resource and the resources that refer to it: Azure
+/// refuses to delete an object that another one refers to.
 pub(super) fn replace_dependents(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     let mut recreated: Vec<Address> = decisions
         .iter()
@@ -120,7 +119,7 @@ pub(super) fn replace_dependents(input: Comparison<'_>, decisions: &mut Resource
     }
 }
 
-/// Existing resources by what they cannot exist without.
+/// Existing resources by the resources that they depend on.
 pub(super) struct Dependents<'a> {
     contained: HashMap<&'a Address, Vec<&'a DesiredResource>>,
     referencing: HashMap<&'a ArmId, Vec<&'a DesiredResource>>,
@@ -219,8 +218,8 @@ fn is_machine_recreated(address: &Address, decisions: &ResourceDecisions) -> boo
     decisions.get(&machine).is_some_and(is_recreated)
 }
 
-/// Whether only the host of a resource could not be read. Once its machine is created
-/// again, nothing of what was on the old one is left.
+/// Whether only the host of a resource could not be read. If its machine is recreated, the
+/// state of the old host does not matter.
 fn is_host_unread(input: Comparison<'_>, desired: &DesiredResource) -> bool {
     let gap = input.inventory.gap_for(desired.address.kind, desired.key.as_ref());
     matches!(gap.map(|gap| &gap.source), Some(Source::Host(name)) if desired.address.name == name.as_str())
@@ -292,7 +291,7 @@ fn decision_for_dependent(
                 blocked(gap.failure.clone().within(reason))
             }
         },
-        // What would be created in a container that is replaced later waits too.
+        // A resource that would be created in a container that is replaced later waits too.
         ResourceDecision::Deferred(deferred)
             if deferred.action == Action::Create
                 || (deferred.action == Action::Replace
@@ -318,8 +317,8 @@ fn decision_for_dependent(
                 && change.address.kind != Kind::VirtualMachine
                 && change.action == Action::Update
             {
-                // The object exists, although the topology does not own it: what only
-                // refers to it can be updated.
+                // The object exists, although the topology does not own it: a resource that
+                // only refers to it can be updated.
                 return None;
             }
             blocked(Failure::new(

@@ -1,5 +1,5 @@
-//! A datacenter that left the topology while something in it is protected stays whole: what is
-//! protected could not serve what is left of it.
+//! A datacenter that left the topology and contains a protected resource stays as a whole:
+//! the protected resource needs the rest of the datacenter.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,8 +10,8 @@ use super::{Action, Blocked, Change};
 use crate::diagnostics::{Code, Failure};
 use crate::resource::{Address, Kind, Site};
 
-/// Blocks all deletions of such datacenters, the moves of workers out of them, and what waits
-/// for either.
+/// Blocks all deletions of such datacenters, the moves of workers out of them, and the
+/// changes that wait for either.
 pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     // A plan that destroys stops as a whole.
     if input.desired.is_empty() {
@@ -25,7 +25,7 @@ pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
         .iter()
         .filter_map(|(address, decision)| match decision {
             ResourceDecision::Change(change) => {
-                let cause = protected.get(&left_site(change)?)?;
+                let cause = protected.get(&vacated_site(change)?)?;
                 Some((address.clone(), held_back_until(change, cause, Code::Protected)))
             }
             _ => None,
@@ -40,7 +40,7 @@ pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
 }
 
 /// Sites that the topology no longer has and on which a protection stops a deletion, with
-/// what is protected.
+/// the protected resource.
 fn protected_sites(
     input: Comparison<'_>,
     decisions: &ResourceDecisions,
@@ -54,7 +54,7 @@ fn protected_sites(
             continue;
         }
         let cause = blocked.caused_by.as_ref().unwrap_or(address);
-        // What is protected itself is the better reason.
+        // The protection of the resource itself is the better reason.
         if blocked.caused_by.is_none() || !protected.contains_key(&address.site) {
             protected.insert(address.site.clone(), cause.clone());
         }
@@ -63,7 +63,7 @@ fn protected_sites(
 }
 
 /// The site that a change takes something from.
-fn left_site(change: &Change) -> Option<Site> {
+fn vacated_site(change: &Change) -> Option<Site> {
     match change.action {
         Action::Delete => Some(change.address.site.clone()),
         _ => change.moves_from(),

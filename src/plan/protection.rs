@@ -1,4 +1,4 @@
-//! Resources that must not be replaced or deleted, and what they need.
+//! Resources that must not be replaced or deleted, and the resources that they need.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ pub(super) struct Retained {
 }
 
 impl Retained {
-    /// What a blocked change leaves as it is.
+    /// The object that a blocked change retains.
     pub(super) fn of(blocked: &Blocked, key: ObjectKey) -> Self {
         Self { key, address: Some(blocked.address.clone()), code: blocked.failure.code }
     }
@@ -59,9 +59,9 @@ fn rejoins(change: &Change) -> bool {
     change.action == Action::Replace && change.address.kind == Kind::RouterHost
 }
 
-/// Leaves out the deletion of each namespace and definition that holds objects of others,
-/// if the cluster is deleted: it goes with the cluster, and stays if the cluster does. Blocks
-/// it if the plan retains the cluster.
+/// Omits the deletion of each namespace and definition with foreign objects if the cluster
+/// is deleted: it is deleted with the cluster, or stays with it. Blocks it if the plan
+/// retains the cluster.
 pub(super) fn retain_shared_containers(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     if input.inventory.foreign_contents.is_empty() {
         return;
@@ -117,9 +117,8 @@ fn is_protected(input: Comparison<'_>, change: &Change) -> Option<Blocked> {
     Some(blocked_for(change, failure, (!itself).then(|| protected.clone())))
 }
 
-/// What the topology no longer lists on a site of which everything is protected, or what
-/// would move away from there. The cluster's Kubernetes objects can be created again and
-/// may go.
+/// Blocks the deletion of an object, or its move away from a site, if everything on the
+/// site is protected. The cluster's Kubernetes objects can be recreated and may be deleted.
 fn is_part_of_protected(input: Comparison<'_>, change: &Change, deletion: &str) -> Option<Blocked> {
     let Address { kind, site, .. } = change.address.clone();
     let is_part = |site: &Site| {
@@ -155,8 +154,8 @@ pub(super) fn blocked_for(
     }
 }
 
-/// Blocks the replacement or deletion of what a retained resource refers to or is
-/// contained in: Azure would refuse it, or delete the retained resource too.
+/// Blocks the replacement or deletion of resources that a retained resource refers to or
+/// that contain it: Azure would refuse it, or delete the retained resource too.
 pub(super) fn retain_references(
     input: Comparison<'_>,
     retained: &[Retained],
@@ -208,7 +207,7 @@ fn foreign(input: Comparison<'_>) -> impl Iterator<Item = Retained> {
     })
 }
 
-/// What an object refers to, and what contains it.
+/// The IDs that an object refers to, and those of its containers.
 fn referenced_ids(key: &ObjectKey, resource: &Resource) -> Vec<ArmId> {
     let mut found: Vec<ArmId> = references(resource).into_iter().cloned().collect();
     if let ObjectKey::Azure(id) = key {

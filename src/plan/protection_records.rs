@@ -12,11 +12,11 @@ use crate::inventory::Observed;
 use crate::resource::protection::{PROTECT_ANNOTATION, PROTECT_TAG, protected_site};
 use crate::resource::{Address, Kind, ObjectKey, Site};
 
-/// The records on the objects of a topology, and what shares them.
+/// The protection records on the objects of a topology, and the objects that share them.
 pub(super) struct ProtectionRecords<'a> {
     /// The block by the site of which it protects everything.
     sites: BTreeMap<Site, &'a str>,
-    /// The carrier by the name of the machine that it stands for.
+    /// The carrier by the name of its machine.
     machines: BTreeMap<&'a str, Carrier<'a>>,
     input: Comparison<'a>,
 }
@@ -55,7 +55,7 @@ impl<'a> ProtectionRecords<'a> {
         !self.input.desired.is_empty() && self.input.protected.lifts(carrier.block)
     }
 
-    /// What happens instead of a deletion or replacement, if a record forbids it.
+    /// The block that replaces a deletion or replacement, if a record forbids that.
     pub(super) fn refuse(&self, change: &Change) -> Option<Blocked> {
         let observed = self.input.inventory.get(&change.key)?;
         if let Some(block) = observed.resource.protected_by() {
@@ -88,8 +88,8 @@ impl<'a> ProtectionRecords<'a> {
         *reason = format!("{reason}; [{block}] has no `protect = true` any more");
     }
 
-    /// What has no record and is part of a protected site. The cluster's Kubernetes
-    /// objects can be created again and may go.
+    /// Blocks the deletion of an object without a record on a protected site. The cluster's
+    /// Kubernetes objects can be recreated and may be deleted.
     fn keep_part_of_site(&self, change: &Change) -> Option<Blocked> {
         let Address { kind, site, .. } = &change.address;
         let sites = [change.old_site(), Some(site.clone())];
@@ -97,14 +97,14 @@ impl<'a> ProtectionRecords<'a> {
         let mut blocks = sites.into_iter().flatten().filter(is_part);
         let block = blocks.find_map(|site| self.sites.get(&site))?;
         let reason = format!(
-            "its {} is blocked: it is part of [{block}], of which the protection is recorded",
+            "its {} is blocked: it is part of [{block}], whose protection is recorded",
             deletion(change)
         );
         Some(blocked(change, Failure::new(Code::Protected, reason, lift_remedy(block))))
     }
 
-    /// What has no record and belongs to a machine with one: the device of a router, the
-    /// CiliumNode of a worker.
+    /// Blocks the deletion of an object without a record that belongs to a machine with
+    /// one: the device of a router, the CiliumNode of a worker.
     fn keep_part_of_machine(&self, change: &Change) -> Option<Blocked> {
         let carrier = *self.machines.get(machine(change.address.kind, change.key.name())?)?;
         let (kind, name) = (carrier.observed.resource.kind(), carrier.key.name());
@@ -157,7 +157,7 @@ fn protection(record: &str) -> String {
 
 fn lift_remedy(block: &str) -> String {
     format!(
-        "write `protect = false` into [{block}], with the block still in the topology, and run \
+        "set `protect = false` in [{block}], with the block still in the topology, and run \
          `stargate apply`, which removes the record; then make this change again"
     )
 }
@@ -169,7 +169,7 @@ fn deletion(change: &Change) -> &'static str {
     }
 }
 
-/// The machine that an object stands for, or is part of.
+/// The machine that an object represents, or is part of.
 fn machine(kind: Kind, name: &str) -> Option<&str> {
     match kind {
         Kind::NetworkInterface => machine_of(name),

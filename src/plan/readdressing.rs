@@ -34,7 +34,7 @@ impl Readdressed {
         Self { workers: workers.collect() }
     }
 
-    /// The places of the workers whose old addresses a change withdraws a route to.
+    /// The places of the workers whose old addresses lose a route by this change.
     pub(super) fn cut_by(&self, change: &Change) -> Vec<usize> {
         let carries = change.action == Action::Update && sends_packets(change.address.kind);
         if !carries || self.workers.is_empty() {

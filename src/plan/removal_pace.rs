@@ -7,11 +7,12 @@ use super::decision::Comparison;
 use super::rollout::{disturbs, is_rolled_out, live_workers};
 use crate::resource::{Address, Kind, ObjectKey, Site};
 
-/// The removals of workers, by what waits for each.
+/// The removals of workers, indexed by the changes that wait for them.
 ///
 /// Removals have no waves: routes and machines wait for them, and new workers may wait for
-/// routes. Instead, each removal of a datacenter waits for the one that is the width before
-/// it, and all other work that disturbs workers of the datacenter waits for the last ones.
+/// routes. Instead, each removal in a datacenter waits for the removal that precedes it by
+/// the rollout width, and all other disruptive changes in the datacenter wait for the last
+/// removals.
 #[derive(Debug, Default)]
 pub(super) struct RemovalPace<'a> {
     /// The removal before each one.

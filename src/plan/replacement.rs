@@ -13,9 +13,9 @@ use crate::resource::{Address, Kind, ObjectKey, Site};
 /// How many of the contents a message names.
 const MAX_NAMED: usize = 3;
 
-/// Whether a replacement of an object of this kind destroys what others need: what is
-/// in it, or what refers to it and must be created again with it. A virtual machine or
-/// a network interface holds only one machine, and the plan says which.
+/// Whether the replacement of an object of this kind destroys resources of others: those
+/// that it contains, and those that refer to it and must be recreated with it. A virtual
+/// machine or a network interface belongs to one machine only, which the plan names.
 fn holds_others(kind: Kind) -> bool {
     matches!(
         kind,
@@ -50,7 +50,8 @@ pub(super) fn refuse(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     let refused: BTreeSet<&Address> = candidates.iter().map(|it| &it.desired.address).collect();
     for candidate in &candidates {
         let address = &candidate.desired.address;
-        // What is in a refused container waits for it and needs no reason of its own.
+        // A resource in a refused container waits for the container and needs no reason of
+        // its own.
         if containers(input, address).iter().any(|container| refused.contains(container)) {
             continue;
         }
@@ -68,7 +69,7 @@ struct Refused<'a> {
     desired: &'a DesiredResource,
     /// The object that would be destroyed: of another name, where that was edited.
     destroyed: Address,
-    /// What is in an object of another name.
+    /// Resources in an object that has another name.
     left_behind: Vec<Address>,
     fields: Vec<FieldChange>,
     /// The fields that cannot be changed in place.
@@ -232,8 +233,8 @@ fn renamed(key: &ObjectKey, old: &Address, desired: &DesiredResource) -> FieldCh
     }
 }
 
-/// Blocks the deletion of what a refused new name would leave behind, and of a cluster
-/// that the topology no longer describes, unless the user named it.
+/// Blocks the deletion of resources that a refused rename would leave behind, and of a
+/// cluster that the topology no longer describes, unless the user requested it.
 pub(super) fn refuse_deletions(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     if input.desired.is_empty() {
         return;
@@ -269,7 +270,7 @@ pub(super) fn refuse_deletions(input: Comparison<'_>, decisions: &mut ResourceDe
     retain_contents(&retained, decisions);
 }
 
-/// Whether the user named a cluster that goes, or the one that takes its place.
+/// Whether the user named a cluster that is deleted, or its successor.
 fn is_named(input: Comparison<'_>, address: &Address) -> bool {
     let successor = |desired: &DesiredResource| {
         desired.address.kind == address.kind && is_permitted(input, &desired.address)
@@ -289,7 +290,7 @@ fn retain(change: &Change, cause: Option<Address>) -> Blocked {
     let failure = match &cause {
         Some(cause) => Failure::new(
             Code::ReplacementNotRequested,
-            format!("{cause} would take its place, and that is refused"),
+            format!("its successor {cause} is refused"),
             format!("follow the help for {cause} first"),
         ),
         None => Failure::new(

@@ -7,10 +7,10 @@ use super::planning::{PlanningInput, assess_reachability};
 use super::{Plan, StepGraph};
 use crate::resource::Address;
 
-/// The plan with these changes and deferred resources alone. Its waves, cost and
-/// reachability are those of what is left.
+/// Restricts the plan to these changes and deferred resources, and recomputes its waves,
+/// cost and reachability.
 ///
-/// No change must be left without one that it waits for.
+/// The selection must contain the predecessors of each of its changes.
 pub(super) fn restrict(
     input: PlanningInput<'_>,
     mut plan: Plan,

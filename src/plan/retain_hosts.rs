@@ -1,4 +1,4 @@
-//! Hosts that outlive a destroy and must be reset before anything else goes.
+//! Hosts that outlive a destroy and must be reset before anything else is deleted.
 
 use super::PlanContents;
 use super::cost::Cost;
@@ -10,9 +10,9 @@ use crate::inventory::Gap;
 use crate::resource::{Kind, ObjectKey};
 use crate::topology::model::Datacenter;
 
-/// Blocks everything that a plan would destroy while the cluster could not be read and
-/// workers are on machines that existed before: only their Nodes tell what is on them,
-/// and with the cluster these would go.
+/// Blocks everything that a plan would destroy if the cluster could not be read and workers
+/// run on existing machines: only their Nodes record the state of these machines, and would
+/// be deleted with the cluster.
 pub(super) fn block_all(input: PlanningInput<'_>, plan: &mut PlanContents) {
     let with_hosts = input.topology.datacenters.iter().filter(|it| has_lasting_hosts(it));
     let unread = |datacenter: &Datacenter| {

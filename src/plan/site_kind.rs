@@ -10,7 +10,7 @@ use crate::diagnostics::{Code, Failure};
 use crate::resource::kubernetes::ManifestKind;
 use crate::resource::{Address, Kind, Resource, Site};
 
-/// Blocks everything that would be done on a site whose datacenter changes its kind.
+/// Blocks all changes on a site whose datacenter changes its kind.
 pub(super) fn refuse(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     let changed = changed_sites(input);
     if changed.is_empty() {
@@ -38,7 +38,7 @@ pub(super) fn refuse(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     }
 }
 
-/// Sites whose datacenter changes its kind, with the resource that is named for it.
+/// Sites whose datacenter changes its kind, with the resource that the error names.
 fn changed_sites(input: Comparison<'_>) -> BTreeMap<Site, Address> {
     let mut changed = BTreeMap::new();
     let mut networks = None;
@@ -53,7 +53,7 @@ fn changed_sites(input: Comparison<'_>) -> BTreeMap<Site, Address> {
         let becomes_existing = is_existing(&desired.resource);
         let changes = match (was_existing, becomes_existing) {
             (Some(was), Some(becomes)) => was != becomes,
-            // Without its Server, the network that the VMs were in shows what it was.
+            // Without a Server, the network of the VMs shows the former kind.
             (None, Some(true)) => is_vnet_left(),
             _ => false,
         };
@@ -85,11 +85,11 @@ fn failure(site: &Site) -> Failure {
         Code::ReplacementNotRequested,
         format!(
             "datacenter {site} cannot change between VMs and existing machines in place: its \
-             machines would be deleted or left before the others serve"
+             machines would be removed before the new ones are ready"
         ),
         format!(
-            "undo the edit; to change over, add the new machines as another datacenter, apply, \
-             then remove [datacenters.{site}] and apply again"
+            "undo the edit; to migrate, add the new machines as another datacenter, apply, then \
+             remove [datacenters.{site}] and apply again"
         ),
     )
 }

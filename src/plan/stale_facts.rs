@@ -5,13 +5,12 @@ use crate::desired::Facts;
 use crate::inventory::Inventory;
 use crate::resource::Kind;
 
-/// Facts and inventory without what the plan ends: the tailnet
-/// address of a router that joins again; with a cluster that is replaced, its
-/// network, its node resource group and everything in it; with a node pool that is
-/// deleted, its nodes. `None` if all of it stays.
+/// Removes the facts that a plan invalidates: the tailnet address of a router that rejoins;
+/// the network and the node resource group of a replaced cluster; the nodes of a deleted
+/// node pool. `None` if all facts stay valid.
 ///
-/// Values that are computed from the rest wait for the new facts, instead of being
-/// written twice.
+/// Values derived from the removed facts wait for the new ones, instead of being written
+/// twice.
 pub(super) fn surviving(
     facts: &Facts,
     inventory: &Inventory,

@@ -1,11 +1,11 @@
-//! The dependency graph of a plan: its steps, and which ones wait for which.
+//! The dependency graph of a plan: its steps and their predecessors.
 //!
-//! It is built once, when a plan is put together, and carried by the plan. Order,
-//! critical path, intermediate states, execution and rendering read it.
+//! It is built once, when a plan is assembled, and carried by the plan. Order, critical
+//! path, intermediate states, execution and rendering use it.
 //!
-//! Steps are numbered densely and their edges kept as lists in both directions:
-//! a topological order with a preference among the free, longest paths and
-//! closures are what is needed, and each of them is one walk over these lists.
+//! Steps are numbered densely, with their edges as lists in both directions: a topological
+//! order with a preference among the free steps, longest paths and closures each need one
+//! walk over these lists.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -15,7 +15,7 @@ use foldhash::{HashMap, HashMapExt};
 use super::{Action, Change};
 use crate::resource::Address;
 
-/// Which part of a change a step does.
+/// The part of a change that a step performs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// Work ahead of a change that disturbs nothing. No step of a plan has it: an executor
@@ -32,15 +32,15 @@ pub enum Phase {
 pub struct PlanStep {
     /// The change, by its place in the plan.
     pub change: usize,
-    /// Which part of it.
+    /// The part of the change.
     pub phase: Phase,
 }
 
-/// The steps of a plan in the order of its changes, and their edges. A
-/// replacement has two steps, any other change has one.
+/// The steps of a plan in the order of its changes, and their edges. A replacement has two
+/// steps, any other change has one.
 ///
-/// A replacement is destroyed after the replacements that it contains, and
-/// created after what it depends on.
+/// A replacement is destroyed after the replacements that it contains, and created after
+/// its dependencies.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StepGraph {
     steps: Vec<PlanStep>,

@@ -1,4 +1,4 @@
-//! Workers that take what other workers give up: the order in which they change.
+//! The order of workers that take over addresses or ranges from other workers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use super::change::{Action, Change};
 use crate::desired::names::machine_of;
 use crate::resource::{Address, Kind};
 
-/// Which objects take an address or a range of which others.
+/// For each object, the objects whose address or range it takes over.
 pub(super) type Takeovers<K> = BTreeMap<K, BTreeSet<K>>;
 
 /// The worker that a change is about: its own, or that of an interface.
@@ -19,8 +19,8 @@ pub(super) fn worker_of(address: &Address) -> Option<Address> {
     Some(Address::new(Kind::Worker, address.site.clone(), name))
 }
 
-/// The workers of a plan that take an address or a range of pods of others, which come back
-/// elsewhere, or that wait for others to leave.
+/// The workers of a plan that take over addresses or pod CIDRs of workers that are
+/// recreated elsewhere, or that wait for others to leave.
 pub(super) fn takeovers(changes: &[Change]) -> Takeovers<Address> {
     let mut found = Takeovers::new();
     let takes = changes.iter().filter(|change| {
@@ -61,7 +61,7 @@ fn add_waits_for_paths(changes: &[Change], found: &mut Takeovers<Address>) {
     }
 }
 
-/// Everything that one takes over, directly or not, and what these take over.
+/// The transitive closure of the takeovers of one object.
 fn chain<'a, K: Ord>(takeovers: &'a Takeovers<K>, of: &K) -> BTreeSet<&'a K> {
     let mut found = BTreeSet::new();
     let mut open: Vec<&K> = takeovers.get(of).into_iter().flatten().collect();
@@ -73,8 +73,7 @@ fn chain<'a, K: Ord>(takeovers: &'a Takeovers<K>, of: &K) -> BTreeSet<&'a K> {
     found
 }
 
-/// Those that take over from each other in a cycle, each cycle once: none of them can come
-/// before all of them are gone.
+/// Cycles of takeovers, each once: no member can be created before all of them are deleted.
 pub(super) fn cycles<K: Ord + Clone>(takeovers: &Takeovers<K>) -> Vec<BTreeSet<K>> {
     let mut found: Vec<BTreeSet<K>> = Vec::new();
     for key in takeovers.keys() {

@@ -40,8 +40,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// What exists once the plan is applied. Empty for a plan that destroys, and
-    /// for one that was read from a file, which holds only what differs.
+    /// The resources that exist after an apply. Empty for a plan that destroys, and for a
+    /// plan read from a file, which holds only the differences.
     pub fn desired(&self) -> &DesiredSet {
         &self.desired
     }
@@ -76,12 +76,12 @@ impl From<PlanContents> for Plan {
     }
 }
 
-/// What would be done, in order, and what would not be and why.
+/// The changes of a plan in order, and its blocked and deferred resources with the reasons.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlanContents {
     /// The topology's name.
     pub topology: String,
-    /// What all changes have in common for an executor.
+    /// Settings that all changes share.
     pub settings: ApplySettings,
     /// Changes in an order in which they can be made one after another.
     pub changes: Vec<Change>,
@@ -89,7 +89,7 @@ pub struct PlanContents {
     /// does not hold them: they follow from its changes.
     #[serde(skip)]
     pub steps: StepGraph,
-    /// Resources whose values cannot be known before something else exists.
+    /// Resources whose values are unknown until other changes are applied.
     pub deferred: Vec<Deferred>,
     /// Changes that the topology asks for and that must not be made.
     pub blocked: Vec<Blocked>,
@@ -103,7 +103,7 @@ pub struct PlanContents {
     /// Drift that the topology ignores; it counts as a match.
     #[serde(default)]
     pub ignored: Vec<IgnoredDrift>,
-    /// What was found while live state was read and checked.
+    /// Findings of refresh and preflight.
     pub findings: Vec<Finding>,
     /// Sources that could not be read.
     pub gaps: Vec<Gap>,
@@ -113,9 +113,9 @@ pub struct PlanContents {
     /// none.
     #[serde(default)]
     pub rollout: Option<Rollout>,
-    /// What the plan costs.
+    /// The cost: requests, time and disruption.
     pub cost: Cost,
-    /// What the plan does to who reaches whom.
+    /// The effect of the plan on the reachability of pairs.
     #[serde(default)]
     pub reachability: Reachability,
 }
@@ -174,7 +174,7 @@ impl PlanContents {
         self.cost = self.cost.of_same_refresh(&self.changes, &self.steps, &self.deferred, joins);
     }
 
-    /// The plan without its changes, and without what is deferred and blocked.
+    /// The plan without changes, deferred and blocked resources.
     pub(super) fn without_lists(&self) -> Self {
         Self {
             topology: self.topology.clone(),
@@ -201,7 +201,7 @@ impl PlanContents {
         changes + self.deferred.iter().filter(|deferred| deferred.action == action).count()
     }
 
-    /// Whether a change relies on what was read on a worker's host.
+    /// Whether a change relies on facts read from a worker's host.
     pub fn reads_worker_hosts(&self) -> bool {
         self.changes.iter().any(|change| match &change.before {
             Some(Resource::Worker(worker)) => worker.host.observed().is_some(),
@@ -209,13 +209,13 @@ impl PlanContents {
         })
     }
 
-    /// Gaps that nothing else in the plan explains.
+    /// Gaps that no finding of the plan explains.
     pub fn unexplained_gaps(&self) -> impl Iterator<Item = &Gap> {
         self.gaps.iter().filter(|gap| !gap.explained)
     }
 }
 
-/// How live state compares with the topology, as far as a plan can tell.
+/// The comparison of live state with the topology, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PlanStatus {
     /// It matches.
@@ -226,8 +226,8 @@ pub enum PlanStatus {
     Wrong,
     /// A change is blocked until the user, or the owner of an object, acts.
     Blocked,
-    /// It matches, and packets between pods are dropped all the same: by an object that
-    /// the topology does not own, or by a failure outside of it.
+    /// It matches, but packets between pods are dropped: by an object that the topology
+    /// does not own, or by a failure outside of it.
     Unreachable,
     /// A source could not be read, so the difference is unknown.
     Unknown,

@@ -1,5 +1,5 @@
-//! What a plan may change without approval: `stargate watch` makes these changes, and
-//! the others wait for `stargate apply`.
+//! Selects the changes that need no approval: `stargate watch` makes these changes, and the
+//! others wait for `stargate apply`.
 
 mod approved;
 mod coverage;
@@ -23,20 +23,19 @@ pub use coverage::Removals;
 /// rest is left out unexamined: each attempt assesses the whole network.
 const MAX_ATTEMPTS: usize = 16;
 
-/// A plan divided into what may be done without approval and what may not.
+/// A plan divided into changes that need no approval and changes that do.
 #[derive(Debug, Default)]
 pub(super) struct Selection {
-    /// What awaits approval, in the order of the plan.
+    /// Changes that await approval, in the order of the plan.
     pub(super) awaiting: Vec<AwaitingApproval>,
     /// The changes that may be made.
     pub(super) changes: BTreeSet<Address>,
-    /// The deferred resources that await nothing but what they are deferred for.
+    /// Deferred resources that wait only for the values that they are deferred for.
     pub(super) deferred: BTreeSet<Address>,
 }
 
-/// Leaves out the changes that await approval, and what depends on them. The waves, the
-/// cost and the reachability of the result are those of what is left. The changes that a
-/// person approved are in the options of `input`.
+/// Removes the changes that await approval and their dependents, and recomputes waves, cost
+/// and reachability. The changes that a person approved are in the options of `input`.
 pub fn limit(input: PlanningInput<'_>, permitted: AutoApply, plan: Plan) -> Plan {
     let approved = &input.options.approved;
     let loses_pairs = plan.reachability.lost > 0;
@@ -68,8 +67,8 @@ pub fn limit(input: PlanningInput<'_>, permitted: AutoApply, plan: Plan) -> Plan
     }
 }
 
-/// Divides a plan by the rules of the topology, without regard to reachability. Updates
-/// keep the routes of machines whose deletion awaits approval.
+/// Divides a plan by the rules of the topology, regardless of reachability. Updates keep
+/// the routes of machines whose deletion awaits approval.
 pub(super) fn divide(
     permitted: AutoApply,
     approved: &ApprovedChanges,
@@ -140,7 +139,7 @@ fn records_of_workers(plan: &Plan) -> Vec<(&Address, &Address)> {
     records.filter_map(|it| Some((*workers.get(it.name.as_str())?, it))).collect()
 }
 
-/// Makes changes wait for these no more.
+/// Removes the dependencies of changes on these addresses.
 fn forget_dependencies(changes: &mut [Change], is_forgotten: &dyn Fn(&Address) -> bool) {
     for change in changes {
         change.depends_on.retain(|address| !is_forgotten(address));
@@ -155,7 +154,8 @@ fn losing_changes(plan: &Plan) -> BTreeSet<Address> {
     losses.filter(|it| changes.contains(it)).cloned().collect()
 }
 
-/// The same without what a person approved with the loss of pairs.
+/// The changes that lose pairs, without those that a person approved together with the
+/// loss.
 fn unapproved_losses(plan: &Plan, approved: &ApprovedChanges) -> BTreeSet<Address> {
     let mut losses = losing_changes(plan);
     if approved.may_lose_pairs() {
@@ -175,7 +175,7 @@ fn is_loss_approved(plan: &Plan, approved: &ApprovedChanges) -> bool {
         }
 }
 
-/// Leaves out these changes, and what depends on them.
+/// Removes these changes and their dependents from the plan.
 fn leave_out(
     input: PlanningInput<'_>,
     plan: Plan,
@@ -190,7 +190,7 @@ fn leave_out(
     limited
 }
 
-/// The updates of a plan before they keep what they would withdraw from machines whose
+/// The updates of a plan before they are restricted to keep the routes of machines whose
 /// deletion awaits approval.
 #[derive(Default)]
 struct WholePlan(BTreeMap<Address, Vec<FieldChange>>);
@@ -214,7 +214,7 @@ impl WholePlan {
         }
     }
 
-    /// The digest of what a plan leaves out of an update.
+    /// The digest of the part of an update that the plan omits.
     fn digest_of_rest(&self, plan: &Plan, address: &Address) -> String {
         let made = plan.changes.iter().find(|change| change.address == *address);
         let made = made.map(|change| change.differences.as_slice()).unwrap_or_default();
@@ -263,7 +263,7 @@ impl Reasons {
         }
     }
 
-    /// Adds what depends on a change that awaits approval, until nothing is added.
+    /// Adds the dependents of changes that await approval, to a fixed point.
     fn spread(&mut self, plan: &Plan) {
         let mut dependents: BTreeMap<&Address, Vec<&Address>> = BTreeMap::new();
         for change in &plan.changes {

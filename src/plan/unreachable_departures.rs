@@ -12,9 +12,10 @@ use crate::diagnostics::{Code, Failure};
 use crate::inventory::Source;
 use crate::resource::{Address, Kind, ObjectKey, Resource, Site};
 
-/// Blocks the moves and removals of workers whose machines cannot be reset, with all that
-/// waits for them. A VM whose Node is not Ready need not be when its worker moves: it is
-/// deleted before the worker joins elsewhere. Nor need one that is deleted with its worker.
+/// Blocks the moves and removals of workers whose machines cannot be reset, with the
+/// changes that wait for them. Two kinds of VM need no reset: one whose Node is not Ready
+/// and whose worker moves, because it is deleted before the worker joins elsewhere; and one
+/// that is deleted with its worker.
 pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     let machines = Machines::of(input, decisions);
     let departures = decisions.values().filter_map(|decision| match decision {
@@ -30,7 +31,7 @@ pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
         .into_iter()
         .filter_map(|(address, site)| {
             let failure = silent.at(input, &site)?.clone();
-            let message = format!("{} could not be reset at {site}, which it leaves", address.name);
+            let message = format!("{} leaves {site} and could not be reset there", address.name);
             Some((address, failure.within(message)))
         })
         .collect();
@@ -52,7 +53,7 @@ fn is_removed(decision: Option<&ResourceDecision>) -> bool {
 struct Machines<'a> {
     /// By site and name.
     all: BTreeSet<(Site, String)>,
-    /// Those that are deleted or replaced.
+    /// Sites and names of machines that are deleted or replaced.
     ending: BTreeSet<(Site, String)>,
     input: Comparison<'a>,
 }
@@ -142,7 +143,7 @@ fn unknown_router(input: Comparison<'_>) -> Option<Failure> {
     Some(gap.failure.clone().within(message))
 }
 
-/// Datacenters of existing machines that left the topology, and whose routers are not in the
+/// Datacenters of existing machines that left the topology and whose routers are not in the
 /// tailnet.
 fn missing_routers(input: Comparison<'_>) -> impl Iterator<Item = (Site, Failure)> {
     let missing = input.departed.iter().filter(|(_, it)| it.is_existing && it.router.is_none());
@@ -157,8 +158,8 @@ fn missing_routers(input: Comparison<'_>) -> impl Iterator<Item = (Site, Failure
     })
 }
 
-/// Routers that the topology may not list any more, and that are not connected or whose hosts
-/// do not answer.
+/// Routers that may have left the topology and are not connected, or whose hosts do not
+/// answer.
 fn present_routers(input: Comparison<'_>) -> impl Iterator<Item = (Site, Failure)> {
     input.present_routers.iter().filter_map(move |(site, router)| {
         let device = input.inventory.get(&ObjectKey::Device(router.clone()));
@@ -172,7 +173,7 @@ fn present_routers(input: Comparison<'_>) -> impl Iterator<Item = (Site, Failure
         let failure = Failure::new(
             Code::RouterOffline,
             format!("router {router} is not connected to the tailnet"),
-            "start the machine; or apply the other name of the router alone, then the rest of the \
+            "start the machine; or apply the new name of the router first, then the rest of the \
              edit",
         );
         is_offline.then(|| (site.clone(), failure))

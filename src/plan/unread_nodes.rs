@@ -1,5 +1,5 @@
-//! Workers whose Nodes cannot be read: they may run and be protected, so the paths to them stay
-//! as they are, and so do their records and the routers that lead to their hosts.
+//! Workers whose Nodes cannot be read: they may run and be protected, so the paths to them,
+//! their records and the routers that lead to their hosts stay as they are.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -15,8 +15,8 @@ use crate::inventory::Gap;
 use crate::resource::azure::MachineRole;
 use crate::resource::{Kind, Resource, Site};
 
-/// Blocks the updates that take a path from workers whose Nodes are unread, and the deletions
-/// of their records and routers. Returns what is not deleted.
+/// Blocks updates that remove a path to workers whose Nodes are unread, and the deletions
+/// of their records and routers. Returns the retained objects.
 pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) -> Vec<Retained> {
     // A plan that destroys has rules of its own.
     if input.desired.is_empty() {
@@ -163,7 +163,7 @@ impl WorkerPlace {
     }
 }
 
-/// What the Server of a worker says about its place.
+/// The place that the Server of a worker records.
 fn recorded_place(input: Comparison<'_>, worker: &str) -> Option<WorkerPlace> {
     let (_, observed) = input
         .inventory

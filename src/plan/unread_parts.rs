@@ -1,6 +1,6 @@
-//! Machines of which the other half cannot be read. A VM whose Node is unread is neither
-//! deleted nor restarted, because its pods would not be drained. A VM is not created either while what it
-//! would serve as is unread: it costs money and could not work.
+//! Machines of which either the VM or the Node or device could not be read. A VM whose Node
+//! is unread is neither deleted nor restarted, because its pods would not be drained. Nor
+//! is a VM created while its Node or device is unread: it costs money and could not work.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use crate::inventory::Gap;
 use crate::resource::azure::MachineRole;
 use crate::resource::{Kind, ObjectKey, Resource, Site};
 
-/// Blocks what is done to such machines, and returns those that are not deleted.
+/// Blocks the changes of such machines, and returns the retained objects.
 pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) -> Vec<Retained> {
     // A plan that destroys has rules of its own.
     if input.desired.is_empty() {
@@ -30,9 +30,12 @@ pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) ->
         let Some((machine, gap)) = unread.of_machine(change) else { continue };
         let message = match change.action {
             Action::Create => {
-                format!("{machine} could not serve: {} could not be read", gap.source)
+                format!("{machine} could not be used: {} could not be read", gap.source)
             }
-            _ => format!("it is unknown what {machine} serves: {} could not be read", gap.source),
+            _ => format!(
+                "it is unknown whether {machine} is in use: {} could not be read",
+                gap.source
+            ),
         };
         let blocked = blocked_for(change, gap.failure.clone().within(message), None);
         if change.action != Action::Create {
@@ -43,8 +46,8 @@ pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) ->
     retained
 }
 
-/// Blocks what would evict no pods first: a restart of a machine whose Node is unread, and
-/// the deletion of a node pool of which the nodes are.
+/// Blocks disruptive changes that could not drain pods first: the restart of a machine
+/// whose Node is unread, and the deletion of a node pool with unread nodes.
 fn hold_back_undrained(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     if input.inventory.gap_among(Kind::Worker).is_none() {
         return;
@@ -71,12 +74,12 @@ fn undrained<'a>(input: Comparison<'a>, change: &Change) -> Option<(String, &'a 
     Some((format!("worker {name}"), input.inventory.gap_for(Kind::Worker, Some(&node))?))
 }
 
-/// Machines by name, with the source that hides what each serves as.
+/// Machines by name, with the source that could not be read.
 #[derive(Default)]
 struct UnreadParts {
-    /// Those that would be created.
+    /// Machines that would be created.
     new: BTreeMap<String, Gap>,
-    /// Those that would be deleted.
+    /// Machines that would be deleted.
     leaving: BTreeMap<String, Gap>,
 }
 
@@ -102,7 +105,7 @@ impl UnreadParts {
         unread
     }
 
-    /// A machine that exists already costs nothing more, whatever is unread of it.
+    /// An existing machine costs nothing more, even if parts of it are unread.
     fn keep_existing(&mut self, decisions: &ResourceDecisions) {
         let created: BTreeSet<&str> = decisions
             .values()

@@ -12,7 +12,7 @@ use crate::resource::version::KubernetesVersion;
 use crate::resource::{Address, Kind, Resource, Site};
 
 /// Blocks a change to a version that cannot be reached. Defers a worker whose version
-/// becomes known with the upgrade of the control plane.
+/// depends on the upgrade of the control plane.
 pub(super) fn refuse(
     input: Comparison<'_>,
     desired: &DesiredResource,
@@ -63,8 +63,8 @@ fn blocked(desired: &DesiredResource, live: Option<&Resource>, failure: Failure)
     }
 }
 
-/// Whether a failure only says that a version stays: what depends on the object can be
-/// changed, for it exists and works.
+/// Whether a failure only says that a version stays: dependents of the object can be
+/// changed, because the object exists and works.
 pub(super) fn keeps_version(code: Code) -> bool {
     matches!(code, Code::KubernetesDowngrade | Code::KubernetesMinorSkipped | Code::LiveVersionSkew)
 }
@@ -78,8 +78,8 @@ fn control_plane(
         return Some(Failure::new(
             Code::KubernetesDowngrade,
             format!(
-                "the cluster runs Kubernetes {live}, and the topology names {wanted}: AKS takes no \
-                 cluster back to an older version"
+                "the cluster runs Kubernetes {live}, but the topology has {wanted}: AKS cannot \
+                 downgrade a cluster"
             ),
             format!(
                 "set `kubernetes_version` of [cluster] to \"{}.{}\"; other changes are made",
@@ -92,8 +92,8 @@ fn control_plane(
         return Some(Failure::new(
             Code::KubernetesMinorSkipped,
             format!(
-                "the cluster runs Kubernetes {live}, and an upgrade to {wanted} leaves out a minor \
-                 version"
+                "the cluster runs Kubernetes {live}, and an upgrade to {wanted} would skip a \
+                 minor version"
             ),
             format!(
                 "set `kubernetes_version` of [cluster] and of the profiles to \"{next}\", apply, and \
@@ -110,7 +110,7 @@ fn control_plane(
         format!(
             "{address} runs Kubernetes {kubelet}, which a control plane of {wanted} does not support"
         ),
-        format!("upgrade {address} first, to a version of the present control plane ({live})"),
+        format!("upgrade {address} first, to the current version of the control plane ({live})"),
     ))
 }
 
@@ -147,8 +147,8 @@ fn downgrade(subject: &str, live: KubernetesVersion, wanted: KubernetesVersion) 
     Failure::new(
         Code::KubernetesDowngrade,
         format!(
-            "{subject} has Kubernetes {live}, and the topology names {wanted}: a kubelet is not \
-             taken back to an older version"
+            "{subject} has Kubernetes {live}, but the topology has {wanted}: a kubelet is never \
+             downgraded"
         ),
         format!(
             "set `kubernetes_version` of the profile to \"{}.{}\" for any patch, or to \"{live}\"",

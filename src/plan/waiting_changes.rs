@@ -1,4 +1,4 @@
-//! What waits for changes that are not made, and is held back with them.
+//! Holds back changes that wait for changes that are not made.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,7 +46,8 @@ fn causes(
     while let Some((address, cause)) = open.pop() {
         for dependent in waiting.get(&address).into_iter().flatten() {
             let is_known = reasons.contains_key(dependent) || causes.contains_key(dependent);
-            // What cuts off a worker that stays was found before; the rest may go on.
+            // Disconnection of a worker that stays is detected elsewhere; other changes may
+            // proceed.
             let only_follows = removals.contains(&address)
                 && change(decisions, dependent).is_some_and(may_withdraw);
             if !is_known && !only_follows {

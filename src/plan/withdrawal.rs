@@ -120,14 +120,14 @@ fn ends_worker_route(before: &Resource, after: &JoinedWorker, worker: &JoinedWor
     !routes.any(|(prefix, route)| *route != KernelRoute::Unreachable && covers(prefix, worker))
 }
 
-/// What an object does with the packets of a prefix.
+/// The treatment of a prefix's packets by an object.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Via<'a> {
     /// A route table sends them to a next hop.
     NextHop(NextHop),
     /// A kernel sends them.
     Kernel(KernelRoute),
-    /// They are routed, to whatever hop.
+    /// They are routed, to any next hop.
     AnyHop,
     /// A router takes them out of the tailnet.
     Tailnet,
@@ -170,7 +170,7 @@ fn paths(resource: &Resource) -> Paths<'_> {
     }
 }
 
-/// The prefixes whose packets an object does not drop, whatever hop it sends them to.
+/// The prefixes whose packets an object does not drop, with any next hop.
 fn covered(resource: &Resource) -> Paths<'_> {
     let paths = paths(resource).into_iter();
     paths.filter_map(|(prefix, via)| Some((prefix, via.without_hop()?))).collect()
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_withdraws_what_it_permitted_to_all() {
+    fn a_narrowed_rule_withdraws_its_former_permission() {
         let narrowed = update(group(Access::Allow, "*"), group(Access::Allow, "10.1.0.0/16"));
         assert!(leads_elsewhere(&narrowed, &prefix("10.2.0.0/16")));
         assert_eq!(withdrawn(&narrowed), [Ipv4Net::default()].into());

@@ -1,5 +1,5 @@
-//! Work on workers that the user names, whether or not they differ from the
-//! topology. It changes those workers and nothing else.
+//! Work on workers that the user names, whether or not they differ from the topology. It
+//! changes only those workers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -67,7 +67,7 @@ pub(super) fn already_done(
     let command = request.operation.command();
     let finding = |(worker, time): (&WorkerName, &String)| {
         let message = format!(
-            "{worker} is left out: an interrupted run of the same command completed it at {time}"
+            "{worker} is skipped: an interrupted run of the same command completed it at {time}"
         );
         let remedy = format!("to do it again, name it alone: `{command} {worker}`");
         Finding::new(FindingSeverity::Warning, Failure::new(Code::PartlyApplied, message, remedy))
@@ -94,7 +94,7 @@ impl WorkerOperation {
     }
 }
 
-/// The named workers, if that is what is asked for.
+/// The named workers, if the request names workers.
 fn named<'a>(
     input: Comparison<'a>,
     operation: Option<WorkerOperation>,
@@ -219,8 +219,8 @@ fn blocked(
     .into()
 }
 
-/// Removes everything from the plan that is neither a named worker nor contained
-/// in one. Blocks a worker whose dependencies do not exist.
+/// Removes everything from the plan except the named workers and their children. Blocks a
+/// worker whose dependencies do not exist.
 pub(super) fn restrict(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     let Some(worker_request) = input.worker_request else { return };
     let mut retained = BTreeSet::new();

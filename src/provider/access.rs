@@ -22,8 +22,8 @@ pub struct ClusterAccess {
     pub credentials: ClusterCredentials,
 }
 
-/// Credentials of the cluster that were checked against its own name, and what a
-/// joining worker needs to know of the cluster.
+/// Credentials of the cluster that were checked against the cluster's own name, and the
+/// facts of the cluster that a joining worker uses.
 #[derive(Debug, Clone)]
 pub struct ClusterCredentials {
     kubeconfig: Secret,
@@ -58,7 +58,7 @@ pub enum AccessError {
     /// Azure's answer has no kubeconfig.
     #[error("cannot get the credentials of the cluster: Azure's response has no kubeconfig")]
     NoKubeconfig,
-    /// Nothing would tell the cluster from another server of its name.
+    /// The cluster could not be distinguished from another server with its name.
     #[error("the kubeconfig sets `insecure-skip-tls-verify`")]
     NotVerified,
     /// Workers verify the API server by the CA of the kubeconfig.

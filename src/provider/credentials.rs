@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tailnet_takes_either_spelling_and_names_what_is_missing() {
+    fn the_tailnet_takes_either_spelling_and_names_missing_variables() {
         let lookup = |name: &str| name.contains("OAUTH").then(|| "marked".to_owned());
         let found = TailnetCredentials::from_environment(&lookup).unwrap();
         assert!(matches!(&found, TailnetCredentials::OAuthClient { id, .. } if id == "marked"));

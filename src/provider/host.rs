@@ -89,10 +89,10 @@ pub struct RouterProbe {
     pub routes_of_others: BTreeMap<(Ipv4Net, u32), String>,
     /// Rules of others that select tables other than the kernel's and Tailscale's.
     pub foreign_rules: Vec<ForeignRule>,
-    /// Whether all of the above, and nothing else of ours, is back after a reboot
-    /// and after a restart of tailscaled.
+    /// Whether all of the above, and no other configuration of ours, survives a reboot and
+    /// a restart of tailscaled.
     pub persistent: bool,
-    /// The block of the topology whose protection its stamp records.
+    /// The block of the topology whose protection the stamp of the host records.
     pub protected_by: Option<String>,
     /// Tailscale, where it is installed.
     pub tailscale: Option<TailscaleProbe>,
@@ -179,10 +179,10 @@ pub struct WorkerProbe {
     pub container_runtime_version: Option<String>,
     /// The version of the kubelet, if it is installed.
     pub kubelet_version: Option<KubernetesVersion>,
-    /// The version of the kubelet whose packages are on disk, together with those of
-    /// containerd and the CNI plugins, as far as they are not installed.
+    /// The version of the kubelet packages on disk; they lie there together with packages
+    /// of containerd and the CNI plugins that are not installed yet.
     pub staged_packages: Option<KubernetesVersion>,
-    /// Whether the CNI plugins are there with the right checksum.
+    /// Whether the CNI plugins are installed with the right checksum.
     pub cni_plugins: bool,
     /// The digest of the cluster's CA that is on disk.
     pub cluster_ca_digest: Option<String>,
@@ -244,7 +244,7 @@ pub enum WorkerStep {
     Start,
     /// Remove the bootstrap kubeconfig.
     RemoveBootstrapKubeconfig,
-    /// Note the digest of what was applied.
+    /// Record the digest of the applied profile.
     Stamp {
         /// The profile's digest.
         digest: String,

@@ -28,7 +28,7 @@ pub trait Transport: Send + Sync + fmt::Debug {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no answer from {host}: {fault}")]
 pub struct TransportError {
-    /// The host and port that were asked.
+    /// The host and port of the request.
     pub host: String,
     /// The fault.
     pub fault: TransportFault,

@@ -130,7 +130,7 @@ impl HttpClient {
         }
     }
 
-    /// An answer that is not what the service promises.
+    /// The error of a response that is not one of the service.
     pub fn malformed(&self, activity: &str, reason: &str) -> RequestError {
         malformed(self.api(), activity, reason)
     }
@@ -142,7 +142,7 @@ impl HttpClient {
     }
 }
 
-/// An answer that is not what a service promises.
+/// The error of a response that is not one of the service.
 pub(super) fn malformed(api: Api, activity: &str, reason: &str) -> RequestError {
     let reason = ServiceText::message(reason).into();
     RequestError::Malformed { api, activity: activity.to_owned(), reason }

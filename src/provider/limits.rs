@@ -1,4 +1,4 @@
-//! How often each service may be asked.
+//! The request rate of each service.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,7 +39,7 @@ impl CallClass {
 pub struct Rate {
     /// Calls that can go out at once from a full bucket.
     pub burst: f64,
-    /// Calls that come back every second.
+    /// Calls that are refilled every second.
     pub per_second: f64,
 }
 
@@ -64,13 +64,12 @@ struct State {
 }
 
 impl Limits {
-    /// The figures that services publish, and our own where they publish none.
+    /// The limits that services publish, or our own if they publish none.
     ///
-    /// ARM allows a subscription 250 reads and 25 more a second, and 200 writes
-    /// and 200 deletes with 10 more a second each. Tailscale publishes nothing:
-    /// 2 a second after 10 at once is stargate's own choice. The cluster gets
-    /// what a controller with generous client limits takes: 50 a second after
-    /// 100 at once.
+    /// ARM allows a subscription 250 reads and 25 more a second, and 200 writes and 200
+    /// deletes with 10 more a second each. Tailscale publishes none: 2 a second after a
+    /// burst of 10 is stargate's own choice. The limit for the cluster is that of a
+    /// controller with generous client limits: 50 a second after a burst of 100.
     pub fn published() -> Self {
         let mut limits = Self::unlimited();
         let azure_changes = Rate { burst: 200.0, per_second: 10.0 };
@@ -102,7 +101,7 @@ impl Limits {
         }
     }
 
-    /// Holds back all calls of a class, because the service asked for a pause.
+    /// Delays all calls of a class, because the service requested a pause.
     pub fn pause(&self, api: Api, class: CallClass, time: Duration) {
         if let Some(bucket) = self.buckets.get(&(api, class)) {
             bucket.pause(time);
@@ -130,7 +129,7 @@ impl Bucket {
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
         }
-        // A pause may have been asked for while this call waited for its turn.
+        // The service may have requested a pause while this call waited for its turn.
         while let Some(wait) = self.pause_left(Instant::now()) {
             tokio::time::sleep(wait).await;
         }

@@ -15,7 +15,7 @@ pub(super) struct Listing {
     objects: Vec<Value>,
     pages: usize,
     known: HashSet<String>,
-    /// Links or tokens of pages that were asked for.
+    /// Links or tokens of requested pages.
     requested: HashSet<String>,
 }
 
@@ -37,7 +37,7 @@ pub(super) enum ListingFault {
 }
 
 impl Listing {
-    /// An empty list; `identity` tells objects apart.
+    /// An empty list; `identity` distinguishes objects.
     pub(super) fn new(settings: &ClientSettings, identity: fn(&Value) -> Option<String>) -> Self {
         Self {
             settings: *settings,
@@ -73,11 +73,11 @@ impl Listing {
         Ok(())
     }
 
-    /// Notes that the next page is asked for by this link or token.
+    /// Records the request for the next page by this link or token.
     ///
     /// # Errors
     ///
-    /// It was asked for already, or there were enough pages.
+    /// It was requested already, or there were enough pages.
     pub(super) fn follow(&mut self, next: &str) -> Result<(), ListingFault> {
         if !self.requested.insert(next.to_owned()) {
             return Err(ListingFault::Circle(self.pages));

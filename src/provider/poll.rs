@@ -16,8 +16,8 @@ pub struct Polling {
 }
 
 impl Polling {
-    /// Reads until a read breaks with what is waited for. If the time is up, the result is
-    /// what the last read continued with.
+    /// Reads until a read breaks with the expected value. After the timeout, the result is
+    /// the value with which the last read continued.
     ///
     /// # Errors
     ///

@@ -21,7 +21,7 @@ const WAIT_FOR_OPERATION: &str =
 const WAIT_FOR_LIMIT: &str =
     "wait a few minutes, then run the same command again: the service limits its request rate";
 
-/// Codes of Azure that mean the same, and what to do.
+/// Codes of Azure with the same meaning, and the remedy.
 struct Known {
     names: &'static [&'static str],
     code: Code,

@@ -100,7 +100,7 @@ type Outcome = Result<http::Response<Bytes>, TransportError>;
 /// How long to wait before the next attempt, and who chose it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Delay {
-    /// The service asked for it.
+    /// The service requested it.
     Requested(Duration),
     /// stargate chose it; it counts towards the call's timeout.
     Chosen(Duration),
@@ -183,7 +183,7 @@ impl RequestPolicy {
         }
     }
 
-    /// One attempt, within what is left of the call's time.
+    /// One attempt, within the remaining time of the call.
     async fn attempt(
         &self,
         kind: RequestKind<'_>,
@@ -243,8 +243,8 @@ impl RequestPolicy {
         }
     }
 
-    /// Twice as long each time, spread over the upper half so that callers
-    /// that failed together do not come back together.
+    /// Doubles each time, with jitter over the upper half so that callers that failed
+    /// together do not retry together.
     fn backoff(&self, attempt: u32) -> Duration {
         let settings = &self.0.settings;
         let full =
@@ -261,7 +261,7 @@ impl RequestPolicy {
 enum Reason {
     /// The service works on something that has to end first.
     Waits,
-    /// The service, or what stands before it, is overloaded or in trouble.
+    /// The service, or a proxy before it, is overloaded or fails.
     Broken,
 }
 

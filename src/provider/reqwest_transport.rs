@@ -15,7 +15,7 @@ use crate::diagnostics::ServiceText;
 pub struct ReqwestTransport {
     /// Takes a proxy from the environment, as tools behind one expect.
     outside: reqwest::Client,
-    /// Never asks a proxy: what listens on this machine is not behind one.
+    /// Never uses a proxy: a server on this machine is not behind one.
     loopback: reqwest::Client,
     settings: ClientSettings,
 }
@@ -27,7 +27,7 @@ pub struct TransportSetupError(pub String);
 
 /// Makes ring the process's cryptography. Doing it again changes nothing.
 pub fn install_cryptography() {
-    // It fails only when a provider is there already, which is what is wanted.
+    // It fails only if a provider is installed already.
     let _already_there = rustls::crypto::ring::default_provider().install_default();
 }
 
@@ -129,8 +129,8 @@ async fn send_and_receive(
     let mut response = http::Response::new(());
     *response.status_mut() = received.status();
     *response.headers_mut() = std::mem::take(received.headers_mut());
-    // Chunks come decompressed: the limit holds for what is unfolded, and
-    // nothing of the compressed form is kept.
+    // Chunks arrive decompressed: the limit applies to the decompressed size, and the
+    // compressed form is not kept.
     let mut body = BodyCollector::new(settings.max_body_bytes);
     while let Some(chunk) = within(idle, received.chunk()).await? {
         body.push(chunk)?;

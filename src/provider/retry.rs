@@ -30,7 +30,7 @@ impl RetryingHosts {
     }
 }
 
-async fn repeat_when_lost<T, F>(mut work: impl FnMut() -> F) -> Result<T, HostError>
+async fn retry_lost<T, F>(mut work: impl FnMut() -> F) -> Result<T, HostError>
 where
     F: Future<Output = Result<T, HostError>>,
 {
@@ -46,11 +46,11 @@ where
 #[async_trait]
 impl HostRead for RetryingHosts {
     async fn probe_router(&self, target: &HostTarget) -> Result<RouterProbe, HostError> {
-        repeat_when_lost(|| self.client.probe_router(target)).await
+        retry_lost(|| self.client.probe_router(target)).await
     }
 
     async fn probe_worker(&self, target: &HostTarget) -> Result<WorkerProbe, HostError> {
-        repeat_when_lost(|| self.client.probe_worker(target)).await
+        retry_lost(|| self.client.probe_worker(target)).await
     }
 
     async fn close(&self) {
@@ -65,7 +65,7 @@ impl HostWrite for RetryingHosts {
         target: &HostTarget,
         change: &RouterChange,
     ) -> Result<(), HostError> {
-        repeat_when_lost(|| self.client.change_router(target, change)).await
+        retry_lost(|| self.client.change_router(target, change)).await
     }
 
     async fn apply_worker_step(
@@ -73,7 +73,7 @@ impl HostWrite for RetryingHosts {
         target: &HostTarget,
         step: &WorkerStep,
     ) -> Result<(), HostError> {
-        repeat_when_lost(|| self.client.apply_worker_step(target, step)).await
+        retry_lost(|| self.client.apply_worker_step(target, step)).await
     }
 
     async fn host_recreated(&self, hostname: &str) -> Result<(), Failure> {

@@ -23,7 +23,7 @@ impl ScriptedStep {
         Self { method, path: path.into(), response: Some(http::Response::new(Bytes::new())) }
     }
 
-    /// Answers with a status and a JSON body; null stands for an empty one.
+    /// Responds with a status and a JSON body; null means an empty one.
     pub(crate) fn respond(mut self, status: u16, body: Value) -> Self {
         let bytes = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
         self.response = Some(http::Response::builder().status(status).body(bytes).unwrap());
@@ -45,7 +45,7 @@ impl ScriptedStep {
     }
 }
 
-/// The script and what was asked so far.
+/// The script and the requests so far.
 #[derive(Default)]
 pub(crate) struct Scripted {
     steps: Mutex<VecDeque<ScriptedStep>>,

@@ -15,14 +15,13 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long one attempt at a read may take in all.
 pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a call may take in all: every attempt and the waits between them,
-/// without the waits that the service asked for. A write may use all of it for
-/// one attempt, since Azure's front end answers a write within a minute, by
-/// 504 if need be.
+/// The maximum duration of a call: every attempt and the delays between them, without those
+/// that the service requested. A write may use all of it for one attempt, since Azure's
+/// front end answers a write within a minute, by 504 if need be.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(55);
 /// The wait before the second attempt; it doubles from one to the next.
 pub const FIRST_DELAY: Duration = Duration::from_secs(1);
-/// The longest wait between two attempts that stargate chooses by itself.
+/// The longest delay between two attempts, unless the service requests a longer one.
 pub const MAX_DELAY: Duration = Duration::from_secs(30);
 /// The largest answer in bytes, decompressed. The largest real ones are a page
 /// of 500 Nodes and the devices of a tailnet of 10,000, both below 16 MiB. Nine

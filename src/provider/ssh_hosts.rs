@@ -1,5 +1,5 @@
-//! Hosts over SSH: each look, change and step is a script that a host's own shell
-//! runs, and what it printed is read again.
+//! Hosts over SSH: each probe, change and step is a script that the host's shell runs and
+//! whose output is parsed.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

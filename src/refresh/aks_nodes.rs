@@ -18,7 +18,7 @@ use crate::resource::{ArmId, Kind, ObjectKey, Resource};
 /// The label with the pool of a node; nodes that AKS provisions outside of pools
 /// have none.
 const AGENT_POOL_LABEL: &str = "kubernetes.azure.com/agentpool";
-/// What the provider ids of Azure's machines begin with.
+/// The prefix of the provider IDs of Azure's machines.
 const AZURE_PROVIDER: &str = "azure://";
 
 /// Whether a Node is AKS's own. Each of the three signs may be missing.
@@ -29,12 +29,11 @@ pub(super) fn is_one(node: &NodeFacts, lists: &NodeLists) -> bool {
         || node.provider_id.as_ref().is_some_and(by_azure)
 }
 
-/// Notes a node of AKS with its pod CIDR.
+/// Adds an AKS node with its pod CIDR to the inventory.
 ///
-/// Azure assigns pod CIDRs: the NodeNetworkConfig holds them. A node whose own is
-/// missing or unreadable keeps the routes that it has: they were written when it was
-/// known, and a node keeps its range for life. The CiliumNode is used only if there
-/// is neither.
+/// Azure assigns pod CIDRs and records them in NodeNetworkConfigs. A node whose
+/// NodeNetworkConfig is missing or unreadable keeps its routes: they were written from it,
+/// and a node keeps its range for life. The CiliumNode is used only if there is neither.
 pub(super) fn note(node: &NodeFacts, lists: &NodeLists, observation: &mut Observation) {
     let name = &node.name;
     let of_cilium = lists.of_cilium(name);

@@ -31,15 +31,16 @@ fn listed() -> impl Iterator<Item = (Kind, &'static ArmType)> {
 /// cloud-init installs Tailscale first.
 const BOOT_TIMEOUT: SignedDuration = SignedDuration::from_mins(10);
 
-/// What Azure answered.
+/// The responses of Azure.
 pub(super) struct AzureResponses {
     objects: BTreeMap<Kind, Vec<Value>>,
     /// The kinds that could not be listed.
     unlisted: BTreeMap<Kind, RequestError>,
     contents: groups::Contents,
-    /// What is in the node resource groups of clusters that may have to go, by cluster.
+    /// The contents of the node resource groups of clusters that may be deleted, by
+    /// cluster.
     node_groups: groups::Contents,
-    /// What the cluster's object and its network say, or why they do not.
+    /// The facts from the cluster's object and its network, or why they are unknown.
     cluster: ClusterResponse,
     /// The patch that a pending upgrade to a minor version leads to.
     offered_version: Result<Option<KubernetesVersion>, RequestError>,
@@ -97,7 +98,8 @@ async fn lists(
     join_all(lists).await
 }
 
-/// Notes what is ours or stands where something of ours should.
+/// Adds objects to the inventory that the topology owns, or that have the ID of a desired
+/// object.
 pub(super) fn note(
     responses: Result<AzureResponses, RequestError>,
     scope: &Scope<'_>,
@@ -217,8 +219,8 @@ pub(super) fn note_object(value: &Value, ownership: Ownership, observation: &mut
             }
             observation.inventory.note(ObjectKey::Azure(id), resource, ownership);
         }
-        // An object that cannot be read must not look absent. One that is not ours
-        // matters only if something of ours stands or should stand there.
+        // An unreadable object must not look absent. A foreign one matters only if it has
+        // the ID of an owned or desired object.
         Some(Err(error)) if ownership.is_foreign() => {
             observation.undecodable.insert(ObjectKey::Azure(id.clone()), unreadable(&id, &error));
         }
@@ -230,8 +232,9 @@ pub(super) fn note_object(value: &Value, ownership: Ownership, observation: &mut
     }
 }
 
-/// Whether an object of the topology is being deleted, by itself or with its resource group. A
-/// destroy waits for it, and what tells by itself how far it has come is compared.
+/// Whether an object of the topology is being deleted, by itself or with its resource
+/// group. A destroy waits for it. An object that reports its own progress is compared
+/// instead.
 fn is_being_deleted(
     value: &Value,
     id: &ArmId,

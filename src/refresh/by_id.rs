@@ -1,7 +1,7 @@
-//! Objects of Azure that the desired state names and no list had.
+//! Reads Azure objects by ID that the desired state contains and no list returned.
 //!
-//! Lists leave out what the identity may not read, without an error. Only the
-//! answer to a read by id says that an object is absent.
+//! Lists omit objects that the identity may not read, without an error. Only the response
+//! to a read by ID proves that an object is absent.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,8 +22,8 @@ use crate::resource::{ArmId, Kind, ObjectKey, Ownership};
 const WIDTH: usize = 16;
 
 impl Observation {
-    /// Looks again, now that it is known what is wanted: at objects of Azure that the
-    /// lists lack, and at the cluster's objects.
+    /// Reads objects again once the desired state is known: Azure objects that the lists
+    /// lack, and the cluster's objects.
     pub async fn refresh_by_id(
         &mut self,
         clients: &ReadClients,
@@ -40,8 +40,8 @@ impl Observation {
     }
 }
 
-/// Reads what is missing by its id: groups first, then what is in them, then
-/// subnets. What is in an absent object is absent.
+/// Reads missing objects by ID: groups first, then their contents, then subnets. The
+/// contents of an absent object are absent.
 async fn read(
     clients: &ReadClients,
     scope: &Scope<'_>,
@@ -84,14 +84,14 @@ async fn read(
     }
 }
 
-/// Marks an object as unread whose answer could not be understood: it exists.
+/// Marks an object as unread whose response could not be decoded: it exists.
 fn mark_unknown_unread(key: ObjectKey, observation: &mut Observation) {
     observation.mark_undecodable_unread(&key);
     let (ObjectKey::Azure(id) | ObjectKey::AzureAssociation(id)) = &key else { return };
     let is_subnet_s =
         id.resource_type().is_some_and(|it| Kind::of_arm_type(&it) == Some(Kind::Subnet));
     let inventory = &observation.inventory;
-    // What of a subnet is noted depends on the network that it is in.
+    // The facts that a subnet yields depend on its network.
     let is_known = inventory.get(&key).is_some()
         || inventory.is_unread(&key)
         || inventory.being_deleted.contains(&key);
@@ -100,7 +100,7 @@ fn mark_unknown_unread(key: ObjectKey, observation: &mut Observation) {
     }
     let failure = Failure::new(
         Code::UnexpectedResponse,
-        format!("Azure answers no object with the id {id} to a read by this id"),
+        format!("Azure returned no object with the ID {id} for a read by this ID"),
         "run the same command again; `-v` prints the requests",
     );
     observation.unread(key, Source::Azure, failure);
@@ -157,8 +157,8 @@ impl Level {
     }
 }
 
-/// The objects of Azure that are neither known nor hidden by more than the list of their
-/// kind: each by its id, with the keys that stand for it.
+/// Azure objects that are neither known nor hidden by more than the list of their kind:
+/// each by its ID, with the keys that identify it.
 fn missing(
     desired: &DesiredSet,
     observation: &Observation,

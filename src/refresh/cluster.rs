@@ -26,7 +26,7 @@ use crate::resource::{Kind, ObjectKey, Observable, Owner, Ownership, Resource};
 /// The label that names a worker's datacenter.
 const DATACENTER_LABEL: &str = "stargate.io/datacenter";
 
-/// What the cluster answered to each list.
+/// The response of the cluster to each list.
 struct ClusterResponses {
     nodes: Result<Vec<NodeFacts>, ClusterError>,
     network_configs: Result<BTreeMap<String, Ipv4Net>, ClusterError>,
@@ -88,7 +88,7 @@ async fn lists(client: &dyn ClusterRead) -> ClusterResponses {
         client.cilium_nodes(),
         manifests,
         // A check alone: that it may not be made hides nothing of the cluster.
-        client.subject_access_review_bootstrap_autoapproves(),
+        client.review_bootstrap_auto_approval(),
     );
     ClusterResponses { nodes, network_configs, cilium_nodes, manifests, auto_approves }
 }
@@ -102,7 +102,7 @@ fn note(responses: ClusterResponses, scope: &Scope<'_>, observation: &mut Observ
     }
     let network_configs = match responses.network_configs {
         Ok(configs) => Some(configs),
-        // The nodes that have them are known all the same, and keep their routes.
+        // Known nodes keep their routes.
         Err(error) => {
             observation.fact_gap(Source::Kubernetes, error);
             None
@@ -127,9 +127,9 @@ fn note(responses: ClusterResponses, scope: &Scope<'_>, observation: &mut Observ
 
 /// The pod ranges of nodes, by their names; `None` for a list that could not be read.
 pub(super) struct NodeLists {
-    /// Those that Azure's allocator assigned.
+    /// Pod CIDRs that Azure's allocator assigned.
     pub(super) network_configs: Option<BTreeMap<String, Ipv4Net>>,
-    /// Those that Cilium uses.
+    /// Pod CIDRs that Cilium uses.
     pub(super) cilium_nodes: Option<BTreeMap<String, Vec<Ipv4Net>>>,
 }
 
@@ -160,7 +160,7 @@ fn note_nodes(
     for (name, pod_cidrs) in lists.cilium_nodes.iter().flatten() {
         let is_worker_s = workers.contains(name.as_str());
         if is_worker_s {
-            // A Node whose `podCIDR` is not set keeps the range that its pods have.
+            // A Node without `podCIDR` keeps the range of its pods.
             let assigned = observation.assigned(name);
             assigned.pod_cidr = assigned.pod_cidr.or_else(|| pod_cidrs.first().copied());
         }
@@ -168,7 +168,7 @@ fn note_nodes(
             let key = ObjectKey::Kubernetes(object("CiliumNode", name));
             let (name, pod_cidrs) = (name.clone(), pod_cidrs.clone());
             let value = Resource::CiliumNode(CiliumNode { name, pod_cidrs }.into());
-            // It goes with its Node.
+            // It is deleted with its Node.
             observation.inventory.note(key, value, Ownership::Inherited);
         }
     }
@@ -229,13 +229,13 @@ fn note_worker(
     }
 }
 
-/// Only its CiliumNode would tell which range its pods have.
+/// Only its CiliumNode would report the range of its pods.
 fn without_range(node: &NodeFacts) -> Failure {
     Failure::new(
         Code::SourceGap,
         format!(
-            "the Node {} has no podCIDR, and its CiliumNode, which tells the range that its pods \
-             have, could not be read",
+            "the Node {} has no podCIDR, and its CiliumNode, which records the range of its pods, \
+             could not be read",
             node.name
         ),
         "allow the credentials to list `ciliumnodes` of the API group cilium.io",
@@ -249,12 +249,12 @@ pub(super) fn node_ownership(node: &NodeFacts, owner: &Owner) -> Ownership {
     owner.ownership(node.labels.get(TOPOLOGY_LABEL).map(String::as_str), site)
 }
 
-/// The worker that a Node represents. What the Node has beyond what stargate
-/// sets (labels of the kubelet, taints of controllers) is left out.
+/// The worker that a Node represents. Labels and taints that other field managers set (the
+/// kubelet, controllers) are omitted.
 ///
 /// # Errors
 ///
-/// The Node lacks what every Node has: it is there, and unlike what is known.
+/// The Node lacks a field that every Node has: it exists, with unknown content.
 pub(super) fn worker(
     node: &NodeFacts,
     managed: &ManagedNodeFields,
@@ -311,9 +311,9 @@ impl Observation {
         self.manifests.insert(key, live);
     }
 
-    /// Looks at the cluster's objects again, now that it is known what is
-    /// wanted: at the fields that others took over, and, where something is
-    /// missing, for objects of its name that are not ours.
+    /// Reads the cluster's objects again once the desired state is known: for the fields
+    /// that other managers took over, and for foreign objects with the name of a missing
+    /// one.
     pub(super) async fn refresh_manifests(&mut self, desired: &DesiredSet) {
         let wanted: BTreeMap<&ObjectKey, &Manifest> = desired
             .iter()

@@ -1,7 +1,7 @@
 //! The facts of the AKS cluster, from its object and that of its network.
 //!
-//! Lists of Azure leave out what the identity may not read, without an error: an
-//! object that a list lacks is read by its id before it counts as absent.
+//! Lists of Azure omit objects that the identity may not read, without an error: an object
+//! that a list lacks is read by its ID before it counts as absent.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -20,7 +20,7 @@ use crate::provider::azure::codec::cluster_profile::{self, ClusterProfile};
 use crate::provider::clients::ReadClients;
 use crate::resource::{ArmId, Kind};
 
-/// What Azure said of the topology's cluster.
+/// The response of Azure about the topology's cluster.
 #[derive(Debug)]
 pub(super) enum ClusterResponse {
     /// It does not exist, or its creation has not come as far as a network.
@@ -30,7 +30,7 @@ pub(super) enum ClusterResponse {
     },
     /// It exists, with these facts.
     Facts(Box<ClusterFacts>),
-    /// It exists, and what depends on it cannot be known.
+    /// It exists, and the facts that depend on it are unknown.
     Unknown(Failure),
 }
 
@@ -70,7 +70,7 @@ pub(super) async fn read(
     }
 }
 
-/// Nothing can be planned for what goes with it, or stays.
+/// It is unknown which objects are deleted with it.
 fn being_deleted(id: &ArmId) -> Failure {
     Failure::new(
         Code::SourceGap,
@@ -112,8 +112,8 @@ async fn network(
     facts(profile, &network)
 }
 
-/// The networks in one resource group: what the identity may not list in the subscription,
-/// it may still list there.
+/// The networks in one resource group: the identity may be permitted to list them there,
+/// but not in the subscription.
 async fn networks_of_group(
     clients: &ReadClients,
     scope: &Scope<'_>,
@@ -247,7 +247,7 @@ fn complete(
     ))
 }
 
-/// Notes what was found, and returns the facts where they are known.
+/// Adds the cluster to the inventory, and returns its facts if they are known.
 pub(super) fn note(
     response: &ClusterResponse,
     scope: &Scope<'_>,
@@ -278,8 +278,8 @@ pub(super) fn note(
     None
 }
 
-/// AKS upgrades patches by itself and takes no cluster back. An older minor version in
-/// the topology is refused instead.
+/// AKS upgrades patches by itself and never downgrades. An older minor version in the
+/// topology is refused instead.
 fn note_newer(facts: &ClusterFacts, scope: &Scope<'_>, observation: &mut Observation) {
     let cluster = &scope.topology.cluster;
     let wanted = cluster.kubernetes_version;
@@ -291,7 +291,7 @@ fn note_newer(facts: &ClusterFacts, scope: &Scope<'_>, observation: &mut Observa
         Code::LiveVersionSkew,
         format!(
             "the cluster runs Kubernetes {}, and [cluster] kubernetes_version is {wanted}: AKS \
-             takes no cluster back to an older version",
+             cannot downgrade a cluster",
             facts.version
         ),
         format!(

@@ -1,4 +1,4 @@
-//! What others keep in the cluster's containers that the topology owns.
+//! Foreign objects in the cluster's containers that the topology owns.
 
 use super::{Observation, Scope};
 use crate::desired::DesiredSet;
@@ -28,7 +28,7 @@ impl Observation {
                 Ok(contents) => {
                     self.inventory.foreign_contents.insert(key, contents);
                 }
-                // What it holds is unknown, so that it must not be deleted.
+                // Its contents are unknown, so it must not be deleted.
                 Err(error) => self.unread(key, Source::Kubernetes, &error),
             }
         }

@@ -49,8 +49,8 @@ pub(super) fn note(scope: &Scope<'_>, observation: &mut Observation) {
     }
 }
 
-/// Attributes each device that has the name of a machine of the topology and is no router
-/// of it any more to the site of the machine.
+/// Attributes each device with the name of a machine of the topology that is no longer its
+/// router to the site of the machine.
 fn attribute_to_machines(scope: &Scope<'_>, observation: &mut Observation) {
     let machines = observation.inventory.iter().filter_map(|(key, observed)| {
         let is_router = matches!(&observed.resource, Resource::VirtualMachine(machine)
@@ -68,7 +68,7 @@ fn attribute_to_machines(scope: &Scope<'_>, observation: &mut Observation) {
     }
 }
 
-/// The site of a Server, what it names its router, and whether its machine existed.
+/// The site of a Server, the name of its router, and whether its machine existed before.
 fn server(site: Site, resource: &Resource) -> Option<(Site, String, bool)> {
     let Resource::Manifest(manifest) = resource else { return None };
     let spec = &manifest.body["spec"];

@@ -1,9 +1,9 @@
-//! Which of the devices with the topology's tag are proven to be the topology's.
+//! Decides which devices with the topology's tag belong to the topology.
 //!
-//! A tag is the only mark of a device, and two topologies can share one. A device is the
-//! topology's if one of its Servers records the address, or if it is the only one that has
-//! the name of a router whose machine the topology owns, or owned: that machine is gone, and
-//! the tag names the topology. Every other device is left alone: it may be a router of
+//! A tag is the only mark of a device, and two topologies can share one. A device belongs
+//! to the topology if one of its Servers records the address, or if it is the only one with
+//! the name of a router whose machine the topology owns, or owned: that machine is deleted,
+//! and the tag names the topology. Every other device is left alone: it may be a router of
 //! another topology, connected or not.
 
 use std::collections::BTreeSet;
@@ -21,8 +21,8 @@ use crate::resource::ownership::default_tag;
 use crate::resource::{ArmId, Kind, ObjectKey, Ownership, Resource};
 use crate::topology::model::DatacenterKind;
 
-/// Notes as foreign each device that is not proven to be the topology's, so that it is
-/// not deleted, and as unread each router whose device may be another machine's.
+/// Marks as foreign each device that is not proven to belong to the topology, so that it is
+/// not deleted, and as unread each router whose device may belong to another machine.
 pub(super) async fn check(
     clients: &ReadClients,
     tagged: &mut TaggedDevices,
@@ -97,7 +97,7 @@ enum Machine {
     },
 }
 
-/// What proves that a device is the topology's.
+/// The records that prove that a device belongs to the topology.
 struct DeviceRecords {
     /// How Servers of the topology name their routers: by address in the tailnet or, if an
     /// older program wrote them, by host name.
@@ -144,7 +144,7 @@ impl DeviceRecords {
         self.records(device) || self.recorded.contains(name) || self.machines.contains(name)
     }
 
-    /// Looks for the machine of a router: a list need not show it.
+    /// Reads the machine of a router, which a list may omit.
     async fn machine(
         &self,
         clients: &ReadClients,
@@ -170,7 +170,7 @@ impl DeviceRecords {
         match clients.azure.get(&id).await {
             Ok(None) => Machine::Absent { has_remains: self.interfaces.contains(name) },
             Ok(Some(_)) => Machine::Exists,
-            // What cannot be read is noted when all that the lists lack is read.
+            // Unreadable objects are noted when all objects that the lists lack are read.
             Err(_) => unread,
         }
     }

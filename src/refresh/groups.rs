@@ -1,4 +1,4 @@
-//! Resource groups: which of ours may have to go, and what goes with them.
+//! Resource groups of the topology that may be deleted, and their contents.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::resource::{ArmId, Kind, ObjectKey, Owner, Resource};
 use crate::topology::model::DatacenterKind;
 use crate::topology::names::Location;
 
-/// What each container holds, or why that is unknown.
+/// The contents of each container, or why they are unknown.
 pub(super) type Contents = BTreeMap<ArmId, Result<Vec<Value>, RequestError>>;
 
 /// Looks into the resource groups of ours that may have to go.
@@ -45,8 +45,8 @@ fn may_be_ours(value: &Value, owner: &Owner) -> bool {
         || codec::ownership_without_name(value, owner).is_some()
 }
 
-/// Whether a group is wanted where it is: one that is wanted elsewhere has to be
-/// replaced, with all that it holds.
+/// Whether a group is desired in its region: a group that is desired elsewhere must be
+/// replaced, with its contents.
 fn is_retained(group: &Value, wanted: &BTreeMap<String, &Location>) -> bool {
     let Some(id) = codec::id(group) else { return true };
     let Some(location) = wanted.get(&id.name().to_ascii_lowercase()) else { return false };
@@ -70,7 +70,7 @@ pub(super) fn wanted<'a>(scope: &Scope<'a>) -> BTreeMap<String, &'a Location> {
         .collect()
 }
 
-/// What a container holds. One whose contents are unknown must not be deleted.
+/// The contents of a container. A container with unknown contents must not be deleted.
 pub(super) fn known<'a>(
     container: &ArmId,
     contents: &'a Result<Vec<Value>, RequestError>,
@@ -85,7 +85,7 @@ pub(super) fn known<'a>(
     }
 }
 
-/// What is not ours in a group of ours: deleting the group would delete it.
+/// Adds the foreign objects in the topology's groups: deleting a group would delete them.
 pub(super) fn note_foreign_contents(
     contents: &Contents,
     scope: &Scope<'_>,
@@ -98,7 +98,7 @@ pub(super) fn note_foreign_contents(
             .iter()
             .filter(|value| !may_be_ours(value, &owner))
             .filter_map(codec::id)
-            // A VM's disk goes with its VM and carries no mark of its own.
+            // A VM's disk is deleted with its VM and has no mark of its own.
             .filter(|id| {
                 !id.resource_type()
                     .is_some_and(|it| it.eq_ignore_ascii_case("Microsoft.Compute/disks"))

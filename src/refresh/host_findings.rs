@@ -1,5 +1,5 @@
-//! Settings of others that change what hosts do with the topology's packets, and that
-//! stargate does not undo.
+//! Settings of others that affect the topology's packets on hosts, and that stargate does
+//! not undo.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,8 @@ use crate::provider::host::TailscaleProbe;
 use crate::provider::tailnet::TailnetDevice;
 use crate::resource::foreign_rule::{ForeignHop, ForeignRule};
 
-/// The kernel's rule for table main. Later rules see only what main has no route for.
+/// The priority of the kernel's rule for table main. Later rules apply to packets without a
+/// route in main only.
 const MAIN_RULE: u32 = 32_766;
 const TUNNEL_DEVICE: &str = "tailscale0";
 /// How many prefixes a message names.
@@ -100,7 +101,7 @@ fn remedy(name: &str, rule: &ForeignRule) -> String {
     )
 }
 
-/// Notes what keeps a router's device from serving its prefixes, as the tailnet says.
+/// Notes obstacles to a router's device that the tailnet reports.
 pub(super) fn note_device(name: &str, device: &TailnetDevice, observation: &mut Observation) {
     if let Some(error) = &device.lock_error {
         observation.inventory.locked_out.insert(name.to_owned());

@@ -1,4 +1,4 @@
-//! Hosts: every router, and the workers where a deep look is asked for.
+//! Hosts: every router, and the workers with `--deep`.
 
 use std::net::Ipv4Addr;
 
@@ -18,7 +18,7 @@ use crate::topology::version::KubernetesVersion;
 /// How many hosts are looked at side by side.
 const WIDTH: usize = 32;
 
-/// Looks at the routers, and at the workers if asked to.
+/// Probes the routers, and the workers if requested.
 pub(super) async fn read(
     clients: &ReadClients,
     scope: &Scope<'_>,
@@ -62,8 +62,8 @@ pub(super) async fn read(
     }
 }
 
-/// Before everything is deleted: looks at machines that existed before and whose Nodes
-/// are gone. Nothing else tells what stargate left on them.
+/// Before a destroy: reads existing machines whose Nodes are deleted. There is no other
+/// record of the files that stargate left on them.
 async fn read_hosts_without_nodes(
     clients: &ReadClients,
     scope: &Scope<'_>,
@@ -86,7 +86,7 @@ async fn read_hosts_without_nodes(
     }
 }
 
-/// A host that may have what stargate installed.
+/// A host that may have files of stargate.
 struct Leftover {
     site: Site,
     target: HostTarget,
@@ -161,8 +161,8 @@ fn gap(name: &str, error: &HostError, explained: bool, observation: &mut Observa
     });
 }
 
-/// Keeps the device of a router that goes on without stargate while its host cannot be
-/// read: without the device its configuration could not be removed any more.
+/// Keeps the device of a router that continues without stargate while its host cannot be
+/// read: without the device its configuration could not be removed.
 fn retain_device(
     scope: &Scope<'_>,
     site: &Site,
@@ -205,7 +205,7 @@ fn routers(scope: &Scope<'_>, observation: &Observation) -> Vec<(Site, HostTarge
         let route = HostRoute::departed_router(scope.topology, router);
         found.extend(targets::resolve(&route, addresses).map(|target| (site.clone(), target)));
     }
-    // A VM goes as a whole; a machine that existed before is cleaned up.
+    // A VM is deleted as a whole; an existing machine is cleaned up.
     let departed = observation.facts.departed.iter().filter(|(_, found)| found.is_existing);
     for (site, departed_site) in departed {
         let router = departed_site.router.as_deref().filter(|name| !scope.is_router(name));
@@ -216,7 +216,7 @@ fn routers(scope: &Scope<'_>, observation: &Observation) -> Vec<(Site, HostTarge
     found
 }
 
-/// Whether the topology has another router on a site of it than the one that is there.
+/// Whether the topology has another router on its site than the live one.
 fn serves_under_former_name(scope: &Scope<'_>, site: &Site, router: &str) -> bool {
     let is_listed = match site {
         Site::Cluster => true,
@@ -227,8 +227,8 @@ fn serves_under_former_name(scope: &Scope<'_>, site: &Site, router: &str) -> boo
 
 fn note_router(scope: &Scope<'_>, site: &Site, probe: RouterProbe, observation: &mut Observation) {
     let name = probe.hostname.clone();
-    // A machine that was there before us is ours to clean up once we left
-    // something on it; a VM goes as a whole.
+    // An existing machine is cleaned up if stargate configured it; a VM is deleted as a
+    // whole.
     let touched = !probe.kernel_routes.is_empty() || !probe.local_prefixes.is_empty();
     let is_former = serves_under_former_name(scope, site, &name);
     let ownership = if touched && !is_former && is_existing(scope, site, observation) {

@@ -12,8 +12,7 @@ use crate::topology::model::{Datacenter, Topology};
 use crate::topology::names::WorkerName;
 
 impl Observation {
-    /// Notes the place of each worker whose Node names the datacenter that the topology has
-    /// it in.
+    /// Records the place of each worker whose Node names the datacenter of the topology.
     pub(crate) fn note_joined_places(&mut self, topology: &Topology) {
         let nodes: BTreeMap<&str, (Option<Site>, &JoinedWorker)> = self
             .inventory
@@ -42,7 +41,7 @@ impl Observation {
         self.facts.joined = joined;
     }
 
-    /// A Node whose `podCIDR` is not set keeps the range that its pods have.
+    /// A Node without `podCIDR` keeps the range of its pods.
     fn present_range(&self, name: &WorkerName, node: &JoinedWorker) -> Option<Ipv4Net> {
         let is_set = node.pod_cidr != JoinedWorker::NO_POD_CIDR;
         let assigned = || self.facts.assigned.get(name)?.pod_cidr;

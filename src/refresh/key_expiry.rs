@@ -29,8 +29,8 @@ pub(super) fn check(name: &str, device: &TailnetDevice, observation: &mut Observ
                  connectivity",
                 days(expires, observation.time)
             ),
-            "`stargate apply` switches off its key expiry; or choose \"Disable key expiry\" for \
-             the device in the admin console"
+            "`stargate apply` disables its key expiry; or choose \"Disable key expiry\" for the \
+             device in the admin console"
                 .to_owned(),
         )
     };
@@ -40,8 +40,8 @@ pub(super) fn check(name: &str, device: &TailnetDevice, observation: &mut Observ
 
 fn expired(name: &str) -> String {
     format!(
-        "`stargate apply` switches off its key expiry; if the device stays offline, run \
-         `tailscale up --force-reauth` on {name}, or delete its VM and apply again"
+        "`stargate apply` disables its key expiry; if the device stays offline, run `tailscale up \
+         --force-reauth` on {name}, or delete its VM and apply again"
     )
 }
 

@@ -39,8 +39,8 @@ pub use scope::Scope;
 pub use single::{Current, object_of_body, read_one};
 pub(crate) use single::{device_of, find_device, no_cluster};
 
-/// Reads Azure and the tailnet side by side, then the cluster (whose
-/// credentials Azure gives), then the hosts (which the tailnet leads to).
+/// Reads Azure and the tailnet concurrently, then the cluster (with credentials from
+/// Azure), then the hosts (through the tailnet).
 pub async fn observe(clients: &ReadClients, scope: &Scope<'_>, now: &Clock) -> Observation {
     let mut observation = Observation::begin(scope, now());
     let ((azure, azure_at), (tailnet, tailnet_at)) =

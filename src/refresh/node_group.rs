@@ -1,5 +1,5 @@
-//! What others keep in the node resource group of a cluster that may have to go: AKS
-//! deletes the group, and everything in it, with the cluster.
+//! Foreign objects in the node resource group of a cluster that may be deleted: AKS deletes
+//! the group, with all its contents, with the cluster.
 
 use std::collections::BTreeMap;
 
@@ -13,8 +13,8 @@ use crate::resource::arm_type::RESOURCES as GROUPS_VERSION;
 use crate::resource::ownership::TOPOLOGY_TAG;
 use crate::resource::{ArmId, Kind, ObjectKey, Ownership};
 
-/// Tags by which AKS and the cluster's controllers mark what they create (*Use Azure tags
-/// in AKS*; cloud-provider-azure, *Tagging resources managed by cloud provider*).
+/// Tags of objects that AKS and the cluster's controllers create (*Use Azure tags in AKS*;
+/// cloud-provider-azure, *Tagging resources managed by cloud provider*).
 const TAGS_OF_AKS: [&str; 4] = ["aks-managed", "k8s-azure", "kubernetes.io", TOPOLOGY_TAG];
 /// The first characters of names that AKS and its controllers choose: scale sets and
 /// networks, load balancers, volumes.
@@ -32,7 +32,7 @@ pub(super) async fn read_contents(
         let Some(id) = codec::id(cluster) else { continue };
         let group = cluster.pointer("/properties/nodeResourceGroup").and_then(Value::as_str);
         let (Some(group), Some(subscription)) = (group, id.subscription()) else { continue };
-        if !may_go(cluster, &id, scope) {
+        if !may_be_deleted(cluster, &id, scope) {
             continue;
         }
         let path = format!("{}/resources", ArmId::resource_group(subscription, group));
@@ -46,14 +46,14 @@ pub(super) async fn read_contents(
 }
 
 /// Whether a cluster of ours may be deleted or replaced by the plan.
-fn may_go(cluster: &Value, id: &ArmId, scope: &Scope<'_>) -> bool {
+fn may_be_deleted(cluster: &Value, id: &ArmId, scope: &Scope<'_>) -> bool {
     let ownership = super::azure::ownership(cluster, &scope.owner(), scope);
     let options = &scope.options;
     let is_requested = options.destroy || !options.replace.is_empty();
     ownership.is_ours() && (is_requested || *id != scope.cluster_id())
 }
 
-/// Notes what neither AKS nor the topology created there.
+/// Adds the objects that neither AKS nor the topology created there.
 pub(super) fn note_foreign_contents(
     contents: &Contents,
     scope: &Scope<'_>,
@@ -88,7 +88,7 @@ fn is_of_aks(value: &Value, id: &ArmId, cluster: &ArmId) -> bool {
         lowercase.into_iter().any(|tag| TAGS_OF_AKS.iter().any(|one| tag.starts_with(one)))
     });
     let name = id.name().to_ascii_lowercase();
-    // A disk goes with the machine that it is attached to.
+    // A disk is deleted with the machine that it is attached to.
     let is_attached = value.get("managedBy").is_some_and(|machine| !machine.is_null());
     is_marked
         || is_attached

@@ -17,7 +17,7 @@ use crate::provider::cluster::LiveManifest;
 use crate::resource::{Kind, ObjectKey, Ownership};
 use crate::topology::names::WorkerName;
 
-/// What tells the time.
+/// A source of the current time.
 pub type Clock = dyn Fn() -> Timestamp + Send + Sync;
 
 /// Everything that was read.

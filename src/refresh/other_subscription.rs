@@ -37,7 +37,7 @@ pub(super) fn note(connected: &[String], scope: &Scope<'_>, observation: &mut Ob
 fn is_empty(observation: &Observation) -> bool {
     let inventory = &observation.inventory;
     let mut azure = inventory.iter().filter(|(key, _)| matches!(key, ObjectKey::Azure(_)));
-    // What could not be read, and what an earlier version made, may be the deployment.
+    // An unread object, or one of an earlier version, may be the deployment.
     let is_unread = inventory.gaps().any(|gap| gap.source == Source::Azure);
     let is_ours = azure.any(|(_, observed)| observed.ownership.is_ours());
     !is_unread && !is_ours && observation.without_name.is_empty()

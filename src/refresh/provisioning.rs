@@ -8,7 +8,7 @@ use crate::plan::{Finding, FindingSeverity};
 use crate::resource::{Address, ArmId, Kind, Ownership, Site};
 
 /// Reports an object whose `provisioningState` is not `Succeeded`: it counts as existing,
-/// with the fields that Azure answers.
+/// with the returned fields.
 pub(super) fn report(body: &Value, id: &ArmId, address: Address, observation: &mut Observation) {
     let state = body.pointer("/properties/provisioningState").and_then(Value::as_str);
     let Some(state) = state.filter(|state| !state.eq_ignore_ascii_case("Succeeded")) else {
@@ -33,8 +33,8 @@ pub(super) fn report_leaving(
     let failure = Failure::new(
         Code::OperationPending,
         format!("Azure is deleting {name}, and it counts as absent"),
-        "an apply waits until it is gone before it creates it; the activity log of Azure shows \
-         who deleted it",
+        "an apply waits for the deletion before it creates it again; the activity log of Azure \
+         shows who deleted it",
     );
     observation.findings.push(Finding {
         address: Some(Address::new(kind, Site::from(site), name)),

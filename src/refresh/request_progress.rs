@@ -1,4 +1,4 @@
-//! How far an interrupted run of the same command came: what the records prove done is not
+//! Progress of an interrupted run of the same command: completed work on record is not
 //! repeated.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -86,7 +86,7 @@ fn nodes_before(
 /// The unfinished request for the same work on the same workers, or a new one.
 fn progress(request: &WorkerRequest, past: &[PastOperation], now: Timestamp) -> RequestProgress {
     if !request.operations.is_empty() {
-        // Each Operation records by itself how far it came.
+        // Each Operation records its own progress.
         return progress_of(String::new(), BTreeMap::new());
     }
     let digest = digest(request);

@@ -1,9 +1,9 @@
-//! Which device of the tailnet is which router of the topology.
+//! Assigns devices of the tailnet to routers of the topology.
 //!
-//! A host name in the tailnet can be changed by anybody on the host, so it only
-//! suggests the router. A router without a device of its name may have a connected
-//! device of another name: the one that serves its prefixes, or that its host names
-//! as its own. That device is taken for the router's, and its host must confirm it.
+//! Every user of a host can change its host name in the tailnet, so the name only suggests
+//! the router. A router without a device of its name may have a connected device of another
+//! name: the one that serves its prefixes, or that its host names as its own. That device
+//! is taken for the router's, and its host must confirm it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,7 +37,7 @@ impl TaggedDevices {
     }
 }
 
-/// A router of the topology, and what only it serves.
+/// A router of the topology, and the prefixes that only it serves.
 struct Router<'a> {
     name: &'a str,
     prefixes: BTreeSet<Ipv4Net>,
@@ -134,10 +134,10 @@ fn is_renamed(name: &str, device: &TailnetDevice) -> bool {
     !device.hostname.eq_ignore_ascii_case(name)
 }
 
-/// Compares the device of a router with what the router's host says of itself.
+/// Compares the device of a router with the facts from the router's host.
 ///
-/// A device of another name that the host does not confirm is not changed, and not
-/// deleted either: it serves what the router should.
+/// A device of another name that the host does not confirm is neither changed nor deleted:
+/// it serves the prefixes of the router.
 pub(super) fn confirm(
     name: &str,
     probe: Result<&RouterProbe, &HostError>,
@@ -167,8 +167,8 @@ pub(super) fn confirm(
     mark_unread(name, device, &reason, observation);
 }
 
-/// Leaves alone each device of another name whose router's host was not probed, because
-/// nothing leads to it: the host cannot confirm that it is the router's.
+/// Leaves alone each device of another name whose router's host could not be probed for
+/// lack of a path: the host cannot confirm that it is the router's.
 pub(super) fn leave_unconfirmed(
     devices: &Devices,
     probed: &BTreeSet<String>,

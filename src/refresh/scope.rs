@@ -1,5 +1,3 @@
-//! The scope of a refresh: the topology whose objects it reads, and how closely.
-
 use std::collections::BTreeSet;
 
 use crate::plan::{ManagedNodeFields, PlanOptions};
@@ -7,7 +5,7 @@ use crate::resource::{ArmId, Kind, Owner, Site};
 use crate::topology::model::Topology;
 use crate::topology::names::SubscriptionId;
 
-/// What is looked for, and how closely.
+/// The scope of a refresh: the topology whose objects it reads, and the level of detail.
 #[derive(Debug, Clone)]
 pub struct Scope<'a> {
     /// The topology.
@@ -16,7 +14,7 @@ pub struct Scope<'a> {
     pub subscription: SubscriptionId,
     /// The public key given to new machines.
     pub ssh_public_key: String,
-    /// What is asked of the plan that is made from it.
+    /// The options of the plan that is made from it.
     pub options: PlanOptions,
     /// The names of all workers of the topology.
     pub worker_names: BTreeSet<String>,
@@ -42,7 +40,7 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// Whose marks are looked for.
+    /// The owner whose objects are read.
     pub fn owner(&self) -> Owner {
         let (name, tag) = (self.topology.name.clone(), self.topology.tailnet.tag.clone());
         Owner { former: self.options.adopt_from.clone(), ..Owner::new(name, tag) }

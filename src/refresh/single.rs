@@ -1,4 +1,4 @@
-//! One object as it is now: what a step checks before and after it acts.
+//! Reads one current object: for the checks of a step before and after it acts.
 
 use serde_json::Value;
 
@@ -264,9 +264,9 @@ async fn router(
     Ok(Current { observed: Some(observed), body: None })
 }
 
-/// Whether a change takes stargate's configuration off a machine that goes on: that
-/// the machine has no address does not say that nothing of it is there. A router
-/// that is created has none before it joins, and a VM takes its own along.
+/// Whether a change removes stargate's configuration from a machine that continues to
+/// exist: a missing address does not prove that the configuration is absent. A router that
+/// is created has no address before it joins, and a VM is deleted with its configuration.
 fn remains_after(change: &Change) -> bool {
     let is_existing = match &change.execution {
         Execution::Router(execution) => execution.is_existing,
@@ -311,8 +311,7 @@ mod tests {
 
     use super::*;
 
-    /// What Azure sends is written back as it came, and printed in no other form than that of
-    /// other objects.
+    /// A body from Azure is written back unchanged, and printed only in the decoded form.
     #[test]
     fn the_association_of_a_subnet_is_safe_to_print() {
         let id =

@@ -1,4 +1,4 @@
-//! Subnets: those of the topology's networks, and what is attached to those of AKS.
+//! Subnets of the topology's networks and of AKS, and their associations.
 
 use serde_json::Value;
 
@@ -81,14 +81,14 @@ fn note_other(subnet: &Value, id: ArmId, network: ArmId, observation: &mut Obser
         observation.unread(ObjectKey::Azure(id), Source::Azure, failure);
         return;
     }
-    // It goes with the network that it is in.
+    // It is deleted with its network.
     let contents = &mut observation.inventory.foreign_contents;
     contents.entry(ObjectKey::Azure(network)).or_default().push(id.name().to_owned());
     note_object(subnet, Ownership::Foreign, observation);
 }
 
-/// Notes a subnet that was read by its id, after what it refers to. What is still hidden then
-/// is unknown.
+/// Adds a subnet that was read by ID, after the objects that it refers to. References that
+/// are still unreadable are unknown.
 pub(super) fn note_by_id(
     subnet: &Value,
     ownership: &Ownership,
@@ -114,8 +114,8 @@ fn is_of_nodes(id: &ArmId, facts: &ClusterFacts) -> bool {
     facts.node_subnets.iter().any(|node_subnet| node_subnet.id == *id)
 }
 
-/// Why it is unknown whose a subnet of the cluster's network is. The group of a subnet of
-/// nodes does not tell.
+/// Why the owner of a subnet of the cluster's network is unknown. The group of a node
+/// subnet does not identify it.
 fn hidden_attachment(
     id: &ArmId,
     (table, group): (&Option<ArmId>, &Option<ArmId>),
@@ -126,8 +126,8 @@ fn hidden_attachment(
     unlisted_reference(table.iter().chain(group), observation)
 }
 
-/// Why it is unknown whose a subnet is: an object that it refers to is in a list that could
-/// not be read.
+/// Why the owner of a subnet is unknown: it refers to an object in a list that could not be
+/// read.
 fn unlisted_reference<'a>(
     referred: impl Iterator<Item = &'a ArmId>,
     observation: &Observation,
@@ -144,15 +144,15 @@ fn unlisted_reference<'a>(
     unlisted.next().map(|gap| gap.failure.clone())
 }
 
-/// What a subnet refers to.
+/// The objects that a subnet refers to.
 fn attachments(subnet: &Value) -> Vec<ArmId> {
     let references = ["routeTable", "networkSecurityGroup", "natGateway"].iter();
     let ids = references.filter_map(|it| subnet.pointer(&format!("/properties/{it}/id"))?.as_str());
     ids.map(ArmId::new).collect()
 }
 
-/// Whether stargate made a subnet in a network of ours: by its name, or by what it refers
-/// to. Others may add subnets to the network.
+/// Whether stargate made a subnet in a network of the topology: by its name, or by its
+/// references. Others may add subnets to the network.
 fn is_made_by_us(id: &ArmId, subnet: &Value, observation: &Observation) -> bool {
     let is_named = |name: &&str| id.name().eq_ignore_ascii_case(name);
     if [names::WORKER_SUBNET, names::ROUTER_SUBNET].iter().any(is_named) {
@@ -171,13 +171,13 @@ fn note_cluster_subnet(
     facts: &ClusterFacts,
     observation: &mut Observation,
 ) {
-    // It is read again by its id, after what it refers to.
+    // It is read again by ID, after the objects that it refers to.
     if hidden_attachment(id, (&table, &group), facts, observation).is_some() {
         return;
     }
     let owner_of = |id: &Option<ArmId>, observation: &Observation| {
         let key = ObjectKey::Azure(id.clone()?);
-        // What is on the topology's subnets is at one of its addresses.
+        // The object on the topology's subnet has one of its addresses.
         let of_earlier_version = observation.without_name.get(&key).cloned();
         let object = observation.inventory.get(&key);
         of_earlier_version.or_else(|| object.map(|object| object.ownership.clone()))
@@ -210,7 +210,7 @@ fn note_cluster_subnet(
     let of_group = owner_of(&group, observation);
     let is_ours =
         |ownership: &Option<Ownership>| ownership.as_ref().is_some_and(Ownership::is_ours);
-    // What the topology attaches to its subnet is in the node resource group.
+    // The objects that the topology attaches to its subnet are in the node resource group.
     let is_elsewhere = |id: &ArmId| !id.is_inside(&node_group);
     let ownership = if is_ours(&of_table) || is_ours(&of_group) {
         ours
@@ -222,8 +222,8 @@ fn note_cluster_subnet(
     note_object(subnet, ownership, observation);
 }
 
-/// What a subnet of AKS nodes refers to, and cannot be read, is unknown: packets
-/// go by its routes and rules.
+/// Marks as unread the tables and groups of AKS node subnets that cannot be read: packets
+/// depend on their routes and rules.
 pub(super) fn note_unreadable_attachments(
     cluster: Option<&ClusterFacts>,
     observation: &mut Observation,

@@ -16,7 +16,7 @@ use crate::resource::ownership::SiteName;
 use crate::resource::tailnet::{Device, RouteSet};
 use crate::resource::{ObjectKey, Observable, Owner, Ownership, Pending, Resource, Site};
 
-/// What the tailnet answered.
+/// The responses of the tailnet.
 pub(super) struct TailnetResponses {
     devices: Vec<TailnetDevice>,
     policy: Result<TailnetPolicy, RequestError>,
@@ -118,11 +118,11 @@ pub(super) fn foreign_peer(device: &TailnetDevice) -> Option<ForeignPeer> {
     })
 }
 
-/// Nothing tells which router it is.
+/// It is unknown which router it is.
 fn without_name(device: &TailnetDevice) -> Failure {
     Failure::new(
         Code::SourceGap,
-        format!("Tailscale answers no host name of the device {}", device.node_id),
+        format!("Tailscale returned no host name of the device {}", device.node_id),
         "run the same command again; `tailscale status` on a router shows its host name",
     )
 }
@@ -148,8 +148,7 @@ fn is_router(device: &TailnetDevice, scope: &Scope<'_>) -> bool {
     scope.is_router(&device.hostname.to_ascii_lowercase()) && !device.advertised.is_empty()
 }
 
-/// A router that lost its tag is there: a machine in its place would cut off what it
-/// serves.
+/// A router that lost its tag exists: a machine in its place would interrupt its prefixes.
 fn mark_router_unread(name: &str, tag: &str, observation: &mut Observation) {
     let failure = Failure::new(
         Code::SourceGap,
@@ -166,8 +165,8 @@ fn mark_router_unread(name: &str, tag: &str, observation: &mut Observation) {
     }
 }
 
-/// Host names need not be unique: the connected device is the router, another one of
-/// the name may be what is left of an earlier machine.
+/// Host names need not be unique: the connected device is the router, and others of the
+/// name may belong to an earlier machine.
 fn note_device(
     device: TailnetDevice,
     scope: &Scope<'_>,
@@ -216,7 +215,7 @@ pub(super) fn ownership<'a>(
     }
 }
 
-/// What of a device is compared. The letter case of a host name does not count.
+/// The compared fields of a device. The letter case of its host name does not count.
 pub(super) fn resource(device: &TailnetDevice, owner: &Owner) -> Device {
     Device {
         hostname: device.hostname.to_ascii_lowercase(),
@@ -247,7 +246,10 @@ pub(super) fn note_routes(
     if let Some(route) = &device.unreadable_route {
         let failure = Failure::new(
             Code::SourceGap,
-            format!("Tailscale answers the route `{route}` of the device {name}: it is no prefix"),
+            format!(
+                "Tailscale returned the route `{route}` of the device {name}, which is not a \
+                     prefix"
+            ),
             "run the same command again; the device's page in the admin console shows its routes",
         );
         observation.unread(advertised, Source::Tailscale, failure.clone());
@@ -274,12 +276,12 @@ fn note_address(
     if device.addresses.is_empty() && !scope.is_existing(site) {
         let failure = Failure::new(
             Code::SourceGap,
-            format!("Tailscale answers no IPv4 address of the device {name}"),
+            format!("Tailscale returned no IPv4 address of the device {name}"),
             "run the same command again; the device's page in the admin console shows its addresses",
         );
         observation.gap(Source::Host(name.to_owned()), failure);
     }
-    // Where SSH reaches the router, and what Servers name as their router.
+    // The address for SSH to the router, and the router address in Servers.
     if let Some(address) = device.addresses.first()
         && (scope.is_existing(site) || device.authorized)
     {

@@ -1,8 +1,8 @@
-//! Machines that will not join the tailnet any more.
+//! Machines that cannot join the tailnet any more.
 //!
-//! A router's machine joins with the single-use auth key of its first boot. A machine
-//! that was created a moment ago may be booting still, and its device is on its way;
-//! but if its key was used and there is no device, the device was deleted since.
+//! A router's machine joins with the single-use auth key of its first boot. A machine that
+//! was created a moment ago may still be booting, and its device is expected; but if its
+//! key was used and there is no device, the device was deleted since.
 
 use std::collections::BTreeMap;
 
@@ -55,11 +55,10 @@ impl Observation {
     }
 }
 
-/// Whether the key of a router's machine was used, and its device is missing all the
-/// same. The devices are read after the keys: a machine that joined in between is
-/// among them.
-/// Another topology of the tailnet may have a router of the same name: neither its key nor
-/// its device counts.
+/// Whether the key of a router's machine was used although its device is missing. The
+/// devices are read after the keys: a machine that joined in between is among them. Another
+/// topology of the tailnet may have a router of the same name: neither its key nor its
+/// device counts.
 async fn cannot_join(
     clients: &ReadClients,
     owner: &Owner,

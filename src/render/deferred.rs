@@ -1,4 +1,4 @@
-//! Deferred resources, grouped by what they wait for.
+//! Deferred resources, grouped by the resources that they wait for.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,8 +1,8 @@
 //! Markdown that holds text of others: none of it becomes a mention, a link,
 //! an image, a tag, a line of its own, or the end of a block.
 
-/// Text for a paragraph, a list or a cell, on one line. Spans of code stay what
-/// they are: nothing in them is markup.
+/// Escapes text for a paragraph, a list or a cell, on one line. Code spans stay unchanged:
+/// they contain no markup.
 pub(super) fn escape(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut safe = String::with_capacity(line.len() + 16);

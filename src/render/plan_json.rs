@@ -120,7 +120,7 @@ pub struct ChangeJson {
     pub action: ActionJson,
     /// The fields that differ.
     pub fields: Vec<FieldJson>,
-    /// The addresses of resources whose changes come first.
+    /// The addresses of resources whose changes precede this one.
     pub depends_on: Vec<String>,
     /// The rule of the topology that the change is planned for.
     pub planned_because_of: String,

@@ -60,8 +60,8 @@ impl Purpose {
     }
 }
 
-/// The sentence, without its period, that the infrastructure matches the topology. What
-/// the topology ignores differs all the same. One wording for every command.
+/// The sentence, without its period, that the infrastructure matches the topology, apart
+/// from ignored differences. All commands use this wording.
 pub fn matches_topology(plan: &Plan) -> String {
     match plan.ignored_differences() {
         0 => "The infrastructure matches the topology".to_owned(),

@@ -5,7 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// Where a command works, as the head of a plan and the prompt name it.
+/// The target of a command: the services that it reads and changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct PlanTarget {
     /// Where the objects are.

@@ -48,7 +48,7 @@ pub fn wrap_to(columns: usize, text: &str, first: &str, rest: &str) -> Vec<Strin
     lines
 }
 
-/// The words of a text; what is between backquotes is one word if it fits on a line.
+/// The words of a text; text between backquotes is one word if it fits on a line.
 fn words(text: &str, columns: usize) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     let mut quoted: Vec<&str> = Vec::new();

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::style::{Role, Style};
-use super::text::{counted, elapsed};
+use super::text::{counted, elapsed, wrap_to};
 use crate::apply::events::Outcome;
 use crate::diagnostics::Failure;
 use crate::plan::Action;
@@ -27,13 +27,23 @@ pub type ReadTime = fn() -> Timestamp;
 pub struct TextWatchReporter<W> {
     out: Mutex<W>,
     style: Style,
+    /// The width of the terminal; `None` for a log, in which each event is one line.
+    columns: Option<usize>,
     now: ReadTime,
 }
 
 impl<W: Write> TextWatchReporter<W> {
-    /// A reporter onto a channel.
-    pub fn new(out: W, style: Style, now: ReadTime) -> Self {
-        Self { out: Mutex::new(out), style, now }
+    /// A reporter onto a channel. With `columns`, lines are wrapped to that width.
+    pub fn new(out: W, style: Style, columns: Option<usize>, now: ReadTime) -> Self {
+        Self { out: Mutex::new(out), style, columns, now }
+    }
+
+    /// A line after the width of `time`, with continuation lines below it.
+    fn wrapped(&self, time: &str, line: String) -> Vec<String> {
+        let Some(columns) = self.columns else { return vec![line] };
+        let indent = &line[..line.len() - line.trim_start().len()];
+        let columns = columns.saturating_sub(time.len() + 1);
+        wrap_to(columns, &line, indent, &format!("{indent}  "))
     }
 }
 
@@ -42,8 +52,11 @@ impl<W: Write + Send> WatchReporter for TextWatchReporter<W> {
         let time = (self.now)().strftime("%FT%TZ").to_string();
         let mut out = self.out.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         for (role, line) in lines(event) {
-            // A failed write must not stop the watch.
-            let _ = writeln!(out, "{time} {}", self.style.paint(role, line));
+            for (index, part) in self.wrapped(&time, line).into_iter().enumerate() {
+                let head = if index == 0 { time.clone() } else { " ".repeat(time.len()) };
+                // A failed write must not stop the watch.
+                let _ = writeln!(out, "{head} {}", self.style.paint(role, part));
+            }
         }
         let _ = out.flush();
     }
@@ -128,7 +141,9 @@ fn lines(event: &WatchEvent) -> Vec<(Role, String)> {
         WatchEvent::ReconcileFinished { number, reconciled, milliseconds } => {
             finished(*number, reconciled, *milliseconds)
         }
-        WatchEvent::Stopping => vec![(Role::Warning, "stopping: running steps finish".to_owned())],
+        WatchEvent::Stopping => {
+            vec![(Role::Warning, "stopping after running steps have finished".to_owned())]
+        }
     }
 }
 
@@ -157,9 +172,9 @@ fn finished(number: u64, reconciled: &Reconciled, milliseconds: u64) -> Vec<(Rol
             (Role::Quiet, format!("  {} {}: {}", it.action.glyph(), it.address, it.reason))
         }),
     );
-    lines.extend(more_than_named(reconciled.awaiting_approval.len()));
+    lines.extend(omitted_count(reconciled.awaiting_approval.len()));
     lines.extend(reconciled.blocked.iter().take(MAX_NAMED).flat_map(blocked_lines));
-    lines.extend(more_than_named(reconciled.blocked.len()));
+    lines.extend(omitted_count(reconciled.blocked.len()));
     if reconciled.pairs.broken > 0 {
         let count = reconciled.pairs.broken;
         let verb = if count == 1 { "is" } else { "are" };
@@ -171,7 +186,7 @@ fn finished(number: u64, reconciled: &Reconciled, milliseconds: u64) -> Vec<(Rol
     lines
 }
 
-fn more_than_named(count: usize) -> Option<(Role, String)> {
+fn omitted_count(count: usize) -> Option<(Role, String)> {
     let more = count.checked_sub(MAX_NAMED).filter(|more| *more > 0)?;
     Some((Role::Quiet, format!("  and {more} more: `stargate plan` lists them")))
 }
@@ -211,7 +226,7 @@ fn changed(
             let text = format!("  {sign} {address} {done}, but not created again: {reason}");
             vec![(Role::Error, text)]
         }
-        // The reconcile names what led to these.
+        // The event of the reconcile names its triggers.
         Outcome::UpToDate
         | Outcome::Skipped { .. }
         | Outcome::NotStarted
@@ -247,6 +262,27 @@ mod tests {
             ..Reconciled::interrupted()
         };
         finished(1, &reconciled, 1_000).into_iter().map(|(_, line)| line).collect()
+    }
+
+    fn printed(columns: Option<usize>) -> String {
+        let reporter =
+            TextWatchReporter::new(Vec::new(), Style::colored(false), columns, Timestamp::default);
+        let message = "the device of router lab-router in the tailnet serves prefixes of others";
+        let failure = Failure::new(Code::PrefixConflict, message, "withdraw the prefixes");
+        reporter.event(&WatchEvent::Warning { failure });
+        let out = reporter.out.into_inner().expect("no test panics");
+        String::from_utf8(out).expect("UTF-8")
+    }
+
+    #[test]
+    fn lines_are_wrapped_on_a_terminal_only() {
+        let log = printed(None);
+        assert_eq!(log.lines().count(), 2, "{log}");
+        let terminal = printed(Some(80));
+        assert!(terminal.lines().all(|line| line.chars().count() <= 80), "{terminal}");
+        assert_eq!(terminal.lines().count(), 3, "{terminal}");
+        assert_eq!(terminal.split_whitespace().count(), log.split_whitespace().count());
+        assert!(terminal.lines().nth(1).is_some_and(|line| line.starts_with(&" ".repeat(23))));
     }
 
     #[test]

@@ -26,7 +26,8 @@ pub struct WatcherStatus {
     pub holder: Option<String>,
     /// When its Lease was renewed last, by its own clock (RFC 3339).
     pub last_renewed: Option<String>,
-    /// The last reconcile that left nothing but what awaits approval (RFC 3339).
+    /// The time (RFC 3339) of the last reconcile after which only changes that await
+    /// approval were left.
     pub last_success: Option<String>,
     /// When the next reconcile is due at the latest (RFC 3339).
     pub next_reconcile: Option<String>,
@@ -36,7 +37,7 @@ pub struct WatcherStatus {
     pub reason: Option<String>,
     /// The reason as a sentence.
     pub message: Option<String>,
-    /// What awaits approval.
+    /// Changes that await approval.
     pub pending_approval: Option<PendingApproval>,
 }
 
@@ -77,7 +78,7 @@ impl WatcherStatus {
         if let Some(pending) = &self.pending_approval {
             let count = counted(pending.total, "change");
             lines.push(format!("Awaiting approval: {count}. To approve:"));
-            // A command is copied: it stays in one line, whatever its width.
+            // A command is copied, so it stays in one line of any width.
             lines.push(format!("  {}", pending.command));
         }
         lines

@@ -1,4 +1,4 @@
-//! The address of a resource: what users read, type and grep for.
+//! The address of a resource: the name that users read, type and search for.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,16 +8,15 @@ use serde::{Deserialize, Serialize};
 use super::Kind;
 use crate::resource::names::{DatacenterName, ResourceName};
 
-/// Names one resource within a topology, as in
-/// `route-table/cluster/stargate-workers-rt`.
+/// Names one resource within a topology, as in `route-table/cluster/stargate-workers-rt`.
 ///
-/// It does not depend on what Azure names things: a subnet has the same
-/// address before its VNet exists.
+/// It does not depend on Azure's names: a subnet has the same address before its VNet
+/// exists.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address {
     /// The kind.
     pub kind: Kind,
-    /// Whose it is.
+    /// The site that it belongs to.
     pub site: Site,
     /// Its name within the site.
     pub name: ResourceName,
@@ -116,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_reads_back_what_it_writes() {
+    fn an_address_round_trips() {
         for kind in Kind::ALL {
             let address = Address::new(*kind, Site::from("dc1"), "a/b");
             assert_eq!(address.to_string().parse(), Ok(address));
@@ -124,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused() {
+    fn invalid_addresses_are_refused() {
         for text in ["", "subnet", "subnet/cluster", "subnet/cluster/", "no-kind/cluster/x"] {
             assert!(text.parse::<Address>().is_err(), "{text:?}");
         }

@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// An id such as `/subscriptions/…/resourceGroups/…/providers/…/name`.
+/// An ID such as `/subscriptions/…/resourceGroups/…/providers/…/name`.
 ///
-/// Azure answers ids in other letter cases than it was asked in, so two ids
-/// are compared without regard to case. The text is shared: a plan holds an id in the key of its
-/// object and in everything that points at it.
+/// Azure may return IDs in another letter case than in the request, so two IDs are compared
+/// without regard to case. The text is shared: a plan holds an ID in the key of its object
+/// and in everything that refers to it.
 #[derive(Clone)]
 pub struct ArmId {
-    /// The id as it was written and, of the same length behind it, in small letters: ids
+    /// The ID as it was written and, of the same length behind it, in small letters: IDs
     /// are looked up far more often than they are made.
     texts: Arc<str>,
 }

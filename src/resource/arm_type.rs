@@ -18,8 +18,8 @@ pub struct ArmType {
     pub noun: &'static str,
     /// The `api-version` of requests.
     pub api_version: &'static str,
-    /// Whether a list over the subscription shows its objects. Others come with
-    /// what contains them.
+    /// Whether a list over the subscription returns its objects. Others are read with their
+    /// containers.
     pub is_listed: bool,
 }
 
@@ -29,7 +29,7 @@ impl ArmType {
         Self { name, noun, api_version, is_listed: true }
     }
 
-    /// A type whose objects are read with what contains them.
+    /// A type whose objects are read with their container.
     pub const fn part(name: &'static str, noun: &'static str, api_version: &'static str) -> Self {
         Self { name, noun, api_version, is_listed: false }
     }

@@ -10,14 +10,14 @@ use super::{Address, ArmId, Observable, Pending, Reference};
 use crate::resource::settings::{NodePoolMode, NodePoolScale};
 use crate::resource::version::KubernetesVersion;
 
-/// How far Azure has come with what takes it minutes to make.
+/// The state of a creation that takes Azure minutes.
 ///
-/// An object that works and is being changed differs in nothing from a ready one:
-/// Azure does that by itself at any time. A write to it waits until Azure is done.
+/// A working object that is being changed equals a ready one: Azure changes objects by
+/// itself at any time. A write waits until Azure has finished.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Provisioning {
-    /// It is there.
+    /// The creation is complete.
     #[default]
     Ready,
     /// It is being made.
@@ -62,8 +62,8 @@ pub struct ManagedCluster {
     pub pod_cidr: Ipv4Net,
     /// The range of services.
     pub service_cidr: Ipv4Net,
-    /// The node pools that are created with the cluster. Those of an existing cluster
-    /// are resources of their own.
+    /// The node pools that are created with the cluster. Pools of an existing cluster are
+    /// resources of their own.
     pub node_pools: BTreeMap<String, NodePool>,
     /// How far its making has come.
     pub provisioning: Provisioning,
@@ -172,7 +172,7 @@ impl RouteTableAssociation {
 pub struct NatGateway {
     /// The region.
     pub location: String,
-    /// The source address of what leaves through it.
+    /// The source address of outbound connections.
     pub public_ip: ArmId,
     /// The block of the topology whose protection is recorded on it, as in
     /// `datacenters.dc1`.
@@ -204,7 +204,7 @@ pub struct NetworkSecurityGroup {
 pub struct SecurityRule {
     /// 100 to 4096; the lower number wins.
     pub priority: u16,
-    /// Which way it looks.
+    /// The direction of the matched traffic.
     pub direction: RuleDirection,
     /// The effect on matching packets.
     pub access: Access,
@@ -218,7 +218,7 @@ pub struct SecurityRule {
     pub destination_ports: Vec<String>,
 }
 
-/// Which way a rule looks.
+/// The direction of the traffic that a rule matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RuleDirection {
     /// Into the subnet or interface.
@@ -279,8 +279,8 @@ impl NetworkInterface {
 
 /// A virtual machine.
 ///
-/// What only its creation uses (cloud-init, the auth key in it) is not part of
-/// the value: Azure never returns it, so it could never be compared.
+/// Values that only its creation uses (cloud-init, the auth key in it) are not part of the
+/// value: Azure never returns them, so they could not be compared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VirtualMachine {
     /// The region.

@@ -1,7 +1,7 @@
 //! The API `stargate.io/v1alpha1`: the bodies of its four CRDs.
 //!
-//! The schemas are structural and complete, so that the API server prunes and
-//! refuses by itself what stargate would not understand.
+//! The schemas are structural and complete, so that the API server prunes unknown fields
+//! and refuses invalid ones.
 
 mod topology;
 
@@ -217,7 +217,7 @@ fn operation_status() -> Value {
     )
 }
 
-/// What a CRD is called.
+/// The names of a CRD.
 struct Names {
     kind: &'static str,
     plural: &'static str,

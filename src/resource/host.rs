@@ -25,9 +25,9 @@ pub struct RouterHost {
     pub reverse_path_filter: u8,
     /// `net.ipv4.conf.all.send_redirects`.
     pub send_redirects: bool,
-    /// Whether what leaves by tailscale0 gets the router's address.
+    /// Whether packets that leave by tailscale0 get the router's address.
     pub masquerade: bool,
-    /// Tailscale's own SNAT of what leaves the tailnet into the LAN.
+    /// Tailscale's own SNAT of packets from the tailnet into the LAN.
     pub snat_subnet_routes: bool,
     /// Whether TCP's segment size is clamped to the tunnel's MTU, both ways.
     pub mss_clamp: bool,
@@ -64,7 +64,8 @@ pub enum KernelRoute {
     Tunnel,
     /// To a neighbour in the LAN.
     Via(Ipv4Addr),
-    /// Nowhere, with a high metric: the end of what has no route.
+    /// An `unreachable` route with a high metric, for packets without a more specific
+    /// route.
     Unreachable,
 }
 
@@ -116,8 +117,8 @@ pub struct JoinedWorker {
 }
 
 impl JoinedWorker {
-    /// Stands for the pod CIDR of a Node whose own is not set yet: no worker has the
-    /// range of all addresses.
+    /// Stands for the pod CIDR of a Node without one: no worker has the range of all
+    /// addresses.
     pub const NO_POD_CIDR: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0);
 }
 

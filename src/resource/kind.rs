@@ -1,9 +1,9 @@
 //! The table of kinds: one row for each kind of resource.
 //!
-//! Everything that holds for all objects of a kind stands in its row: the
-//! service that keeps it, what contains it, how long its changes take, what it is
-//! to the data plane. A new kind is a row here, a value in
-//! [`Resource`](super::Resource), a codec, and a function in [`crate::desired`].
+//! A row contains everything that holds for all objects of a kind: the service that stores
+//! it, its containers, the duration of its changes, its role in the data plane. A new kind
+//! is a row here, a value in [`Resource`](super::Resource), a codec, and a function in
+//! [`crate::desired`].
 
 use std::fmt;
 
@@ -252,7 +252,7 @@ impl Kind {
         Self::ALL.iter().copied().find(|kind| kind.as_str() == name)
     }
 
-    /// The type in Azure Resource Manager; `None` for what stands elsewhere.
+    /// The type in Azure Resource Manager; `None` for objects of other services.
     pub const fn arm(self) -> Option<&'static ArmType> {
         match &self.facts().service {
             Service::Azure(arm) | Service::AzureProperty(arm) => Some(arm),
@@ -260,8 +260,8 @@ impl Kind {
         }
     }
 
-    /// The name of [`Kind::arm`], as in `Microsoft.Network/routeTables`; empty
-    /// for what stands elsewhere.
+    /// The name of [`Kind::arm`], as in `Microsoft.Network/routeTables`; empty for objects
+    /// of other services.
     pub const fn arm_type(self) -> &'static str {
         match self.arm() {
             Some(arm) => arm.name,

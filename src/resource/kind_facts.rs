@@ -1,4 +1,4 @@
-//! The columns of the table of kinds, and what rows have in common.
+//! The columns of the table of kinds, and values that rows share.
 
 use super::arm_type::ArmType;
 use super::kubernetes_api::KubernetesApi;
@@ -12,10 +12,10 @@ pub struct KindFacts {
     pub name: &'static str,
     /// The service that keeps the objects.
     pub service: Service,
-    /// Whether an object can carry a mark of its owner. What cannot belongs to
-    /// the owner of what it points at or is in.
+    /// Whether an object can carry a mark of its owner. One that cannot belongs to the
+    /// owner of its container or of the object that it refers to.
     pub marked: bool,
-    /// Kinds of what an object is in. It goes when that goes.
+    /// Kinds of its containers. It is deleted with them.
     pub containers: &'static [Kind],
     /// Whether an object needs no deletion of its own: deleting its container
     /// deletes it.
@@ -25,21 +25,21 @@ pub struct KindFacts {
     /// Whether a write locks the container too: Azure answers a second write
     /// below the same one with a conflict.
     pub locks_container: bool,
-    /// Whether an object can be there, unconfigured, before anything created it:
-    /// a Node registers by itself, a device joins when its machine boots.
+    /// Whether an object can exist, unconfigured, before anything created it: a Node
+    /// registers by itself, a device joins when its machine boots.
     pub appears_by_itself: bool,
-    /// The specification, of the version that is spoken, that documents `If-None-Match` for a
-    /// creation: with `*` the service refuses to create what exists. Where no such header is
-    /// documented, the service ignores it, and a creation is guarded by a read.
+    /// The specification, of the API version in use, that documents `If-None-Match` for a
+    /// creation: with `*` the service refuses to create an object that exists. Where no
+    /// such header is documented, the service ignores it, and a read guards the creation.
     pub conditional_creation: Option<&'static str>,
     /// Fields that cannot be changed on a live object.
     pub fixed: FixedFields,
     /// Fields that only the creation of an object uses. On a live object they are not
     /// compared: another value is for the next machine.
     pub creation_only: &'static [&'static str],
-    /// Fields that can be updated in place but whose update restarts something, and
-    /// what; sources in [`Self::restart_on`]. Fields that force a replacement are not
-    /// listed, because the replacement already implies more.
+    /// Fields whose update in place causes a restart, and the restarted part; sources in
+    /// [`Self::restart_on`]. Fields that force a replacement are not listed, because the
+    /// replacement implies it.
     pub restarts: &'static [(&'static str, Restart)],
     /// The role in the data plane.
     pub role: DataPlaneRole,
@@ -126,7 +126,7 @@ impl FixedFields {
 pub enum DataPlaneRole {
     /// Packets do not depend on them.
     None,
-    /// Packets pass through them, or through what they configure.
+    /// Packets pass through objects of this kind, or through objects that they configure.
     Path,
     /// They hold routes.
     Routes,
@@ -164,9 +164,9 @@ pub struct Requests {
 }
 
 impl Requests {
-    /// An object of Azure: the guard reads once, unless the service guards the creation
-    /// ([`KindFacts::conditional_creation`]), a long-running operation is asked at least once,
-    /// the result is read back.
+    /// An Azure object: the guard reads once, unless the service guards the creation
+    /// ([`KindFacts::conditional_creation`]), a long-running operation is polled at least
+    /// once, and the result is read back.
     pub const AZURE: Self = Self { api: Api::Azure, reads: Calls::each(3), writes: Calls::each(1) };
     /// A device or its routes.
     pub const TAILNET: Self =

@@ -94,10 +94,9 @@ pub struct Manifest {
     pub namespace: Option<Cow<'static, str>>,
     /// Its name.
     pub name: String,
-    /// All fields that stargate sets, without `apiVersion`, `kind`, the name
-    /// and the marks of ownership. A value that must wait is a
-    /// [`super::Pending`] in its JSON form. An observed body holds what of the
-    /// live object stargate's field manager owns.
+    /// All fields that stargate sets, without `apiVersion`, `kind`, the name and the marks
+    /// of ownership. A value that must wait is a [`super::Pending`] in its JSON form. An
+    /// observed body contains the fields that stargate's field manager owns.
     pub body: Shared<Value>,
 }
 
@@ -118,7 +117,7 @@ impl Manifest {
     }
 }
 
-/// Looks for pending values in their JSON form.
+/// Collects pending values in their JSON form.
 pub(crate) fn collect_awaited(value: &Value, found: &mut Vec<Address>) {
     match value {
         Value::Object(map) => {

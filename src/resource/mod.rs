@@ -1,10 +1,8 @@
-//! Resources: addresses, the table of kinds, typed values, and the marks of
-//! ownership.
+//! Resources: addresses, the table of kinds, typed values, and the marks of ownership.
 //!
-//! The same struct serves as the desired value and as the observed one. A
-//! decoder fills it from what a service answered and leaves out what stargate
-//! does not govern, so that defaults and read-only fields that a service adds
-//! can never look like drift.
+//! The same struct holds the desired value and the observed one. A decoder fills it from a
+//! response and omits fields that stargate does not manage, so that defaults and read-only
+//! fields of a service can never look like drift.
 
 pub mod address;
 pub mod api;

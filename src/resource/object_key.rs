@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{ArmId, kubernetes};
 
-/// Where an object stands in the service that holds it.
+/// The location of an object in the service that stores it.
 ///
-/// Two objects are the same one exactly when their keys are equal.
+/// Two keys are equal exactly if they identify the same object.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ObjectKey {

@@ -29,7 +29,7 @@ pub const SITE_LABEL: &str = "stargate.io/site";
 /// The route protocol number of our kernel routes; unassigned in iproute2.
 pub const ROUTE_PROTOCOL: u8 = 117;
 
-/// The owner whose mark is looked for and written.
+/// The owner whose mark is read and written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
     /// The topology.
@@ -113,8 +113,8 @@ pub enum Ownership {
     },
     /// It carries no mark.
     Foreign,
-    /// It can carry no mark; it belongs to the owner of what contains it or of
-    /// what it points at.
+    /// It cannot carry a mark; it belongs to the owner of its container or of the object
+    /// that it refers to.
     Inherited,
 }
 

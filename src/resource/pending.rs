@@ -17,7 +17,7 @@ pub enum Pending<T> {
 /// The resource and the fact that a pending value waits for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct After {
-    /// The resource whose creation brings the value.
+    /// The resource whose creation yields the value.
     #[serde(rename = "$after")]
     pub address: Address,
 }

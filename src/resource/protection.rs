@@ -59,7 +59,7 @@ impl Resource {
             Self::Manifest(manifest) => {
                 manifest.body["metadata"]["annotations"][PROTECT_ANNOTATION].as_str()
             }
-            // Others share the record of what they are in or belong to.
+            // Others share the record of their container or of their machine.
             _ => None,
         }
     }
@@ -86,8 +86,8 @@ impl Resource {
     }
 }
 
-/// Only Servers stand for what the topology protects. Other objects of the cluster can
-/// be created again.
+/// Only Servers represent protected blocks of the topology. Other objects of the cluster
+/// can be created again.
 fn annotate(manifest: &mut Manifest, block: Option<String>) {
     if manifest.kind != ManifestKind::Server {
         return;

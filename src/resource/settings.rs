@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub enum HostKeyPolicy {
     /// Accept and remember the first key seen; refuse a changed one.
     AcceptNew,
-    /// Accept only what known_hosts or the topology's pins hold.
+    /// Accept only keys in known_hosts or pinned in the topology.
     KnownHosts,
 }
 
@@ -48,21 +48,21 @@ impl NodePoolScale {
     }
 }
 
-/// Which changes `stargate watch` makes without approval.
+/// The changes that `stargate watch` makes without approval.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema,
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum AutoApply {
-    /// None: it only reports drift.
+    /// None: `watch` only reports drift.
     None,
-    /// Routes of nodes that came or went, and in place: route tables, advertised and
-    /// approved prefixes, settings of routers, pod CIDRs and labels of Nodes, CiliumNodes
-    /// and Servers.
+    /// Updates in place of route tables, advertised and approved prefixes, settings of
+    /// routers, pod CIDRs and labels of Nodes, CiliumNodes and Servers; and routes of nodes
+    /// that joined or left.
     #[default]
     Routes,
-    /// Everything except what replaces or deletes machines, workers and clusters, takes
-    /// objects over, removes a protection, or makes pairs of pods unreachable.
+    /// Everything except changes that replace or delete machines, workers and clusters,
+    /// adopt objects, remove a protection, or make pairs of pods unreachable.
     All,
 }
 
@@ -76,18 +76,18 @@ pub enum NodePoolMode {
     User,
 }
 
-/// Where a worker's packages come from.
+/// The source of a worker's packages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum PackageSource {
     /// From the projects' own sources, pinned by keys, versions and checksums.
     Upstream,
-    /// They are there already; only their versions are checked, and nothing is
-    /// fetched. For sites without a way out.
+    /// They are installed already: stargate checks their versions and downloads nothing.
+    /// For sites without internet access.
     Preinstalled,
 }
 
-/// Whether routers hide or keep the addresses of what they forward.
+/// Whether routers translate or preserve the source addresses of forwarded packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SourceAddresses {

@@ -12,7 +12,7 @@ use super::{Address, Observable, Pending};
 pub struct Device {
     /// The host name that it reports.
     pub hostname: String,
-    /// Its id in the tailnet, which never changes; a device that is wanted has any.
+    /// Its ID in the tailnet, which never changes; any for a desired device.
     #[serde(default = "Observable::unobserved")]
     pub node_id: Observable<String>,
     /// Whether it is authorised.

@@ -42,8 +42,8 @@ impl KubernetesVersion {
         self.major != target.major || target.minor > self.minor.saturating_add(1)
     }
 
-    /// Whether a cluster of this version is newer than the one that was asked for.
-    /// A version without a patch asks for any patch.
+    /// Whether this version is newer than the requested one. A request without a patch
+    /// permits any patch.
     pub fn is_newer_than(self, requested: Self) -> bool {
         let minor = |version: Self| (version.major, version.minor);
         match (self.patch, requested.patch) {
@@ -52,8 +52,8 @@ impl KubernetesVersion {
         }
     }
 
-    /// Whether a cluster of this version is what was asked for: the same version, or
-    /// any patch of a minor version.
+    /// Whether this version satisfies the requested one: the same version, or any patch of
+    /// a minor version.
     pub fn satisfies(self, requested: Self) -> bool {
         let minor = |version: Self| (version.major, version.minor);
         self == requested || (requested.patch.is_none() && minor(self) == minor(requested))

@@ -1,4 +1,4 @@
-//! Who requested work on a worker: a command, or an Operation in the cluster.
+//! The origin of a request for work on a worker: a command, or an Operation in the cluster.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -35,7 +35,7 @@ impl RequestedOperation {
     }
 }
 
-/// What the status of an Operation records of an attempt that was interrupted.
+/// The progress of an interrupted attempt, from the status of an Operation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EarlierAttempt {
     /// The start of the first attempt.

@@ -136,7 +136,7 @@ impl SharedSandbox {
                 return super::dispatch::folder_unavailable(api, reason);
             }
             let response = sandbox.handle(api, request, now);
-            // What a read completes is completed again by the next one.
+            // The next read repeats the completion by an earlier read.
             if turn.is_shared() || request.method() != http::Method::GET {
                 turn.write(sandbox);
             }

@@ -99,8 +99,8 @@ impl SandboxState {
         }
     }
 
-    /// Continues with the state that another process made of this one. What belongs to this process
-    /// stays: its endpoints, its command in the log, and the log of changes for its watches.
+    /// Continues with a later state from another process. Values of this process stay: its
+    /// endpoints, its command in the log, and the log of changes for its watches.
     pub(super) fn continue_with(&mut self, read: Self) {
         let earlier = std::mem::replace(self, read);
         self.endpoints = earlier.endpoints;

@@ -51,14 +51,13 @@ pub struct TopologyFile {
     /// The remote datacenters: `[datacenters.<name>]`.
     #[serde(default)]
     pub datacenters: Named<DatacenterSection>,
-    /// Known drift that a plan leaves as it is, one `[[ignore]]` each.
+    /// Known drift that plans ignore, one `[[ignore]]` each.
     #[serde(default)]
     pub ignore: Vec<IgnoreSection>,
 }
 
-/// A field that others set, such as a policy that adds a security rule. Plans show it
-/// as ignored and keep its value. Dropped packets and objects of others are reported
-/// all the same.
+/// A field that others set, such as a policy that adds a security rule. Plans show it as
+/// ignored and keep its value. Dropped packets and foreign objects are still reported.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IgnoreSection {
@@ -67,10 +66,10 @@ pub struct IgnoreSection {
     pub address: Located<String>,
     /// The field as plans print it, such as `rules[policy-*]`, and everything below it.
     pub field: Located<String>,
-    /// Who sets the field, and why.
+    /// The owner of the field, and why it sets it.
     pub reason: Located<String>,
     /// The last day on which the drift is ignored, such as `2026-12-31`. By default it is
-    /// ignored for ever.
+    /// ignored forever.
     pub until: Option<Located<String>>,
 }
 
@@ -146,10 +145,9 @@ pub struct ClusterSection {
     pub name: Located<String>,
     /// The resource group of the cluster.
     pub resource_group: Located<String>,
-    /// The Kubernetes version of the control plane and the node pools: a minor version
-    /// such as `1.33`, which any of its patches satisfies, or an exact one such as
-    /// `1.33.5`. An upgrade goes to the next minor version at most, and AKS takes no
-    /// cluster back to an older version.
+    /// The Kubernetes version of the control plane and the node pools: a minor version such
+    /// as `1.33`, which any of its patches satisfies, or an exact one such as `1.33.5`. An
+    /// upgrade goes to the next minor version at most, and AKS cannot downgrade a cluster.
     pub kubernetes_version: Located<VersionText>,
     /// The prefix of all pods, on AKS nodes and on workers.
     pub pod_cidr: Located<CidrText>,
@@ -183,8 +181,8 @@ pub struct NodePoolSection {
     #[schemars(range(max = 1000))]
     #[schemars(extend("x-unit" = "nodes"))]
     pub max: Option<Located<u32>>,
-    /// The VM size, such as `Standard_D2s_v5`. AKS cannot change it: for another size,
-    /// a new pool takes the place of the old one.
+    /// The VM size, such as `Standard_D2s_v5`. AKS cannot change it: for another size, a
+    /// new pool replaces the old one.
     pub vm_size: Located<String>,
     /// Whether AKS runs its own pods on the pool. At least one pool must be `system`.
     /// The default is `system` for the first pool with nodes in the file if no other
@@ -201,17 +199,17 @@ pub struct NodePoolSection {
     #[schemars(extend("x-unit" = "nodes"))]
     pub max_surge: Option<Located<SurgeText>>,
     /// The maximum number of pods on a node. The default is chosen by AKS. For another
-    /// number, a new pool takes the place of the old one.
+    /// number, a new pool replaces the old one.
     #[schemars(range(min = 10, max = 250))]
     #[schemars(extend("x-unit" = "pods"))]
     pub max_pods: Option<Located<u32>>,
     /// The size of the operating system disk in GB. The default is chosen by AKS. For
-    /// another size, a new pool takes the place of the old one.
+    /// another size, a new pool replaces the old one.
     #[schemars(range(min = 30, max = 2048))]
     #[schemars(extend("x-unit" = "GB"))]
     pub os_disk_gb: Option<Located<u32>>,
     /// The availability zones, such as `["1", "2"]`. By default the pool has none. For
-    /// other zones, a new pool takes the place of the old one.
+    /// other zones, a new pool replaces the old one.
     pub zones: Option<Vec<Located<String>>>,
 }
 

@@ -20,7 +20,7 @@ pub struct IgnoreRule {
 }
 
 impl IgnoreRule {
-    /// Whether the rule is no longer in force.
+    /// Whether the rule has expired.
     pub fn has_expired(&self, today: Date) -> bool {
         self.until.is_some_and(|until| today > until)
     }

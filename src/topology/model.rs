@@ -233,7 +233,8 @@ pub struct WatchSettings {
     pub apply: AutoApply,
     /// The time between two reads of the live state without another trigger.
     pub interval: Duration,
-    /// The most objects and routes that are removed without approval within ten minutes.
+    /// The maximum number of objects and routes that are removed without approval within
+    /// ten minutes.
     pub max_removals: u32,
 }
 

@@ -6,15 +6,13 @@ use std::fmt::Write as _;
 use super::changes::{ChangeOutcome, ChangeRule, block_rules, field_rules};
 use super::fields::{TopologyField, fields};
 
-const HEAD: &str = "# Reference of the topology file\n\n\
-    Generated from the schema and from the table of changes; do not edit it. \
-    `STARGATE_UPDATE=1 cargo test --test topology` writes it.\n\n\
-    `stargate explain FIELD` prints the entry of one field, such as \
-    `stargate explain cluster.pod_cidr`.\n\n\
-    ## Changes\n\n\
-    Each field lists what a change of its value does once the topology is applied. Only \
-    accepted changes are made, and one apply makes all of them. The outcomes are:\n\n\
-    | outcome | meaning |\n| --- | --- |\n";
+const HEAD: &str = "# Reference of the topology file\n\nGenerated from the schema and from the \
+                    table of changes; do not edit it. `STARGATE_UPDATE=1 cargo test --test \
+                    topology` writes it.\n\n`stargate explain FIELD` prints the entry of one \
+                    field, such as `stargate explain cluster.pod_cidr`.\n\n## Changes\n\nEach \
+                    field lists the effects of a change of its value after the topology was \
+                    applied. One apply makes all accepted changes. The outcomes are:\n\n| outcome \
+                    | meaning |\n| --- | --- |\n";
 
 /// The text of `REFERENCE.md`.
 pub fn reference_text() -> String {
@@ -41,7 +39,7 @@ pub fn reference_text() -> String {
     text.trim_end().to_owned() + "\n"
 }
 
-/// The entry of a field: its type, default and description, and what its changes do.
+/// The entry of a field: its type, default and description, and the effects of its changes.
 pub fn entry(field: &TopologyField) -> String {
     let mut facts = vec![field.value_type.clone()];
     facts.extend(field.unit.as_ref().map(|unit| format!("in {unit}")));

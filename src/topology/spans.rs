@@ -106,7 +106,7 @@ impl TopologySpans {
     }
 
     /// The span of the block that describes a resource: its worker or its node pool, else
-    /// its datacenter or the cluster; the topology's name for what no block describes.
+    /// its datacenter or the cluster; else the topology's name.
     pub fn block_of(&self, address: &Address) -> Span {
         match &address.site {
             Site::Cluster => {

@@ -32,12 +32,12 @@ impl BurstGuard {
             return Some(ApprovalReason::TooManyFailures);
         }
         let lately: usize = self.removals.iter().map(|(_, count)| count).sum();
-        // What removes nothing is not what runs away.
+        // A reconcile without removals is never limited.
         let exceeds = removed > 0 && lately.saturating_add(removed) > limit;
         exceeds.then_some(ApprovalReason::TooManyRemovals)
     }
 
-    /// Counts what was removed.
+    /// Counts removals.
     pub fn record_removals(&mut self, removed: usize, now: Instant) {
         if removed > 0 {
             self.removals.push_back((now, removed));
@@ -49,8 +49,8 @@ impl BurstGuard {
         self.failures.push_back(now);
     }
 
-    /// Forgets everything: a person asked to go on, or edited the topology. What exceeds
-    /// the limit by itself is refused all the same.
+    /// Resets all counts, after a person approved or edited the topology. A plan that
+    /// exceeds the limit by itself is refused all the same.
     pub fn reset(&mut self) {
         *self = Self::default();
     }

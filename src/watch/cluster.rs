@@ -37,8 +37,8 @@ impl ClusterWatchers {
         self.triggers.add(Trigger::Cluster);
     }
 
-    /// Watches a cluster, unless it is watched already. A watch that was refused, or whose
-    /// kind the cluster did not know, begins again.
+    /// Watches a cluster, unless it is watched already. A watch that the cluster refused,
+    /// or whose kind it did not know, is started again.
     pub fn follow(&self, access: &ClusterAccess) {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let credentials = &access.credentials;

@@ -16,12 +16,12 @@ use crate::topology::load::Loaded;
 
 /// The inputs of a reconcile.
 pub struct ReconcileContext<'a> {
-    /// Plans and applies. The options of its scope say what needs no approval. Its events
-    /// go to `reporter`.
+    /// Plans and applies. The options of its scope permit changes without approval. Its
+    /// events go to `reporter`.
     pub apply: ApplyContext<'a>,
-    /// Receives what happens to each change.
+    /// Receives the events of each change.
     pub reporter: &'a dyn WatchReporter,
-    /// What led to the reconcile.
+    /// The triggers of the reconcile.
     pub triggers: &'a BTreeSet<Trigger>,
     /// Counts removals and failures over all reconciles.
     pub guard: &'a Mutex<BurstGuard>,

@@ -96,7 +96,7 @@ impl ActiveTopology {
     }
 }
 
-/// What the file holds, compared with the active topology.
+/// The content of the file, compared with the active topology.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum FileState {
     /// The same, or nothing valid.
@@ -187,8 +187,8 @@ impl Controller<'_> {
         result
     }
 
-    /// Waits until a reconcile is due, and returns what led to it; `None` if it is asked
-    /// to stop.
+    /// Waits until a reconcile is due and returns its triggers; `None` after a request to
+    /// stop.
     async fn wait<K: Ord + Clone>(
         &self,
         queue: &mut WorkQueue<'_, K>,
@@ -212,8 +212,8 @@ impl Controller<'_> {
         }
     }
 
-    /// Reads the file again, and reports what became of it. Another content counts once it
-    /// was read twice.
+    /// Reads the file again and reports the result. New content is used once two reads
+    /// agree.
     fn reload(&self, active: &mut ActiveTopology) -> FileState {
         let loaded = self.source.load();
         let content = loaded.as_ref().map(|it| it.digest.clone()).map_err(Clone::clone);

@@ -1,4 +1,4 @@
-//! What happens while a topology is watched, as data. Every reporter is fed from here.
+//! Events of `watch`, as data. All reporters receive them.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -18,16 +18,16 @@ use crate::resource::settings::AutoApply;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "event")]
 pub enum WatchEvent {
-    /// A version of the topology file is in force from now on.
+    /// A new version of the topology file is used from now on.
     TopologyLoaded {
         /// The SHA-256 of the file, in hexadecimal.
         digest: String,
-        /// What is changed without approval.
+        /// The changes that need no approval.
         apply: AutoApply,
         /// The interval in seconds.
         interval_seconds: u64,
     },
-    /// The topology file is missing or invalid; the last valid version stays in force.
+    /// The topology file is missing or invalid; the last valid version is used.
     TopologyInvalid {
         /// Why.
         failure: Failure,
@@ -46,28 +46,28 @@ pub enum WatchEvent {
     ReconcileStarted {
         /// Its number, counted from 1 since the start.
         number: u64,
-        /// What led to it.
+        /// The triggers of the reconcile.
         triggers: BTreeSet<Trigger>,
     },
     /// Another process holds a Lease; the reconcile waits for it.
     WaitingForLease {
         /// The name of the Lease.
         lease: String,
-        /// Who holds it.
+        /// The holder of the Lease.
         holder: String,
     },
     /// A change begins.
     ChangeStarted {
         /// The resource.
         address: Address,
-        /// What is done to it.
+        /// The action of the change.
         action: Action,
     },
     /// A change ended.
     ChangeFinished {
         /// The resource.
         address: Address,
-        /// What was done to it.
+        /// The action of the change.
         action: Action,
         /// How it ended.
         #[serde(flatten)]
@@ -81,7 +81,7 @@ pub enum WatchEvent {
         name: String,
         /// The worker.
         server: String,
-        /// What is to be done, as in `repave`.
+        /// The operation, as in `repave`.
         operation: String,
         /// Its phase.
         phase: OperationPhase,
@@ -90,9 +90,9 @@ pub enum WatchEvent {
         /// The same as a sentence.
         message: String,
     },
-    /// Something did not succeed that the reconcile goes on without.
+    /// A failure that the reconcile does not depend on.
     Warning {
-        /// What, and what follows from it.
+        /// The failure and its effect.
         failure: Failure,
     },
     /// A reconcile ended.

@@ -1,4 +1,4 @@
-//! Which replica of `stargate watch` reconciles a topology.
+//! Elects the replica of `stargate watch` that reconciles a topology.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::resource::names::TopologyName;
 /// The time between two attempts while the API server refuses or does not answer.
 const RETRY_EVERY: Duration = Duration::from_secs(2);
 
-/// What a replica may do.
+/// The role of a replica.
 #[derive(Debug, Clone)]
 pub enum ReplicaRole {
     /// It does not know yet.
@@ -89,7 +89,7 @@ impl Leadership {
         self.slot.identity().name()
     }
 
-    /// What this replica may do now.
+    /// The current role of this replica.
     pub fn role(&self) -> ReplicaRole {
         match &*self.campaign() {
             Some(campaign) => campaign.role.borrow().clone(),
@@ -169,7 +169,7 @@ impl Leadership {
     }
 }
 
-/// What a campaign works with.
+/// The parameters of a campaign.
 struct Candidate {
     slot: LeaseSlot,
     /// Observed during the election: a leader that was killed may hold both Leases.
@@ -183,7 +183,7 @@ struct Candidate {
 
 impl Candidate {
     async fn run(self) {
-        // The reconcile that joined goes on by itself, unless it was turned away.
+        // The reconcile that joined continues by itself, unless it was refused.
         let mut is_awaited = true;
         loop {
             match self.acquire().await {

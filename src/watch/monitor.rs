@@ -1,4 +1,4 @@
-//! What is measured while a topology is watched, for Prometheus and for probes.
+//! Metrics of `watch` for Prometheus, and the state of its probes.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -46,7 +46,7 @@ pub struct Monitor {
     topology_valid: Gauge,
     /// The requests of the current clients that are counted.
     counted: Mutex<BTreeMap<(Api, StatusClass), u64>>,
-    /// What led to the reconcile that runs.
+    /// The first trigger of the current reconcile.
     trigger: Mutex<Option<Trigger>>,
     is_refreshed: AtomicBool,
     now: fn() -> Timestamp,
@@ -85,12 +85,13 @@ impl Monitor {
         let registry = &mut self.registry;
         let build = Info::new([("version", version.to_owned())]);
         registry.register("build", "The version of stargate", build);
-        let help = "Reconciles by result and by what led to them first";
+        let help = "Reconciles by result and first trigger";
         registry.register("reconciles", help, self.reconciles.clone());
-        let help = "The time that reconciles took";
+        let help = "The duration of reconciles";
         let duration = self.duration.clone();
         registry.register_with_unit("reconcile_duration", help, Unit::Seconds, duration);
-        let help = "The time of the last reconcile that left nothing but what awaits approval";
+        let help = "The time of the last reconcile after which only changes that await approval \
+                    were left";
         let success = self.last_success.clone();
         registry.register_with_unit("last_success_timestamp", help, Unit::Seconds, success);
         let help = "Changes that ended, by action and outcome";
@@ -101,11 +102,11 @@ impl Monitor {
         registry.register("pairs", help, self.pairs.clone());
         let help = "Changes that await approval";
         registry.register("pending_approvals", help, self.approvals.clone());
-        let help = "Requests that ended, by API and class of the status";
+        let help = "Completed requests, by API and status class";
         registry.register("requests", help, self.requests.clone());
         let help = "Workers by health";
         registry.register("workers", help, self.workers.clone());
-        let help = "Triggers that wait for the end of the reconcile that runs";
+        let help = "Triggers that wait for the end of the running reconcile";
         registry.register("queue_triggers", help, self.queue.clone());
         let help = "Whether changes are paused after too many removals or failures";
         registry.register("changes_paused", help, self.changes_paused.clone());
@@ -164,20 +165,20 @@ impl Monitor {
         self.duration.observe(took.as_secs_f64());
         match reconciled.result {
             ReconcileResult::Failed | ReconcileResult::Interrupted => return,
-            // The leader measures what is left.
-            ReconcileResult::StandingBy => self.clear_left(),
+            // The leader exports the remaining work.
+            ReconcileResult::StandingBy => self.clear_remaining(),
             ReconcileResult::Matches | ReconcileResult::AwaitsApproval => {
                 self.last_success.set((self.now)().as_duration().as_secs_f64());
-                self.left(reconciled);
+                self.set_remaining(reconciled);
             }
-            ReconcileResult::Blocked => self.left(reconciled),
+            ReconcileResult::Blocked => self.set_remaining(reconciled),
         }
         self.is_refreshed.store(true, Ordering::Relaxed);
     }
 
-    /// Sets what a reconcile left to do.
-    fn left(&self, reconciled: &Reconciled) {
-        self.clear_left();
+    /// Sets the metrics of the remaining work.
+    fn set_remaining(&self, reconciled: &Reconciled) {
+        self.clear_remaining();
         let kinds = reconciled.remaining.iter().flat_map(|it| &it.kinds);
         for (kind, count) in kinds {
             self.drift.get_or_create(&[("kind", kind.as_str().to_owned())]).set(gauge(*count));
@@ -203,7 +204,7 @@ impl Monitor {
         self.changes_paused.set(i64::from(awaiting.iter().any(|it| is_pause(&it.reason))));
     }
 
-    fn clear_left(&self) {
+    fn clear_remaining(&self) {
         self.drift.clear();
         self.pairs.clear();
         self.workers.clear();

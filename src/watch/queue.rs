@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-/// What led to a reconcile.
+/// The trigger of a reconcile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Trigger {
@@ -53,7 +53,7 @@ impl Trigger {
         }
     }
 
-    /// Whether a person asked for it.
+    /// Whether a person requested it.
     pub fn is_requested(self) -> bool {
         matches!(self, Self::Start | Self::TopologyFile | Self::Request)
     }
@@ -86,7 +86,7 @@ struct Pending {
 struct Entry {
     interval: Duration,
     pending: BTreeMap<Trigger, Pending>,
-    /// The next reconcile without a trigger, and what it is due to.
+    /// The next reconcile without a trigger, and its reason.
     timer: (Instant, Trigger),
     /// Triggers that are not urgent wait until then.
     not_before: Instant,
@@ -170,7 +170,7 @@ impl<'a, K: Ord + Clone> WorkQueue<'a, K> {
         self.entries.values().filter(|it| !it.is_running).map(Entry::due).min()
     }
 
-    /// Begins the reconcile that is due, and returns the topology and what led to it.
+    /// Begins the due reconcile, and returns the topology and the triggers.
     pub fn begin(&mut self, now: Instant) -> Option<(K, BTreeSet<Trigger>)> {
         let idle = self.entries.iter_mut().filter(|(_, entry)| !entry.is_running);
         let (key, entry) = idle.min_by_key(|(_, entry)| entry.due())?;
@@ -183,7 +183,7 @@ impl<'a, K: Ord + Clone> WorkQueue<'a, K> {
         Some((key.clone(), triggers))
     }
 
-    /// Gives back a turn in which nothing was to do; the timer goes on.
+    /// Returns a turn without work; the timer continues.
     pub fn end_unused(&mut self, key: &K) {
         if let Some(entry) = self.entries.get_mut(key) {
             entry.is_running = false;

@@ -56,7 +56,7 @@ fn edits_are_read_once_they_end() {
         assert_eq!(queue.due(), Some(now + milliseconds(500)));
         now += milliseconds(200);
     }
-    // A file that is written all the time is read all the same.
+    // A file that is written all the time is still read.
     for _ in 0..100 {
         queue.add(&KEY, Trigger::TopologyFile, now);
         now += milliseconds(200);

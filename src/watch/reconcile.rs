@@ -1,4 +1,4 @@
-//! One reconcile: the pipeline, and an apply of what needs no approval.
+//! One reconcile: the pipeline, and an apply of the changes that need no approval.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -23,14 +23,14 @@ use crate::provider::cluster::ClusterError;
 use crate::provider::read_write::ClusterWrite;
 use crate::refresh::Scope;
 
-/// Reads live state, plans, and applies what the options of the scope permit without
-/// approval.
+/// Reads live state, plans, and applies the changes that the options of the scope permit
+/// without approval.
 pub async fn reconcile(context: &ReconcileContext<'_>) -> Reconciled {
     if context.triggers.iter().any(|it| it.is_requested()) {
         context.guard().reset();
     }
     let reconciled = context.run().await;
-    // Retries become rarer by themselves, and end with what makes them fail.
+    // Retries become less frequent by themselves, and end with their cause.
     let is_retry = context.triggers.contains(&Trigger::Retry);
     if reconciled.result == ReconcileResult::Failed && !is_retry {
         context.guard().record_failure(Instant::now());
@@ -129,7 +129,8 @@ impl<'a> ReconcileContext<'a> {
     /// await approval too.
     async fn approved(&self, plan: &Plan, report: Option<&TopologyReport<'_>>) -> ApprovedChanges {
         let Some(report) = report else { return ApprovedChanges::default() };
-        // What waits is that of the file as it was. The next reconcile reads it again.
+        // The waiting changes are those of an earlier version of the file, which the next
+        // reconcile reads again.
         if self.source.load().map(|it| it.digest).as_ref() != Ok(&self.topology.digest) {
             return ApprovedChanges::default();
         }
@@ -243,7 +244,7 @@ impl<'a> ReconcileContext<'a> {
     ) -> Reconciled {
         reporter.expect(&planned.plan);
         let refused = Mutex::new(None);
-        // Each of its plans leaves out what needs approval.
+        // Each of its plans omits changes that need approval.
         let approve = |plan: &Plan| match self.permit(plan, reporter) {
             Ok(()) => {
                 reporter.expect(plan);
@@ -269,7 +270,7 @@ impl<'a> ReconcileContext<'a> {
         }
     }
 
-    /// Whether a plan may be made with what was removed and what failed lately.
+    /// Whether recent removals and failures permit a plan.
     fn permit(&self, plan: &Plan, reporter: &StepReporter<'_>) -> Result<(), ApprovalReason> {
         if reporter.is_approved(plan) {
             return Ok(());
@@ -284,6 +285,6 @@ fn lost_leadership() -> Failure {
     Failure::new(
         Code::LeaseLost,
         "the reconcile stopped because another replica may lead by now",
-        "nothing: the replica that leads continues with the remaining changes",
+        "no action is needed: the leader continues with the remaining changes",
     )
 }

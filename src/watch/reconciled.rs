@@ -1,5 +1,3 @@
-//! What a reconcile did, and what is left.
-
 use serde::Serialize;
 
 use super::remaining::{Remaining, WorkerCounts};
@@ -9,7 +7,7 @@ use crate::diagnostics::{Code, Failure, counted};
 use crate::plan::{Action, AwaitingApproval, FindingSeverity, Plan, PlanStatus};
 use crate::resource::Address;
 
-/// What a reconcile did, and what is left.
+/// The result of a reconcile, and the remaining work.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Reconciled {
     /// How it ended.
@@ -18,7 +16,7 @@ pub struct Reconciled {
     pub changes: usize,
     /// Changes that await approval.
     pub awaiting_approval: Vec<AwaitingApproval>,
-    /// What is blocked, and why.
+    /// Blocked changes and their reasons.
     pub blocked: Vec<BlockedChange>,
     /// Pairs of nodes, by whether their pods reach each other.
     pub pairs: PairCounts,
@@ -61,10 +59,10 @@ pub struct BlockedChange {
     /// The resource, if it is about one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<Address>,
-    /// What would be done to it.
+    /// The blocked action.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub action: Option<Action>,
-    /// Why it is blocked, and what to do.
+    /// The reason and the remedy.
     pub failure: Failure,
 }
 
@@ -121,7 +119,7 @@ impl Reconciled {
         Self { result, failure: Some(failure), ..Self::interrupted() }
     }
 
-    /// What an apply left to do.
+    /// The remaining work after an apply.
     pub(super) fn of_apply(applied: &Applied) -> Self {
         let changes = changes_made(applied);
         let Some(plan) = &applied.remaining else { return Self::interrupted() };
@@ -138,8 +136,8 @@ impl Reconciled {
         }
     }
 
-    /// What a plan leaves to do. A failure of the apply is given; the reads may have
-    /// failed as well.
+    /// The remaining work of a plan. `failure` is that of the apply; reads may have failed
+    /// as well.
     pub(super) fn of_plan(plan: &Plan, changes: usize, failure: Option<Failure>) -> Self {
         let gap = || plan.unexplained_gaps().next().map(|gap| gap.failure.clone());
         let failure = failure.or_else(gap).or_else(|| unresolvable_deferred(plan));
@@ -178,7 +176,7 @@ pub(super) fn changes_made(applied: &Applied) -> usize {
     applied.outcomes.values().filter(|it| **it == Outcome::Done).count()
 }
 
-/// What a plan may not change, and the errors for which nothing may be changed.
+/// The blocked changes of a plan, and the errors that forbid all changes.
 fn blocked_in(plan: &Plan) -> Vec<BlockedChange> {
     let errors = plan.findings.iter().filter(|it| it.severity == FindingSeverity::Error);
     let errors = errors.map(|finding| BlockedChange {

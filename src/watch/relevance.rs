@@ -1,4 +1,4 @@
-//! Which changes of the cluster's objects matter.
+//! Filters the changes of cluster objects by their relevance.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -15,7 +15,7 @@ const OUR_PREFIX: &str = "stargate.io/";
 #[derive(Debug)]
 pub(super) struct Relevance {
     kind: WatchedKind,
-    /// Digests of what matters, by namespace and name.
+    /// Digests of the relevant fields, by namespace and name.
     known: BTreeMap<String, u64>,
     /// The objects of a list that has not ended, and whether one of them changed.
     list: Option<(BTreeSet<String>, bool)>,

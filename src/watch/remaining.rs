@@ -1,4 +1,4 @@
-//! What a plan leaves to do and how the workers are, counted.
+//! Counts of the remaining work and of workers by condition.
 
 use std::collections::BTreeMap;
 
@@ -8,14 +8,14 @@ use crate::pipeline::Planned;
 use crate::plan::{Action, Plan};
 use crate::resource::{Address, Kind, Resource};
 
-/// What a plan leaves to do, counted.
+/// Counts of the remaining work of a plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Remaining {
     /// How many resources differ from the topology, by kind.
     pub kinds: BTreeMap<Kind, u64>,
-    /// The same by what is to be done.
+    /// The remaining changes by action.
     pub actions: BTreeMap<Action, u64>,
-    /// The digest that approves what awaits approval; absent if nothing does.
+    /// The digest that approves the waiting changes; absent if none wait.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approval_digest: Option<String>,
     /// Whether pairs of nodes become unreachable once that is approved.
@@ -23,7 +23,7 @@ pub struct Remaining {
 }
 
 impl Remaining {
-    /// What a plan leaves to do. A resource counts once.
+    /// Counts the remaining work of a plan. A resource counts once.
     pub(super) fn of(plan: &Plan) -> Self {
         let changes = plan.changes.iter().map(|it| (&it.address, it.action));
         let deferred = plan.deferred.iter().map(|it| (&it.address, it.action));

@@ -1,4 +1,4 @@
-//! Reports the changes of a reconcile, and counts what they remove.
+//! Reports the changes of a reconcile, and counts their removals.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -13,24 +13,24 @@ use crate::plan::unattended::{ApprovedChanges, Removals};
 use crate::plan::{Change, Plan};
 use crate::resource::Address;
 
-/// Turns the events of an apply into events of the watch. What a change removes is counted
-/// once it is done: a change that was not started, or that found nothing to do, removes
+/// Turns the events of an apply into events of the watch. The removals of a change are
+/// counted when it is done: a change that was not started, or was up to date, removes
 /// nothing.
 pub(super) struct StepReporter<'a> {
     reporter: &'a dyn WatchReporter,
     guard: &'a Mutex<BurstGuard>,
-    /// What a person approved is not counted.
+    /// Changes that a person approved are not counted.
     approved: &'a ApprovedChanges,
     counts: Mutex<Counts>,
 }
 
 #[derive(Default)]
 struct Counts {
-    /// What each change of the current plan removes.
+    /// The removals of each change of the current plan.
     planned: BTreeMap<Address, Removals>,
     /// The digests by which each change of the current plan is approved.
     approvals: BTreeMap<Address, Vec<String>>,
-    /// Those of the changes that were made.
+    /// The digests of changes that were made.
     used: BTreeSet<String>,
     /// The prefixes that were counted in this reconcile.
     prefixes: BTreeSet<Ipv4Net>,
@@ -45,7 +45,7 @@ impl<'a> StepReporter<'a> {
         Self { reporter, guard, approved, counts: Mutex::default() }
     }
 
-    /// Sets the plan whose changes are made from now on.
+    /// Sets the current plan.
     pub(super) fn expect(&self, plan: &Plan) {
         let removals = self.unapproved(plan);
         let removals = removals.map(|it| (it.address.clone(), Removals::of_change(it)));
@@ -61,7 +61,8 @@ impl<'a> StepReporter<'a> {
         self.counts().used.clone()
     }
 
-    /// How much a plan removes beyond what was approved or counted in this reconcile.
+    /// The number of removals of a plan that were neither approved nor counted in this
+    /// reconcile.
     pub(super) fn removed_by(&self, plan: &Plan) -> usize {
         let removals = Removals::of_changes(self.unapproved(plan));
         removals.count_without(&self.counts().prefixes)

@@ -23,8 +23,8 @@ pub struct FileWatcher {
 }
 
 impl FileWatcher {
-    /// Adds a trigger for each change in the folder of the file, and in the folder that
-    /// holds what the file links to. What changed is found out by reading it.
+    /// Adds a trigger for each change in the folder of the file, and in the folder that its
+    /// link points into. The file is read to find the change.
     ///
     /// # Errors
     ///

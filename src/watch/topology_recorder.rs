@@ -84,7 +84,8 @@ impl TopologyRecorder {
         }
     }
 
-    /// The time of the last reconcile that left nothing but what awaits approval.
+    /// The time of the last reconcile after which only changes that await approval were
+    /// left.
     pub fn last_success(&self) -> Option<Timestamp> {
         self.state().last_success
     }
@@ -119,7 +120,7 @@ impl TopologyRecorder {
         self.state().client.clone()
     }
 
-    /// Another replica reconciles: what was approved here is its own to make.
+    /// Another replica reconciles: it makes the changes that were approved here.
     pub(super) fn stand_by(&self) {
         let mut state = self.state();
         state.client = None;
@@ -174,7 +175,7 @@ impl TopologyReport<'_> {
     /// approval is taken from the object before anything is done by it, so that no other
     /// process and no later plan uses it again.
     pub(super) async fn approved(&self, plan: &Plan) -> ApprovedChanges {
-        // What could not be read may be what was approved.
+        // An approved change may depend on an unread source.
         let is_complete = plan.unexplained_gaps().next().is_none();
         let object = self.object.lock().await;
         if let Some(requested) = object.approval.clone().filter(|_| is_complete) {
@@ -195,7 +196,7 @@ impl TopologyReport<'_> {
         let is_in_progress = reported["state"] == ApprovalState::InProgress.as_str();
         if is_in_progress && state.approval.is_none() && state.record.is_none() {
             let digest = reported["digest"].as_str().unwrap_or_default().to_owned();
-            let message = "the process that was to make the approved changes has ended".to_owned();
+            let message = "the process ended before it made the approved changes".to_owned();
             state.record =
                 Some(ApprovalRecord { digest, state: ApprovalState::Abandoned, message });
         }
@@ -228,8 +229,8 @@ impl TopologyReport<'_> {
             Some(Approval { digest, topology, changes: ApprovedChanges::all_of(plan) });
     }
 
-    /// What was approved for this version of the topology file, and awaits approval in this
-    /// plan. The rest was made, or can no longer be: it is approved no more.
+    /// The changes that were approved for this version of the topology file and await
+    /// approval in this plan. An approval of any other change expires.
     fn active_approval(&self, plan: &Plan) -> ApprovedChanges {
         let mut state = self.recorder.state();
         match &mut state.approval {
@@ -249,7 +250,8 @@ impl TopologyReport<'_> {
         }
     }
 
-    /// Approves what was made no more: the same change later needs another approval.
+    /// Uses up approvals of changes that were made: the same change later needs another
+    /// approval.
     pub(super) fn use_up(&self, digests: &BTreeSet<String>) {
         if let Some(approval) = &mut self.recorder.state().approval {
             approval.changes.remove(digests);
@@ -330,7 +332,7 @@ fn end_approval(state: &mut RecorderState, ended: ApprovalState, message: &str) 
     }
 }
 
-/// What was written is what is there now.
+/// Written fields replace the read ones.
 fn merge(status: &mut Value, written: Value) {
     if !status.is_object() {
         *status = Value::Object(Default::default());

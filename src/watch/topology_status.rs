@@ -17,7 +17,7 @@ const MAX_NAMED: usize = 20;
 /// The fields that are times. They alone are no reason to write.
 const TIMES: [&str; 3] = ["lastTransitionTime", "lastSuccessTime", "lastUpdateTime"];
 
-/// What the status is made from.
+/// The input of the status.
 pub(super) struct StatusFacts<'a> {
     /// The status as it is now; null if nothing was written yet.
     pub(super) previous: &'a Value,
@@ -220,7 +220,7 @@ fn conditions(progress: &Progress, invalid: Option<&Failure>) -> [Condition; 3] 
     }
 }
 
-/// Which of the two conditions of an abnormal state is true.
+/// The condition of an abnormal state that is true.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Abnormal {
     None,
@@ -290,7 +290,7 @@ fn of_result(reconciled: &Reconciled) -> [Condition; 3] {
     }
 }
 
-/// Whether all changes wait because of what happened before them.
+/// Whether earlier events pause all changes.
 pub(super) fn is_pause(reason: &ApprovalReason) -> bool {
     matches!(reason, ApprovalReason::TooManyRemovals | ApprovalReason::TooManyFailures)
 }

@@ -15,7 +15,7 @@ fn reconciled(result: ReconcileResult) -> Reconciled {
     Reconciled { result, remaining: Some(Remaining::default()), ..Reconciled::interrupted() }
 }
 
-/// The status after this progress, and what of it is to be written.
+/// The status after this progress, and the part of it to write.
 fn written(previous: &Value, time: &str, progress: &Progress) -> Option<Value> {
     let facts = StatusFacts {
         previous,
@@ -63,7 +63,7 @@ fn a_condition_keeps_its_time_until_its_status_changes() {
 
 /// A reconcile that failed before it planned knows nothing of drift and pairs.
 #[test]
-fn what_a_failed_reconcile_does_not_know_stays() {
+fn a_failed_reconcile_keeps_unknown_fields() {
     let failure = Failure::new(Code::ServiceUnavailable, "no answer", "wait");
     let failed = Progress::Ended(Box::new(Reconciled::failed(failure)));
     let status = written(&Value::Null, FIRST, &failed).unwrap();

@@ -30,13 +30,12 @@ impl Triggers {
         self.kinds().len()
     }
 
-    /// Takes what was added, without waiting.
+    /// Takes all added triggers, without waiting.
     pub fn take(&self) -> BTreeSet<Trigger> {
         std::mem::take(&mut *self.kinds())
     }
 
-    /// Takes what was added, and waits while that is nothing. If it is cancelled, nothing
-    /// is lost. Only one task may wait.
+    /// Waits until a trigger is added, and takes all of them. Cancelling it loses no trigger. Only one task may wait.
     pub async fn added(&self) -> BTreeSet<Trigger> {
         loop {
             let taken = self.take();

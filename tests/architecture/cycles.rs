@@ -1,10 +1,9 @@
-//! Files import one another without long cycles.
+//! Checks that imports between files have no long cycles.
 //!
-//! An edge leads from a file to the file that defines what it names: names are
-//! followed through the re-exports of `mod.rs` files, which by themselves are no
-//! dependency. Two files may import each other (a module and its part). A circle
-//! through three files or more is refused: these files can only be understood
-//! together.
+//! An edge leads from a file to the file that defines a name it uses: names are followed
+//! through the re-exports of `mod.rs` files, which by themselves are no dependency. Two
+//! files may import each other (a module and its part). A cycle of three files or more is
+//! refused: these files could only be understood together.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -50,7 +49,7 @@ impl ImportGraph {
         graph
     }
 
-    /// The module file that defines what an absolute path names.
+    /// The module file that defines the target of an absolute path.
     fn file_of(&self, path: &str) -> Option<String> {
         let mut path = path.to_owned();
         for _ in 0..MAX_REEXPORTS {

@@ -8,6 +8,7 @@ mod cycles;
 mod former_words;
 mod imports;
 mod layers;
+mod openings;
 mod public_types;
 mod sizes;
 mod sources;

@@ -1,6 +1,6 @@
 //! Splits Rust source into tokens that remember their line.
 
-/// What a token is.
+/// The kind of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TokenKind {
     /// An identifier, a keyword or a number.
@@ -43,7 +43,7 @@ pub(crate) fn tokenize(source: &str) -> Vec<Token> {
     tokens
 }
 
-/// The texts of words and punctuation: what the compiler acts on.
+/// The texts of words and punctuation, without comments.
 pub(crate) fn code(tokens: &[Token]) -> Vec<String> {
     let is_code = |token: &&Token| matches!(token.kind, TokenKind::Word | TokenKind::Punctuation);
     tokens.iter().filter(is_code).map(|token| token.text.clone()).collect()

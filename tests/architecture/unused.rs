@@ -1,4 +1,4 @@
-//! What is public has a user: `pub` hides unused code from the compiler.
+//! Checks that public items are used: `pub` hides unused code from the compiler.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -16,7 +16,7 @@ use crate::former_words::{
 use crate::sources::{Sources, read_rust, read_sources};
 use crate::tokens::{TokenKind, tokenize};
 
-/// These files name what they forbid.
+/// These files contain the forbidden words.
 const THESE_FILES: [&str; 2] =
     ["tests/architecture/vocabulary.rs", "tests/architecture/former_words.rs"];
 

@@ -167,7 +167,7 @@ fn a_command_that_cannot_run_reports_why() {
     is_reported(&run, 64, "SG0525", "subnet/cluster/nothing");
 }
 
-/// What the checks before a plan find is an error in each format.
+/// A preflight error is an error in each format.
 #[test]
 fn an_error_that_forbids_all_changes_is_reported() {
     for fault in ["prefix-served-twice", "foreign-node", "aks-pod-cidr-collision"] {

@@ -113,7 +113,7 @@ fn objects_of_the_topology_are_not_deleted_by_an_edited_plan() {
         let name = key["azure"].as_str().and_then(|id| id.rsplit('/').next()).expect("a name");
         let address = format!("{kind}cluster/{name}");
         edit(&location, |plan| add(plan, deletion(&address, key.clone(), value)));
-        refused(&location, 4, "SG0504", "it would be deleted, which a plan made now does not");
+        refused(&location, 4, "SG0504", "it would be deleted, which a new plan does not");
     }
 }
 
@@ -142,10 +142,10 @@ fn another_value_or_action_than_that_of_a_new_plan_is_stale() {
         plan["changes"][0]["after"]["value"]["routes"]["0.0.0.0/0"] =
             json!({"virtual_appliance": "10.237.0.66"});
     });
-    refused(&location, 4, "SG0504", "another value than a plan made now: routes[0.0.0.0/0]");
+    refused(&location, 4, "SG0504", "differs from that in a new plan: routes[0.0.0.0/0]");
     location.write("plan.json", &plan);
     edit(&location, |plan| plan["changes"][0]["action"] = json!("replace"));
-    refused(&location, 4, "SG0504", "in the saved plan it is replaced, and in a plan made now");
+    refused(&location, 4, "SG0504", "in the saved plan it is replaced, and in a new plan");
     location.write("plan.json", &plan);
     edit(&location, |plan| {
         let key = plan["changes"][0]["key"]["azure"].as_str().expect("an id").to_owned();

@@ -72,9 +72,9 @@ fn after_a_destroy_no_resources_exist() {
     assert_eq!(again.out, "No changes. No resources of the topology exist.\n");
 }
 
-/// What others serve in the tailnet does not concern a topology that nothing is left of.
+/// A foreign prefix in the tailnet does not concern a topology without remaining resources.
 #[test]
-fn a_destroy_of_what_is_gone_ends_well_beside_a_foreign_prefix() {
+fn a_repeated_destroy_succeeds_beside_a_foreign_prefix() {
     let location = TestFolder::applied();
     location.run("sandbox break prefix-served-twice").exits(0);
     location.run("plan --sandbox").exits(5);

@@ -69,11 +69,11 @@ fn ignored_drift_is_shown_and_not_corrected() {
     for line in ["plan --sandbox --detailed-exitcode", "drift --sandbox", "apply --sandbox --yes"] {
         let ran = location.run(line).exits(0);
         for part in [
-            "Ignored, as `[[ignore]]` of the topology says:",
+            "Ignored by `[[ignore]]` blocks of the topology:",
             "network-security-group/dc1/stargate-subnet-nsg",
             "# a policy of the landing zone adds the rule",
             "rules.policy-allow.access",
-            "help: an apply leaves these fields as they are",
+            "help: an apply does not change these fields",
         ] {
             assert!(ran.out.contains(part), "{line}: no `{part}` in\n{}", ran.out);
         }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::location::{EXAMPLE, Ran, TestFolder};
 
-/// What permits the move.
+/// The option that permits the move.
 const MOVE: &str = "--replace subnet/cluster/stargate-aks-router-subnet";
 
 /// The topology moves the router, but the route table to it is not owned.

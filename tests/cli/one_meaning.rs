@@ -280,7 +280,7 @@ fn errors_of_the_plan_are_reported_by_every_command() {
 /// Azure's own word for the state of an object is shown, whatever its fields are.
 #[test]
 fn objects_that_azure_works_on_are_reported() {
-    // What is being deleted counts as absent: an apply creates it again.
+    // An object that is being deleted counts as absent: an apply creates it again.
     for (state, exit, words) in [
         ("Deleting", 2, "Azure is deleting stargate-workers-rt"),
         ("Updating", 0, "Azure is still working on stargate-workers-rt: its state is Updating"),
@@ -311,7 +311,7 @@ fn an_unused_service_address_is_a_dropped_packet() {
 }
 
 #[test]
-fn diffs_show_what_differs() {
+fn diffs_show_the_differing_part() {
     let location = TestFolder::applied();
     edit(&location, |sandbox| {
         for network in azure(sandbox, "virtualnetworks/aks-vnet") {

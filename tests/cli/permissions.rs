@@ -1,5 +1,5 @@
-//! Options that permit something: what they name must exist, a saved plan keeps them, and
-//! one apply is enough.
+//! Options that grant permissions: they must name existing resources, a saved plan keeps
+//! them, and one apply is enough.
 
 use super::location::{Ran, TestFolder};
 

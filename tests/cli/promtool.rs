@@ -8,7 +8,7 @@ use super::location::TestFolder;
 
 const JOB: &str = "stargate-system/stargate-stargate-aks-e2e-2";
 
-/// Runs promtool, and returns what it prints; `None` if it is not installed.
+/// Runs promtool, and returns its output; `None` if it is not installed.
 fn promtool(location: &TestFolder, arguments: &[&str], input: &str) -> Option<(bool, String)> {
     use std::io::Write as _;
 
@@ -68,12 +68,12 @@ fn rules(location: &TestFolder) {
     let document = printed.split("---\n").find(|it| it.contains("kind: PrometheusRule"));
     let document = document.expect("a PrometheusRule");
     let spec = document.split_once("spec:\n").expect("a spec").1;
-    // The spec is what promtool takes for a file, but for its indentation.
+    // Without its indentation, the spec is a rule file of promtool.
     let lines = spec.lines().map_while(|line| line.strip_prefix("  "));
     location.write("rules.yml", lines.collect::<Vec<_>>().join("\n") + "\n");
 }
 
-/// An alert: what the metrics are while it fires, and while it does not.
+/// An alert, with metrics with which it fires and metrics with which it does not.
 struct AlertCase {
     name: &'static str,
     /// Series and values while it fires.

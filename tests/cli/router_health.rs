@@ -59,9 +59,9 @@ fn an_unread_service_is_named_with_its_cause() {
     assert!(status.err.contains("help: "), "{}", status.err);
 }
 
-/// So it is in `check`, with a code and what to do.
+/// `check` prints it too, with a code and a remedy.
 #[test]
-fn a_check_names_the_cause_of_what_is_unknown() {
+fn a_check_names_the_cause_of_unknown_results() {
     let location = TestFolder::applied();
     let brief = location.run("check --sandbox").exits(0);
     assert!(!brief.out.contains("I12"), "{}", brief.out);

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use jsonschema::Validator;
 use serde_json::Value;
 
-/// What the schema finds wrong in a log; an unknown property is wrong as well.
+/// Violations of the schema in a log; an unknown property is a violation as well.
 pub(crate) fn violations(log: &Value) -> Vec<String> {
     static VALIDATOR: OnceLock<Validator> = OnceLock::new();
     let validator = VALIDATOR.get_or_init(|| {
@@ -41,7 +41,7 @@ fn path() -> PathBuf {
 }
 
 #[test]
-fn the_schema_refuses_what_it_should() {
+fn the_schema_refuses_invalid_logs() {
     let violations = |text: &str| violations(&serde_json::from_str(text).expect("JSON")).len();
     assert_eq!(violations(r#"{"version": "2.1.0", "runs": []}"#), 0);
     assert!(violations(r#"{"version": "2.0.0", "runs": []}"#) > 0);

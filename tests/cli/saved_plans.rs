@@ -83,7 +83,7 @@ fn a_plan_is_stale_after_the_infrastructure_changed() {
     location.run("plan --sandbox --detailed-exitcode").exits(0);
 }
 
-/// What forbids all changes now forbids those of a plan that was saved before.
+/// An error that forbids all changes now forbids those of an earlier saved plan, too.
 #[test]
 fn an_error_found_since_stops_a_saved_plan() {
     let location = planned();
@@ -120,7 +120,8 @@ fn foreign_objects_change_only_after_adoption() {
     location.run("plan --sandbox --detailed-exitcode").exits(0);
 }
 
-/// What drifted after the plan was saved stays as it is, and is not called a match.
+/// Resources that drifted after the plan was saved stay unchanged, and the output does not
+/// claim a match.
 #[test]
 fn newer_drift_is_reported_beside_the_saved_changes() {
     let location = planned();

@@ -1,5 +1,5 @@
-//! No line of what a life of a deployment prints is wider than 80 columns, unless it is
-//! a single token to copy, such as an id or a path.
+//! No output line of any command is wider than 80 columns, unless it is a single token to
+//! copy, such as an ID or a path.
 
 use stargate::sandbox::faults::Fault;
 
@@ -56,7 +56,7 @@ fn the_life_of_a_deployment_fits_the_width() {
 }
 
 #[test]
-fn faults_and_what_they_do_fit_the_width() {
+fn faults_and_their_effects_fit_the_width() {
     std::thread::scope(|scope| {
         for part in Fault::ALL.chunks(Fault::ALL.len().div_ceil(4)) {
             scope.spawn(move || {

@@ -1,5 +1,5 @@
-//! Objects of another topology are never taken over by `--adopt`. A topology that was
-//! renamed takes over what it owned under its former name, by `--adopt-from`.
+//! `--adopt` never adopts objects of another topology. A renamed topology adopts its
+//! objects under the former name by `--adopt-from`.
 
 use stargate::apply::ApplyStatus;
 use stargate::diagnostics::Code;
@@ -18,7 +18,7 @@ fn former(text: &str) -> &str {
     rest.split('"').nth(1).unwrap()
 }
 
-/// Takes over what the topology owned under its former name.
+/// Adopts the objects of the topology's former name.
 fn renamed_from(former: &str) -> RefreshOptions {
     let adopt_from = Some(TopologyName::new(former));
     RefreshOptions { adopt_from, ..RefreshOptions::default() }
@@ -225,7 +225,7 @@ async fn routers_of_another_topology_with_the_same_tag_are_not_deleted() {
         }
     }
     assert!(first.plan().await.is_empty());
-    // What is left of a datacenter that was removed is deleted.
+    // The remaining objects of a removed datacenter are deleted.
     let lab = applied(TWO_DATACENTERS).await;
     let (head, _) = TWO_DATACENTERS.split_once("[datacenters.attic]").unwrap();
     let plan = lab.edited(head).plan().await;

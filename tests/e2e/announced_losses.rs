@@ -1,5 +1,5 @@
-//! After each edit of a block, compares what the sandbox carries while and after the edit is
-//! applied with what the plan announced.
+//! After each edit of a block, compares the reachability in the sandbox during and after
+//! the apply with the plan's announcement.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -77,7 +77,7 @@ fn announced(found: &Reachability) -> (u64, u64) {
     (found.lost + found.removed, found.disruptions.iter().map(|it| it.pairs).sum())
 }
 
-/// What an apply of a text did, and what its plan had announced.
+/// The effects of an apply, and the plan's announcement.
 pub(crate) struct Applied {
     plan: Plan,
     pub(crate) status: ApplyStatus,
@@ -108,7 +108,7 @@ impl Applied {
         assert_eq!(self.understated(), None, "{name}\n{}", self.report);
     }
 
-    /// What the plan understated.
+    /// Effects that the plan understated.
     pub(crate) fn understated(&self) -> Option<String> {
         let found = &self.plan.reachability;
         let (ends, for_a_time) = announced(found);
@@ -183,8 +183,8 @@ async fn no_edit_costs_more_than_its_plan_announced() {
     }
 }
 
-/// What a refused edit leaves as it is serves as before, and no check calls it broken because
-/// the topology describes something else in its place.
+/// A refused edit leaves its objects in service, and no check reports them as broken
+/// because the topology describes others in their place.
 #[tokio::test(start_paused = true)]
 async fn a_check_reports_no_pair_dropped_by_an_edit_that_is_refused() {
     let healthy = healthy().await;
@@ -225,7 +225,7 @@ async fn a_datacenter_is_removed_only_with_the_permission_to_lose_its_pairs() {
     }
 }
 
-/// The nodes that go are named, and what it costs is their pairs with all others.
+/// The plan names deleted nodes and counts their pairs with all others.
 #[tokio::test(start_paused = true)]
 async fn a_plan_says_which_pairs_go_with_a_node() {
     let healthy = healthy().await;
@@ -245,7 +245,8 @@ async fn a_plan_says_which_pairs_go_with_a_node() {
     }
 }
 
-/// Renames of what carries packets cut pairs for a time, and the plan says how many.
+/// Renames of objects on the path of packets cut pairs for a time, and the plan counts
+/// them.
 #[tokio::test(start_paused = true)]
 async fn a_renamed_router_keeps_its_pairs_and_announces_the_disruption() {
     let healthy = healthy().await;
@@ -261,7 +262,7 @@ async fn a_renamed_router_keeps_its_pairs_and_announces_the_disruption() {
     }
 }
 
-/// What a worker that may not move would need at its new place is neither created nor routed to.
+/// The resources of a worker's new place are not created if the worker may not move.
 #[tokio::test(start_paused = true)]
 async fn nothing_is_made_for_a_worker_that_may_not_move() {
     let healthy = healthy().await;

@@ -231,7 +231,8 @@ impl FaultInjector for LostDeletions {
     }
 }
 
-/// A destroy whose deletions took effect without an answer: one apply makes everything again.
+/// A destroy whose deletions took effect but whose responses were lost: one apply recreates
+/// everything.
 #[tokio::test(start_paused = true)]
 async fn one_apply_follows_a_destroy_whose_answers_were_lost() {
     let deployment = Deployment::example_applied().await;

@@ -1,8 +1,8 @@
-//! Edits of each block of a topology, and what becomes of each.
+//! Edits of each block of a topology, and the outcome of each.
 
 use crate::harness::{RefreshOptions, TWO_DATACENTERS};
 
-/// What becomes of an edit.
+/// The outcome of an edit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// One apply carries it through.
@@ -18,7 +18,7 @@ pub(crate) enum Outcome {
 /// An edit of the topology.
 pub(crate) struct Edit {
     pub(crate) name: &'static str,
-    /// Texts and what replaces them.
+    /// Texts and their replacements.
     texts: Texts,
     pub(crate) replace: &'static [&'static str],
     pub(crate) outcome: Outcome,
@@ -217,7 +217,7 @@ pub(crate) const EDITS: &[Edit] = &[
 ];
 
 impl Edit {
-    /// The edited text, unless it lacks what is edited.
+    /// The edited text; `None` if it does not contain the original.
     pub(crate) fn edit(&self, text: &str) -> Option<String> {
         self.texts.iter().try_fold(text.to_owned(), |text, (from, to)| {
             text.contains(from).then(|| text.replace(from, to))

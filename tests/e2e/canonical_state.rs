@@ -1,5 +1,5 @@
-//! Reduces the state of a sandbox to what is equal in equivalent runs: without ids, times,
-//! versions, and the order in which random names were assigned.
+//! Reduces the state of a sandbox to the part that is equal in equivalent runs: without
+//! IDs, times, versions, and the order in which random names were assigned.
 
 use regex::Regex;
 use serde_json::{Map, Value, json};

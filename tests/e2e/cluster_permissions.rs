@@ -161,7 +161,7 @@ async fn every_request_is_allowed_and_every_verb_is_used() {
     let used = authorizer.0.lock().unwrap().clone();
     let refused: Vec<&Use> = used.iter().filter(|one| !is_allowed(one)).collect();
     assert!(refused.is_empty(), "not allowed: {refused:#?}");
-    // What is deleted last is a namespace, whose contents may not be listed.
+    // A namespace is deleted last, and its contents may not be listed.
     let without = EXAMPLE.replace("[network]", "[network]\ngoldpinger = false");
     deployment.edited(&without).apply(&RefreshOptions::default()).await;
     deployment.sandbox.read(|sandbox| {

@@ -18,10 +18,10 @@ async fn requests_to(deployment: &Deployment, objects: &[&str]) -> Vec<Vec<Strin
     objects.iter().map(|object| methods(object)).collect()
 }
 
-/// The plan reads each object by its id, since lists alone do not prove its absence. Azure
-/// refuses to create a VM that exists, so nothing is read again before. An interface has no
-/// such condition, and a router's VM, whose key for the tailnet is made first, is not in the
-/// first plan. What Azure sends at the end of each operation is not read again.
+/// The plan reads each object by its ID, since lists alone do not prove its absence. Azure
+/// refuses to create a VM that exists, so no guard reads it again. An interface has no such
+/// condition, and a router's VM, whose tailnet key is created first, is not in the first
+/// plan. The body at the end of each operation is not read again.
 #[tokio::test(start_paused = true)]
 async fn a_creation_reads_no_more_than_it_must() {
     let deployment = Deployment::example();

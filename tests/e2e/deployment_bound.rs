@@ -61,7 +61,7 @@ impl Node<'_> {
     }
 }
 
-/// What holds steps back.
+/// The limit that delays steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Limit {
     Api(Api),
@@ -91,11 +91,11 @@ pub(crate) struct Bound {
 }
 
 impl Bound {
-    /// The bound of the first apply of everything that is desired, with the first worker as
-    /// the canary: all others download and join after it. A step waits for what its resource
-    /// depends on, and for what brings the values that were not known at first. It takes as
-    /// long as the fastest of its kind; one of Azure takes no longer than the service itself,
-    /// so that a late look at its end counts against the apply.
+    /// The lower bound for the first apply of all desired resources, with the first worker
+    /// as the canary: all others download and join after it. A step waits for the
+    /// dependencies of its resource and for the resources that yield its pending values. It
+    /// takes as long as the fastest of its kind; an Azure step takes no longer than the
+    /// service itself, so that a late poll counts against the apply.
     pub(crate) fn of(first: &DesiredSet, desired: &DesiredSet, timings: &Timings) -> Self {
         let graph = Graph::of(first, desired, timings);
         let chain = graph.heads.iter().map(|(node, head)| *head + graph.seconds[node]);

@@ -90,7 +90,7 @@ impl Transport for UsualAzure {
     }
 }
 
-/// What the first apply of a topology takes.
+/// The duration of a topology's first apply.
 struct FirstApply {
     makespan: Duration,
     bound: Bound,

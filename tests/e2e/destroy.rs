@@ -173,7 +173,7 @@ async fn an_existing_cluster_is_not_changed() {
 
 /// The topology no longer fits its cluster, which is an error, and its resources can be deleted.
 #[tokio::test(start_paused = true)]
-async fn what_remains_of_a_deleted_existing_cluster_is_destroyed() {
+async fn remains_of_a_deleted_existing_cluster_are_destroyed() {
     let (deployment, id) = with_existing_cluster().await;
     deployment.iterate().await;
     deployment.clients.azure.delete(&id, Precondition::None).await.unwrap();
@@ -221,8 +221,8 @@ async fn remove_foreign_from_namespaces(deployment: &Deployment) {
     kubectl(deployment, "DELETE", &format!("{SERVERS}/theirs"), json!({})).await;
 }
 
-/// A namespace or a definition of ours stays while others keep something in it, and the plan
-/// says what.
+/// A namespace or a definition of ours with foreign objects is kept, and the plan names
+/// these objects.
 #[tokio::test(start_paused = true)]
 async fn a_namespace_and_a_definition_with_foreign_objects_are_kept() {
     let (deployment, _) = with_existing_cluster().await;
@@ -273,8 +273,8 @@ async fn a_namespace_that_is_no_longer_wanted_keeps_foreign_objects() {
     assert_eq!(kubectl(&deployment, "GET", notes, Value::Null).await["data"]["a"], "b");
 }
 
-/// The cluster's own deletion is blocked by a node pool of others, so that its namespaces do
-/// not go with it: what others keep in them blocks their deletion, too.
+/// A foreign node pool blocks the deletion of our cluster, so that its namespaces are not
+/// deleted with it: foreign objects in them block their deletion, too.
 #[tokio::test(start_paused = true)]
 async fn the_contents_of_an_own_cluster_that_stays_are_kept() {
     let deployment = Deployment::example_applied().await;

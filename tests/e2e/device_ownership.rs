@@ -178,7 +178,7 @@ async fn a_device_that_joined_after_the_plan_is_not_deleted() {
     assert!(has_device(&deployment, &theirs));
 }
 
-/// What is left of a datacenter that left the topology is recorded by its Servers, and goes.
+/// Servers record the objects of a datacenter that left the topology, which are deleted.
 #[tokio::test(start_paused = true)]
 async fn the_router_of_a_departed_datacenter_is_deleted() {
     let lab = Deployment::of(TWO_DATACENTERS, SandboxState::new(21));

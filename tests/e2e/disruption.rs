@@ -290,8 +290,8 @@ async fn a_size_and_a_version_change_in_the_same_wave() {
     assert_eq!(at_most_disturbed(&observer), 1);
 }
 
-/// What the plan itself does to workers is known: they are disrupted in their wave, and then as
-/// before.
+/// The effects of the plan itself on workers are known: they are disrupted in their wave,
+/// and recover.
 #[tokio::test(start_paused = true)]
 async fn the_plan_of_an_upgrade_knows_its_reachability() {
     let text = azure_workers(5, "width = 2");
@@ -313,7 +313,7 @@ async fn the_plan_of_an_upgrade_knows_its_reachability() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn repaves_reboots_and_destroys_say_what_they_disrupt() {
+async fn repaves_reboots_and_destroys_report_their_disruptions() {
     let text = azure_workers(3, "");
     let deployment = Deployment::of(&text, SandboxState::new(49));
     deployment.iterate().await;

@@ -72,7 +72,8 @@ async fn objects_of_an_earlier_version_are_taken_over() {
     }
 }
 
-/// The copies of the cluster's tags make nothing the topology's: AKS deletes what it made.
+/// Copies of the cluster's tags do not make objects the topology's: AKS deletes its own
+/// objects.
 #[tokio::test(start_paused = true)]
 async fn copies_of_the_cluster_s_tags_are_not_taken_over() {
     let deployment = of_an_earlier_version(crate::harness::EXAMPLE).await;

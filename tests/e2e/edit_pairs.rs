@@ -1,5 +1,5 @@
-//! Two edits in one file, drawn at random: one apply converges or says with a code what it
-//! refuses, no pair is lost that the plan did not announce, and nothing protected is touched.
+//! Random pairs of edits in one file: one apply converges or reports a code for each
+//! refusal, no pair is lost that the plan did not announce, and protected objects stay.
 
 use serde_json::{Value, json};
 use stargate::apply::ApplyStatus;
@@ -58,7 +58,7 @@ impl Choice {
         }
     }
 
-    /// The edited text, unless it lacks what is edited.
+    /// The edited text; `None` if it does not contain the original.
     fn edit(self, text: &str) -> Option<String> {
         match self {
             Self::Block(edit) => edit.edit(text),
@@ -87,7 +87,7 @@ impl Random {
     }
 }
 
-/// The identities of what the protected topology protects.
+/// The identities of the protected objects.
 fn protected_objects(state: &SandboxState) -> Value {
     let machine = ArmId::resource_group(arm::SUBSCRIPTION, "lab-cloud")
         .in_group("Microsoft.Compute/virtualMachines", "cloud-a");
@@ -125,7 +125,7 @@ fn is_existing(host: &stargate::sandbox::hosts::EmulatedHost) -> bool {
     matches!(host.kind, stargate::sandbox::hosts::HostKind::Existing { .. })
 }
 
-/// What is wrong with the apply of a text, if anything is.
+/// The violation by the apply of a text, if there is one.
 async fn problem(
     before: &Deployment,
     text: &str,
@@ -150,7 +150,7 @@ async fn problem(
             }
         }
         ApplyStatus::Blocked => {}
-        // A source that cannot tell whose an object is refuses the whole edit.
+        // A source that does not identify the owner of an object refuses the whole edit.
         ApplyStatus::Partial(_) if applied.iterations == 0 => {}
         other => return Some(format!("{other:?}\n{}", applied.report)),
     }

@@ -199,7 +199,7 @@ async fn protected_resources_are_not_replaced() {
     assert!(pools.is_empty(), "the pool was not changed: {}", summary(&now));
 }
 
-/// The number of requests that a plan announces is what an apply makes.
+/// The plan announces the exact number of requests of the apply.
 #[tokio::test(start_paused = true)]
 async fn a_plan_announces_its_number_of_requests() {
     let deployment = Deployment::example_applied().await;

@@ -264,8 +264,8 @@ fn seconds_of_deferred(plan: &Plan) -> u64 {
     chain + plan.cost.deferred_join_seconds
 }
 
-/// The first plan counts what it defers, and estimates it: the sum over the iterations
-/// that follow is not far from it.
+/// The first plan counts and estimates deferred changes: its estimate is close to the sum
+/// over the following iterations.
 #[tokio::test(start_paused = true)]
 async fn the_first_plan_estimates_the_whole_apply() {
     for text in [EXAMPLE, TWO_DATACENTERS] {

@@ -1,5 +1,5 @@
-//! What others keep in containers of ours is neither deleted nor forgotten, and tags that
-//! Azure copies make nothing ours.
+//! Foreign objects in containers of ours are neither deleted nor forgotten, and copied tags
+//! do not make objects ours.
 
 use serde_json::{Value, json};
 
@@ -30,7 +30,7 @@ fn blocked_codes(plan: &Plan, address: &str) -> Vec<Code> {
     plan.blocked.iter().filter(of_address).map(|it| it.failure.code).collect()
 }
 
-/// The name of the resource group in which AKS keeps what it creates.
+/// The name of the node resource group.
 fn node_group(deployment: &Deployment) -> String {
     let groups = deployment.copy_of_state();
     let mut groups = groups.arm.list("Microsoft.Resources/resourceGroups");
@@ -77,7 +77,7 @@ async fn a_subnet_that_others_add_to_our_network_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_others_keep_in_the_node_resource_group_blocks_the_deletion_of_the_cluster() {
+async fn foreign_objects_in_the_node_resource_group_block_the_deletion_of_the_cluster() {
     let deployment = Deployment::example_applied().await;
     let group = node_group(&deployment);
     let theirs = in_group(&group, "Microsoft.Network/publicIPAddresses", "theirs");

@@ -34,7 +34,7 @@ impl Reporter for StopAfter {
 /// A worker that left and did not join again is not called "not started": it was drained
 /// and reset.
 #[tokio::test(start_paused = true)]
-async fn an_interrupt_between_leave_and_join_says_what_was_done() {
+async fn an_interrupt_between_leave_and_join_reports_completed_actions() {
     let deployment = Deployment::example_applied().await;
     let options = options(WorkerOperation::Repave, &[FIRST]);
     let planned = deployment.refresh_and_plan(&options).await;
@@ -48,7 +48,7 @@ async fn an_interrupt_between_leave_and_join_says_what_was_done() {
     let outcome = &applied.outcomes[&format!("worker/dc1/{FIRST}").parse().unwrap()];
     let expected = Outcome::HalfReplaced {
         done: "drained, reset and removed from the cluster".to_owned(),
-        reason: "the apply stopped before".to_owned(),
+        reason: "the apply stopped first".to_owned(),
     };
     assert_eq!(*outcome, expected);
     let ended = reporter.ended.into_inner().unwrap();
@@ -56,7 +56,7 @@ async fn an_interrupt_between_leave_and_join_says_what_was_done() {
     assert!(node(&deployment, FIRST).is_null());
 }
 
-/// A worker whose work failed after the drain is said to be cordoned.
+/// The error of a worker that failed after the drain says that it is cordoned.
 #[tokio::test(start_paused = true)]
 async fn a_failure_after_the_drain_says_that_the_worker_stays_cordoned() {
     let deployment = Deployment::example_applied().await;

@@ -1,5 +1,5 @@
-//! What hosts and Nodes show that stargate did not set is reported with its remedy, and what
-//! stargate set is compared with what is in force.
+//! Settings of others on hosts and Nodes are reported with a remedy, and settings of
+//! stargate are compared with the effective ones.
 
 use stargate::connectivity::Matrix;
 use stargate::diagnostics::Code;
@@ -22,7 +22,7 @@ async fn findings(healthy: &SandboxState, fault: Fault, deep: bool) -> Vec<Findi
     deployment.refresh_and_plan(&options).await.plan.findings.clone()
 }
 
-/// What others set on a host is named with the command that undoes it.
+/// The report of a foreign setting on a host names the command that undoes it.
 #[tokio::test(start_paused = true)]
 async fn settings_of_others_are_named_with_their_remedy() {
     let healthy = Deployment::example_applied().await.copy_of_state();

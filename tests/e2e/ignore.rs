@@ -157,8 +157,8 @@ const LOFT: &str = "\n[datacenters.loft]\npod_pool = \"10.244.160.0/20\"\nprofil
     [[datacenters.loft.workers]]\nname = \"loft-a\"\nip = \"10.61.1.5\"\nmac = \
     \"52:54:00:00:02:05\"\n";
 
-/// What a new datacenter or worker needs in a table would not be written: nothing is created that
-/// packets could not reach, and the reason is the ignored field.
+/// Entries of a table for a new datacenter or worker would not be written: no unreachable
+/// resource is created, and the ignored field is the reason.
 #[tokio::test(start_paused = true)]
 async fn nothing_is_created_behind_an_ignored_route() {
     let cloud_x = "\n[[datacenters.cloud.workers]]\nname = \"cloud-x\"\n";

@@ -125,7 +125,7 @@ impl FaultInjector for Slow {
     }
 }
 
-/// Calls for the Lease: how many were sent, and what becomes of them.
+/// Calls for the Lease: their number, and their modification.
 #[derive(Debug)]
 struct LeaseCalls {
     count: Mutex<usize>,
@@ -298,8 +298,8 @@ async fn a_saved_plan_is_confirmed_again_after_the_wait() {
     assert!(deployment.plan().await.changes.len() >= 2);
 }
 
-/// The plan that was approved is out of date after the wait: the apply changes nothing, and
-/// says who held the lease, since when, and what is new.
+/// The approved plan is stale after the wait: the apply changes nothing, and reports the
+/// holder of the lease, since when, and the new changes.
 #[tokio::test(start_paused = true)]
 async fn an_apply_that_was_overtaken_while_it_waited_names_the_holder_and_the_changes() {
     let deployment = with_work().await;

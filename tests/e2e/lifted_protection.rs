@@ -11,7 +11,8 @@ use crate::protection_records::{
     CLOUD_B, allowing_loss, apply_all, carriers, edit, protected, with_protection,
 };
 
-/// What the topology no longer protects goes in one apply, and the plan says why it may.
+/// Resources that the topology no longer protects are deleted in one apply, and the plan
+/// gives the reason.
 #[tokio::test(start_paused = true)]
 async fn a_removal_together_with_the_lift_is_one_apply() {
     let deployment = protected("[datacenters.cloud]\n").await;
@@ -54,7 +55,7 @@ async fn a_router_is_renamed_and_released_in_one_apply() {
     }
 }
 
-/// A protected router whose name is edited stays, and so does everything that it stands in.
+/// A protected router that is renamed stays, with all its containers.
 #[tokio::test(start_paused = true)]
 async fn nothing_fails_beside_a_protected_router_that_is_renamed() {
     for (table, old, new) in [

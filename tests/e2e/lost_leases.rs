@@ -1,4 +1,4 @@
-//! What becomes of an apply that loses its Lease.
+//! Applies that lose their Lease.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

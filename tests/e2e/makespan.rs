@@ -180,7 +180,7 @@ async fn makespan_of_a_hundred_workers() {
     assert_eq!((figures.ended_before_second, figures.max_concurrent), (1, width as usize));
     assert!(of_canary > Duration::from_secs(60), "time passes: {of_canary:?}");
     assert!(figures.makespan <= Duration::from_secs(1_200), "{:?}", figures.makespan);
-    // A worker installs what was downloaded, the canary by itself.
+    // A worker installs downloaded packages, the canary by itself.
     for (part, milliseconds) in [("package download", 57_000), ("container runtime", 6_000)] {
         let times = &figures.parts[part];
         assert_eq!(times.len(), count as usize, "{part}");

@@ -248,7 +248,7 @@ async fn removing_a_pool_counts_drains_and_loses_its_pairs() {
     routes_are_complete(&edited);
 }
 
-/// What follows from an approved plan needs no second approval.
+/// Consequences of an approved plan need no second approval.
 #[tokio::test(start_paused = true)]
 async fn adding_and_scaling_pools_needs_one_approval() {
     let mut deployment = applied(&pool("system", "count = 2")).await;

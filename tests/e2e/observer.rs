@@ -40,7 +40,7 @@ impl Observer {
         observer
     }
 
-    /// What was observed, in order.
+    /// The observed calls, in order.
     pub(crate) fn observed_calls(&self) -> Vec<ObservedCall> {
         self.observed.lock().unwrap().clone()
     }

@@ -13,7 +13,7 @@ use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInject
 use crate::harness::{Deployment, RefreshOptions, failures};
 use crate::makespan::many_workers;
 
-/// What happened to workers, in order.
+/// Events of workers, in order.
 #[derive(Default)]
 struct History(Mutex<Vec<(String, String)>>);
 

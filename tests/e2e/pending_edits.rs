@@ -1,5 +1,5 @@
-//! Edits that are not applied yet: what serves now is reported as it is, under the names that it
-//! has, and what was never created is no outage.
+//! Edits that are not applied yet: live objects are reported under their current names, and
+//! objects that were never created are no outage.
 
 use stargate::connectivity::Pairs;
 use stargate::plan::impact::{IntermediateState, ReachabilityReport, violations};

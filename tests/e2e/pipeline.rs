@@ -13,7 +13,7 @@ use stargate::sandbox::folder::Folder;
 
 use crate::harness::{Deployment, EXAMPLE, KEY, RefreshOptions};
 
-/// Runs the program and returns what it printed.
+/// Runs the program and returns its output.
 fn run(folder: &Path, line: &str) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stargate"));
     command.args(line.split_whitespace()).current_dir(folder).env_clear();

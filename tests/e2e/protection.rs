@@ -1,5 +1,5 @@
-//! `protect = true` protects an object, what it is made of and what contains it, in plan,
-//! apply and destroy.
+//! `protect = true` protects an object, its parts and its containers, in plan, apply and
+//! destroy.
 
 use stargate::apply::ApplyStatus;
 use stargate::diagnostics::Code;

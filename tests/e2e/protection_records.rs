@@ -131,8 +131,8 @@ async fn a_block_that_was_removed_is_still_protected() {
     }
 }
 
-/// What a refused edit leaves where it is stays reachable: no other site sends its packets
-/// to addresses that no machine has.
+/// Objects that a refused edit leaves in place stay reachable: no other site sends their
+/// packets to unused addresses.
 #[tokio::test(start_paused = true)]
 async fn a_protected_datacenter_stays_reachable_when_its_network_is_edited() {
     let text = with_protection(ATTIC, true);
@@ -228,7 +228,7 @@ async fn a_destroy_stops_before_the_first_deletion_while_a_record_remains() {
 
 /// A plan that was saved before the protection was recorded has no authority over it.
 #[tokio::test(start_paused = true)]
-async fn a_saved_plan_does_not_delete_what_was_protected_after_it() {
+async fn a_saved_plan_does_not_delete_resources_protected_after_it() {
     for (table, without) in blocks() {
         let deployment = Deployment::of(TWO_DATACENTERS, SandboxState::new(9));
         deployment.iterate().await;
@@ -268,7 +268,7 @@ async fn a_record_that_was_removed_is_written_again() {
     assert_eq!(carriers(&deployment), marked);
 }
 
-/// Whether an object is protected whose tag cannot be read is unknown.
+/// The protection of an object with an unreadable tag is unknown.
 #[tokio::test(start_paused = true)]
 async fn a_record_that_cannot_be_read_deletes_nothing() {
     let deployment = Deployment::of(TWO_DATACENTERS, SandboxState::new(10));
@@ -290,7 +290,7 @@ async fn a_record_that_cannot_be_read_deletes_nothing() {
     assert!(!deployment.plan().await.changes.iter().any(|it| it.address.kind == Kind::Worker));
 }
 
-/// The objects of the old name stay, and so does what stands for them elsewhere.
+/// The objects of the old name stay, and so do their records elsewhere.
 #[tokio::test(start_paused = true)]
 async fn a_protected_block_that_is_renamed_keeps_its_objects() {
     for (table, old, new) in [

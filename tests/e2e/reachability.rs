@@ -97,7 +97,7 @@ async fn a_later_iteration_that_would_lose_pairs_is_not_started() {
         let ApplyStatus::Partial(failure) = &applied.status else { panic!("{:?}", applied.status) };
         assert_eq!(failure.code, code, "{failure}");
         assert_eq!(failure.message.contains("loses"), !loss_allowed, "{failure}");
-        // What continues differs: a permission, or the same command.
+        // The option to continue differs: a permission, or the same command.
         let remedy = &failure.remedy;
         assert_eq!(remedy.contains("--allow-loss"), !loss_allowed, "{remedy}");
         assert_eq!(remedy.contains("shows the remaining changes"), loss_allowed, "{remedy}");

@@ -1,5 +1,5 @@
-//! Machines that existed before, and whose addresses are edited in the topology: an ordinary
-//! plan sees it, and no worker is given up for a host that does not answer.
+//! Existing machines whose addresses are edited in the topology: an ordinary plan detects
+//! it, and no worker is reset for a host that does not answer.
 
 use serde_json::Value;
 use stargate::apply::ApplyStatus;
@@ -113,8 +113,8 @@ fn pods_on(deployment: &Deployment, node: &str) -> Vec<String> {
     })
 }
 
-/// A machine that its owner carried to another network, whose datacenter is added in the same
-/// edit: it leaves once the new router is there, and is reset at its new address.
+/// A machine that was carried to another network, whose datacenter is added in the same
+/// edit: it leaves once the new router is ready, and is reset at its new address.
 #[tokio::test(start_paused = true)]
 async fn a_machine_that_moved_to_a_new_datacenter_is_reset_there() {
     let before = applied().await;

@@ -9,7 +9,7 @@ use crate::makespan::many_workers;
 use crate::moves::{applied, apply_to_the_end, edit};
 use crate::observer::Observer;
 
-/// The most workers whose names begin alike that were disturbed at the same time.
+/// The maximum number of workers with a name prefix that were disturbed at the same time.
 fn most_disturbed(observer: &Observer, prefix: &str) -> usize {
     let of_site = |call: crate::observer::ObservedCall| {
         call.disturbed.iter().filter(|name| name.starts_with(prefix)).count()

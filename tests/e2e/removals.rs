@@ -111,8 +111,7 @@ async fn a_datacenter_of_existing_machines_leaves_nothing_behind() {
     assert!(edited.plan().await.is_empty());
 }
 
-/// Without the records in the cluster it is unknown what is behind a router that the topology no
-/// longer names.
+/// Without the records in the cluster the workers behind a removed router are unknown.
 #[tokio::test(start_paused = true)]
 async fn a_router_stays_while_its_workers_cannot_be_read() {
     let deployment = applied(62).await;
@@ -274,7 +273,7 @@ async fn destroy_resets_every_host_before_its_router() {
     }
 }
 
-/// The API server does not answer: the Nodes are unknown, and so is what is on the hosts.
+/// The API server does not answer: the Nodes and the state of the hosts are unknown.
 #[tokio::test(start_paused = true)]
 async fn destroy_without_the_api_server_deletes_nothing() {
     let deployment = applied(58).await;
@@ -322,7 +321,7 @@ async fn destroy_resets_the_hosts_of_a_cluster_that_is_gone() {
 /// A router that cannot be reached keeps its device: without it the hosts behind it could not be
 /// reset any more.
 #[tokio::test(start_paused = true)]
-async fn destroy_does_not_claim_to_have_cleaned_what_it_cannot_reach() {
+async fn destroy_does_not_claim_to_have_cleaned_unreachable_hosts() {
     let deployment = applied(60).await;
     deployment.inject("router-offline".parse().unwrap(), Some("attic-router"));
     let applied = deployment.apply(&RefreshOptions::destroying()).await;

@@ -1,5 +1,5 @@
-//! What cannot be changed in place is refused, unless `--replace` names it; then one apply
-//! carries the replacement through.
+//! A field that cannot be changed in place is refused, unless `--replace` names the
+//! resource; then one apply completes the replacement.
 
 use stargate::apply::ApplyStatus;
 use stargate::diagnostics::Code;
@@ -18,9 +18,9 @@ const DATACENTER_GROUP: &str = "resource-group/dc1/stargate-aks-e2e-2-dc";
 struct Edit {
     from: &'static str,
     to: &'static str,
-    /// What must be named for it.
+    /// The names that `--replace` must have.
     replace: &'static [&'static str],
-    /// What the refusal says of the field.
+    /// Texts in the refusal about the field.
     says: [&'static str; 3],
 }
 

@@ -240,7 +240,7 @@ async fn the_expiry_of_a_key_is_reported_and_switched_off() {
     }
 }
 
-/// A key that is valid for months is no finding; what switched expiry on is undone all the same.
+/// A key that is valid for months is no finding; its expiry is disabled all the same.
 #[tokio::test(start_paused = true)]
 async fn a_key_that_expires_later_is_no_finding() {
     let deployment = example_after(60).await;

@@ -1,5 +1,5 @@
-//! What the replacement of a router interrupts, and for how long: measured at every write, and
-//! compared with what the plan says.
+//! The pairs that a router's replacement interrupts, and for how long: measured at every
+//! write, and compared with the plan.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -78,7 +78,7 @@ impl FaultInjector for OutageObserver {
 /// Renames of routers on VMs take the address of the router that goes, so that the pairs behind
 /// them are cut until the new one serves: the plan says which, and for how long.
 #[tokio::test(start_paused = true)]
-async fn the_plan_of_another_router_says_what_it_cuts_and_for_how_long() {
+async fn the_plan_of_another_router_reports_its_disruption_and_duration() {
     let mut problems = Vec::new();
     for (name, from, to) in [
         ("a datacenter's router on a VM", "\"cloud-router\"", "\"cloud-gate\""),

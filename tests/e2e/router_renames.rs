@@ -50,7 +50,8 @@ async fn workers_leave_through_the_router_that_is_there() {
     }
 }
 
-/// The old router is off: what must be reset first stays, and the edit can be made in two steps.
+/// The old router is off: workers that must be reset first stay, and the edit can be made
+/// in two steps.
 #[tokio::test(start_paused = true)]
 async fn a_worker_does_not_rejoin_through_a_router_that_is_off() {
     let deployment = applied(TWO_DATACENTERS, 32).await;

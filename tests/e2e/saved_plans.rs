@@ -1,5 +1,5 @@
-//! Saved plans: only what a plan made now confirms is applied, and each step checks the
-//! facts that it relies on.
+//! Saved plans: only changes that a fresh plan confirms are applied, and each step checks
+//! its facts.
 
 use stargate::apply::events::Outcome;
 use stargate::apply::{Applied, ApplyStatus};
@@ -87,9 +87,9 @@ async fn a_second_apply_of_a_saved_plan_does_nothing() {
     assert!(deployment.plan().await.is_empty());
 }
 
-/// The first plan of an empty sandbox, saved and applied twice: deferred changes are planned once
-/// that is possible, and the second apply writes nothing.
-/// What was deleted is gone, so that the second apply has nothing left of it.
+/// The first plan of an empty sandbox, saved and applied twice: deferred changes are
+/// planned once that is possible, and the second apply writes nothing. Deleted objects stay
+/// deleted, so that the second apply has nothing to do.
 #[tokio::test(start_paused = true)]
 async fn a_saved_deletion_can_be_applied_twice() {
     let removed = "[[datacenters.attic.workers]]\nname = \"attic-a\"\nip = \"10.60.1.5\"\nmac = \
@@ -153,7 +153,7 @@ async fn a_stale_plan_changes_nothing() {
     assert!(found.reason.contains("changed after the plan was made"), "{found}");
 }
 
-/// What was found since is not applied with it.
+/// Later findings are not applied with it.
 #[tokio::test(start_paused = true)]
 async fn only_the_changes_of_a_saved_plan_are_applied() {
     let (deployment, plan) = plan_with_three_faults().await;
@@ -184,7 +184,7 @@ async fn two_appliers_of_one_plan_change_everything_once() {
 
 /// Only deferred resources drop out: they cost nothing any more.
 #[tokio::test(start_paused = true)]
-async fn what_drops_out_of_a_plan_is_not_counted() {
+async fn changes_that_drop_out_of_a_plan_are_not_counted() {
     let deployment = Deployment::example();
     let plan = deployment.plan().await;
     let workers = plan.deferred.iter().filter(|one| one.address.kind == Kind::Worker).count();

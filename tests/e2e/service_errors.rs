@@ -282,8 +282,8 @@ async fn an_error_of_a_host_has_one_code() {
     }
 }
 
-/// Reads pass and the write is refused: the code is that of the same refusal of a
-/// read, and the remedy tells what to do.
+/// Reads pass and the write is refused: the code is that of the same refusal of a read, and
+/// the remedy is specific.
 #[tokio::test(start_paused = true)]
 async fn a_refused_write_has_the_code_of_its_cause() {
     let sandbox = Deployment::example_applied().await.copy_of_state();

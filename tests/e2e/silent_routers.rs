@@ -1,5 +1,5 @@
-//! Removals behind a router that does not answer: what must be reset first stays as it is, and
-//! the rest of the plan goes on.
+//! Removals behind a router that does not answer: workers that must be reset first stay,
+//! and the rest of the plan is applied.
 
 use stargate::apply::ApplyStatus;
 use stargate::diagnostics::Code;
@@ -40,7 +40,7 @@ fn held_removals(plan: &Plan) -> Vec<(String, Code)> {
     workers.map(|it| (it.address.name.to_string(), it.failure.code)).collect()
 }
 
-/// Calls that do something to a machine of the attic, its Node or what leads there.
+/// Calls that change a machine of the attic, its Node or the path to it.
 fn calls_for_attic(observer: &Observer) -> Vec<String> {
     let is_one = |call: &String| {
         let is_path = call.contains("routeTables") || call.contains("networkSecurityGroups");
@@ -145,7 +145,7 @@ async fn a_machine_that_is_deleted_needs_no_router() {
 
 /// The cluster stays with the Nodes of the machines that could not be reset.
 #[tokio::test(start_paused = true)]
-async fn a_destroy_keeps_what_it_cannot_reset() {
+async fn a_destroy_keeps_workers_that_it_cannot_reset() {
     let deployment = applied(TWO_DATACENTERS, 44).await;
     deployment.inject("router-offline".parse().unwrap(), Some("attic-router"));
     let plan = deployment.refresh_and_plan(&RefreshOptions::destroying()).await.plan;

@@ -84,7 +84,7 @@ fn edits() -> Vec<(&'static str, String, &'static str)> {
     ]
 }
 
-/// What cannot be read.
+/// The unreadable source.
 #[derive(Debug, Clone, Copy)]
 enum Missing {
     Service(Api),
@@ -157,14 +157,14 @@ fn nodes(deployment: &Deployment) -> BTreeSet<String> {
     })
 }
 
-/// Calls that write what packets pass on their way.
+/// Calls that write objects on the path of packets.
 fn is_on_path(call: &str) -> bool {
     let paths =
         ["routeTables", "networkSecurityGroups", "/routes", "daemonsets", "on attic", "on cloud"];
     paths.iter().any(|it| call.contains(it))
 }
 
-/// Asserts that each worker whose Node stays keeps the pairs that it had.
+/// Asserts that each worker whose Node stays keeps its pairs.
 async fn check(
     state: &SandboxState,
     (name, text, worker): &(&str, String, &str),
@@ -204,8 +204,8 @@ async fn no_worker_that_stays_loses_a_path_while_something_cannot_be_read() {
     }
 }
 
-/// Protected or not: it is unknown which workers run there. Once they can be read, the removal
-/// of what is not protected is applied.
+/// Protected or not: it is unknown which workers run there. Once they can be read, the
+/// removal of unprotected ones is applied.
 #[tokio::test(start_paused = true)]
 async fn a_datacenter_is_not_cut_off_while_its_workers_cannot_be_read() {
     let protected =

@@ -11,7 +11,7 @@ use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInject
 use crate::canonical_state::{canonical_state, differences};
 use crate::harness::{Deployment, EXAMPLE, RefreshOptions, TWO_DATACENTERS, failures, summary};
 
-/// What happens to the call.
+/// The fault of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum CallFault {
     /// Status 429 with `Retry-After`.

@@ -1,4 +1,4 @@
-//! Kubernetes versions: upgrades in one commit, minor versions, and what is refused.
+//! Kubernetes versions: upgrades in one commit, minor versions, and refusals.
 
 use std::sync::Mutex;
 

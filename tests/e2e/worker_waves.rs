@@ -28,7 +28,7 @@ fn base() -> String {
             mac = \"52:54:00:00:00:07\"\n"
 }
 
-/// What was cut at one write.
+/// The pairs that were cut at one write.
 #[derive(Debug, Clone)]
 struct Sample {
     /// The write, for the message of a failed assertion.

@@ -250,8 +250,8 @@ async fn an_interrupted_reboot_is_recorded_and_cleared_by_the_next() {
     assert!(node(&deployment, FIRST)["spec"]["unschedulable"].is_null());
 }
 
-/// The same command after an interrupt does only what is not proven done; the same command after a
-/// complete run does everything again.
+/// The same command after an interrupt does only work that is not proven done; after a
+/// complete run it does everything again.
 #[tokio::test(start_paused = true)]
 async fn an_interrupted_request_is_continued() {
     let deployment = Deployment::example_applied().await;
@@ -284,8 +284,8 @@ async fn an_interrupted_request_is_continued() {
     assert_eq!((boots(FIRST), boots(SECOND)), (2, 2));
 }
 
-/// Which workers an interrupted run has finished is unknown while the records cannot be read:
-/// none is restarted again.
+/// Without the records it is unknown which workers an interrupted run has finished: none is
+/// restarted again.
 #[tokio::test(start_paused = true)]
 async fn a_request_stops_while_its_records_cannot_be_read() {
     for operation in [WorkerOperation::Reboot, WorkerOperation::Repave] {

@@ -2,7 +2,7 @@
 
 use stargate::provider::http::Api;
 
-/// What is wrong with a service.
+/// A fault of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Fault {
     // The connection.
@@ -55,7 +55,7 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    /// Those that an answer in memory can have.
+    /// Faults of a response in memory.
     pub(crate) const IN_MEMORY: [Self; 37] = [
         Self::Refused,
         Self::AnswerLost,
@@ -96,7 +96,7 @@ impl Fault {
         Self::NextPageElsewhere,
     ];
 
-    /// Those that take a socket.
+    /// Faults that need a socket.
     pub(crate) const ON_THE_WIRE: [Self; 5] =
         [Self::SlowBody, Self::BodyBreaksOff, Self::HugeBody, Self::GzipBomb, Self::ManyTinyValues];
 

@@ -18,8 +18,8 @@ use stargate::render::{Purpose, Style, plan_json, plan_markdown, plan_text};
 
 use crate::deployment::{Deployment, EXAMPLE};
 
-/// Appended to a text: what terminals, logs, markdown, pictures and continuous
-/// integration systems take for more than text.
+/// Appended to a text: sequences that terminals, logs, markdown, pictures and continuous
+/// integration systems interpret.
 const PAYLOAD: &str = "\u{1b}[31m\u{1b}]0;t\u{7}\r\n::error::x\n```\n</details>\u{9b}2J\u{202e}\u{2028}\u{200b}\
     @org/team ![i](https://e.test/i) [l](https://e.test/l) <img src=x> ##[error]y |`` \"'\\";
 
@@ -143,7 +143,7 @@ async fn hostile_text_is_escaped_in_refusals() {
     }
 }
 
-/// What is wrong with a plan's outputs.
+/// Violations in a plan's outputs.
 fn problems(plan: &Plan) -> Vec<(&'static str, String)> {
     let mut found = Vec::new();
     let mut check = |format, problem: Option<String>| {
@@ -301,7 +301,7 @@ impl Write for Log {
     }
 }
 
-/// The checks themselves notice what they are for.
+/// The checks detect the problems that they exist for.
 #[test]
 fn the_checks_detect_planted_text() {
     assert!(unsafe_text("a\u{9b}").is_some());

@@ -1,6 +1,6 @@
-//! Every kind of fault, for every service, during every command: it ends in
-//! time, nothing panics, nothing is taken away that should stay, and what was
-//! not done is not reported as done.
+//! Every kind of fault, for every service, during every command: it ends in time without a
+//! panic, deletes no object that should stay, and reports nothing as done that was not
+//! done.
 
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ use crate::fault::Fault;
 /// How long a plan or an apply may take with one service broken, beside the waits that
 /// the service asks for.
 const MAX_TIME: Duration = Duration::from_secs(60);
-/// A destroy goes on with what does not depend on the broken service; this is for two
-/// calls after each other that it does not answer.
+/// A destroy continues with resources that do not depend on the broken service; this time
+/// allows for two consecutive calls without a response.
 const MAX_DESTROY_TIME: Duration = Duration::from_secs(2 * 60);
 /// The most that a service asks for here in a plan or an apply that ends with its first
 /// failure: 2 s, for as often as a call is repeated, in each phase of a read.
@@ -30,8 +30,8 @@ const MAX_STRUCK: u64 = 400;
 /// The most requests of lists without an end: up to 100 pages of each list.
 const MAX_STRUCK_PAGES: u64 = 1_500;
 
-/// What the service asked for. A plan tries each list by itself, one after another while the
-/// service asks for waits.
+/// The delay that the service asked for. A plan tries each list by itself, one after
+/// another while the service asks for delays.
 fn asked_time(fault: Fault, answers: u64) -> Duration {
     match fault {
         Fault::ThrottledForTwoSeconds | Fault::UnavailableForTwoSeconds => {
@@ -115,8 +115,8 @@ async fn an_apply_ends_without_deletions() {
     }
 }
 
-/// Everything is to go, and a service breaks before or after the plan is made:
-/// what is left is never called nothing.
+/// Everything is deleted, and a service breaks before or after the plan is made: remaining
+/// objects are always reported.
 #[tokio::test(start_paused = true)]
 async fn a_destroy_ends_and_never_claims_more_than_it_did() {
     for (index, (api, fault)) in sample().enumerate() {

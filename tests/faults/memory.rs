@@ -12,7 +12,7 @@ use crate::deployment::one_worker_more;
 use crate::fault::Fault;
 use crate::sockets::behind_sockets;
 
-/// What a command may take beside what it takes anyway, in KiB.
+/// The additional memory that a command may take, in KiB.
 const MAX_ADDITIONAL: u64 = 300 << 10;
 /// Tells the child which command, which service and which fault.
 const CASE: &str = "STARGATE_FAULTS_MEMORY_CASE";

@@ -111,7 +111,7 @@ impl Proxy {
         }
     }
 
-    /// What a client of the cluster stands on.
+    /// The service below a client of the cluster.
     #[expect(clippy::type_complexity, reason = "the type that kube's client takes")]
     pub(crate) fn kubernetes(
         &self,

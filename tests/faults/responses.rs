@@ -1,4 +1,4 @@
-//! What a fault makes of an answer.
+//! The responses that a fault produces.
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};

@@ -269,7 +269,7 @@ impl Bits {
     }
 }
 
-/// A plan with a fault on the wire; what is wrong with its outcome.
+/// A plan with a fault on the wire; returns the violations in its outcome.
 async fn plan_with(api: Api, fault: Fault, destroying: bool) -> Vec<String> {
     let deployment = behind_sockets(a_second()).await;
     let before = deployment.objects();
@@ -336,7 +336,7 @@ async fn applies_end_for_every_network_fault() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// What unfolds is what it is meant to be: the limit ends it, not an error.
+/// The decompressed body is valid: the limit ends it, not an error.
 #[tokio::test]
 async fn the_bomb_is_a_valid_one() {
     // Without optimisation it unfolds slowly.

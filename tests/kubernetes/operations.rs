@@ -33,7 +33,7 @@ async fn object(server: &ApiServer) -> Option<OperationObject> {
     all.into_iter().find(|it| it.name == "please")
 }
 
-/// What a person creates is a request, and what stargate created is a record.
+/// An object of a person is a request, and one of stargate is a record.
 async fn requested(server: &ApiServer, check_log: &mut CheckLog) -> Option<OperationObject> {
     let spec = json!({ "serverRef": { "name": WORKER }, "operation": "reboot",
         "provisioningProfileRef": { "name": "standard" } });

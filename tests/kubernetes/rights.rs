@@ -23,24 +23,23 @@ pub(crate) async fn check(server: &ApiServer, check_log: &mut CheckLog) {
         let what = format!("a token may {verb} requests/{subresource}");
         check_log.equals(&what, allowed, expected);
     }
-    let no_approval = server.stargate_client.subject_access_review_bootstrap_autoapproves().await;
+    let no_approval = server.stargate_client.review_bootstrap_auto_approval().await;
     check_log.equals("no binding approves automatically", no_approval, Ok(false));
     bind(server, check_log, "lab:approves-first", APPROVES_FIRST, "system:bootstrappers").await;
-    let mut warned = server.stargate_client.subject_access_review_bootstrap_autoapproves().await;
+    let mut warned = server.stargate_client.review_bootstrap_auto_approval().await;
     // The authoriser sees a new binding with a short delay.
     for _ in 0..50 {
         if warned == Ok(true) {
             break;
         }
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-        warned = server.stargate_client.subject_access_review_bootstrap_autoapproves().await;
+        warned = server.stargate_client.review_bootstrap_auto_approval().await;
     }
     check_log.equals("a foreign binding that approves is detected", warned, Ok(true));
     let deleted = server.admin.delete(&format!("{BINDINGS}/lab:approves-first")).await;
     check_log.equals("the binding is deleted", deleted.code, 200);
     for _ in 0..50 {
-        if server.stargate_client.subject_access_review_bootstrap_autoapproves().await == Ok(false)
-        {
+        if server.stargate_client.review_bootstrap_auto_approval().await == Ok(false) {
             break;
         }
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;

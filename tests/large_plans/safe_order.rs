@@ -28,8 +28,7 @@ const CHANGES: usize = 200;
 const SEEDS: u64 = 2;
 /// How many states between the first change and the last are examined in each plan.
 const STATES: usize = 10;
-/// How many nodes of each site are traced from and to, and how many more of those whose
-/// interfaces change.
+/// The number of traced nodes of each site, and of additional ones whose interfaces change.
 const NODES_OF_SITE: usize = 3;
 const NODES_THAT_CHANGE: usize = 12;
 
@@ -44,7 +43,7 @@ fn stale_prefix(rng: &mut Rng) -> Ipv4Net {
     format!("10.191.{}.0/24", rng.below(256)).parse().unwrap()
 }
 
-/// Changes some of what a plan of this kind sets.
+/// Changes some values that a plan of this kind sets.
 fn damage(resource: &mut Resource, rng: &mut Rng) {
     match resource {
         Resource::RouterHost(router) => {
@@ -185,7 +184,7 @@ fn permitted_order(plan: &Plan, rng: &mut Rng) -> Vec<usize> {
     order
 }
 
-/// What is examined in one plan.
+/// The examined part of one plan.
 struct Examined<'a> {
     fixture: &'a Fixture,
     plan: &'a Plan,

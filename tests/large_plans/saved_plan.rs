@@ -1,8 +1,8 @@
-//! What it takes to keep a large plan: the size of the file, and the memory.
+//! The size of a large saved plan, and the memory to write it.
 //!
-//! The memory is that of a whole process at its highest, so the test starts
-//! itself again: one process makes a plan and keeps it, another one reads the
-//! file and keeps it again, and holds nothing but the plan.
+//! The memory is the peak of a whole process, so the test starts itself again: one process
+//! makes a plan and saves it, another one reads the file and saves it again, and holds
+//! nothing but the plan.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -19,7 +19,7 @@ use crate::fixture::{Fixture, Shape, planned};
 const MAX_FILE_BYTES: u64 = 10_000_000;
 /// A process that reads a plan and writes it.
 const MAX_MEMORY_KIB: u64 = 300 * 1024;
-/// What writing adds to what the process has.
+/// The maximum growth of the process by writing.
 const MAX_GROWTH_KIB: u64 = 100 * 1024;
 
 /// 4,000 workers in 40 datacenters.
@@ -76,7 +76,7 @@ fn make(case: &str, path: &Path) {
         _ => (planned(&fixture, &older_workers(&fixture), false), 4_000),
     };
     assert!(plan.changes.len() >= min_changes, "{case}: {} changes", plan.changes.len());
-    // What planning took at its highest does not count.
+    // The peak of planning does not count.
     std::fs::write("/proc/self/clear_refs", "5").unwrap();
     let before = peak_memory();
     write(&plan, path);
@@ -102,7 +102,7 @@ fn copy(case: &str, path: &Path) {
     assert!(same, "{case}: what was read is written in another way");
 }
 
-/// Names the case that a process is to run, what it does, and with which file.
+/// Selects the case that a process runs, its action, and its file.
 const CASE: &str = "STARGATE_SAVED_PLAN_CASE";
 const STEP: &str = "STARGATE_SAVED_PLAN_STEP";
 const FILE: &str = "STARGATE_SAVED_PLAN_FILE";

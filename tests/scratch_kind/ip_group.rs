@@ -18,7 +18,7 @@ use fixture::{Shape, Fixture};
 const SMALL: Shape = Shape { datacenters: 2, workers: 2, nodes: 2 };
 const ADDRESS: &str = "ip-group/cluster/stargate-networks";
 
-/// A deployment, and what Azure stores of the kind.
+/// A deployment, and Azure's stored objects of the kind.
 struct Case {
     fixture: Fixture,
     owner: Owner,
@@ -41,7 +41,7 @@ impl Case {
         }
     }
 
-    /// What is read: everything else as it is wanted, and the kind as stored.
+    /// The live state: the stored objects of the kind, and all others as desired.
     fn inventory(&self) -> Inventory {
         let mut inventory = self.fixture.inventory.clone();
         let is_of_kind = |key: &ObjectKey| {
@@ -70,7 +70,7 @@ impl Case {
         })
     }
 
-    /// Does to the store what a change asks for.
+    /// Applies a change to the store.
     fn apply(&mut self, change: &Change) {
         let ObjectKey::Azure(id) = &change.key else { panic!("{:?}", change.key) };
         let Some(wanted) = &change.after else {

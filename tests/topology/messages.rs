@@ -36,7 +36,7 @@ fn messages_wrap_at_the_width() {
     }
 }
 
-/// What is wrong in one place does not hide what is wrong in another.
+/// An error in one place does not hide errors in others.
 #[test]
 fn independent_errors_are_reported_in_one_run() {
     let text = GOOD

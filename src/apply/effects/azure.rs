@@ -1,4 +1,4 @@
-//! Writes to Azure: one PUT an object, built on what Azure sent last.
+//! Writes to Azure: one PUT for each object, based on the last body from Azure.
 
 use std::collections::BTreeMap;
 
@@ -81,9 +81,9 @@ async fn record_protection(
     iteration.clients.azure.update_tags(id, &update).await.map_err(|error| of_api(&error))
 }
 
-/// A write whose answer was lost is repeated and refused, by its old etag or
-/// because the first one still runs: if the object is as wanted in the end, the
-/// first one was ours.
+/// A write whose response was lost is repeated, and may be refused because of its old ETag
+/// or because the first one still runs: if the object has the desired value in the end, the
+/// first write succeeded.
 async fn put_whole(
     iteration: &Iteration<'_>,
     change: &Change,
@@ -139,7 +139,7 @@ async fn forget_host_key(iteration: &Iteration<'_>, change: &Change) {
     }
 }
 
-/// The object as Azure sent it once nothing worked on it any more.
+/// The object as Azure returned it once all operations on it had ended.
 fn written(iteration: &Iteration<'_>, change: &Change, body: Value) -> Result<Written, Outcome> {
     let current = object_of_body(&iteration.settings.owner, change, body);
     current.map(|current| Some(Box::new(current))).map_err(Outcome::Failed)
@@ -168,8 +168,8 @@ fn precondition(change: &Change, base: Option<&Value>) -> Precondition {
     match base.and_then(codec::etag) {
         Some(etag) => Precondition::IfMatch(etag.to_owned()),
         // Another applier may create it at the same time, with other values that cannot be
-        // changed later. A repeat after a lost answer is refused as well, and compared with
-        // what was made.
+        // changed later. A repeat after a lost response is refused as well; then the object
+        // is compared with the desired one.
         None if base.is_none() && change.address.kind.facts().conditional_creation.is_some() => {
             Precondition::IfNoneMatch
         }
@@ -202,13 +202,13 @@ async fn machine_creation(
     Ok(MachineCreation::new(name.as_str(), data))
 }
 
-/// Waits until nothing works on an object any more.
+/// Waits until all operations on an object have ended.
 pub(super) async fn wait(iteration: &Iteration<'_>, id: &ArmId) -> Result<(), Outcome> {
     iteration.clients.azure.wait_until_idle(id).await.map(drop).map_err(|error| of_api(&error))
 }
 
-/// Deletes an object and waits until it is gone: the object that was read last, where Azure
-/// documents a condition.
+/// Deletes an object and waits until it is deleted: the version that was read last, if
+/// Azure documents a condition.
 pub(super) async fn delete(
     iteration: &Iteration<'_>,
     id: &ArmId,

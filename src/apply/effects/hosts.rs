@@ -16,7 +16,7 @@ fn of_host(error: &HostError) -> Outcome {
     failed(error)
 }
 
-/// What work on a router needs.
+/// The execution parameters of a router change.
 fn execution(change: &Change) -> Option<&RouterExecution> {
     match &change.execution {
         Execution::Router(execution) => Some(execution),
@@ -98,7 +98,7 @@ pub(super) async fn rename_device(
     renamed.map_err(|error| of_host(&error))
 }
 
-/// Sets what of a router differs, and nothing else.
+/// Changes only the settings of a router that differ.
 pub(super) async fn configure(
     iteration: &Iteration<'_>,
     change: &Change,
@@ -118,7 +118,7 @@ pub(super) async fn configure(
 }
 
 fn differing(wanted: &RouterHost, observed: Option<&RouterHost>) -> Vec<RouterChange> {
-    // What would be lost at the next boot is written again with the rest.
+    // Settings that the next boot would lose are written again with the rest.
     let lost = |observed: &RouterHost| wanted.persistent && !observed.persistent;
     let differs = |same: &dyn Fn(&RouterHost) -> bool| {
         observed.is_none_or(|observed| lost(observed) || !same(observed))

@@ -42,7 +42,7 @@ pub(super) async fn apply(
     Ok(())
 }
 
-/// Deletes an object and waits until it is gone.
+/// Deletes an object and waits until it is deleted.
 pub(super) async fn delete(iteration: &Iteration<'_>, manifest: &Manifest) -> Result<(), Outcome> {
     let client = &access(iteration)?.client;
     let namespace = manifest.namespace.as_deref();

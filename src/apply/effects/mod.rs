@@ -1,4 +1,4 @@
-//! What each kind of change does, one file a service.
+//! The effects of changes, one file for each service.
 
 mod azure;
 mod hosts;
@@ -22,9 +22,9 @@ use crate::refresh::Current;
 use crate::resource::azure::{MachineRole, Provisioning};
 use crate::resource::{Kind, ObjectKey, Resource};
 
-/// Whether the service itself refuses to create the object if it exists, so that no read is
-/// needed before. A router's machine is read all the same: its creation starts with a new key
-/// for the tailnet.
+/// Whether the service itself refuses to create an existing object, so that no read is
+/// needed before. A router's machine is always read: its creation starts with a new auth
+/// key.
 pub(super) fn is_refused_if_present(change: &Change) -> bool {
     let is_router = matches!(
         &change.after,
@@ -85,8 +85,8 @@ pub(super) async fn make(
     made.map(|()| None)
 }
 
-/// Does what a change needs ahead of its wave. A failure only warns: the step itself
-/// does it then, and reports why it cannot.
+/// Performs the part of a change that precedes its wave. A failure is only a warning: the
+/// step itself does that part then, and reports why it cannot.
 pub(super) async fn prepare(iteration: &Iteration<'_>, change: &Change) {
     let Some(Resource::Worker(worker)) = &change.after else { return };
     if let Err(Outcome::Failed(failure)) = workers::stage_packages(iteration, change, worker).await
@@ -116,7 +116,7 @@ fn is_being_deleted(current: &Current) -> bool {
 }
 
 /// Waits until Azure has made the object, or given up on it.
-pub(super) async fn wait_until_made(
+pub(super) async fn wait_until_created(
     iteration: &Iteration<'_>,
     change: &Change,
 ) -> Result<(), Outcome> {

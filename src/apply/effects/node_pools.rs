@@ -16,8 +16,8 @@ use crate::resource::{ArmId, ObjectKey};
 /// The label with the pool of a node.
 const AGENT_POOL_LABEL: &str = "kubernetes.azure.com/agentpool";
 
-/// Waits until Azure works on the cluster no more: it refuses every write to a pool
-/// while another one is in progress.
+/// Waits until the operations of Azure on the cluster have ended: it refuses every write to
+/// a pool while another one is in progress.
 pub(super) async fn wait_for_cluster(
     iteration: &Iteration<'_>,
     change: &Change,
@@ -59,8 +59,8 @@ pub(super) async fn remove(
     deleted
 }
 
-/// Draining takes minutes: the pool is read and guarded again, and what is deleted is what was
-/// read.
+/// Draining takes minutes: the pool is read and guarded again, so that only the version
+/// that was read is deleted.
 async fn delete_unless_changed(
     iteration: &Iteration<'_>,
     change: &Change,

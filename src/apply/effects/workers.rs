@@ -28,7 +28,7 @@ use crate::resource::work_request::WorkRequest;
 use crate::resource::{Kind, Resource};
 use crate::topology::names::WorkerName;
 
-/// What work on a worker needs.
+/// The execution parameters of a worker change.
 fn execution(change: &Change) -> Result<&WorkerExecution, Outcome> {
     match &change.execution {
         Execution::Worker(execution) => Ok(execution),
@@ -52,8 +52,7 @@ fn profile(change: &Change) -> Result<&WorkerProfile, Outcome> {
     })
 }
 
-/// Starts the Operation that requested a change, if one did. One that was deleted is not
-/// started any more.
+/// Starts the Operation that requested a change, unless it was deleted.
 async fn start_requested(
     iteration: &Iteration<'_>,
     change: &Change,
@@ -95,8 +94,8 @@ async fn departing_host(
             None => worker_target(iteration, change, worker).await?,
         },
     };
-    // With the pods' configuration of the worker it is the same machine under its new address,
-    // unless the machine at the old address has it, too: an earlier move may have left it.
+    // With the worker's pod configuration it is the same machine under its new address, unless
+    // the machine at the old address has it, too: an earlier move may have left it.
     let Some((new_host, _)) = new_host.filter(|(_, probe)| is_worker(probe)) else {
         return Ok(old_host);
     };

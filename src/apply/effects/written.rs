@@ -1,4 +1,4 @@
-//! What a write leaves behind.
+//! The result of a write.
 
 use crate::apply::events::Outcome;
 use crate::refresh::Current;
@@ -6,7 +6,7 @@ use crate::refresh::Current;
 /// An object as a service sent it once it was written; `None` if it has to be read.
 pub(in crate::apply) type Written = Option<Box<Current>>;
 
-/// How a creation ended whose guard is the service.
+/// The result of a creation that the service guards.
 pub(in crate::apply) enum Creation {
     /// The object was created.
     Made(Written),

@@ -47,8 +47,7 @@ impl JoinRun<'_> {
         Ok(())
     }
 
-    /// After a failure no token may live on. What cannot be deleted now ends
-    /// within the hour.
+    /// No token may survive a failure. One that cannot be deleted expires within an hour.
     pub(super) async fn clean_up(&mut self) {
         if self.token.is_none() {
             return;

@@ -41,7 +41,7 @@ use crate::topology::names::TopologyName;
 ///
 /// Exits with 0 if the infrastructure matches the topology (with PLAN: if its changes were
 /// made), 1 on an error, 3 if changes were made in part, 4 if the plan is stale, 5 if
-/// changes are blocked or packets are dropped that no apply helps, and 130 if interrupted.
+/// changes are blocked or an apply cannot restore dropped packets, and 130 if interrupted.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ApplyArguments {
     /// Apply the changes of this plan, saved by `stargate plan --out`. A new plan is
@@ -57,20 +57,20 @@ pub(crate) struct ApplyArguments {
     /// Take ownership of an existing object that no topology owns; may be repeated
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) adopt: Vec<Address>,
-    /// Take over everything that the topology owned under its former name
+    /// Adopt everything that the topology owned under its former name
     #[arg(long, value_name = "OLD", value_parser = topology_name)]
     pub(crate) adopt_from: Option<TopologyName>,
     /// Permit changes after which some pods no longer reach each other
     #[arg(long)]
     pub(crate) allow_loss: bool,
-    /// Permit to delete a resource with everything in it and to create it again, where
-    /// the plan refuses that otherwise; may be repeated
+    /// Permit the deletion and recreation of a resource with everything in it, which the
+    /// plan otherwise refuses; may be repeated
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) replace: Vec<Address>,
     /// Upgrade node pools and workers to the patch of the control plane
     #[arg(long, conflicts_with = "plan")]
     pub(crate) upgrade_patches: bool,
-    /// Do not take the lease that keeps other applies of the topology waiting
+    /// Do not acquire the lease that makes other applies of the topology wait
     #[arg(long)]
     pub(crate) no_lease: bool,
     /// Print text, or one line of JSON for each event
@@ -254,8 +254,7 @@ async fn apply_plan(
     reminder::reminding(applying, |_| reporter.remind()).await
 }
 
-/// The names of the resources whose replacement the user permitted and that the plan
-/// destroys.
+/// The names of the replaced resources whose replacement the user permitted.
 fn named_replacements(plan: &Plan, request: &ApplyRequest) -> Vec<String> {
     let is_named = |change: &&Change| {
         matches!(change.action, Action::Replace | Action::Delete)
@@ -297,7 +296,7 @@ fn refuse_loss(plan: &Plan, is_saved: bool, ui: &Ui) -> u8 {
 /// The exit code of a plan that cannot or need not be applied; its last line says why.
 fn nothing_to_do(plan: &Plan, destroys: bool, ui: &Ui) -> Option<u8> {
     let status = plan.status();
-    // What is deleted need not fit together any more.
+    // A deployment that is destroyed need not be consistent any more.
     if status == PlanStatus::Wrong && !destroys {
         return Some(exit::BLOCKED);
     }

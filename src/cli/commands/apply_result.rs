@@ -88,12 +88,12 @@ fn made(applied: &Applied) -> String {
     let half = count(|outcome| matches!(outcome, Outcome::HalfReplaced { .. }));
     let half = match half {
         0 => String::new(),
-        half => format!(", {half} made by half"),
+        half => format!(", {half} made in part"),
     };
     format!("{} made{half}", counted(done, "change"))
 }
 
-/// The state of the operation in the closing line, and what follows the count.
+/// The state of the operation in the closing line, and its text after the count.
 fn ending(
     applied: &Applied,
     request: &ApplyRequest,

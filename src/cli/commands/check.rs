@@ -94,8 +94,8 @@ fn annotations<'a>(
     report
 }
 
-/// As `drift` has it: an unread source comes first, and 5 says that no apply helps. A
-/// measurement alone says nothing about what helps.
+/// As in `drift`: an unread source takes precedence, and 5 means that no apply helps. A
+/// measurement alone does not show whether an apply helps.
 fn exit_code(model: CheckStatus, measured: CheckStatus, status: PlanStatus) -> u8 {
     match (model.max(measured), status) {
         (CheckStatus::Failed, PlanStatus::Matches) if model == CheckStatus::Failed => exit::BLOCKED,

@@ -13,16 +13,16 @@ use crate::render::Purpose;
 
 /// Delete everything that the topology owns
 ///
-/// Objects of others stay. While something protected would be deleted, nothing is.
+/// Foreign objects stay. If a protected object would be deleted, nothing is deleted.
 ///
-/// Exits with 0 if nothing of the topology is left, 1 on an error, 3 if a part was deleted,
-/// 4 if the plan is stale, 5 if the deletion is blocked, and 130 if interrupted.
+/// Exits with 0 if no object of the topology is left, 1 on an error, 3 if only some were
+/// deleted, 4 if the plan is stale, 5 if the deletion is blocked, and 130 if interrupted.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DestroyArguments {
     /// Skip the approval prompt
     #[arg(short, long)]
     pub(crate) yes: bool,
-    /// Do not take the lease that keeps other applies of the topology waiting
+    /// Do not acquire the lease that makes other applies of the topology wait
     #[arg(long)]
     pub(crate) no_lease: bool,
     /// Print text, or one line of JSON for each event

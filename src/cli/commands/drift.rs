@@ -14,12 +14,12 @@ use crate::render::Purpose;
 
 /// Show how the infrastructure differs from the topology
 ///
-/// Reads only and needs no write permissions. Also shows which pods cannot reach
-/// each other now, and why.
+/// Reads only and needs no write permissions. Also shows the pods that cannot reach each
+/// other now, and the cause.
 ///
-/// Exits with 0 if the infrastructure matches the topology and no packet is dropped,
-/// 2 if there is drift that `apply` corrects, 5 if it is blocked or packets are
-/// dropped that no apply helps, and 1 if not everything could be read.
+/// Exits with 0 if the infrastructure matches the topology and no packet is dropped, 2 if
+/// there is drift that `apply` corrects, 5 if it is blocked or an apply cannot restore
+/// dropped packets, and 1 if not everything could be read.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DriftArguments {
     /// Output format

@@ -20,7 +20,7 @@ use crate::render::deployment::{self, DeploymentSettings, WatchedTopology};
 /// No service is contacted.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ManifestsArguments {
-    /// The image with stargate
+    /// The container image of stargate
     #[arg(long, value_name = "IMAGE")]
     pub(crate) image: String,
     /// The namespace of the watcher
@@ -32,11 +32,11 @@ pub(crate) struct ManifestsArguments {
     /// Sign in to Azure by workload identity, with the client id of this managed identity
     #[arg(long, value_name = "ID")]
     pub(crate) client_id: Option<String>,
-    /// Reach the routers through a tailscaled beside the watcher, for clusters whose nodes
-    /// have no route to them
+    /// Reach the routers through a tailscaled sidecar, for clusters whose nodes have no
+    /// route to them
     #[arg(long)]
     pub(crate) tailscale_sidecar: bool,
-    /// Add what the monitoring of the cluster needs to scrape the watcher and to alert
+    /// Add objects by which the cluster's monitoring scrapes the watcher and alerts
     #[arg(long, value_enum, value_name = "KIND")]
     pub(crate) monitoring: Option<Monitoring>,
 }

@@ -33,9 +33,9 @@ use crate::topology::names::TopologyName;
 /// Reads the live state and compares it with the topology. Changes are marked
 /// `+` create, `~` update, `-/+` replace, `-` delete, `>` adopt.
 ///
-/// Exits with 0 if the plan can be applied or has no changes; with `--detailed-exitcode`,
-/// 2 if it has changes. 5 if changes are blocked, an error forbids all changes, or packets
-/// are dropped that no apply helps; 1 if not everything could be read.
+/// Exits with 0 if the plan can be applied or has no changes; with `--detailed-exitcode`, 2
+/// if it has changes. 5 if changes are blocked, an error forbids all changes, or an apply
+/// cannot restore dropped packets; 1 if not everything could be read.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PlanArguments {
     /// Save the plan to a file, for `stargate apply FILE`; signed, if
@@ -60,11 +60,11 @@ pub(crate) struct PlanArguments {
     /// Permit changes after which some pods no longer reach each other
     #[arg(long)]
     pub(crate) allow_loss: bool,
-    /// Permit to delete a resource with everything in it and to create it again, where
-    /// the plan refuses that otherwise; may be repeated
+    /// Permit the deletion and recreation of a resource with everything in it, which the
+    /// plan otherwise refuses; may be repeated
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) replace: Vec<Address>,
-    /// Take over everything that the topology owned under its former name
+    /// Adopt everything that the topology owned under its former name
     #[arg(long, value_name = "OLD", value_parser = topology_name)]
     pub(crate) adopt_from: Option<TopologyName>,
     /// Upgrade node pools and workers to the patch of the control plane

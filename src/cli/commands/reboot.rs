@@ -15,13 +15,13 @@ use crate::render::Purpose;
 
 /// Reboot workers: drain, restart and wait until Ready
 ///
-/// Cordons and drains each worker, restarts its machine and uncordons it once its
-/// Node is Ready. Workers that were cordoned before stay cordoned. Several
-/// workers are rebooted in waves, as set in `[rollout]`. The same command after an
-/// interrupt leaves out the workers that are done.
+/// Cordons and drains each worker, restarts its machine and uncordons it once its Node is
+/// Ready. Workers that were cordoned before stay cordoned. Several workers are rebooted in
+/// waves, as set in `[rollout]`. After an interrupt, the same command skips the workers
+/// that are done.
 ///
-/// Exits with 0 if all workers were rebooted, 1 on an error, 3 if a part was, 4 if the plan
-/// is stale, 5 if the work is blocked, and 130 if interrupted.
+/// Exits with 0 if all workers were rebooted, 1 on an error, 3 if only some were, 4 if the
+/// plan is stale, 5 if the work is blocked, and 130 if interrupted.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RebootArguments {
     /// Names of workers in the topology
@@ -30,7 +30,7 @@ pub(crate) struct RebootArguments {
     /// Skip the approval prompt
     #[arg(short, long)]
     pub(crate) yes: bool,
-    /// Do not take the lease that keeps other applies of the topology waiting
+    /// Do not acquire the lease that makes other applies of the topology wait
     #[arg(long)]
     pub(crate) no_lease: bool,
     /// Print text, or one line of JSON for each event

@@ -15,13 +15,13 @@ use crate::render::Purpose;
 
 /// Reprovision workers: drain, reset and rejoin them
 ///
-/// Drains each worker, removes what stargate installed on its host, deletes its
-/// Node, then provisions the host by its profile and joins it again. The machine
-/// itself is kept. Several workers are repaved in waves, as set in `[rollout]`. The
-/// same command after an interrupt leaves out the workers that are done.
+/// Drains each worker, resets its host, deletes its Node, then provisions the host by its
+/// profile and joins it again. The machine itself is kept. Several workers are repaved in
+/// waves, as set in `[rollout]`. After an interrupt, the same command skips the workers
+/// that are done.
 ///
-/// Exits with 0 if all workers were repaved, 1 on an error, 3 if a part was, 4 if the plan
-/// is stale, 5 if the work is blocked, and 130 if interrupted.
+/// Exits with 0 if all workers were repaved, 1 on an error, 3 if only some were, 4 if the
+/// plan is stale, 5 if the work is blocked, and 130 if interrupted.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RepaveArguments {
     /// Names of workers in the topology
@@ -30,7 +30,7 @@ pub(crate) struct RepaveArguments {
     /// Skip the approval prompt
     #[arg(short, long)]
     pub(crate) yes: bool,
-    /// Do not take the lease that keeps other applies of the topology waiting
+    /// Do not acquire the lease that makes other applies of the topology wait
     #[arg(long)]
     pub(crate) no_lease: bool,
     /// Print text, or one line of JSON for each event

@@ -17,8 +17,8 @@ use crate::plan::PlanOptions;
 /// routers. Cells are `yes`, MISSING, WRONG (another next hop), `-` (not needed)
 /// or `?` (could not be read). `--format json` names the tables.
 ///
-/// Exits with 0 if the state could be shown, whatever it is; 1 if not everything could be
-/// read; 5 if an error of the topology and the live state forbids all changes.
+/// Exits with 0 if the state could be shown; 1 if not everything could be read; 5 if an
+/// error of the topology and the live state forbids all changes.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RoutesArguments {
     /// Output format

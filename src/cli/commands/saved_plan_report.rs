@@ -1,4 +1,4 @@
-//! Reports about a saved plan: why it is not applied, and what it leaves out.
+//! Reports about a saved plan: why it is not applied, and its omitted changes.
 
 use crate::cli::error::CliError;
 use crate::cli::exit;
@@ -21,7 +21,7 @@ pub(super) fn note_omitted(omitted: &[OmittedChange], ui: &Ui) {
         more => format!(" and {more} more"),
     };
     ui.note(&format!(
-        "a plan made now contains {} that the saved plan does not, and that this apply does not \
+        "the new plan contains {} that the saved plan does not, and that this apply does not \
          make: {}{more}; `stargate plan` shows them",
         counted(omitted.len(), "other change"),
         names.join(", ")

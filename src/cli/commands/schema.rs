@@ -15,8 +15,8 @@ pub(crate) struct SchemaArguments {
     /// Print the schema of `plan --format json` instead
     #[arg(long)]
     pub(crate) plan: bool,
-    /// Print the reference of all fields in Markdown instead: types, defaults, and what a
-    /// change of each does
+    /// Print the reference of all fields in Markdown instead: types, defaults, and the
+    /// effects of changes
     #[arg(long, conflicts_with = "plan")]
     pub(crate) reference: bool,
 }

@@ -20,11 +20,11 @@ use crate::render::watcher_status::WatcherStatus;
 /// Show the health of cluster, routers and workers, and the reachability
 ///
 /// If `stargate watch` runs, also shows whether it is alive, when it last succeeded and
-/// what awaits approval. It is alive if it renews its lease within seven seconds.
+/// which changes await approval. It is alive if it renews its lease within seven seconds.
 ///
-/// Exits with 0 if the state could be shown, whatever it is: `check` and `drift` have exit
-/// codes for problems. 1 if not everything could be read; 5 if an error of the topology
-/// and the live state forbids all changes.
+/// Exits with 0 if the state could be shown; `check` and `drift` have exit codes for
+/// problems. 1 if not everything could be read; 5 if an error of the topology and the live
+/// state forbids all changes.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct StatusArguments {
     /// Output format

@@ -172,7 +172,7 @@ fn render(
 /// Adds the sources that could not be read, which may know the host.
 fn with_gaps(error: CliError, sources: Projection<'_>) -> CliError {
     let mut gaps = sources.plan.unexplained_gaps().peekable();
-    // What could not be read may be what the arguments name.
+    // The arguments may name an unread object.
     let error = if gaps.peek().is_some() { error.exit(exit::ERROR) } else { error };
     gaps.fold(error, |error, gap| {
         error.remedy(format!(

@@ -43,7 +43,7 @@ use crate::watch::{
 /// How long the end of the command waits for the API server to release a lease.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Keep the infrastructure as the topology describes it
+/// Reconcile the infrastructure with the topology continuously
 ///
 /// Reconciles when the topology file changes, when Nodes and other objects of the cluster
 /// change, at the interval set in `[watch]`, and on SIGHUP or `--now`. `[watch] apply` sets which
@@ -53,11 +53,11 @@ const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 ///
 /// Changes pause if more than `[watch] max_removals` objects and routes would be removed
 /// within ten minutes, or if more than seven reconciles fail in that time, not counting
-/// retries. SIGHUP and an edit of the file
-/// start the count again; what exceeds the limit by itself waits for `stargate apply`.
+/// retries. SIGHUP and an edit of the file reset both counts; a plan that exceeds the limit
+/// by itself waits for `stargate apply`.
 ///
-/// The status of the object `topologies.stargate.io` in the cluster shows the result and the
-/// digest of the changes that wait. The annotation `stargate.io/approve` with this digest
+/// The status of the object `topologies.stargate.io` in the cluster shows the result and
+/// the digest of the waiting changes. The annotation `stargate.io/approve` with this digest
 /// approves them.
 ///
 /// SIGTERM and SIGINT end the command with exit code 0 once running steps have finished,
@@ -67,13 +67,13 @@ pub(crate) struct WatchArguments {
     /// Print text, or one line of JSON for each event
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) format: Format,
-    /// Request a reconcile of the watch that runs on this machine, and exit
+    /// Request a reconcile from the `stargate watch` on this machine, and exit
     #[arg(long, conflicts_with_all = ["listen", "no_lease"])]
     pub(crate) now: bool,
     /// Answer /livez, /readyz and /metrics over HTTP, without authentication
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) listen: Option<SocketAddr>,
-    /// Do not take the leases that keep other replicas and applies of the topology waiting
+    /// Do not acquire the leases that make other replicas and applies of the topology wait
     #[arg(long)]
     pub(crate) no_lease: bool,
     /// The time for running steps to finish after SIGTERM, in seconds
@@ -95,7 +95,7 @@ pub(crate) async fn run(
     let _file_watcher = watch_file(global, triggers.clone(), ui);
     let monitor = Arc::new(Monitor::new(env!("CARGO_PKG_VERSION"), Timestamp::now));
     let reporter = reporter(arguments.format, ui);
-    // Who reads an event finds it in the metrics already.
+    // A consumer of an event finds it in the metrics already.
     let reporter = Reporters([monitor.as_ref(), reporter.as_ref()]);
     let election = Election::default();
     let _listener = listen(arguments, (&monitor, &triggers), &election, &reporter).await?;
@@ -165,7 +165,9 @@ fn reporter(format: Format, ui: &Ui) -> Box<dyn WatchReporter> {
     match format {
         Format::Json => Box::new(JsonWatchReporter::new(io::stdout(), Timestamp::now)),
         Format::Text => {
-            Box::new(TextWatchReporter::new(io::stderr(), ui.status_style(), Timestamp::now))
+            let columns = ui.terminal_columns();
+            let style = ui.status_style();
+            Box::new(TextWatchReporter::new(io::stderr(), style, columns, Timestamp::now))
         }
     }
 }

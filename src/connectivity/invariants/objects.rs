@@ -1,4 +1,4 @@
-//! Rules about objects of the cluster, and about what carries our mark.
+//! Rules about objects of the cluster, and about orphans.
 
 use std::net::Ipv4Addr;
 
@@ -115,7 +115,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Objects that are applied whole, wanted or not.
+    /// Objects that are applied as a whole, whether desired or not.
     fn manifests(&mut self, sources: Sources<'_>) {
         for (_, observed) in sources.inventory.iter() {
             let Resource::Manifest(manifest) = &observed.resource else { continue };
@@ -128,7 +128,7 @@ impl Checker<'_> {
             let (kind, name) = (manifest.kind.into(), manifest.name.as_str());
             let address = Address::new(kind, site.unwrap_or(Site::Cluster), name);
             if let Some(path) = secret_in(&manifest.body, String::new()) {
-                let found = format!("{path} contains what looks like a key or a token");
+                let found = format!("{path} seems to contain a key or a token");
                 self.add(Invariant::NoSecretsInCluster, address.clone(), found);
             }
             let is_manager = manifest.kind == ManifestKind::DaemonSet && name == ROUTE_MANAGER;
@@ -153,7 +153,7 @@ fn router_of<'a>(sources: Sources<'a>, site: &Site) -> Option<&'a Datacenter> {
     sources.topology.datacenters.iter().find(|it| it.name == *name)
 }
 
-/// What of a Node is not as the topology has it.
+/// The fields of a Node that differ from the topology.
 fn wrong_of_node(
     sources: Sources<'_>,
     observed: &JoinedWorker,

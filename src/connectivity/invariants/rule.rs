@@ -1,10 +1,10 @@
-//! The rules by their names, and who tells what they look at.
+//! The names of the rules, and the sources that they need.
 
 use crate::resource::Kind;
 
 macro_rules! rules {
     ($($(#[$doc:meta])* $variant:ident = $number:literal, $name:literal, $looks_at:expr;)*) => {
-        /// What must hold.
+        /// A rule that holds in every correct state.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Invariant {
             $($(#[$doc])* $variant,)*
@@ -28,7 +28,7 @@ macro_rules! rules {
                 }
             }
 
-            /// The kinds of resources that it looks at.
+            /// The kinds of resources that it checks.
             pub(super) fn looks_at(self) -> &'static [Kind] {
                 match self {
                     $(Self::$variant => $looks_at,)*
@@ -48,7 +48,7 @@ rules! {
     NextHopExists = 3, "next-hop-exists", &[Kind::RouteTable, Kind::Worker];
     /// No route is for pods that no node has.
     NoStaleRoutes = 3, "no-stale-routes", &[Kind::RouteTable, Kind::Worker];
-    /// What a router offers is approved, and nothing else is.
+    /// The tailnet has approved exactly the routes that a router advertises.
     AdvertisedRoutesApproved = 3, "advertised-routes-approved", &[Kind::AdvertisedRoutes, Kind::ApprovedRoutes];
     /// A worker's CiliumNode names its pods.
     CiliumNodePodCidrSet = 4, "cilium-node-pod-cidr-set", &[Kind::CiliumNode, Kind::Worker];
@@ -58,15 +58,14 @@ rules! {
     /// the router.
     NoRouterHairpinInVnet = 5, "no-router-hairpin-in-vnet",
         &[Kind::RouteTable, Kind::Worker];
-    /// A router hides both what goes into the tunnel and what comes out, or
-    /// neither.
+    /// A router applies SNAT into and out of the tunnel, or not at all.
     SnatSymmetric = 5, "snat-symmetric", &[Kind::RouterHost];
-    /// Nothing of ours writes routes on AKS's own nodes, unless it is asked for.
+    /// Stargate writes no routes on AKS nodes unless the topology enables it.
     NoRouteManagerUnlessEnabled = 6, "no-route-manager-unless-enabled", &[Kind::DaemonSet];
     /// No router offers a prefix that holds another's pods.
     NoOverlappingAdvertisements = 7, "no-overlapping-advertisements",
         &[Kind::AdvertisedRoutes, Kind::ApprovedRoutes, Kind::Worker];
-    /// What has no route ends at the datacenter's router.
+    /// The datacenter's router drops packets without a more specific route.
     UnroutedPodsBlackholed = 7, "unrouted-pods-blackholed", &[Kind::RouterHost];
     /// No two nodes have pods of one range.
     PodCidrsDisjoint = 8, "pod-cidrs-disjoint", &[Kind::Worker];

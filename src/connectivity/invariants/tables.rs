@@ -1,4 +1,4 @@
-//! Rules about what tables and routers hold.
+//! Rules about route tables and routers.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! What is not looked at, lest it look as if it held.
+//! Checks that were not made, so that their rules are not reported as satisfied.
 
 use std::collections::BTreeSet;
 
@@ -21,14 +21,14 @@ pub struct Unchecked {
 pub enum Why {
     /// A source could not be read.
     Unread(Source),
-    /// The workers' hosts were not read: their state is inferred from the Nodes,
-    /// which record what was once applied.
+    /// The workers' hosts were not read: their state is inferred from the Nodes, which
+    /// record the last applied profile.
     InferredFromNode,
     /// There is nothing of the kind yet.
     Nothing,
 }
 
-/// What a refresh cannot determine, by the number of the invariant.
+/// Invariants that a refresh cannot check, by number.
 pub const NOT_CHECKED: [(u8, &str); 4] = [
     (12, "when kubelet certificates expire, and whether they are renewed"),
     (13, "whether a second apply changes nothing (see `stargate drift`)"),

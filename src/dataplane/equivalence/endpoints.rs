@@ -61,12 +61,12 @@ impl Endpoints {
         self.find(&address.into()).len() > 1
     }
 
-    /// The subjects that stand there.
+    /// The endpoints at these positions.
     pub(super) fn at(&self, positions: Range<usize>) -> impl Iterator<Item = (usize, &End)> {
         positions.clone().zip(self.all.get(positions).into_iter().flatten())
     }
 
-    /// Where the subjects stand whose address a prefix holds.
+    /// The positions of the endpoints whose address a prefix contains.
     pub(super) fn within(&self, prefix: &Ipv4Net) -> Range<usize> {
         let mut ranges = self.ranges.borrow_mut();
         ranges.entry(*prefix).or_insert_with(|| self.find(prefix)).clone()
@@ -79,15 +79,15 @@ impl Endpoints {
         begin..begin + rest.partition_point(|subject| subject.address <= last)
     }
 
-    /// Of those positions the ones whose own host has a port of that address,
-    /// and the port's number.
+    /// Positions among these whose own host has a port of that address, with the port's
+    /// number.
     pub(super) fn own(&self, port: Ipv4Addr, positions: &Range<usize>) -> &[(usize, usize)] {
         let all = self.of_ports.get(&port).map(Vec::as_slice).unwrap_or_default();
         let before = |limit| all.partition_point(|(position, _)| *position < limit);
         all.get(before(positions.start)..before(positions.end)).unwrap_or_default()
     }
 
-    /// Which entry of a table answers for which run of subjects, in order.
+    /// The entry of a table that matches each run of endpoints, in order.
     pub(super) fn runs<'t, T>(&self, table: &'t PrefixTable<T>) -> Vec<EntryRange<'t, T>> {
         let mut runs = Runs { found: Vec::new(), open: Vec::new(), reached: 0 };
         for entry in table.iter() {
@@ -119,7 +119,7 @@ struct Runs<'t, T> {
 }
 
 impl<'t, T> Runs<'t, T> {
-    /// Ends what ends before that position, and goes on up to there.
+    /// Closes ranges that end before that position, and continues up to it.
     fn close(&mut self, position: usize) {
         while let Some((end, entry)) = self.open.pop_if(|(end, _)| *end <= position) {
             self.up_to(end, Some(entry));

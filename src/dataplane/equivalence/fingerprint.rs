@@ -1,4 +1,4 @@
-//! Which addresses get the same answers to all questions.
+//! Groups addresses for which all queries have the same result.
 
 use std::hash::Hash;
 

@@ -1,4 +1,4 @@
-//! Kernels that differ, wherever they were read.
+//! Kernels that differ, regardless of their origin.
 
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
@@ -14,7 +14,7 @@ use crate::dataplane::host::{
 use crate::dataplane::network::Network;
 use crate::resource::Shared;
 
-/// How many routes tell kernels apart that do not share them.
+/// The number of routes in the hash that distinguishes kernels without shared routes.
 const HASHED_ROUTES: usize = 4;
 
 /// A kernel, and the first host that has such a one.
@@ -28,7 +28,7 @@ pub(super) fn range_of(host: &Host) -> Option<Ipv4Net> {
     host.pods.read().ok().and_then(|pods| pods.range())
 }
 
-/// The properties by which two kernels differ, wherever they were read.
+/// The properties by which two kernels differ, regardless of their origin.
 #[derive(Debug, PartialEq, Eq)]
 struct KernelShape<'a> {
     flags: (bool, ReversePathFilter, bool),
@@ -80,7 +80,7 @@ impl Hash for Routes<'_> {
     }
 }
 
-/// A translation by its ports, its sources and what it leaves alone.
+/// A translation by its ports, its sources and its exceptions.
 type SnatShape<'a> = (Option<Port>, Egress, Option<Ipv4Net>, &'a [Ipv4Net]);
 
 /// The kernels that differ, and the number of each host's among them; a host

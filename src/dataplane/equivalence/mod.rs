@@ -38,14 +38,14 @@ pub struct Classes {
     on_one_host: HashMap<(usize, usize), u64>,
 }
 
-/// The trip from one class to another, which stands for all their pairs.
+/// The trip from one class to another, which represents all their pairs.
 #[derive(Debug, Clone)]
 pub struct ClassRoundTrip {
     /// The number of the class of the asking ends.
     pub from: usize,
     /// The number of the class of the asked ones.
     pub to: usize,
-    /// How many pairs it stands for: all but those on one host.
+    /// The number of represented pairs: all but those on one host.
     pub pairs: u64,
     /// The ends that were walked for all.
     pub example: (End, End),
@@ -60,8 +60,8 @@ impl Classes {
         Self::with(ends, class_of)
     }
 
-    /// Sorts several sets of ends, each into classes of its own, with one look at the
-    /// tables for all. The classes of a set may be finer than without the others.
+    /// Divides several sets of ends into classes of their own, with one pass over the
+    /// tables. The classes of a set may be finer than without the others.
     pub(crate) fn of_sets<const N: usize>(network: &Network, sets: [Vec<End>; N]) -> [Self; N] {
         let all: Vec<End> = sets.iter().flatten().copied().collect();
         let mut class_of = Partition::new(network, &all).classes().into_iter();

@@ -13,7 +13,7 @@ use crate::dataplane::fact::Fact;
 use crate::dataplane::host::{Host, HostId, Pods};
 use crate::dataplane::network::{End, Network};
 
-/// Everything that tells ends apart.
+/// Everything that distinguishes ends.
 pub(super) struct Partition<'a> {
     network: &'a Network,
     ends: &'a [End],
@@ -22,7 +22,7 @@ pub(super) struct Partition<'a> {
     fingerprint: Vec<u32>,
     /// The machines at each address of each segment.
     positions: HashMap<Ipv4Addr, Vec<Place>>,
-    /// Who has each address for one of his own.
+    /// The hosts that have an address.
     holders: HashMap<Ipv4Addr, Vec<HostId>>,
     /// The number of each host's kernel.
     host_kernels: Vec<Option<usize>>,
@@ -54,9 +54,10 @@ struct AddressShape {
     signature: Option<u32>,
     /// The machine on each segment, with the host if that is another one.
     positions: Vec<(SegmentId, Option<HostId>, Option<InterfaceShape>)>,
-    /// Who else has it.
+    /// Other hosts with the same address.
     others: Vec<HostId>,
-    /// Itself, where two ask by it: what one sends the other may never leave.
+    /// The address, if two endpoints have it: packets between them may never leave the
+    /// host.
     shared: Option<Ipv4Addr>,
 }
 
@@ -78,8 +79,8 @@ enum PodRouting {
     NotPlumbed,
 }
 
-/// The shape of an endpoint: its host, which of the host's addresses it is, whether
-/// it is one of the pods', and what it is like as an address.
+/// The shape of an endpoint: its host, the index of its address, whether it is a pod
+/// address, and the shape of the address.
 type EndShape = (u32, Option<usize>, bool, AddressShape);
 
 impl<'a> Partition<'a> {
@@ -106,7 +107,7 @@ impl<'a> Partition<'a> {
 
     /// The number of each end's class.
     pub(super) fn classes(mut self) -> Vec<usize> {
-        self.single_out_who_is_at_others_addresses();
+        self.single_out_shared_addresses();
         let mut looks = Numbers::new();
         let mut hosts: HashMap<HostId, u32> = HashMap::new();
         let mut classes: HashMap<EndShape, usize> = HashMap::new();
@@ -121,7 +122,7 @@ impl<'a> Partition<'a> {
     }
 
     /// An address that is a host's and that another one is found at.
-    fn single_out_who_is_at_others_addresses(&mut self) {
+    fn single_out_shared_addresses(&mut self) {
         let mut found = Vec::new();
         for (_, subject) in self.endpoints.at(0..self.endpoints.len()) {
             let at = self.positions.get(&subject.address).into_iter().flatten();
@@ -138,10 +139,10 @@ impl<'a> Partition<'a> {
             of_host.and_then(|host| host.ports.iter().position(|it| it.address == end.address));
         let pods = of_host.and_then(|host| host.pods.read().ok()).and_then(|pods| pods.range());
         let is_pod = pods.is_some_and(|range| range.contains(&end.address));
-        (host, port, is_pod, self.address_look(end))
+        (host, port, is_pod, self.address_shape(end))
     }
 
-    fn address_look(&self, end: &End) -> AddressShape {
+    fn address_shape(&self, end: &End) -> AddressShape {
         let position = self.endpoints.position(end);
         let other = |host: HostId| (host != end.host).then_some(host);
         let positions = self.positions.get(&end.address).into_iter().flatten();
@@ -158,7 +159,7 @@ impl<'a> Partition<'a> {
         let host = self.network.host(id);
         let ports = host.into_iter().flat_map(|host| &host.ports).map(|port| {
             let own = End { host: id, address: port.address };
-            (port.segment, self.address_look(&own))
+            (port.segment, self.address_shape(&own))
         });
         HostShape {
             ports: ports.collect(),
@@ -205,7 +206,7 @@ fn positions(network: &Network) -> HashMap<Ipv4Addr, Vec<Place>> {
         match it {
             Segment::Fabric(fabric) => {
                 for (address, interface) in &fabric.interfaces {
-                    let (host, interface) = (interface.host, Some(interface_look(interface)));
+                    let (host, interface) = (interface.host, Some(interface_shape(interface)));
                     add(*address, Place { segment, host, interface });
                 }
             }
@@ -219,7 +220,7 @@ fn positions(network: &Network) -> HashMap<Ipv4Addr, Vec<Place>> {
     found
 }
 
-fn interface_look(interface: &Interface) -> InterfaceShape {
+fn interface_shape(interface: &Interface) -> InterfaceShape {
     InterfaceShape {
         subnet: interface.subnet,
         forwarding: known(&interface.forwarding),

@@ -45,7 +45,7 @@ pub(super) enum Lead {
 pub(super) enum To {
     /// It names none.
     NoPeer,
-    /// That port of the subject's own host.
+    /// The port with that number on the endpoint's own host.
     Own(usize),
     /// Another one.
     Other(Ipv4Addr),
@@ -88,13 +88,13 @@ impl<'a> Queries<'a> {
     ) -> Self {
         let (steps, singled_out, sets) = (Vec::new(), HashSet::new(), BTreeSet::new());
         let mut queries = Self { network, endpoints, holders, steps, singled_out, sets };
-        queries.ask_segments();
-        queries.ask_kernels(host_kernels);
-        queries.ask_tunnel();
-        queries.ask_other_hosts_pods();
-        queries.ask_kinds_of_addresses();
+        queries.query_segments();
+        queries.query_kernels(host_kernels);
+        queries.query_tunnel();
+        queries.query_pods_of_other_hosts();
+        queries.query_address_kinds();
         for set in std::mem::take(&mut queries.sets) {
-            queries.ask_set(&set);
+            queries.query_set(&set);
         }
         queries
     }
@@ -109,25 +109,25 @@ impl<'a> Queries<'a> {
         let (steps, singled_out, sets) = (Vec::new(), HashSet::new(), BTreeSet::new());
         let mut queries = Self { network, endpoints, holders, steps, singled_out, sets };
         for segment in difference.segments.iter().filter_map(|id| network.segment(*id)) {
-            queries.ask_segment(segment);
+            queries.query_segment(segment);
         }
         for (segment, place) in &difference.subnets {
             let Some(Segment::Fabric(fabric)) = network.segment(*segment) else { continue };
             if let Some(subnet) = fabric.subnets.get(*place) {
-                queries.ask_subnet(subnet);
+                queries.query_subnet(subnet);
             }
         }
         let hosts = difference.hosts.iter().filter_map(|id| network.host(*id));
         let host_kernels = hosts
             .filter_map(|host| host.kernel.read().ok().map(|kernel| Distinct { host, kernel }));
-        queries.ask_kernels(&host_kernels.collect::<Vec<_>>());
+        queries.query_kernels(&host_kernels.collect::<Vec<_>>());
         for id in &difference.members {
             if let Some(member) = network.tunnel().members.get(id) {
-                queries.ask_member(member);
+                queries.query_member(member);
             }
         }
         for set in std::mem::take(&mut queries.sets) {
-            queries.ask_set(&set);
+            queries.query_set(&set);
         }
         queries
     }
@@ -162,7 +162,7 @@ impl<'a> Queries<'a> {
         self.steps.push(steps);
     }
 
-    fn ask_set(&mut self, set: &[Ipv4Net]) {
+    fn query_set(&mut self, set: &[Ipv4Net]) {
         let table: PrefixTable<()> = set.iter().map(|prefix| (*prefix, ())).collect();
         let mut steps = AnswerSteps::new(Answer::Nothing);
         for (run, entry) in self.endpoints.runs(&table) {
@@ -176,20 +176,20 @@ impl<'a> Queries<'a> {
         self.sets.insert(set.into_iter().collect());
     }
 
-    fn ask_segments(&mut self) {
+    fn query_segments(&mut self) {
         for (_, segment) in self.network.segments() {
-            self.ask_segment(segment);
+            self.query_segment(segment);
         }
     }
 
-    fn ask_segment(&mut self, segment: &Segment) {
+    fn query_segment(&mut self, segment: &Segment) {
         match segment {
-            Segment::Fabric(fabric) => self.ask_fabric(fabric),
+            Segment::Fabric(fabric) => self.query_fabric(fabric),
             Segment::Lan(lan) => self.add_set([lan.prefix]),
         }
     }
 
-    fn ask_fabric(&mut self, fabric: &Fabric) {
+    fn query_fabric(&mut self, fabric: &Fabric) {
         self.ask(&fabric.system_routes(), |hop| of_fabric(*hop, fabric.origin));
         self.ask(&fabric.overlay, |range| Written {
             lead: Lead::Overlay,
@@ -197,10 +197,10 @@ impl<'a> Queries<'a> {
             origin: range.origin,
         });
         self.add_set(fabric.address_space.iter().copied());
-        fabric.subnets.iter().for_each(|subnet| self.ask_subnet(subnet));
+        fabric.subnets.iter().for_each(|subnet| self.query_subnet(subnet));
     }
 
-    fn ask_subnet(&mut self, subnet: &FabricSubnet) {
+    fn query_subnet(&mut self, subnet: &FabricSubnet) {
         if let Ok(routes) = subnet.routes.read() {
             self.ask(routes, |route| of_fabric(route.hop, route.origin));
         }
@@ -219,7 +219,7 @@ impl<'a> Queries<'a> {
         }
     }
 
-    fn ask_kernels(&mut self, host_kernels: &[Distinct<'_>]) {
+    fn query_kernels(&mut self, host_kernels: &[Distinct<'_>]) {
         for Distinct { host, kernel } in host_kernels {
             let read = host.kernel.origin();
             for table in kernel.tables.values() {
@@ -249,12 +249,12 @@ impl<'a> Queries<'a> {
         }
     }
 
-    fn ask_tunnel(&mut self) {
+    fn query_tunnel(&mut self) {
         let network = self.network;
-        network.tunnel().members.values().for_each(|member| self.ask_member(member));
+        network.tunnel().members.values().for_each(|member| self.query_member(member));
     }
 
-    fn ask_member(&mut self, member: &Member) {
+    fn query_member(&mut self, member: &Member) {
         if let Ok(peers) = member.peers.read() {
             self.ask(peers, |peer| Written {
                 lead: Lead::Peer(peer.owner),
@@ -268,7 +268,7 @@ impl<'a> Queries<'a> {
     }
 
     /// A host that holds another's address for one of its own pods.
-    fn ask_other_hosts_pods(&mut self) {
+    fn query_pods_of_other_hosts(&mut self) {
         let endpoints = self.endpoints;
         for (id, host) in self.network.hosts() {
             let Some(range) = range_of(host) else { continue };
@@ -287,7 +287,7 @@ impl<'a> Queries<'a> {
     }
 
     /// Asks for the kinds of addresses that traces and tags distinguish by the address alone.
-    fn ask_kinds_of_addresses(&mut self) {
+    fn query_address_kinds(&mut self) {
         let net = |a, b, c, d, length| Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), length);
         let private = [net(10, 0, 0, 0, 8), net(172, 16, 0, 0, 12), net(192, 168, 0, 0, 16)];
         let others = [TAILNET_RANGE, net(127, 0, 0, 0, 8), net(169, 254, 0, 0, 16)];

@@ -1,4 +1,4 @@
-//! Which ends of a class are treated alike no more once some elements differ.
+//! Splits a class of ends by elements that differ.
 
 use std::net::Ipv4Addr;
 
@@ -57,8 +57,7 @@ impl Refinement<'_> {
         self.fingerprint.is_some()
     }
 
-    /// The same for ends that are still alike: what is said of the end's own
-    /// address, and of those of its host.
+    /// The results of all queries about the end's own address and those of its host.
     pub(crate) fn aspect(&self, network: &Network, end: End) -> Vec<Option<u32>> {
         let Some(fingerprint) = &self.fingerprint else { return Vec::new() };
         let of = |address| {

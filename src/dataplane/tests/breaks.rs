@@ -170,7 +170,7 @@ fn an_offline_owner_is_never_replaced_by_a_broader_one() {
     let router = HostId(DATACENTER_ROUTER);
     assert_eq!((place, origin), (Place::Tunnel(router), DEVICE));
     assert_eq!(cause, Cause::Offline(router));
-    // Its own kernel need not be known to tell that nothing gets through it.
+    // Nothing gets through it, even if its own kernel is unknown.
     test_network.hosts[DATACENTER_ROUTER].kernel = Fact::unknown(KERNEL);
     let (_, place, cause, _) = broken(&test_network.pods(WORKER_1, NODE_A));
     assert_eq!((place, cause), (Place::Host(router), Cause::Offline(router)));
@@ -268,7 +268,7 @@ fn a_security_group_allows_replies() {
     let (way, place, cause, origin) = broken(&test_network.pods(WORKER_1, NODE_A));
     assert_eq!((way, place, origin), (Direction::Forward, at(1, "10.50.0.4"), GROUP));
     assert_eq!(cause, Cause::Denied { rule: "deny-all".to_owned() });
-    // What the router sends out itself may be answered.
+    // The router's own packets get replies.
     assert!(test_network.pods(NODE_A, WORKER_1).reached());
 }
 

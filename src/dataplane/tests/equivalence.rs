@@ -1,4 +1,4 @@
-//! Classes answer what walking every pair would.
+//! The result for a class equals that of tracing every pair.
 
 use proptest::prelude::*;
 

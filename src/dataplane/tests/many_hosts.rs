@@ -53,8 +53,8 @@ pub(super) struct More {
     pub(super) workers: u8,
 }
 
-/// A network of several nodes and workers, made from what is shown where a law
-/// does not hold.
+/// A network of several nodes and workers, generated from a value that proptest can shrink
+/// and print.
 #[derive(Debug, Clone)]
 pub(super) struct ManyHosts {
     choice: Choice,

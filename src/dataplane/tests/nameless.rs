@@ -16,7 +16,7 @@ use crate::dataplane::{
 const ASKING: usize = 1_000;
 const ASKED: usize = 1_001;
 
-/// A pair whose names are taken away.
+/// A pair without names.
 pub(super) struct Nameless<'a> {
     network: &'a Network,
     from: End,

@@ -11,8 +11,7 @@ pub const GOLDPINGER_NAMESPACE: &str = "goldpinger";
 const IMAGE: &str = "docker.io/bloomberg/goldpinger:v3.7.0";
 const PORT: u16 = 8080;
 
-/// Goldpinger on every node, AKS's and the workers', with what it needs to find
-/// its peers.
+/// Goldpinger on every node, AKS's and the workers', with the RBAC to find its peers.
 pub fn goldpinger() -> Vec<Manifest> {
     let name = GOLDPINGER_NAMESPACE;
     vec![
@@ -53,8 +52,8 @@ fn daemon_set() -> Value {
                 "metadata": { "labels": labels },
                 "spec": {
                     "serviceAccountName": GOLDPINGER_NAMESPACE,
-                    // It must run wherever a pod could, or it would not see
-                    // the pairs that matter.
+                    // It must run on every node that can run pods, or relevant pairs would
+                    // not be measured.
                     "tolerations": [
                         { "operator": "Exists", "effect": "NoSchedule" },
                         { "operator": "Exists", "effect": "NoExecute" },

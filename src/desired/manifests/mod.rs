@@ -44,10 +44,9 @@ pub fn namespaces() -> Vec<Manifest> {
     vec![shared(ManifestKind::Namespace, NAMESPACE, json!({}))]
 }
 
-/// Lets bootstrap tokens ask for a certificate.
+/// Lets bootstrap tokens request a certificate.
 ///
-/// Nothing here approves what they ask for: stargate does that itself, for the
-/// one request that it expects.
+/// These objects approve no request: stargate approves the one request that it expects.
 pub fn bootstrap_rbac() -> Vec<Manifest> {
     let body = json!({
         "roleRef": {
@@ -73,7 +72,7 @@ pub struct ServerFacts<'a> {
     pub ip: Ipv4Addr,
     /// Its pod CIDR.
     pub pod_cidr: Ipv4Net,
-    /// Its hardware address, where the topology has it.
+    /// Its hardware address, if the topology has one.
     pub mac: Option<&'a str>,
     /// Its profile.
     pub profile: &'a ProfileName,

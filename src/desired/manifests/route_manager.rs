@@ -65,9 +65,9 @@ fn only_aks_nodes() -> Value {
     })
 }
 
-/// Sets the routes once a minute and removes what is no longer in the list.
+/// Sets the routes once a minute and removes routes that the list no longer contains.
 ///
-/// A wanted route is replaced in place, so that it is never gone in between.
+/// A desired route is replaced in place, so that it never disappears.
 fn script(routes: &[(Ipv4Net, Ipv4Addr)]) -> String {
     let mut sorted = routes.to_vec();
     sorted.sort();

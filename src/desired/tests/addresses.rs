@@ -14,7 +14,7 @@ fn workers(topology: &Topology) -> impl Iterator<Item = (&Datacenter, &Worker)> 
     topology.datacenters.iter().flat_map(|it| it.workers.iter().map(move |worker| (it, worker)))
 }
 
-/// What is known once every worker has what it was given.
+/// The facts after every worker got its allocated addresses.
 fn holding(topology: &Topology, allocation: &Allocation) -> Facts {
     let mut facts = no_facts();
     for (_, worker) in workers(topology) {

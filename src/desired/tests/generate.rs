@@ -31,8 +31,8 @@ pub(crate) struct Sketch {
     pub(crate) datacenters: Vec<SketchedDatacenter>,
 }
 
-/// A datacenter: those with an even number are of VMs, the others of machines
-/// that are there already.
+/// A datacenter: one with an even number consists of VMs, one with an odd number of
+/// existing machines.
 #[derive(Debug, Clone)]
 pub(crate) struct SketchedDatacenter {
     pub(crate) number: u8,
@@ -105,7 +105,7 @@ pub(crate) fn sketches(protected: bool) -> impl Strategy<Value = Sketch> {
 }
 
 impl Sketch {
-    /// The topology that it stands for.
+    /// The topology that it describes.
     pub(crate) fn topology(&self) -> Topology {
         let text = self.text();
         match load_text("stargate.toml", &text) {
@@ -215,7 +215,7 @@ impl SketchedDatacenter {
     }
 }
 
-/// What is known while nothing is there.
+/// The facts of an empty deployment.
 pub(crate) fn no_facts() -> Facts {
     Facts {
         subscription: SubscriptionId::new(SUBSCRIPTION),
@@ -278,7 +278,7 @@ pub(crate) fn aks_nodes() -> Vec<AksNode> {
     vec![node(0), node(1)]
 }
 
-/// Everything is there and known.
+/// All objects exist and are known.
 pub(crate) fn all_facts(topology: &Topology) -> Facts {
     let routers = topology.datacenters.iter().map(|datacenter| &datacenter.router.name);
     let routers = routers.chain([&topology.cluster.router.name]);

@@ -1,4 +1,4 @@
-//! What is desired agrees with the table of kinds.
+//! Desired resources agree with the table of kinds.
 
 use proptest::prelude::*;
 

@@ -34,17 +34,17 @@ pub(super) const ENTRIES: &[Entry] = &[
         code: Code::RefusedRange,
         text: "SG0304",
         title: "AKS refuses the range",
-        explanation: "AKS and Azure keep 169.254.0.0/16, 172.30.0.0/16, 172.31.0.0/16 and 192.0.2.0/24 for \
-                      themselves. Clusters, pods and services that touch them fail to be created or lose \
-                      traffic. Choose another private range.",
+        explanation: "AKS and Azure keep 169.254.0.0/16, 172.30.0.0/16, 172.31.0.0/16 and \
+                      192.0.2.0/24 for themselves. Clusters whose pods or services overlap them \
+                      cannot be created or lose traffic. Choose another private range.",
     },
     Entry {
         code: Code::TailnetRange,
         text: "SG0305",
         title: "the range belongs to Tailscale",
-        explanation: "100.64.0.0/10 holds the addresses of the tailnet's own devices. A network within it, \
-                      or around it, would take the traffic between the routers. Choose a range of \
-                      10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16.",
+        explanation: "100.64.0.0/10 holds the addresses of the tailnet's own devices. A network \
+                      within it, or around it, would capture the traffic between the routers. \
+                      Choose a range of 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16.",
     },
     Entry {
         code: Code::InvalidAddress,
@@ -58,10 +58,10 @@ pub(super) const ENTRIES: &[Entry] = &[
         code: Code::AddressOutsideSubnet,
         text: "SG0307",
         title: "the address is outside its subnet",
-        explanation: "A machine's address must lie in the subnet that its network card is in: the workers' \
-                      `subnet_cidr` in Azure, `network_cidr` for machines that exist already. Azure \
-                      refuses another one, and elsewhere nothing answers. Correct the address or the \
-                      subnet.",
+        explanation: "A machine's address must lie in the subnet that its network card is in: the \
+                      workers' `subnet_cidr` in Azure, `network_cidr` for machines that exist \
+                      already. Azure refuses any other address, and elsewhere the machine would \
+                      be unreachable. Correct the address or the subnet.",
     },
     Entry {
         code: Code::ReservedAddress,
@@ -83,14 +83,14 @@ pub(super) const ENTRIES: &[Entry] = &[
         code: Code::DuplicateMac,
         text: "SG0310",
         title: "the hardware address is already in use",
-        explanation: "A hardware address names one machine. Two entries with the same one are mostly one \
-                      machine written twice, or a line copied and not changed. Correct one of them.",
+        explanation: "A hardware address names one machine. Two entries with the same one usually \
+                      describe one machine twice, or contain a copied line. Correct one of them.",
     },
     Entry {
         code: Code::DuplicatePodCidr,
         text: "SG0311",
         title: "the pod CIDR is already in use",
-        explanation: "A pod CIDR leads to exactly one worker. If two workers assign the same \
+        explanation: "A pod CIDR is routed to exactly one worker. If two workers assign the same \
                       addresses, half of the connections reach the wrong machine. Give one of \
                       them another pod CIDR, or leave `pod_cidr` out and let stargate choose.",
     },
@@ -98,27 +98,27 @@ pub(super) const ENTRIES: &[Entry] = &[
         code: Code::PodRangeOutsideCluster,
         text: "SG0312",
         title: "the prefix is outside the cluster's pod CIDR",
-        explanation: "Pods on workers must have addresses of the cluster's `pod_cidr`: AKS nodes and \
-                      Cilium treat only those as pods, and everything else as the outside. Move the pool \
-                      or pod CIDR into it, or choose a larger `pod_cidr` when the cluster is created; it \
-                      cannot be changed later.",
+        explanation: "Pods on workers must have addresses of the cluster's `pod_cidr`: AKS nodes \
+                      and Cilium treat only these addresses as pods, and all others as external. \
+                      Move the pool or pod CIDR into it, or choose a larger `pod_cidr` when the \
+                      cluster is created; it cannot be changed later.",
     },
     Entry {
         code: Code::PodCidrOutsidePool,
         text: "SG0313",
         title: "the pod CIDR is outside the datacenter's pool",
-        explanation: "It works, but the pool is what keeps the tables small: a worker outside of it takes \
-                      a route of its own in `stargate-workers-rt` and in every router. Move the pod CIDR \
-                      into the pool unless it has to stay where it is.",
+        explanation: "This works, but pools keep the route tables small: a worker outside of its \
+                      pool needs a route of its own in `stargate-workers-rt` and in every router. \
+                      Move the pod CIDR into the pool unless it has to stay where it is.",
     },
     Entry {
         code: Code::PodCidrTooSmall,
         text: "SG0314",
         title: "the cluster's pod CIDR is too small",
-        explanation: "Every AKS node takes a /24 of the pod CIDR and every worker its own prefix; a /16 \
-                      holds 256 of them together. Once it is full, new nodes get no pod addresses. The \
-                      range cannot be changed after the cluster was created, so choose it for the greatest \
-                      number of nodes.",
+        explanation: "Every AKS node takes a /24 of the pod CIDR and every worker its own prefix; \
+                      a /16 holds 256 of them together. Once it is full, new nodes get no pod \
+                      addresses. The range cannot be changed after the cluster was created, so \
+                      size it for the largest number of nodes that you expect.",
     },
     Entry {
         code: Code::PoolTooSmall,
@@ -149,7 +149,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: Code::PodPrefixLength,
         text: "SG0318",
-        title: "the length of a pod prefix cannot work",
+        title: "invalid length of a pod prefix",
         explanation: "A worker's pod CIDR is between /20 and /26 and smaller than the pool that it comes \
                       from, and all written ones of a datacenter have the datacenter's \
                       `pod_prefix_length`. With prefixes of mixed lengths, the free slots of a pool are \
@@ -159,9 +159,10 @@ pub(super) const ENTRIES: &[Entry] = &[
         code: Code::MissingPool,
         text: "SG0319",
         title: "workers without a pod CIDR need a pool",
-        explanation: "A worker's pod CIDR is either written or taken from the datacenter's `pod_pool`, and \
-                      here is neither. Add `pod_pool` to the datacenter, which also keeps the route tables \
-                      small, or write `pod_cidr` at each worker.",
+        explanation: "A worker's pod CIDR is either written or taken from the datacenter's \
+                      `pod_pool`, and the file has neither. Add `pod_pool` to the datacenter, \
+                      which also keeps the route tables small, or write `pod_cidr` at each \
+                      worker.",
     },
     Entry {
         code: Code::SubnetOutsideNetwork,
@@ -183,17 +184,18 @@ pub(super) const ENTRIES: &[Entry] = &[
         code: Code::TooManyRoutes,
         text: "SG0322",
         title: "a route table would hold too many routes",
-        explanation: "Azure takes at most 400 routes in a table. A pool needs one route for all of its \
-                      workers, a worker outside of a pool one for itself, and an AKS node one each in the \
-                      router's table. Use pools, or split the site into several.",
+        explanation: "A route table in Azure holds at most 400 routes. A pool needs one route for \
+                      all of its workers, a worker outside of a pool one for itself, and an AKS \
+                      node one each in the router's table. Use pools, or split the site into \
+                      several.",
     },
     Entry {
         code: Code::TooManyNodes,
         text: "SG0323",
         title: "the cluster would have too many nodes",
-        explanation: "AKS supports at most 5,000 nodes in a cluster, and workers from elsewhere count as \
-                      well. The greatest sizes of all node pools and all workers together are above that. \
-                      Split the topology into several clusters.",
+        explanation: "AKS supports at most 5,000 nodes in a cluster, and workers count, too. The \
+                      maximum sizes of all node pools and the number of workers exceed that \
+                      together. Split the topology into several clusters.",
     },
     Entry {
         code: Code::SubnetTooSmall,

@@ -38,11 +38,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         code: Code::StalePlan,
         text: "SG0504",
         title: "the plan is stale",
-        explanation: "A saved plan is applied only if a plan that is made now contains the same changes, \
-                      and every step compares the live state with the plan before it acts. The state had \
-                      changed, or the saved plan was edited. A saved plan that is stale changes nothing; a \
-                      step that is stale ends with those that depend on it. Run `stargate plan` again and \
-                      review the new changes.",
+        explanation: "A saved plan is applied only if a new plan contains the same changes, and \
+                      every step compares the live state with the plan before it acts. The state \
+                      had changed, or the saved plan was edited. A saved plan that is stale \
+                      changes nothing; a step that is stale ends with those that depend on it. \
+                      Run `stargate plan` again and review the new changes.",
     },
     Entry {
         code: Code::PlanTruncated,
@@ -82,9 +82,9 @@ pub(super) const ENTRIES: &[Entry] = &[
         code: Code::NoProgress,
         text: "SG0509",
         title: "the apply makes no progress",
-        explanation: "A change that was made is wanted again, so another program reverts it or the \
-                      service does not store it. The apply ends instead of repeating it. The message \
-                      names the change; check which other tool manages the same object.",
+        explanation: "A completed change is planned again: another program reverted it, or the \
+                      service did not store it. The apply ends instead of repeating it. The \
+                      message names the change; check which other tool manages the same object.",
     },
     Entry {
         code: Code::GroupHasForeignObjects,
@@ -116,12 +116,12 @@ pub(super) const ENTRIES: &[Entry] = &[
         code: Code::ReachabilityLost,
         text: "SG0513",
         title: "the plan would break reachability between pods",
-        explanation: "Some pairs of pods that reach each other now would not after the plan, or the nodes \
-                      of a whole datacenter, node pool or cluster are removed or created again at once. \
-                      stargate refuses such a plan unless `--allow-loss` is given. The report lists the \
-                      pairs and the hop that would drop their packets; `stargate trace --planned` shows one \
-                      of them. Pairs that go with a single node are reported as removed and need no \
-                      permission.",
+        explanation: "The plan would cut pairs of pods that reach each other now, or remove or \
+                      recreate the nodes of a whole datacenter, node pool or cluster at once. \
+                      stargate refuses such a plan unless `--allow-loss` is given. The report \
+                      lists the pairs and the hop that would drop their packets; `stargate trace \
+                      --planned` shows one of them. Pairs of a single node that is deleted are \
+                      reported as removed and need no permission.",
     },
     Entry {
         code: Code::RolloutStopped,
@@ -169,7 +169,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: Code::StepNotVerified,
         text: "SG0519",
-        title: "a step ran and its effect was not found afterwards",
+        title: "a step ran without the expected effect",
         explanation: "Every step reads back what it wrote. The command reported success, but the second \
                       read does not show the result. Another program may have undone it, or the host \
                       ignores the setting. The message names the step; follow its remedy, then apply \
@@ -188,10 +188,10 @@ pub(super) const ENTRIES: &[Entry] = &[
         code: Code::DrainBlocked,
         text: "SG0521",
         title: "a worker could not be drained",
-        explanation: "A PodDisruptionBudget, a pod without a controller, or a pod that does not terminate \
-                      kept the worker from being drained in time. The worker stays cordoned and nothing is \
-                      deleted. The message names the pods. Let them move, raise `drain_seconds`, then run \
-                      the same command again.",
+        explanation: "A PodDisruptionBudget, a pod without a controller, or a pod that does not \
+                      terminate prevented the worker from being drained in time. The worker stays \
+                      cordoned and nothing is deleted. The message names the pods. Let them move, \
+                      raise `drain_seconds`, then run the same command again.",
     },
     Entry {
         code: Code::LeaseLost,
@@ -217,29 +217,30 @@ pub(super) const ENTRIES: &[Entry] = &[
         text: "SG0524",
         title: "another topology owns the object",
         explanation: "The object's mark (the Azure tag `stargate-topology`, the Kubernetes label \
-                      `stargate.io/topology`) names another topology. `--adopt` does not take such \
-                      an object, because that would cut off the topology that owns it. If \
-                      `[stargate] name` was edited, `stargate apply --adopt-from OLD` takes over \
-                      everything that was owned under the old name and changes nothing else. \
-                      Otherwise two topologies name the same object: each needs a cluster, resource \
-                      groups and router names of its own. While objects of the cluster's site are \
-                      another topology's, the plan changes nothing. A device in the tailnet has only \
-                      the topology's tag as a mark, which two topologies can share. It is deleted or \
-                      replaced only if one of the topology's Servers records its address, or if it is \
-                      the only device with the name of a router whose machine the topology owns; every \
-                      other device is reported. Give each topology its own `[tailnet] tag`, and remove \
-                      devices that are left over in the admin console.",
+                      `stargate.io/topology`) names another topology. `--adopt` does not take \
+                      such an object, because the other topology depends on it. If `[stargate] \
+                      name` was edited, `stargate apply --adopt-from OLD` adopts everything that \
+                      was owned under the old name and changes nothing else. Otherwise two \
+                      topologies name the same object: each needs a cluster, resource groups and \
+                      router names of its own. While another topology owns objects of the \
+                      cluster's site, the plan changes nothing. A device in the tailnet has only \
+                      the topology's tag as a mark, which two topologies can share. It is deleted \
+                      or replaced only if one of the topology's Servers records its address, or \
+                      if it is the only device with the name of a router whose machine the \
+                      topology owns; every other device is reported. Give each topology its own \
+                      `[tailnet] tag`, and remove devices that are left over in the admin \
+                      console.",
     },
     Entry {
         code: Code::UnknownAddress,
         text: "SG0525",
-        title: "an option names nothing",
-        explanation: "`--replace` and `--adopt` name resources by their addresses, as `stargate plan` \
-                      and `stargate graph` print them, and `--adopt-from` names the topology that \
-                      owns objects until now. No such resource or topology was found. A misspelled \
-                      permission permits nothing, so the command ends before it plans further, and \
-                      nothing was changed. If the replacement or the takeover is complete, run the \
-                      command without the option.",
+        title: "an option names an unknown resource or topology",
+        explanation: "`--replace` and `--adopt` name resources by their addresses, as `stargate \
+                      plan` and `stargate graph` print them, and `--adopt-from` names the \
+                      topology that owns objects until now. No such resource or topology was \
+                      found. A misspelled permission has no effect, so the command ended before \
+                      it changed anything. If the replacement or the adoption is complete, run \
+                      the command without the option.",
     },
     Entry {
         code: Code::PlanSignature,
@@ -264,9 +265,10 @@ pub(super) const ENTRIES: &[Entry] = &[
         code: Code::PlanPermission,
         text: "SG0532",
         title: "an unsigned plan needs a permission",
-        explanation: "The plan was saved with `--replace` or `--allow-loss`. A file that is not signed \
-                      cannot grant such a permission, since it may have been edited. Nothing was applied. \
-                      Repeat the options at `stargate apply`, or set `STARGATE_PLAN_KEY` for `stargate \
-                      plan --out` and `stargate apply`: the permissions of a signed plan count.",
+        explanation: "The plan was saved with `--replace` or `--allow-loss`. A file that is not \
+                      signed cannot grant such a permission, since it may have been edited. \
+                      Nothing was applied. Repeat the options at `stargate apply`, or set \
+                      `STARGATE_PLAN_KEY` for `stargate plan --out` and `stargate apply`: a \
+                      signed plan keeps its permissions.",
     },
 ];

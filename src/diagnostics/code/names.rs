@@ -134,7 +134,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: Code::InvalidSsh,
         text: "SG0216",
-        title: "the SSH settings cannot work",
+        title: "invalid SSH settings",
         explanation: "The login user must be a legal Linux user name, and the public key a path or a key \
                       as in `ssh-ed25519 AAAA…`. With wrong ones, stargate \
                       creates machines that accept no login. The private half of a key never belongs in the topology.",

@@ -1,4 +1,4 @@
-//! SG04xx: what the live state shows.
+//! SG04xx: checks of the live state.
 
 use super::{Code, Entry};
 
@@ -16,10 +16,10 @@ pub(super) const ENTRIES: &[Entry] = &[
         code: Code::LivePodOverlap,
         text: "SG0402",
         title: "a worker's pod CIDR overlaps that of a live AKS node",
-        explanation: "AKS has already assigned addresses of this range to one of its own nodes, and \
-                      packets would reach only one of the two. stargate applies nothing until they are \
-                      apart. Move the worker's pod CIDR or the pool to a higher range of the cluster's pod \
-                      CIDR.",
+        explanation: "AKS has already assigned addresses of this range to one of its own nodes, \
+                      and packets would reach only one of the two. stargate applies nothing until \
+                      the ranges are disjoint. Move the worker's pod CIDR or the pool to a higher \
+                      range of the cluster's pod CIDR.",
     },
     Entry {
         code: Code::ForeignRouteTable,
@@ -75,9 +75,10 @@ pub(super) const ENTRIES: &[Entry] = &[
         code: Code::SourceGap,
         text: "SG0409",
         title: "a source could not be read",
-        explanation: "A source of the plan was not read, and the message says why. What it would have \
-                      shown is unknown, so stargate plans no deletion of it and blocks the changes that \
-                      depend on it. Correct the cause and run `stargate plan` again.",
+        explanation: "A source of the plan could not be read; the message has the reason. Its \
+                      objects are unknown, so stargate plans no deletion of them and blocks the \
+                      changes that depend on them. Correct the cause and run `stargate plan` \
+                      again.",
     },
     Entry {
         code: Code::ClusterUnsupported,
@@ -109,24 +110,25 @@ pub(super) const ENTRIES: &[Entry] = &[
         code: Code::RouterKeyExpiry,
         text: "SG0421",
         title: "the node key of a router expires",
-        explanation: "A device whose node key has expired is disconnected from the tailnet until it \
-                      logs in again, and everything behind the router is unreachable until then. \
-                      Tailscale switches key expiry off for tagged devices; it was switched on since. \
-                      stargate switches it off again where its credentials allow it.",
+        explanation: "A device whose node key has expired is disconnected from the tailnet until \
+                      it logs in again, and everything behind the router is unreachable until \
+                      then. Tailscale disables key expiry for tagged devices, and it was enabled \
+                      later for this one. stargate disables it again if its credentials permit \
+                      that.",
     },
     Entry {
         code: Code::ForeignHostRouting,
         text: "SG0422",
         title: "a routing rule of others captures packets of the topology",
-        explanation: "A host has a routing rule that another program set, and its table has routes for \
-                      prefixes of the topology. The kernel evaluates it before table main, so packets \
-                      leave by another way than the topology's. tailscaled on a worker does this where it \
-                      accepts routes. Follow the remedy on the host.",
+        explanation: "A host has a routing rule that another program set, and its table has \
+                      routes for prefixes of the topology. The kernel evaluates it before table \
+                      main, so packets bypass the topology's routes. tailscaled on a worker adds \
+                      such a rule if it accepts routes. Follow the remedy on the host.",
     },
     Entry {
         code: Code::RouterTailscaleState,
         text: "SG0423",
-        title: "a setting of Tailscale keeps a router from its work",
+        title: "a Tailscale setting prevents a router from forwarding",
         explanation: "A router uses an exit node, refuses connections from the tailnet, or is locked out by \
                       tailnet lock. An administrator may have set this on purpose, so stargate reports it \
                       and does not change it. The remedy has the command.",
@@ -134,7 +136,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: Code::UnknownNode,
         text: "SG0424",
-        title: "a Node is of no known kind",
+        title: "a Node is neither AKS's nor a worker of the topology",
         explanation: "The cluster has a Node that AKS did not create and that is no worker of the topology. \
                       stargate makes no routes to its pods, so that they may be unreachable from the \
                       datacenters. Add it to the topology as a worker, or delete the Node if its machine is \
@@ -160,10 +162,11 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: Code::KubernetesMinorSkipped,
         text: "SG0432",
-        title: "the upgrade would leave out a minor version of Kubernetes",
-        explanation: "A control plane is upgraded one minor version at a time, and AKS refuses anything \
-                      else. Set `kubernetes_version` to the next minor version in the cluster and in the \
-                      profiles, apply, and go on from there.",
+        title: "the upgrade would skip a minor version of Kubernetes",
+        explanation: "A control plane is upgraded one minor version at a time, and AKS refuses \
+                      anything else. Set `kubernetes_version` to the next minor version in the \
+                      cluster and in the profiles, apply, then continue with the version after \
+                      it.",
     },
     Entry {
         code: Code::ForeignNodePool,
@@ -177,33 +180,35 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: Code::NodePoolNotReplaceable,
         text: "SG0434",
-        title: "no successor can take the place of a node pool",
-        explanation: "AKS cannot change the VM size, the zones, the disk size or the maximum number of pods \
-                      of a pool. A new pool, whose name is the key plus one letter, takes its place. Names \
-                      of pools have at most 12 characters, so a key of 12 leaves no room for the letter. \
-                      Give the pool another key: the new pool is created before the old one is deleted.",
+        title: "the key of a node pool is too long to name a successor",
+        explanation: "AKS cannot change the VM size, the zones, the disk size or the maximum \
+                      number of pods of a pool. A new pool, whose name is the key plus one \
+                      letter, replaces it. Names of pools have at most 12 characters, so a key of \
+                      12 leaves no room for the letter. Give the pool another key: the new pool \
+                      is created before the old one is deleted.",
     },
     Entry {
         code: Code::IgnoreUnused,
         text: "SG0435",
         title: "an `[[ignore]]` has no effect",
-        explanation: "No resource of the topology has an address that the block's pattern matches, no \
-                      resource with such an address has the field, or the live value cannot stand in the \
-                      place of the desired one. The address or the field is misspelt, or the resource \
-                      left the topology; drift of the field is planned and corrected. Correct the block \
-                      as `stargate plan` and `stargate drift` print addresses and fields, or remove it. \
-                      An object that another topology owns, the record of a protection, and pairs that \
-                      are broken are never ignored.",
+        explanation: "No resource of the topology has an address that the block's pattern \
+                      matches, no resource with such an address has the field, or the live value \
+                      cannot replace the desired one. The address or the field is misspelt, or \
+                      the resource left the topology; drift of the field is planned and \
+                      corrected. Correct the block as `stargate plan` and `stargate drift` print \
+                      addresses and fields, or remove it. An object that another topology owns, \
+                      the record of a protection, and pairs that are broken are never ignored.",
     },
     Entry {
         code: Code::OperationPending,
         text: "SG0436",
         title: "an object in Azure is not in its final state",
-        explanation: "The object's `provisioningState` is not `Succeeded`: Azure is still creating, \
-                      updating or deleting it, or its last operation failed. stargate counts it as \
-                      existing, with the fields that Azure answers, and an apply waits for a running \
-                      operation before it changes the object. After a failed operation the object may \
-                      not work although its fields are right: the activity log of Azure shows the reason.",
+        explanation: "The object's `provisioningState` is not `Succeeded`: Azure is still \
+                      creating, updating or deleting it, or its last operation failed. stargate \
+                      counts it as existing, with the fields that Azure returned, and an apply \
+                      waits for a running operation before it changes the object. After a failed \
+                      operation the object may not work although its fields are right: the \
+                      activity log of Azure shows the reason.",
     },
     Entry {
         code: Code::OtherSubscription,
@@ -220,22 +225,22 @@ pub(super) const ENTRIES: &[Entry] = &[
         code: Code::AddressExchange,
         text: "SG0438",
         title: "workers exchange addresses or pod CIDRs",
-        explanation: "An address of a subnet and a pod CIDR have one holder at a time. Workers that take \
-                      each other's in a cycle must all be deleted before one of them can be created \
-                      again, so all of them are disturbed at the same time. `[rollout] width` says how \
-                      many workers of a datacenter may be. Break the cycle: give one worker an address \
-                      and a pod CIDR that no other worker has, apply, then give it the wanted ones and \
-                      apply again. Or set `width` to the number of workers of the cycle. Workers that \
-                      shift in a chain need neither: the last one changes first.",
+        explanation: "An address of a subnet and a pod CIDR have one holder at a time. Workers \
+                      that take each other's in a cycle must all be deleted before one of them \
+                      can be created again, so all of them are disturbed at the same time. \
+                      `[rollout] width` says how many workers of a datacenter may be. Break the \
+                      cycle: give one worker an address and a pod CIDR that no other worker has, \
+                      apply, then give it the intended ones and apply again. Or set `width` to \
+                      the number of workers of the cycle. Workers that shift in a chain need \
+                      neither: the last one changes first.",
     },
     Entry {
         code: Code::IgnoredRoute,
         text: "SG0439",
-        title: "an `[[ignore]]` leaves out a route to a new datacenter or worker",
-        explanation: "An ignored field keeps its live value, so what an apply would add to it is not \
-                      written. A new datacenter or worker whose prefix is missing there would be \
-                      created, and packets would never reach it: nothing of it is created. Remove the \
-                      block, or give `field` the routes alone that something else manages, as in \
-                      `routes[10.0.0.0/8]`.",
+        title: "an `[[ignore]]` withholds a route to a new datacenter or worker",
+        explanation: "An ignored field keeps its live value, so an apply adds nothing to it. A \
+                      new datacenter or worker without a route there would be unreachable, so \
+                      none of its resources are created. Remove the block, or limit `field` to \
+                      the routes that something else manages, as in `routes[10.0.0.0/8]`.",
     },
 ];

@@ -1,4 +1,4 @@
-//! SG06xx, from SG0617 on: what services, clusters and hosts answer to a request.
+//! SG06xx, from SG0617 on: responses of services, clusters and hosts.
 
 use super::{Code, Entry};
 

@@ -15,10 +15,10 @@ pub(super) const ENTRIES: &[Entry] = &[
         code: Code::AzureRefused,
         text: "SG0602",
         title: "Azure refused the credentials",
-        explanation: "Azure knows the identity and it lacks the permission that the message names, or its \
-                      token or secret has expired. Assign the role Contributor on the subscription or on \
-                      the resource groups, and Network Contributor on the AKS VNet (`az role assignment \
-                      create`), or log in again with `az login`.",
+        explanation: "Azure knows the identity, but it lacks the permission that the message \
+                      names, or its token or secret has expired. Assign the role Contributor on \
+                      the subscription or on the resource groups, and Network Contributor on the \
+                      AKS VNet (`az role assignment create`), or log in again with `az login`.",
     },
     Entry {
         code: Code::TailscaleCredentialsMissing,
@@ -76,10 +76,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         code: Code::HostKeyUntrusted,
         text: "SG0609",
         title: "a host's key cannot be trusted",
-        explanation: "The key is unknown and `host_keys` in [ssh] does not allow to accept a first one, or \
-                      it is revoked, or the known key cannot be read or checked. Without a trusted key, \
-                      another machine could pose as the host and receive its secrets. Pin the key as \
-                      `host_key` in the topology, or follow the remedy.",
+        explanation: "The key is unknown and `host_keys` in [ssh] does not permit accepting a \
+                      first key, or it is revoked, or the known key cannot be read or checked. \
+                      Without a trusted key, another machine could pose as the host and receive \
+                      its secrets. Pin the key as `host_key` in the topology, or follow the \
+                      remedy.",
     },
     Entry {
         code: Code::LoginRefused,
@@ -119,10 +120,11 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: Code::GoldpingerRefused,
         text: "SG0614",
-        title: "the credentials do not allow to query Goldpinger",
-        explanation: "stargate queries Goldpinger through the API server's proxy, and the credentials do \
-                      not allow to list pods or to use `pods/proxy`. Bind a role with `list` on pods and \
-                      `get` on pods/proxy in Goldpinger's namespace to the identity that runs stargate.",
+        title: "the credentials do not permit queries to Goldpinger",
+        explanation: "stargate queries Goldpinger through the API server's proxy, and the \
+                      credentials do not permit listing pods or using `pods/proxy`. Bind a role \
+                      with `list` on pods and `get` on pods/proxy in Goldpinger's namespace to \
+                      the identity that runs stargate.",
     },
     Entry {
         code: Code::GoldpingerUnusable,
@@ -137,9 +139,10 @@ pub(super) const ENTRIES: &[Entry] = &[
         code: Code::ServiceUnreadable,
         text: "SG0616",
         title: "the services could not be read",
-        explanation: "A packet to a service goes to one of its endpoints, and only the cluster knows them. \
-                      The cluster did not answer, or the credentials do not allow to list services and \
-                      endpointslices (discovery.k8s.io). Only a trace to a service reads both. Check them \
-                      with `kubectl auth can-i list endpointslices`.",
+        explanation: "A packet to a service goes to one of its endpoints, and only the cluster \
+                      knows them. The cluster did not answer, or the credentials do not permit \
+                      listing services and endpointslices (discovery.k8s.io). Only a trace to a \
+                      service reads both. Check them with `kubectl auth can-i list \
+                      endpointslices`.",
     },
 ];

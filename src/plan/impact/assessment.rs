@@ -7,7 +7,7 @@ use super::known_state::{Known, classes};
 use super::make_before_break::make_before_break;
 use super::pair_counts::PairComparison;
 use super::passed_elements::Traced;
-use super::projection::{IntermediateState, Projection, loses_cluster, made_value, numbers};
+use super::projection::{IntermediateState, Projection, loses_cluster, numbers, value_after};
 use super::reachability::{Reachability, Unexamined, Wait};
 use super::relocation::Relocations;
 use super::retained_pairs::{RetainedPairs, is_kept};
@@ -25,15 +25,15 @@ use crate::resource::{Address, ObjectKey};
 /// others so that no pair is cut in an intermediate state.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Assessment {
-    /// Which changes should wait for which others; [`Plan::wait_for`](crate::plan::Plan::wait_for)
-    /// takes it.
+    /// The waits that make-before-break needs; see
+    /// [`Plan::wait_for`](crate::plan::Plan::wait_for).
     pub waits: Vec<Wait>,
     /// The reachability of the pairs, with those waits.
     pub reachability: Reachability,
 }
 
 /// Traces between the pods of all nodes before, after and during the plan. Nodes
-/// that come or go with it, and those whose pods are not known before it, are
+/// that the plan adds or removes, and those whose pods are unknown before it, are
 /// left out.
 pub fn assess(projection: Projection<'_>) -> Assessment {
     assess_with(projection, make_before_break)
@@ -73,13 +73,13 @@ fn assess_with(projection: Projection<'_>, find_waits: FindWaits) -> Assessment 
     if has_no_pods(observed.model()) {
         return Assessment::default();
     }
-    // What is blocked may have another name in the topology, which the model looks for.
+    // A blocked object may have another name in the topology, which the model uses.
     if changes.is_empty()
         && projection.plan.deferred.is_empty()
         && projection.plan.blocked.is_empty()
     {
-        // An edit that waits for approval changes nothing: what is there counts, under the
-        // names that it has.
+        // A topology edit that awaits approval changes nothing: the model uses the live
+        // objects under their current names.
         let reachability = match PresentTopology::of(projection.observed) {
             Some(_) => current(projection.observed).reachability,
             None => unchanged(observed.model()),
@@ -167,7 +167,7 @@ fn compare_states<'a>(
     let after_model = planned.as_ref().unwrap_or(applied.model());
     let nodes = Snapshot::nodes_of_both(observed.model(), after_model);
     let (before, of_observed) = traced(observed.model(), &nodes, Traced::default());
-    // Another model numbers its hosts by itself.
+    // Another model has its own host numbers.
     let difference = difference.filter(|_| planned.is_none());
     let unaffected = difference.map(|it| of_observed.unaffected(&it)).unwrap_or_default();
     let (after, of_planned) = traced(after_model, &nodes, unaffected);
@@ -203,8 +203,8 @@ fn compare_states<'a>(
     Assessment { waits, reachability }
 }
 
-/// Which pairs are reached in a state, and what their packets pass. Trips that are known
-/// already are not traced again.
+/// Traces all pairs in a state, without those that `known` already contains, and collects
+/// the elements that their packets pass.
 fn traced(model: &PathModel, nodes: &Nodes, mut known: Traced) -> (Snapshot, Traced) {
     let mut traced = Traced::default();
     let snapshot = Snapshot::of_traced(model, nodes, |pair: (End, End)| {
@@ -221,8 +221,8 @@ fn traced(model: &PathModel, nodes: &Nodes, mut known: Traced) -> (Snapshot, Tra
     (snapshot, traced)
 }
 
-/// The network once all changes are made, and in what it differs from the observed one
-/// if it was made from that.
+/// The network after all changes, and its differences from the observed network if it was
+/// derived from that.
 fn applied<'a>(
     changes: &'a [Change],
     paths: &OnPaths<'a>,
@@ -230,7 +230,7 @@ fn applied<'a>(
 ) -> (IncrementalModel<'a>, Option<NetworkDifference>) {
     let values = changes.iter().zip(&paths.objects);
     let values: Vec<_> =
-        values.filter_map(|(change, object)| Some(((*object)?, made_value(change)))).collect();
+        values.filter_map(|(change, object)| Some(((*object)?, value_after(change)))).collect();
     if !paths.loses_cluster {
         let mut applied = observed.clone();
         let difference = applied.change(&values, None);

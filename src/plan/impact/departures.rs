@@ -1,4 +1,4 @@
-//! Nodes that a plan removes: what becomes of the pairs of their pods.
+//! Nodes that a plan removes, and the pairs of their pods.
 //!
 //! A node that the topology no longer lists is in no network of the assessment, so its
 //! pairs are counted here: each pair with another node that runs pods now.
@@ -72,8 +72,8 @@ impl Departures {
         Some(facts)
     }
 
-    /// Adds the pairs of the nodes that leave to what is known of the rest. Those of a
-    /// whole datacenter or node pool are lost; those of single nodes are removed with them.
+    /// Adds the pairs of the removed nodes to the report. Those of a whole datacenter or
+    /// node pool are lost; those of single nodes are removed with them.
     pub(crate) fn add_to(&self, found: &mut Reachability) {
         let mut others: BTreeSet<&String> = self.live.keys().collect();
         for departure in &self.removed {
@@ -105,8 +105,8 @@ fn has_workers(observed: Sources<'_>, site: &Site) -> bool {
     of_site.any(|datacenter| !datacenter.workers.is_empty())
 }
 
-/// The nodes that a pool has beyond its new size. AKS decides which nodes go; the last
-/// ones stand for them.
+/// The nodes that a pool has beyond its new size. AKS selects the deleted nodes; the last
+/// ones represent them.
 fn scaled_in(facts: &Facts, change: &Change) -> Option<Departure> {
     let Some(Resource::NodePool(pool)) = &change.after else { return None };
     let name = change.key.name();

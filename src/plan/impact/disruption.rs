@@ -1,4 +1,4 @@
-//! Which pairs are temporarily unreachable while a plan is applied.
+//! Pairs that are temporarily unreachable while a plan is applied.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::diagnostics::counted;
 use crate::resource::{Address, Site};
 
-/// How many names stand in one sentence.
+/// The maximum number of names in one sentence.
 const MAX_NAMED: usize = 3;
 
 /// Pairs that are reached before the plan, are not lost with it, and are temporarily

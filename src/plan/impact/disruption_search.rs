@@ -51,7 +51,7 @@ pub(super) fn disruptions(
     found.finish(graph)
 }
 
-/// What was found, by the change that it comes from.
+/// Disruptions by the change that causes them.
 struct DisruptionCollector<'a> {
     changes: &'a [Change],
     positions: HashMap<&'a Address, usize>,
@@ -60,11 +60,11 @@ struct DisruptionCollector<'a> {
     by_cause: BTreeMap<Address, Interrupted>,
 }
 
-/// What changes are reported together: their kind and site, the action, and whether they
-/// are in a wave of the rollout.
+/// Changes that are reported together: their kind, site and action, and whether they are in
+/// a wave of the rollout.
 type DisruptionKey = (Kind, Site, Option<Action>, bool);
 
-/// What one change interrupts.
+/// The pairs and workers that one change interrupts.
 #[derive(Default)]
 struct Interrupted {
     example: Option<(String, String)>,
@@ -126,7 +126,7 @@ impl<'a> DisruptionCollector<'a> {
         Some(at.address.clone())
     }
 
-    /// What changes of one kind and site interrupt stands together.
+    /// Merges the disruptions of changes of one kind and site into one.
     fn finish(mut self, graph: &StepGraph) -> Vec<Disruption> {
         let mut alike: BTreeMap<DisruptionKey, Alike> = BTreeMap::new();
         for (cause, interrupted) in std::mem::take(&mut self.by_cause) {
@@ -147,8 +147,8 @@ impl<'a> DisruptionCollector<'a> {
         found
     }
 
-    /// Changes that are made at the same time may interrupt the same pairs: between two
-    /// sites no more are interrupted than there are.
+    /// Concurrent changes may interrupt the same pairs: the number of interrupted pairs
+    /// between two sites is at most the number of pairs.
     fn without_duplicates(&self, mut interrupted: Interrupted) -> Interrupted {
         let nodes = |site: &Site| self.sites.iter().filter(|it| *it == site).count() as u64;
         for ((from, to), pairs) in &mut interrupted.between {
@@ -184,11 +184,11 @@ impl<'a> DisruptionCollector<'a> {
     }
 }
 
-/// What alike changes interrupt.
+/// The disruptions of changes with the same key.
 #[derive(Default)]
 struct Alike {
     causes: Vec<Address>,
-    /// By the wave of the rollout; `None` for what is in no wave.
+    /// By wave of the rollout; `None` outside of the waves.
     by_wave: BTreeMap<Option<u32>, Interrupted>,
 }
 
@@ -197,7 +197,7 @@ impl Interrupted {
         self.between.values().sum()
     }
 
-    /// Adds what another change interrupts at the same time.
+    /// Adds the disruption of a change that is made at the same time.
     fn add(&mut self, other: Self) {
         self.during.extend(&other.during);
         self.example = self.example.take().or(other.example);

@@ -1,16 +1,16 @@
-//! Which of the pairs that a plan keeps are cut in an intermediate state.
+//! Finds the pairs that a plan keeps and that an intermediate state cuts.
 //!
-//! A state is examined by its differences from the state before the plan, or after
-//! it. The examiner rebuilds only the parts of the network that a differing change
-//! touches, and traces only the round trips again that pass a differing element; all
-//! others are as in the state before, or after.
+//! A state is examined by its differences from the state before the plan, or after it. The
+//! examiner rebuilds only the parts of the network that a differing change touches, and
+//! traces again only the round trips that pass a differing element; all others are as in
+//! the state before, or after.
 
 #[cfg(test)]
 use std::collections::BTreeMap;
 
 use super::intermediate_states::{Base, ChangeProgress, IntermediateStep};
 use super::known_state::{Known, LostPairs, dropped_pairs_of};
-use super::projection::{loses_cluster, made_value};
+use super::projection::{loses_cluster, value_after};
 use super::retained_pairs::RetainedPairs;
 use crate::connectivity::snapshot::Nodes;
 use crate::connectivity::{ObjectValue, path_model};
@@ -52,8 +52,7 @@ impl<'a> Examiner<'_, 'a> {
         dropped_pairs
     }
 
-    /// Whether a state near the base in which a change is not as it is there may
-    /// cut a kept pair.
+    /// Whether a state near the base that differs from it by a change may cut a kept pair.
     pub(super) fn may_cut(&self, base: Base, change: usize) -> bool {
         let known = match base {
             Base::Observed => &self.observed,
@@ -105,7 +104,7 @@ impl<'a> Examiner<'_, 'a> {
             let value = match progress {
                 ChangeProgress::NotStarted => ObjectValue::Observed,
                 ChangeProgress::Absent => ObjectValue::Absent,
-                ChangeProgress::Made => made_value(self.changes.get(*change)?),
+                ChangeProgress::Made => value_after(self.changes.get(*change)?),
             };
             Some((object, value))
         };

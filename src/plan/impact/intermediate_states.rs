@@ -89,7 +89,10 @@ impl States<'_> {
     }
 
     /// The state right after these changes, with only the changes done that they wait for.
-    pub(super) fn right_after(&self, changes: impl IntoIterator<Item = usize>) -> IntermediateStep {
+    pub(super) fn immediately_after(
+        &self,
+        changes: impl IntoIterator<Item = usize>,
+    ) -> IntermediateStep {
         let steps = changes.into_iter().filter_map(|change| self.graph.create_step(change));
         self.with_done(&steps.collect::<Vec<_>>())
     }
@@ -99,7 +102,7 @@ impl States<'_> {
         IntermediateStep { base: Base::Applied, differing: Vec::new() }
     }
 
-    /// Only these steps are done, and what they wait for.
+    /// The state in which only these steps and their predecessors are done.
     fn with_done(&self, steps: &[usize]) -> IntermediateStep {
         let done = self.graph.with_causes(steps);
         let is_done = |step: Option<usize>| step.is_some_and(|it| done.binary_search(&it).is_ok());
@@ -114,7 +117,7 @@ impl States<'_> {
         IntermediateStep { base: Base::Observed, differing: differing.collect() }
     }
 
-    /// All steps are done but these and what waits for them.
+    /// The state in which all steps except these and their successors are done.
     fn without(&self, steps: &[usize]) -> IntermediateStep {
         let open = self.graph.with_effects(steps);
         let is_open = |step: Option<usize>| step.is_some_and(|it| open.binary_search(&it).is_ok());

@@ -1,8 +1,7 @@
 //! A state whose pairs are known, and the differences of states near it.
 //!
-//! Nodes are examined by equivalence class: the classes of the known state are
-//! split by what the differing tables contain for their nodes, and each node that
-//! differs itself is examined alone.
+//! Nodes are examined by equivalence class: the classes of the known state are split by the
+//! entries of differing tables for their nodes, and each differing node is examined alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,7 +27,7 @@ pub(super) struct LostPairs {
     pub(super) example: (usize, usize),
     /// How many.
     pub(super) pairs: u64,
-    /// The resource whose fact drops their packets.
+    /// The resource that drops the packets.
     pub(super) obstacle: Option<Address>,
 }
 
@@ -57,7 +56,7 @@ fn pairs(from: &Part, to: &Part) -> Option<(u64, (usize, usize))> {
     Some((from.count * to.count, (from.first, to.first)))
 }
 
-/// Whether a pair of nodes is cut in a network, and what drops its packets.
+/// Whether a network cuts a pair of nodes, and the resource that drops its packets.
 fn dropped(model: &PathModel, from: Option<End>, to: Option<End>) -> Option<Option<Address>> {
     let (Some(from), Some(to)) = (from, to) else { return Some(None) };
     let round_trip = trace_round_trip(&model.network, from, to.address, PROTOCOL);
@@ -77,10 +76,10 @@ pub(super) struct Known<'a> {
     group_of: Vec<usize>,
     /// Pairs of groups that the plan keeps and that are not reached here.
     broken: Vec<(usize, usize)>,
-    /// Those that are reached, by what their packets pass.
+    /// Reached pairs by the elements that their packets pass.
     passing: HashMap<Element, Vec<(usize, usize)>>,
     kept: HashSet<(usize, usize)>,
-    /// What these pairs depend on.
+    /// The elements that kept pairs depend on.
     watched: Watched,
 }
 
@@ -151,7 +150,7 @@ impl<'a> Known<'a> {
         }
     }
 
-    /// Notes what the kept pairs depend on.
+    /// Records the elements that kept pairs depend on.
     fn watch(&mut self) {
         let (mut hosts, mut segments) = (BTreeSet::new(), BTreeSet::new());
         for element in self.passing.keys() {
@@ -167,7 +166,7 @@ impl<'a> Known<'a> {
         self.watched = self.model.watch(&hosts, &segments);
     }
 
-    /// All nodes of a group, without a look at each.
+    /// All nodes of a group, without reading each.
     fn whole(&self, group: usize) -> Option<Part> {
         let members = self.groups.get(group)?;
         let (first, second) = (*members.first()?, members.get(1).copied());
@@ -185,9 +184,9 @@ impl<'a> Known<'a> {
         !self.broken.is_empty()
     }
 
-    /// Gives objects other values. Where these leave everything as it is that the kept pairs
-    /// pass, nothing else is built again; else all of it is, because the packets may now pass
-    /// any other part.
+    /// Replaces the values of objects. If the elements that kept pairs pass stay the same,
+    /// nothing else is rebuilt; otherwise everything is, because the packets may take any
+    /// other path.
     pub(super) fn change(&mut self, values: &[(usize, ObjectValue<'a>)]) -> NetworkDifference {
         if self.broken.is_empty() {
             let difference = self.model.change(values, Some(&self.watched));
@@ -254,15 +253,15 @@ impl<'a> Known<'a> {
         Some(dropped_pairs)
     }
 
-    /// Pairs of groups whose packets pass an element that differs, and those that
-    /// are not reached in the known state.
+    /// Pairs of groups whose packets pass a differing element, and pairs that are not
+    /// reached in the known state.
     fn affected(&self, difference: &NetworkDifference) -> BTreeSet<(usize, usize)> {
         let passing =
             differing(difference).filter_map(|element| self.passing.get(&element)).flatten();
         passing.chain(&self.broken).copied().collect()
     }
 
-    /// What of these groups is still alike, without single nodes.
+    /// Splits these groups into parts that are still equivalent, without single nodes.
     fn parts(
         &self,
         groups: &BTreeSet<usize>,

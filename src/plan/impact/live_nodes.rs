@@ -1,5 +1,5 @@
-//! The nodes that run pods before a plan, by what was read of them and not by what the
-//! topology calls them.
+//! The nodes that run pods before a plan, by their observed names rather than by those in
+//! the topology.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use crate::resource::{Address, Kind, Resource, Site};
 /// Nodes by name, with the site that each is in.
 pub(super) type LiveNodes = BTreeMap<String, Site>;
 
-/// AKS's nodes, and the workers of the topology whose Nodes are Ready.
+/// AKS nodes, and workers of the topology whose Nodes are Ready.
 pub(super) fn live_nodes(observed: Sources<'_>) -> LiveNodes {
     let aks = observed.facts.nodes.iter().map(|node| (node.name.clone(), Site::Cluster));
     let workers = observed.inventory.iter().filter_map(|(_, it)| match &it.resource {
@@ -38,8 +38,7 @@ pub(super) fn removed_node(change: &Change) -> Option<&str> {
     }
 }
 
-/// The name of the node whose machine a change deletes, for good or to create it again,
-/// outside of the rollout's waves.
+/// The node whose machine a change deletes or replaces outside of the rollout's waves.
 pub(super) fn destroyed_node(change: &Change) -> Option<&str> {
     let is_destroyed = matches!(change.action, Action::Delete | Action::Replace);
     match &change.before {

@@ -1,14 +1,13 @@
-//! Which changes wait for others, so that no pair is cut in between.
+//! Adds waits between changes so that no intermediate state cuts a pair.
 //!
-//! What a change breaks as soon as it is made, another change of the same plan
-//! may make up for. Then it waits for that one: the new path exists before the
-//! old one goes, and where it cannot be made, the old one stays.
+//! If a change breaks a path that another change of the same plan replaces, it waits for
+//! that one: the new path exists before the old one is removed, and if the new path cannot
+//! be made, the old one stays.
 //!
-//! What would make up for a change is first looked for where packets are dropped:
-//! the resource that drops them may be changed by the plan. Where that leads to
-//! no end, all other changes are tried together and reduced to those needed. A
-//! state costs what differs in it, so there is no size from which on no order is
-//! looked for.
+//! The search starts where packets are dropped: the plan may change the resource that drops
+//! them. If that does not lead to a result, all other changes are tried together and
+//! reduced to the needed ones. The cost of a state depends on its differences only, so the
+//! search has no size limit.
 
 use std::collections::BTreeSet;
 
@@ -23,8 +22,7 @@ use super::shrink::shrink;
 use crate::plan::{Action, Change, StepGraph};
 use crate::resource::{Address, Kind};
 
-/// Finds what should wait for what, one change after another, and adds it to the
-/// graph.
+/// Finds the changes that each change must wait for, and adds these waits to the graph.
 pub(super) fn make_before_break(
     examiner: &mut Examiner<'_, '_>,
     graph: &mut StepGraph,
@@ -37,7 +35,7 @@ pub(super) fn make_before_break(
     // A wait only adds causes to changes that matter already, and so to their effects.
     let relevance = Relevance::of(examiner, graph);
     for change in &movable {
-        if !relevance.when_made(graph, *change) {
+        if !relevance.is_cut_when_made(graph, *change) {
             continue;
         }
         let states = States { changes, graph };
@@ -53,7 +51,7 @@ pub(super) fn make_before_break(
     waits
 }
 
-/// Workers have waves, and what is deleted or replaced has an order of its own.
+/// Workers have waves, and deletions and replacements have an order of their own.
 fn can_wait(change: &Change) -> bool {
     affects_data_plane(change.address.kind)
         && change.address.kind != Kind::Worker
@@ -69,7 +67,7 @@ struct Search<'s, 'e, 'a> {
 }
 
 impl Search<'_, '_, '_> {
-    /// The fewest other changes that make up for what a change breaks.
+    /// The smallest set of other changes that restores the pairs that a change cuts.
     fn needed(&mut self, change: usize) -> BTreeSet<usize> {
         let alone = self.dropped_with(change, &BTreeSet::new());
         if alone == 0 {
@@ -119,7 +117,7 @@ impl Search<'_, '_, '_> {
 
     fn cuts_with(&mut self, change: usize, others: &BTreeSet<usize>) -> Vec<LostPairs> {
         let all = others.iter().copied().chain([change]);
-        self.examiner.dropped_pairs(&self.states.right_after(all))
+        self.examiner.dropped_pairs(&self.states.immediately_after(all))
     }
 
     fn dropped_with(&mut self, change: usize, others: &BTreeSet<usize>) -> u64 {

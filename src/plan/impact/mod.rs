@@ -1,4 +1,4 @@
-//! What a plan does to the network while it is applied and afterwards.
+//! The effect of a plan on reachability, while it is applied and afterwards.
 
 mod assessment;
 mod departures;

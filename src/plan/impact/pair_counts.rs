@@ -38,8 +38,8 @@ impl PairComparison<'_> {
         (found.reachability, found.relocated)
     }
 
-    /// The statuses of a pair before and after. What the topology has another name for is
-    /// there before, and stays if the new name is refused.
+    /// The statuses of a pair before and after. A pair whose object has another name in the
+    /// topology exists before, and stays if the rename is refused.
     fn statuses(
         &self,
         alike: &PairsAlike<'_, NodeRelocation>,
@@ -94,7 +94,6 @@ impl PairComparison<'_> {
     }
 }
 
-/// What was counted.
 #[derive(Default)]
 struct Counts {
     reachability: Reachability,

@@ -20,7 +20,7 @@ pub(super) enum Element {
     Member(HostId),
 }
 
-/// What the packets of pairs pass that are reached in a state.
+/// The elements that the packets of reached pairs pass in one state.
 #[derive(Default)]
 pub(super) struct Traced {
     pub(super) passed: HashMap<(End, End), Rc<[Element]>>,
@@ -57,13 +57,13 @@ pub(super) fn differing(difference: &NetworkDifference) -> impl Iterator<Item = 
     hosts.chain(segments).chain(subnets).chain(members)
 }
 
-/// What the packets of a pair pass, if it is reached.
+/// The elements that the packets of a pair pass; `None` if the pair is not reached.
 pub(super) fn passed_by(network: &Network, from: End, to: End) -> Option<Rc<[Element]>> {
     let round_trip = trace_round_trip(network, from, to.address, PROTOCOL);
     round_trip.reached().then(|| elements(network, &round_trip).into())
 }
 
-/// The elements whose tables a round trip was looked up in.
+/// The elements whose tables the round trip used.
 fn elements(network: &Network, round_trip: &RoundTrip) -> Vec<Element> {
     let traces = std::iter::once(&round_trip.forward).chain(&round_trip.return_path);
     let (mut hosts, mut interfaces) = (Vec::new(), Vec::new());

@@ -6,15 +6,15 @@ use crate::connectivity::{self, ObjectValue, PathModel, ProjectedState, Sources,
 use crate::plan::{Action, Change, Plan};
 use crate::resource::{Address, Kind, ObjectKey};
 
-/// What a plan was made from, and the plan.
+/// A plan and the state that it was made from.
 #[derive(Debug, Clone, Copy)]
 pub struct Projection<'a> {
-    /// What was observed.
+    /// The observed state.
     pub observed: Sources<'a>,
-    /// What is to be changed.
+    /// The plan to project.
     pub plan: &'a Plan,
-    /// Whether the sources have the topology as far as it is in force, and not as the plan
-    /// was made from it.
+    /// Whether the sources have the topology as far as it is applied, and not as in the
+    /// plan's input.
     pub is_present: bool,
 }
 
@@ -48,9 +48,9 @@ impl<'a> Projection<'a> {
         let mut projected = ProjectedState::observed(self.observed, &keys);
         let numbers = numbers(&keys);
         for (change, number) in made.iter().zip(numbers) {
-            projected.set(number, made_value(change));
+            projected.set(number, value_after(change));
         }
-        // What serves in its place is not known under the names of the topology.
+        // The object that serves in its place has no name in the topology.
         let blocked = self.plan.blocked.iter().filter(|_| !self.is_present);
         let refused = blocked.filter(|blocked| blocked.keeps_predecessor());
         projected.set_unknown(refused.map(|blocked| &blocked.address));
@@ -71,7 +71,7 @@ pub(super) fn numbers(keys: &[&ObjectKey]) -> Vec<usize> {
 }
 
 /// The value that a change gives its object.
-pub(super) fn made_value(change: &Change) -> ObjectValue<'_> {
+pub(super) fn value_after(change: &Change) -> ObjectValue<'_> {
     change.after.as_ref().map_or(ObjectValue::Absent, ObjectValue::Is)
 }
 
@@ -86,8 +86,8 @@ pub fn path_model(projection: Projection<'_>, state: &IntermediateState) -> Path
     connectivity::path_model(projection.state(state))
 }
 
-/// The rules that do not hold in a state. Orphans are what the plan deletes, or
-/// would delete if that were not blocked.
+/// The rules that a state violates. Orphans are the objects that the plan deletes, or would
+/// delete if they were not blocked.
 pub fn violations(
     projection: Projection<'_>,
     model: &PathModel,

@@ -32,13 +32,13 @@ pub struct Reachability {
     pub unknown: u64,
     /// Why pairs are lost.
     pub losses: Vec<Loss>,
-    /// What removes pairs together with their nodes.
+    /// Changes that remove nodes and with them pairs.
     #[serde(default)]
     pub removals: Vec<Loss>,
     /// Pairs that are temporarily unreachable while the plan is applied.
     #[serde(default)]
     pub disruptions: Vec<Disruption>,
-    /// What was left out when the intermediate states were examined.
+    /// Parts of the plan for which the intermediate states were not examined.
     #[serde(default)]
     pub unexamined: Vec<Unexamined>,
     /// Whether the user allowed the loss of pairs.
@@ -49,15 +49,14 @@ pub struct Reachability {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "reason")]
 pub enum Unexamined {
-    /// Resources whose values are known only after apply: the next plan reports
-    /// which pairs their changes disrupt.
+    /// Deferred resources: the next plan reports the pairs that their changes disrupt.
     Deferred {
         /// How many.
         count: u64,
         /// One of them.
         example: Address,
     },
-    /// Nodes whose pods' addresses are not known before the plan.
+    /// Nodes whose pod addresses are unknown before the plan.
     UnknownPods {
         /// How many.
         count: u64,
@@ -91,7 +90,7 @@ pub struct Loss {
     pub pairs: u64,
     /// The nodes of one of them.
     pub example: (String, String),
-    /// The resource whose fact will drop their packets.
+    /// The resource that will drop the packets.
     pub resource: Option<Address>,
 }
 

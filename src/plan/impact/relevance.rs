@@ -1,8 +1,8 @@
-//! Which changes of a plan can cut a pair that the plan keeps, at any time.
+//! Finds the changes of a plan that can cut a kept pair in any intermediate state.
 //!
-//! Nearly all changes of a large plan create or delete what no kept pair depends
-//! on. Describing and examining the states of each of them would cost most of the
-//! time that a plan takes, so they are left out by one walk over the graph.
+//! Nearly all changes of a large plan create or delete objects that no kept pair depends
+//! on. Examining the states of each of them would dominate the planning time, so one walk
+//! over the graph excludes them.
 
 use super::examiner::Examiner;
 use super::intermediate_states::Base;
@@ -41,11 +41,11 @@ impl Relevance {
     pub(super) fn of_change(&self, graph: &StepGraph, change: usize) -> bool {
         let first = graph.destroy_step(change).or_else(|| graph.create_step(change));
         let is_open = first.is_some_and(|step| self.open.get(step) == Some(&true));
-        is_open || self.when_made(graph, change)
+        is_open || self.is_cut_when_made(graph, change)
     }
 
     /// Whether a kept pair may be cut right after a change.
-    pub(super) fn when_made(&self, graph: &StepGraph, change: usize) -> bool {
+    pub(super) fn is_cut_when_made(&self, graph: &StepGraph, change: usize) -> bool {
         graph.create_step(change).is_some_and(|step| self.done.get(step) == Some(&true))
     }
 }

@@ -1,8 +1,8 @@
-//! Nodes whose router, machine or place gets another name with a plan.
+//! Nodes whose router, machine or place is renamed by a plan.
 //!
-//! The network before a plan is built under the names of the topology. Where a name was
-//! edited, the object of the new name is missing there and the pairs of the nodes behind
-//! it look dropped, although the object of the old name serves them.
+//! The network before a plan is built under the names of the topology. After a name was
+//! edited, the object with the new name is missing there, and the pairs of the nodes behind
+//! it seem dropped although the object with the old name serves them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ use crate::plan::{Action, Blocked, Change, StepGraph};
 use crate::resource::azure::MachineRole;
 use crate::resource::{Address, Kind, Resource, Site};
 
-/// What a plan does to the place of a node.
+/// The effect of a plan on the place of a node.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct NodeRelocation {
     /// Whether it runs pods before the plan.
@@ -29,7 +29,7 @@ pub(super) struct NodeRelocation {
     destroyed: Option<usize>,
 }
 
-/// What a plan does to the places of all nodes.
+/// The effect of a plan on the places of all nodes.
 pub(super) struct Relocations {
     relocations: Vec<NodeRelocation>,
     causes: Vec<Address>,
@@ -87,8 +87,8 @@ impl Relocations {
         })
     }
 
-    /// Datacenters of which every node's machine goes with what contains it, outside of the
-    /// waves.
+    /// Datacenters in which the plan deletes every node's machine with its container,
+    /// outside of the waves.
     fn destroyed_sites(&mut self, changes: &[Change], live: &LiveNodes) -> BTreeMap<Site, usize> {
         let destroyed: Vec<&str> = changes.iter().filter_map(destroyed_node).collect();
         let sites = by_site(live).into_iter().filter(|(site, nodes)| {
@@ -101,7 +101,7 @@ impl Relocations {
     }
 }
 
-/// What the blocked changes of a plan hold where it is.
+/// Machines and containers that blocked changes keep in place.
 struct HeldPlaces<'a> {
     /// Sites of which a container is neither created nor deleted.
     sites: BTreeSet<&'a Site>,
@@ -129,8 +129,8 @@ impl<'a> HeldPlaces<'a> {
     }
 }
 
-/// Whether a change deletes what all nodes of its site need: a router's machine, or what
-/// contains the machines.
+/// Whether a change deletes an object that all nodes of its site need: a router's machine,
+/// or the container of the machines.
 fn holds_site(change: &Change) -> bool {
     match &change.before {
         Some(Resource::VirtualMachine(machine)) => machine.role == MachineRole::Router,
@@ -142,13 +142,13 @@ fn is_container(kind: Kind) -> bool {
     matches!(kind, Kind::ResourceGroup | Kind::VirtualNetwork | Kind::Subnet)
 }
 
-/// What a plan does to the places of a pair of nodes.
+/// The effect of a plan on the places of a pair of nodes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PairRelocation(pub(super) [NodeRelocation; 2]);
 
 impl PairRelocation {
-    /// Whether the pair carries packets now, whatever the network under the names of the
-    /// topology says.
+    /// Whether the pair carries packets now, even if the network under the names of the
+    /// topology drops them.
     pub(super) fn serves_now(self) -> bool {
         let [from, to] = self.0;
         from.is_live && to.is_live && (self.relocated().is_some() || self.is_blocked())

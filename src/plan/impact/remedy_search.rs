@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use super::projection::{
-    IntermediateState, Projection, loses_cluster, made_value, numbers, path_model,
+    IntermediateState, Projection, loses_cluster, numbers, path_model, value_after,
 };
 use super::shrink::shrink;
 use crate::connectivity::{
@@ -30,7 +30,7 @@ pub enum Remedy {
     Read {
         /// Why it could not be.
         reason: String,
-        /// What to do.
+        /// The action of the user.
         remedy: String,
     },
     /// The host itself has to be probed.
@@ -39,12 +39,12 @@ pub enum Remedy {
     ProbeHosts,
     /// An error that blocks all changes.
     FixError {
-        /// What.
+        /// The reason why no change of the plan helps.
         message: String,
-        /// What to do.
+        /// The action of the user.
         remedy: String,
     },
-    /// The topology does not contain it: what to add.
+    /// The topology does not contain it; the text says what to add.
     Manual(String),
     /// A resource that no change of the plan affects has to be changed.
     ChangeOutside {
@@ -52,12 +52,12 @@ pub enum Remedy {
         resource: Address,
         /// Its id, if it is an object of Azure.
         id: Option<ArmId>,
-        /// Who can change it.
+        /// The owner that can change it.
         owner: FactOwner,
     },
 }
 
-/// Whose the resource is that drops packets.
+/// The owner of the resource that drops packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FactOwner {
     /// The topology's: it is as the topology describes it.
@@ -129,7 +129,7 @@ struct Trials<'a> {
 /// The result of a question in one state.
 struct Trial {
     reached: bool,
-    /// The resources whose facts drop the packet.
+    /// The resources that drop the packet.
     named: Vec<Address>,
 }
 
@@ -146,7 +146,7 @@ impl<'a> Trials<'a> {
         let changes = &projection.plan.changes;
         let keys: Vec<&ObjectKey> = changes.iter().map(|change| &change.key).collect();
         let state = ProjectedState::observed(projection.observed, &keys);
-        let values = numbers(&keys).into_iter().zip(changes.iter().map(made_value));
+        let values = numbers(&keys).into_iter().zip(changes.iter().map(value_after));
         Self {
             projection,
             query,
@@ -227,16 +227,14 @@ fn remedy_outside_plan(
         Verdict::Dropped(Drop { cause: Cause::ShieldsUp, .. }) => Remedy::Manual(
             "run `tailscale set --shields-up=false` on the router that refuses it".to_owned(),
         ),
-        Verdict::Dropped(Drop { cause: Cause::Offline(id), .. }) => {
-            Remedy::Manual(format!(
-                "connect {} to the tailnet: `tailscale status` and `tailscale lock status` on it \
+        Verdict::Dropped(Drop { cause: Cause::Offline(id), .. }) => Remedy::Manual(format!(
+            "connect {} to the tailnet: `tailscale status` and `tailscale lock status` on it \
                  show what is missing",
-                planned.network.name(*id)
-            ))
-        }
+            planned.network.name(*id)
+        )),
         Verdict::Dropped(Drop { cause: Cause::NotInTunnel, .. }) => Remedy::Manual(
-            "let no other program send packets of pods into a tunnel: `stargate plan --deep` names \
-             the rule, and the command that removes it"
+            "remove the routing rule that sends packets of pods into a tunnel: `stargate plan \
+             --deep` names the rule and the command that removes it"
                 .to_owned(),
         ),
         Verdict::Dropped(Drop { cause: Cause::ForeignPeer { owner, prefix }, .. }) => {
@@ -268,7 +266,7 @@ fn keeps_table(blocked: &Blocked, table: &Address) -> bool {
         && blocked.fields.iter().any(is_kept)
 }
 
-/// Whose the resource is, and which object.
+/// A remedy that names the owner of the resource and the object.
 fn change_outside(sources: Projection<'_>, resource: Address) -> Remedy {
     let Sources { desired, inventory, facts, .. } = sources.observed;
     if let Some(wanted) = desired.get(&resource) {
@@ -329,7 +327,7 @@ pub(super) fn read(sources: Projection<'_>, provenance: &Provenance) -> Remedy {
         },
         _ => Remedy::Read {
             reason: format!("stargate does not read {address}"),
-            remedy: "look at it in the portal".to_owned(),
+            remedy: "inspect it in the Azure portal".to_owned(),
         },
     }
 }

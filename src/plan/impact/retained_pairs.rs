@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::connectivity::snapshot::{Class, PairStatus, Snapshot};
 use crate::resource::Site;
 
-/// What a plan keeps, by the classes of nodes before and after it.
+/// The pairs that a plan keeps, by the equivalence classes of nodes before and after it.
 pub(super) struct RetainedPairs<'k> {
     pub(super) before: &'k Snapshot,
     pub(super) after: &'k Snapshot,

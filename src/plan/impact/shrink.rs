@@ -1,10 +1,10 @@
-//! The smallest part of a set that still does what the whole does.
+//! The smallest subset with which a property still holds.
 
 use std::collections::BTreeSet;
 
-/// Removes members as long as the rest holds what is asked: whole runs first, so
-/// that a few needed ones among many are found in few trials. What is returned
-/// holds, and no single member can be left out if holding is monotone.
+/// Removes members while the property holds: whole runs first, so that a few needed members
+/// among many are found in few trials. The property holds for the result; if the property
+/// is monotone, no single member can be removed from it.
 pub(super) fn shrink<T: Ord + Clone>(
     mut all: BTreeSet<T>,
     mut holds: impl FnMut(&BTreeSet<T>) -> bool,

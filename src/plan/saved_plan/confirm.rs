@@ -1,9 +1,8 @@
-//! Whether a saved plan may be applied: only what a plan made now contains too.
+//! Checks that a saved plan may be applied: only changes that a fresh plan contains too.
 //!
-//! The file may be edited and its digest computed again, and time has passed since it
-//! was made. So it only selects among the changes of a plan that was made from the
-//! topology and the live state: what is applied comes from that plan, never from the
-//! file.
+//! The file may have been edited and its digest recomputed, and time has passed since it
+//! was made. So it only selects among the changes of a plan made from the topology and the
+//! live state: the changes that are applied come from that plan, never from the file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -174,7 +173,7 @@ impl<'a> SavedComparison<'a> {
         let deferred: BTreeMap<&Address, Action> =
             self.saved.deferred.iter().map(|one| (&one.address, one.action)).collect();
         let kinds: BTreeSet<Kind> = deferred.keys().map(|address| address.kind).collect();
-        // A deferred association stands for all subnets that turn up.
+        // A deferred association represents all subnets that are found later.
         let is_association = move |address: &Address| {
             address.kind == Kind::RouteTableAssociation && kinds.contains(&address.kind)
         };
@@ -205,8 +204,8 @@ impl<'a> SavedComparison<'a> {
             })
     }
 
-    /// Whether an object is gone that the topology does not describe. Where it could not
-    /// be read, it may be there.
+    /// Whether an object that the topology does not describe is deleted. If it could not be
+    /// read, it may exist.
     fn is_deleted(&self, saved: &Change) -> bool {
         let is_wanted =
             self.fresh.desired().iter().any(|desired| desired.key.as_ref() == Some(&saved.key));
@@ -228,11 +227,11 @@ impl<'a> SavedComparison<'a> {
         if let Some(gap) = self.inventory.gap_for(address.kind, Some(&saved.key)) {
             return format!("{} could not be read: {}", gap.subject(), gap.failure.message);
         }
-        format!("it would be {would}, which a plan made now does not contain")
+        format!("it would be {would}, which a new plan does not contain")
     }
 }
 
-/// What the topology describes or owns.
+/// The resources that the topology describes or owns.
 struct Scope<'a> {
     subscription: &'a str,
     keys: BTreeSet<&'a ObjectKey>,
@@ -263,7 +262,7 @@ impl<'a> Scope<'a> {
         if self.keys.contains(key) {
             return None;
         }
-        // An object that is gone was in a group of the topology; a group has only itself.
+        // A deleted object was in a group of the topology; a group has only itself.
         let is_group = change.address.kind == Kind::ResourceGroup;
         let is_plausible = match arm_id(key) {
             Some(id) if !is_group => group(id).is_some_and(|it| self.groups.contains(&it)),
@@ -301,11 +300,13 @@ fn difference(saved: &Change, fresh: &Change) -> Option<String> {
     }
     if saved.action != fresh.action {
         let (saved, fresh) = (saved.action.participle(), fresh.action.participle());
-        return Some(format!("in the saved plan it is {saved}, and in a plan made now {fresh}"));
+        return Some(format!("in the saved plan it is {saved}, and in a new plan {fresh}"));
     }
     if saved.after != fresh.after {
         let fields = differing_fields(saved.after.as_ref(), fresh.after.as_ref());
-        return Some(format!("the saved plan gives it another value than a plan made now{fields}"));
+        return Some(format!(
+            "its value in the saved plan differs from that in a new plan{fields}"
+        ));
     }
     let moved = moved_fields(saved.before.as_ref(), fresh.before.as_ref());
     let first = moved.first()?;

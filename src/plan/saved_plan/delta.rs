@@ -1,10 +1,10 @@
-//! What differs between two JSON values, as JSON.
+//! The difference between two JSON values, as JSON.
 //!
-//! - Two objects: an object with the members that differ. `"-"` lists those
-//!   that are gone.
-//! - Two lists of one length: `{"#": {"2": …}}` with the places that differ.
-//! - Everything else: the new value. An object stands in `{"=": …}`, so that it
-//!   is not taken for one of the above.
+//! - Two objects: an object with the members that differ. `"-"` lists the
+//!   removed members.
+//! - Two lists of one length: `{"#": {"2": …}}` with the indices that differ.
+//! - Everything else: the new value. An object is wrapped in `{"=": …}`, so that
+//!   it is not taken for one of the above.
 //!
 //! A member whose name begins with one of these signs gets a `=` in front.
 
@@ -14,7 +14,7 @@ const WHOLE: &str = "=";
 const GONE: &str = "-";
 const PLACES: &str = "#";
 
-/// What makes one value of another one; `None` where they are equal.
+/// The difference that turns `base` into `value`; `None` if they are equal.
 pub(super) fn between(base: &Value, value: &Value) -> Option<Value> {
     if base == value {
         return None;
@@ -44,7 +44,7 @@ fn unescaped(key: String) -> String {
 
 fn between_objects(base: &Map<String, Value>, value: &Map<String, Value>) -> Option<Value> {
     let kept = value.keys().filter(|key| base.contains_key(*key)).count();
-    // A map of other keys is shorter by itself.
+    // A map with other keys is shorter as a whole.
     if kept == 0 && !base.is_empty() {
         return None;
     }
@@ -68,7 +68,7 @@ fn between_lists(base: &[Value], value: &[Value]) -> Option<Value> {
     for (place, (base, value)) in base.iter().zip(value).enumerate() {
         positions.extend(between(base, value).map(|changed| (place.to_string(), changed)));
     }
-    // Where all places differ the list is shorter by itself.
+    // If all elements differ, the list is shorter as a whole.
     (positions.len() < value.len() || value.iter().any(Value::is_object))
         .then(|| json!({ PLACES: positions }))
 }

@@ -11,7 +11,7 @@
 //! "changes": [rows],
 //! "deferred": [rows],
 //! "format_version": 6,
-//! "permissions": {…},        what `--adopt`, `--adopt-from` and `--replace` permit
+//! "permissions": {…},        set by `--adopt`, `--adopt-from` and `--replace`
 //! "plan": {…},               everything else of the plan: findings, gaps, cost, …
 //! "stargate_version": "…",
 //! "texts": ["…"],            texts that occur more than once
@@ -22,20 +22,20 @@
 //! }
 //! ```
 //!
-//! Most resources of a large plan are alike, so a row holds its address and what
-//! differs (see [`delta`]) from the last row of the same kind and site before it,
-//! else from the last of the same kind. The first row of a kind is whole. A text such as `@7/w-0001-nic` stands for text
-//! number 7 of `texts`, counted from 0, with `/w-0001-nic` behind it (see
-//! [`texts`]). Of a change with a value before and after, `after` is
-//! `{"~": …}`, the difference from `before`.
+//! Most resources of a large plan are alike, so a row holds its address and its
+//! differences (see [`delta`]) from the last row of the same kind and site, or else
+//! from the last row of the same kind. The first row of a kind is whole. A text such
+//! as `@7/w-0001-nic` stands for text number 7 of `texts`, counted from 0, followed
+//! by `/w-0001-nic` (see [`texts`]). In a change with a value before and after,
+//! `after` is `{"~": …}`, the difference from `before`.
 //!
-//! `jq '.saved_plan.changes[].address' plan.json` lists what is changed;
+//! `jq '.saved_plan.changes[].address' plan.json` lists the changed resources;
 //! `stargate plan --format json` shows everything written out.
 //!
-//! The digest is that of the text between `"saved_plan":` and the comma behind
-//! it, without white space between tokens. It detects damage; who can edit the file
-//! can compute it again. So a saved plan is no authority: [`confirm()`] applies only
-//! what a plan made from the current state contains too.
+//! The digest covers the text between `"saved_plan":` and the comma behind it,
+//! without white space between tokens. It detects damage only: an editor of the
+//! file can recompute it. So a saved plan is no authority: [`confirm()`] applies only
+//! changes that a fresh plan contains too.
 
 mod confirm;
 mod delta;
@@ -66,7 +66,7 @@ use texts::{Table, TextCounts};
 /// The version of the file's format; readers refuse any other.
 pub const FORMAT_VERSION: u32 = 6;
 
-/// A plan and what it was made from. What is only written can borrow its plan.
+/// A plan and its inputs. A plan that is only written can be borrowed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SavedPlan<P = Plan> {
     /// See [`FORMAT_VERSION`].
@@ -75,13 +75,13 @@ pub struct SavedPlan<P = Plan> {
     pub stargate_version: String,
     /// The digest of the topology file.
     pub topology_digest: String,
-    /// What the user permitted the plan to do.
+    /// The permissions that the user gave the plan.
     pub permissions: Permissions,
     /// The plan, with the facts that it relied on.
     pub plan: P,
 }
 
-/// What a saved plan must agree with.
+/// The current values that a saved plan is compared with.
 #[derive(Debug, Clone, Copy)]
 pub struct Expected<'a> {
     /// The version of this stargate.
@@ -280,7 +280,7 @@ impl SavedPlan {
             serde_json::from_value(rest).map_err(|error| damaged(&error.to_string()))?;
         plan.blocked = items::<Blocked>(body.blocked, &table)?;
         plan.changes = items::<Change>(body.changes, &table)?;
-        // The file leaves out what follows from the changes.
+        // The file omits values that are derived from the changes.
         plan.steps = StepGraph::of(&plan.changes);
         plan.deferred = items::<Deferred>(body.deferred, &table)?;
         Ok(Self {
@@ -316,7 +316,7 @@ fn damaged(reason: &str) -> PlanFileError {
     PlanFileError::Damaged(reason.to_owned())
 }
 
-/// What every version of the format has.
+/// The fields that every version of the format has.
 #[derive(Deserialize)]
 struct Version {
     format_version: Option<Value>,

@@ -1,4 +1,4 @@
-//! What the user permitted a saved plan to do.
+//! The permissions that the user gave a saved plan.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use crate::topology::names::TopologyName;
 pub struct Permissions {
     /// Objects that may be taken over.
     pub adopt: BTreeSet<Address>,
-    /// The former name of the topology, whose objects may be taken over.
+    /// The former name of the topology, whose objects may be adopted.
     pub adopt_from: Option<TopologyName>,
     /// Resources that may be replaced with everything in them.
     pub replace: BTreeSet<Address>,

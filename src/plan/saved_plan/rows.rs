@@ -1,4 +1,4 @@
-//! Lists of a plan as rows, each holding what differs from a row before it.
+//! Lists of a plan as rows, each with its differences from an earlier row.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -13,10 +13,11 @@ use crate::plan::{Blocked, Change, Deferred};
 
 /// An item of a plan's lists.
 pub(super) trait Item: Serialize + DeserializeOwned {
-    /// Leaves out of the item's JSON what [`Item::expand`] finds again.
+    /// Removes the values from the item's JSON that [`Item::expand`] restores.
     fn reduce(&self, _value: &mut Value) {}
 
-    /// Adds what [`Item::reduce`] left out; `None` for JSON that it did not make.
+    /// Restores the values that [`Item::reduce`] removed; `None` for JSON that it did not
+    /// make.
     fn expand(value: Value) -> Option<Self> {
         serde_json::from_value(value).ok()
     }
@@ -85,8 +86,8 @@ pub(super) struct Rows {
 const ADDRESS: &str = "address";
 
 impl Rows {
-    /// The row of an item: what differs from the last one alike, and the address
-    /// in any case.
+    /// The row of an item: its differences from the last similar item, and always its
+    /// address.
     pub(super) fn write<T: Item>(&mut self, item: &T) -> Result<Value, serde_json::Error> {
         let mut value = serde_json::to_value(item)?;
         item.reduce(&mut value);

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::signature::hexadecimal;
 
-/// What the file has beside its body.
+/// The fields of the file beside its body.
 #[derive(Deserialize)]
 pub(super) struct Seal {
     /// See [`TokenDigest`].
@@ -77,7 +77,7 @@ impl<W: Write> Digesting<W> {
         Self { out, digest: TokenDigest::new() }
     }
 
-    /// What was written to, and the digest of what was written.
+    /// The inner writer, and the digest of the written bytes.
     pub(super) fn finish(self) -> (W, String) {
         (self.out, self.digest.finish())
     }

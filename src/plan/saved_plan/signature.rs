@@ -5,7 +5,7 @@ use std::fmt;
 
 use ring::hmac;
 
-/// What is signed begins with this, so that the key signs nothing else by accident.
+/// The prefix of the signed text, so that a signature is valid for saved plans only.
 const CONTEXT: &str = "stargate saved plan\n";
 
 /// The key that signs saved plans.

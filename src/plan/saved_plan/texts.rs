@@ -1,9 +1,8 @@
 //! Texts that occur more than once, by number.
 //!
-//! `@7` stands for the seventh text of the table (counted from 0), and
-//! `@7/name` for that text with `/name` behind it: ids and addresses share all
-//! but their last segment with many others. A text that begins with `@` itself
-//! gets a second one.
+//! `@7` is the text of index 7 in the table (counted from 0), and `@7/name` is that text
+//! followed by `/name`: IDs and addresses share all but their last segment with many
+//! others. A text that begins with `@` gets a second one.
 
 use std::collections::HashMap;
 
@@ -59,7 +58,7 @@ impl TextCounts {
     }
 }
 
-/// What stands before the last segment.
+/// The text before the last segment.
 fn front(text: &str) -> Option<&str> {
     text.rsplit_once('/').map(|(front, _)| front)
 }

@@ -21,7 +21,7 @@ use crate::resource::tailnet::Device;
 use crate::resource::{Address, ArmId, Kind, ObjectKey, Ownership, Pending, Resource};
 use crate::topology::model::RolloutSettings;
 
-/// What is wanted, what is there, and how a plan is asked for.
+/// The desired state, the live state and the options of a plan.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Case {
     pub(super) desired: DesiredSet,
@@ -56,19 +56,19 @@ impl Case {
         self
     }
 
-    /// It is there, and ours.
+    /// It exists and is ours.
     pub(super) fn has(self, text: &str, resource: Resource) -> Self {
         let site = SiteName::from(&address(text).site);
         self.has_with(text, resource, Ownership::Ours { site })
     }
 
-    /// It is there.
+    /// It exists.
     pub(super) fn has_with(mut self, text: &str, resource: Resource, whose: Ownership) -> Self {
         self.inventory.note(key(text), resource, whose);
         self
     }
 
-    /// It is wanted, and there as it should be.
+    /// It is desired, and its live value matches.
     pub(super) fn keeps(
         self,
         text: &str,
@@ -154,7 +154,7 @@ pub(super) fn group_id() -> ArmId {
     ArmId::resource_group("s", "group")
 }
 
-/// The id of an object of Azure, as [`key`] has it.
+/// The ID of an Azure object, as in [`key`].
 pub(super) fn id(text: &str) -> ArmId {
     match key(text) {
         ObjectKey::Azure(id) => id,
@@ -162,8 +162,8 @@ pub(super) fn id(text: &str) -> ArmId {
     }
 }
 
-/// Where the resource of an address stands in these cases. Subnets are in the
-/// network `network`, everything else in one group.
+/// The key of the resource with an address in these cases. Subnets are in the network
+/// `network`, everything else in one group.
 pub(super) fn key(text: &str) -> ObjectKey {
     let Address { kind, name, .. } = address(text);
     let name = name.to_string();
@@ -276,7 +276,7 @@ pub(super) fn manifest(kind: ManifestKind, name: &str, body: Value) -> Resource 
     Resource::Manifest(Manifest { kind, namespace: None, name, body: body.into() })
 }
 
-/// What is done to whom, in the plan's order.
+/// The changes of a plan, in order, as text.
 pub(super) fn done(plan: &Plan) -> Vec<String> {
     let one = |change: &Change| format!("{} {}", change.action.glyph(), change.address);
     plan.changes.iter().map(one).collect()

@@ -1,4 +1,4 @@
-//! What comes before what.
+//! The order of changes.
 
 use super::case::{
     Case, address, after, change, created_by, device, done, group, inside, interface, machine,

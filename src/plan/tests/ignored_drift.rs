@@ -70,7 +70,7 @@ fn paths(value: &Value, path: &mut Vec<String>, found: &mut Vec<Vec<String>>) {
     }
 }
 
-/// Other values of the type of a value, as far as one can tell.
+/// Other values of the same type, as far as it is known.
 fn others(value: &Value) -> Vec<Value> {
     let texts = ["other", "10.99.0.0/24", "10.99.0.9", "1.31.2", "user", "worker", "failed"];
     let ids = ["/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/routeTables/x"];

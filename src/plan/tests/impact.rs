@@ -1,5 +1,5 @@
-//! What a plan says of the network: states are examined by their differences,
-//! restarts interrupt, remedies are minimal, and large plans get a safe order.
+//! The effect on the network: states are examined by their differences, restarts interrupt,
+//! remedies are minimal, and large plans get a safe order.
 
 use std::collections::BTreeMap;
 

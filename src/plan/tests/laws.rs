@@ -16,7 +16,7 @@ use crate::plan::planner::plan_changes;
 use crate::plan::{Action, ApplySettings, Change, Plan, PlanContents};
 use crate::resource::{Address, Kind, ObjectKey, Ownership, Resource, Site};
 
-/// A topology, and what was applied before it was edited.
+/// A topology, and the applied topology before the edit.
 pub(super) fn edits(protected: bool) -> impl Strategy<Value = (Sketch, Sketch)> {
     (sketches(protected), sketches(protected)).prop_map(|(sketch, mut other)| {
         // A cluster is made by stargate or it is not.
@@ -108,7 +108,7 @@ fn order_holds(plan: &Plan) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// An inventory of exactly what is wanted.
+/// An inventory that equals the desired state.
 fn exactly(desired: &DesiredSet) -> Inventory {
     let mut inventory = Inventory::default();
     for resource in desired.iter() {
@@ -172,8 +172,8 @@ pub(super) fn config() -> ProptestConfig {
     ProptestConfig { cases: usual.cases.div_ceil(16), max_shrink_iters: 2_000, ..usual }
 }
 
-/// Whether a change configures a router whose machine the plan creates: what was on the
-/// old one does not matter, so that the old one need not answer.
+/// Whether a change configures a router whose machine the plan creates: the state of the
+/// old machine does not matter, so it need not answer.
 fn is_on_new_machine(change: &Change, plan: &Plan) -> bool {
     let Address { kind, site, name } = change.address.clone();
     let machine = Address { kind: Kind::VirtualMachine, site, name };

@@ -33,17 +33,17 @@ pub(super) struct LiveState {
     addresses: u8,
 }
 
-/// How a plan is asked for.
+/// The options and the state of a refresh.
 #[derive(Debug, Clone, Default)]
 pub(super) struct RefreshCase {
     pub(super) gaps: BTreeSet<Source>,
-    /// With a gap, some objects of the source may have been seen all the same.
+    /// With a gap, some objects of the source may have been read.
     pub(super) partly: bool,
     pub(super) adopt: BTreeSet<Address>,
     pub(super) destroying: bool,
 }
 
-/// A plan and what it was made from.
+/// A plan and its inputs.
 pub(super) struct Refreshed {
     pub(super) facts: Facts,
     pub(super) plan: Plan,
@@ -236,7 +236,7 @@ impl LiveState {
         }
     }
 
-    /// Makes an object as a change has it.
+    /// Creates an object with the value of a change.
     pub(super) fn make(&mut self, topology: &Topology, change: &Change) {
         let Some(mut value) = change.after.clone() else { return };
         let site = &change.address.site;
@@ -352,7 +352,7 @@ impl LiveState {
     }
 }
 
-/// Whether an object goes with another one of Azure, because it is below it.
+/// Whether an Azure object is deleted with another one, because it is below it.
 pub(super) fn is_in(key: &ObjectKey, holder: &ObjectKey) -> bool {
     let (ObjectKey::Azure(id) | ObjectKey::AzureAssociation(id), ObjectKey::Azure(holder)) =
         (key, holder)

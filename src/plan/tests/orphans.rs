@@ -1,4 +1,4 @@
-//! What carries our mark and is no longer asked for.
+//! Objects that the topology owns and no longer lists.
 
 use super::case::{Case, change, device, done, group, key, machine, nothing_special, table};
 use crate::inventory::Source;
@@ -24,7 +24,7 @@ fn only_owned_objects_are_deleted() {
 
 #[test]
 fn an_object_desired_at_another_address_is_kept() {
-    // A table of the same id, asked for by another datacenter.
+    // A table of the same ID that another datacenter desires.
     let site = SiteName("old".to_owned());
     let plan = Case::default()
         .wants(TABLE, table("10.0.0.0/8"), nothing_special)
@@ -54,7 +54,7 @@ fn a_deletion_names_its_disruption() {
     assert_eq!(change(&plan, TABLE).interrupts, None);
 }
 
-/// A source may fail half way: what was seen of it may be wanted after all.
+/// A source may fail half way: the objects that it returned may still be desired.
 #[test]
 fn unread_sources_cause_no_deletions() {
     let machine = machine("small", "network-interface/dc/nic");

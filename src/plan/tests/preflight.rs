@@ -143,7 +143,8 @@ fn a_prefix_has_one_advertiser_in_the_tailnet() {
         let allocation = allocate(&topology(), facts).ok();
         live_lints(&topology(), facts, &TailnetFacts::default(), &inventory, allocation.as_ref())
     };
-    // The network, what covers the pods' pool, and what would win over both.
+    // The network of a datacenter, a prefix that contains the pod pool, and prefixes more
+    // specific than both.
     for prefix in ["10.50.0.0/16", "10.244.0.0/16", "10.50.1.0/24", "10.244.65.0/24"] {
         let found = conflict(&no_facts(), prefix);
         let [finding] = &found[..] else { panic!("{prefix}: {found:#?}") };

@@ -1,4 +1,4 @@
-//! What follows from a verdict for other resources.
+//! Propagation of a decision to other resources.
 
 use super::case::{
     Case, address, after, blocked, change, created_by, device, done, group, inside, interface, key,
@@ -15,7 +15,7 @@ const NIC: &str = "network-interface/dc/nic";
 const MACHINE: &str = "virtual-machine/dc/router";
 const DEVICE: &str = "tailnet-device/dc/router";
 
-/// A machine that is there, and the device that it brings.
+/// An existing machine, and the device that its creation yields.
 fn lost_device() -> Case {
     Case::default().keeps(MACHINE, machine("small", NIC), nothing_special).wants(
         DEVICE,
@@ -57,7 +57,7 @@ fn unread_resources_are_not_missing() {
     assert!(plan.changes.is_empty(), "{}", super::summary(&plan));
 }
 
-/// A subnet with another range than it should have, and what stands in it.
+/// A subnet whose range was edited, and the resources in it.
 fn moved_subnet() -> Case {
     Case::default()
         .wants(SUBNET, subnet("10.0.0.0/24", None), nothing_special)
@@ -114,7 +114,7 @@ fn dependents_that_are_not_contents_are_kept() {
     assert_eq!(plan.unchanged, 1);
 }
 
-/// A source may fail half way: what was seen of it counts for nothing.
+/// A source may fail half way: the objects that it returned are not replaced.
 #[test]
 fn unread_contents_are_not_replaced_with_their_container() {
     let set = manifest(ManifestKind::DaemonSet, "set", serde_json::json!({}));

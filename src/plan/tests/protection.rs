@@ -1,4 +1,4 @@
-//! What must stay, and what stays with it.
+//! Protected resources, and the resources that they need.
 
 use super::case::{
     Case, address, blocked, done, group, inside, interface, key, machine, nothing_special, subnet,
@@ -123,7 +123,7 @@ fn references_of_blocked_resources_are_kept() {
     assert_eq!(blocked(&plan, SUBNET).caused_by, Some(address(NIC)));
 }
 
-/// The group holds what the machine needs; an edit of its region is refused.
+/// The group contains the machine's resources; an edit of its region is refused.
 fn moved_group() -> Case {
     Case::default().wants(GROUP, group("there"), nothing_special).has(GROUP, group("here")).keeps(
         TABLE,

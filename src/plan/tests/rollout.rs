@@ -1,4 +1,4 @@
-//! Which worker goes in which wave.
+//! The waves of workers.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;

@@ -1,4 +1,4 @@
-//! What a plan itself makes untrue.
+//! Facts that a plan invalidates.
 
 use super::case::{Case, created_by, device, interface, machine, nothing_special, table};
 use crate::desired::tests::generate::{SUBSCRIPTION, Sketch, all_facts, cluster_facts};

@@ -102,7 +102,7 @@ fn check(
     if loses_cluster(&refreshed.plan).is_some() {
         return Ok(());
     }
-    // A Node may stand for a machine that is gone: its pods do not run.
+    // A Node may represent a deleted machine: its pods do not run.
     let lacks_machine = |node: &str| {
         let mut created = refreshed.plan.changes.iter();
         created.any(|change| {

@@ -1,4 +1,4 @@
-//! What needs no approval, over random topologies, edits and drifts.
+//! Changes that need no approval, over random topologies, edits and drifts.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ use crate::resource::azure::Subnet;
 use crate::resource::settings::AutoApply;
 use crate::resource::{Address, Kind, ObjectKey, Resource};
 
-/// The plan of what may be done without approval.
+/// The part of the plan that needs no approval.
 fn limited(plan: &Plan, selection: &Selection) -> Plan {
     let mut limited = plan.clone();
     limited.contents.changes.retain(|change| selection.changes.contains(&change.address));
@@ -181,10 +181,9 @@ proptest! {
         prop_assert_eq!(selection.awaiting.len(), plan.changes.len() + plan.deferred.len());
     }
 
-    /// The approval of everything that waits leaves nothing that waits, whatever the order
-    /// of the changes.
+    /// After the approval of all waiting changes none waits, in any order of the changes.
     #[test]
-    fn what_is_approved_waits_no_longer(
+    fn approved_changes_do_not_wait(
         (sketch, other) in edits(true),
         permitted in prop::sample::select(vec![AutoApply::None, AutoApply::Routes, AutoApply::All]),
     ) {
@@ -208,7 +207,7 @@ proptest! {
     }
 }
 
-/// What is left of a plan of which nothing is made says what is there, and what that costs.
+/// A plan from which all changes are removed describes live state and has no cost.
 #[test]
 fn a_plan_without_its_changes_announces_none_of_their_consequences() {
     use crate::plan::cost::Cost;

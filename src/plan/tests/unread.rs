@@ -1,5 +1,4 @@
-//! Facts that could not be read: what depends on them is unknown, and nothing
-//! else is.
+//! Facts that could not be read: only decisions that depend on them are unknown.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;

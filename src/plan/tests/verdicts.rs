@@ -1,4 +1,4 @@
-//! What is made of one resource.
+//! The decision about one resource.
 
 use super::case::{
     Case, address, blocked, change, device, done, group, machine, nothing_special, table,

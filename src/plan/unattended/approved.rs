@@ -1,4 +1,4 @@
-//! The changes that a person approved, by digests of what waited for approval.
+//! The changes that a person approved, by the digests that `watch` showed for approval.
 
 use std::collections::BTreeSet;
 
@@ -40,7 +40,7 @@ impl ApprovedChanges {
                 || self.covers_deferred(&change.address, change.action))
     }
 
-    /// Whether a change is approved whose values were not known.
+    /// Whether a change with values that were unknown is approved.
     pub(super) fn covers_deferred(&self, address: &Address, action: Action) -> bool {
         !self.is_empty() && self.digests.contains(&of_deferred(address, action))
     }
@@ -51,12 +51,12 @@ impl ApprovedChanges {
         digests.into_iter().filter(|digest| self.digests.contains(digest)).collect()
     }
 
-    /// Leaves out what was made.
+    /// Removes the approvals of changes that were made.
     pub fn remove(&mut self, made: &BTreeSet<String>) {
         self.digests.retain(|digest| !made.contains(digest));
     }
 
-    /// Leaves out what awaits approval no more.
+    /// Removes the approvals of changes that no longer await approval.
     pub fn retain_awaiting(&mut self, awaiting: &[AwaitingApproval]) {
         let deferred = |it: &AwaitingApproval| of_deferred(&it.address, it.action);
         let awaiting = awaiting.iter().flat_map(|it| [it.digest.clone(), deferred(it)]);
@@ -76,10 +76,10 @@ impl ApprovedChanges {
 }
 
 impl Plan {
-    /// The digest of everything that awaits approval; `None` if nothing does. It depends on
-    /// the resources, the actions, the desired values and on whether pairs of nodes would
-    /// become unreachable, and on nothing else: it is the same in every process for as long
-    /// as the same changes wait.
+    /// The digest of all changes that await approval; `None` if there are no such changes.
+    /// It depends only on the resources, the actions, the desired values and whether pairs
+    /// of nodes would become unreachable: it is the same in every process for as long as
+    /// the same changes wait.
     pub fn approval_digest(&self) -> Option<String> {
         let waiting: BTreeSet<&str> =
             self.awaiting_approval.iter().map(|it| it.digest.as_str()).collect();
@@ -108,7 +108,7 @@ pub(super) fn of_update(address: &Address, fields: &[&FieldChange]) -> String {
     digest(&json!([address, Action::Update, values]))
 }
 
-/// The digest of a change whose values are not known yet.
+/// The digest of a change with unknown values.
 pub(super) fn of_deferred(address: &Address, action: Action) -> String {
     digest(&json!([address, action, "deferred"]))
 }

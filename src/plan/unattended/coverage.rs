@@ -14,7 +14,8 @@ use crate::resource::{Address, Kind, Pending, Resource};
 struct Departure {
     address: Address,
     action: Action,
-    /// `None` for a cluster, whose nodes are not part of the plan: everything may be.
+    /// `None` for a cluster, whose nodes are not part of the plan: any prefix may be
+    /// affected.
     prefixes: Option<Vec<Ipv4Net>>,
 }
 
@@ -24,12 +25,12 @@ pub(super) struct Retention {
     pub(super) address: Address,
     /// The deletion that awaits approval.
     pub(super) deletion: Address,
-    /// Whether nothing else is left of the update.
+    /// Whether the whole update is omitted.
     pub(super) is_whole: bool,
 }
 
-/// Makes updates keep the prefixes of machines whose deletion awaits approval: a machine
-/// is in use until it is deleted.
+/// Makes updates keep the routes of machines whose deletion awaits approval: a machine is
+/// in use until it is deleted.
 pub(super) fn retain_routes(
     changes: &mut [Change],
     is_awaiting: &dyn Fn(&Address) -> bool,
@@ -76,8 +77,8 @@ impl Departure {
         Some(Self { address: change.address.clone(), action: change.action, prefixes })
     }
 
-    /// The prefixes before an update that packets to the machine match, and that are gone
-    /// after it. A wider prefix that stays may lead elsewhere.
+    /// The prefixes before an update that match packets to the machine and that the update
+    /// withdraws. A wider prefix that stays may have another next hop.
     fn withdrawn(
         &self,
         before: &BTreeSet<Ipv4Net>,
@@ -140,8 +141,9 @@ fn copy_routes<T: Copy>(
     }
 }
 
-/// What changes remove. A prefix counts once, however many route tables, kernels and
-/// devices it is withdrawn from: a node that goes is one removal in a large topology, too.
+/// The number of removals by changes. A prefix counts once, however many route tables,
+/// kernels and devices it is withdrawn from, so that a removed node counts as one in a
+/// large topology, too.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Removals {
     /// How many objects are deleted or replaced.
@@ -151,7 +153,7 @@ pub struct Removals {
 }
 
 impl Removals {
-    /// What changes remove.
+    /// Counts the removals of all these changes together.
     pub fn of_changes<'a>(changes: impl IntoIterator<Item = &'a Change>) -> Self {
         let mut removals = Self::default();
         for change in changes {
@@ -162,7 +164,7 @@ impl Removals {
         removals
     }
 
-    /// What a change removes.
+    /// Counts the removals of one change.
     pub fn of_change(change: &Change) -> Self {
         match removes(change.action) {
             true => Self { objects: 1, prefixes: BTreeSet::new() },

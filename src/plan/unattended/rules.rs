@@ -1,4 +1,4 @@
-//! Which changes the topology permits without approval, by kind, action and field.
+//! The changes that the topology permits without approval, by kind, action and field.
 
 use crate::plan::awaiting::ApprovalReason;
 use crate::plan::{Action, Change};
@@ -10,7 +10,7 @@ use crate::resource::settings::AutoApply;
 /// kernel routes of its host.
 const WORKER_FIELDS: [&str; 3] = ["pod_cidr", "labels", "routes"];
 
-/// Why a change awaits approval by itself; `None` if it does not.
+/// Why the change itself awaits approval; `None` if it does not.
 pub(super) fn reason(permitted: AutoApply, change: &Change) -> Option<ApprovalReason> {
     let by_kind = reason_of_kind(permitted, change.address.kind, change.action);
     let of_protection = || removes_protection(change).then_some(ApprovalReason::RemovesProtection);
@@ -40,7 +40,7 @@ pub(super) fn removes(action: Action) -> bool {
     matches!(action, Action::Replace | Action::Delete)
 }
 
-/// Whether its deletion ends a machine, or takes away what pods run on.
+/// Whether the deletion of such a resource deletes machines or resources that pods run on.
 pub(super) fn holds_machines(kind: Kind) -> bool {
     matches!(
         kind,
@@ -50,7 +50,7 @@ pub(super) fn holds_machines(kind: Kind) -> bool {
             | Kind::Worker
             | Kind::RouterHost
             | Kind::TailnetDevice
-            // What is in it is deleted with it.
+            // Its contents are deleted with it.
             | Kind::ResourceGroup
     )
 }

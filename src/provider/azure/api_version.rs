@@ -1,4 +1,4 @@
-//! Which version of each API is spoken, and what an object is called in messages.
+//! The API version for each resource type, and the noun for its objects in messages.
 
 use crate::resource::arm_type::RESOURCES;
 use crate::resource::{ArmId, ArmType, Kind};

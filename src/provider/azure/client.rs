@@ -127,8 +127,8 @@ impl ArmClient {
         self.wait_provisioned(id, &activity, &mut pace).await
     }
 
-    /// Looks at an object until nothing works on it any more, and returns it as
-    /// it then is, well or not; nothing where it is gone.
+    /// Polls an object until no operation runs on it, and returns its final state,
+    /// successful or not; `None` if it is deleted.
     pub async fn wait_until_idle(&self, id: &ArmId) -> Result<Option<Value>, RequestError> {
         let activity = format!("GET {}", api_version::describe(id));
         let mut pace = PollInterval::new();
@@ -141,7 +141,7 @@ impl ArmClient {
         Ok(None)
     }
 
-    /// Deletes an object and waits until it is gone; what is not there is gone.
+    /// Deletes an object and waits until it is deleted. An absent object is no error.
     pub async fn delete(&self, id: &ArmId, precondition: Precondition) -> Result<(), RequestError> {
         let activity = format!("DELETE {}", api_version::describe(id));
         let call = ApiCall::new(Method::DELETE, self.url_of(id, "", &activity)?, &activity);

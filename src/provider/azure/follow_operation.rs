@@ -46,7 +46,7 @@ impl ArmClient {
             return Ok(true);
         }
         match &tracking.result_url {
-            // With 200 the work is done, wherever the header may lead.
+            // With 200 the work is done, even if there is a header.
             Some(url) if response.status() != StatusCode::OK => {
                 self.follow_location(url, response.headers(), activity, pace).await?;
                 Ok(true)
@@ -66,7 +66,7 @@ impl ArmClient {
         loop {
             pace.wait(&headers, activity).await?;
             let response = self.call(self.tracked(url, activity)?).await?;
-            // Old operations are forgotten; the object itself tells the rest.
+            // Azure forgets old operations; the object itself has the result.
             let Some(response) = self.unless_absent(response, activity)? else { return Ok(()) };
             let progress = if response.body().is_empty() {
                 OperationProgress::of_location(&response)
@@ -106,7 +106,7 @@ impl ArmClient {
         }
     }
 
-    /// Looks at the object until its provisioning has ended.
+    /// Polls the object until its provisioning has ended.
     pub(super) async fn wait_provisioned(
         &self,
         id: &ArmId,

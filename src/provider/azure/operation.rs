@@ -1,4 +1,4 @@
-//! Work that goes on after the answer, and how to wait for its end.
+//! Operations that continue after the response, and the wait for their end.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::provider::http::Api;
 use crate::provider::http_client::{MIN_DELAY, retry_after};
 
 const FIRST_DELAY: Duration = Duration::from_secs(2);
-/// Looks at an operation whose service asks for no wait.
+/// The maximum number of polls of an operation whose service asks for no delay.
 const MAX_IMMEDIATE_POLLS: u32 = 20;
 const MAX_DELAY: Duration = Duration::from_secs(15);
 /// Longer than any operation that stargate starts; AKS takes up to half of it.
@@ -42,7 +42,7 @@ impl OperationTracking {
 /// The state of an operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum OperationProgress {
-    /// It goes on.
+    /// It is still running.
     Running,
     /// It ended well.
     Done,
@@ -110,7 +110,7 @@ impl OperationProgress {
     }
 }
 
-/// The waits between two looks at an operation.
+/// The delays between two polls of an operation.
 #[derive(Debug)]
 pub(super) struct PollInterval {
     started: Instant,
@@ -216,7 +216,7 @@ mod tests {
             pace.wait(&headers, "PUT x").await.unwrap();
             assert_eq!(started.elapsed().as_secs(), seconds);
         }
-        // What the service asks for counts if it is more.
+        // A longer delay that the service asks for takes precedence.
         let mut pace = PollInterval::of_operation(Duration::from_secs(60));
         pace.wait(&with_delay(90), "PUT x").await.unwrap();
         assert_eq!(started.elapsed().as_secs(), 72 + 90);

@@ -18,13 +18,13 @@ pub(super) struct Page {
 }
 
 impl Page {
-    /// Reads a page.
+    /// Decodes a page.
     ///
     /// # Errors
     ///
-    /// It has no array `value`, an entry is no object with an id, or the link
-    /// to the next page is not a string. None of these may pass for an empty
-    /// list: what a list lacks counts as absent.
+    /// It has no array `value`, an entry is no object with an ID, or the link to the next
+    /// page is not a string. Such a page must not pass for an empty list, because objects
+    /// that a list lacks count as absent.
     pub(super) fn read(body: &[u8], activity: &str) -> Result<Self, RequestError> {
         let broken = |reason: &str| malformed(Api::Azure, activity, reason);
         let mut page = raw_object(Api::Azure, body, activity)?;
@@ -53,7 +53,8 @@ pub(super) fn identity(item: &Value) -> Option<String> {
     item["id"].as_str().map(str::to_ascii_lowercase)
 }
 
-/// Whether a link leads to the very service that gave it: the token goes along.
+/// Whether a link has the origin of the service that returned it: the token is sent with
+/// it.
 pub(super) fn same_origin(base: &str, link: &str) -> bool {
     match (Url::parse(base), Url::parse(link)) {
         (Ok(base), Ok(link)) => base.origin() == link.origin(),

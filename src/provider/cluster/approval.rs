@@ -12,14 +12,14 @@ use crate::resource::names::WorkerName;
 /// The result of a search for the certificate request of a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Approval {
-    /// The kubelet has not asked yet.
+    /// The kubelet has not requested it yet.
     NotThereYet,
     /// The worker's request was approved, now or before.
     Approved {
         /// The request's name.
         request: String,
     },
-    /// Something asked with the worker's token for what a worker does not ask.
+    /// A request with the worker's token that a kubelet does not make.
     Refused(Refusal),
 }
 
@@ -34,13 +34,13 @@ pub struct Refusal {
 }
 
 impl ClusterClient {
-    /// Looks for what was asked with a worker's token and approves the requests
-    /// for its kubelet's client certificate, exactly those: a kubelet that was
-    /// restarted asks twice, and waits for the second.
+    /// Finds the certificate requests with a worker's token and approves exactly those for
+    /// its kubelet's client certificate. A restarted kubelet makes a second request, and
+    /// waits for that one.
     ///
     /// # Errors
     ///
-    /// The cluster did not answer, or refused.
+    /// The cluster did not respond, or refused.
     pub async fn approve_csr_for(
         &self,
         worker: &WorkerName,
@@ -50,7 +50,8 @@ impl ClusterClient {
         let requester = format!("system:bootstrap:{token_id}");
         let mut approved = None;
         let mut refusal = None;
-        // Of all signers: what the token asks of another one is refused aloud.
+        // Of all signers: a request with the token to another signer is refused with an
+        // error.
         let list = requests.list(None, None);
         for object in self.certificate_requests.get(list).await?.iter() {
             if object["spec"]["username"] != requester.as_str() {
@@ -78,13 +79,13 @@ impl ClusterClient {
         })
     }
 
-    /// Whether the cluster would approve by itself what our bootstrap tokens ask
-    /// for, which is more than stargate wants of it.
+    /// Whether the cluster would approve the requests of our bootstrap tokens by itself,
+    /// which stargate does not want.
     ///
     /// # Errors
     ///
-    /// The cluster did not answer, or refused.
-    pub async fn subject_access_review_bootstrap_autoapproves(&self) -> Result<bool, ClusterError> {
+    /// The cluster did not respond, or refused.
+    pub async fn review_bootstrap_auto_approval(&self) -> Result<bool, ClusterError> {
         let review = json!({
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SubjectAccessReview",

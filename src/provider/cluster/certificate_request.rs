@@ -1,6 +1,6 @@
 //! Whether a certificate request is the one that a worker's kubelet makes.
 //!
-//! Pure: it looks at the request object and nothing else.
+//! Pure: it reads the request object only.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -21,10 +21,10 @@ pub(super) const CLIENT_SIGNER: &str = "kubernetes.io/kube-apiserver-client-kube
 const NODES_GROUP: &str = "system:nodes";
 const ALLOWED_USAGES: [&str; 3] = ["digital signature", "key encipherment", "client auth"];
 
-/// Why a certificate request is not what a worker's kubelet makes.
+/// Why a certificate request is not one of a worker's kubelet.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateRefusal {
-    /// Another signer is asked.
+    /// The request is for another signer.
     #[error("it asks the signer {0}")]
     Signer(String),
     /// Another client created it.
@@ -44,8 +44,8 @@ pub enum CertificateRefusal {
     Usages(String),
 }
 
-/// Checks a CertificateSigningRequest against what the kubelet of `worker`
-/// makes with the token `token_id`.
+/// Checks that the kubelet of `worker` could have made a CertificateSigningRequest with the
+/// token `token_id`.
 pub(super) fn check(
     object: &Value,
     worker: &str,

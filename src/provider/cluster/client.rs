@@ -23,12 +23,11 @@ pub struct KubeconfigServer {
     pub certificate_authority_data: Option<String>,
 }
 
-/// Builds a client for the current context of a kubeconfig, whose requests are
-/// under a policy.
+/// Builds a client for the current context of a kubeconfig, with a policy for its requests.
 ///
 /// # Errors
 ///
-/// The text is no kubeconfig, or what it refers to is not there.
+/// The text is no kubeconfig, or refers to a missing entry.
 pub async fn client_from_kubeconfig(
     text: &str,
     policy: RequestPolicy,

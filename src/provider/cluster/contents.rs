@@ -9,7 +9,7 @@ use crate::diagnostics::service_text::{Breaks, make_safe};
 use crate::resource::custom_resources::VERSION;
 use crate::resource::kubernetes::ObjectName;
 
-/// The group whose objects are computed when they are read: nothing is stored in it.
+/// The group of objects that are computed when they are read, and never stored.
 const METRICS_GROUP: &str = "metrics.k8s.io";
 
 /// Kinds that Kubernetes derives from others: events are records, and endpoints follow a

@@ -16,11 +16,11 @@ const POLL: Duration = Duration::from_secs(2);
 /// The result of the drain of a Node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DrainReport {
-    /// How many pods were asked to go.
+    /// The number of evicted pods.
     pub evicted: usize,
-    /// Pods that were asked to go and are still there, as `namespace/name`.
+    /// Evicted pods that still exist, as `namespace/name`.
     pub remaining: Vec<String>,
-    /// Those of them that a disruption budget keeps.
+    /// Remaining pods that a disruption budget protects.
     pub budgets: Vec<String>,
     /// Evicted pods that no controller recreates.
     pub unmanaged: Vec<String>,
@@ -29,7 +29,7 @@ pub struct DrainReport {
 /// The outcome of an eviction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Eviction {
-    /// The pod terminates or is gone.
+    /// The pod terminates or is deleted.
     Accepted,
     /// A disruption budget does not allow it now.
     RefusedByBudget,
@@ -38,15 +38,15 @@ pub enum Eviction {
 }
 
 impl ClusterClient {
-    /// Evicts every pod that is not a DaemonSet's, a static one or over, and
-    /// waits until they are gone.
+    /// Evicts all pods except static pods, completed ones and those of DaemonSets, and
+    /// waits until they are deleted.
     ///
-    /// A disruption budget that says "not now" is asked again until the time
-    /// is up; what is left then is reported, not deleted.
+    /// An eviction that a disruption budget refuses is retried until the timeout; pods that
+    /// remain are reported, not deleted.
     ///
     /// # Errors
     ///
-    /// The cluster did not answer, or refused.
+    /// The cluster did not respond, or refused.
     pub async fn drain(&self, node: &str, within: Duration) -> Result<DrainReport, ClusterError> {
         let deadline = tokio::time::Instant::now() + within;
         let mut report = DrainReport::default();

@@ -29,7 +29,7 @@ pub struct ClusterError {
     pub details: Box<[String]>,
 }
 
-/// The causes that callers tell apart.
+/// The causes that callers distinguish.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClusterCause {
     /// The object or its API does not exist.
@@ -173,7 +173,7 @@ impl About {
         self.coded(ClusterCause::Other, Code::StepFailed, reason)
     }
 
-    /// An answer that lacks what the API promises.
+    /// The error of a response without a field that the API requires.
     pub(super) fn malformed(&self, reason: impl Into<String>) -> ClusterError {
         self.error(ClusterCause::Other, reason)
     }

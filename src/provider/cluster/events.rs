@@ -26,11 +26,11 @@ pub struct OperationEvent {
     pub uid: String,
     /// The worker; `None` for one that the topology does not have.
     pub worker: Option<WorkerName>,
-    /// What happened, in CamelCase. There is one Event of each reason.
+    /// The reason, in CamelCase. There is one Event of each reason.
     pub reason: &'static str,
-    /// What happened, as a sentence; never a secret.
+    /// The event as a sentence; never a secret.
     pub note: String,
-    /// Whether a person should look at it.
+    /// Whether a person should investigate it.
     pub is_warning: bool,
     /// When it happened.
     pub at: Timestamp,

@@ -1,8 +1,8 @@
 //! The part of a live object that stargate's field manager owns.
 //!
-//! `metadata.managedFields` tells it in the form `FieldsV1`: nested objects
-//! whose keys are `f:<field>`, `k:<keys of a list's element>`, `v:<value of a
-//! set's element>`, `i:<index>`, and `.` for the item itself.
+//! `metadata.managedFields` has the form `FieldsV1`: nested objects whose keys are
+//! `f:<field>`, `k:<keys of a list's element>`, `v:<value of a set's element>`,
+//! `i:<index>`, and `.` for the item itself.
 
 use serde_json::{Map, Value, json};
 
@@ -25,8 +25,8 @@ pub(super) fn owned_body(object: &Value) -> Value {
     body
 }
 
-/// What stargate applied, and what stands where it wants something now: another
-/// manager may have taken a field over, and its value is what differs.
+/// The applied fields, and the current values of desired fields: another manager may have
+/// taken a field over, and its value is the difference.
 pub(super) fn with_desired_fields(object: &Value, wanted: &Value) -> Value {
     let mut body = owned_body(object);
     fill_in(&mut body, wanted, object);
@@ -57,7 +57,7 @@ fn fill_in(observed: &mut Value, wanted: &Value, live: &Value) {
     }
 }
 
-/// Of what is there, what stands where something is wanted.
+/// The part of a live value that a desired value covers.
 fn part(wanted: &Value, live: &Value) -> Value {
     match (wanted, live) {
         // A value that is still pending is a scalar to be.

@@ -32,16 +32,16 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(45);
 /// How long an answer may be: so much for its frame, and so much for a ping.
 const FRAME: usize = 64 * 1024;
 const PER_PING: usize = 1024;
-/// How many pods one of them is asked for at most: the answer holds a ping for each pair,
-/// and that of 128 pods is 16 MiB long at most. Of more pods each is asked for its own.
+/// The maximum number of pods in one query: the response has a ping for each pair, which is
+/// at most 16 MiB for 128 pods. If there are more, each pod is queried for its own pings.
 const MAX_AT_ONCE: usize = 128;
-/// How many pods are asked side by side.
+/// The number of concurrent queries.
 const WIDTH: usize = 64;
 
 /// Why a pod's measurement could not be had.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MeasureError {
-    /// The credential may not do what it takes.
+    /// The credential lacks a permission.
     #[error("{0}")]
     Refused(ClusterError),
     /// The pod gave no answer through the proxy.
@@ -49,7 +49,7 @@ pub enum MeasureError {
     NoResponse {
         /// The pod.
         pod: String,
-        /// The status of the answer, or what else there was of it.
+        /// The status of the response, or the reason for its absence.
         status: String,
     },
     /// The pod's answer is longer than any of Goldpinger's would be.
@@ -68,7 +68,7 @@ pub enum MeasureError {
         /// The error in it, in our words.
         reason: String,
     },
-    /// The cluster's API itself could not be asked.
+    /// The query to the cluster's API failed.
     #[error("{0}")]
     Cluster(ClusterError),
 }
@@ -93,12 +93,12 @@ impl ClusterClient {
         Ok(pods.iter().map(pinger).collect())
     }
 
-    /// Asks one pod what all of them measured. `pods` are all of them.
+    /// Reads the measurements of all pods from one of them.
     ///
     /// # Errors
     ///
-    /// The pod or the cluster did not answer, or refused, or answered what is
-    /// no answer of Goldpinger's.
+    /// The pod or the cluster did not respond, or refused, or the response is not one of
+    /// Goldpinger.
     pub async fn check_all(
         &self,
         pinger: &GoldpingerPod,
@@ -117,8 +117,8 @@ impl ClusterClient {
         Ok(reader.measurement)
     }
 
-    /// Asks each pod for its own pings, the given one first: if that one does not answer,
-    /// the others are not asked.
+    /// Queries each pod for its own pings, the given one first: if that one does not
+    /// respond, the others are not queried.
     async fn check_each(
         &self,
         pinger: &GoldpingerPod,
@@ -238,8 +238,8 @@ fn legal(name: &str) -> String {
     name.chars().filter(|it| it.is_ascii_alphanumeric() || matches!(it, '-' | '.')).collect()
 }
 
-/// The answer to `/check_all`: what each pod answered that was asked for its
-/// own pings, by the pods' names, and by their addresses before version 3.
+/// The response to `/check_all`: the result of each pod's own pings, by the pods' names,
+/// and by their addresses before version 3.
 #[derive(Debug, Deserialize)]
 struct CheckAll {
     responses: BTreeMap<String, QueriedPod>,
@@ -322,7 +322,7 @@ impl<'a> Reader<'a> {
         found.ok_or_else(reason)
     }
 
-    /// Adds what a pod measured; nothing if it gave no answer.
+    /// Adds the measurements of a pod; none if it did not respond.
     fn add(&mut self, from: Ipv4Addr, check: Option<&Check>) -> Result<(), MeasureError> {
         let Some(check) = check else {
             self.measurement.silent.insert(from);

@@ -1,4 +1,4 @@
-//! Answers of Goldpinger's, and of what only says that it is.
+//! Responses of Goldpinger, and of servers that are not Goldpinger.
 
 use std::convert::Infallible;
 
@@ -24,7 +24,7 @@ fn pods() -> Vec<GoldpingerPod> {
     vec![pod("goldpinger-a", "one", "10.244.0.5"), pod("goldpinger-b", "two", "10.244.65.3")]
 }
 
-/// A client whose cluster gives the same answer to every request.
+/// A client whose cluster gives the same response to every request.
 fn cluster_client(status: u16, body: impl Into<Bytes>) -> ClusterClient {
     let body = body.into();
     let service = tower::service_fn(move |_: Request<Body>| {
@@ -43,8 +43,8 @@ fn pair(from: &str, to: &str) -> (Ipv4Addr, Ipv4Addr) {
     (from.parse().unwrap(), to.parse().unwrap())
 }
 
-/// What version 3.7 answers, shortened: a pod that answered may well not have
-/// reached the others.
+/// A response of version 3.7, shortened: a pod that responded may not have reached the
+/// others.
 fn response() -> Value {
     let ping = |ip: &str, ok: bool, error: &str| {
         let mut ping = json!({
@@ -155,7 +155,7 @@ async fn hostile_answers_are_refused_and_never_shown() {
     assert_eq!(error, MeasureError::TooLarge { pod: "goldpinger-a".to_owned(), limit: limit(4) });
 }
 
-/// Of many pods each is asked for its own pings: an answer for all pairs would be too long.
+/// Many pods are queried for their own pings: a response for all pairs would be too long.
 #[tokio::test]
 async fn many_pods_are_asked_one_by_one() {
     let pod = |number: u16| GoldpingerPod {
@@ -224,7 +224,7 @@ async fn an_endless_response_times_out() {
 }
 
 #[tokio::test]
-async fn pods_are_read_with_what_a_path_may_hold() {
+async fn pod_names_are_sanitised_for_paths() {
     let list = json!({ "metadata": {}, "items": [{
         "metadata": { "name": "goldpinger-x/../../secrets", "namespace": "gold\u{1b}pinger" },
         "spec": { "nodeName": "one", "containers": [{ "ports": [{ "containerPort": 80 }] }] },

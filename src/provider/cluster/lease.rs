@@ -22,10 +22,10 @@ pub const LAST_SUCCESS_ANNOTATION: &str = "stargate.io/last-success";
 /// The annotation with the time at which the next reconcile is due at the latest.
 pub const NEXT_RECONCILE_ANNOTATION: &str = "stargate.io/next-reconcile";
 
-/// A Lease as the API server has it.
+/// A Lease as read from the API server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseRecord {
-    /// Who holds it; empty if it was released.
+    /// The holder; empty if the Lease was released.
     pub holder: String,
     /// How long it is valid after a renewal.
     pub duration: Duration,
@@ -33,24 +33,24 @@ pub struct LeaseRecord {
     pub acquired: String,
     /// When it was last renewed, by the holder's clock; only for display.
     pub renewed: String,
-    /// What the holder says beside, by annotation.
+    /// Annotations that the holder publishes.
     pub annotations: BTreeMap<String, String>,
-    /// Changes with every renewal, whatever the holder's clock shows.
+    /// Changes with every renewal, independently of the holder's clock.
     resource_version: String,
 }
 
-/// The wanted state of a Lease.
+/// The desired state of a Lease.
 #[derive(Debug, Clone)]
 pub struct LeaseClaim<'a> {
     /// The name of the Lease.
     pub name: &'a str,
-    /// Who is to hold it.
+    /// The new holder.
     pub holder: &'a str,
     /// How long it is valid without another renewal.
     pub duration: Duration,
     /// The time of the renewal.
     pub now: Timestamp,
-    /// Annotations to set with it: what the holder says beside, without a request of its own.
+    /// Annotations to set in the same request.
     pub annotations: &'a BTreeMap<String, String>,
     /// The Lease as it was read, or `None` if there was none.
     pub previous: Option<&'a LeaseRecord>,

@@ -18,26 +18,26 @@ use crate::resource::{Ownership, Site};
 /// How long a deletion may take to be over: a namespace empties itself first.
 const DELETE: Polling =
     Polling { interval: Duration::from_secs(1), timeout: Duration::from_secs(300) };
-/// How long the API server may take to serve what a definition defines.
+/// The time that the API server may take to serve a new definition.
 const ESTABLISH: Polling =
     Polling { interval: Duration::from_millis(200), timeout: Duration::from_secs(30) };
 
-/// An object as it stands in the cluster.
+/// The live object in the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LiveManifest {
     /// The part of it that stargate's field manager owns.
     pub manifest: Manifest,
     /// All of it.
     pub object: Value,
-    /// Whose it is.
+    /// The owner of the object.
     pub ownership: Ownership,
     /// Its version, for a guard.
     pub resource_version: String,
 }
 
 impl LiveManifest {
-    /// The object as it compares with what is wanted of it: what stargate's
-    /// field manager owns, and what stands where a field is wanted.
+    /// The object as compared with the desired one: the fields that stargate's field
+    /// manager owns, and the current values of desired fields.
     pub fn with_desired_fields(&self, wanted: &Manifest) -> Manifest {
         let body = with_desired_fields(&self.object, &wanted.body).into();
         Manifest { body, ..self.manifest.clone() }
@@ -129,12 +129,11 @@ impl ClusterClient {
         Ok(self.live(manifest.kind, &live))
     }
 
-    /// Deletes an object and waits until it is gone; one that is not there is
-    /// fine.
+    /// Deletes an object and waits until it is deleted. An absent one is no error.
     ///
     /// # Errors
     ///
-    /// The cluster did not answer, refused, or did not finish in time.
+    /// The cluster did not respond, refused, or did not finish in time.
     pub async fn delete(
         &self,
         kind: ManifestKind,

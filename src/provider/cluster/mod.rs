@@ -100,7 +100,7 @@ impl ClusterClient {
         self
     }
 
-    /// Whose mark is written and looked for.
+    /// The owner whose mark is read and written.
     pub fn owner(&self) -> &Owner {
         &self.owner
     }

@@ -52,11 +52,11 @@ impl ClusterClient {
         Ok(object.as_ref().map(pod_cidrs))
     }
 
-    /// Sets `spec.ipam.podCIDRs` of a CiliumNode and nothing else of it.
+    /// Sets only `spec.ipam.podCIDRs` of a CiliumNode.
     ///
     /// # Errors
     ///
-    /// There is no such CiliumNode yet, or the cluster did not answer.
+    /// There is no such CiliumNode yet, or the cluster did not respond.
     pub async fn set_cilium_pod_cidrs(
         &self,
         name: &str,
@@ -66,12 +66,12 @@ impl ClusterClient {
         self.collection(apis::CILIUM_NODE, None).merge(name, &patch).await.map(|_| ())
     }
 
-    /// Deletes a CiliumNode whose Node is gone; one that is not there is fine,
-    /// and so is a cluster without Cilium.
+    /// Deletes a CiliumNode whose Node is deleted. An absent one is no error, nor is a
+    /// cluster without Cilium.
     ///
     /// # Errors
     ///
-    /// The cluster did not answer, or refused.
+    /// The cluster did not respond, or refused.
     pub async fn delete_cilium_node(&self, name: &str) -> Result<(), ClusterError> {
         delete_and_wait(&self.collection(apis::CILIUM_NODE, None), name).await
     }

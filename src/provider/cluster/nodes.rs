@@ -1,4 +1,4 @@
-//! Nodes, and what of them stargate sets.
+//! Nodes, and the fields of Nodes that stargate manages.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -47,9 +47,9 @@ pub struct NodeFacts {
     pub ready: bool,
     /// Why it is not, in the kubelet's words.
     pub not_ready_because: Option<String>,
-    /// The version of its kubelet, as it tells.
+    /// The version that its kubelet reports.
     pub kubelet_version: String,
-    /// The identity of its machine's boot, as its kubelet tells.
+    /// The identity of its machine's boot, as its kubelet reports it.
     pub boot_id: String,
     /// Whether it takes no new pods.
     pub unschedulable: bool,
@@ -83,8 +83,8 @@ impl NodeFacts {
         }
     }
 
-    /// Whether it carries all that is wanted, nothing that was wanted before,
-    /// and the note of what stargate set.
+    /// Whether it has all desired labels and taints, no obsolete ones, and the record of
+    /// those that stargate set.
     pub fn carries(&self, labels: &BTreeMap<String, String>, taints: &BTreeSet<String>) -> bool {
         labels.iter().all(|(name, value)| self.labels.get(name) == Some(value))
             && taints.is_subset(&self.taints)
@@ -102,15 +102,14 @@ impl NodeFacts {
         text.split(',').filter(|item| !item.is_empty()).map(str::to_owned).collect()
     }
 
-    /// The names of labels that stargate set before and that are no longer
-    /// wanted.
+    /// The names of labels that stargate set before and that are no longer desired.
     pub fn leftover_labels(&self, wanted: &BTreeMap<String, String>) -> BTreeSet<String> {
         let mut listed = self.listed(LABELS_ANNOTATION);
         listed.retain(|name| !wanted.contains_key(name) && self.labels.contains_key(name));
         listed
     }
 
-    /// The taints that stargate set before and that are no longer wanted.
+    /// The taints that stargate set before and that are no longer desired.
     pub fn leftover_taints(&self, wanted: &BTreeSet<String>) -> BTreeSet<String> {
         let mut listed = self.listed(TAINTS_ANNOTATION);
         listed.retain(|taint| !wanted.contains(taint) && self.taints.contains(taint));
@@ -198,16 +197,15 @@ impl ClusterClient {
         self.node_collection().merge(name, &patch).await.map(|_| ())
     }
 
-    /// Sets labels and taints, removes those that stargate set before and that
-    /// are no longer wanted, and notes which ones are its own.
+    /// Sets labels and taints, removes those that stargate set before and that are no
+    /// longer desired, and records its own.
     ///
-    /// Server-side apply would create a Node that is not there; a merge patch
-    /// cannot. The resource version guards the list of taints, which a merge
-    /// patch replaces whole.
+    /// Server-side apply would create a missing Node; a merge patch cannot. The resource
+    /// version guards the list of taints, which a merge patch replaces as a whole.
     ///
     /// # Errors
     ///
-    /// The Node changed in the meantime, or the cluster did not answer.
+    /// The Node changed in the meantime, or the cluster did not respond.
     pub async fn set_node_labels_and_taints(
         &self,
         node: &NodeFacts,
@@ -285,11 +283,11 @@ impl ClusterClient {
         self.node_collection().merge(name, &patch).await.map(|_| ())
     }
 
-    /// Deletes a Node and waits until it is gone; one that is not there is fine.
+    /// Deletes a Node and waits until it is deleted. An absent one is no error.
     ///
     /// # Errors
     ///
-    /// The cluster did not answer, or refused.
+    /// The cluster did not respond, or refused.
     pub async fn delete_node(&self, name: &str) -> Result<(), ClusterError> {
         delete_and_wait(&self.node_collection(), name).await
     }
@@ -304,7 +302,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_taint_reads_back_what_it_writes() {
+    fn a_taint_round_trips() {
         for text in ["a=b:NoSchedule", "a:NoExecute", "x.io/a=b:PreferNoSchedule"] {
             assert_eq!(taint_text(&taint_object(text)), text);
         }

@@ -27,7 +27,7 @@ pub struct OperationUpdate {
     pub node_uid: Option<String>,
     /// The boot of the machine before its restart.
     pub boot_id: Option<String>,
-    /// What only the status of a request has.
+    /// Fields of the status that only requests have.
     pub request: Option<RequestStatus>,
 }
 

@@ -21,7 +21,7 @@ const FINALIZER: &str = "stargate.io/operation";
 /// How often a write is repeated if another writer was faster.
 const MAX_WRITES: usize = 5;
 
-/// Who created an Operation.
+/// The creator of an Operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OperationOrigin {
     /// A person, as a request.
@@ -72,7 +72,7 @@ pub struct OperationObject {
     pub name: String,
     /// The identity of its object.
     pub uid: String,
-    /// Who created it.
+    /// The creator.
     pub origin: OperationOrigin,
     /// The topology that its labels name.
     pub ownership: Ownership,
@@ -82,7 +82,7 @@ pub struct OperationObject {
     pub server: String,
     /// The ProvisioningProfile that it names.
     pub profile: String,
-    /// What is to be done, as in `repave`.
+    /// The operation, as in `repave`.
     pub operation: String,
     /// The generation of its spec.
     pub generation: i64,
@@ -128,7 +128,7 @@ impl OperationObject {
         !self.is_finished() && (self.is_held || self.phase == Some(OperationPhase::Running))
     }
 
-    /// The request, with what its status records of an attempt that was interrupted.
+    /// The request, with the progress of an interrupted attempt from its status.
     pub fn requested(&self) -> RequestedOperation {
         let earlier = self.is_started().then(|| EarlierAttempt {
             started: self.started.unwrap_or(self.created),
@@ -201,11 +201,11 @@ impl ClusterClient {
         }
     }
 
-    /// Marks a request as one of the topology. One that is gone is fine.
+    /// Marks a request as one of the topology. An absent one is no error.
     ///
     /// # Errors
     ///
-    /// The cluster did not answer, or refused.
+    /// The cluster did not respond, or refused.
     pub async fn claim_operation(
         &self,
         operation: &OperationObject,
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_person_writes_is_a_request_unless_it_is_the_copy_of_a_record() {
+    fn an_object_of_a_person_is_a_request_unless_it_copies_a_record() {
         let claimed = json!({ SERVER_LABEL: "w", ORIGIN_LABEL: "request" });
         for labels in [json!({}), json!({ "team": "a" }), claimed] {
             let origin = written_by("kubectl-client-side-apply", &labels, &json!({}));

@@ -48,9 +48,9 @@ const APPLY_AND_WATCH: &[&str] = &["get", "list", "watch", "create", "patch", "d
 const RBAC: &str = "rbac.authorization.k8s.io";
 const CERTIFICATES: &str = "certificates.k8s.io";
 
-/// Everything that plans, applies and watches use. A role in stargate's own namespace
-/// would need the namespace before stargate creates it. RBAC lets an account give only what
-/// it has itself, apart from roles that it may `bind`.
+/// The permissions that plan, apply and watch use. A role in stargate's own namespace would
+/// need the namespace before stargate creates it. Under RBAC an account can grant only its
+/// own permissions, apart from roles that it may `bind`.
 pub const PERMISSIONS: &[Permission] = &[
     cluster_wide("", "nodes", &["get", "list", "watch", "patch", "delete"]),
     cluster_wide("", "pods", &["list"]),

@@ -13,14 +13,14 @@ use crate::resource::names::{ProfileName, WorkerName};
 use crate::resource::ownership::TOPOLOGY_LABEL;
 use crate::resource::work_request::{RequestedOperation, WorkRequest};
 
-/// The label that names the worker whose record it is.
+/// The label that names the recorded worker.
 pub(super) const SERVER_LABEL: &str = "stargate.io/server";
 
 /// The label that says whether an Operation is a record or a request.
 pub(super) const ORIGIN_LABEL: &str = "stargate.io/origin";
-/// The value of [`ORIGIN_LABEL`] on what stargate creates.
+/// The value of [`ORIGIN_LABEL`] on objects that stargate creates.
 pub(super) const ORIGIN_RECORD: &str = "record";
-/// The value of [`ORIGIN_LABEL`] on what a person created.
+/// The value of [`ORIGIN_LABEL`] on objects that a person created.
 pub(super) const ORIGIN_REQUEST: &str = "request";
 
 /// The annotation that names the request that an Operation is a part of.
@@ -196,12 +196,12 @@ fn server_status(status: &ServerStatus) -> Value {
 }
 
 impl ClusterClient {
-    /// Creates the object of a record, whose spec never changes afterwards. The object of
-    /// an Operation that was requested exists.
+    /// Creates the object of a record; its spec is immutable. The object of a requested
+    /// Operation exists already.
     ///
     /// # Errors
     ///
-    /// The cluster does not know Operations, did not answer, or refused.
+    /// The cluster does not know Operations, did not respond, or refused.
     pub async fn create_operation(&self, record: &OperationRecord) -> Result<(), ClusterError> {
         if record.requested().is_some() {
             return self.update_operation(record).await;

@@ -1,7 +1,7 @@
-//! Requests to the API server, JSON in and JSON out.
+//! Requests to the API server, with JSON bodies.
 //!
-//! Objects stay JSON here: what stargate does not know of an object must
-//! survive, and typed models would drop it.
+//! Objects stay JSON here, because typed models would drop fields that stargate does not
+//! know.
 
 use kube::core::Request;
 use kube::core::params::{
@@ -178,7 +178,7 @@ impl Collection {
     /// The answer if it is an object, with its text safe to print.
     fn object(&self, about: &About, mut response: Value) -> Result<Value, ClusterError> {
         let Some(fields) = response.as_object_mut() else {
-            let reason = format!("the API server answered {}, not an object", kind_of(&response));
+            let reason = format!("the API server returned {}, not an object", kind_of(&response));
             return Err(about.malformed(reason));
         };
         for (name, field) in fields {
@@ -213,8 +213,8 @@ impl Collection {
         }
     }
 
-    /// The objects of a page. A page of another shape must not pass for an
-    /// empty one: what a list lacks counts as absent.
+    /// The objects of a page. A page of another shape must not pass for an empty one,
+    /// because objects that a list lacks count as absent.
     fn items(&self, about: &About, items: Value) -> Result<Vec<Value>, ClusterError> {
         let Value::Array(items) = items else {
             let what = kind_of(&items);
@@ -349,18 +349,18 @@ fn identity(item: &Value) -> Option<String> {
     Some(format!("{namespace}/{}", metadata["name"].as_str()?))
 }
 
-/// The object, if it is the one that was asked for.
+/// The object, if it has the requested name.
 fn named(about: &About, object: Value, name: &str) -> Result<Value, ClusterError> {
     match &object["metadata"]["name"] {
         Value::String(answered) if answered == name => Ok(object),
         Value::String(answered) => {
-            Err(about.malformed(format!("the API server answered the object `{answered}`")))
+            Err(about.malformed(format!("the API server returned the object `{answered}`")))
         }
-        _ => Err(about.malformed("the API server answered no object with a name")),
+        _ => Err(about.malformed("the API server returned an object without a name")),
     }
 }
 
-/// An answer that is not what an API server promises.
+/// The error of a response that is not one of an API server.
 pub(super) fn malformed(about: &About, reason: &dyn std::fmt::Display) -> ClusterError {
     about.malformed(String::from(ServiceText::message(&reason.to_string())))
 }

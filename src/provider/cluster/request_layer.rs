@@ -54,7 +54,7 @@ impl<S> Layer<S> for RequestLayer {
     }
 }
 
-/// A service whose requests are under a policy.
+/// A service with a request policy.
 #[derive(Debug)]
 pub struct RequestService<S> {
     /// Locked only while a request is handed over, never until its answer.
@@ -138,7 +138,7 @@ where
         Ok(Response::from_parts(parts, body))
     }
 
-    /// A stream lasts as long as it is wanted, and must begin in time.
+    /// A stream may last until it is closed, and must begin in time.
     async fn begin_stream(&self, request: Request<Body>) -> Result<Response<B>, BoxError> {
         let idle = self.policy.settings().idle_timeout_of(request.method());
         let response = tokio::time::timeout(idle, self.hand_over(request)).await;
@@ -155,8 +155,7 @@ where
     }
 }
 
-/// Watches, followed logs and upgraded connections last as long as they are
-/// wanted.
+/// Watches, followed logs and upgraded connections last until they are closed.
 fn is_streamed(request: &Request<Body>) -> bool {
     let query = request.uri().query().unwrap_or_default();
     let lasting = query

@@ -12,7 +12,7 @@ use crate::provider::settings::ClientSettings;
 
 type Answers = Arc<SyncMutex<VecDeque<Response<&'static str>>>>;
 
-/// A client whose server gives these answers, then 200.
+/// A client whose server gives these responses, then 200.
 fn client(responses: Vec<Response<&'static str>>, limits: Limits) -> (kube::Client, Answers) {
     let responses: Answers = Arc::new(SyncMutex::new(responses.into()));
     let left = Arc::clone(&responses);

@@ -1,4 +1,4 @@
-//! Services and what stands behind them.
+//! Services and their endpoints.
 
 use std::net::Ipv4Addr;
 
@@ -13,12 +13,11 @@ use crate::inventory::{Endpoint, KubernetesService, Readiness, ServicePort, Tran
 const SERVICE_LABEL: &str = "kubernetes.io/service-name";
 
 impl ClusterClient {
-    /// The service that has an address, with its endpoints; nothing where none
-    /// has it.
+    /// The service with an address, and its endpoints; `None` if there is no such service.
     ///
     /// # Errors
     ///
-    /// The cluster did not answer, or refused.
+    /// The cluster did not respond, or refused.
     pub async fn service_at(
         &self,
         address: Ipv4Addr,
@@ -192,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_left_out() {
+    fn undecodable_services_are_omitted() {
         let mut six = slice(&json!([{ "addresses": ["fd00::1"] }]));
         assert!(endpoints(&six).is_empty());
         six["addressType"] = json!("IPv6");

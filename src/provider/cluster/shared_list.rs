@@ -8,10 +8,10 @@ use tokio::sync::Mutex;
 
 use super::ClusterError;
 
-/// A list that many tasks ask for at once, such as the certificate requests
-/// while many workers join: each task needs one object of it. A task that asks
-/// while a list is being read shares the next list with all other tasks that
-/// asked since. No task gets a list that was begun before it asked.
+/// A list that many tasks read at once, such as the certificate requests while many workers
+/// join: each task needs one object of it. A task that requests it during a read shares the
+/// next list with all other tasks that requested it since. No task gets a list that was
+/// begun before its request.
 #[derive(Debug, Default)]
 pub(super) struct SharedList {
     begun: AtomicU64,
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn those_who_come_during_a_list_share_the_next() {
+    async fn callers_during_a_list_share_the_next() {
         let lists = AtomicU64::new(0);
         let shared = SharedList::default();
         let ask = || {

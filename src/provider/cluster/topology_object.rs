@@ -8,14 +8,14 @@ use super::{ClusterClient, text_at};
 use crate::resource::custom_resources::{APPROVE_ANNOTATION, GROUP, NAMESPACE, VERSION};
 use crate::resource::ownership::{SITE_LABEL, TOPOLOGY_LABEL};
 
-/// A Topology object as the API server has it.
+/// A Topology object as read from the API server.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TopologyObject {
     /// The generation of its spec.
     pub generation: i64,
     /// Its status; null if nothing was written yet.
     pub status: Value,
-    /// The digest that is approved, if the annotation is there.
+    /// The approved digest, if there is an annotation.
     pub approval: Option<String>,
     /// Changes with every write.
     resource_version: String,

@@ -16,8 +16,8 @@ use super::request::apis;
 use super::{ClusterClient, KUBE_SYSTEM};
 use crate::resource::kubernetes::{KubernetesApi, ManifestKind};
 
-/// How long a server keeps a watch open, in seconds. A watch that lasts five seconds
-/// longer is dead, whatever its connection says.
+/// The time that a server keeps a watch open, in seconds. A watch that lasts five seconds
+/// longer is dead, even if its connection is open.
 const WATCH_SECONDS: u32 = 60;
 
 /// A kind of objects that can be watched.
@@ -71,7 +71,7 @@ pub enum WatchedChange {
     ListBegins,
     /// The list has this object.
     Listed(Value),
-    /// The list has ended: objects that were not in it are gone.
+    /// The list has ended: objects that were not in it are deleted.
     ListEnds,
     /// An object was created or changed.
     Changed(Value),
@@ -154,9 +154,9 @@ mod tests {
     use super::*;
     use crate::provider::cluster::PERMISSIONS;
 
-    /// A watch is a list that goes on, so it needs both verbs; nothing else needs `watch`.
+    /// A watch continues a list, so it needs both verbs; nothing else needs `watch`.
     #[test]
-    fn what_is_watched_may_be_watched_and_nothing_else() {
+    fn permissions_to_watch_equal_the_watches() {
         let watchable = PERMISSIONS.iter().filter(|it| it.verbs.contains(&"watch"));
         let mut allowed: Vec<_> = watchable
             .inspect(|it| assert!(it.verbs.contains(&"list"), "{it:?}"))

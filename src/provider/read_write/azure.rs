@@ -38,10 +38,10 @@ pub trait AzureWrite: AzureRead {
         precondition: Precondition,
     ) -> Result<Value, RequestError>;
 
-    /// Updates some tags of an object, and nothing else of it.
+    /// Updates only these tags of an object.
     async fn update_tags(&self, id: &ArmId, update: &TagUpdate) -> Result<(), RequestError>;
 
-    /// Deletes an object and waits until it is gone.
+    /// Deletes an object and waits until it is deleted.
     async fn delete(&self, id: &ArmId, precondition: Precondition) -> Result<(), RequestError>;
 
     /// Waits until no operation runs on an object, and returns the object;

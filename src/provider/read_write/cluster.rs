@@ -68,9 +68,9 @@ pub trait ClusterRead: Debug + Send + Sync {
     /// does not own, as kind and name. Empty for every other object.
     async fn foreign_contents(&self, container: &ObjectName) -> Result<Vec<String>, ClusterError>;
 
-    /// Whether the cluster would approve by itself what our bootstrap tokens ask
-    /// for, which is more than stargate wants of it.
-    async fn subject_access_review_bootstrap_autoapproves(&self) -> Result<bool, ClusterError>;
+    /// Whether the cluster would approve the requests of our bootstrap tokens by itself,
+    /// which stargate does not want.
+    async fn review_bootstrap_auto_approval(&self) -> Result<bool, ClusterError>;
 
     /// Watches every object of a kind, for as long as the stream is read.
     fn watch(&self, kind: WatchedKind) -> WatchStream;
@@ -78,7 +78,7 @@ pub trait ClusterRead: Debug + Send + Sync {
     /// The pods of Goldpinger's, in one namespace or in all.
     async fn pingers(&self, namespace: Option<&str>) -> Result<Vec<GoldpingerPod>, MeasureError>;
 
-    /// Asks one pod what all of them measured. `pods` are all of them.
+    /// Reads the measurements of all pods from one of them.
     async fn check_all(
         &self,
         requested: &GoldpingerPod,
@@ -101,8 +101,7 @@ pub trait ClusterRead: Debug + Send + Sync {
     /// The object on which `stargate watch` reports about the topology, if there is one.
     async fn topology_object(&self) -> Result<Option<TopologyObject>, ClusterError>;
 
-    /// The service that has an address, with its endpoints; nothing where none
-    /// has it.
+    /// The service with an address, and its endpoints; `None` if there is no such service.
     async fn service_at(
         &self,
         address: Ipv4Addr,
@@ -120,8 +119,7 @@ pub trait ClusterWrite: ClusterRead {
         force: bool,
     ) -> Result<LiveManifest, ClusterError>;
 
-    /// Deletes an object and waits until it is gone; one that is not there is
-    /// fine.
+    /// Deletes an object and waits until it is deleted. An absent one is no error.
     async fn delete(
         &self,
         kind: ManifestKind,
@@ -129,15 +127,15 @@ pub trait ClusterWrite: ClusterRead {
         name: &str,
     ) -> Result<(), ClusterError>;
 
-    /// Sets `spec.ipam.podCIDRs` of a CiliumNode and nothing else of it.
+    /// Sets only `spec.ipam.podCIDRs` of a CiliumNode.
     async fn set_cilium_pod_cidrs(
         &self,
         name: &str,
         pod_cidrs: &[Ipv4Net],
     ) -> Result<(), ClusterError>;
 
-    /// Deletes a CiliumNode whose Node is gone; one that is not there is fine,
-    /// and so is a cluster without Cilium.
+    /// Deletes a CiliumNode whose Node is deleted. An absent one is no error, nor is a
+    /// cluster without Cilium.
     async fn delete_cilium_node(&self, name: &str) -> Result<(), ClusterError>;
 
     /// Sets a Node's pod CIDR; the API server takes it once and never again.
@@ -147,8 +145,8 @@ pub trait ClusterWrite: ClusterRead {
     async fn set_node_provider_id(&self, name: &str, provider_id: &str)
     -> Result<(), ClusterError>;
 
-    /// Sets labels and taints, removes those that stargate set before and that
-    /// are no longer wanted, and notes which ones are its own.
+    /// Sets labels and taints, removes those that stargate set before and that are no
+    /// longer desired, and records its own.
     async fn set_node_labels_and_taints(
         &self,
         node: &NodeFacts,
@@ -170,16 +168,16 @@ pub trait ClusterWrite: ClusterRead {
     /// Lets pods come again to a Node that stargate has cordoned.
     async fn uncordon_after_work(&self, name: &str) -> Result<(), ClusterError>;
 
-    /// Deletes a Node and waits until it is gone; one that is not there is fine.
+    /// Deletes a Node and waits until it is deleted. An absent one is no error.
     async fn delete_node(&self, name: &str) -> Result<(), ClusterError>;
 
-    /// Evicts every pod that is not a DaemonSet's, a static one or over, and
-    /// waits until they are gone.
+    /// Evicts all pods except static pods, completed ones and those of DaemonSets, and
+    /// waits until they are deleted.
     async fn drain(&self, node: &str, within: Duration) -> Result<DrainReport, ClusterError>;
 
-    /// Looks for what was asked with a worker's token and approves the requests
-    /// for its kubelet's client certificate, exactly those: a kubelet that was
-    /// restarted asks twice, and waits for the second.
+    /// Finds the certificate requests with a worker's token and approves exactly those for
+    /// its kubelet's client certificate. A restarted kubelet makes a second request, and
+    /// waits for that one.
     async fn approve_csr_for(
         &self,
         worker: &WorkerName,
@@ -223,7 +221,7 @@ pub trait ClusterWrite: ClusterRead {
         now: Timestamp,
     ) -> Result<usize, ClusterError>;
 
-    /// Marks a request as one of the topology. One that is gone is fine.
+    /// Marks a request as one of the topology. An absent one is no error.
     async fn claim_operation(
         &self,
         operation: &OperationObject,
@@ -253,7 +251,7 @@ pub trait ClusterWrite: ClusterRead {
     /// reason is recorded once.
     async fn record_operation_event(&self, event: &OperationEvent) -> Result<(), ClusterError>;
 
-    /// Creates the object of a record, whose spec never changes afterwards.
+    /// Creates the object of a record; its spec is immutable.
     async fn create_operation(&self, record: &OperationRecord) -> Result<(), ClusterError>;
 
     /// Writes how far the work is.

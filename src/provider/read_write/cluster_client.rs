@@ -71,8 +71,8 @@ impl ClusterRead for ClusterClient {
         Self::foreign_contents(self, container).await
     }
 
-    async fn subject_access_review_bootstrap_autoapproves(&self) -> Result<bool, ClusterError> {
-        Self::subject_access_review_bootstrap_autoapproves(self).await
+    async fn review_bootstrap_auto_approval(&self) -> Result<bool, ClusterError> {
+        Self::review_bootstrap_auto_approval(self).await
     }
 
     fn watch(&self, kind: WatchedKind) -> WatchStream {

@@ -29,8 +29,8 @@ pub trait TailnetRead: Debug + Send + Sync {
 /// Writes to the tailnet; can read it too.
 #[async_trait]
 pub trait TailnetWrite: TailnetRead {
-    /// Sets the prefixes that the tailnet accepts from a device to exactly
-    /// these, and returns what it then advertises and what is accepted.
+    /// Sets the approved prefixes of a device to exactly these, and returns its advertised
+    /// and approved prefixes.
     async fn set_enabled_routes(
         &self,
         id: &str,

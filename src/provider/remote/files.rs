@@ -50,8 +50,8 @@ pub(super) fn router_sysctls(forwarding: bool, path_filter: u8, redirects: bool)
 
 /// The firewall, as one transaction that replaces stargate's table.
 ///
-/// The MSS is clamped in both directions: packets from the tunnel leave by an interface whose MTU
-/// is not the tunnel's, so the size is explicit.
+/// The MSS is clamped in both directions: packets from the tunnel leave by an interface
+/// with another MTU than the tunnel, so the size is explicit.
 pub(super) fn firewall(masquerade: bool, mss_clamp: bool) -> String {
     let mut text = String::from("table inet stargate\ndelete table inet stargate\n");
     if !masquerade && !mss_clamp {

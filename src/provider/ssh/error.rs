@@ -100,7 +100,7 @@ pub enum SshError {
         activity: String,
         /// How it ended.
         exit: Exit,
-        /// The end of what it printed.
+        /// The end of the command's output.
         printed: String,
     },
 }

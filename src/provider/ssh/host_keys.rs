@@ -210,7 +210,7 @@ impl Pin {
 #[derive(Debug, Clone)]
 pub(super) struct HostKeyVerifier {
     hostname: String,
-    /// The names whose lines decide.
+    /// The names whose lines accept or refuse a key.
     names: Vec<String>,
     /// A name whose lines only accept and never refuse.
     also: Option<String>,

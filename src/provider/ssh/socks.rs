@@ -1,4 +1,4 @@
-//! A SOCKS5 client (RFC 1928 and 1929), for jobs whose Tailscale runs in user space.
+//! A SOCKS5 client (RFC 1928 and 1929), for jobs with Tailscale in userspace mode.
 
 use std::fmt;
 

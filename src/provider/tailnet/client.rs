@@ -102,8 +102,8 @@ impl TailnetClient {
         }
     }
 
-    /// Sets the prefixes that the tailnet accepts from a device to exactly
-    /// these, and returns what it then advertises and what is accepted.
+    /// Sets the approved prefixes of a device to exactly these, and returns its advertised
+    /// and approved prefixes.
     pub async fn set_enabled_routes(
         &self,
         id: &str,

@@ -127,7 +127,7 @@ async fn a_key_is_for_one_machine_within_the_hour() {
 }
 
 #[tokio::test]
-async fn what_is_gone_is_deleted_and_tags_answer_nothing() {
+async fn an_absent_device_counts_as_deleted_and_tags_have_no_response() {
     let (client, script) = client(
         key(),
         vec![

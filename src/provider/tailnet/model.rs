@@ -50,8 +50,8 @@ pub struct TailnetDevice {
 }
 
 impl TailnetDevice {
-    /// Orders devices of one host name: the greatest is the router, the others are what is
-    /// left of earlier machines. Connected ones precede, then those that serve prefixes.
+    /// Orders devices of one host name: the greatest is the router, the others may belong
+    /// to earlier machines. Connected devices rank higher, then those that serve prefixes.
     pub fn rank(&self) -> impl Ord + use<> {
         let serves = self.enabled.intersection(&self.advertised).next().is_some();
         (self.online, serves, self.created)
@@ -118,8 +118,8 @@ impl From<DeviceJson> for TailnetDevice {
         let node_id = if device.node_id.is_empty() { &device.id } else { &device.node_id };
         Self {
             node_id: node_id.clone(),
-            // `lastSeen` is left out while connected, and by servers that do
-            // not tell at all of a connection.
+            // `lastSeen` is omitted while connected, and by servers that do not report
+            // connections.
             online: device.connected_to_control.unwrap_or(device.last_seen.is_none()),
             // Servers without device approval do not speak of it.
             authorized: device.authorized.unwrap_or(true),
@@ -175,7 +175,7 @@ impl TailnetDevice {
     }
 }
 
-/// Year 1 stands for no date.
+/// Year 1 means no date.
 fn is_a_date(time: &Timestamp) -> bool {
     *time > Timestamp::UNIX_EPOCH
 }
@@ -203,12 +203,12 @@ fn lenient<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Erro
     })
 }
 
-/// The parts of the tailnet's policy that stargate looks at.
+/// The parts of the tailnet's policy that stargate reads.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TailnetPolicy {
     /// Tags that may be given to devices.
     pub tag_owners: BTreeSet<String>,
-    /// Who needs no approval for which routes.
+    /// For each prefix, the users, groups and tags whose routes need no approval.
     pub auto_approver_routes: BTreeMap<Ipv4Net, BTreeSet<String>>,
 }
 

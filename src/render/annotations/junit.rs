@@ -4,7 +4,7 @@ use quick_junit::{NonSuccessKind, Report, SerializeError, TestCase, TestCaseStat
 
 use super::{Annotation, AnnotationLevel, AnnotationReport};
 
-/// One test suite with a case for each result, and for what holds.
+/// One test suite with a case for each result, and for each satisfied rule.
 pub(super) fn render(report: &AnnotationReport<'_>) -> Result<String, SerializeError> {
     let mut suite = TestSuite::new(format!("stargate {}", report.command));
     suite.add_test_cases(report.annotations.iter().map(|one| case(report, one)));

@@ -30,7 +30,7 @@ pub enum AnnotationLevel {
     Note,
 }
 
-/// The rule that a result comes from: what a CI system groups results by.
+/// The rule that a result comes from; CI systems group results by it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AnnotationRule {
     /// Its stable id: a code as `stargate explain` knows it, or a name.
@@ -169,8 +169,8 @@ impl<'a> AnnotationReport<'a> {
         Self { failed: true, ..Self::new(command, file_name, text) }
     }
 
-    /// Adds results. Those about a resource without a place of their own get the place
-    /// of the block that describes it.
+    /// Adds results. A result about a resource without a location gets that of the block
+    /// that describes the resource.
     pub fn extend(
         &mut self,
         found: impl IntoIterator<Item = Annotation>,

@@ -138,7 +138,7 @@ pub enum OutcomeJson {
     NotStarted,
     /// Too many workers failed before the step started.
     RolloutHalted,
-    /// The old object of a replacement is gone, and the new one was not started.
+    /// The old object of a replacement is deleted, and the new one was not started.
     HalfReplaced,
 }
 

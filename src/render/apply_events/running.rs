@@ -12,7 +12,7 @@ use super::super::text::{counted, elapsed, wrap};
 /// Running steps that a reminder names.
 const MAX_NAMED: usize = 5;
 
-/// The steps that are running, and what comes before them.
+/// The steps that are running, and the steps that they wait for.
 #[derive(Debug, Default)]
 pub(super) struct RunningSteps {
     steps: BTreeMap<Address, RunningStep>,
@@ -28,7 +28,7 @@ struct RunningStep {
 }
 
 impl RunningSteps {
-    /// Notes what an event begins or ends.
+    /// Updates the steps that an event starts or ends.
     pub(super) fn note(&mut self, event: &Event) {
         match event {
             Event::IterationStarted { .. } => self.lease = None,
@@ -50,7 +50,7 @@ impl RunningSteps {
         }
     }
 
-    /// The lines that name what is running, those that began first at the top.
+    /// The lines that name the running steps, the oldest first.
     pub(super) fn lines(&self) -> Vec<String> {
         let mut steps: Vec<_> = self.steps.iter().collect();
         steps.sort_by_key(|(_, step)| step.since);

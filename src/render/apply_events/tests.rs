@@ -47,7 +47,7 @@ fn events() -> Vec<Event> {
             Action::Replace,
             Outcome::HalfReplaced {
                 done: "drained and reset".into(),
-                reason: "the apply stopped before".into(),
+                reason: "the apply stopped first".into(),
             },
             0,
         ),
@@ -162,7 +162,7 @@ fn progress_draws_every_event() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reminder_names_what_is_running() {
+async fn a_reminder_names_running_steps() {
     let mut out = Vec::new();
     let reporter = PlainReporter::new(&mut out, Style::Plain, false);
     let group = address("resource-group/dc1/lab-dc1");

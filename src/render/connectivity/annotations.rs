@@ -48,7 +48,7 @@ impl ReachabilityReportText<'_> {
 }
 
 impl LiveReport<'_> {
-    /// The measurements that differ from the model, and what was not measured.
+    /// Measurements that differ from the model, and pairs without a measurement.
     fn annotations(&self) -> Vec<Annotation> {
         let level = match self.status() {
             CheckStatus::Passed => return Vec::new(),

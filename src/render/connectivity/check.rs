@@ -25,7 +25,7 @@ pub struct CheckReport<'a> {
     pub unchecked: &'a [Unchecked],
     /// Sources that could not be read, and errors that the planner found.
     pub errors: &'a [Failure],
-    /// Whether to print what `check` does not cover at all (`-v`).
+    /// Whether to print the checks that `check` never makes (`-v`).
     pub is_verbose: bool,
     /// The comparison with Goldpinger's measurements (`--live`).
     pub live: Option<LiveReport<'a>>,
@@ -199,7 +199,7 @@ impl CheckReport<'_> {
         lines
     }
 
-    /// Rules that could not be checked, and what `check` does not cover.
+    /// Rules that could not be checked, and checks that `check` never makes.
     fn unchecked_lines(&self, style: Style) -> Vec<String> {
         let mut by_reason: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for one in self.unchecked {

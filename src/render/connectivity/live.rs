@@ -59,7 +59,7 @@ struct MeasuredJson {
     dropped: u64,
     /// Measured pairs whose expected result is unknown.
     expected_unknown: u64,
-    /// Those of them that were not reached.
+    /// Unreachable ones among them.
     expected_unknown_failed: u64,
     /// Pairs without a measurement.
     not_measured: u64,

@@ -31,7 +31,7 @@ pub struct ReachabilityJson {
     pub unexamined: Vec<UnexaminedJson>,
 }
 
-/// Something that no state in between was examined for.
+/// Resources or nodes without examined intermediate states.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct UnexaminedJson {
     /// `deferred` for resources that are known only after apply, `unknown-pods`

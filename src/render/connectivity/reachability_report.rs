@@ -90,8 +90,8 @@ impl ReachabilityReportText<'_> {
         self.report.model.sites.get(number).map_or(String::new(), |site| site.site.to_string())
     }
 
-    /// A summary of the pairs; `None` without pairs. Those of nodes are named where not
-    /// all are reached.
+    /// A summary of the pairs; `None` without pairs. Pairs of nodes are named if not all
+    /// are reached.
     pub fn summary(&self) -> Option<String> {
         let pods = summarize(self.report.matrix.total(), "pair")?;
         let nodes = self.report.matrix.nodes;

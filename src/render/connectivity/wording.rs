@@ -229,14 +229,13 @@ pub(super) fn describe_remedy(remedy: &Remedy) -> String {
     }
 }
 
-/// Whose a resource is that drops packets, and who can change it.
+/// The remedy for a resource that drops packets, by its owner.
 fn change_outside(resource: &Address, id: Option<&ArmId>, owner: FactOwner) -> String {
     let group = id.and_then(ArmId::resource_group_name);
     let place = group.map(|group| format!(" in the resource group {group}")).unwrap_or_default();
     match owner {
         FactOwner::Topology => format!(
-            "{resource}{place} is as the topology describes it, so no apply changes it; inspect \
-             the object"
+            "{resource}{place} matches the topology, so no apply changes it; inspect the object"
         ),
         FactOwner::Ignored => format!(
             "an `[[ignore]]` rule of the topology leaves {resource} as it is: remove the rule, \
@@ -252,7 +251,7 @@ fn change_outside(resource: &Address, id: Option<&ArmId>, owner: FactOwner) -> S
     }
 }
 
-/// A violated rule and what was found.
+/// A violated rule and the observation.
 pub(super) fn violation_text(violation: &Violation) -> String {
     format!("{}: {}", describe_violation(violation.rule), violation.found)
 }

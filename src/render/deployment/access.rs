@@ -1,4 +1,4 @@
-//! The account of the watcher and what it may do.
+//! The account of the watcher and its permissions.
 
 use std::collections::BTreeSet;
 

@@ -18,14 +18,14 @@ const METRICS_PORT_NAME: &str = "metrics";
 pub struct DeploymentSettings {
     /// The namespace of the watcher.
     pub namespace: String,
-    /// The image with stargate.
+    /// The container image of stargate.
     pub image: String,
     /// How many watchers there are; one of them works.
     pub replicas: u16,
     /// The client id of the managed identity for workload identity. Without it, the
     /// credentials of Azure come from the Secret.
     pub client_id: Option<String>,
-    /// Whether a tailscaled in user space reaches the routers, for clusters whose nodes
+    /// Whether a tailscaled in userspace mode reaches the routers, for clusters whose nodes
     /// have no route to them.
     pub tailscale_sidecar: bool,
     /// The time between two reconciles, if the Prometheus Operator is to scrape the

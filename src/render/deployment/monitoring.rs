@@ -1,4 +1,4 @@
-//! Objects of the Prometheus Operator: what is scraped, and the alerts.
+//! Objects of the Prometheus Operator: the scraped endpoints, and the alerts.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ struct Alert {
     after: &'static str,
     severity: &'static str,
     summary: String,
-    /// What to do.
+    /// The action of the person on call.
     action: &'static str,
 }
 
@@ -120,7 +120,7 @@ fn of_watchers(name: &str, job: &str, interval: Duration) -> Vec<Alert> {
     ]
 }
 
-/// What reconciles leave.
+/// Alerts about the results of reconciles.
 fn of_results(name: &str, job: &str) -> Vec<Alert> {
     vec![
         Alert {
@@ -129,7 +129,7 @@ fn of_results(name: &str, job: &str) -> Vec<Alert> {
             after: "1h",
             severity: "warning",
             summary: format!("{{{{ $value }}}} resources of {name} differ from the topology"),
-            action: "Run `stargate plan`, which shows the differences and what blocks them.",
+            action: "Run `stargate plan`, which shows the differences and the blocked changes.",
         },
         Alert {
             name: "StargatePairsBroken",

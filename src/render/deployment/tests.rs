@@ -40,7 +40,7 @@ fn the_sidecar_and_workload_identity_are_optional() {
 
 /// Every object that is referred to is among the objects, or documented as the user's.
 #[test]
-fn what_pods_refer_to_is_there() {
+fn references_of_pods_exist() {
     let objects = objects(&TOPOLOGY, &settings());
     let find = |kind: &str| objects.iter().find(|object| object["kind"] == kind).unwrap();
     let pod = &find("Deployment")["spec"]["template"]["spec"];

@@ -1,4 +1,4 @@
-//! The watchers: their pods, what these read, and who may talk to whom.
+//! The watchers: their pods, their configuration, and the permitted connections.
 
 use serde_json::{Value, json};
 

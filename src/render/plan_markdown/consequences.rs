@@ -40,8 +40,8 @@ fn going_away(plan: &Plan) -> Vec<String> {
     actions.into_iter().filter_map(line).collect()
 }
 
-/// What stops working while changes are made, and the pairs that are unreachable at that
-/// time; disruptions of the most pairs first.
+/// Interruptions and the pairs that are unreachable at that time; disruptions of the most
+/// pairs first.
 fn interrupted(plan: &Plan) -> Vec<String> {
     let disruptions = plan.reachability.disruption_summaries();
     let disruptions = disruptions.iter().map(|text| sentence(text));

@@ -1,4 +1,4 @@
-//! Lists that stay below a size, whatever they list, and say how much they leave out.
+//! Lists that stay below a size and count the omitted items.
 
 use crate::render::markdown::{code, escape};
 use crate::render::text::{counted, cut};

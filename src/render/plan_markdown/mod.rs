@@ -1,6 +1,6 @@
-//! A plan as a comment on a pull request. It begins with where the changes are made, what
-//! goes away, who is interrupted and what is lost; details are folded, and truncated to the
-//! maximum size of a comment.
+//! A plan as a comment on a pull request. It begins with the target, deletions,
+//! interruptions and losses; details are folded, and truncated to the maximum size of a
+//! comment.
 
 mod consequences;
 mod listing;
@@ -185,7 +185,7 @@ fn summary(plan: &Plan) -> String {
     format!("{head}\n{rule}\n{row}\n\n")
 }
 
-/// The pairs of nodes by what the plan does to them.
+/// The pairs of nodes by the effect of the plan.
 fn reachability(plan: &Plan) -> String {
     let found = &plan.reachability;
     match found.pairs() == 0 || plan.is_empty() {

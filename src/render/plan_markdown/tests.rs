@@ -15,7 +15,7 @@ const CHANGES: usize = 500;
 
 const TARGET: &str = "Target: Azure subscription Production (1-2), tenant 3-4, cluster lab";
 
-/// What markdown, GitHub and terminals take for more than text, in one word.
+/// Text that markdown, GitHub or terminals would interpret, in one word.
 const HOSTILE: &str = "@org/team`</details>![x](https://e.test/p)|www.e.test#12<img>";
 
 #[test]
@@ -56,7 +56,7 @@ fn numbered(kind: &str, number: usize) -> String {
 }
 
 #[test]
-fn a_deletion_of_everything_names_what_goes_away_first() {
+fn a_deletion_of_everything_begins_with_the_deletions() {
     let delete = |number: usize| {
         let fields = vec![field(&[&format!("key-{number}")], json!("a"), json!("b"))];
         let mut change = change(&numbered("virtual-machine", number), Action::Delete, fields);
@@ -91,7 +91,7 @@ fn a_deletion_of_everything_names_what_goes_away_first() {
 }
 
 #[test]
-fn replacements_name_who_is_interrupted_before_what_is_blocked() {
+fn replacements_list_interruptions_before_blocked_changes() {
     let replace = |number: usize| {
         let mut cidr =
             field(&["pod_cidr"], json!("10.1.0.0/24"), json!(format!("10.2.{number}.0")));

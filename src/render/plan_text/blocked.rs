@@ -52,7 +52,7 @@ impl Page {
     /// The headers of several changes.
     fn listed(&mut self, group: &[&Blocked]) {
         let limit = if self.options.full { usize::MAX } else { MAX_LISTED };
-        // A line that says `1 other` is as long as the one that it stands for.
+        // A line that says `1 other` is as long as the item that it replaces.
         let listed = if group.len() > limit { limit - 1 } else { group.len() };
         for one in group.iter().take(listed) {
             self.header(one.action, &one.address, "");

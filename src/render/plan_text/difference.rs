@@ -93,7 +93,7 @@ fn text(value: Option<&Value>) -> Option<String> {
     }
 }
 
-/// Two long texts, cut to a width around what differs.
+/// Two long texts, truncated around their difference.
 pub(super) fn around(old: &str, new: &str, width: usize) -> (String, String) {
     let (one, other): (Vec<char>, Vec<char>) = (old.chars().collect(), new.chars().collect());
     if one.len().max(other.len()) <= width {

@@ -134,7 +134,8 @@ impl Page {
         self.cut_line(Some(Role::Action(action)), &line);
     }
 
-    /// Two values below each other, cut around what differs; an absent one is left out.
+    /// Two values below each other, truncated around their difference; an absent one is
+    /// omitted.
     fn both(&mut self, before: &str, after: &str) {
         let (before, after) = match self.options.full {
             true => (before.to_owned(), after.to_owned()),

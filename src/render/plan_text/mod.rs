@@ -56,7 +56,7 @@ fn rendered(plan: &Plan, options: Options, current: Option<ReachabilityReportTex
     page.ignored(&plan.ignored);
     page.findings(&plan.findings);
     page.gaps(plan);
-    // `drift` reports the current state; what an apply would cost is the plan's matter.
+    // `drift` reports the current state; only `plan` shows the cost of an apply.
     let applies = !plan.changes.is_empty() || !plan.deferred.is_empty();
     if applies && options.purpose != Purpose::Drift {
         page.cost(&plan.cost);

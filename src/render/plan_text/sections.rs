@@ -61,7 +61,7 @@ impl Page {
         self.wrapped(&format!("{number}: {names}"), "  ", "     ");
     }
 
-    /// Deferred resources, grouped by what they wait for.
+    /// Deferred resources, grouped by the resources that they wait for.
     pub(super) fn deferred(&mut self, deferred: &[Deferred]) {
         if deferred.is_empty() {
             return;
@@ -120,7 +120,7 @@ impl Page {
         if ignored.is_empty() {
             return;
         }
-        self.title("Ignored, as `[[ignore]]` of the topology says:");
+        self.title("Ignored by `[[ignore]]` blocks of the topology:");
         self.blank();
         for one in ignored {
             self.line(format!("    {}", self.options.style.paint(Role::Title, &one.address)));
@@ -129,8 +129,8 @@ impl Page {
             self.fields(Action::Update, &one.fields);
             self.blank();
         }
-        let help = "an apply leaves these fields as they are; to have one corrected, remove \
-                    its `[[ignore]]` block";
+        let help = "an apply does not change these fields; to correct one, remove its \
+                    `[[ignore]]` block";
         self.help(help, "");
         self.blank();
     }
@@ -152,7 +152,7 @@ impl Page {
         }
     }
 
-    /// Sources that could not be read, and what follows for the plan.
+    /// Sources that could not be read, and the effect on the plan.
     pub(super) fn gaps(&mut self, plan: &Plan) {
         // Several objects may be unread for one reason.
         let mut printed = BTreeSet::new();

@@ -105,7 +105,7 @@ fn changes_that_interrupt_different_things_are_not_folded() {
     assert!(!text.contains("worker-2 are evicted"), "{text}");
 }
 
-/// A destroy says once why everything goes.
+/// A destroy states its reason once.
 #[test]
 fn a_destroy_does_not_explain_each_deletion() {
     let mut change = fixture::change("subnet/dc1/lab", Action::Delete, Vec::new());
@@ -117,7 +117,7 @@ fn a_destroy_does_not_explain_each_deletion() {
     assert!(plain(&plan).contains("# not in the topology"));
 }
 
-/// The whole digest tells a reader nothing.
+/// The whole digest is of no use to a reader.
 #[test]
 fn digests_of_profiles_are_shortened() {
     let digest = |letter: &str| letter.repeat(64).into();

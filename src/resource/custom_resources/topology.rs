@@ -1,4 +1,4 @@
-//! The CRD of Topologies: what `stargate watch` reports about a topology.
+//! The CRD of Topologies: the status that `stargate watch` writes.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use super::{
 /// The annotation of a Topology that approves the changes with this digest.
 pub const APPROVE_ANNOTATION: &str = "stargate.io/approve";
 
-/// What a digest of changes looks like.
+/// The pattern of a digest of changes.
 const DIGEST: &str = "^[0-9a-f]{32}$";
 
 /// The body of the CRD of Topologies.
@@ -52,7 +52,7 @@ fn condition(kind: &str, field: &str) -> String {
 
 fn status() -> Value {
     object(
-        "The result of the last reconcile. It is written when something besides times changes; \
+        "The result of the last reconcile. It is written when a value other than a time changes; \
          the Lease of the watcher shows that it is alive.",
         &json!({
             "observedGeneration": {
@@ -63,7 +63,7 @@ fn status() -> Value {
             "version": short_text("The version of stargate."),
             "topologyDigest": short_text("The SHA-256 of the topology file in force."),
             "apply": one_of(
-                "What is changed without approval.",
+                "The changes that are made without approval.",
                 &["none", "routes", "all"],
             ),
             "intervalSeconds": count("The time between two reconciles, in seconds."),
@@ -73,7 +73,7 @@ fn status() -> Value {
                 &json!({
                     "reached": count("Pairs that reach each other."),
                     "broken": count("Pairs that do not."),
-                    "unknown": count("Pairs of which it is unknown."),
+                    "unknown": count("Pairs of unknown reachability."),
                 }),
                 &[],
             ),
@@ -89,19 +89,19 @@ fn status() -> Value {
             ),
             "pendingApproval": pending_approval(),
             "blocked": object(
-                "What must not be changed.",
+                "Blocked changes.",
                 &json!({
-                    "total": count("How many changes are blocked."),
+                    "total": count("The number of blocked changes."),
                     "changes": changes("The first of them.", "message", "Why it is blocked."),
                 }),
                 &["total"],
             ),
             "approval": object(
-                "What became of the last approval.",
+                "The result of the last approval.",
                 &json!({
                     "digest": pattern("The digest that was approved.", "^[ -~]*$"),
                     "state": one_of(
-                        "What became of it.",
+                        "The result.",
                         &["InProgress", "Done", "Refused", "Abandoned"],
                     ),
                     "message": text("The same as a sentence."),
@@ -109,8 +109,9 @@ fn status() -> Value {
                 &["digest", "state"],
             ),
             "lastSuccessTime": time(
-                "The time of the last reconcile that left nothing but what awaits approval, when \
-                 the status was written. Later ones are recorded in the Lease of the watcher.",
+                "The time of the last reconcile after which only changes that await approval were \
+                 left, when the status was written. Later ones are recorded in the Lease of the \
+                 watcher.",
             ),
             "lastUpdateTime": time("The time of the last write of the status."),
         }),
@@ -137,7 +138,7 @@ fn drift() -> Value {
         &json!({
             "total": count("How many."),
             "kinds": counts("By kind.", "kind", "The kind of resource."),
-            "actions": counts("By what is to be done.", "action", "The action."),
+            "actions": counts("By action.", "action", "The action."),
         }),
         &["total"],
     )
@@ -147,7 +148,7 @@ fn pending_approval() -> Value {
     object(
         "Changes that await approval.",
         &json!({
-            "total": count("How many changes await approval."),
+            "total": count("The number of changes that await approval."),
             "digest": pattern("The digest of all of them, which approves them.", DIGEST),
             "losesPairs": {
                 "type": "boolean",

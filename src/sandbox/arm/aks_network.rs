@@ -31,8 +31,8 @@ pub(super) fn create_node_group(
     copy_tags(store, &id, &group, guid);
 }
 
-/// Gives the tags of the cluster to what AKS created for it, beside the tags that are
-/// there (*Use Azure tags in AKS*).
+/// Copies the tags of the cluster to the objects that AKS created for it, in addition to
+/// their tags (*Use Azure tags in AKS*).
 fn copy_tags(
     store: &mut ArmStore,
     cluster: &ArmId,

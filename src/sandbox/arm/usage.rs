@@ -1,4 +1,4 @@
-//! Objects in use: Azure refuses to delete what other objects refer to.
+//! Objects in use: Azure refuses to delete an object that others refer to.
 
 use super::errors::ArmError;
 use super::kind::ArmKind;

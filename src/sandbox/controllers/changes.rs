@@ -1,4 +1,4 @@
-//! Finds what changed since the last reconciliation, and records that nothing is left.
+//! Finds the changes since the last reconciliation, and records that all are handled.
 
 use std::collections::BTreeSet;
 

@@ -1,7 +1,9 @@
-//! Controllers: they emulate what the real clouds do asynchronously, and run after every change.
+//! Controllers: they emulate the asynchronous work of the real clouds, and run after every
+//! change.
 //!
-//! Each controller reconciles its own part of the sandbox and is idempotent. It examines what
-//! changed since the last run, and what depends on that. After a load everything counts as changed.
+//! Each controller reconciles its own part of the sandbox and is idempotent. It examines
+//! the changes since the last run and the objects that depend on them. After a load
+//! everything counts as changed.
 
 mod agents;
 mod aks;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::cluster::{ClusterObjects, POOL_LABEL, label};
 use super::nodes::EmulatedPool;
 
-/// The annotation with what a pool has set on a node, so that it can be taken off again.
+/// The annotation with the settings of a pool on a node, so that they can be removed again.
 const SETTINGS: &str = "sandbox.stargate.io/pool-settings";
 
 /// Brings the nodes of all pools to the settings of their pools. An upgrade keeps the name of a

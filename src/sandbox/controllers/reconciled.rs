@@ -1,4 +1,4 @@
-//! The record of what has been reconciled.
+//! The record of reconciled objects.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -124,7 +124,7 @@ pub enum FaultError {
     NoTarget(&'static str),
 }
 
-/// Injects a fault and returns a description of what was done. Without a target, the first
+/// Injects a fault and returns a description of its effect. Without a target, the first
 /// candidate by name is used.
 pub fn inject(
     sandbox: &mut SandboxState,

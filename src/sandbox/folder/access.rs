@@ -1,9 +1,9 @@
-//! Which processes use a folder, and which one may change its state.
+//! The processes that use a folder, and the one that may change its state.
 //!
-//! Every user holds a lock on a file of its own below `users`, so that the others know that it
-//! lives: the system releases the lock of a process that ends in any way. The file `lock` is held
-//! by the user that may change the state: for as long as it is the only user, else for one change
-//! at a time.
+//! Every user holds a lock on a file of its own below `users`, so that the others know that
+//! it runs: the system releases the lock of a process that ends in any way. The file `lock`
+//! is held by the user that may change the state: for as long as it is the only user, else
+//! for one change at a time.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -73,7 +73,7 @@ impl Access {
     /// Whether other living users have registered. Removes the files of those that ended.
     pub(super) fn has_others(&self) -> bool {
         let Some(users) = self.user_path.parent() else { return true };
-        // What cannot be read may be another user.
+        // An unreadable folder may contain other users.
         let Ok(entries) = fs::read_dir(users) else { return true };
         let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
         let others = paths.filter(|path| *path != self.user_path);
@@ -98,8 +98,8 @@ impl Access {
 
 impl Drop for Access {
     fn drop(&mut self) {
-        // Both are conveniences: closing the files releases the locks, and the next user removes
-        // what is left.
+        // Both are conveniences: closing the files releases the locks, and the next user
+        // removes remaining files.
         let _removed = fs::remove_file(&self.user_path);
         let _unlocked = self.user.unlock();
     }

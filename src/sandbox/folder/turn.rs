@@ -71,8 +71,8 @@ impl Folder {
         self.shared.load(Ordering::SeqCst)
     }
 
-    /// Begins a turn: with other users, waits for the lock and reads what they changed.
-    /// Once a turn could not begin or end, no later one begins.
+    /// Begins a turn: with other users, waits for the lock and reads their changes. If a
+    /// turn cannot begin or end, no later one begins.
     pub(in crate::sandbox) fn begin_turn(&self, sandbox: &mut SandboxState) -> Turn<'_> {
         if !self.is_shared() {
             return Turn { own: Some(self), locked: None, reloaded: false, failure: None };
@@ -191,7 +191,7 @@ mod tests {
         (sandbox, saver)
     }
 
-    /// A process that cannot read what the others wrote does not go on with its own state.
+    /// A process that cannot read the state of the others does not continue with its own.
     #[tokio::test(flavor = "multi_thread")]
     async fn a_state_that_cannot_be_reloaded_ends_the_turns() {
         for damage in ["{ not json", ""] {
@@ -227,7 +227,7 @@ mod tests {
         }
     }
 
-    /// What was confirmed is in the folder, even if the process ends before it saves.
+    /// A confirmed change is in the folder, even if the process ends before it saves.
     #[tokio::test(flavor = "multi_thread")]
     async fn a_confirmed_change_survives_the_end_of_the_process() {
         let folder = tempfile::tempdir().unwrap();

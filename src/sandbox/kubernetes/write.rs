@@ -278,7 +278,8 @@ pub(super) fn check_identity(
     Ok(())
 }
 
-/// Takes from the new object what its endpoint may write, and the rest from the old one.
+/// Takes the fields that the endpoint may write from the new object, and the rest from the
+/// old one.
 fn restrict(
     definition: &Definition,
     subresource: Option<Subresource>,
@@ -308,7 +309,7 @@ fn record_requester(context: &WriteContext<'_>, object: &mut Value) {
     spec.insert("groups".to_owned(), json!(context.user.groups));
 }
 
-/// Returns an error if a body lacks what apply requires.
+/// Returns an error if a body lacks a field that apply requires.
 pub(super) fn check_configuration(config: &Value) -> Result<(), StatusError> {
     if !items(config, &["metadata", "managedFields"]).is_empty() {
         return Err(StatusError::bad_request("metadata.managedFields must be nil"));

@@ -1,4 +1,4 @@
-//! Which packets a rule of a network security group is about.
+//! Matches packets with a rule of a network security group.
 
 use std::net::Ipv4Addr;
 

@@ -1,8 +1,8 @@
-//! Simulates which pods reach each other, and what Goldpinger measures.
+//! Simulates the reachability of pods, and the measurements of Goldpinger.
 //!
-//! Packets are forwarded by the state of the sandbox alone (Azure's objects, the tailnet's devices,
-//! the hosts' kernels), independently of stargate's own model. A measurement can therefore
-//! contradict the model.
+//! Packets are forwarded by the state of the sandbox alone (Azure's objects, the tailnet's
+//! devices, the hosts' kernels), independently of stargate's own model. A measurement can
+//! therefore contradict the model.
 
 mod fabric;
 mod forward;

@@ -1,4 +1,4 @@
-//! Which pairs of nodes carry the packets of their pods.
+//! The pairs of nodes that carry the packets of their pods.
 
 use std::collections::BTreeSet;
 

@@ -9,7 +9,7 @@ use super::{AZURE, BOTH, ChangeRule, EXISTING, of, rule};
 use crate::diagnostics::Code;
 
 const REQUIRED: &str = "the table is required";
-const DEFAULTS: &str = "the defaults are in force";
+const DEFAULTS: &str = "the defaults apply";
 const MOVED: &str = "the worker is drained and leaves its old machine, which is reset; then it joins in \
                      the other datacenter";
 
@@ -35,7 +35,7 @@ pub(super) const RULES: &[ChangeRule] = &[
         "renamed",
         Recreation,
         (
-            "a pool of the other name is created before the old one is drained and deleted",
+            "a pool with the other name is created before the old one is drained and deleted",
             AKS_DELETE_POOL,
         ),
     ).losing(),
@@ -55,7 +55,7 @@ pub(super) const RULES: &[ChangeRule] = &[
         "[profiles.<name>]",
         "renamed, with the references to it",
         InPlace,
-        ("the records get the other name; workers with the same settings are left alone", STARGATE),
+        ("the records get the other name; workers with the same settings are not changed", STARGATE),
     ),
     of(
         BOTH,
@@ -142,6 +142,7 @@ pub(super) const RULES: &[ChangeRule] = &[
         EXISTING,
         ("`protect`", "removed"),
         InPlace,
-        ("the marks go, and the datacenter can be changed and deleted again", MARKS),
+        ("the records of protection are removed, and the datacenter can be changed and deleted \
+          again", MARKS),
     ),
 ];

@@ -10,9 +10,9 @@ use super::sources::{
 use super::{ChangeRule, OTHER, rule};
 use crate::diagnostics::Code;
 
-const SUCCESSOR: &str = "a new pool takes the place of the old one: its nodes are created, the old ones \
+const SUCCESSOR: &str = "a new pool replaces the old one: its nodes are created, the old nodes \
                          are drained, and the old pool is deleted";
-const LEFT_TO_AKS: &str = "the pool keeps what it has";
+const LEFT_TO_AKS: &str = "the pool keeps its current value";
 const AGENTS: &str = "the kubelet of each worker restarts, one wave after another; pods keep running, so \
                       no worker is drained";
 
@@ -69,7 +69,7 @@ pub(super) const RULES: &[ChangeRule] = &[
         "cluster.kubernetes_version",
         "an older version",
         NoChange,
-        ("a warning (SG0408): AKS takes no cluster back to an older version", AKS_UPGRADE),
+        ("a warning (SG0408): AKS cannot downgrade a cluster", AKS_UPGRADE),
     ),
     rule(
         "cluster.kubernetes_version",
@@ -134,7 +134,7 @@ pub(super) const RULES: &[ChangeRule] = &[
         "a lower number",
         InPlace,
         (
-            "AKS chooses the nodes, drains and deletes them; their routes go in the same apply",
+            "AKS selects, drains and deletes nodes; their routes are deleted in the same apply",
             AKS_SCALE,
         ),
     ),
@@ -142,7 +142,7 @@ pub(super) const RULES: &[ChangeRule] = &[
         "cluster.node_pools.*.count",
         "`min` and `max` in its place",
         InPlace,
-        ("the autoscaler of the pool is switched on", AKS_AUTOSCALER),
+        ("the autoscaler of the pool is enabled", AKS_AUTOSCALER),
     ),
     rule(
         "cluster.node_pools.*.min",
@@ -177,7 +177,7 @@ pub(super) const RULES: &[ChangeRule] = &[
         "cluster.node_pools.*.max_surge",
         OTHER,
         InPlace,
-        ("it counts for the next upgrade", AKS_SURGE),
+        ("it applies from the next upgrade on", AKS_SURGE),
     ),
     rule("cluster.node_pools.*.max_surge", "removed", NoChange, (LEFT_TO_AKS, AKS_SURGE)),
     rule("cluster.node_pools.*.max_pods", OTHER, Rollout, (SUCCESSOR, AKS_POOL)),
@@ -230,7 +230,7 @@ pub(super) const RULES: &[ChangeRule] = &[
         "profiles.*.kubernetes_version",
         "an older version",
         Refused(Code::KubernetesDowngrade),
-        ("a kubelet is not taken back to an older version", SKEW),
+        ("a kubelet is never downgraded", SKEW),
     ),
     rule(
         "profiles.*.kubernetes_version",
@@ -254,15 +254,15 @@ pub(super) const RULES: &[ChangeRule] = &[
         "profiles.*.packages",
         "`upstream` or `preinstalled`",
         NoChange,
-        ("it counts for workers that join or are upgraded later", STARGATE),
+        ("it applies to workers that join or are upgraded later", STARGATE),
     ),
     rule(
         "profiles.*.managed_cilium",
         "`false`",
         InPlace,
         (
-            "the labels that schedule AKS's Cilium leave the Nodes, and its agent with them: install \
-             your own first",
+            "the labels that schedule AKS's Cilium are removed from the Nodes, which stops its \
+             agent: install your own first",
             CILIUM,
         ),
     ),

@@ -17,7 +17,7 @@ use crate::diagnostics::Code;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChangeOutcome {
     /// No object of a service or host changes: the field is a setting of stargate, or
-    /// counts only for what is created later.
+    /// applies only to resources created later.
     NoChange,
     /// Live objects are updated. No worker is drained.
     InPlace,
@@ -29,8 +29,8 @@ pub enum ChangeOutcome {
     /// Objects are deleted. Workers are drained before, and lost pairs need
     /// `--allow-loss`.
     Removal,
-    /// Refused unless `--replace ADDRESS` names the object, because it holds others that
-    /// are deleted with it.
+    /// Refused unless `--replace ADDRESS` names the object, because objects in it are
+    /// deleted with it.
     Replacement,
     /// Refused with this code, and nothing is changed.
     Refused(Code),
@@ -41,8 +41,8 @@ impl ChangeOutcome {
     pub const LEGEND: [(&'static str, &'static str); 7] = [
         (
             "no change",
-            "no object of a service or host changes: the field is a setting of stargate, or counts \
-             only for what is created later",
+            "no object of a service or host changes: the field is a setting of stargate, or \
+             applies only to resources that are created later",
         ),
         ("in place", "live objects are updated, and no worker is drained"),
         (
@@ -51,16 +51,16 @@ impl ChangeOutcome {
         ),
         (
             "recreated",
-            "objects are deleted and created again under the plan's normal approval; their workers \
-             are drained before",
+            "objects are deleted and created again under the plan's normal approval; their \
+             workers are drained first",
         ),
         (
             "removed",
-            "objects are deleted; workers are drained before, and lost pairs need `--allow-loss`",
+            "objects are deleted; workers are drained first, and lost pairs need `--allow-loss`",
         ),
         (
             "replacement with approval",
-            "refused unless `--replace ADDRESS` names the object, because it holds others that are \
+            "refused unless `--replace ADDRESS` names the object, because objects in it are \
              deleted with it",
         ),
         ("refused", "refused with a code that `stargate explain` explains; nothing is changed"),
@@ -106,8 +106,8 @@ impl DatacenterKindName {
 /// A row of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChangeRule {
-    /// The path of the field, as in `datacenters.*.workers[].ip`; or a block with what
-    /// happens to it.
+    /// The path of the field, as in `datacenters.*.workers[].ip`; or a block with the kind
+    /// of its change.
     pub field: &'static str,
     /// The kinds of datacenters that it holds for; empty for a field of no datacenter.
     pub kinds: &'static [DatacenterKindName],
@@ -117,7 +117,7 @@ pub struct ChangeRule {
     pub outcome: ChangeOutcome,
     /// The effect, in a sentence.
     pub effect: &'static str,
-    /// The documentation that says what the service does with such a change.
+    /// The documentation of the service about such a change.
     pub source: &'static str,
     /// Whether pairs of pods are lost for good, so that the change needs `--allow-loss`.
     pub loses: bool,

@@ -8,7 +8,7 @@ use super::sources::{
 use super::{ChangeRule, OTHER, rule};
 use crate::diagnostics::Code;
 
-const NEXT_RECONCILE: &str = "it counts for the next reconcile of `stargate watch`";
+const NEXT_RECONCILE: &str = "it applies from the next reconcile of `stargate watch` on";
 
 pub(super) const RULES: &[ChangeRule] = &[
     rule(
@@ -64,7 +64,7 @@ pub(super) const RULES: &[ChangeRule] = &[
         "another value, in place of one that is not the default",
         Refused(Code::NotOwned),
         (
-            "devices with the former tag count as others': give them the other tag in the admin \
+            "devices with the former tag count as foreign: give them the other tag in the admin \
              console first",
             DEVICE_TAGS,
         ),
@@ -74,8 +74,8 @@ pub(super) const RULES: &[ChangeRule] = &[
         OTHER,
         NoChange,
         (
-            "hosts are logged in to as the other user, which must exist on them; new VMs are created \
-             with it, and no VM is replaced",
+            "stargate logs in to hosts as the other user, which must exist on them; new VMs are \
+             created with it, and no VM is replaced",
             OS_PROFILE,
         ),
     ),
@@ -88,7 +88,7 @@ pub(super) const RULES: &[ChangeRule] = &[
     ),
     rule("ssh.identity_files", OTHER, NoChange, ("other keys are tried", SSH)),
     rule("ssh.known_hosts", OTHER, NoChange, ("host keys are recorded in the other file", SSH)),
-    rule("ssh.host_keys", OTHER, NoChange, ("unknown host keys are treated otherwise", SSH)),
+    rule("ssh.host_keys", OTHER, NoChange, ("the other policy applies to unknown host keys", SSH)),
     rule(
         "network.source_addresses",
         "`preserve` or `masquerade`",
@@ -107,10 +107,15 @@ pub(super) const RULES: &[ChangeRule] = &[
         InPlace,
         ("Goldpinger's objects are deleted; no other pod is affected", DAEMON_SET),
     ),
-    rule("rollout.canary", OTHER, NoChange, ("it counts for the next rollout", STARGATE)),
-    rule("rollout.width", OTHER, NoChange, ("it counts for the next rollout", STARGATE)),
-    rule("rollout.max_failures", OTHER, NoChange, ("it counts for the next rollout", STARGATE)),
-    rule("rollout.drain_seconds", OTHER, NoChange, ("it counts for the next drain", STARGATE)),
+    rule("rollout.canary", OTHER, NoChange, ("it applies from the next rollout on", STARGATE)),
+    rule("rollout.width", OTHER, NoChange, ("it applies from the next rollout on", STARGATE)),
+    rule(
+        "rollout.max_failures",
+        OTHER,
+        NoChange,
+        ("it applies from the next rollout on", STARGATE),
+    ),
+    rule("rollout.drain_seconds", OTHER, NoChange, ("it applies from the next drain on", STARGATE)),
     rule("watch.apply", OTHER, NoChange, (NEXT_RECONCILE, STARGATE)),
     rule("watch.interval_seconds", OTHER, NoChange, (NEXT_RECONCILE, STARGATE)),
     rule("watch.max_removals", OTHER, NoChange, (NEXT_RECONCILE, STARGATE)),

@@ -1,4 +1,4 @@
-//! The documents that say what services do with a change.
+//! The documents about the effects of changes.
 
 pub(super) const STARGATE: &str = "a setting of stargate; no service holds it";
 pub(super) const TOPOLOGY_FILE: &str = "the schema of the topology file";

@@ -78,7 +78,7 @@ pub(super) const RULES: &[ChangeRule] = &[
         BOTH,
         ("datacenters.*.worker_range.count", "a higher number"),
         InPlace,
-        ("the new workers join; no other worker is touched", DRAIN),
+        ("the new workers join; other workers are not changed", DRAIN),
     ),
     of(
         BOTH,

@@ -17,8 +17,8 @@ pub struct WatchSection {
     /// seconds. The default is 300; each interval varies by up to 10 %.
     #[schemars(range(min = 10, max = 86400))]
     pub interval_seconds: Option<Located<u32>>,
-    /// The most objects and routes that are removed without approval within ten minutes.
-    /// The default is 50; beyond that, changes wait for `stargate apply`.
+    /// The maximum number of objects and routes that are removed without approval within
+    /// ten minutes. The default is 50; beyond that, changes wait for `stargate apply`.
     #[schemars(range(min = 1, max = 100000))]
     pub max_removals: Option<Located<u32>>,
 }

@@ -1,4 +1,4 @@
-//! `[[ignore]]` blocks that are no longer in force. It is the caller who knows the date.
+//! `[[ignore]]` blocks that have expired. The caller passes the date.
 
 use jiff::civil::Date;
 

@@ -155,7 +155,7 @@ async fn apply_while_leading(
     while_leading(leadership, &stop, apply_once(&context, planned)).await.0
 }
 
-/// Ends the Operations whose work has ended. Their status may say so already.
+/// Ends the Operations whose work is complete. Their status may say so already.
 async fn end_batch(
     writer: &Writer<'_>,
     batch: &Batch<'_>,
@@ -212,7 +212,7 @@ async fn end_one(
         // The worker of a started one may be drained: it stays started.
         Outcome::RolloutHalted { .. } | Outcome::Skipped { .. } if object.is_started() => {
             let reason = "a started Operation waits because the rollout halted";
-            let remedy = "nothing: the next reconcile continues the Operation";
+            let remedy = "no action is needed: the next reconcile continues the Operation";
             result.failure = Some(Failure::new(Code::PartlyApplied, reason, remedy));
             return Ok(());
         }
@@ -226,13 +226,13 @@ async fn end_one(
         }
         // The next reconcile plans it again.
         Outcome::GuardFailed { reason } => {
-            let remedy = "nothing: the next reconcile plans the Operation again";
+            let remedy = "no action is needed: the next reconcile plans the Operation again";
             result.failure = Some(Failure::new(Code::StalePlan, reason.clone(), remedy));
             return Ok(());
         }
         // It stays started, and the next reconcile completes it.
         Outcome::HalfReplaced { reason, .. } => {
-            let remedy = "nothing: the next reconcile continues the Operation";
+            let remedy = "no action is needed: the next reconcile continues the Operation";
             result.failure = Some(Failure::new(Code::PartlyApplied, reason.clone(), remedy));
             return Ok(());
         }

@@ -1,9 +1,9 @@
-//! Operations that people request with `kubectl apply`: what `stargate repave` and
-//! `stargate reboot` do, by the same plan and apply.
+//! Operations that people request with `kubectl apply`: the same work as `stargate repave`
+//! and `stargate reboot`, by the same plan and apply.
 //!
-//! The object of a request is also its record. A finalizer holds it from the start of the
-//! work until its end, so that the work is completed by the next process if this one ends,
-//! and even if the object is deleted.
+//! The object of a request is also its record. A finalizer keeps it from the start of the
+//! work until its end, so that the next process completes the work if this one ends, and
+//! even if the object is deleted.
 
 mod batch;
 mod queue;
@@ -114,7 +114,7 @@ async fn run_found(
     }
 }
 
-/// Releases what has ended, and deletes what ended long ago.
+/// Releases ended Operations, and deletes old ones.
 async fn tidy(writer: &Writer<'_>, objects: &[OperationObject]) -> Result<(), ClusterError> {
     let ours = objects.iter().filter(|it| it.ownership.is_ours());
     for object in ours.filter(|it| it.is_finished() && it.is_held) {

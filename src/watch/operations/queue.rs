@@ -1,4 +1,4 @@
-//! Which requested Operations are refused, which wait, and which run next. Pure.
+//! Divides requested Operations into refused, waiting and runnable ones. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -47,7 +47,7 @@ pub(super) struct Queue<'a> {
 }
 
 impl<'a> Queue<'a> {
-    /// Sorts the requests of people by the time of their creation. What was started runs
+    /// Sorts the requests of people by the time of their creation. Started Operations run
     /// before the others.
     pub(super) fn of(topology: &Topology, objects: &'a [OperationObject]) -> Self {
         let mut open: Vec<&OperationObject> = objects.iter().filter(|it| is_open(it)).collect();
@@ -64,15 +64,15 @@ impl<'a> Queue<'a> {
         match topology.watch.apply {
             AutoApply::None => queue.hold(&Reason::new(
                 "ReportOnly",
-                "`[watch] apply` is \"none\", so that nothing is changed",
+                "`[watch] apply` is \"none\": nothing is changed",
             )),
             AutoApply::Routes | AutoApply::All => {}
         }
         queue
     }
 
-    /// The first Operation of each worker may run. Those of the kind of the very first that
-    /// no Operation of another kind precedes run together, without those that were started.
+    /// The first Operation of each worker may run. Those of the first Operation's kind that
+    /// no Operation of another kind precedes run together, without started ones.
     fn divide(&mut self, valid: Vec<Valid<'a>>) {
         let mut first: BTreeMap<&str, &str> = BTreeMap::new();
         let mut members = BTreeMap::new();
@@ -116,7 +116,7 @@ fn is_open(object: &OperationObject) -> bool {
 
 fn validate(topology: &Topology, object: &OperationObject) -> Result<WorkerOperation, Reason> {
     if object.origin == OperationOrigin::CopiedRecord {
-        let message = "it is the copy of a record: remove the labels stargate.io/server and \
+        let message = "it is a copy of a record: remove the labels stargate.io/server and \
                        stargate.io/origin, and create it again";
         return Err(Reason::new("CopiedRecord", message));
     }

@@ -100,7 +100,7 @@ fn the_first_operation_of_each_worker_runs_and_another_kind_waits() {
 }
 
 #[test]
-fn what_was_started_is_finished_before_anything_else_begins() {
+fn started_operations_finish_before_others_begin() {
     let objects = [request("a", FIRST, "repave", 1), started(request("b", SECOND, "repave", 2))];
     let topology = topology("");
     let queue = Queue::of(&topology, &objects);
@@ -152,7 +152,7 @@ fn requests_that_cannot_run_are_refused_with_the_reason() {
 }
 
 #[test]
-fn records_finished_cancelled_and_those_of_another_topology_are_left_alone() {
+fn records_and_ended_and_foreign_operations_are_left_alone() {
     let objects = [
         OperationObject { origin: OperationOrigin::Record, ..request("r", FIRST, "repave", 1) },
         ended(request("e", FIRST, "repave", 1), 2),

@@ -69,7 +69,7 @@ impl Writer<'_> {
         self.cluster.release_operation(&object.name).await
     }
 
-    /// Releases an Operation whose status says that it has ended.
+    /// Releases an Operation whose status is final.
     pub(super) async fn conclude(&self, object: &OperationObject) -> Result<(), ClusterError> {
         let phase = object.phase.unwrap_or(OperationPhase::Failed);
         let worker = WorkerName::new(object.server.as_str());

@@ -104,7 +104,7 @@ impl AzureDevOps {
         Some(ran)
     }
 
-    /// Does what the logging commands of a step say.
+    /// Executes the logging commands of a step.
     fn follow_commands(&mut self, output: &str) {
         for line in output.lines() {
             if let Some(folder) = line.strip_prefix("##vso[task.prependpath]") {
@@ -118,7 +118,7 @@ impl AzureDevOps {
     }
 }
 
-/// What the task `AzureCLI@2` sets.
+/// The variables that the task `AzureCLI@2` sets.
 fn signed_in() -> [(&'static str, &'static str); 6] {
     [
         ("SYSTEM_ACCESSTOKEN", "job-token"),

@@ -220,7 +220,7 @@ fn drift_opens_one_issue_and_closes_it() {
     let body = issues[0]["body"].as_str().expect("a text");
     assert!(body.contains("### Drift of `stargate-aks-e2e-2`"), "{body}");
     assert!(body.contains("Drift: 0 to add, 2 to change"), "{body}");
-    // What could not be read neither closes nor changes it.
+    // An unread source neither closes nor changes it.
     github.runner.inject("source-down");
     github.drift().exits(1);
     assert_eq!(github.runner.state("issues"), issues);

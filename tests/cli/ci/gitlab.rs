@@ -6,7 +6,7 @@ use super::runner::{Runner, Step, template};
 
 const REVISION: &str = "4444444444444444444444444444444444444444";
 
-/// What starts a pipeline.
+/// The event that starts a pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pipeline {
     MergeRequest,

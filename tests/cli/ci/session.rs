@@ -40,7 +40,7 @@ fn a_session_has_credentials_that_end_with_it() {
 }
 
 #[test]
-fn what_is_not_configured_is_not_used() {
+fn unconfigured_clients_are_not_used() {
     let mut runner = runner();
     runner.environment.remove("TAILSCALE_CLIENT_ID");
     runner.environment.remove("STARGATE_SSH_KEY_SECRET");

@@ -1,5 +1,5 @@
-//! What the templates promise: pinned actions, minimal permissions, no secrets for forks,
-//! one apply at a time; and shell that `shellcheck` accepts.
+//! The properties of the templates: pinned actions, minimal permissions, no secrets for
+//! forks, one apply at a time; and shell that `shellcheck` accepts.
 
 use std::fs;
 use std::io::Write;

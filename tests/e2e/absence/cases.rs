@@ -9,7 +9,7 @@ use super::mutation::{How, Mutation};
 use super::{Api, Applied, violations};
 use crate::harness::{Deployment, EXAMPLE, summary};
 
-/// Changes what the cluster keeps, as its users and AKS do.
+/// Changes an object of the cluster, as its users and AKS do.
 fn change_object(deployment: &Deployment, kind: &str, name: &str, change: impl Fn(&mut Value)) {
     deployment.sandbox.change(|sandbox, _| {
         let store = sandbox.kubernetes.as_mut().unwrap();
@@ -161,7 +161,7 @@ async fn a_kubelet_with_a_suffix_in_its_version_is_read() {
     }
 }
 
-/// What a Node does not say of itself can still be set: the worker is not replaced.
+/// A missing field of a Node can still be set: the worker is not replaced.
 #[tokio::test(start_paused = true)]
 async fn a_node_without_a_pod_cidr_or_a_provider_id_is_not_replaced() {
     for pointer in ["/spec/podCIDR", "/spec/providerID"] {

@@ -88,7 +88,7 @@ impl Applied {
     }
 }
 
-/// What a plan must not contain because of one answer.
+/// Changes that a plan must not contain because of one response.
 fn violations(mutation: &Mutation, planned: &Planned) -> Vec<String> {
     let plan = &planned.plan;
     let mut wrong = changes_that_remove(plan);
@@ -162,17 +162,17 @@ async fn fields_hide_nothing(text: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_field_of_the_example_hides_what_is_there() {
+async fn no_field_of_the_example_hides_existing_objects() {
     fields_hide_nothing(EXAMPLE).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_field_of_two_datacenters_hides_what_is_there() {
+async fn no_field_of_two_datacenters_hides_existing_objects() {
     fields_hide_nothing(TWO_DATACENTERS).await;
 }
 
-/// Azure's lists leave out what the identity may not list: a read by id shows that it is
-/// there.
+/// Azure's lists omit objects that the identity may not list: a read by ID shows that they
+/// exist.
 #[tokio::test(start_paused = true)]
 async fn an_object_that_lists_leave_out_is_read_by_its_id() {
     let applied = Applied::of(EXAMPLE).await;
@@ -243,11 +243,11 @@ async fn lists_hide_nothing(text: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_list_of_the_example_hides_what_is_there() {
+async fn no_list_of_the_example_hides_existing_objects() {
     lists_hide_nothing(EXAMPLE).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_list_of_two_datacenters_hides_what_is_there() {
+async fn no_list_of_two_datacenters_hides_existing_objects() {
     lists_hide_nothing(TWO_DATACENTERS).await;
 }

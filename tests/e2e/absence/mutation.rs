@@ -6,18 +6,18 @@ use stargate::provider::http::Api;
 
 use super::spelling::respell;
 
-/// What is done to an object wherever it is answered.
+/// A modification of an object in all responses that contain it.
 #[derive(Debug, Clone)]
 pub(crate) struct Mutation {
     pub(crate) api: Api,
-    /// Which object.
+    /// The identity of the object.
     pub(crate) identity: String,
     pub(crate) how: How,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) enum How {
-    /// Lists leave it out, as Azure does with what the identity may not read.
+    /// Lists omit it, as Azure omits objects that the identity may not read.
     HideFromLists,
     /// Lists leave it out, and a read by its id is refused.
     Refuse,
@@ -39,7 +39,7 @@ pub(crate) enum How {
     HideType,
 }
 
-/// What a list is answered as.
+/// The replacement of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ListForm {
     /// It is refused. Neither Kubernetes nor Tailscale leaves out single objects of a list:
@@ -103,7 +103,7 @@ impl ListForm {
     }
 }
 
-/// What is answered in the place of an answer.
+/// The response that replaces another one.
 #[derive(Debug)]
 pub(crate) struct Instead {
     pub(crate) status: StatusCode,
@@ -125,7 +125,7 @@ fn push(array: &mut Value, item: Value) {
     array.as_array_mut().into_iter().for_each(|items| items.insert(0, item.clone()));
 }
 
-/// What tells lists apart, and the name of the array.
+/// The identity of a list, and the name of its array.
 pub(crate) fn list_identity(api: Api, path: &str, body: &Value) -> Option<(String, &'static str)> {
     let array = match api {
         Api::Azure => "value",
@@ -140,7 +140,7 @@ pub(crate) fn list_identity(api: Api, path: &str, body: &Value) -> Option<(Strin
     Some((format!("list {name}"), array))
 }
 
-/// What tells objects apart.
+/// The identity of an object.
 pub(crate) fn identity(api: Api, object: &Value) -> Option<String> {
     match api {
         Api::Azure => Some(object["id"].as_str()?.to_ascii_lowercase()),
@@ -154,7 +154,7 @@ pub(crate) fn identity(api: Api, object: &Value) -> Option<String> {
 }
 
 impl Mutation {
-    /// Changes an answer; an error is what is answered instead.
+    /// Modifies a response; the error is the response that replaces it.
     pub(crate) fn rewrite(&self, api: Api, path: &str, body: &mut Value) -> Result<(), Instead> {
         if api != self.api {
             return Ok(());

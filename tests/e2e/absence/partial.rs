@@ -1,4 +1,4 @@
-//! What a list that cannot be read hides is all that is unknown: everything else is planned and
+//! Only the content of an unreadable list is unknown: everything else is planned and
 //! applied.
 
 use stargate::apply::ApplyStatus;
@@ -57,7 +57,7 @@ async fn a_change_is_planned_while_another_kind_cannot_be_listed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_apply_changes_what_is_known_and_says_what_is_not() {
+async fn an_apply_makes_known_changes_and_reports_unknown_facts() {
     let applied = Applied::of(EXAMPLE).await;
     for list in ["/natGateways", "CiliumNodeList"] {
         applied.deployment.inject(Fault::RouteMissing, None);
@@ -88,7 +88,8 @@ async fn a_missing_object_is_created_while_its_kind_cannot_be_listed() {
     assert_eq!(plan.status(), PlanStatus::Unknown);
 }
 
-/// What would go with a container may be protected, or needed by others.
+/// The contents that would be deleted with a container may be protected, or needed by
+/// others.
 #[tokio::test(start_paused = true)]
 async fn no_container_is_deleted_while_its_contents_are_hidden() {
     let applied = Applied::of(TWO_DATACENTERS).await;
@@ -107,7 +108,7 @@ async fn no_container_is_deleted_while_its_contents_are_hidden() {
         .collect();
     assert_eq!(deleted, Vec::<String>::new(), "{}", summary(&plan));
     let held = plan.blocked.iter().find(|it| it.address.kind == Kind::ResourceGroup).unwrap();
-    assert!(held.failure.message.contains("may hold objects"), "{}", held.failure);
+    assert!(held.failure.message.contains("may contain unread objects"), "{}", held.failure);
 }
 
 /// The contents of a group that cannot be listed are unknown: the group stays, and nothing
@@ -129,7 +130,7 @@ async fn a_group_whose_contents_cannot_be_listed_is_not_deleted() {
     assert_eq!(plan.gaps.len(), 1, "{:?}", plan.gaps);
 }
 
-/// What lists leave out and reads refuse during a destroy is not gone.
+/// Objects that lists omit and reads refuse during a destroy are not reported as deleted.
 #[tokio::test(start_paused = true)]
 async fn a_destroy_never_claims_that_hidden_objects_are_gone() {
     for unlisted in [

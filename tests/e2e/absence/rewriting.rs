@@ -1,4 +1,4 @@
-//! Clients whose answers are rewritten on their way from the sandbox.
+//! Clients that receive rewritten responses of the sandbox.
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
@@ -100,7 +100,7 @@ impl Transport for RewritingTransport {
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response<Full<Bytes>>, std::io::Error>> + Send>>;
 
-/// What a client of the cluster stands on.
+/// The service below a client of the cluster.
 fn cluster_service(
     sandbox: SharedSandbox,
     responses: Answers,
@@ -149,7 +149,7 @@ impl ClusterConnector for RewritingConnector {
 }
 
 impl Deployment {
-    /// The same deployment, whose services' answers are rewritten.
+    /// The same deployment with rewritten responses.
     pub(crate) fn with_answers(self, responses: &Answers) -> Self {
         let requests = RequestCount::default();
         let sandbox = self.sandbox.clone();

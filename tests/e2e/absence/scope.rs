@@ -1,4 +1,4 @@
-//! How far what one answer hides may reach.
+//! The resources that one hidden response may affect.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use stargate::resource::{Kind, ObjectKey, Service};
 
 use super::mutation::{How, Mutation};
 
-/// What an answer may make unknown.
+/// The facts that a response may make unknown.
 struct Reach {
     sources: BTreeSet<Source>,
     kinds: BTreeSet<Kind>,
@@ -76,7 +76,7 @@ fn azure_kind(path: &str) -> Vec<Kind> {
         _ => false,
     });
     let kinds: Vec<Kind> = kinds.collect();
-    // What is part of an object comes with it.
+    // The parts of an object are returned with it.
     let parts = [
         (Kind::VirtualNetwork, vec![Kind::Subnet, Kind::RouteTableAssociation]),
         (Kind::ManagedCluster, vec![Kind::NodePool]),
@@ -97,7 +97,7 @@ fn kubernetes_kind(identity: &str) -> Option<Kind> {
     })
 }
 
-/// What is unknown and must be known all the same.
+/// Facts that are unknown although they must be known.
 pub(super) fn unknown_beyond(mutation: &Mutation, inventory: &Inventory) -> Vec<String> {
     let reach = Reach::of(mutation);
     let is_object = !is_list(mutation) && !matches!(mutation.how, How::HideFromLists);

@@ -77,7 +77,7 @@ fn respell_kubernetes(object: &mut Value, pointer: &str, field: Value) {
 }
 
 /// Host names in another letter case, sets in another order and with the other address
-/// family, old ids as numbers, and without what servers other than Tailscale's do not know.
+/// family, old IDs as numbers, and without fields that only Tailscale's own servers return.
 fn respell_tailscale(object: &mut Value, pointer: &str, field: Value) {
     let name = pointer.rsplit('/').next().unwrap_or_default();
     let spelled = match (name, field) {

@@ -50,7 +50,7 @@ impl Base {
     }
 }
 
-/// What an edit does that the table does not say, or that no edit may do.
+/// Effects of an edit that the table does not list, or that no edit may have.
 pub(super) async fn violations(base: &Base, edit: &Edit) -> Vec<String> {
     let outcome = edit.rule().outcome;
     let text = edited(&edited(BASE, edit.start), edit.set);
@@ -96,7 +96,7 @@ fn no_change(plan: &Plan) -> Vec<String> {
     if matches { Vec::new() } else { vec![format!("{:?}: {}", plan.status(), summary(plan))] }
 }
 
-/// Whether a plan deletes what machines are, or are in.
+/// Whether a plan deletes machines or their containers.
 fn deletes_lasting(plan: &Plan) -> bool {
     [
         Kind::ResourceGroup,
@@ -153,7 +153,7 @@ impl Trial<'_> {
         found
     }
 
-    /// The refusal says what to name.
+    /// The refusal names the resources for `--replace`.
     fn named(&self, plan: &Plan) -> Vec<String> {
         let remedies: Vec<&String> = plan.blocked.iter().map(|it| &it.failure.remedy).collect();
         let is_named = |address: &&&str| {
@@ -174,7 +174,7 @@ impl Trial<'_> {
         }
     }
 
-    /// Whether the plan shows what the table says.
+    /// Whether the plan agrees with the table.
     fn planned(&self, plan: &Plan) -> Vec<String> {
         let has = |action| plan.count(action) > 0;
         let pools = plan.changes.iter().filter(|change| change.address.kind == Kind::NodePool);
@@ -247,7 +247,7 @@ fn is_version(field: &stargate::plan::FieldChange) -> bool {
     field.path.to_string() == "kubernetes_version"
 }
 
-/// What was replaced, deleted or restarted although no plan said so.
+/// Resources that were replaced, deleted or restarted without an announcement.
 fn unannounced(plan: &Plan, before: &Identities, after: &Identities) -> Vec<String> {
     let mut found = Vec::new();
     let loses_cluster = !destroyed(plan, Kind::ManagedCluster).is_empty();
@@ -290,7 +290,7 @@ fn unannounced(plan: &Plan, before: &Identities, after: &Identities) -> Vec<Stri
     found
 }
 
-/// What was done to the datacenter that is protected.
+/// Changes of the protected datacenter.
 fn protected(before: &Identities, after: &Identities) -> impl Iterator<Item = String> {
     let is_its = |name: &&String| name.starts_with("vault-");
     let nodes = Identities::replaced(&before.nodes, &after.nodes);

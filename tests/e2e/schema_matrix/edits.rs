@@ -6,7 +6,7 @@ use stargate::topology::fields;
 
 use super::document::Assignment;
 
-/// An edit of a field or a block, and what one must say for it.
+/// An edit of a field or a block, with its options.
 #[derive(Clone, Copy)]
 pub(super) struct Edit {
     /// The field or block, where the first assignment does not say it.
@@ -17,9 +17,9 @@ pub(super) struct Edit {
     pub(super) start: &'static [Assignment],
     /// The first one is of the field; others keep the topology valid.
     pub(super) set: &'static [Assignment],
-    /// What must be named for it with `--replace`.
+    /// The names for `--replace`.
     pub(super) replace: &'static [&'static str],
-    /// What the user did to the infrastructure beforehand.
+    /// The user's changes of the infrastructure beforehand.
     pub(super) prepare: fn(&mut SandboxState),
 }
 
@@ -82,7 +82,7 @@ impl Edit {
         }
     }
 
-    /// What moves has the kind of the place that it comes from.
+    /// A moved resource has the kind of its old place.
     fn kind_before(&self, kind: DatacenterKindName) -> DatacenterKindName {
         match self.set[0].1.strip_prefix("@datacenters.") {
             Some(from) if from.starts_with("cloud") => DatacenterKindName::Azure,

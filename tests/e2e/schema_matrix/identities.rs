@@ -1,4 +1,4 @@
-//! What exists: identities that change when an object is replaced, and objects of others.
+//! Identities of objects, which change when an object is replaced, and foreign objects.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ const NOW: &str = "2026-01-02T03:04:05Z";
 /// A host on which another program has a route.
 const SHARED_HOST: &str = "attic-router";
 
-/// The identities of what exists.
+/// The identities of all objects.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Identities {
     /// The UIDs of Nodes.

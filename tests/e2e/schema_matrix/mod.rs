@@ -1,5 +1,5 @@
-//! Every field and every block of the topology, changed after an apply: what the plan says,
-//! and what happens, is what the table of changes in `stargate::topology::changes` says.
+//! Changes every field and every block of the topology after an apply: the plan and its
+//! effect must agree with the table of changes in `stargate::topology::changes`.
 //!
 //! `cargo test` takes a sample; `STARGATE_EVERY_FIELD=1` all.
 

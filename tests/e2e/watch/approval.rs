@@ -1,4 +1,4 @@
-//! What is changed without approval, and what waits.
+//! Changes without approval, and changes that wait.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -110,7 +110,7 @@ async fn an_edit_waits_for_approval_while_routes_are_kept_in_step() {
     assert!(deployment.plan().await.is_empty());
 }
 
-/// `all` creates what an edit adds, and waits with what ends a machine.
+/// `all` creates resources that an edit adds, and waits with deletions of machines.
 #[tokio::test(start_paused = true)]
 async fn everything_but_the_removal_of_machines_is_done() {
     let text = watched("apply = \"all\"");
@@ -258,9 +258,9 @@ async fn failures_that_return_pause_changes() {
     .await;
 }
 
-/// What is blocked is named, with the reason and what to do.
+/// A blocked change is reported with the reason and the remedy.
 #[tokio::test(start_paused = true)]
-async fn a_blocked_reconcile_names_what_is_blocked() {
+async fn a_blocked_reconcile_names_blocked_changes() {
     let deployment = Deployment::example_applied().await;
     let renamed = watched("").replace("name = \"stargate-aks-e2e-2\"", "name = \"other-name\"");
     assert_ne!(renamed, watched(""));
@@ -323,9 +323,9 @@ async fn a_reconcile_waits_for_the_lease_of_an_apply() {
     assert_eq!(leases, 0, "each lease is released");
 }
 
-/// An edit that waits for approval cuts nothing: what is there still reaches everything.
+/// An edit that waits for approval cuts no pair: live objects still forward.
 #[tokio::test(start_paused = true)]
-async fn what_waits_is_no_outage() {
+async fn waiting_changes_are_no_outage() {
     let text = watched("apply = \"none\"");
     let another = WORKER_2.replace("worker-2", "worker-3").replace(".1.6", ".1.7");
     let another = another.replace("10.244.66.0", "10.244.67.0");

@@ -21,7 +21,7 @@ use crate::refused_calls::{RefusedCalls, is_request};
 /// The digest is the same in every process for as long as the same changes wait, and its
 /// approval makes all of them and nothing else, once.
 #[tokio::test(start_paused = true)]
-async fn an_approval_makes_exactly_what_waits_and_is_used_once() {
+async fn an_approval_makes_exactly_the_waiting_changes_and_is_used_once() {
     let deployment = Deployment::example_applied().await;
     let text = watched("");
     let removed = text.replace(WORKER_2, "");
@@ -92,7 +92,7 @@ async fn an_approval_of_another_plan_is_refused_and_shown() {
         assert!(message.contains(&second), "{message}");
         assert_eq!(nodes(&deployment), before);
         assert_eq!(deployment.writes() - writes, 3, "the approval, its removal and its refusal");
-        // What was refused approves nothing later.
+        // A refused digest approves nothing later.
         watch.edit(Some(&text.replace(WORKER_2, ""))).await;
         watch.settles().await;
         assert_eq!(digest(&deployment), first);
@@ -104,9 +104,9 @@ async fn an_approval_of_another_plan_is_refused_and_shown() {
     .await;
 }
 
-/// What is protected is blocked, and no approval changes that.
+/// A protected resource is blocked, and no approval changes that.
 #[tokio::test(start_paused = true)]
-async fn no_approval_deletes_what_is_protected() {
+async fn no_approval_deletes_protected_resources() {
     let text = watched("").replace("[datacenters.dc1]", "[datacenters.dc1]\nprotect = true");
     let deployment = Deployment::of(&text, stargate::sandbox::SandboxState::new(1));
     deployment.iterate().await;
@@ -153,7 +153,7 @@ async fn an_approval_waits_for_the_lease() {
     .await;
 }
 
-/// What a failed attempt left is made by the next one, in the same process.
+/// The next attempt, in the same process, completes the changes of a failed one.
 #[tokio::test(start_paused = true)]
 async fn an_approval_survives_a_failed_attempt() {
     let deployment = Deployment::example_applied().await;
@@ -175,7 +175,7 @@ async fn an_approval_survives_a_failed_attempt() {
     .await;
 }
 
-/// What an approval has made already is not made again by it while the rest fails.
+/// An approval does not repeat completed changes while the others fail.
 #[tokio::test(start_paused = true)]
 async fn an_approval_that_partly_failed_is_not_used_twice() {
     let deployment = Deployment::example_applied().await;
@@ -205,8 +205,8 @@ async fn an_approval_that_partly_failed_is_not_used_twice() {
     .await;
 }
 
-/// The file no longer wants what waited by its former version, even if the watch has not
-/// loaded it yet.
+/// The file no longer contains the changes that waited under its former version, even if
+/// the watch has not loaded it yet.
 #[tokio::test(start_paused = true)]
 async fn an_approval_of_a_version_that_was_edited_since_is_refused() {
     let deployment = Deployment::example_applied().await;
@@ -227,7 +227,7 @@ async fn an_approval_of_a_version_that_was_edited_since_is_refused() {
     .await;
 }
 
-/// An approval also covers what the burst guard holds back.
+/// An approval also covers changes that the burst guard pauses.
 #[tokio::test(start_paused = true)]
 async fn an_approval_covers_a_burst() {
     let deployment = Deployment::example_applied().await;
@@ -269,7 +269,7 @@ async fn an_approval_covers_the_loss_of_pairs_that_it_names() {
     assert!(!nodes(&deployment).contains("attic-a"));
 }
 
-/// `none` makes what is approved, and nothing that comes beside it.
+/// `none` makes approved changes only.
 #[tokio::test(start_paused = true)]
 async fn a_change_beside_the_approved_ones_waits() {
     let deployment = Deployment::example_applied().await;

@@ -93,7 +93,7 @@ async fn nodes_of_aks(nodes: &Api<Node>) -> Vec<String> {
     names.filter(|name| name.starts_with("aks-")).collect()
 }
 
-/// What is changed while the API server does not answer is noticed once it does.
+/// Changes during an outage of the API server are noticed after it.
 #[tokio::test(start_paused = true)]
 async fn an_outage_of_the_api_server_loses_no_event() {
     let deployment = Deployment::example_applied().await;

@@ -20,7 +20,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{EventLog, MemoryFile, watched};
 
-/// What is done to the file.
+/// An operation on the file.
 #[derive(Debug, Clone, Copy)]
 enum FileEvent {
     /// A valid version is written.
@@ -111,7 +111,8 @@ async fn play(
             if let Some(trigger) = trigger {
                 triggers.add(trigger);
             }
-            // What stands still is taken for a version, even if it is half of one.
+            // A file that does not change is taken for a version, even if it is half of
+            // one.
             unchanged_for = if before == written { unchanged_for + wait } else { *wait };
             if unchanged_for >= 500 {
                 stood.extend(written.as_deref().and_then(digest));
@@ -157,7 +158,7 @@ async fn is_noticed(triggers: &Triggers) -> bool {
     noticed.is_ok_and(|kinds| kinds == [Trigger::TopologyFile].into())
 }
 
-/// Drops the triggers of what was done so far, until none comes any more.
+/// Drops the triggers of earlier writes, until none comes any more.
 async fn forget(triggers: &Triggers) {
     loop {
         sleep(Duration::from_millis(300)).await;

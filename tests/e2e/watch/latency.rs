@@ -24,7 +24,7 @@ use crate::node_pools::nodes_and_routes;
 
 /// How many nodes come and go; `STARGATE_WATCH_EVENTS` sets another number.
 const EVENTS: usize = 10;
-/// Far above what is measured, for machines that do other work at the same time.
+/// Far above the measured latency, for machines that do other work at the same time.
 const MAX_LATENCY: Duration = Duration::from_secs(20);
 
 /// The example, applied in memory, with clients over HTTP.

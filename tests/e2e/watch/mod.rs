@@ -1,5 +1,5 @@
-//! `stargate watch` on the sandbox: the controller with the real clients, its triggers
-//! and what it changes without approval.
+//! `stargate watch` on the sandbox: the controller with the real clients, its triggers and
+//! its changes without approval.
 
 mod approval;
 mod approval_by_digest;
@@ -74,7 +74,7 @@ impl WatchReporter for EventLog {
     }
 }
 
-/// A reconcile that ended, and what led to it.
+/// A finished reconcile, and its triggers.
 #[derive(Debug, Clone)]
 struct Finished {
     triggers: BTreeSet<Trigger>,
@@ -199,7 +199,7 @@ impl Watch<'_> {
         }
     }
 
-    /// Writes the topology file, and sends what a file watcher would.
+    /// Writes the topology file, and sends the event of a file watcher.
     async fn edit(&self, text: Option<&str>) {
         self.file.write(text);
         self.triggers.add(Trigger::TopologyFile);

@@ -1,4 +1,4 @@
-//! The Topology object: what a watch reports on it, and approvals by digest.
+//! The Topology object: the status that a watch writes, and approvals by digest.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -78,7 +78,7 @@ pub(super) async fn approve(deployment: &Deployment, digest: &str) {
         .unwrap();
 }
 
-/// What became of the last approval.
+/// The result of the last approval.
 pub(super) fn approval(deployment: &Deployment) -> (String, String) {
     let status = status(deployment);
     let word = |field: &str| status["approval"][field].as_str().unwrap_or_default().to_owned();

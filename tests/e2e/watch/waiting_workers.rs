@@ -1,4 +1,4 @@
-//! What waits together with a change of a worker that awaits approval.
+//! Changes that wait together with a change of a worker that awaits approval.
 
 use std::collections::BTreeSet;
 

@@ -11,8 +11,8 @@ use stargate::provider::remote::HostScript;
 /// standard input ends.
 const SETUP: &str = include_str!("../tools/setup.sh");
 
-/// Prints that a test is skipped. The test runner captures what a passing test prints by macros,
-/// so that it stays unseen; it does not capture what is written to the stream itself.
+/// Prints that a test is skipped. The test runner captures output of macros in a passing
+/// test; it does not capture output to the stream itself.
 pub(crate) fn skipped(reason: &str) {
     let _ = writeln!(std::io::stderr(), "SKIPPED: {reason}");
 }

@@ -236,7 +236,7 @@ fn packages_are_downloaded_ahead_and_installed_from_there() {
         .map(|package| format!("apt-get install --download-only {package}"));
     assert!(downloads.iter().all(|download| log.contains(download)), "{log:?}");
     assert!(!log.iter().any(|line| line.starts_with("systemctl")), "nothing restarts: {log:?}");
-    // What was downloaded in part, or damaged since, does not count.
+    // A partial or damaged download does not count.
     host.sh("echo x >>/var/cache/stargate/packages/kubelet.deb");
     assert_eq!(probe_host(&host).staged_packages, None);
     step(&host, &stage);

@@ -34,7 +34,7 @@ const PLAIN: &str = "text/plain; charset=utf-8";
 /// Whether this replica holds the Lease of the leader; `None` if it takes none.
 pub(super) type Leads = dyn Fn() -> Option<bool> + Send + Sync;
 
-/// What is answered from.
+/// The state that requests are answered from.
 #[derive(Clone)]
 pub(super) struct Answers {
     pub(super) monitor: Arc<Monitor>,

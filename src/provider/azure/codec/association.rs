@@ -17,7 +17,7 @@ pub fn decode(subnet: &Value) -> Result<RouteTableAssociation, DecodeError> {
     })
 }
 
-/// Changes the one property on the subnet as it came; all else goes back unread.
+/// Changes the one property on the subnet; the rest of the body is written back unchanged.
 pub fn encode(association: &RouteTableAssociation, subnet: Option<&Value>) -> Value {
     let mut body = subnet.cloned().unwrap_or_else(|| json!({}));
     set_property(&mut body, "routeTable", association.route_table.as_ref().map(reference));

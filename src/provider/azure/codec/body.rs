@@ -1,5 +1,4 @@
-//! Encodes the body of a request: stargate's fields over those of the object that
-//! is there.
+//! Encodes the body of a request: stargate's fields merged into the current body.
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -26,7 +25,8 @@ fn drop_nulls(value: &mut Value) {
     }
 }
 
-/// Lays our fields over what is there: objects field by field, the rest whole.
+/// Merges our fields into the current body: objects field by field, other values as a
+/// whole.
 pub(super) fn merge_onto(base: Option<&Value>, ours: Value) -> Value {
     let mut result = base.cloned().unwrap_or_else(|| json!({}));
     overlay(&mut result, ours);

@@ -87,12 +87,12 @@ struct NodeGroup {
     restriction_level: Option<String>,
 }
 
-/// Reads what ARM answered.
+/// Decodes a response of ARM.
 ///
 /// # Errors
 ///
-/// A field is missing or malformed. No default takes its place: workers are
-/// configured with these values, and routes are computed from them.
+/// A field is missing or malformed. No default takes its place: workers are configured with
+/// these values, and routes are computed from them.
 pub fn decode(body: &Value) -> Result<ClusterProfile, DecodeError> {
     let Body { properties } = read(WHAT, body)?;
     let properties = properties.ok_or_else(|| missing(WHAT, "properties"))?;
@@ -102,14 +102,17 @@ pub fn decode(body: &Value) -> Result<ClusterProfile, DecodeError> {
         text.is_some_and(|text| text.eq_ignore_ascii_case(wanted))
     };
     Ok(ClusterProfile {
-        node_resource_group: there("nodeResourceGroup", properties.node_resource_group)?,
+        node_resource_group: required_text("nodeResourceGroup", properties.node_resource_group)?,
         pool_subnets: pool_subnets(properties.agent_pool_profiles)?,
         pod_cidr: range("networkProfile.podCidr", network.pod_cidr)?,
         service_cidr: range("networkProfile.serviceCidr", network.service_cidr)?,
         dns_service_ip: dns(network.dns_service_ip)?,
         version: version(properties.current_kubernetes_version.or(properties.kubernetes_version))?,
         // A private cluster may have no public name.
-        fqdn: there("fqdn", given(properties.fqdn).or(given(properties.private_fqdn)))?,
+        fqdn: required_text(
+            "fqdn",
+            non_empty(properties.fqdn).or(non_empty(properties.private_fqdn)),
+        )?,
         private: properties
             .api_server_access_profile
             .and_then(|profile| profile.enable_private_cluster)
@@ -123,12 +126,12 @@ pub fn decode(body: &Value) -> Result<ClusterProfile, DecodeError> {
     })
 }
 
-fn given(text: Option<String>) -> Option<String> {
+fn non_empty(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty())
 }
 
-fn there(field: &str, text: Option<String>) -> Result<String, DecodeError> {
-    given(text).ok_or_else(|| missing(WHAT, &format!("properties.{field}")))
+fn required_text(field: &str, text: Option<String>) -> Result<String, DecodeError> {
+    non_empty(text).ok_or_else(|| missing(WHAT, &format!("properties.{field}")))
 }
 
 /// Either every pool names its subnet, or AKS made the network and none does.
@@ -136,7 +139,7 @@ fn pool_subnets(pools: Option<Vec<Pool>>) -> Result<Vec<ArmId>, DecodeError> {
     let pools = pools.ok_or_else(|| missing(WHAT, "properties.agentPoolProfiles"))?;
     let count = pools.len();
     let subnets: Vec<ArmId> =
-        pools.into_iter().filter_map(|pool| given(pool.subnet)).map(ArmId::new).collect();
+        pools.into_iter().filter_map(|pool| non_empty(pool.subnet)).map(ArmId::new).collect();
     if subnets.is_empty() || subnets.len() == count {
         return Ok(subnets);
     }
@@ -144,17 +147,17 @@ fn pool_subnets(pools: Option<Vec<Pool>>) -> Result<Vec<ArmId>, DecodeError> {
 }
 
 fn range(field: &str, text: Option<String>) -> Result<Ipv4Net, DecodeError> {
-    prefix(WHAT, field, &there(field, text)?)
+    prefix(WHAT, field, &required_text(field, text)?)
 }
 
 fn dns(text: Option<String>) -> Result<Ipv4Addr, DecodeError> {
     const FIELD: &str = "networkProfile.dnsServiceIP";
-    address(WHAT, FIELD, &there(FIELD, text)?)
+    address(WHAT, FIELD, &required_text(FIELD, text)?)
 }
 
 fn version(text: Option<String>) -> Result<KubernetesVersion, DecodeError> {
     const FIELD: &str = "kubernetesVersion";
-    let text = there(FIELD, text)?;
+    let text = required_text(FIELD, text)?;
     text.parse().map_err(|error: crate::resource::version::InvalidVersion| DecodeError {
         what: WHAT,
         field: format!("properties.{FIELD}"),

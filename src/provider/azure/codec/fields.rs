@@ -11,7 +11,7 @@ use super::DecodeError;
 use crate::resource::ArmId;
 use crate::resource::azure::Provisioning;
 
-/// Reads a model; the error tells where it did not fit.
+/// Decodes a model; the error names the field that does not match.
 pub(super) fn read<T: DeserializeOwned>(
     what: &'static str,
     body: &Value,
@@ -78,11 +78,11 @@ pub fn id(body: &Value) -> Option<ArmId> {
     body.get("id").and_then(Value::as_str).map(ArmId::new)
 }
 
-/// The object that a property names; `None` where the property is missing or null.
+/// The object that a property refers to; `None` if the property is missing or null.
 ///
 /// # Errors
 ///
-/// The property is there and names nothing: it must not pass for a missing one.
+/// The property exists and refers to nothing: it must not pass for a missing one.
 pub(super) fn referred(
     what: &'static str,
     body: &Value,

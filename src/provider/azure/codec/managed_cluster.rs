@@ -1,5 +1,5 @@
-//! AKS clusters. The generated models end at a preview of 2023, so these are
-//! our own and hold what stargate governs.
+//! AKS clusters. The generated models end at a preview of 2023, so these models are our own
+//! and contain only the fields that stargate manages.
 
 use std::net::Ipv4Addr;
 
@@ -43,11 +43,11 @@ struct Network {
     service_cidr: Option<String>,
 }
 
-/// Reads what ARM answered. The version is the full one that runs, if AKS reports
-/// it, else the requested one.
+/// Decodes a response of ARM. The version is the full current version if AKS reports it,
+/// else the requested one.
 ///
-/// A pool that cannot be read is left out: pools are resources of their own, and one
-/// that others created must not hide the cluster.
+/// A pool that cannot be decoded is omitted: pools are resources of their own, and a pool
+/// of others must not hide the cluster.
 pub fn decode(body: &Value) -> Result<ManagedCluster, DecodeError> {
     let Body { location: region, properties } = read(WHAT, body)?;
     let network = properties.network_profile;
@@ -57,8 +57,8 @@ pub fn decode(body: &Value) -> Result<ManagedCluster, DecodeError> {
     let version = properties.current_kubernetes_version.or(properties.kubernetes_version);
     let pools = properties.agent_pool_profiles;
     let pools = pools.ok_or_else(|| missing(WHAT, "properties.agentPoolProfiles"))?;
-    // A default in place of a missing field would differ from what is wanted in a
-    // field that cannot be changed, and replace the cluster.
+    // A default in place of a missing field would differ from the desired value of a field
+    // that cannot be changed, and replace the cluster.
     let setting = |name: &str, text: Option<String>| {
         text.ok_or_else(|| missing(WHAT, &format!("properties.networkProfile.{name}")))
     };
@@ -96,11 +96,11 @@ fn decode_pool(profile: &Value) -> Option<(String, NodePool)> {
     Some((name, node_pool::decode(&json!({ "properties": profile })).ok()?))
 }
 
-/// Writes what ARM takes.
+/// Encodes the body of a PUT.
 ///
-/// The pools of an existing cluster are written back as they came: AKS takes no new
-/// ones this way, deletes none, and each is a resource of its own. Their versions stay
-/// as well, so that the control plane is upgraded first.
+/// The pools of an existing cluster are written back unchanged: this request neither
+/// creates nor deletes pools, and each is a resource of its own. Their versions stay as
+/// well, so that the control plane is upgraded first.
 pub fn encode(cluster: &ManagedCluster, base: Option<&Value>, marks: &Marks<'_>) -> Value {
     let mut ours = json!({
         "location": cluster.location,
@@ -158,7 +158,7 @@ fn dns_prefix(topology: &str) -> String {
     text.trim_end_matches('-').to_owned()
 }
 
-/// The tenth address, where everybody looks for a cluster's DNS.
+/// The tenth address, the conventional one for a cluster's DNS.
 fn dns_service(services: Ipv4Net) -> Ipv4Addr {
     Ipv4Addr::from(u32::from(services.network()).saturating_add(10))
 }

@@ -43,12 +43,12 @@ impl Marks<'_> {
     }
 }
 
-/// Whose an object is, by its tags. One without a site is the cluster's.
+/// The owner of an object, by its tags. An object without a site belongs to the cluster.
 ///
-/// Tags are copied: AKS gives those of a cluster to the virtual network, the public IP
-/// and the other objects that it makes for it, and to their resource group (*Use Azure
-/// tags in AKS*), and a policy may give those of a group to everything in it. So an
-/// object of ours also names itself, and a node pool of ours its key.
+/// Tags are copied: AKS copies those of a cluster to the virtual network, the public IP and
+/// the other objects that it creates for it, and to their resource group (*Use Azure tags
+/// in AKS*), and a policy may copy those of a group to all its contents. So an object of
+/// ours also names itself, and a node pool of ours its key.
 pub fn ownership(body: &Value, owner: &Owner) -> Ownership {
     if tag(body, MANAGED_BY_TAG) != Some(MANAGED_BY) {
         return Ownership::Foreign;
@@ -116,8 +116,8 @@ pub fn protected_by(body: &Value) -> Result<Option<String>, DecodeError> {
     }
 }
 
-/// A tag's value. Azure does not tell names of tags apart by their case. A node pool
-/// has its tags among its properties.
+/// A tag's value. The letter case of tag names does not matter in Azure. A node pool has
+/// its tags among its properties.
 pub(super) fn tag<'a>(body: &'a Value, name: &str) -> Option<&'a str> {
     tag_value(body, name)?.as_str()
 }
@@ -154,7 +154,8 @@ mod tests {
         assert_eq!(ownership(&json!({}), &owner), Ownership::Foreign);
     }
 
-    /// AKS copies the tags of a cluster to what it makes for it, a policy those of a group.
+    /// AKS copies the tags of a cluster to the objects that it creates for it, a policy
+    /// those of a group.
     #[test]
     fn copied_tags_make_no_object_ours() {
         let owner = owner();

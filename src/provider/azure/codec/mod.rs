@@ -1,8 +1,8 @@
-//! Between Azure's JSON and the typed values, one file a kind.
+//! Converts between Azure's JSON and typed values, one file for each kind.
 //!
-//! A decoder reads what stargate governs and nothing else. An encoder lays
-//! that over what is there (`base`), so that what a service or another tool
-//! added goes back as it came.
+//! A decoder reads only the fields that stargate manages. An encoder merges them into the
+//! current body (`base`), so that fields of the service or of other tools are written back
+//! unchanged.
 
 pub mod association;
 mod body;
@@ -32,7 +32,7 @@ pub use virtual_machine::MachineCreation;
 use crate::resource::protection::PROTECT_TAG;
 use crate::resource::{Kind, Resource};
 
-/// Reads any object whose type has a typed value; nothing for other types.
+/// Decodes an object of any type that has a typed value; `None` for other types.
 pub fn decode_any(resource_type: &str, body: &Value) -> Option<Result<Resource, DecodeError>> {
     let decoded = decode(resource_type, body)?;
     Some(decoded.and_then(|mut resource| {
@@ -69,9 +69,9 @@ fn decode(resource_type: &str, body: &Value) -> Option<Result<Resource, DecodeEr
     Some(decoded)
 }
 
-/// Writes any Azure object; nothing for other kinds.
+/// Encodes an Azure object; `None` for other kinds.
 ///
-/// `creation` is what only the creation of a virtual machine uses.
+/// `creation` is used only to create a virtual machine.
 pub fn encode_any(
     resource: &Resource,
     base: Option<&Value>,
@@ -98,7 +98,7 @@ pub fn encode_any(
         _ => return None,
     };
     Some(body.map(|mut body| {
-        // The record on an object that is there is changed by an update of its tags.
+        // An update of tags changes the record of an existing object.
         if let (None, Some(block)) = (base, resource.protected_by()) {
             body["tags"][PROTECT_TAG] = Value::from(block);
         }

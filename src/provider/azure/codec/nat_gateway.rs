@@ -11,7 +11,7 @@ use crate::resource::azure::NatGateway;
 
 const WHAT: &str = "NAT gateway";
 
-/// Reads what ARM answered.
+/// Decodes a response of ARM.
 pub fn decode(body: &Value) -> Result<NatGateway, DecodeError> {
     let model: models::NatGateway = read(WHAT, body)?;
     let properties = model.properties.unwrap_or_default();
@@ -25,7 +25,7 @@ pub fn decode(body: &Value) -> Result<NatGateway, DecodeError> {
     })
 }
 
-/// Writes what ARM takes.
+/// Encodes the body of a PUT.
 pub fn encode(gateway: &NatGateway, base: Option<&Value>, marks: &Marks<'_>) -> Value {
     let public_ip = models::SubResource { id: Some(gateway.public_ip.as_str().to_owned()) };
     let model = models::NatGateway {

@@ -32,7 +32,7 @@ struct ConfigurationProperties {
     public_ip_address: Option<models::SubResource>,
 }
 
-/// Reads what ARM answered.
+/// Decodes a response of ARM.
 pub fn decode(body: &Value) -> Result<NetworkInterface, DecodeError> {
     let resource: models::Resource = read(WHAT, body)?;
     let forwarding: Option<bool> = read_part(WHAT, body, "properties.enableIPForwarding")?;
@@ -63,7 +63,7 @@ pub fn decode(body: &Value) -> Result<NetworkInterface, DecodeError> {
     })
 }
 
-/// Writes what ARM takes. The configuration that is there keeps its name.
+/// Encodes the body of a PUT. An existing configuration keeps its name.
 pub fn encode(
     interface: &NetworkInterface,
     base: Option<&Value>,

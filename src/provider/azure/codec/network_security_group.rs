@@ -11,7 +11,7 @@ use crate::resource::azure::{Access, NetworkSecurityGroup, RuleDirection, Securi
 
 const WHAT: &str = "network security group";
 
-/// Reads what ARM answered.
+/// Decodes a response of ARM.
 pub fn decode(body: &Value) -> Result<NetworkSecurityGroup, DecodeError> {
     let resource: models::Resource = read(WHAT, body)?;
     let rules: Option<Vec<models::SecurityRule>> =
@@ -81,7 +81,7 @@ fn apart(values: &[String]) -> (Option<String>, Vec<String>) {
     }
 }
 
-/// Writes what ARM takes: exactly these rules.
+/// Encodes the body of a PUT with exactly these rules.
 pub fn encode(group: &NetworkSecurityGroup, base: Option<&Value>, marks: &Marks<'_>) -> Value {
     let rules: Vec<Value> =
         group.rules.iter().map(|(name, rule)| write(&encode_rule(name, rule))).collect();

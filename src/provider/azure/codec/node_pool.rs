@@ -59,13 +59,13 @@ pub fn from_profile(cluster: &ArmId, profile: &Value) -> Option<Value> {
     Some(json!({ "id": id.as_str(), "name": name, "properties": profile }))
 }
 
-/// Reads what ARM answered. The version is the one that the nodes run, if AKS reports
-/// it, else the requested one.
+/// Decodes a response of ARM. The version is the one that the nodes run, if AKS reports it,
+/// else the requested one.
 ///
 /// # Errors
 ///
-/// A field is missing or malformed. No default takes its place: it would differ from
-/// the desired value, and the pool would be changed.
+/// A field is missing or malformed. No default takes its place: it would differ from the
+/// desired value, and the pool would be changed.
 pub fn decode(body: &Value) -> Result<NodePool, DecodeError> {
     let Body { properties } = read(WHAT, body)?;
     let lacks = |field: &str| missing(WHAT, &format!("properties.{field}"));
@@ -123,7 +123,7 @@ fn scale(pool: &Properties) -> Result<NodePoolScale, DecodeError> {
     Ok(NodePoolScale::Fixed { count: pool.count.ok_or_else(|| lacks("count"))? })
 }
 
-/// Writes what ARM takes at the pool's own URL.
+/// Encodes the body of a PUT to the pool's own URL.
 pub fn encode(pool: &NodePool, base: Option<&Value>, marks: &Marks<'_>) -> Value {
     let there = base.and_then(|base| base.get("properties"));
     let properties = encode_profile(pool, there, marks);
@@ -179,8 +179,9 @@ fn encode_fixed(pool: &NodePool, body: &mut Value) {
     }
 }
 
-/// Whether the nodes run a version that satisfies the wanted one: then what was
-/// requested before is written back, for AKS reads a minor version as its newest patch.
+/// Whether the nodes run a version that satisfies the desired one. If so, the requested
+/// version is written back unchanged, because AKS takes a minor version for its newest
+/// patch.
 fn runs(there: Option<&Value>, wanted: KubernetesVersion) -> bool {
     let text = |field: &str| there?.get(field)?.as_str()?.parse::<KubernetesVersion>().ok();
     let running = text("currentOrchestratorVersion").or_else(|| text("orchestratorVersion"));
@@ -277,7 +278,7 @@ pub(super) mod tests {
         assert_eq!(properties["orchestratorVersion"], "1.33", "it runs what is wanted");
     }
 
-    /// A default in its place would differ from what is wanted.
+    /// A default in its place would differ from the desired value.
     #[test]
     fn a_missing_field_is_an_error() {
         let (owner, site) = (owner(), Site::Cluster);

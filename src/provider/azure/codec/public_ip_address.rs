@@ -10,7 +10,7 @@ use crate::resource::azure::PublicIpAddress;
 
 const WHAT: &str = "public IP address";
 
-/// Reads what ARM answered.
+/// Decodes a response of ARM.
 pub fn decode(body: &Value) -> Result<PublicIpAddress, DecodeError> {
     let resource: models::Resource = read(WHAT, body)?;
     Ok(PublicIpAddress {
@@ -19,7 +19,7 @@ pub fn decode(body: &Value) -> Result<PublicIpAddress, DecodeError> {
     })
 }
 
-/// Writes what ARM takes.
+/// Encodes the body of a PUT.
 pub fn encode(address: &PublicIpAddress, base: Option<&Value>, marks: &Marks<'_>) -> Value {
     let sku = models::PublicIpAddressSku {
         name: Some(models::public_ip_address_sku::Name::Standard),

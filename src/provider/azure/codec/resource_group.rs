@@ -15,13 +15,13 @@ struct Body {
     location: Option<String>,
 }
 
-/// Reads what ARM answered.
+/// Decodes a response of ARM.
 pub fn decode(body: &Value) -> Result<ResourceGroup, DecodeError> {
     let read: Body = read(WHAT, body)?;
     Ok(ResourceGroup { location: location(WHAT, read.location.as_deref())?, protected_by: None })
 }
 
-/// Writes what ARM takes.
+/// Encodes the body of a PUT.
 pub fn encode(group: &ResourceGroup, base: Option<&Value>, marks: &Marks<'_>) -> Value {
     let mut body = merge_onto(base, json!({ "location": group.location, "tags": marks.tags() }));
     // A group has one property, and only ARM may write it.

@@ -14,8 +14,8 @@ use crate::resource::azure::{NextHop, RouteTable};
 
 const WHAT: &str = "route table";
 
-/// Reads what ARM answered. A route is known by its prefix, not by its name;
-/// routes to a service tag or an IPv6 prefix are left out.
+/// Decodes a response of ARM. A route is identified by its prefix, not by its name; routes
+/// to a service tag or an IPv6 prefix are omitted.
 pub fn decode(body: &Value) -> Result<RouteTable, DecodeError> {
     let resource: models::Resource = read(WHAT, body)?;
     let routes: Option<Vec<models::Route>> = read_part(WHAT, body, "properties.routes")?;
@@ -60,8 +60,7 @@ fn decode_route(
     Ok(Some((prefix(WHAT, "addressPrefix", text)?, hop)))
 }
 
-/// Writes what ARM takes: exactly these routes. A route that is there keeps
-/// the name that it has.
+/// Encodes the body of a PUT with exactly these routes. An existing route keeps its name.
 pub fn encode(
     table: &RouteTable,
     base: Option<&Value>,

@@ -11,7 +11,7 @@ use crate::resource::{ArmId, Pending};
 
 const WHAT: &str = "subnet";
 
-/// Reads what ARM answered.
+/// Decodes a response of ARM.
 pub fn decode(body: &Value) -> Result<Subnet, DecodeError> {
     let parent = id(body).and_then(|id| id.parent()).ok_or_else(|| missing(WHAT, "id"))?;
     Ok(Subnet {
@@ -23,8 +23,8 @@ pub fn decode(body: &Value) -> Result<Subnet, DecodeError> {
     })
 }
 
-/// The route table and the security group of a subnet that stargate need not have
-/// made, and whose range it need not know.
+/// The route table and the security group of a subnet, which need not be one of stargate's
+/// and may have any range.
 ///
 /// # Errors
 ///
@@ -46,7 +46,7 @@ fn range(body: &Value) -> Result<Ipv4Net, DecodeError> {
     prefix(WHAT, ONE, &first)
 }
 
-/// Writes what ARM takes. A subnet carries no tags.
+/// Encodes the body of a PUT. A subnet has no tags.
 pub fn encode(subnet: &Subnet, base: Option<&Value>) -> Value {
     let mut body = base.cloned().unwrap_or_else(|| json!({}));
     set_property(&mut body, "addressPrefix", Some(json!(subnet.address_prefix)));

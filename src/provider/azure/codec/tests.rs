@@ -1,4 +1,4 @@
-//! What is written reads back, and what is not ours goes back as it came.
+//! Encoded values decode to the same values, and fields of others are kept.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -24,7 +24,7 @@ pub(super) fn object() -> ArmId {
     ArmId::resource_group("s", "g").in_group("Microsoft.Network/virtualNetworks", "stargate-vnet")
 }
 
-/// Writes on nothing and again on what was written: both must read back.
+/// Encodes onto an empty body and onto the result: both must decode to the same value.
 fn round_trip(resource: Resource, id: Option<&str>, resource_type: &str) {
     let (owner, site) = (owner(), Site::from("dc1"));
     let object = object();
@@ -295,7 +295,7 @@ fn a_machine_is_created_whole_and_changed_without_its_secrets() {
     assert_eq!(body["properties"]["priority"], "Regular");
 }
 
-/// A default in its place would differ from what is wanted, and replace the object.
+/// A default in its place would differ from the desired value, and replace the object.
 #[test]
 fn a_field_that_cannot_be_changed_and_is_missing_is_an_error() {
     let (owner, site) = (owner(), Site::Cluster);

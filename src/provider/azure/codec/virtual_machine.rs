@@ -14,7 +14,7 @@ use crate::resource::ArmId;
 use crate::resource::azure::{MachineRole, VirtualMachine};
 
 const WHAT: &str = "virtual machine";
-/// The tag that says what a machine is for.
+/// The tag with the role of a machine.
 pub const ROLE_TAG: &str = "stargate-role";
 /// Fields that only Azure may write, or that are objects of their own.
 const NOT_FOR_WRITING: [&str; 3] = ["instanceView", "timeCreated", "vmId"];
@@ -38,7 +38,7 @@ impl MachineCreation {
     }
 }
 
-/// Reads what ARM answered. A machine without a role counts as a worker.
+/// Decodes a response of ARM. A machine without a role counts as a worker.
 pub fn decode(body: &Value) -> Result<VirtualMachine, DecodeError> {
     let resource: models::Resource = read(WHAT, body)?;
     let size: Option<String> = read_part(WHAT, body, "properties.hardwareProfile.vmSize")?;
@@ -66,7 +66,7 @@ pub fn decode(body: &Value) -> Result<VirtualMachine, DecodeError> {
     })
 }
 
-/// Writes what ARM takes. `creation` counts only where there is no machine yet.
+/// Encodes the body of a PUT. `creation` is used only if there is no machine yet.
 pub fn encode(
     machine: &VirtualMachine,
     base: Option<&Value>,
@@ -93,8 +93,8 @@ pub fn encode(
     merge_onto(base.map(writable).as_ref(), write(&ours))
 }
 
-/// What is there, without what a PUT may not carry: extensions are children
-/// of their own.
+/// The current body without fields that a PUT must not contain: extensions are child
+/// resources.
 fn writable(base: &Value) -> Value {
     let mut body = base.clone();
     if let Some(fields) = body.as_object_mut() {

@@ -1,7 +1,7 @@
 //! Virtual networks.
 //!
-//! A PUT replaces the whole network: a subnet that the body leaves out is
-//! deleted. So the body starts from what is there.
+//! A PUT replaces the whole network and deletes the subnets that the body omits. So the
+//! body starts from the current one.
 
 use azure_mgmt_network::package_2024_03::models;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use crate::resource::azure::VirtualNetwork;
 
 const WHAT: &str = "virtual network";
 
-/// Reads what ARM answered, without IPv6 ranges.
+/// Decodes a response of ARM, without IPv6 ranges.
 pub fn decode(body: &Value) -> Result<VirtualNetwork, DecodeError> {
     let resource: models::Resource = read(WHAT, body)?;
     let ranges: Option<Vec<String>> =
@@ -31,7 +31,7 @@ pub fn decode(body: &Value) -> Result<VirtualNetwork, DecodeError> {
     })
 }
 
-/// Writes what ARM takes.
+/// Encodes the body of a PUT.
 pub fn encode(network: &VirtualNetwork, base: Option<&Value>, marks: &Marks<'_>) -> Value {
     let ours = json!({
         "location": network.location,

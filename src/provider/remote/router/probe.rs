@@ -106,7 +106,7 @@ impl Settings {
         let redirects = values.iter().any(|(name, value)| {
             name.ends_with("/send_redirects") && !name.starts_with("conf/lo/") && *value != "0"
         });
-        // An interface whose own setting is off forwards nothing that arrives on it.
+        // An interface whose own setting is off does not forward packets that arrive on it.
         let stops = values.iter().any(|(name, value)| {
             name.ends_with("/forwarding") && !name.starts_with("conf/lo/") && *value == "0"
         });

@@ -18,7 +18,7 @@ async fn log_in(settings: SshSettings, server: &TestServer) -> Result<(), SshErr
 }
 
 #[tokio::test]
-async fn a_refusal_lists_what_was_tried() {
+async fn a_refusal_lists_the_tried_keys() {
     let home = Home::new();
     let server = TestServer::start(&new_key()).await;
     write_key(&home.path("second"), &new_key());

@@ -79,7 +79,7 @@ async fn kill_points(kind: &str) -> Vec<KillPoint> {
     std::mem::take(&mut *recorder.points.lock().unwrap())
 }
 
-/// Continues from a kill, and says what is wrong with the result.
+/// Continues after a kill, and returns the violations in the result.
 async fn resume(point: KillPoint, pause: SignedDuration, before: &str) -> Vec<String> {
     let KillPoint { call, state, time, done } = point;
     let text = watched("");

@@ -56,7 +56,7 @@ async fn requests_that_cannot_run_are_refused_with_reason_and_message() {
     assert_eq!(phase(&deployment, "good"), "Succeeded");
 }
 
-/// What the plan cannot know is no reason to refuse: the Operation waits.
+/// A fact that the plan cannot know is no reason to refuse: the Operation waits.
 #[tokio::test(start_paused = true)]
 async fn an_operation_waits_while_live_state_cannot_be_read() {
     use stargate::provider::http::Api;

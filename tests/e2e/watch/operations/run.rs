@@ -1,4 +1,4 @@
-//! Operations that run: what they do, and what is to be seen of it.
+//! Operations that run: their effects and their records.
 
 use std::time::Duration;
 
@@ -136,8 +136,8 @@ async fn nothing_runs_while_the_topology_only_reports() {
     assert_eq!(boots(&all, FIRST), 1);
 }
 
-/// What a command line records, also a version that marked its records less, also one that
-/// was killed before it wrote the status.
+/// Records of a command line, including those of earlier versions with fewer marks, and of
+/// a process that was killed before it wrote the status.
 #[tokio::test(start_paused = true)]
 async fn records_are_never_run() {
     let deployment = Deployment::example_applied().await;
