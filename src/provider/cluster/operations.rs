@@ -167,7 +167,7 @@ impl ClusterClient {
         Ok(objects.iter().map(|object| self.operation(object)).collect())
     }
 
-    fn operation(&self, object: &Value) -> OperationObject {
+    pub(super) fn operation(&self, object: &Value) -> OperationObject {
         let (metadata, spec, status) = (&object["metadata"], &object["spec"], &object["status"]);
         let time = |value: &Value| value.as_str().and_then(|text| text.parse().ok());
         let text = |value: &Value| value.as_str().filter(|it| !it.is_empty()).map(str::to_owned);
