@@ -14,7 +14,9 @@ use crate::diagnostics::Failure;
 use crate::plan::Action;
 use crate::provider::cluster::OperationPhase;
 use crate::resource::Address;
-use crate::watch::{BlockedChange, ReconcileResult, Reconciled, WatchEvent, WatchReporter};
+use crate::watch::{
+    ApprovalState, BlockedChange, ReconcileResult, Reconciled, WatchEvent, WatchReporter,
+};
 
 /// How many changes that await approval or are blocked are named in a line each.
 const MAX_NAMED: usize = 10;
@@ -114,6 +116,15 @@ fn lines(event: &WatchEvent) -> Vec<(Role, String)> {
             };
             let phase = phase.as_str().to_lowercase();
             vec![(role, format!("operation {name} ({operation} {server}) {phase}: {message}"))]
+        }
+        WatchEvent::Approval { digest, state, message } => {
+            let (role, word) = match state {
+                ApprovalState::InProgress => (Role::Quiet, "is in progress"),
+                ApprovalState::Done => (Role::Good, "is done"),
+                ApprovalState::Refused => (Role::Warning, "was refused"),
+                ApprovalState::Abandoned => (Role::Warning, "was abandoned"),
+            };
+            vec![(role, format!("approval {digest} {word}: {message}"))]
         }
         WatchEvent::Listening { address } => {
             vec![(Role::Quiet, format!("listening on http://{address}"))]

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::queue::Trigger;
 use super::reconciled::Reconciled;
+use super::topology_status::ApprovalState;
 use crate::apply::events::Outcome;
 use crate::diagnostics::Failure;
 use crate::plan::Action;
@@ -88,6 +89,15 @@ pub enum WatchEvent {
         /// Why it has this phase, in CamelCase.
         reason: String,
         /// The same as a sentence.
+        message: String,
+    },
+    /// The state of an approval on the Topology object changed.
+    Approval {
+        /// What was approved, as it was written.
+        digest: String,
+        /// Its state.
+        state: ApprovalState,
+        /// Why it has this state.
         message: String,
     },
     /// Something did not succeed that the reconcile goes on without.

@@ -19,6 +19,7 @@ use super::events::{WatchEvent, WatchReporter};
 use super::queue::Trigger;
 use super::reconciled::{ReconcileResult, Reconciled};
 use super::remaining::WorkerCounts;
+use super::request_phases::OperationCounts;
 use super::topology_status::is_pause;
 use crate::provider::http::{Api, StatusClass};
 
@@ -39,6 +40,7 @@ pub struct Monitor {
     approvals: Gauge,
     requests: Family<[Label; 2], Counter>,
     workers: Family<[Label; 1], Gauge>,
+    operations: Family<[Label; 1], Gauge>,
     queue: Gauge,
     changes_paused: Gauge,
     reconciling: Gauge,
@@ -67,6 +69,7 @@ impl Monitor {
             approvals: Gauge::default(),
             requests: Family::default(),
             workers: Family::default(),
+            operations: Family::default(),
             queue: Gauge::default(),
             changes_paused: Gauge::default(),
             reconciling: Gauge::default(),
@@ -105,6 +108,8 @@ impl Monitor {
         registry.register("requests", help, self.requests.clone());
         let help = "Workers by health";
         registry.register("workers", help, self.workers.clone());
+        let help = "Requested Operations by phase";
+        registry.register("operations", help, self.operations.clone());
         let help = "Triggers that wait for the end of the reconcile that runs";
         registry.register("queue_triggers", help, self.queue.clone());
         let help = "Whether changes are paused after too many removals or failures";
@@ -118,12 +123,22 @@ impl Monitor {
     }
 
     /// The metrics in the text format of OpenMetrics. `leads` says whether this replica
-    /// holds the Lease of the leader, and `waiting` how many triggers wait.
+    /// holds the Lease of the leader, and `waiting` how many triggers wait. `operations` are
+    /// those of the topology.
     ///
     /// # Errors
     ///
     /// A metric cannot be written as text.
-    pub fn metrics(&self, leads: bool, waiting: usize) -> Result<String, std::fmt::Error> {
+    pub fn metrics(
+        &self,
+        leads: bool,
+        waiting: usize,
+        operations: &OperationCounts,
+    ) -> Result<String, std::fmt::Error> {
+        for (phase, count) in operations.now() {
+            let phase = phase.as_str().to_lowercase();
+            self.operations.get_or_create(&[("phase", phase)]).set(gauge(count));
+        }
         self.leader.set(i64::from(leads));
         self.queue.set(i64::try_from(waiting).unwrap_or(i64::MAX));
         let mut text = String::new();
@@ -239,6 +254,7 @@ impl WatchReporter for Monitor {
             | WatchEvent::StandingBy { .. }
             | WatchEvent::Listening { .. }
             | WatchEvent::Operation { .. }
+            | WatchEvent::Approval { .. }
             | WatchEvent::Stopping => {}
         }
     }

@@ -35,9 +35,9 @@ use crate::render::watch_events::{JsonWatchReporter, TextWatchReporter};
 use crate::resource::names::TopologyName;
 use crate::topology::load::Loaded;
 use crate::watch::{
-    BurstGuard, ClusterWatchers, Controller, FileWatcher, Leadership, Monitor, ReconcileContext,
-    Reconciled, Reconciler, ReplicaRole, TopologyRecorder, TopologySource, Trigger, Triggers,
-    WatchEvent, WatchReporter, reconcile,
+    BurstGuard, ClusterWatchers, Controller, FileWatcher, Leadership, Monitor, OperationCounts,
+    ReconcileContext, Reconciled, Reconciler, ReplicaRole, TopologyRecorder, TopologySource,
+    Trigger, Triggers, WatchEvent, WatchReporter, reconcile,
 };
 
 /// How long the end of the command waits for the API server to release a lease.
@@ -98,7 +98,9 @@ pub(crate) async fn run(
     // Who reads an event finds it in the metrics already.
     let reporter = Reporters([monitor.as_ref(), reporter.as_ref()]);
     let election = Election::default();
-    let _listener = listen(arguments, (&monitor, &triggers), &election, &reporter).await?;
+    let watchers = ClusterWatchers::new(triggers.clone());
+    let measured = (&monitor, &triggers, watchers.operations());
+    let _listener = listen(arguments, measured, &election, &reporter).await?;
     let _socket = take_requests(global, &triggers, ui).await;
     let reconciler = SessionReconciler {
         global,
@@ -110,7 +112,7 @@ pub(crate) async fn run(
         holder: process_name::of_this_process(),
         election,
         guard: std::sync::Mutex::default(),
-        watchers: ClusterWatchers::new(triggers.clone()),
+        watchers,
         triggers: triggers.clone(),
         recorder: TopologyRecorder::new(env!("CARGO_PKG_VERSION"), Timestamp::now),
     };
@@ -213,7 +215,7 @@ impl WatchReporter for Reporters<'_> {
 /// Answers probes and metrics, if the command is to listen.
 async fn listen(
     arguments: &WatchArguments,
-    (monitor, triggers): (&Arc<Monitor>, &Triggers),
+    (monitor, triggers, operations): (&Arc<Monitor>, &Triggers, OperationCounts),
     election: &Election,
     reporter: &Reporters<'_>,
 ) -> Result<Option<Listener>, CliError> {
@@ -223,6 +225,7 @@ async fn listen(
     let answers = Answers {
         monitor: Arc::clone(monitor),
         triggers: triggers.clone(),
+        operations,
         leads: Arc::new(leads),
     };
     let listener = Listener::start(address, answers).await?;

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::cli::error::CliError;
-use crate::watch::{Monitor, Triggers};
+use crate::watch::{Monitor, OperationCounts, Triggers};
 
 /// How many connections are open at once; others wait.
 const MAX_CONNECTIONS: usize = 32;
@@ -39,6 +39,7 @@ pub(super) type Leads = dyn Fn() -> Option<bool> + Send + Sync;
 pub(super) struct Answers {
     pub(super) monitor: Arc<Monitor>,
     pub(super) triggers: Triggers,
+    pub(super) operations: OperationCounts,
     pub(super) leads: Arc<Leads>,
 }
 
@@ -110,7 +111,8 @@ impl Answers {
     }
 
     fn metrics(&self) -> Result<String, std::fmt::Error> {
-        self.monitor.metrics((self.leads)().unwrap_or(false), self.triggers.waiting())
+        let leads = (self.leads)().unwrap_or(false);
+        self.monitor.metrics(leads, self.triggers.waiting(), &self.operations)
     }
 
     /// A replica that stands by is ready: it takes over.
