@@ -305,7 +305,10 @@ fn status_shows_the_watch() {
     let killed = status(&location);
     assert_eq!(killed["state"], "not-renewed", "{killed:#}");
     assert_eq!(killed["last_success"], alive["last_success"], "{killed:#}");
+    assert!(killed["next_reconcile"].is_null(), "it does not come: {killed:#}");
     let text = location.run("status --sandbox").exits(0).out;
+    assert!(text.contains("Result when a watcher last reported: AwaitsApproval"), "{text}");
+    assert!(!text.contains("Next reconcile"), "{text}");
     assert!(text.contains("does not renew its lease"), "{text}");
     assert!(text.contains("stargate.io/approve="), "{text}");
 }
