@@ -6,6 +6,7 @@ mod approval_by_digest;
 mod cluster;
 mod file_events;
 mod latency;
+mod long_run;
 pub(crate) mod operations;
 mod replicas;
 mod topology_object;
