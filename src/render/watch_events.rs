@@ -14,6 +14,7 @@ use crate::diagnostics::Failure;
 use crate::plan::Action;
 use crate::provider::cluster::OperationPhase;
 use crate::resource::Address;
+use crate::resource::names::TopologyName;
 use crate::watch::{
     ApprovalState, BlockedChange, ReconcileResult, Reconciled, WatchEvent, WatchReporter,
 };
@@ -30,22 +31,31 @@ pub struct TextWatchReporter<W> {
     out: Mutex<W>,
     style: Style,
     now: ReadTime,
+    /// The topology of the events, where there are several.
+    topology: Option<TopologyName>,
 }
 
 impl<W: Write> TextWatchReporter<W> {
     /// A reporter onto a channel.
     pub fn new(out: W, style: Style, now: ReadTime) -> Self {
-        Self { out: Mutex::new(out), style, now }
+        Self { out: Mutex::new(out), style, now, topology: None }
+    }
+
+    /// The same for the events of one of several topologies.
+    #[must_use]
+    pub fn of_topology(self, topology: Option<TopologyName>) -> Self {
+        Self { topology, ..self }
     }
 }
 
 impl<W: Write + Send> WatchReporter for TextWatchReporter<W> {
     fn event(&self, event: &WatchEvent) {
         let time = (self.now)().strftime("%FT%TZ").to_string();
+        let topology = self.topology.as_ref().map(|it| format!(" {it}:")).unwrap_or_default();
         let mut out = self.out.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         for (role, line) in lines(event) {
             // A failed write must not stop the watch.
-            let _ = writeln!(out, "{time} {}", self.style.paint(role, line));
+            let _ = writeln!(out, "{time}{topology} {}", self.style.paint(role, line));
         }
         let _ = out.flush();
     }
@@ -56,6 +66,8 @@ impl<W: Write + Send> WatchReporter for TextWatchReporter<W> {
 pub struct JsonWatchReporter<W> {
     out: Mutex<W>,
     now: ReadTime,
+    /// The topology of the events, where there are several.
+    topology: Option<TopologyName>,
 }
 
 /// A line of the event stream.
@@ -63,6 +75,9 @@ pub struct JsonWatchReporter<W> {
 struct EventLine<'a> {
     /// The time of the event.
     time: Timestamp,
+    /// The topology, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    topology: Option<&'a TopologyName>,
     #[serde(flatten)]
     event: &'a WatchEvent,
 }
@@ -70,13 +85,23 @@ struct EventLine<'a> {
 impl<W: Write> JsonWatchReporter<W> {
     /// A reporter onto a channel.
     pub fn new(out: W, now: ReadTime) -> Self {
-        Self { out: Mutex::new(out), now }
+        Self { out: Mutex::new(out), now, topology: None }
+    }
+
+    /// The same for the events of one of several topologies.
+    #[must_use]
+    pub fn of_topology(self, topology: Option<TopologyName>) -> Self {
+        Self { topology, ..self }
     }
 }
 
 impl<W: Write + Send> WatchReporter for JsonWatchReporter<W> {
     fn event(&self, event: &WatchEvent) {
-        let line = serde_json::to_string(&EventLine { time: (self.now)(), event });
+        let line = serde_json::to_string(&EventLine {
+            time: (self.now)(),
+            topology: self.topology.as_ref(),
+            event,
+        });
         let mut out = self.out.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         // A closed pipe must not stop the watch.
         let _ = line.map(|line| writeln!(out, "{line}").and_then(|()| out.flush()));
@@ -125,6 +150,22 @@ fn lines(event: &WatchEvent) -> Vec<(Role, String)> {
                 ApprovalState::Abandoned => (Role::Warning, "was abandoned"),
             };
             vec![(role, format!("approval {digest} {word}: {message}"))]
+        }
+        WatchEvent::WatchStarted { file } => {
+            vec![(Role::Quiet, format!("the watch begins; the topology is in `{file}`"))]
+        }
+        WatchEvent::FileMoved { file } => {
+            vec![(Role::Quiet, format!("the topology is in `{file}` now"))]
+        }
+        WatchEvent::WatchEnded { failure } => {
+            let mut lines = failure_lines(failure);
+            lines.push((Role::Warning, "the watch ends; nothing is changed by it".to_owned()));
+            lines
+        }
+        WatchEvent::FileInvalid { file, failure } => {
+            let mut lines = vec![(Role::Warning, format!("`{file}` is not watched"))];
+            lines.extend(failure_lines(failure));
+            lines
         }
         WatchEvent::Listening { address } => {
             vec![(Role::Quiet, format!("listening on http://{address}"))]

@@ -33,6 +33,28 @@ pub enum WatchEvent {
         /// Why.
         failure: Failure,
     },
+    /// The watch of one of the topologies of a folder begins.
+    WatchStarted {
+        /// Its file.
+        file: String,
+    },
+    /// The file of one of the topologies of a folder has another name.
+    FileMoved {
+        /// Its file.
+        file: String,
+    },
+    /// The watch of one of the topologies of a folder ends; nothing of it is changed.
+    WatchEnded {
+        /// Why.
+        failure: Failure,
+    },
+    /// A file of a folder has no topology that can be watched.
+    FileInvalid {
+        /// The file; the folder itself if it cannot be read.
+        file: String,
+        /// Why.
+        failure: Failure,
+    },
     /// Another replica reconciles from now on.
     StandingBy {
         /// Its name.

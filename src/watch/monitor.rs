@@ -22,6 +22,7 @@ use super::remaining::WorkerCounts;
 use super::request_phases::OperationCounts;
 use super::topology_status::is_pause;
 use crate::provider::http::{Api, StatusClass};
+use crate::resource::names::TopologyName;
 
 /// A label and its value, which is one of a fixed set.
 type Label = (&'static str, String);
@@ -57,8 +58,19 @@ pub struct Monitor {
 impl Monitor {
     /// Measures from now on. `version` is the version of the program.
     pub fn new(version: &str, now: fn() -> Timestamp) -> Self {
+        Self::with_registry(Registry::with_prefix("stargate"), version, now)
+    }
+
+    /// The same for one of several topologies, which each metric names.
+    pub fn of_topology(topology: &TopologyName, version: &str, now: fn() -> Timestamp) -> Self {
+        let label = ("topology".into(), topology.to_string().into());
+        let registry = Registry::with_prefix_and_labels("stargate", [label].into_iter());
+        Self::with_registry(registry, version, now)
+    }
+
+    fn with_registry(registry: Registry, version: &str, now: fn() -> Timestamp) -> Self {
         let mut monitor = Self {
-            registry: Registry::with_prefix("stargate"),
+            registry,
             reconciles: Family::default(),
             // From 0.1 seconds to almost two hours.
             duration: Histogram::new(exponential_buckets(0.1, 2.0, 17)),
@@ -255,6 +267,10 @@ impl WatchReporter for Monitor {
             | WatchEvent::Listening { .. }
             | WatchEvent::Operation { .. }
             | WatchEvent::Approval { .. }
+            | WatchEvent::WatchStarted { .. }
+            | WatchEvent::FileMoved { .. }
+            | WatchEvent::WatchEnded { .. }
+            | WatchEvent::FileInvalid { .. }
             | WatchEvent::Stopping => {}
         }
     }

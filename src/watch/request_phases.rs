@@ -104,8 +104,8 @@ mod tests {
         assert_eq!(phases.note(&WatchedChange::ListEnds), both);
         let begun = phases.note(&WatchedChange::Changed(request("b", "Running")));
         assert_eq!(begun, BTreeMap::from([(running, 2)]));
-        let gone = phases.note(&WatchedChange::Deleted(request("a", "Running")));
-        assert_eq!(gone, BTreeMap::from([(running, 1)]));
+        let left = phases.note(&WatchedChange::Deleted(request("a", "Running")));
+        assert_eq!(left, BTreeMap::from([(running, 1)]));
         phases.note(&WatchedChange::ListBegins);
         assert_eq!(phases.note(&WatchedChange::ListEnds), BTreeMap::new());
     }

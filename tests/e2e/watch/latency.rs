@@ -37,8 +37,12 @@ const PAUSE: Duration = Duration::from_millis(700);
 /// The example, applied in memory, with clients over HTTP.
 async fn served() -> (Deployment, Server) {
     let applied = Deployment::example_applied().await;
-    let state: SandboxState = applied.copy_of_state();
-    let mut deployment = Deployment::at(EXAMPLE, state, Timestamp::now());
+    served_with(EXAMPLE, applied.copy_of_state()).await
+}
+
+/// A topology and its services, with clients over HTTP.
+pub(super) async fn served_with(text: &str, state: SandboxState) -> (Deployment, Server) {
+    let mut deployment = Deployment::at(text, state, Timestamp::now());
     let server = Server::start(deployment.sandbox.clone(), ServeOptions::default()).await.unwrap();
     // Azure returns a kubeconfig with the new endpoint from now on.
     deployment.sandbox.change(|_, _| ());

@@ -8,7 +8,7 @@ use stargate::watch::Trigger;
 use tokio::time::sleep;
 
 use super::unreliable_services::Trouble;
-use super::{Dice, LongRun, Subject};
+use super::{LongRun, Rng, Subject};
 use crate::node_pools::nodes_and_routes;
 use crate::watch::operations::{create, delete, manifest, operations};
 
@@ -67,28 +67,28 @@ pub(super) enum Break {
 }
 
 impl Disturbance {
-    pub(super) fn random(dice: &mut Dice, subject: &Subject) -> Self {
-        match dice.below(12) {
-            0..=2 => Self::Nodes((0..=dice.below(4)).map(|_| *dice.one(SCALE)).collect()),
-            3 | 4 => Self::Drift((0..=dice.below(3)).map(|_| *dice.one(DRIFT)).collect()),
-            5 => Self::Outage(*dice.one(&Api::ALL), dice.seconds(5, 1_200)),
+    pub(super) fn random(rng: &mut Rng, subject: &Subject) -> Self {
+        match rng.below(12) {
+            0..=2 => Self::Nodes((0..=rng.below(4)).map(|_| *rng.one(SCALE)).collect()),
+            3 | 4 => Self::Drift((0..=rng.below(3)).map(|_| *rng.one(DRIFT)).collect()),
+            5 => Self::Outage(*rng.one(&Api::ALL), rng.seconds(5, 1_200)),
             6 => {
-                let trouble = *dice.one(&[Trouble::SomeCalls, Trouble::SomeCalls, Trouble::Hosts]);
-                Self::Unreliable(trouble, dice.seconds(60, 900))
+                let trouble = *rng.one(&[Trouble::SomeCalls, Trouble::SomeCalls, Trouble::Hosts]);
+                Self::Unreliable(trouble, rng.seconds(60, 900))
             }
             7 => Self::Restart,
             8 => {
-                let length = dice.below(subject.text.len());
+                let length = rng.below(subject.text.len());
                 let all = [None, Some(Break::Truncated(length)), Some(Break::Removed)];
-                Self::Edit(*dice.one(&all), 100 + u64::try_from(dice.below(900)).unwrap())
+                Self::Edit(*rng.one(&all), 100 + u64::try_from(rng.below(900)).unwrap())
             }
             9 => {
                 let mut request =
-                    || (dice.one(&subject.workers).clone(), *dice.one(&["reboot", "repave"]));
+                    || (rng.one(&subject.workers).clone(), *rng.one(&["reboot", "repave"]));
                 Self::Operations((0..2).map(|_| request()).collect())
             }
             10 => Self::UnknownServer,
-            _ => Self::Cancelled(dice.one(&subject.workers).clone()),
+            _ => Self::Cancelled(rng.one(&subject.workers).clone()),
         }
     }
 
@@ -97,7 +97,7 @@ impl Disturbance {
             Self::Nodes(faults) | Self::Drift(faults) => {
                 for fault in faults {
                     run.inject(*fault);
-                    sleep(run.dice.seconds(0, 5)).await;
+                    sleep(run.rng.seconds(0, 5)).await;
                 }
             }
             Self::Outage(api, time) => {
@@ -109,7 +109,7 @@ impl Disturbance {
             }
             Self::Unreliable(trouble, time) => {
                 run.services.set(*trouble);
-                let faults = [*run.dice.one(SCALE), *run.dice.one(DRIFT)];
+                let faults = [*run.rng.one(SCALE), *run.rng.one(DRIFT)];
                 for fault in faults {
                     run.inject(fault);
                 }
@@ -150,7 +150,7 @@ impl LongRun<'_> {
     }
 
     async fn request(&mut self, server: &str, operation: &str) -> String {
-        let name = format!("request-{}-{}", self.disturbances, self.dice.below(1_000_000));
+        let name = format!("request-{}-{}", self.disturbances, self.rng.below(1_000_000));
         let object = manifest(&name, server, operation, self.subject.profile);
         create(self.deployment, object).await;
         name
@@ -164,7 +164,7 @@ impl LongRun<'_> {
                 Break::Removed => self.file.write(None),
             }
             self.triggers.add(Trigger::TopologyFile);
-            sleep(self.dice.seconds(0, 400)).await;
+            sleep(self.rng.seconds(0, 400)).await;
         }
         let edited = text.replace("max_removals = 1000", &format!("max_removals = {removals}"));
         self.file.write(Some(&edited));

@@ -48,12 +48,12 @@ fn setting(name: &str) -> Option<u64> {
 
 /// The numbers that decide what happens.
 #[derive(Debug)]
-struct Dice {
+struct Rng {
     seed: u64,
     thrown: u64,
 }
 
-impl Dice {
+impl Rng {
     fn below(&mut self, end: usize) -> usize {
         self.thrown += 1;
         let number = mixed(self.seed.wrapping_mul(0x1_0000_0001).wrapping_add(self.thrown));
@@ -70,15 +70,15 @@ impl Dice {
 }
 
 /// The topology, and the names of its workers and of their profile.
-struct Subject {
-    text: String,
+pub(super) struct Subject {
+    pub(super) text: String,
     workers: Vec<String>,
     profile: &'static str,
     max_nodes: usize,
 }
 
 impl Subject {
-    fn of(workers: Option<u64>) -> Self {
+    pub(super) fn of(workers: Option<u64>) -> Self {
         let watch = "\n[watch]\napply = \"all\"\nmax_removals = 1000\n";
         let Some(count) = workers else {
             let workers = [1, 2].map(|number| format!("stargate-aks-e2e-2-worker-{number}"));
@@ -108,14 +108,14 @@ struct LongRun<'a> {
     triggers: &'a Triggers,
     watchers: &'a ClusterWatchers,
     services: &'a UnreliableServices,
-    dice: Dice,
+    rng: Rng,
     disturbances: usize,
-    quiet: Quiet,
+    unchanged: Unchanged,
 }
 
 /// What was counted while nothing changed.
 #[derive(Default)]
-struct Quiet {
+struct Unchanged {
     time: Duration,
     reads: std::collections::BTreeMap<Api, u64>,
 }
@@ -126,16 +126,16 @@ impl LongRun<'_> {
         self.converges("the start").await;
         let baseline = Census::of(self);
         while begin.elapsed() < time {
-            let disturbance = Disturbance::random(&mut self.dice, self.subject);
+            let disturbance = Disturbance::random(&mut self.rng, self.subject);
             let what = format!("disturbance {}: {disturbance:?}", self.disturbances);
             self.disturbances += 1;
             disturbance.happen(self).await;
             self.converges(&what).await;
             leaks::watches_are_complete(self, &what).await;
             Census::of(self).compare(&baseline, &what);
-            match self.dice.below(3) {
-                0 => self.stays_quiet(&what).await,
-                _ => sleep(self.dice.seconds(1, 90)).await,
+            match self.rng.below(3) {
+                0 => self.stays_unchanged(&what).await,
+                _ => sleep(self.rng.seconds(1, 90)).await,
             }
         }
     }
@@ -159,7 +159,7 @@ impl LongRun<'_> {
     }
 
     /// Nothing is written for two intervals, and every hour costs the same reads.
-    async fn stays_quiet(&mut self, what: &str) {
+    async fn stays_unchanged(&mut self, what: &str) {
         // What the disturbance still leads to, as the end of a watch that was cut.
         sleep(INTERVAL).await;
         let (writes, reads, begin) = (self.writes(), self.reads(), Instant::now());
@@ -167,9 +167,9 @@ impl LongRun<'_> {
         sleep(2 * INTERVAL + INTERVAL / 2).await;
         assert_eq!(self.writes(), writes, "{what}: written while nothing changed");
         assert!(self.progress.started() >= reconciles + 2, "{what}: the timer goes on");
-        self.quiet.time += begin.elapsed();
+        self.unchanged.time += begin.elapsed();
         for (api, count) in self.reads() {
-            *self.quiet.reads.entry(api).or_default() += count - reads.get(&api).unwrap_or(&0);
+            *self.unchanged.reads.entry(api).or_default() += count - reads.get(&api).unwrap_or(&0);
         }
     }
 
@@ -184,7 +184,7 @@ impl LongRun<'_> {
     }
 
     fn report(&self, seed: u64) {
-        let Quiet { time, reads } = &self.quiet;
+        let Unchanged { time, reads } = &self.unchanged;
         let hours = time.as_secs_f64() / 3_600.0;
         let per_hour = |(api, count): (&Api, &u64)| {
             #[expect(clippy::cast_precision_loss, reason = "a figure to read")]
@@ -237,9 +237,9 @@ async fn run(seed: u64, hours: u64, workers: Option<u64>) {
         triggers: &triggers,
         watchers: &reconciler.watchers,
         services: services.as_ref(),
-        dice: Dice { seed, thrown: 0 },
+        rng: Rng { seed, thrown: 0 },
         disturbances: 0,
-        quiet: Quiet::default(),
+        unchanged: Unchanged::default(),
     };
     let scenario = async {
         long_run.go_on_for(Duration::from_secs(hours * 3_600)).await;

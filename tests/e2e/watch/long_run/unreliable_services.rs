@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use stargate::provider::http::Api;
 use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInjector};
 
-use super::Dice;
+use super::Rng;
 
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub(super) struct UnreliableServices(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
-    dice: Dice,
+    rng: Rng,
     trouble: Trouble,
     lease_writes: u64,
     reads: BTreeMap<Api, u64>,
@@ -34,9 +34,9 @@ struct State {
 
 impl UnreliableServices {
     pub(super) fn new(seed: u64) -> Self {
-        let dice = Dice { seed: seed ^ 0x5eed, thrown: 0 };
+        let rng = Rng { seed: seed ^ 0x5eed, thrown: 0 };
         let (trouble, reads) = (Trouble::None, BTreeMap::new());
-        Self(Mutex::new(State { dice, trouble, lease_writes: 0, reads }))
+        Self(Mutex::new(State { rng, trouble, lease_writes: 0, reads }))
     }
 
     /// Sets what goes wrong from now on.
@@ -60,11 +60,11 @@ impl FaultInjector for UnreliableServices {
         let mut state = self.0.lock().unwrap();
         let is_host = matches!(call, Call::Host { .. });
         match state.trouble {
-            Trouble::SomeCalls if is_host => match state.dice.below(20) {
+            Trouble::SomeCalls if is_host => match state.rng.below(20) {
                 0 => Disposition::Lose,
                 _ => Disposition::Pass,
             },
-            Trouble::SomeCalls => match state.dice.below(40) {
+            Trouble::SomeCalls => match state.rng.below(40) {
                 0 => Disposition::Refuse { status: 429, retry_after: Some(3) },
                 1 => Disposition::Refuse { status: 503, retry_after: None },
                 2 => Disposition::Lose,
@@ -84,7 +84,7 @@ impl FaultInjector for UnreliableServices {
                 _ => {}
             }
         }
-        match state.trouble == Trouble::SomeCalls && state.dice.below(40) == 0 {
+        match state.trouble == Trouble::SomeCalls && state.rng.below(40) == 0 {
             true => Delivery::Lose,
             false => Delivery::Deliver,
         }
