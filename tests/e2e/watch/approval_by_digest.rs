@@ -10,7 +10,7 @@ use stargate::plan::Action;
 use stargate::resource::Kind;
 use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInjector};
 use stargate::sandbox::faults::Fault;
-use stargate::watch::{ReconcileResult, Trigger};
+use stargate::watch::{ApprovalState, ReconcileResult, Trigger, WatchEvent};
 use tokio::time::sleep;
 
 use super::approval::WORKER_2;
@@ -79,6 +79,11 @@ async fn an_approval_of_another_plan_is_refused_and_shown() {
         approve(&deployment, "0123456789abcdef").await;
         watch.settles().await;
         assert_eq!(approval(&deployment), ("0123456789abcdef".to_owned(), "Refused".to_owned()));
+        let is_refused = |event: &WatchEvent| {
+            matches!(event, WatchEvent::Approval { digest, state, .. }
+                if digest == "0123456789abcdef" && *state == ApprovalState::Refused)
+        };
+        assert!(watch.log.events().iter().any(is_refused), "it is in the log, too");
         is_consumed(&deployment);
         let first = watch.removes_a_worker(&text).await;
         // The plan changes before it is approved.
