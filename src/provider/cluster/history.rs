@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::error::ClusterError;
 use super::events::OperationEvent;
-use super::operation_status::{OperationUpdate, RequestStatus, seconds};
+use super::operation_status::{OperationUpdate, seconds};
 use super::operations::{OperationObject, OperationOrigin};
 use super::records::{OperationPhase, OperationRecord, REQUEST_ANNOTATION, SERVER_LABEL};
 use super::request::{Collection, PatchKind};
@@ -188,7 +188,7 @@ impl ClusterClient {
             completed: Some(now),
             node_uid: request.node_uid.clone(),
             boot_id: request.boot_id.clone(),
-            request: Some(RequestStatus::of(request)),
+            request: Some(request.request_status()),
         };
         self.write_operation_status(&request.name, &status).await?;
         let event = OperationEvent {

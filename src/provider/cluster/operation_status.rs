@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 
 use super::ClusterClient;
 use super::error::ClusterError;
-use super::operations::OperationObject;
 use super::records::{OperationPhase, OperationRecord};
 use super::request::{PatchKind, apis};
 use crate::resource::custom_resources::NAMESPACE;
@@ -41,13 +40,6 @@ pub struct RequestStatus {
     pub generation: i64,
     /// How many attempts were started.
     pub attempts: u32,
-}
-
-impl RequestStatus {
-    /// That of an Operation as it was read.
-    pub fn of(object: &OperationObject) -> Self {
-        Self { requested: object.created, generation: object.generation, attempts: object.attempts }
-    }
 }
 
 impl OperationUpdate {

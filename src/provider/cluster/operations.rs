@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::error::ClusterError;
+use super::operation_status::RequestStatus;
 use super::records::{ORIGIN_LABEL, ORIGIN_RECORD, ORIGIN_REQUEST, OperationPhase, SERVER_LABEL};
 use super::request::{Collection, apis};
 use super::{ClusterClient, text_at};
@@ -126,6 +127,15 @@ impl OperationObject {
     /// Whether work was started and has not ended.
     pub fn is_started(&self) -> bool {
         !self.is_finished() && (self.is_held || self.phase == Some(OperationPhase::Running))
+    }
+
+    /// The part of its status that only a request has, as it was read.
+    pub fn request_status(&self) -> RequestStatus {
+        RequestStatus {
+            requested: self.created,
+            generation: self.generation,
+            attempts: self.attempts,
+        }
     }
 
     /// The request, with what its status records of an attempt that was interrupted.

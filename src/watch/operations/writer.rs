@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::queue::Reason;
 use crate::diagnostics::Failure;
 use crate::provider::cluster::{
-    ClusterError, OperationEvent, OperationObject, OperationPhase, OperationUpdate, RequestStatus,
+    ClusterError, OperationEvent, OperationObject, OperationPhase, OperationUpdate,
 };
 use crate::provider::read_write::ClusterWrite;
 use crate::refresh::Clock;
@@ -124,7 +124,7 @@ impl Writer<'_> {
             completed,
             node_uid: object.node_uid.clone(),
             boot_id: object.boot_id.clone(),
-            request: Some(RequestStatus::of(object)),
+            request: Some(object.request_status()),
         };
         match self.cluster.write_operation_status(&object.name, &status).await {
             // It was deleted, and nothing was started.
