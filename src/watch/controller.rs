@@ -186,6 +186,7 @@ impl Controller<'_> {
         let reconciled = self.reconciler.reconcile(topology, self.source, &triggers).await;
         let ended = (reconciled.result, reconciled.recheck);
         let milliseconds = milliseconds(begin.elapsed());
+        let reconciled = Box::new(reconciled);
         self.reporter.event(&WatchEvent::ReconcileFinished { number, reconciled, milliseconds });
         ended
     }

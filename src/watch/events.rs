@@ -133,7 +133,7 @@ pub enum WatchEvent {
         number: u64,
         /// How it ended.
         #[serde(flatten)]
-        reconciled: Reconciled,
+        reconciled: Box<Reconciled>,
         /// How long it took.
         milliseconds: u64,
     },

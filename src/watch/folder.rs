@@ -153,7 +153,10 @@ impl TopologyFolder {
                 continue;
             }
             let since = *watched.missing_since.get_or_insert(now);
+            // Another file with it is being written.
+            let is_named = self.contents.values().any(|(name, ..)| name == topology);
             let failure = match other {
+                None if is_named => continue,
                 Some(other) => renamed(topology, other, &watched.file),
                 None if now.duration_since(since) < REMOVED_AFTER => continue,
                 None => removed(topology, &watched.file),

@@ -96,7 +96,8 @@ impl EventLog {
             match event {
                 WatchEvent::ReconcileStarted { triggers, .. } => started = triggers,
                 WatchEvent::ReconcileFinished { reconciled, .. } => {
-                    finished.push(Finished { triggers: started.clone(), reconciled });
+                    let triggers = started.clone();
+                    finished.push(Finished { triggers, reconciled: *reconciled });
                 }
                 _ => {}
             }

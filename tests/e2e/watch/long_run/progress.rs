@@ -47,7 +47,7 @@ impl WatchReporter for Progress {
             WatchEvent::ReconcileFinished { number, reconciled, .. } => {
                 state.is_running = false;
                 state.failed += u64::from(reconciled.result == ReconcileResult::Failed);
-                state.last = Some((*number, reconciled.clone()));
+                state.last = Some((*number, reconciled.as_ref().clone()));
             }
             _ => {}
         }
