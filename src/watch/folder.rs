@@ -152,11 +152,13 @@ impl TopologyFolder {
                 changes.push(FolderChange::Moved { topology, file });
                 continue;
             }
-            let since = *watched.missing_since.get_or_insert(now);
             // Another file with it is being written.
-            let is_named = self.contents.values().any(|(name, ..)| name == topology);
+            if other.is_none() && self.contents.values().any(|(name, ..)| name == topology) {
+                watched.missing_since = None;
+                continue;
+            }
+            let since = *watched.missing_since.get_or_insert(now);
             let failure = match other {
-                None if is_named => continue,
                 Some(other) => renamed(topology, other, &watched.file),
                 None if now.duration_since(since) < REMOVED_AFTER => continue,
                 None => removed(topology, &watched.file),
