@@ -176,7 +176,7 @@ async fn note(context: &LeaveContext<'_>, progress: &Progress<'_>) {
 /// Deletes the records of a worker that has left. A cluster without the CRD has
 /// none.
 async fn forget(context: &LeaveContext<'_>, progress: &Progress<'_>) {
-    match context.cluster.forget_operations(&context.worker).await {
+    match context.cluster.forget_operations(&context.worker, (context.now)()).await {
         Err(error) if !error.is_not_found() => {
             progress(StepEvent::Warning(format!("the records were not deleted: {error}")));
         }

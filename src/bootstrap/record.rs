@@ -124,13 +124,27 @@ impl<'a> Records<'a> {
     pub(super) async fn end(mut self, outcome: Result<&str, String>) {
         let (phase, state, message) = match outcome {
             Ok(message) => (OperationPhase::Succeeded, ServerState::Ready, message.to_owned()),
-            Err(message) => (OperationPhase::Failed, ServerState::Error, message),
+            Err(message) => {
+                let message = message + self.node_after_failure().await;
+                (OperationPhase::Failed, ServerState::Error, message)
+            }
         };
         self.operation.phase = phase;
         self.operation.completed = Some((self.subject.now)());
         self.operation.message.clone_from(&message);
         self.warn(self.subject.cluster.update_operation(&self.operation).await);
         self.server(state, message).await;
+    }
+
+    /// In which state a failure leaves the Node, as a clause, where pods cannot run on it.
+    async fn node_after_failure(&self) -> &'static str {
+        match self.subject.cluster.node(self.subject.worker.as_str()).await {
+            Ok(Some(node)) if node.is_cordoned_for_work() => "; the Node stays cordoned",
+            Ok(None) if self.subject.kind == OperationKind::Repave => {
+                "; the Node was deleted, and the worker has not joined again"
+            }
+            _ => "",
+        }
     }
 
     async fn server(&self, state: ServerState, message: String) {

@@ -86,7 +86,9 @@ fn status(
         last_renewed: lease.map(|it| it.renewed.clone()),
         last_success: annotation(LAST_SUCCESS_ANNOTATION)
             .or_else(|| word(&reported["lastSuccessTime"])),
-        next_reconcile: annotation(NEXT_RECONCILE_ANNOTATION),
+        // What a watcher announced that is not alive does not come.
+        next_reconcile: annotation(NEXT_RECONCILE_ANNOTATION)
+            .filter(|_| state == WatcherState::Alive),
         ready: ready.and_then(|it| word(&it["status"])),
         reason: ready.and_then(|it| word(&it["reason"])),
         message: ready.and_then(|it| word(&it["message"])),

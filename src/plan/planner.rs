@@ -280,7 +280,7 @@ fn assemble(input: Comparison<'_>, decisions: ResourceDecisions) -> PlanContents
         deferred: Vec::new(),
         blocked: Vec::new(),
         awaiting_approval: Vec::new(),
-        approval_loses_pairs: false,
+        approval_losses: Vec::new(),
         ignored: Vec::new(),
         findings: input.findings.to_vec(),
         gaps: gaps(input, &decisions),

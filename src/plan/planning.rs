@@ -294,7 +294,7 @@ fn without_changes(input: PlanningInput<'_>, findings: Vec<Finding>, desired: De
         deferred: Vec::new(),
         blocked: Vec::new(),
         awaiting_approval: Vec::new(),
-        approval_loses_pairs: false,
+        approval_losses: Vec::new(),
         ignored: Vec::new(),
         findings,
         gaps: input.inventory.gaps().cloned().collect(),

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::change::{Action, Change};
 use super::cost::Cost;
 use super::held::{Blocked, Deferred};
-use super::impact::{Reachability, Wait};
+use super::impact::{Loss, Reachability, Wait};
 use super::step_graph::StepGraph;
 use super::{ApplySettings, AwaitingApproval, Finding, FindingSeverity, IgnoredDrift, Rollout};
 use crate::desired::DesiredSet;
@@ -97,9 +97,9 @@ pub struct PlanContents {
     /// `stargate watch` have any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub awaiting_approval: Vec<AwaitingApproval>,
-    /// Whether pairs of nodes become unreachable once all of these changes are made.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub approval_loses_pairs: bool,
+    /// The pairs of nodes that become unreachable once all of these changes are made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approval_losses: Vec<Loss>,
     /// Drift that the topology ignores; it counts as a match.
     #[serde(default)]
     pub ignored: Vec<IgnoredDrift>,
@@ -184,7 +184,7 @@ impl PlanContents {
             deferred: Vec::new(),
             blocked: Vec::new(),
             awaiting_approval: Vec::new(),
-            approval_loses_pairs: false,
+            approval_losses: Vec::new(),
             ignored: self.ignored.clone(),
             findings: self.findings.clone(),
             gaps: self.gaps.clone(),

@@ -17,6 +17,7 @@ use crate::resource::settings::AutoApply;
 use crate::resource::{Address, Kind, Site};
 
 pub use approved::ApprovedChanges;
+use coverage::Arrivals;
 pub use coverage::Removals;
 
 /// How often the changes that are known to make pairs unreachable are left out, before the
@@ -38,11 +39,11 @@ pub(super) struct Selection {
 /// and reachability. The changes that a person approved are in the options of `input`.
 pub fn limit(input: PlanningInput<'_>, permitted: AutoApply, plan: Plan) -> Plan {
     let approved = &input.options.approved;
-    let loses_pairs = plan.reachability.lost > 0;
+    let losses = plan.reachability.losses.clone();
     let (plan, selection) = divide(permitted, approved, plan);
     let mut limited = restrict(input, plan, &selection.changes, &selection.deferred);
     limited.contents.awaiting_approval = selection.awaiting;
-    limited.contents.approval_loses_pairs = loses_pairs;
+    limited.contents.approval_losses = losses;
     // Each attempt leaves out at least one change.
     for _ in 0..MAX_ATTEMPTS {
         let count = limited.reachability.lost;
@@ -67,8 +68,9 @@ pub fn limit(input: PlanningInput<'_>, permitted: AutoApply, plan: Plan) -> Plan
     }
 }
 
-/// Divides a plan by the rules of the topology, regardless of reachability. Updates keep
-/// the routes of machines whose deletion awaits approval.
+/// Divides a plan by the rules of the topology, without regard to reachability. Updates
+/// keep the routes of machines whose deletion awaits approval, and add none to workers
+/// whose join does.
 pub(super) fn divide(
     permitted: AutoApply,
     approved: &ApprovedChanges,
@@ -77,17 +79,18 @@ pub(super) fn divide(
     let mut reasons = Reasons::of(permitted, approved, &plan);
     reasons.add_removals_of_sites(&plan);
     let whole_plan = WholePlan::of(&plan, &reasons);
-    let retentions = coverage::retain_routes(&mut plan.contents.changes, &|address| {
+    let arrivals = reasons.arrivals(&plan);
+    let retentions = coverage::retain_routes(&mut plan.contents.changes, &arrivals, &|address| {
         reasons.0.contains_key(address)
     });
     let depends_on = |address: &Address| ApprovalReason::DependsOn { address: address.clone() };
     // Nothing is left of these to wait for.
     let whole = retentions.iter().filter(|it| it.is_whole);
-    let whole: BTreeMap<&Address, &Address> = whole.map(|it| (&it.address, &it.deletion)).collect();
+    let whole: BTreeMap<&Address, &Address> = whole.map(|it| (&it.address, &it.cause)).collect();
     forget_dependencies(&mut plan.contents.changes, &|address| whole.contains_key(address));
     reasons.spread(&plan);
-    for (address, deletion) in whole {
-        reasons.0.entry(address.clone()).or_insert_with(|| depends_on(deletion));
+    for (address, cause) in whole {
+        reasons.0.entry(address.clone()).or_insert_with(|| depends_on(cause));
     }
     let mut selection = reasons.divide(&plan, &whole_plan);
     // A part of these changes is made.
@@ -96,7 +99,7 @@ pub(super) fn divide(
         .map(|it| AwaitingApproval {
             address: it.address.clone(),
             action: Action::Update,
-            reason: depends_on(&it.deletion),
+            reason: depends_on(&it.cause),
             digest: whole_plan.digest_of_rest(&plan, &it.address),
         })
         .collect();
@@ -154,21 +157,20 @@ fn losing_changes(plan: &Plan) -> BTreeSet<Address> {
     losses.filter(|it| changes.contains(it)).cloned().collect()
 }
 
-/// The changes that lose pairs, without those that a person approved together with the
-/// loss.
+/// The same without what a person approved with the loss of these pairs.
 fn unapproved_losses(plan: &Plan, approved: &ApprovedChanges) -> BTreeSet<Address> {
     let mut losses = losing_changes(plan);
-    if approved.may_lose_pairs() {
+    if approved.announces(&plan.reachability) {
         let covered = plan.changes.iter().filter(|change| approved.covers(change));
         covered.for_each(|change| _ = losses.remove(&change.address));
     }
     losses
 }
 
-/// Whether a person approved the loss of pairs by all changes that may be its cause.
+/// Whether a person approved the loss of these pairs by all changes that may be its cause.
 fn is_loss_approved(plan: &Plan, approved: &ApprovedChanges) -> bool {
     let is_cause_known = !losing_changes(plan).is_empty();
-    approved.may_lose_pairs()
+    approved.announces(&plan.reachability)
         && match is_cause_known {
             true => unapproved_losses(plan, approved).is_empty(),
             false => plan.changes.iter().all(|change| approved.covers(change)),
@@ -263,7 +265,24 @@ impl Reasons {
         }
     }
 
-    /// Adds the dependents of changes that await approval, to a fixed point.
+    /// The workers whose join, at this place, awaits approval.
+    fn arrivals(&self, plan: &Plan) -> Arrivals {
+        let mut arrivals = Arrivals::default();
+        let is_join = |address: &Address, action: Action| {
+            let joins = matches!(action, Action::Create | Action::Replace | Action::Adopt);
+            joins && address.kind == Kind::Worker && self.0.contains_key(address)
+        };
+        for change in plan.changes.iter().filter(|it| is_join(&it.address, it.action)) {
+            arrivals.add(&change.address, change.after.as_ref());
+        }
+        for deferred in plan.deferred.iter().filter(|it| is_join(&it.address, it.action)) {
+            let desired = plan.desired().get(&deferred.address);
+            arrivals.add(&deferred.address, desired.map(|it| &it.resource));
+        }
+        arrivals
+    }
+
+    /// Adds what depends on a change that awaits approval, until nothing is added.
     fn spread(&mut self, plan: &Plan) {
         let mut dependents: BTreeMap<&Address, Vec<&Address>> = BTreeMap::new();
         for change in &plan.changes {

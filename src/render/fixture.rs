@@ -48,7 +48,7 @@ pub(super) fn contents(changes: Vec<Change>) -> PlanContents {
         deferred: Vec::new(),
         blocked: Vec::new(),
         awaiting_approval: Vec::new(),
-        approval_loses_pairs: false,
+        approval_losses: Vec::new(),
         ignored: Vec::new(),
         findings: Vec::new(),
         gaps: Vec::new(),

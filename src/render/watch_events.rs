@@ -14,7 +14,10 @@ use crate::diagnostics::Failure;
 use crate::plan::Action;
 use crate::provider::cluster::OperationPhase;
 use crate::resource::Address;
-use crate::watch::{BlockedChange, ReconcileResult, Reconciled, WatchEvent, WatchReporter};
+use crate::resource::names::TopologyName;
+use crate::watch::{
+    ApprovalState, BlockedChange, ReconcileResult, Reconciled, WatchEvent, WatchReporter,
+};
 
 /// How many changes that await approval or are blocked are named in a line each.
 const MAX_NAMED: usize = 10;
@@ -30,33 +33,31 @@ pub struct TextWatchReporter<W> {
     /// The width of the terminal; `None` for a log, in which each event is one line.
     columns: Option<usize>,
     now: ReadTime,
+    /// The topology of the events, where there are several.
+    topology: Option<TopologyName>,
 }
 
 impl<W: Write> TextWatchReporter<W> {
-    /// A reporter onto a channel. With `columns`, lines are wrapped to that width.
-    pub fn new(out: W, style: Style, columns: Option<usize>, now: ReadTime) -> Self {
-        Self { out: Mutex::new(out), style, columns, now }
+    /// A reporter onto a channel.
+    pub fn new(out: W, style: Style, now: ReadTime) -> Self {
+        Self { out: Mutex::new(out), style, now, topology: None }
     }
 
-    /// A line after the width of `time`, with continuation lines below it.
-    fn wrapped(&self, time: &str, line: String) -> Vec<String> {
-        let Some(columns) = self.columns else { return vec![line] };
-        let indent = &line[..line.len() - line.trim_start().len()];
-        let columns = columns.saturating_sub(time.len() + 1);
-        wrap_to(columns, &line, indent, &format!("{indent}  "))
+    /// The same for the events of one of several topologies.
+    #[must_use]
+    pub fn of_topology(self, topology: Option<TopologyName>) -> Self {
+        Self { topology, ..self }
     }
 }
 
 impl<W: Write + Send> WatchReporter for TextWatchReporter<W> {
     fn event(&self, event: &WatchEvent) {
         let time = (self.now)().strftime("%FT%TZ").to_string();
+        let topology = self.topology.as_ref().map(|it| format!(" {it}:")).unwrap_or_default();
         let mut out = self.out.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         for (role, line) in lines(event) {
-            for (index, part) in self.wrapped(&time, line).into_iter().enumerate() {
-                let head = if index == 0 { time.clone() } else { " ".repeat(time.len()) };
-                // A failed write must not stop the watch.
-                let _ = writeln!(out, "{head} {}", self.style.paint(role, part));
-            }
+            // A failed write must not stop the watch.
+            let _ = writeln!(out, "{time}{topology} {}", self.style.paint(role, line));
         }
         let _ = out.flush();
     }
@@ -67,6 +68,8 @@ impl<W: Write + Send> WatchReporter for TextWatchReporter<W> {
 pub struct JsonWatchReporter<W> {
     out: Mutex<W>,
     now: ReadTime,
+    /// The topology of the events, where there are several.
+    topology: Option<TopologyName>,
 }
 
 /// A line of the event stream.
@@ -74,6 +77,9 @@ pub struct JsonWatchReporter<W> {
 struct EventLine<'a> {
     /// The time of the event.
     time: Timestamp,
+    /// The topology, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    topology: Option<&'a TopologyName>,
     #[serde(flatten)]
     event: &'a WatchEvent,
 }
@@ -81,13 +87,23 @@ struct EventLine<'a> {
 impl<W: Write> JsonWatchReporter<W> {
     /// A reporter onto a channel.
     pub fn new(out: W, now: ReadTime) -> Self {
-        Self { out: Mutex::new(out), now }
+        Self { out: Mutex::new(out), now, topology: None }
+    }
+
+    /// The same for the events of one of several topologies.
+    #[must_use]
+    pub fn of_topology(self, topology: Option<TopologyName>) -> Self {
+        Self { topology, ..self }
     }
 }
 
 impl<W: Write + Send> WatchReporter for JsonWatchReporter<W> {
     fn event(&self, event: &WatchEvent) {
-        let line = serde_json::to_string(&EventLine { time: (self.now)(), event });
+        let line = serde_json::to_string(&EventLine {
+            time: (self.now)(),
+            topology: self.topology.as_ref(),
+            event,
+        });
         let mut out = self.out.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         // A closed pipe must not stop the watch.
         let _ = line.map(|line| writeln!(out, "{line}").and_then(|()| out.flush()));
@@ -127,6 +143,31 @@ fn lines(event: &WatchEvent) -> Vec<(Role, String)> {
             };
             let phase = phase.as_str().to_lowercase();
             vec![(role, format!("operation {name} ({operation} {server}) {phase}: {message}"))]
+        }
+        WatchEvent::Approval { digest, state, message } => {
+            let (role, word) = match state {
+                ApprovalState::InProgress => (Role::Quiet, "is in progress"),
+                ApprovalState::Done => (Role::Good, "is done"),
+                ApprovalState::Refused => (Role::Warning, "was refused"),
+                ApprovalState::Abandoned => (Role::Warning, "was abandoned"),
+            };
+            vec![(role, format!("approval {digest} {word}: {message}"))]
+        }
+        WatchEvent::WatchStarted { file } => {
+            vec![(Role::Quiet, format!("the watch begins; the topology is in `{file}`"))]
+        }
+        WatchEvent::FileMoved { file } => {
+            vec![(Role::Quiet, format!("the topology is in `{file}` now"))]
+        }
+        WatchEvent::WatchEnded { failure } => {
+            let mut lines = failure_lines(failure);
+            lines.push((Role::Warning, "the watch ends; nothing is changed by it".to_owned()));
+            lines
+        }
+        WatchEvent::FileInvalid { file, failure } => {
+            let mut lines = vec![(Role::Warning, format!("`{file}` is not watched"))];
+            lines.extend(failure_lines(failure));
+            lines
         }
         WatchEvent::Listening { address } => {
             vec![(Role::Quiet, format!("listening on http://{address}"))]

@@ -29,7 +29,7 @@ pub struct WatcherStatus {
     /// The time (RFC 3339) of the last reconcile after which only changes that await
     /// approval were left.
     pub last_success: Option<String>,
-    /// When the next reconcile is due at the latest (RFC 3339).
+    /// When the next reconcile is due at the latest (RFC 3339); only of a watcher that is alive.
     pub next_reconcile: Option<String>,
     /// The status of the condition Ready.
     pub ready: Option<String>,
@@ -67,11 +67,17 @@ impl WatcherStatus {
         if let Some(time) = &self.last_success {
             sentences.push(format!("Last success: {time}."));
         }
-        if let (Some(time), WatcherState::Alive) = (&self.next_reconcile, self.state) {
+        if let Some(time) = &self.next_reconcile {
             sentences.push(format!("Next reconcile: {time}."));
         }
         if let (Some(reason), Some(message)) = (&self.reason, &self.message) {
-            sentences.push(format!("Result: {reason}, {message}."));
+            sentences.push(match self.state {
+                WatcherState::Alive => format!("Result: {reason}, {message}."),
+                WatcherState::NotRenewed | WatcherState::None => format!(
+                    "Result when a watcher last reported: {reason}, {message}; it may be out of \
+                     date. Run `stargate plan`."
+                ),
+            });
         }
         let mut lines: Vec<String> =
             sentences.iter().flat_map(|sentence| wrap(sentence, "", "  ")).collect();
@@ -96,7 +102,7 @@ mod tests {
             holder: text("root@jumpbox pid 4242 (9f3c1a2b)"),
             last_renewed: text("2026-01-02T03:04:05.000000Z"),
             last_success: text("2026-01-02T03:00:00Z"),
-            next_reconcile: text("2026-01-02T03:05:00Z"),
+            next_reconcile: text("2026-01-02T03:05:00Z").filter(|_| state == WatcherState::Alive),
             ready: text("False"),
             reason: text("AwaitsApproval"),
             message: text("awaiting approval: 2 changes"),

@@ -39,6 +39,7 @@ impl BurstGuard {
 
     /// Counts removals.
     pub fn record_removals(&mut self, removed: usize, now: Instant) {
+        self.forget(now);
         if removed > 0 {
             self.removals.push_back((now, removed));
         }
@@ -46,6 +47,7 @@ impl BurstGuard {
 
     /// Counts a failed reconcile.
     pub fn record_failure(&mut self, now: Instant) {
+        self.forget(now);
         self.failures.push_back(now);
     }
 
@@ -81,6 +83,17 @@ mod tests {
         assert_eq!(guard.refusal(1, 50, almost), Some(ApprovalReason::TooManyRemovals));
         assert_eq!(guard.refusal(1, 50, start + WINDOW), None);
         assert_eq!(guard.refusal(51, 50, start + WINDOW), Some(ApprovalReason::TooManyRemovals));
+    }
+
+    /// A service that is down for days fails reconciles that have nothing to ask about.
+    #[test]
+    fn only_the_window_is_remembered() {
+        let (mut guard, start) = (BurstGuard::default(), Instant::now());
+        for minute in 0..10_000 {
+            guard.record_failure(start + Duration::from_secs(60 * minute));
+            guard.record_removals(1, start + Duration::from_secs(60 * minute));
+        }
+        assert_eq!((guard.failures.len(), guard.removals.len()), (10, 10));
     }
 
     #[test]

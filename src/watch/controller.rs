@@ -150,9 +150,12 @@ impl Controller<'_> {
                 continue;
             }
             number += 1;
-            let result = self.reconcile(number, &active.topology, causes).await;
+            let (result, recheck) = self.reconcile(number, &active.topology, causes).await;
             self.stands_by(&mut leader, self.reconciler.leader_elsewhere());
             queue.end(&key, !result.is_retried(), Instant::now());
+            if let Some(recheck) = recheck {
+                queue.recheck(&key, Instant::now() + recheck);
+            }
             if let Some(due) = queue.due() {
                 self.reconciler.scheduled(due.saturating_duration_since(Instant::now()));
             }
@@ -176,15 +179,16 @@ impl Controller<'_> {
         number: u64,
         topology: &Loaded,
         triggers: BTreeSet<Trigger>,
-    ) -> ReconcileResult {
+    ) -> (ReconcileResult, Option<Duration>) {
         let begin = Instant::now();
         let started = WatchEvent::ReconcileStarted { number, triggers: triggers.clone() };
         self.reporter.event(&started);
         let reconciled = self.reconciler.reconcile(topology, self.source, &triggers).await;
-        let result = reconciled.result;
+        let ended = (reconciled.result, reconciled.recheck);
         let milliseconds = milliseconds(begin.elapsed());
+        let reconciled = Box::new(reconciled);
         self.reporter.event(&WatchEvent::ReconcileFinished { number, reconciled, milliseconds });
-        result
+        ended
     }
 
     /// Waits until a reconcile is due and returns its triggers; `None` after a request to

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::queue::Trigger;
 use super::reconciled::Reconciled;
+use super::topology_status::ApprovalState;
 use crate::apply::events::Outcome;
 use crate::diagnostics::Failure;
 use crate::plan::Action;
@@ -29,6 +30,28 @@ pub enum WatchEvent {
     },
     /// The topology file is missing or invalid; the last valid version is used.
     TopologyInvalid {
+        /// Why.
+        failure: Failure,
+    },
+    /// The watch of one of the topologies of a folder begins.
+    WatchStarted {
+        /// Its file.
+        file: String,
+    },
+    /// The file of one of the topologies of a folder has another name.
+    FileMoved {
+        /// Its file.
+        file: String,
+    },
+    /// The watch of one of the topologies of a folder ends; nothing of it is changed.
+    WatchEnded {
+        /// Why.
+        failure: Failure,
+    },
+    /// A file of a folder has no topology that can be watched.
+    FileInvalid {
+        /// The file; the folder itself if it cannot be read.
+        file: String,
         /// Why.
         failure: Failure,
     },
@@ -90,7 +113,16 @@ pub enum WatchEvent {
         /// The same as a sentence.
         message: String,
     },
-    /// A failure that the reconcile does not depend on.
+    /// The state of an approval on the Topology object changed.
+    Approval {
+        /// What was approved, as it was written.
+        digest: String,
+        /// Its state.
+        state: ApprovalState,
+        /// Why it has this state.
+        message: String,
+    },
+    /// Something did not succeed that the reconcile goes on without.
     Warning {
         /// The failure and its effect.
         failure: Failure,
@@ -101,7 +133,7 @@ pub enum WatchEvent {
         number: u64,
         /// How it ended.
         #[serde(flatten)]
-        reconciled: Reconciled,
+        reconciled: Box<Reconciled>,
         /// How long it took.
         milliseconds: u64,
     },

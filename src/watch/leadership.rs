@@ -1,12 +1,13 @@
 //! Elects the replica of `stargate watch` that reconciles a topology.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::queue::Trigger;
 use super::triggers::Triggers;
@@ -19,6 +20,12 @@ use crate::resource::names::TopologyName;
 
 /// The time between two attempts while the API server refuses or does not answer.
 const RETRY_EVERY: Duration = Duration::from_secs(2);
+/// How much later a process takes part for each topology that it leads already.
+const DELAY_FOR_EACH: Duration = Duration::from_millis(500);
+/// The longest random part of the delay: about what replicas that are started together differ by.
+const MAX_RANDOM_DELAY: Duration = Duration::from_secs(2);
+/// The longest delay.
+const MAX_DELAY: Duration = Duration::from_secs(10);
 
 /// The role of a replica.
 #[derive(Debug, Clone)]
@@ -42,7 +49,52 @@ pub struct Leadership {
     slot: LeaseSlot,
     write: LeaseSlot,
     triggers: Triggers,
+    share: Option<SharedLeadership>,
     campaign: Mutex<Option<Campaign>>,
+}
+
+/// How many topologies a process leads. One that leads many takes part later in the election
+/// of the next, so that replicas that start together share the topologies of a folder.
+#[derive(Debug, Clone, Default)]
+pub struct SharedLeadership(Arc<AtomicU32>);
+
+impl SharedLeadership {
+    /// How many topologies the process leads.
+    pub fn count(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// How long the process waits before it takes part. `random` is from 0 to 1.
+    fn delay(&self, random: f64) -> Duration {
+        let led = DELAY_FOR_EACH.saturating_mul(self.count());
+        (led + MAX_RANDOM_DELAY.mul_f64(random.clamp(0.0, 1.0))).min(MAX_DELAY)
+    }
+
+    /// Waits until the process takes part: longer if it comes to lead others before.
+    async fn wait(&self, random: f64) {
+        let begin = Instant::now();
+        loop {
+            let due = begin + self.delay(random);
+            if due <= Instant::now() {
+                return;
+            }
+            sleep_until(due).await;
+        }
+    }
+
+    fn leads(&self) -> Led {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Led(Arc::clone(&self.0))
+    }
+}
+
+/// Counts a topology for as long as it is led.
+struct Led(Arc<AtomicU32>);
+
+impl Drop for Led {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A task that takes the Lease, and takes it again after it was lost.
@@ -69,8 +121,15 @@ impl Leadership {
             slot: LeaseSlot::new(LeaseIdentity::of_leader(topology, holder)),
             write: LeaseSlot::new(LeaseIdentity::of_watch(topology, holder)),
             triggers,
+            share: None,
             campaign: Mutex::default(),
         }
+    }
+
+    /// The same for one of several topologies of this process.
+    #[must_use]
+    pub fn sharing(self, share: SharedLeadership) -> Self {
+        Self { share: Some(share), ..self }
     }
 
     /// The Lease that this replica holds while it makes changes.
@@ -157,6 +216,7 @@ impl Leadership {
             client,
             started: (now, Instant::now()),
             triggers: self.triggers.clone(),
+            share: self.share.clone(),
             role: sender,
         };
         let task = tokio::spawn(candidate.run());
@@ -178,6 +238,7 @@ struct Candidate {
     /// The time of day at a time of the monotonic clock.
     started: (Timestamp, Instant),
     triggers: Triggers,
+    share: Option<SharedLeadership>,
     role: watch::Sender<ReplicaRole>,
 }
 
@@ -185,6 +246,9 @@ impl Candidate {
     async fn run(self) {
         // The reconcile that joined continues by itself, unless it was refused.
         let mut is_awaited = true;
+        if let Some(share) = &self.share {
+            share.wait(random_share()).await;
+        }
         loop {
             match self.acquire().await {
                 Ok(Some(validity)) => {
@@ -194,6 +258,7 @@ impl Candidate {
                         self.triggers.add(Trigger::Leadership);
                     }
                     is_awaited = false;
+                    let _led = self.share.as_ref().map(SharedLeadership::leads);
                     self.hold_until_lost(validity).await;
                 }
                 Ok(None) => {}
@@ -230,5 +295,29 @@ impl Candidate {
             tracing::debug!(%error, "a lease that was lost could not be released");
         }
         self.role.send_replace(ReplicaRole::Undecided);
+    }
+}
+
+/// A number from 0 to 1; the middle where the system has no randomness.
+pub fn random_share() -> f64 {
+    let mut bytes = [0; 4];
+    getrandom::fill(&mut bytes)
+        .map_or(0.5, |()| f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_waits_longer_for_each_topology_that_it_leads() {
+        let share = SharedLeadership::default();
+        assert_eq!(share.delay(0.5), Duration::from_secs(1));
+        let led: Vec<Led> = (0..4).map(|_| share.leads()).collect();
+        assert_eq!((share.count(), share.delay(0.5)), (4, Duration::from_secs(3)));
+        drop(led);
+        assert_eq!((share.count(), share.delay(1.0)), (0, MAX_RANDOM_DELAY));
+        let _led: Vec<Led> = (0..100).map(|_| share.leads()).collect();
+        assert_eq!(share.delay(1.0), MAX_DELAY);
     }
 }

@@ -19,8 +19,10 @@ use super::events::{WatchEvent, WatchReporter};
 use super::queue::Trigger;
 use super::reconciled::{ReconcileResult, Reconciled};
 use super::remaining::WorkerCounts;
+use super::request_phases::OperationCounts;
 use super::topology_status::is_pause;
 use crate::provider::http::{Api, StatusClass};
+use crate::resource::names::TopologyName;
 
 /// A label and its value, which is one of a fixed set.
 type Label = (&'static str, String);
@@ -39,6 +41,7 @@ pub struct Monitor {
     approvals: Gauge,
     requests: Family<[Label; 2], Counter>,
     workers: Family<[Label; 1], Gauge>,
+    operations: Family<[Label; 1], Gauge>,
     queue: Gauge,
     changes_paused: Gauge,
     reconciling: Gauge,
@@ -55,8 +58,19 @@ pub struct Monitor {
 impl Monitor {
     /// Measures from now on. `version` is the version of the program.
     pub fn new(version: &str, now: fn() -> Timestamp) -> Self {
+        Self::with_registry(Registry::with_prefix("stargate"), version, now)
+    }
+
+    /// The same for one of several topologies, which each metric names.
+    pub fn of_topology(topology: &TopologyName, version: &str, now: fn() -> Timestamp) -> Self {
+        let label = ("topology".into(), topology.to_string().into());
+        let registry = Registry::with_prefix_and_labels("stargate", [label].into_iter());
+        Self::with_registry(registry, version, now)
+    }
+
+    fn with_registry(registry: Registry, version: &str, now: fn() -> Timestamp) -> Self {
         let mut monitor = Self {
-            registry: Registry::with_prefix("stargate"),
+            registry,
             reconciles: Family::default(),
             // From 0.1 seconds to almost two hours.
             duration: Histogram::new(exponential_buckets(0.1, 2.0, 17)),
@@ -67,6 +81,7 @@ impl Monitor {
             approvals: Gauge::default(),
             requests: Family::default(),
             workers: Family::default(),
+            operations: Family::default(),
             queue: Gauge::default(),
             changes_paused: Gauge::default(),
             reconciling: Gauge::default(),
@@ -106,7 +121,9 @@ impl Monitor {
         registry.register("requests", help, self.requests.clone());
         let help = "Workers by health";
         registry.register("workers", help, self.workers.clone());
-        let help = "Triggers that wait for the end of the running reconcile";
+        let help = "Requested Operations by phase";
+        registry.register("operations", help, self.operations.clone());
+        let help = "Triggers that wait for the end of the reconcile that runs";
         registry.register("queue_triggers", help, self.queue.clone());
         let help = "Whether changes are paused after too many removals or failures";
         registry.register("changes_paused", help, self.changes_paused.clone());
@@ -119,12 +136,22 @@ impl Monitor {
     }
 
     /// The metrics in the text format of OpenMetrics. `leads` says whether this replica
-    /// holds the Lease of the leader, and `waiting` how many triggers wait.
+    /// holds the Lease of the leader, and `waiting` how many triggers wait. `operations` are
+    /// those of the topology.
     ///
     /// # Errors
     ///
     /// A metric cannot be written as text.
-    pub fn metrics(&self, leads: bool, waiting: usize) -> Result<String, std::fmt::Error> {
+    pub fn metrics(
+        &self,
+        leads: bool,
+        waiting: usize,
+        operations: &OperationCounts,
+    ) -> Result<String, std::fmt::Error> {
+        for (phase, count) in operations.now() {
+            let phase = phase.as_str().to_lowercase();
+            self.operations.get_or_create(&[("phase", phase)]).set(gauge(count));
+        }
         self.leader.set(i64::from(leads));
         self.queue.set(i64::try_from(waiting).unwrap_or(i64::MAX));
         let mut text = String::new();
@@ -240,6 +267,11 @@ impl WatchReporter for Monitor {
             | WatchEvent::StandingBy { .. }
             | WatchEvent::Listening { .. }
             | WatchEvent::Operation { .. }
+            | WatchEvent::Approval { .. }
+            | WatchEvent::WatchStarted { .. }
+            | WatchEvent::FileMoved { .. }
+            | WatchEvent::WatchEnded { .. }
+            | WatchEvent::FileInvalid { .. }
             | WatchEvent::Stopping => {}
         }
     }

@@ -183,7 +183,14 @@ impl<'a, K: Ord + Clone> WorkQueue<'a, K> {
         Some((key.clone(), triggers))
     }
 
-    /// Returns a turn without work; the timer continues.
+    /// Makes a reconcile due at a time, unless one is due before.
+    pub fn recheck(&mut self, key: &K, due: Instant) {
+        if let Some(entry) = self.entries.get_mut(key) {
+            entry.timer.0 = entry.timer.0.min(due);
+        }
+    }
+
+    /// Gives back a turn in which nothing was to do; the timer goes on.
     pub fn end_unused(&mut self, key: &K) {
         if let Some(entry) = self.entries.get_mut(key) {
             entry.is_running = false;

@@ -46,7 +46,7 @@ impl<'a> ReconcileContext<'a> {
             planned = self.apply.pipeline.run() => planned,
         };
         if let Some(access) = planned.observation.cluster_access() {
-            self.watchers.follow(access);
+            self.watchers.follow(access, &self.topology.topology.name);
         }
         let workers = Some(WorkerCounts::of(&planned));
         let client = match self.connect(&planned).await {
@@ -91,7 +91,8 @@ impl<'a> ReconcileContext<'a> {
     /// Without access to the cluster the last client may still reach it.
     async fn report(&self, client: Option<Arc<dyn ClusterWrite>>) -> Option<TopologyReport<'a>> {
         let recorder = self.recorder?;
-        recorder.begin(client.or_else(|| recorder.client())?, self.topology).await
+        let client = client.or_else(|| recorder.client())?;
+        recorder.begin(client, self.topology, self.reporter).await
     }
 
     fn stand_by(&self, reconciled: Reconciled) -> Reconciled {
@@ -284,7 +285,8 @@ impl<'a> ReconcileContext<'a> {
 fn lost_leadership() -> Failure {
     Failure::new(
         Code::LeaseLost,
-        "the reconcile stopped because another replica may lead by now",
-        "no action is needed: the leader continues with the remaining changes",
+        "the reconcile stopped because its lease of the leader was not renewed in time",
+        "nothing: the replica that holds the lease next, which may be this one, continues; if it \
+         happens often, the API server is slow or this process has too little CPU",
     )
 }

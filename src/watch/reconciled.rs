@@ -1,3 +1,7 @@
+//! What a reconcile did, and what is left.
+
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::remaining::{Remaining, WorkerCounts};
@@ -33,6 +37,9 @@ pub struct Reconciled {
     /// Why it did not complete.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+    /// The time after which another reconcile is due, if that is before the next interval.
+    #[serde(skip)]
+    pub recheck: Option<Duration>,
 }
 
 /// Pairs of nodes.
@@ -104,6 +111,7 @@ impl Reconciled {
             workers: None,
             leader: None,
             failure: None,
+            recheck: None,
         }
     }
 
@@ -159,6 +167,7 @@ impl Reconciled {
             workers: None,
             leader: None,
             failure,
+            recheck: None,
         }
     }
 }

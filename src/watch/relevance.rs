@@ -27,6 +27,11 @@ impl Relevance {
         Self { kind, known: BTreeMap::new(), list: None, was_listed: false }
     }
 
+    /// How many objects are remembered.
+    pub(super) fn len(&self) -> usize {
+        self.known.len()
+    }
+
     /// Notes a change, and returns whether it calls for a reconcile. The first list does:
     /// an object may have changed after the state was read and before the watch began.
     pub(super) fn note(&mut self, change: &WatchedChange) -> bool {

@@ -18,8 +18,8 @@ pub struct Remaining {
     /// The digest that approves the waiting changes; absent if none wait.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approval_digest: Option<String>,
-    /// Whether pairs of nodes become unreachable once that is approved.
-    pub approval_loses_pairs: bool,
+    /// How many pairs of nodes become unreachable once that is approved.
+    pub approval_lost_pairs: u64,
 }
 
 impl Remaining {
@@ -33,7 +33,7 @@ impl Remaining {
             changes.chain(deferred).chain(blocked).chain(awaiting).collect();
         let mut remaining = Self {
             approval_digest: plan.approval_digest(),
-            approval_loses_pairs: plan.approval_loses_pairs,
+            approval_lost_pairs: plan.approval_lost_pairs(),
             ..Self::default()
         };
         for (address, action) in differing {

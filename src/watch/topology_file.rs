@@ -30,22 +30,8 @@ impl FileWatcher {
     ///
     /// The system refuses to watch, for example because of its limit on watches.
     pub fn start(file: &Path, triggers: Triggers) -> Result<Self, FileWatcherError> {
-        let add = move |event: notify::Result<notify::Event>| {
-            let is_read = matches!(&event, Ok(event) if matches!(event.kind, EventKind::Access(_)));
-            if !is_read {
-                triggers.add(Trigger::TopologyFile);
-            }
-        };
-        let error = |folder: &Path, source| FileWatcherError {
-            folder: folder.display().to_string(),
-            source,
-        };
         let folder = folder_of(file);
-        let mut watcher =
-            notify::recommended_watcher(add).map_err(|source| error(&folder, source))?;
-        watcher
-            .watch(&folder, RecursiveMode::NonRecursive)
-            .map_err(|source| error(&folder, source))?;
+        let mut watcher = watch(&folder, triggers)?;
         if let Some(target) = file.canonicalize().ok().map(|target| folder_of(&target))
             && folder.canonicalize().ok().as_ref() != Some(&target)
         {
@@ -54,6 +40,28 @@ impl FileWatcher {
         }
         Ok(Self { _watcher: watcher })
     }
+
+    /// Adds a trigger for each change in a folder of topology files.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses to watch, for example because of its limit on watches.
+    pub fn of_folder(folder: &Path, triggers: Triggers) -> Result<Self, FileWatcherError> {
+        Ok(Self { _watcher: watch(folder, triggers)? })
+    }
+}
+
+fn watch(folder: &Path, triggers: Triggers) -> Result<RecommendedWatcher, FileWatcherError> {
+    let add = move |event: notify::Result<notify::Event>| {
+        let is_read = matches!(&event, Ok(event) if matches!(event.kind, EventKind::Access(_)));
+        if !is_read {
+            triggers.add(Trigger::TopologyFile);
+        }
+    };
+    let error = |source| FileWatcherError { folder: folder.display().to_string(), source };
+    let mut watcher = notify::recommended_watcher(add).map_err(error)?;
+    watcher.watch(folder, RecursiveMode::NonRecursive).map_err(error)?;
+    Ok(watcher)
 }
 
 fn folder_of(file: &Path) -> PathBuf {

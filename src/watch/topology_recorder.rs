@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::time::timeout;
 
+use super::events::{WatchEvent, WatchReporter};
 use super::reconciled::{ReconcileResult, Reconciled};
 use super::topology_status::{
     ApprovalRecord, ApprovalState, Progress, ReconciledTopology, StatusFacts, changed_status,
@@ -62,6 +63,8 @@ pub(super) struct TopologyReport<'a> {
     topology: ReconciledTopology,
     client: Arc<dyn ClusterWrite>,
     object: tokio::sync::Mutex<TopologyObject>,
+    /// Receives what becomes of approvals; `None` outside of a reconcile.
+    reporter: Option<&'a dyn WatchReporter>,
 }
 
 impl TopologyRecorder {
@@ -78,7 +81,7 @@ impl TopologyRecorder {
             (state.client.clone(), state.last.clone())
         };
         if let (Some(client), Some((topology, reconciled))) = (client, last)
-            && let Some(report) = self.open(client, topology).await
+            && let Some(report) = self.open(client, topology, None).await
         {
             report.write(&Progress::Ended(reconciled)).await;
         }
@@ -92,18 +95,19 @@ impl TopologyRecorder {
 
     /// Begins the report of a reconcile. `None` if the cluster has no object for it and
     /// none can be created.
-    pub(super) async fn begin(
-        &self,
+    pub(super) async fn begin<'a>(
+        &'a self,
         client: Arc<dyn ClusterWrite>,
         loaded: &Loaded,
-    ) -> Option<TopologyReport<'_>> {
+        reporter: &'a dyn WatchReporter,
+    ) -> Option<TopologyReport<'a>> {
         let topology = ReconciledTopology {
             name: loaded.topology.name.clone(),
             digest: loaded.digest.clone(),
             settings: loaded.topology.watch,
         };
         self.state().client = Some(Arc::clone(&client));
-        self.open(client, topology).await
+        self.open(client, topology, Some(reporter)).await
     }
 
     /// Notes how a reconcile ended, also where it cannot be reported.
@@ -135,11 +139,12 @@ impl TopologyRecorder {
         }
     }
 
-    async fn open(
-        &self,
+    async fn open<'a>(
+        &'a self,
         client: Arc<dyn ClusterWrite>,
         topology: ReconciledTopology,
-    ) -> Option<TopologyReport<'_>> {
+        reporter: Option<&'a dyn WatchReporter>,
+    ) -> Option<TopologyReport<'a>> {
         let find = async {
             match client.topology_object().await {
                 Ok(Some(object)) => Ok(object),
@@ -154,7 +159,7 @@ impl TopologyRecorder {
         match found {
             Ok(object) => {
                 let object = tokio::sync::Mutex::new(object);
-                Some(TopologyReport { recorder: self, topology, client, object })
+                Some(TopologyReport { recorder: self, topology, client, object, reporter })
             }
             // The CRD or the namespace is missing before the first apply.
             Err(error) if error.is_not_found() => None,
@@ -196,9 +201,25 @@ impl TopologyReport<'_> {
         let is_in_progress = reported["state"] == ApprovalState::InProgress.as_str();
         if is_in_progress && state.approval.is_none() && state.record.is_none() {
             let digest = reported["digest"].as_str().unwrap_or_default().to_owned();
-            let message = "the process ended before it made the approved changes".to_owned();
-            state.record =
-                Some(ApprovalRecord { digest, state: ApprovalState::Abandoned, message });
+            let message = "the process that was to make the approved changes has ended".to_owned();
+            let record = ApprovalRecord { digest, state: ApprovalState::Abandoned, message };
+            self.note_approval(&mut state, record);
+        }
+    }
+
+    /// Keeps what became of an approval for the status, and reports it.
+    fn note_approval(&self, state: &mut RecorderState, record: ApprovalRecord) {
+        if let Some(reporter) = self.reporter {
+            let ApprovalRecord { digest, state, message } = record.clone();
+            reporter.event(&WatchEvent::Approval { digest, state, message });
+        }
+        state.record = Some(record);
+    }
+
+    fn end_approval(&self, state: &mut RecorderState, ended: ApprovalState, message: &str) {
+        if let Some(Approval { digest, .. }) = state.approval.take() {
+            let record = ApprovalRecord { digest, state: ended, message: message.to_owned() };
+            self.note_approval(state, record);
         }
     }
 
@@ -214,16 +235,14 @@ impl TopologyReport<'_> {
                 }
                 None => "no change awaits approval".to_owned(),
             };
-            state.record = Some(ApprovalRecord { digest, state: ApprovalState::Refused, message });
-            return;
+            let record = ApprovalRecord { digest, state: ApprovalState::Refused, message };
+            return self.note_approval(&mut state, record);
         }
         let count = counted(plan.awaiting_approval.len(), "change");
         let message = format!("approved: {count}");
-        state.record = Some(ApprovalRecord {
-            digest: digest.clone(),
-            state: ApprovalState::InProgress,
-            message,
-        });
+        let in_progress = ApprovalState::InProgress;
+        let record = ApprovalRecord { digest: digest.clone(), state: in_progress, message };
+        self.note_approval(&mut state, record);
         let topology = self.topology.digest.clone();
         state.approval =
             Some(Approval { digest, topology, changes: ApprovedChanges::all_of(plan) });
@@ -239,7 +258,7 @@ impl TopologyReport<'_> {
                 approval.changes.clone()
             }
             Some(_) => {
-                end_approval(
+                self.end_approval(
                     &mut state,
                     ApprovalState::Abandoned,
                     "the topology file changed before all approved changes were made",
@@ -285,16 +304,17 @@ impl TopologyReport<'_> {
         }
         match approval.changes.count_in(&reconciled.awaiting_approval) {
             0 if reconciled.blocked.is_empty() => {
-                end_approval(&mut state, ApprovalState::Done, "the approved changes are made");
+                let message = "the approved changes are made";
+                self.end_approval(&mut state, ApprovalState::Done, message);
             }
-            0 => end_approval(
+            0 => self.end_approval(
                 &mut state,
                 ApprovalState::Done,
                 "the approved changes are made, as far as they are not blocked",
             ),
             left => {
                 let message = format!("not made: {}", counted(left, "approved change"));
-                end_approval(&mut state, ApprovalState::Abandoned, &message);
+                self.end_approval(&mut state, ApprovalState::Abandoned, &message);
             }
         }
     }
@@ -326,13 +346,7 @@ impl TopologyReport<'_> {
     }
 }
 
-fn end_approval(state: &mut RecorderState, ended: ApprovalState, message: &str) {
-    if let Some(Approval { digest, .. }) = state.approval.take() {
-        state.record = Some(ApprovalRecord { digest, state: ended, message: message.to_owned() });
-    }
-}
-
-/// Written fields replace the read ones.
+/// What was written is what is there now.
 fn merge(status: &mut Value, written: Value) {
     if !status.is_object() {
         *status = Value::Object(Default::default());

@@ -1,6 +1,7 @@
 //! The status of the Topology object.
 
 use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::reconciled::{ReconcileResult, Reconciled};
@@ -64,11 +65,16 @@ pub(super) struct ApprovalRecord {
 }
 
 /// The state of an approval, as a word of the status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ApprovalState {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ApprovalState {
+    /// The approved changes are being made.
     InProgress,
+    /// They are made.
     Done,
+    /// Other changes await approval, or none.
     Refused,
+    /// They can no longer be made.
     Abandoned,
 }
 
@@ -166,7 +172,8 @@ fn pending_approval(name: &TopologyName, reconciled: &Reconciled, remaining: &Re
     json!({
         "total": reconciled.awaiting_approval.len(),
         "digest": digest,
-        "losesPairs": digest.map(|_| remaining.approval_loses_pairs),
+        "losesPairs": digest.map(|_| remaining.approval_lost_pairs > 0),
+        "lostPairs": digest.map(|_| remaining.approval_lost_pairs),
         "command": digest.map(|digest| approve_command(name, digest)),
         "changes": named,
     })

@@ -32,5 +32,6 @@ mod topology_file;
 mod usage;
 #[cfg(unix)]
 mod watch;
+mod watch_folder;
 mod width;
 mod workers;

@@ -167,8 +167,8 @@ fn no_lease_remains_after_the_grace_time() {
     apply_continues(&location);
 }
 
-/// The response of the listener: the status, the headers and the body.
-fn answer(address: &str, request: &str) -> (u16, String, String) {
+/// What the listener answers to a request: the status, the headers and the body.
+pub(crate) fn answer(address: &str, request: &str) -> (u16, String, String) {
     let mut stream = TcpStream::connect(address).expect("it listens");
     write!(stream, "{request} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").expect("sent");
     let mut text = String::new();
@@ -179,7 +179,7 @@ fn answer(address: &str, request: &str) -> (u16, String, String) {
 }
 
 /// The value of a sample, whose name and labels are given as they stand.
-fn sample(metrics: &str, name: &str) -> Option<f64> {
+pub(crate) fn sample(metrics: &str, name: &str) -> Option<f64> {
     let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
     Some(line.parse().expect("a number"))
 }
@@ -211,6 +211,10 @@ fn probes_and_metrics_follow_the_watch() {
     assert!(value(requests) > Some(0.0), "{metrics}");
     assert_eq!(value("stargate_workers{health=\"ready\"}"), Some(2.0), "{metrics}");
     assert_eq!(value("stargate_workers{health=\"missing\"}"), Some(0.0), "{metrics}");
+    for phase in ["pending", "running", "succeeded", "failed", "refused"] {
+        let operations = format!("stargate_operations{{phase=\"{phase}\"}}");
+        assert_eq!(value(&operations), Some(0.0), "{metrics}");
+    }
     assert_eq!(value("stargate_queue_triggers"), Some(0.0), "{metrics}");
     assert_eq!(value("stargate_changes_paused"), Some(0.0), "{metrics}");
     promtool::checks_metrics(&location, &metrics);
@@ -305,7 +309,10 @@ fn status_shows_the_watch() {
     let killed = status(&location);
     assert_eq!(killed["state"], "not-renewed", "{killed:#}");
     assert_eq!(killed["last_success"], alive["last_success"], "{killed:#}");
+    assert!(killed["next_reconcile"].is_null(), "it does not come: {killed:#}");
     let text = location.run("status --sandbox").exits(0).out;
+    assert!(text.contains("Result when a watcher last reported: AwaitsApproval"), "{text}");
+    assert!(!text.contains("Next reconcile"), "{text}");
     assert!(text.contains("does not renew its lease"), "{text}");
     assert!(text.contains("stargate.io/approve="), "{text}");
 }

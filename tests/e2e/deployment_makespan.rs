@@ -19,7 +19,7 @@ use crate::harness::{Deployment, EXAMPLE, RefreshOptions, clients_on, failures};
 use crate::makespan::many_workers;
 
 /// A topology of datacenters of VMs.
-fn azure_datacenters(datacenters: u32, workers: u32) -> String {
+pub(crate) fn azure_datacenters(datacenters: u32, workers: u32) -> String {
     let text = many_workers(1, "");
     let (head, _) = text.split_once("[datacenters.dc1]").unwrap();
     let one = |number: u32| {

@@ -50,7 +50,8 @@ fn whole_status() -> Value {
         "pairs": { "reached": 12, "broken": 0, "unknown": 0 },
         "workers": { "ready": 2, "notReady": 0, "missing": 0, "unknown": 0 },
         "pendingApproval": {
-            "total": 1, "digest": digest, "losesPairs": false, "command": "kubectl annotate",
+            "total": 1, "digest": digest, "losesPairs": false, "lostPairs": 0,
+            "command": "kubectl annotate",
             "changes": [{
                 "address": "worker/dc1/a", "action": "delete", "reason": "it deletes a machine",
             }],

@@ -144,6 +144,31 @@ proptest! {
     }
 
     #[test]
+    fn workers_whose_join_awaits_approval_get_no_routes_before(
+        (sketch, other) in edits(true), permits_all in any::<bool>(),
+    ) {
+        let permitted = if permits_all { AutoApply::All } else { AutoApply::Routes };
+        let topology = sketch.topology();
+        let live_state = LiveState::of(&other.topology());
+        let plan = live_state.refresh(&topology, &RefreshCase::default()).plan;
+        let (plan, selection) = divide(permitted, &ApprovedChanges::default(), plan);
+        let mut after = live_state.clone();
+        after.execute(&topology, &limited(&plan, &selection));
+        let joins = plan.changes.iter().filter(|it| it.action == Action::Create);
+        for change in joins.filter(|it| !selection.changes.contains(&it.address)) {
+            let Some(Resource::Worker(worker)) = &change.after else { continue };
+            for (key, observed) in &after.objects {
+                let before = live_state.objects.get(key).map(|it| serves(&it.resource));
+                prop_assert!(
+                    !serves(&observed.resource).contains(&worker.pod_cidr)
+                        || before.is_none_or(|it| it.contains(&worker.pod_cidr)),
+                    "{key:?} gets {}:\n{}", worker.pod_cidr, summary(&plan)
+                );
+            }
+        }
+    }
+
+    #[test]
     fn everything_ends_no_machine((sketch, other) in edits(true), damages in damages()) {
         let topology = sketch.topology();
         let mut live_state = LiveState::of(&other.topology());

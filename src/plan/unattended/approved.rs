@@ -1,11 +1,12 @@
 //! The changes that a person approved, by the digests that `watch` showed for approval.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::plan::diff::FieldChange;
+use crate::plan::impact::{Loss, Reachability};
 use crate::plan::{Action, AwaitingApproval, Change, Plan};
 use crate::resource::Address;
 
@@ -18,14 +19,15 @@ const DIGEST_BYTES: usize = 16;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ApprovedChanges {
     digests: BTreeSet<String>,
-    loses_pairs: bool,
+    /// How many pairs of nodes they may make unreachable, by the cause.
+    lost_pairs: BTreeMap<Option<Address>, u64>,
 }
 
 impl ApprovedChanges {
     /// Everything in a plan that awaits approval.
     pub fn all_of(plan: &Plan) -> Self {
         let digests = plan.awaiting_approval.iter().map(|it| it.digest.clone()).collect();
-        Self { digests, loses_pairs: plan.approval_loses_pairs }
+        Self { digests, lost_pairs: lost_pairs(&plan.approval_losses) }
     }
 
     /// Whether nothing is approved.
@@ -64,9 +66,14 @@ impl ApprovedChanges {
         self.digests.retain(|digest| awaiting.contains(digest));
     }
 
-    /// Whether they may make pairs of nodes unreachable.
-    pub(super) fn may_lose_pairs(&self) -> bool {
-        self.loses_pairs
+    /// Whether no more pairs of nodes become unreachable than the approval announced, in all
+    /// and by each cause that it named.
+    pub(super) fn announces(&self, found: &Reachability) -> bool {
+        let lost = lost_pairs(&found.losses);
+        let is_announced = |(cause, pairs): (&Option<Address>, &u64)| {
+            self.lost_pairs.get(cause).is_none_or(|announced| pairs <= announced)
+        };
+        found.lost <= self.lost_pairs.values().sum() && lost.iter().all(is_announced)
     }
 
     /// How many of them still await approval.
@@ -76,15 +83,28 @@ impl ApprovedChanges {
 }
 
 impl Plan {
-    /// The digest of all changes that await approval; `None` if there are no such changes.
-    /// It depends only on the resources, the actions, the desired values and whether pairs
-    /// of nodes would become unreachable: it is the same in every process for as long as
-    /// the same changes wait.
+    /// The digest of everything that awaits approval; `None` if nothing does. It depends on
+    /// the resources, the actions, the desired values and on how many pairs of nodes would
+    /// become unreachable, and on nothing else: it is the same in every process for as long
+    /// as the same changes wait.
     pub fn approval_digest(&self) -> Option<String> {
         let waiting: BTreeSet<&str> =
             self.awaiting_approval.iter().map(|it| it.digest.as_str()).collect();
-        (!waiting.is_empty()).then(|| digest(&json!([waiting, self.approval_loses_pairs])))
+        (!waiting.is_empty()).then(|| digest(&json!([waiting, self.approval_lost_pairs()])))
     }
+
+    /// How many pairs of nodes become unreachable once all that awaits approval is made.
+    pub fn approval_lost_pairs(&self) -> u64 {
+        self.approval_losses.iter().map(|loss| loss.pairs).sum()
+    }
+}
+
+fn lost_pairs(losses: &[Loss]) -> BTreeMap<Option<Address>, u64> {
+    let mut by_cause = BTreeMap::new();
+    for loss in losses {
+        *by_cause.entry(loss.resource.clone()).or_default() += loss.pairs;
+    }
+    by_cause
 }
 
 /// The digest of a change.
@@ -116,4 +136,40 @@ pub(super) fn of_deferred(address: &Address, action: Action) -> String {
 fn digest(value: &Value) -> String {
     let hash = Sha256::digest(value.to_string().as_bytes());
     hash.iter().take(DIGEST_BYTES).map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn loss(resource: &str, pairs: u64) -> Loss {
+        let example = ("a".to_owned(), "b".to_owned());
+        Loss { pairs, example, resource: Some(resource.parse().unwrap()) }
+    }
+
+    fn found(losses: Vec<Loss>) -> Reachability {
+        let lost = losses.iter().map(|it| it.pairs).sum();
+        Reachability { lost, losses, ..Reachability::default() }
+    }
+
+    #[test]
+    fn an_approval_covers_the_pairs_that_it_announced_and_no_others() {
+        const FIRST: &str = "worker/dc1/first";
+        const SECOND: &str = "worker/dc1/second";
+        let lost_pairs = lost_pairs(&[loss(FIRST, 4), loss(SECOND, 2)]);
+        let approved = ApprovedChanges { digests: BTreeSet::new(), lost_pairs };
+        for (covered, losses) in [
+            (true, vec![]),
+            (true, vec![loss(FIRST, 4), loss(SECOND, 2)]),
+            (true, vec![loss(SECOND, 1)]),
+            // A node came, and its pairs with the worker would be lost, too.
+            (false, vec![loss(FIRST, 5)]),
+            (false, vec![loss(FIRST, 4), loss(SECOND, 3)]),
+            (false, vec![loss(FIRST, 4), loss("worker/dc1/third", 3)]),
+        ] {
+            assert_eq!(approved.announces(&found(losses.clone())), covered, "{losses:?}");
+        }
+        assert!(!ApprovedChanges::default().announces(&found(vec![loss(FIRST, 1)])));
+        assert!(ApprovedChanges::default().announces(&found(vec![])));
+    }
 }

@@ -1,4 +1,4 @@
-//! The prefixes that updates withdraw, and the machines that they belong to.
+//! The prefixes that updates withdraw or add, and the machines that they belong to.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,6 +7,7 @@ use ipnet::Ipv4Net;
 use super::rules::removes;
 use crate::plan::diff;
 use crate::plan::{Action, Change};
+use crate::resource::azure::NextHop;
 use crate::resource::host::KernelRoute;
 use crate::resource::{Address, Kind, Pending, Resource};
 
@@ -19,29 +20,60 @@ struct Departure {
     prefixes: Option<Vec<Ipv4Net>>,
 }
 
-/// An update that keeps prefixes which it would withdraw.
+/// The prefixes that lead to workers which join once it is approved, with their joins.
+#[derive(Default)]
+pub(super) struct Arrivals(BTreeMap<Ipv4Net, Address>);
+
+impl Arrivals {
+    /// Adds a worker, as it will be.
+    pub(super) fn add(&mut self, address: &Address, after: Option<&Resource>) {
+        if let Some(Resource::Worker(worker)) = after {
+            let prefixes = [worker.pod_cidr, Ipv4Net::from(worker.ip)];
+            self.0.extend(prefixes.map(|prefix| (prefix, address.clone())));
+        }
+    }
+
+    /// The prefixes of these workers that an update adds or leads elsewhere, and the join
+    /// of one of them.
+    fn led(&self, before: &Resource, after: &Resource) -> Option<(BTreeSet<Ipv4Net>, &Address)> {
+        let (before, after) = (hops(before)?, hops(after)?);
+        let changed = after.iter().filter(|(prefix, hop)| before.get(prefix) != Some(hop));
+        let led: BTreeMap<Ipv4Net, &Address> =
+            changed.filter_map(|(prefix, _)| Some((*prefix, self.0.get(prefix)?))).collect();
+        let join = *led.values().next()?;
+        Some((led.into_keys().collect(), join))
+    }
+}
+
+/// An update that keeps prefixes as they are, because of a change that awaits approval.
 pub(super) struct Retention {
     /// The resource.
     pub(super) address: Address,
-    /// The deletion that awaits approval.
-    pub(super) deletion: Address,
-    /// Whether the whole update is omitted.
+    /// The deletion or the join that awaits approval.
+    pub(super) cause: Address,
+    /// Whether nothing else is left of the update.
     pub(super) is_whole: bool,
 }
 
-/// Makes updates keep the routes of machines whose deletion awaits approval: a machine is
-/// in use until it is deleted.
+/// Makes updates keep the prefixes of machines whose deletion awaits approval: a machine
+/// is in use until it is deleted. Prefixes of workers whose join awaits approval are led to
+/// them together with the join.
 pub(super) fn retain_routes(
     changes: &mut [Change],
+    arrivals: &Arrivals,
     is_awaiting: &dyn Fn(&Address) -> bool,
 ) -> Vec<Retention> {
     let removed = changes.iter().filter(|it| removes(it.action) && is_awaiting(&it.address));
     let departures: Vec<Departure> = removed.filter_map(Departure::of).collect();
     let updates = changes.iter_mut().filter(|it| it.action == Action::Update);
-    updates.filter_map(|change| retain_in(change, &departures)).collect()
+    updates.filter_map(|change| retain_in(change, &departures, arrivals)).collect()
 }
 
-fn retain_in(change: &mut Change, departures: &[Departure]) -> Option<Retention> {
+fn retain_in(
+    change: &mut Change,
+    departures: &[Departure],
+    arrivals: &Arrivals,
+) -> Option<Retention> {
     let (before, mut after) = (change.before.clone()?, change.after.clone()?);
     prefixes(&before)?;
     // It waits for these only in order not to withdraw their prefixes too early.
@@ -50,19 +82,23 @@ fn retain_in(change: &mut Change, departures: &[Departure]) -> Option<Retention>
         deleted.any(|it| it.address == *address && it.prefixes.is_some())
     };
     change.depends_on.retain(|address| !is_deleted(address));
-    let mut deletion = None;
+    let mut cause = None;
     for departure in departures {
         let withdrawn = departure.withdrawn(&prefixes(&before)?, &prefixes(&after)?);
         if !withdrawn.is_empty() {
-            deletion.get_or_insert(&departure.address);
-            restore_prefixes(&mut after, &before, &withdrawn);
+            cause.get_or_insert(&departure.address);
+            leave_prefixes(&mut after, &before, &withdrawn);
         }
     }
-    let deletion = deletion?.clone();
+    if let Some((led, join)) = arrivals.led(&before, &after) {
+        cause.get_or_insert(join);
+        leave_prefixes(&mut after, &before, &led);
+    }
+    let cause = cause?.clone();
     change.differences = diff::between(&before, &after);
     change.after = Some(after);
     let is_whole = change.differences.is_empty();
-    Some(Retention { address: change.address.clone(), deletion, is_whole })
+    Some(Retention { address: change.address.clone(), cause, is_whole })
 }
 
 impl Departure {
@@ -112,32 +148,67 @@ fn prefixes(resource: &Resource) -> Option<BTreeSet<Ipv4Net>> {
     }
 }
 
-/// Gives a resource these prefixes again, as it had them.
-fn restore_prefixes(after: &mut Resource, before: &Resource, withdrawn: &BTreeSet<Ipv4Net>) {
+/// Where the packets of a prefix go.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hop {
+    Azure(NextHop),
+    Kernel(KernelRoute),
+    /// To the device.
+    Device,
+}
+
+/// Where the packets of each prefix go that a resource routes, advertises or approves.
+fn hops(resource: &Resource) -> Option<BTreeMap<Ipv4Net, Hop>> {
+    let hops = match resource {
+        Resource::RouteTable(table) => {
+            let routes = table.routes.known()?.iter();
+            routes.map(|(prefix, hop)| (*prefix, Hop::Azure(*hop))).collect()
+        }
+        Resource::RouterHost(router) => {
+            let routes = router.kernel_routes.known()?.iter();
+            routes.map(|(prefix, hop)| (*prefix, Hop::Kernel(*hop))).collect()
+        }
+        _ => prefixes(resource)?.into_iter().map(|prefix| (prefix, Hop::Device)).collect(),
+    };
+    Some(hops)
+}
+
+/// Leaves these prefixes of a resource as they were.
+fn leave_prefixes(after: &mut Resource, before: &Resource, left: &BTreeSet<Ipv4Net>) {
     match (after, before) {
         (Resource::RouteTable(after), Resource::RouteTable(before)) => {
-            copy_routes(&mut after.routes, &before.routes, withdrawn);
+            leave_routes(&mut after.routes, &before.routes, left);
         }
         (Resource::RouterHost(after), Resource::RouterHost(before)) => {
-            copy_routes(&mut after.kernel_routes, &before.kernel_routes, withdrawn);
+            leave_routes(&mut after.kernel_routes, &before.kernel_routes, left);
         }
-        (Resource::AdvertisedRoutes(after) | Resource::ApprovedRoutes(after), _) => {
-            if let Pending::Known(prefixes) = &mut after.prefixes {
-                prefixes.extend(withdrawn);
+        (
+            Resource::AdvertisedRoutes(after) | Resource::ApprovedRoutes(after),
+            Resource::AdvertisedRoutes(before) | Resource::ApprovedRoutes(before),
+        ) => {
+            if let (Pending::Known(after), Some(before)) =
+                (&mut after.prefixes, before.prefixes.known())
+            {
+                after.retain(|prefix| !left.contains(prefix));
+                after.extend(before.intersection(left));
             }
         }
         _ => {}
     }
 }
 
-fn copy_routes<T: Copy>(
+fn leave_routes<T: Copy>(
     after: &mut Pending<BTreeMap<Ipv4Net, T>>,
     before: &Pending<BTreeMap<Ipv4Net, T>>,
-    withdrawn: &BTreeSet<Ipv4Net>,
+    left: &BTreeSet<Ipv4Net>,
 ) {
     if let (Pending::Known(after), Some(before)) = (after, before.known()) {
-        let routes = withdrawn.iter().filter_map(|prefix| Some((*prefix, *before.get(prefix)?)));
-        after.extend(routes);
+        for prefix in left {
+            match before.get(prefix) {
+                Some(hop) => _ = after.insert(*prefix, *hop),
+                None => _ = after.remove(prefix),
+            }
+        }
     }
 }
 

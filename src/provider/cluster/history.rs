@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::error::ClusterError;
-use super::operation_status::seconds;
-use super::operations::OperationOrigin;
+use super::events::OperationEvent;
+use super::operation_status::{OperationUpdate, seconds};
+use super::operations::{OperationObject, OperationOrigin};
 use super::records::{OperationPhase, OperationRecord, REQUEST_ANNOTATION, SERVER_LABEL};
 use super::request::{Collection, PatchKind};
 use super::{ClusterClient, text_at};
@@ -16,6 +17,9 @@ use crate::resource::ownership::TOPOLOGY_LABEL;
 
 /// How many finished Operations of a worker are kept.
 pub const MAX_OPERATIONS: usize = 5;
+/// How long a finished request is kept in any case, so that a client that waits for its end
+/// finds it.
+pub const REQUEST_KEPT_FOR: SignedDuration = SignedDuration::from_hours(1);
 
 /// An Operation as it was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +61,17 @@ impl PastOperation {
     /// it.
     fn is_left(&self) -> bool {
         !self.is_finished() && !self.is_request
+    }
+
+    /// Whether a client may still wait for the end of the request.
+    fn is_awaited(&self, now: Timestamp) -> bool {
+        let is_recent = |ended: Timestamp| now.duration_since(ended) < REQUEST_KEPT_FOR;
+        self.is_request && self.completed.is_some_and(is_recent)
+    }
+
+    /// When it ended; one that did not end, when it began.
+    fn last_event(&self) -> Option<Timestamp> {
+        self.completed.or(self.started)
     }
 
     fn of(object: &Value) -> Self {
@@ -122,24 +137,73 @@ impl ClusterClient {
         for operation in past.iter().filter(|operation| operation.is_left()) {
             interrupt(&operations, operation, now).await?;
         }
-        past.sort_by(|one, other| (other.started, &other.name).cmp(&(one.started, &one.name)));
+        // One that was refused never started: its end counts.
+        past.sort_by_key(|it| std::cmp::Reverse((it.last_event(), it.name.clone())));
         // With the one that begins there are as many as are kept.
-        for operation in past.iter().skip(MAX_OPERATIONS - 1) {
+        let surplus = past.iter().skip(MAX_OPERATIONS - 1);
+        for operation in surplus.filter(|operation| !operation.is_awaited(now)) {
             self.delete_operation(&operation.name).await?;
         }
         Ok(())
     }
 
-    /// Deletes the records of a worker that has left for good.
+    /// Deletes the records of a worker that has left for good. Requests that have not ended
+    /// end with it, and stay with the reason.
     ///
     /// # Errors
     ///
     /// The cluster does not know Operations, did not answer, or refused.
-    pub async fn forget_operations(&self, worker: &WorkerName) -> Result<(), ClusterError> {
-        for operation in self.operations_of(worker).await? {
-            self.delete_operation(&operation.name).await?;
+    pub async fn forget_operations(
+        &self,
+        worker: &WorkerName,
+        now: Timestamp,
+    ) -> Result<(), ClusterError> {
+        for object in self.objects_of(worker).await? {
+            let past = PastOperation::of(&object);
+            if past.is_request && !past.is_finished() {
+                self.end_with_worker(&self.operation(&object), worker, now).await?;
+            } else if !past.is_awaited(now) {
+                self.delete_operation(&past.name).await?;
+            }
         }
         Ok(())
+    }
+
+    async fn end_with_worker(
+        &self,
+        request: &OperationObject,
+        worker: &WorkerName,
+        now: Timestamp,
+    ) -> Result<(), ClusterError> {
+        let phase = match request.is_started() {
+            true => OperationPhase::Failed,
+            false => OperationPhase::Refused,
+        };
+        let message = format!("the worker {worker} was removed before the Operation ended");
+        let status = OperationUpdate {
+            phase,
+            reason: "ServerRemoved".to_owned(),
+            message: message.clone(),
+            started: request.started,
+            completed: Some(now),
+            node_uid: request.node_uid.clone(),
+            boot_id: request.boot_id.clone(),
+            request: Some(request.request_status()),
+        };
+        self.write_operation_status(&request.name, &status).await?;
+        let event = OperationEvent {
+            operation: request.name.clone(),
+            uid: request.uid.clone(),
+            worker: None,
+            reason: phase.as_str(),
+            note: message,
+            is_warning: true,
+            at: now,
+        };
+        if let Err(error) = self.record_operation_event(&event).await {
+            tracing::warn!(%error, "the event of an Operation was not recorded");
+        }
+        self.release_operation(&request.name).await
     }
 
     /// Marks the records of a worker, made under the topology's former name, as its own.
@@ -156,9 +220,12 @@ impl ClusterClient {
     }
 
     async fn operations_of(&self, worker: &WorkerName) -> Result<Vec<PastOperation>, ClusterError> {
+        Ok(self.objects_of(worker).await?.iter().map(PastOperation::of).collect())
+    }
+
+    async fn objects_of(&self, worker: &WorkerName) -> Result<Vec<Value>, ClusterError> {
         let selector = format!("{},{SERVER_LABEL}={worker}", self.of_topology());
-        let objects = self.all_operations().list(Some(&selector), None).await?;
-        Ok(objects.iter().map(PastOperation::of).collect())
+        self.all_operations().list(Some(&selector), None).await
     }
 }
 

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::error::ClusterError;
+use super::operation_status::RequestStatus;
 use super::records::{ORIGIN_LABEL, ORIGIN_RECORD, ORIGIN_REQUEST, OperationPhase, SERVER_LABEL};
 use super::request::{Collection, apis};
 use super::{ClusterClient, text_at};
@@ -128,7 +129,16 @@ impl OperationObject {
         !self.is_finished() && (self.is_held || self.phase == Some(OperationPhase::Running))
     }
 
-    /// The request, with the progress of an interrupted attempt from its status.
+    /// The part of its status that only a request has, as it was read.
+    pub fn request_status(&self) -> RequestStatus {
+        RequestStatus {
+            requested: self.created,
+            generation: self.generation,
+            attempts: self.attempts,
+        }
+    }
+
+    /// The request, with what its status records of an attempt that was interrupted.
     pub fn requested(&self) -> RequestedOperation {
         let earlier = self.is_started().then(|| EarlierAttempt {
             started: self.started.unwrap_or(self.created),
@@ -167,7 +177,7 @@ impl ClusterClient {
         Ok(objects.iter().map(|object| self.operation(object)).collect())
     }
 
-    fn operation(&self, object: &Value) -> OperationObject {
+    pub(super) fn operation(&self, object: &Value) -> OperationObject {
         let (metadata, spec, status) = (&object["metadata"], &object["spec"], &object["status"]);
         let time = |value: &Value| value.as_str().and_then(|text| text.parse().ok());
         let text = |value: &Value| value.as_str().filter(|it| !it.is_empty()).map(str::to_owned);

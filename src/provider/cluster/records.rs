@@ -49,7 +49,7 @@ impl OperationKind {
 }
 
 /// How far an operation is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum OperationPhase {
     /// Requested and not started.
     Pending,
@@ -64,7 +64,8 @@ pub enum OperationPhase {
 }
 
 impl OperationPhase {
-    const ALL: [Self; 5] =
+    /// Every phase.
+    pub const ALL: [Self; 5] =
         [Self::Pending, Self::Running, Self::Succeeded, Self::Failed, Self::Refused];
 
     /// The phase of a word in a record.

@@ -131,7 +131,7 @@ fn whole_seconds(time: Timestamp) -> String {
 
 /// A random text of lower-case letters and digits, each as likely as the other:
 /// bytes that would favour some are thrown away.
-fn random_text(length: usize, about: &About) -> Result<String, ClusterError> {
+pub(super) fn random_text(length: usize, about: &About) -> Result<String, ClusterError> {
     let mut text = String::with_capacity(length);
     while text.len() < length {
         let mut bytes = [0_u8; 32];

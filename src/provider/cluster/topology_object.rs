@@ -2,13 +2,21 @@
 
 use serde_json::{Value, json};
 
-use super::error::ClusterError;
+use super::error::{About, ClusterError};
 use super::request::{Collection, PatchKind, apis};
+use super::tokens::random_text;
 use super::{ClusterClient, text_at};
 use crate::resource::custom_resources::{APPROVE_ANNOTATION, GROUP, NAMESPACE, VERSION};
 use crate::resource::ownership::{SITE_LABEL, TOPOLOGY_LABEL};
 
-/// A Topology object as read from the API server.
+/// The annotation of a Topology that says by which write its approval was taken.
+const TAKEN_ANNOTATION: &str = "stargate.io/approval-taken";
+/// The length of what tells that write apart from every other one.
+const WRITE_ID_LENGTH: usize = 16;
+/// How often the removal of an approval is repeated if another writer was faster.
+const MAX_WRITES: usize = 5;
+
+/// A Topology object as the API server has it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TopologyObject {
     /// The generation of its spec.
@@ -17,6 +25,8 @@ pub struct TopologyObject {
     pub status: Value,
     /// The approved digest, if there is an annotation.
     pub approval: Option<String>,
+    /// The write that took the last approval.
+    taken_by: Option<String>,
     /// Changes with every write.
     resource_version: String,
 }
@@ -67,14 +77,30 @@ impl ClusterClient {
     ///
     /// # Errors
     ///
-    /// The API server did not answer or refused; a conflict if the object changed after
+    /// The API server did not answer or refused; a conflict if the approval changed after
     /// it was read.
     pub async fn take_approval(&self, read: &TopologyObject) -> Result<(), ClusterError> {
-        let patch = json!({ "metadata": {
-            "resourceVersion": read.resource_version,
-            "annotations": { APPROVE_ANNOTATION: null },
-        }});
-        self.topologies().merge(self.name(), &patch).await.map(|_| ())
+        let about = About::new("take the approval of", apis::TOPOLOGY.kind, self.name());
+        let write = random_text(WRITE_ID_LENGTH, &about)?;
+        let (mut version, mut attempts) = (read.resource_version.clone(), 1);
+        loop {
+            let patch = json!({ "metadata": {
+                "resourceVersion": version,
+                "annotations": { APPROVE_ANNOTATION: null, TAKEN_ANNOTATION: write },
+            }});
+            let Err(error) = self.topologies().merge(self.name(), &patch).await else {
+                return Ok(());
+            };
+            // The answer to the write, or to its first attempt, may be lost.
+            let Ok(Some(now)) = self.topology_object().await else { return Err(error) };
+            if now.taken_by.as_ref() == Some(&write) {
+                return Ok(());
+            }
+            if !error.is_conflict() || now.approval != read.approval || attempts == MAX_WRITES {
+                return Err(error);
+            }
+            (version, attempts) = (now.resource_version, attempts + 1);
+        }
     }
 
     fn name(&self) -> &str {
@@ -88,10 +114,12 @@ impl ClusterClient {
 
 fn topology_object(object: &Value) -> TopologyObject {
     let metadata = &object["metadata"];
+    let annotation = |name: &str| metadata["annotations"][name].as_str().map(str::to_owned);
     TopologyObject {
         generation: metadata["generation"].as_i64().unwrap_or_default(),
         status: object["status"].clone(),
-        approval: metadata["annotations"][APPROVE_ANNOTATION].as_str().map(str::to_owned),
+        approval: annotation(APPROVE_ANNOTATION),
+        taken_by: annotation(TAKEN_ANNOTATION),
         resource_version: text_at(metadata, "resourceVersion"),
     }
 }

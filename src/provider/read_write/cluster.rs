@@ -199,7 +199,7 @@ pub trait ClusterWrite: ClusterRead {
     async fn update_topology_status(&self, status: &Value) -> Result<(), ClusterError>;
 
     /// Removes the annotation that approves changes from that object; a conflict if the
-    /// object changed after it was read.
+    /// approval changed after it was read.
     async fn take_approval(&self, read: &TopologyObject) -> Result<(), ClusterError>;
 
     /// Makes a token for a worker, which lives for an hour and can only be
@@ -275,6 +275,11 @@ pub trait ClusterWrite: ClusterRead {
     /// Marks the records of a worker, made under the topology's former name, as its own.
     async fn take_over_operations(&self, worker: &WorkerName) -> Result<(), ClusterError>;
 
-    /// Deletes the records of a worker that has left for good.
-    async fn forget_operations(&self, worker: &WorkerName) -> Result<(), ClusterError>;
+    /// Deletes the records of a worker that has left for good. Requests that have not ended
+    /// end with it, and stay with the reason.
+    async fn forget_operations(
+        &self,
+        worker: &WorkerName,
+        now: Timestamp,
+    ) -> Result<(), ClusterError>;
 }

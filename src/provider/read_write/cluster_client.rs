@@ -307,7 +307,11 @@ impl ClusterWrite for ClusterClient {
         Self::take_over_operations(self, worker).await
     }
 
-    async fn forget_operations(&self, worker: &WorkerName) -> Result<(), ClusterError> {
-        Self::forget_operations(self, worker).await
+    async fn forget_operations(
+        &self,
+        worker: &WorkerName,
+        now: Timestamp,
+    ) -> Result<(), ClusterError> {
+        Self::forget_operations(self, worker, now).await
     }
 }

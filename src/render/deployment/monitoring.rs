@@ -92,14 +92,25 @@ fn of_watchers(name: &str, job: &str, interval: Duration) -> Vec<Alert> {
         },
         Alert {
             name: "StargateNoSuccess",
+            // The workers of a rollout are changed one after another within one reconcile.
             expression: format!(
-                "time() - max(stargate_last_success_timestamp_seconds{{{job}}}) > {limit}"
+                "time() - max(stargate_last_success_timestamp_seconds{{{job}}}) > {limit} and \
+                 max(min_over_time(stargate_reconciling{{{job}}}[5m])) < 1"
             ),
             after: "5m",
             severity: "critical",
             summary: format!("No reconcile of {name} has succeeded for {limit} seconds"),
             action: "Run `kubectl describe topologies.stargate.io --namespace stargate`, which \
                      shows the cause.",
+        },
+        Alert {
+            name: "StargateReconcileLong",
+            expression: format!("max(stargate_reconciling{{{job}}}) > 0"),
+            after: "6h",
+            severity: "warning",
+            summary: format!("One reconcile of {name} has been running for six hours"),
+            action: "Run `kubectl get operations.stargate.io --namespace stargate`: a long \
+                     rollout shows progress, and a worker that does not drain is named.",
         },
         Alert {
             name: "StargateNoLeader",

@@ -154,6 +154,7 @@ fn pending_approval() -> Value {
                 "type": "boolean",
                 "description": "Whether pairs of nodes become unreachable once they are made.",
             },
+            "lostPairs": count("How many pairs of nodes become unreachable once they are made."),
             "command": text("The command that approves them."),
             "changes": changes("The first of them.", "reason", "Why it awaits approval."),
         }),

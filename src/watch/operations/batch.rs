@@ -1,6 +1,7 @@
 //! Operations that run together: one plan, in the waves of the rollout.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::queue::{Batch, Reason};
 use super::writer::Writer;
@@ -28,34 +29,76 @@ pub(super) struct BatchResult {
     pub(super) has_progressed: bool,
     /// Why an Operation could not run, although it may later.
     pub(super) failure: Option<Failure>,
+    /// When an Operation is to be looked at again.
+    pub(super) recheck: Option<Duration>,
 }
 
-/// Plans the work of a batch as the commands do, and applies the plan once.
+/// A batch with its plan.
+pub(super) struct PlannedBatch {
+    pub(super) result: BatchResult,
+    /// The started Operations that the plan holds back, by uid.
+    held: BTreeSet<String>,
+    /// What is to be applied, if the plan has a change for one of them.
+    planned: Option<Planned>,
+}
+
+impl PlannedBatch {
+    /// The Operations that the plan holds back, if it does nothing for the others: then they
+    /// must not keep what comes after them waiting.
+    pub(super) fn stuck(&self) -> Option<&BTreeSet<String>> {
+        let does_nothing = self.planned.is_none() && self.result.failure.is_none();
+        Some(&self.held).filter(|held| does_nothing && !held.is_empty())
+    }
+}
+
+/// Plans the work of a batch as the commands do, and ends or holds the Operations for which
+/// there is no change. `None` if it is to stop.
+pub(super) async fn plan(
+    context: &ReconcileContext<'_>,
+    writer: &Writer<'_>,
+    batch: &Batch<'_>,
+) -> Result<Option<PlannedBatch>, ClusterError> {
+    let scope = scope(context, batch);
+    let pipeline = Pipeline { scope: &scope, ..context.apply.pipeline };
+    let planned = tokio::select! {
+        biased;
+        () = context.apply.stop.requested() => return Ok(None),
+        planned = pipeline.run() => planned,
+    };
+    let mut found =
+        PlannedBatch { result: BatchResult::default(), held: BTreeSet::new(), planned: None };
+    if end_without_change(writer, batch, &planned.plan, &mut found).await? {
+        found.planned = Some(planned);
+    }
+    Ok(Some(found))
+}
+
+/// Applies the plan of a batch once.
 pub(super) async fn run(
     context: &ReconcileContext<'_>,
     writer: &Writer<'_>,
     batch: &Batch<'_>,
+    found: PlannedBatch,
     leadership: Option<Validity>,
 ) -> Result<BatchResult, ClusterError> {
-    let requested =
-        batch.members.iter().map(|(worker, object)| (worker.clone(), object.requested()));
-    let request = WorkerRequest::of_operations(batch.operation, requested.collect());
-    let options = PlanOptions { worker_request: Some(request), ..PlanOptions::default() };
-    let scope = Scope { options, ..context.apply.pipeline.scope.clone() };
-    let pipeline = Pipeline { scope: &scope, ..context.apply.pipeline };
-    let planned = tokio::select! {
-        biased;
-        () = context.apply.stop.requested() => return Ok(BatchResult::default()),
-        planned = pipeline.run() => planned,
-    };
-    let mut result = BatchResult::default();
-    let is_ready = end_without_change(writer, batch, &planned.plan, &mut result).await?;
-    if is_ready {
+    let PlannedBatch { mut result, planned, .. } = found;
+    if let Some(planned) = planned {
+        let scope = scope(context, batch);
+        let pipeline = Pipeline { scope: &scope, ..context.apply.pipeline };
         let apply = ApplyContext { pipeline, ..context.apply.clone() };
         let applied = apply_while_leading(context, &apply, planned, leadership).await;
         end_batch(writer, batch, &applied, &mut result).await?;
     }
     Ok(result)
+}
+
+/// The scope of plans that request the work of a batch.
+fn scope<'a>(context: &ReconcileContext<'a>, batch: &Batch<'_>) -> Scope<'a> {
+    let requested =
+        batch.members.iter().map(|(worker, object)| (worker.clone(), object.requested()));
+    let request = WorkerRequest::of_operations(batch.operation, requested.collect());
+    let options = PlanOptions { worker_request: Some(request), ..PlanOptions::default() };
+    Scope { options, ..context.apply.pipeline.scope.clone() }
 }
 
 /// Ends or holds the Operations for which the plan has no change. Returns whether the plan
@@ -64,15 +107,17 @@ async fn end_without_change(
     writer: &Writer<'_>,
     batch: &Batch<'_>,
     plan: &Plan,
-    result: &mut BatchResult,
+    found: &mut PlannedBatch,
 ) -> Result<bool, ClusterError> {
+    let PlannedBatch { result, held, .. } = found;
     let obstacle = obstacle(plan);
     let loses_pairs = plan.reachability.is_refused();
     for (worker, object) in &batch.members {
         if let Some(reason) = blocked(plan, worker) {
             // The worker of a started one may be drained: it is completed once it can be.
             if object.is_started() {
-                writer.wait(object, &reason).await?;
+                held.insert(object.uid.clone());
+                writer.wait(object, Some(worker), &reason).await?;
             } else {
                 writer.refuse(object, Some(worker), &reason).await?;
                 result.has_progressed = true;
@@ -80,17 +125,21 @@ async fn end_without_change(
         } else if loses_pairs {
             let reason = Reason::new("LosesPairs", pairs_lost(plan).message);
             if object.is_started() || !may_lose_pairs(plan, batch, worker) {
-                writer.wait(object, &reason).await?;
+                if object.is_started() {
+                    held.insert(object.uid.clone());
+                }
+                writer.wait(object, Some(worker), &reason).await?;
             } else {
                 writer.refuse(object, Some(worker), &reason).await?;
                 result.has_progressed = true;
             }
         } else if let Some(failure) = &obstacle {
-            writer.wait(object, &Reason::new("NotPlanned", failure.message.clone())).await?;
+            let reason = Reason::new("NotPlanned", failure.message.clone());
+            writer.wait(object, Some(worker), &reason).await?;
         } else if has_change(plan, worker) {
             let reason = Reason::new("Queued", "waits for its turn in the rollout");
             if !object.is_started() {
-                writer.wait(object, &reason).await?;
+                writer.wait(object, Some(worker), &reason).await?;
             }
         } else if object.is_started() {
             // An attempt that was interrupted has done all of it.

@@ -12,6 +12,8 @@ mod retention;
 mod tests;
 mod writer;
 
+use std::collections::BTreeSet;
+
 use tokio::time::Instant;
 
 use self::batch::BatchResult;
@@ -48,13 +50,14 @@ pub(super) async fn run(
         return reconciled;
     }
     let result = run_requested(context, access, leadership).await;
-    let BatchResult { changes, has_progressed, failure } = result
+    let BatchResult { changes, has_progressed, failure, recheck } = result
         .unwrap_or_else(|failure| BatchResult { failure: Some(failure), ..BatchResult::default() });
     if has_progressed {
         // Others may wait for those that have ended.
         context.watchers.request_reconcile();
     }
-    let reconciled = Reconciled { changes: reconciled.changes + changes, ..reconciled };
+    let changes = reconciled.changes + changes;
+    let reconciled = Reconciled { changes, recheck, ..reconciled };
     match failure {
         Some(failure) if reconciled.failure.is_none() => {
             Reconciled { result: ReconcileResult::Failed, failure: Some(failure), ..reconciled }
@@ -95,23 +98,55 @@ async fn run_found(
         tidy(writer, &objects).await?;
     }
     let objects = without_other_topologies(context, writer, objects).await?;
-    let mut queue = Queue::of(topology, &objects);
-    if let Some(reason) = paused(context) {
-        queue.hold(&reason);
+    let mut held = BTreeSet::new();
+    let mut has_progressed = false;
+    // Each attempt holds back at least one more.
+    loop {
+        let mut queue = Queue::of(topology, &objects, &held, (writer.now)());
+        if let Some(reason) = paused(context) {
+            queue.hold(&reason);
+        }
+        let found = match &queue.batch {
+            Some(batch) => batch::plan(context, writer, batch).await?,
+            None => None,
+        };
+        if let Some(found) = &found
+            && let Some(stuck) = found.stuck()
+        {
+            held.extend(stuck.iter().cloned());
+            has_progressed |= found.result.has_progressed;
+            continue;
+        }
+        note_others(context, writer, &queue).await?;
+        let result = match (&queue.batch, found) {
+            (Some(batch), Some(found)) => {
+                batch::run(context, writer, batch, found, leadership).await?
+            }
+            _ => BatchResult::default(),
+        };
+        let has_progressed = has_progressed || result.has_progressed;
+        return Ok(BatchResult { has_progressed, recheck: queue.recheck, ..result });
     }
+}
+
+/// Notes what becomes of the Operations that do not run now.
+async fn note_others(
+    context: &ReconcileContext<'_>,
+    writer: &Writer<'_>,
+    queue: &Queue<'_>,
+) -> Result<(), ClusterError> {
+    let names = &context.apply.pipeline.scope.worker_names;
+    let known = |object: &OperationObject| {
+        names.contains(&object.server).then(|| WorkerName::new(object.server.as_str()))
+    };
     for (object, reason) in &queue.refused {
-        let worker = WorkerName::new(object.server.as_str());
-        let is_known = context.apply.pipeline.scope.worker_names.contains(worker.as_str());
-        let refused = writer.refuse(object, is_known.then_some(&worker), reason).await;
+        let refused = writer.refuse(object, known(object).as_ref(), reason).await;
         writer.tolerate(refused)?;
     }
     for (object, reason) in &queue.waiting {
-        writer.tolerate(writer.wait(object, reason).await)?;
+        writer.tolerate(writer.wait(object, known(object).as_ref(), reason).await)?;
     }
-    match &queue.batch {
-        Some(batch) => batch::run(context, writer, batch, leadership).await,
-        None => Ok(BatchResult::default()),
-    }
+    Ok(())
 }
 
 /// Releases ended Operations, and deletes old ones.

@@ -1,6 +1,9 @@
 //! Divides requested Operations into refused, waiting and runnable ones. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
 
 use crate::diagnostics::closest;
 use crate::plan::WorkerOperation;
@@ -8,6 +11,13 @@ use crate::provider::cluster::{OperationObject, OperationOrigin};
 use crate::resource::settings::AutoApply;
 use crate::topology::model::Topology;
 use crate::topology::names::{ProfileName, WorkerName};
+
+/// For how long after its creation an Operation waits for its Server: both may come from one
+/// commit, in any order.
+const SERVER_WAIT: SignedDuration = SignedDuration::from_mins(5);
+
+/// The reason of an Operation whose Server the topology does not have.
+const UNKNOWN_SERVER: &str = "UnknownServer";
 
 /// Why an Operation has its phase.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,12 +54,19 @@ pub(super) struct Queue<'a> {
     pub(super) refused: Vec<(&'a OperationObject, Reason)>,
     pub(super) waiting: Vec<(&'a OperationObject, Reason)>,
     pub(super) batch: Option<Batch<'a>>,
+    /// When one that waits for its Server is to be refused.
+    pub(super) recheck: Option<Duration>,
 }
 
 impl<'a> Queue<'a> {
-    /// Sorts the requests of people by the time of their creation. Started Operations run
-    /// before the others.
-    pub(super) fn of(topology: &Topology, objects: &'a [OperationObject]) -> Self {
+    /// Sorts the requests of people by the time of their creation. What was started runs
+    /// before the others, except what is `held` back by the plan, by uid.
+    pub(super) fn of(
+        topology: &Topology,
+        objects: &'a [OperationObject],
+        held: &BTreeSet<String>,
+        now: Timestamp,
+    ) -> Self {
         let mut open: Vec<&OperationObject> = objects.iter().filter(|it| is_open(it)).collect();
         open.sort_by_key(|it| (!it.is_started(), it.created, &it.name));
         let mut queue = Self::default();
@@ -57,10 +74,10 @@ impl<'a> Queue<'a> {
         for object in open {
             match validate(topology, object) {
                 Ok(operation) => valid.push(Valid { object, operation }),
-                Err(reason) => queue.refused.push((object, reason)),
+                Err(reason) => queue.refuse(object, reason, now),
             }
         }
-        queue.divide(valid);
+        queue.divide(valid, held);
         match topology.watch.apply {
             AutoApply::None => queue.hold(&Reason::new(
                 "ReportOnly",
@@ -71,17 +88,44 @@ impl<'a> Queue<'a> {
         queue
     }
 
-    /// The first Operation of each worker may run. Those of the first Operation's kind that
-    /// no Operation of another kind precedes run together, without started ones.
-    fn divide(&mut self, valid: Vec<Valid<'a>>) {
+    /// Refuses an Operation, unless its Server may still appear.
+    fn refuse(&mut self, object: &'a OperationObject, reason: Reason, now: Timestamp) {
+        let left = SERVER_WAIT - now.duration_since(object.created);
+        let may_appear = reason.name == UNKNOWN_SERVER && !object.is_started();
+        match Duration::try_from(left) {
+            Ok(left) if may_appear && !left.is_zero() => {
+                let message = format!(
+                    "{}; it is refused {} minutes after its creation unless the topology has the \
+                     worker by then",
+                    reason.message,
+                    SERVER_WAIT.as_mins()
+                );
+                self.waiting.push((object, Reason { message, ..reason }));
+                self.recheck = Some(self.recheck.map_or(left, |other| other.min(left)));
+            }
+            _ => self.refused.push((object, reason)),
+        }
+    }
+
+    /// The first Operation of each worker may run. Those of the kind of the very first that
+    /// no Operation of another kind precedes run together, without those that were started.
+    /// One that is held back keeps its Server, and no other one.
+    fn divide(&mut self, valid: Vec<Valid<'a>>, held: &BTreeSet<String>) {
         let mut first: BTreeMap<&str, &str> = BTreeMap::new();
         let mut members = BTreeMap::new();
-        let Some(head) = valid.first().copied() else { return };
+        let is_held = |it: &Valid<'_>| held.contains(&it.object.uid);
+        let kept = valid.iter().filter(|it| is_held(it));
+        first.extend(kept.map(|it| (it.object.server.as_str(), it.object.name.as_str())));
+        let valid: Vec<Valid<'a>> = valid.into_iter().filter(|it| !is_held(it)).collect();
+        let runs = |it: &&Valid<'_>| !first.contains_key(it.object.server.as_str());
+        let Some(head) = valid.iter().find(runs).copied() else {
+            return self.wait_for_servers(&valid, &first);
+        };
         let mut is_open = true;
-        for Valid { object, operation } in valid {
-            if let Some(other) = first.get(object.server.as_str()) {
-                let message = format!("waits for the Operation {other} on the same Server");
-                self.waiting.push((object, Reason::new("WaitsForServer", message)));
+        for it in valid {
+            let Valid { object, operation } = it;
+            if first.contains_key(object.server.as_str()) {
+                self.wait_for_servers(&[it], &first);
                 continue;
             }
             first.insert(&object.server, &object.name);
@@ -95,6 +139,14 @@ impl<'a> Queue<'a> {
             }
         }
         self.batch = Some(Batch { operation: head.operation, members });
+    }
+
+    fn wait_for_servers(&mut self, behind: &[Valid<'a>], first: &BTreeMap<&str, &str>) {
+        self.waiting.extend(behind.iter().filter_map(|Valid { object, .. }| {
+            let other = first.get(object.server.as_str())?;
+            let message = format!("waits for the Operation {other} on the same Server");
+            Some((*object, Reason::new("WaitsForServer", message)))
+        }));
     }
 
     /// Holds the Operations that would run now.
@@ -125,7 +177,7 @@ fn validate(topology: &Topology, object: &OperationObject) -> Result<WorkerOpera
     let Some(worker) = worker else {
         let names: BTreeSet<&str> = workers.map(|worker| worker.name.as_str()).collect();
         let message = format!("the topology {} has no worker {}", topology.name, object.server);
-        return Err(Reason::new("UnknownServer", with_proposal(message, &object.server, &names)));
+        return Err(Reason::new(UNKNOWN_SERVER, with_proposal(message, &object.server, &names)));
     };
     let operation = match object.operation.as_str() {
         "repave" => WorkerOperation::Repave,

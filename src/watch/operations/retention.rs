@@ -4,12 +4,10 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::provider::cluster::{MAX_OPERATIONS, OperationObject};
+use crate::provider::cluster::{MAX_OPERATIONS, OperationObject, REQUEST_KEPT_FOR};
 
 /// How long a finished Operation is kept.
 const KEPT_FOR: SignedDuration = SignedDuration::from_hours(7 * 24);
-/// How long it is kept in any case, so that a client that waits for its end finds it.
-const KEPT_AT_LEAST: SignedDuration = SignedDuration::from_hours(1);
 
 /// The finished Operations and records of the topology that are deleted now: those that
 /// ended long ago, and all but the last ones of each worker.
@@ -27,7 +25,7 @@ pub(super) fn expired(objects: &[OperationObject], now: Timestamp) -> Vec<&Opera
         let indexed = finished.into_iter().enumerate();
         let is_expired = |(index, object): &(usize, &OperationObject)| {
             let age = now.duration_since(ended(object));
-            age >= KEPT_FOR || *index >= MAX_OPERATIONS && age >= KEPT_AT_LEAST
+            age >= KEPT_FOR || *index >= MAX_OPERATIONS && age >= REQUEST_KEPT_FOR
         };
         expired.extend(indexed.filter(is_expired).map(|(_, object)| object));
     }

@@ -60,6 +60,11 @@ fn ended(object: OperationObject, second: i64) -> OperationObject {
     OperationObject { phase, completed: Some(at(second)), ownership, ..object }
 }
 
+/// The queue an hour after the first request, with nothing held back.
+fn queue_of<'a>(topology: &Topology, objects: &'a [OperationObject]) -> Queue<'a> {
+    Queue::of(topology, objects, &BTreeSet::new(), at(3_600))
+}
+
 /// The kind and the Operations of the batch, and why the others wait or are refused.
 type Summary<'a> = (
     Option<(WorkerOperation, BTreeSet<&'a str>)>,
@@ -87,14 +92,14 @@ fn the_first_operation_of_each_worker_runs_and_another_kind_waits() {
         request("b", SECOND, "repave", 2),
         request("d", SECOND, "repave", 4),
     ];
-    let queue = Queue::of(&topology, &objects);
+    let queue = queue_of(&topology, &objects);
     let batch = Some((WorkerOperation::Repave, BTreeSet::from(["a", "b"])));
     let waiting = vec![("c", "WaitsForServer"), ("d", "WaitsForServer")];
     assert_eq!(summary(&queue), (batch, waiting, vec![]));
     assert_eq!(queue.waiting[0].1.message, "waits for the Operation a on the same Server");
 
     let objects = [request("a", FIRST, "reboot", 1), request("b", SECOND, "repave", 2)];
-    let queue = Queue::of(&topology, &objects);
+    let queue = queue_of(&topology, &objects);
     let batch = Some((WorkerOperation::Reboot, BTreeSet::from(["a"])));
     assert_eq!(summary(&queue), (batch, vec![("b", "Queued")], vec![]));
 }
@@ -103,16 +108,49 @@ fn the_first_operation_of_each_worker_runs_and_another_kind_waits() {
 fn started_operations_finish_before_others_begin() {
     let objects = [request("a", FIRST, "repave", 1), started(request("b", SECOND, "repave", 2))];
     let topology = topology("");
-    let queue = Queue::of(&topology, &objects);
+    let queue = queue_of(&topology, &objects);
     let batch = Some((WorkerOperation::Repave, BTreeSet::from(["b"])));
     assert_eq!(summary(&queue), (batch, vec![("a", "Queued")], vec![]));
+}
+
+#[test]
+fn what_the_plan_holds_back_keeps_its_server_and_no_other_one() {
+    let objects = [
+        started(request("a", FIRST, "repave", 1)),
+        request("b", FIRST, "reboot", 2),
+        request("c", SECOND, "reboot", 3),
+    ];
+    let topology = topology("");
+    let held = BTreeSet::from(["uid-of-a".to_owned()]);
+    let queue = Queue::of(&topology, &objects, &held, at(3_600));
+    let batch = Some((WorkerOperation::Reboot, BTreeSet::from(["c"])));
+    assert_eq!(summary(&queue), (batch, vec![("b", "WaitsForServer")], vec![]));
+    let queue = Queue::of(&topology, &objects[..2], &held, at(3_600));
+    assert_eq!(summary(&queue), (None, vec![("b", "WaitsForServer")], vec![]));
+}
+
+#[test]
+fn an_operation_waits_five_minutes_for_its_server() {
+    let objects = [request("early", "worker-9", "reboot", 0)];
+    let topology = topology("");
+    let at_second = |second: i64| Queue::of(&topology, &objects, &BTreeSet::new(), at(second));
+    let queue = at_second(299);
+    assert_eq!(summary(&queue), (None, vec![("early", "UnknownServer")], vec![]));
+    assert_eq!(queue.recheck, Some(std::time::Duration::from_secs(1)));
+    let queue = at_second(300);
+    assert_eq!(summary(&queue), (None, vec![], vec![("early", "UnknownServer")]));
+    assert_eq!(queue.recheck, None);
+    // The worker of one that was started has left.
+    let objects = [started(request("started", "worker-9", "reboot", 0))];
+    let queue = Queue::of(&topology, &objects, &BTreeSet::new(), at(1));
+    assert_eq!(summary(&queue), (None, vec![], vec![("started", "UnknownServer")]));
 }
 
 #[test]
 fn nothing_runs_where_the_topology_only_reports() {
     let objects = [request("a", FIRST, "repave", 1), request("b", "typo", "repave", 2)];
     let topology = topology("apply = \"none\"");
-    let queue = Queue::of(&topology, &objects);
+    let queue = queue_of(&topology, &objects);
     assert_eq!(summary(&queue), (None, vec![("a", "ReportOnly")], vec![("b", "UnknownServer")]));
 }
 
@@ -143,7 +181,7 @@ fn requests_that_cannot_run_are_refused_with_the_reason() {
         (copied, "CopiedRecord", "remove the labels"),
     ] {
         let (topology, objects) = (topology(""), [object]);
-        let queue = Queue::of(&topology, &objects);
+        let queue = queue_of(&topology, &objects);
         let [(_, found)] = queue.refused.as_slice() else { panic!("{queue:?}") };
         assert_eq!(found.name, reason);
         assert!(found.message.contains(message), "{}", found.message);
@@ -163,11 +201,11 @@ fn records_and_ended_and_foreign_operations_are_left_alone() {
         },
     ];
     let topology = topology("");
-    assert_eq!(summary(&Queue::of(&topology, &objects)), (None, vec![], vec![]));
+    assert_eq!(summary(&queue_of(&topology, &objects)), (None, vec![], vec![]));
     // One that was started is finished, although it is being deleted.
     let objects =
         [OperationObject { is_deleting: true, ..started(request("d", FIRST, "repave", 1)) }];
-    let queue = Queue::of(&topology, &objects);
+    let queue = queue_of(&topology, &objects);
     assert!(queue.batch.is_some());
 }
 

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::queue::Reason;
 use crate::diagnostics::Failure;
 use crate::provider::cluster::{
-    ClusterError, OperationEvent, OperationObject, OperationPhase, OperationUpdate, RequestStatus,
+    ClusterError, OperationEvent, OperationObject, OperationPhase, OperationUpdate,
 };
 use crate::provider::read_write::ClusterWrite;
 use crate::refresh::Clock;
@@ -20,10 +20,12 @@ pub(super) struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// Notes why an Operation does not run now, unless its status says so already.
+    /// Notes why an Operation does not run now, unless its status says so already. One whose
+    /// worker the topology does not have is not marked as its own: another topology may.
     pub(super) async fn wait(
         &self,
         object: &OperationObject,
+        worker: Option<&WorkerName>,
         reason: &Reason,
     ) -> Result<(), ClusterError> {
         let phase = match object.is_started() {
@@ -33,10 +35,12 @@ impl Writer<'_> {
         let is_noted = object.phase == Some(phase)
             && (object.reason.as_str(), object.message.as_str()) == (reason.name, &reason.message)
             && object.observed_generation == Some(object.generation);
-        if is_noted && object.is_claimed {
+        if is_noted && (object.is_claimed || worker.is_none()) {
             return Ok(());
         }
-        self.claim(object, Some(&WorkerName::new(object.server.as_str()))).await?;
+        if worker.is_some() {
+            self.claim(object, worker).await?;
+        }
         self.write(object, phase, reason, None).await
     }
 
@@ -120,11 +124,7 @@ impl Writer<'_> {
             completed,
             node_uid: object.node_uid.clone(),
             boot_id: object.boot_id.clone(),
-            request: Some(RequestStatus {
-                requested: object.created,
-                generation: object.generation,
-                attempts: object.attempts,
-            }),
+            request: Some(object.request_status()),
         };
         match self.cluster.write_operation_status(&object.name, &status).await {
             // It was deleted, and nothing was started.

@@ -1,13 +1,16 @@
 //! Approvals by digest, as an annotation of the Topology object.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use stargate::lease::{LeaseIdentity, LeaseSlot};
 use stargate::plan::Action;
 use stargate::resource::Kind;
+use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInjector};
 use stargate::sandbox::faults::Fault;
-use stargate::watch::{ReconcileResult, Trigger};
+use stargate::watch::{ApprovalState, ReconcileResult, Trigger, WatchEvent};
 use tokio::time::sleep;
 
 use super::approval::WORKER_2;
@@ -76,6 +79,11 @@ async fn an_approval_of_another_plan_is_refused_and_shown() {
         approve(&deployment, "0123456789abcdef").await;
         watch.settles().await;
         assert_eq!(approval(&deployment), ("0123456789abcdef".to_owned(), "Refused".to_owned()));
+        let is_refused = |event: &WatchEvent| {
+            matches!(event, WatchEvent::Approval { digest, state, .. }
+                if digest == "0123456789abcdef" && *state == ApprovalState::Refused)
+        };
+        assert!(watch.log.events().iter().any(is_refused), "it is in the log, too");
         is_consumed(&deployment);
         let first = watch.removes_a_worker(&text).await;
         // The plan changes before it is approved.
@@ -249,6 +257,47 @@ async fn an_approval_covers_a_burst() {
     assert!(deployment.plan().await.is_empty());
 }
 
+/// The answer to the write that takes an approval is lost, and its repetition is refused.
+#[tokio::test(start_paused = true)]
+async fn an_approval_is_used_although_the_answer_to_its_removal_is_lost() {
+    let deployment = Deployment::example_applied().await;
+    let text = watched("");
+    reporting(&deployment, &text, async |watch| {
+        watch.settles().await;
+        let digest = watch.removes_a_worker(&text).await;
+        approve(&deployment, &digest).await;
+        deployment.sandbox.set_fault_injector(Some(Arc::new(LostAnswer::default())));
+        watch.settles().await;
+        watch.matches();
+        assert_eq!(approval(&deployment), (digest, "Done".to_owned()));
+    })
+    .await;
+}
+
+/// Loses the answer to the first change of a Topology, which takes effect.
+#[derive(Debug, Default)]
+struct LostAnswer(AtomicBool);
+
+impl FaultInjector for LostAnswer {
+    fn before(&self, _: &Call) -> Disposition {
+        Disposition::Pass
+    }
+
+    fn after(&self, call: &Call) -> Delivery {
+        let is_change = |path: &str| path.contains("/topologies/") && !path.ends_with("/status");
+        match call {
+            Call::Request { method, path, .. }
+                if method == http::Method::PATCH
+                    && is_change(path)
+                    && !self.0.swap(true, Ordering::SeqCst) =>
+            {
+                Delivery::Lose
+            }
+            _ => Delivery::Deliver,
+        }
+    }
+}
+
 /// The status says that the approval makes pairs unreachable, and the approval covers it.
 #[tokio::test(start_paused = true)]
 async fn an_approval_covers_the_loss_of_pairs_that_it_names() {
@@ -261,6 +310,7 @@ async fn an_approval_covers_the_loss_of_pairs_that_it_names() {
         watch.settles().await;
         let status = status(&deployment);
         assert_eq!(status["pendingApproval"]["losesPairs"], true, "{status:#}");
+        assert!(status["pendingApproval"]["lostPairs"].as_u64() > Some(0), "{status:#}");
         approve(&deployment, &digest(&deployment)).await;
         watch.settles().await;
         watch.matches();

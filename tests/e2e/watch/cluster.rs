@@ -1,5 +1,6 @@
 //! Changes of the cluster trigger reconciles, whatever happens to the watches.
 
+use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -81,6 +82,7 @@ async fn node_events_within_a_second_lead_to_at_most_three_reconciles() {
             sleep(Duration::from_millis(5)).await;
         }
         let count = watch.settles().await.len() - before;
+        let _ = writeln!(std::io::stderr(), "200 events of Nodes: {count} reconciles");
         assert!((1..=3).contains(&count), "{count} reconciles");
         watch.heals(before).await;
     })

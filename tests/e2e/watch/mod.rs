@@ -5,9 +5,12 @@ mod approval;
 mod approval_by_digest;
 mod cluster;
 mod file_events;
+mod footprint;
 mod latency;
+mod long_run;
 pub(crate) mod operations;
 mod replicas;
+mod shared_leadership;
 mod topology_object;
 mod unknown_leader;
 mod waiting_workers;
@@ -93,7 +96,8 @@ impl EventLog {
             match event {
                 WatchEvent::ReconcileStarted { triggers, .. } => started = triggers,
                 WatchEvent::ReconcileFinished { reconciled, .. } => {
-                    finished.push(Finished { triggers: started.clone(), reconciled });
+                    let triggers = started.clone();
+                    finished.push(Finished { triggers, reconciled: *reconciled });
                 }
                 _ => {}
             }

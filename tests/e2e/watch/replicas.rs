@@ -2,6 +2,7 @@
 //! is killed or stands still.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -303,7 +304,11 @@ async fn one_replica_reconciles_and_another_follows_one_that_was_killed() {
                 assert_eq!(holders(&deployment.sandbox).len(), 2);
                 deployment.inject(Fault::AksScaleOut, None);
                 let (next, passed) = follower(&replicas, first.name).await;
-                println!("{count} replicas: {} followed after {passed:?}", next.name);
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "{count} replicas: {} followed after {passed:?}",
+                    next.name
+                );
                 until_idle(&replicas).await;
                 let active = replicas.iter().filter(|it| it.changes() > 0).count();
                 assert_eq!(active, 2, "only the leaders made changes");
@@ -337,7 +342,11 @@ async fn a_leader_that_was_paused_begins_no_step_before_it_leads_again() {
             first.gate.close(true);
             let before = first.changes();
             let (second, passed) = follower(&replicas, first.name).await;
-            println!("{} followed a paused replica after {passed:?}", second.name);
+            let _ = writeln!(
+                std::io::stderr(),
+                "{} followed a paused replica after {passed:?}",
+                second.name
+            );
             sleep(Duration::from_secs(60)).await;
             assert_eq!(first.changes(), before, "a paused replica begins nothing");
             first.gate.close(false);

@@ -5,10 +5,14 @@ use std::collections::BTreeSet;
 use stargate::plan::Action;
 use stargate::resource::Kind;
 use stargate::sandbox::SandboxState;
+use stargate::sandbox::faults::Fault;
 use stargate::watch::{ReconcileResult, Reconciled};
 
-use super::{NO_TIMER, watched, watching};
+use super::approval::WORKER_2;
+use super::topology_object::{approve, digest};
+use super::{NO_TIMER, reporting, watched, watching};
 use crate::harness::{Deployment, TWO_DATACENTERS};
+use crate::node_pools::routes_are_complete;
 use crate::observer::Observer;
 
 fn awaiting(reconciled: &Reconciled) -> BTreeSet<(Action, Kind)> {
@@ -47,6 +51,48 @@ async fn no_rule_is_narrowed_before_the_removal_of_its_workers_is_approved() {
         assert_eq!((written, connected(&deployment)), (None, pairs));
     })
     .await;
+}
+
+/// Routes to a worker are made together with it: until its join is approved, its addresses
+/// lead to no machine. Those of a node of AKS that comes in the meantime do not wait.
+#[tokio::test(start_paused = true)]
+async fn routes_to_a_worker_wait_with_its_join() {
+    let text = watched("");
+    let without = text.replace(WORKER_2, "");
+    let deployment = Deployment::of(&without, SandboxState::new(1));
+    deployment.iterate().await;
+    let to_worker = |deployment: &Deployment| {
+        let state = serde_json::to_string(&deployment.copy_of_state().arm).unwrap();
+        state.matches("10.244.66.0/24").count()
+    };
+    reporting(&deployment, &without, async |watch| {
+        watch.settles().await;
+        watch.matches();
+        let before = deployment.writes();
+        watch.edit(Some(&text)).await;
+        watch.settles().await;
+        let last = watch.last().reconciled;
+        assert_eq!((last.result, last.changes), (ReconcileResult::AwaitsApproval, 0), "{last:#?}");
+        let waits = awaiting(&last);
+        for kind in [Kind::RouteTable, Kind::RouterHost] {
+            assert!(waits.contains(&(Action::Update, kind)), "{kind}: {waits:?}");
+        }
+        assert_eq!(to_worker(&deployment), 0);
+        let first = digest(&deployment);
+        deployment.inject(Fault::AksScaleOut, None);
+        watch.settles().await;
+        routes_are_complete(&deployment);
+        assert!(deployment.writes() > before);
+        assert_eq!(to_worker(&deployment), 0);
+        assert_eq!(digest(&deployment), first, "the same changes wait");
+        approve(&deployment, &first).await;
+        watch.settles().await;
+        watch.matches();
+        assert!(to_worker(&deployment) > 0);
+    })
+    .await;
+    let left = deployment.edited(&text).plan().await;
+    assert!(left.is_empty(), "{}", crate::harness::summary(&left));
 }
 
 /// The record of a worker says where the worker is until its own change is approved.

@@ -1,8 +1,9 @@
 //! `--listen`: probes and metrics over HTTP. Nothing can be changed by it.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,8 +17,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use super::reconciler::Election;
 use crate::cli::error::CliError;
-use crate::watch::{Monitor, Triggers};
+use crate::resource::names::TopologyName;
+use crate::watch::{Monitor, OperationCounts, Triggers, merge_metrics};
 
 /// How many connections are open at once; others wait.
 const MAX_CONNECTIONS: usize = 32;
@@ -31,15 +34,22 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(500);
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const PLAIN: &str = "text/plain; charset=utf-8";
 
-/// Whether this replica holds the Lease of the leader; `None` if it takes none.
-pub(super) type Leads = dyn Fn() -> Option<bool> + Send + Sync;
-
-/// The state that requests are answered from.
+/// What is answered about the watch of one topology.
 #[derive(Clone)]
-pub(super) struct Answers {
+pub(super) struct WatchedAnswers {
     pub(super) monitor: Arc<Monitor>,
     pub(super) triggers: Triggers,
-    pub(super) leads: Arc<Leads>,
+    pub(super) operations: OperationCounts,
+    pub(super) election: Election,
+}
+
+/// What is answered from. Clones share the topologies.
+#[derive(Clone)]
+pub(super) struct Answers {
+    takes_lease: bool,
+    /// Whether there may be several topologies, so that metrics name them.
+    is_folder: bool,
+    topologies: Arc<Mutex<BTreeMap<Option<TopologyName>, WatchedAnswers>>>,
 }
 
 /// A listener. It ends when it is dropped.
@@ -92,6 +102,31 @@ async fn serve(stream: TcpStream, answers: Answers) {
 }
 
 impl Answers {
+    /// About the watch of one topology.
+    pub(super) fn of_one(watched: WatchedAnswers, takes_lease: bool) -> Self {
+        let topologies = Arc::new(Mutex::new(BTreeMap::from([(None, watched)])));
+        Self { takes_lease, is_folder: false, topologies }
+    }
+
+    /// About the topologies of a folder.
+    pub(super) fn of_folder(takes_lease: bool) -> Self {
+        Self { takes_lease, is_folder: true, topologies: Arc::default() }
+    }
+
+    /// Adds a topology of a folder.
+    pub(super) fn add(&self, topology: &TopologyName, watched: WatchedAnswers) {
+        self.topologies().insert(Some(topology.clone()), watched);
+    }
+
+    /// Removes a topology of a folder.
+    pub(super) fn remove(&self, topology: &TopologyName) {
+        self.topologies().remove(&Some(topology.clone()));
+    }
+
+    fn topologies(&self) -> MutexGuard<'_, BTreeMap<Option<TopologyName>, WatchedAnswers>> {
+        self.topologies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn respond(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
         if method != Method::GET && method != Method::HEAD {
             return response(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "only GET and HEAD\n");
@@ -110,21 +145,45 @@ impl Answers {
     }
 
     fn metrics(&self) -> Result<String, std::fmt::Error> {
-        self.monitor.metrics((self.leads)().unwrap_or(false), self.triggers.waiting())
+        let texts: Result<Vec<String>, std::fmt::Error> =
+            self.topologies().values().map(|it| it.metrics(self.takes_lease)).collect();
+        texts.map(|texts| merge_metrics(&texts))
     }
 
     /// A replica that stands by is ready: it takes over.
     fn readiness(&self) -> Response<Full<Bytes>> {
-        let (status, refresh) = match self.monitor.is_ready() {
-            true => (StatusCode::OK, "done"),
-            false => (StatusCode::SERVICE_UNAVAILABLE, "pending"),
+        let topologies = self.topologies();
+        let status = match topologies.values().all(|it| it.monitor.is_ready()) {
+            true => StatusCode::OK,
+            false => StatusCode::SERVICE_UNAVAILABLE,
         };
-        let lease = match (self.leads)() {
-            Some(true) => "held",
-            Some(false) => "not held",
-            None => "not used",
-        };
-        response(status, PLAIN, format!("first refresh: {refresh}\nleader lease: {lease}\n"))
+        let mut text = String::new();
+        for (topology, watched) in topologies.iter() {
+            let name = topology.as_ref().map(|it| format!("{it}: ")).unwrap_or_default();
+            let refresh = if watched.monitor.is_ready() { "done" } else { "pending" };
+            let lease = match watched.leads(self.takes_lease) {
+                Some(true) => "held",
+                Some(false) => "not held",
+                None => "not used",
+            };
+            text += &format!("{name}first refresh: {refresh}\n{name}leader lease: {lease}\n");
+        }
+        if self.is_folder {
+            text += &format!("topologies: {}\n", topologies.len());
+        }
+        response(status, PLAIN, text)
+    }
+}
+
+impl WatchedAnswers {
+    /// Whether this replica holds the Lease of the leader; `None` if it takes none.
+    fn leads(&self, takes_lease: bool) -> Option<bool> {
+        takes_lease.then(|| self.election.is_won())
+    }
+
+    fn metrics(&self, takes_lease: bool) -> Result<String, std::fmt::Error> {
+        let leads = self.leads(takes_lease).unwrap_or(false);
+        self.monitor.metrics(leads, self.triggers.waiting(), &self.operations)
     }
 }
 

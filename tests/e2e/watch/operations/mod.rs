@@ -5,6 +5,7 @@ mod kills;
 mod refused;
 mod rollout;
 mod run;
+mod servers;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -36,7 +37,7 @@ fn api(deployment: &Deployment) -> Api<DynamicObject> {
 }
 
 /// An Operation as in a file for `kubectl apply`.
-fn manifest(name: &str, server: &str, operation: &str, profile: &str) -> Value {
+pub(super) fn manifest(name: &str, server: &str, operation: &str, profile: &str) -> Value {
     json!({
         "apiVersion": "stargate.io/v1alpha1", "kind": "Operation",
         "metadata": { "name": name, "namespace": "stargate" },
@@ -48,7 +49,7 @@ fn manifest(name: &str, server: &str, operation: &str, profile: &str) -> Value {
     })
 }
 
-async fn create(deployment: &Deployment, object: Value) {
+pub(super) async fn create(deployment: &Deployment, object: Value) {
     let object: DynamicObject = serde_json::from_value(object).unwrap();
     let params = PostParams {
         field_manager: Some("kubectl-client-side-apply".to_owned()),
@@ -69,18 +70,18 @@ pub(crate) async fn reboot_by_operation(deployment: &Deployment) {
     assert_eq!(phase(deployment, "reboot-it"), "Succeeded");
 }
 
-async fn delete(deployment: &Deployment, name: &str) {
+pub(super) async fn delete(deployment: &Deployment, name: &str) {
     api(deployment).delete(name, &DeleteParams::default()).await.unwrap();
 }
 
-fn objects(deployment: &Deployment, api_version: &str, kind: &str) -> Vec<Value> {
+pub(super) fn objects(deployment: &Deployment, api_version: &str, kind: &str) -> Vec<Value> {
     deployment.sandbox.read(|sandbox| {
         let store = sandbox.kubernetes.as_ref().unwrap();
         store.list(api_version, kind, None).into_iter().cloned().collect()
     })
 }
 
-fn operations(deployment: &Deployment) -> Vec<Value> {
+pub(super) fn operations(deployment: &Deployment) -> Vec<Value> {
     objects(deployment, "stargate.io/v1alpha1", "Operation")
 }
 

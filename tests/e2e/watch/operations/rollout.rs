@@ -108,6 +108,9 @@ async fn a_failed_canary_halts_the_others_and_is_not_repeated() {
         all.iter().find(|(name, _)| condition(&deployment, name, "Stalled").1 != "RolloutHalted");
     let (name, worker) = failed.unwrap();
     assert_eq!(phase(&deployment, name), "Failed");
+    assert_eq!(super::node(&deployment, worker)["spec"]["unschedulable"], true);
+    let message = condition(&deployment, name, "Stalled").2;
+    assert!(message.ends_with("; the Node stays cordoned"), "{message}");
     let halted = all.iter().find(|(other, _)| other != name).unwrap();
     let message = condition(&deployment, &halted.0, "Stalled").2;
     assert!(message.contains(&format!("canary worker/dc1/{worker} failed")), "{message}");

@@ -1,0 +1,97 @@
+//! `stargate watch DIR` as a process: each topology of a folder has a watch of its own.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::location::{EXAMPLE, TestFolder};
+use super::promtool;
+use super::watch::{Watch, answer, sample};
+
+const FIRST: &str = "stargate-aks-e2e-2";
+const SECOND: &str = "stargate-aks-e2e-3";
+
+fn text(topology: &str) -> String {
+    EXAMPLE.replace("aks-e2e-2", topology.trim_start_matches("stargate-"))
+}
+
+/// A folder of two topologies that are applied, each with a sandbox of its own.
+fn folder() -> TestFolder {
+    let location = TestFolder::new();
+    for (file, topology) in [("a", FIRST), ("b", SECOND)] {
+        location.write(&format!("lab/{file}.toml"), text(topology));
+        location
+            .run(&format!(
+                "apply -f lab/{file}.toml --sandbox=lab/.stargate/sandbox/{topology} --yes"
+            ))
+            .exits(0);
+    }
+    location
+}
+
+/// Waits until an event of that name that fits has come from each topology.
+fn from_both(watch: &mut Watch, name: &str, fits: impl Fn(&Value) -> bool) {
+    let mut missing = BTreeSet::from([FIRST, SECOND]);
+    while !missing.is_empty() {
+        let event = watch.awaits(name, &fits);
+        missing.remove(event["topology"].as_str().unwrap_or_default());
+    }
+}
+
+#[test]
+fn each_topology_of_a_folder_is_watched_by_itself() {
+    let location = folder();
+    let mut watch = Watch::with(&location, &["lab", "--listen", "127.0.0.1:0"]);
+    let listening = watch.awaits("listening", |_| true);
+    let address = listening["address"].as_str().expect("an address").to_owned();
+    from_both(&mut watch, "reconcile-finished", |event| event["result"] == "matches");
+    let (status, _, readiness) = answer(&address, "GET /readyz");
+    assert_eq!(status, 200, "{readiness}");
+    assert!(readiness.contains(&format!("{SECOND}: leader lease: held")), "{readiness}");
+    assert!(readiness.ends_with("topologies: 2\n"), "{readiness}");
+    let metrics = answer(&address, "GET /metrics").2;
+    for topology in [FIRST, SECOND] {
+        let leader = format!("stargate_leader{{topology=\"{topology}\"}}");
+        assert_eq!(sample(&metrics, &leader), Some(1.0), "{metrics}");
+    }
+    assert_eq!(metrics.matches("# TYPE stargate_leader gauge").count(), 1, "{metrics}");
+    promtool::checks_metrics(&location, &metrics);
+
+    location.write("lab/c.toml", "[stargate");
+    let invalid = watch.awaits("file-invalid", |_| true);
+    assert!(invalid["file"].as_str().is_some_and(|it| it.ends_with("c.toml")), "{invalid}");
+    std::fs::remove_file(location.path("lab/c.toml")).expect("it is removed");
+    std::fs::rename(location.path("lab/a.toml"), location.path("lab/z.toml")).expect("a rename");
+    let moved = watch.awaits("file-moved", |_| true);
+    assert_eq!(moved["topology"], FIRST, "{moved}");
+    location.run("watch lab --now").exits(0);
+    let requested = |event: &Value| event["triggers"].to_string().contains("request");
+    from_both(&mut watch, "reconcile-started", requested);
+
+    // Its last valid version stays in force; the other one goes on.
+    location.write("lab/b.toml", "[stargate");
+    let broken = watch.awaits("topology-invalid", |_| true);
+    assert_eq!(broken["topology"], SECOND, "{broken}");
+    location.write("lab/z.toml", text(FIRST) + "\n[watch]\napply = \"none\"\n");
+    let loaded = watch.awaits("topology-loaded", |event| event["apply"] == "none");
+    assert_eq!(loaded["topology"], FIRST, "{loaded}");
+    watch.send("TERM");
+    watch.awaits("stopping", |_| true);
+    assert_eq!(watch.ends(), Some(0));
+    for (file, topology) in [("z", FIRST), ("b", SECOND)] {
+        location.write(&format!("lab/{file}.toml"), text(topology));
+        let sandbox = format!("--sandbox=lab/.stargate/sandbox/{topology}");
+        let planned =
+            location.run(&format!("plan -f lab/{file}.toml {sandbox} --detailed-exitcode"));
+        assert_eq!(planned.code, 0, "nothing is destroyed: {}", planned.out);
+    }
+}
+
+#[test]
+fn a_file_is_no_folder() {
+    let location = TestFolder::with(EXAMPLE);
+    let ran = location.run("watch stargate.toml --sandbox");
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    assert!(ran.err.contains("`stargate.toml` is not a folder"), "{}", ran.err);
+    assert!(ran.err.contains("-f FILE"), "{}", ran.err);
+}
