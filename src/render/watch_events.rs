@@ -38,9 +38,9 @@ pub struct TextWatchReporter<W> {
 }
 
 impl<W: Write> TextWatchReporter<W> {
-    /// A reporter onto a channel.
-    pub fn new(out: W, style: Style, now: ReadTime) -> Self {
-        Self { out: Mutex::new(out), style, now, topology: None }
+    /// A reporter onto a channel. With `columns`, lines are wrapped to that width.
+    pub fn new(out: W, style: Style, columns: Option<usize>, now: ReadTime) -> Self {
+        Self { out: Mutex::new(out), style, columns, now, topology: None }
     }
 
     /// The same for the events of one of several topologies.
@@ -48,16 +48,28 @@ impl<W: Write> TextWatchReporter<W> {
     pub fn of_topology(self, topology: Option<TopologyName>) -> Self {
         Self { topology, ..self }
     }
+
+    /// A line after the width of `start`, with continuation lines below it.
+    fn wrapped(&self, start: usize, line: String) -> Vec<String> {
+        let Some(columns) = self.columns else { return vec![line] };
+        let indent = &line[..line.len() - line.trim_start().len()];
+        wrap_to(columns.saturating_sub(start + 1), &line, indent, &format!("{indent}  "))
+    }
 }
 
 impl<W: Write + Send> WatchReporter for TextWatchReporter<W> {
     fn event(&self, event: &WatchEvent) {
         let time = (self.now)().strftime("%FT%TZ").to_string();
         let topology = self.topology.as_ref().map(|it| format!(" {it}:")).unwrap_or_default();
+        let start = format!("{time}{topology}");
+        let below = " ".repeat(start.len());
         let mut out = self.out.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         for (role, line) in lines(event) {
-            // A failed write must not stop the watch.
-            let _ = writeln!(out, "{time}{topology} {}", self.style.paint(role, line));
+            for (index, part) in self.wrapped(start.len(), line).into_iter().enumerate() {
+                let start = if index == 0 { &start } else { &below };
+                // A failed write must not stop the watch.
+                let _ = writeln!(out, "{start} {}", self.style.paint(role, part));
+            }
         }
         let _ = out.flush();
     }

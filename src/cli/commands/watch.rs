@@ -189,7 +189,8 @@ fn reporter(format: Format, ui: &Ui, topology: Option<TopologyName>) -> Box<dyn 
             Box::new(reporter.of_topology(topology))
         }
         Format::Text => {
-            let reporter = TextWatchReporter::new(io::stderr(), ui.status_style(), Timestamp::now);
+            let (style, columns) = (ui.status_style(), ui.terminal_columns());
+            let reporter = TextWatchReporter::new(io::stderr(), style, columns, Timestamp::now);
             Box::new(reporter.of_topology(topology))
         }
     }
