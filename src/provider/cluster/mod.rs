@@ -48,7 +48,10 @@ pub use error::{ClusterCause, ClusterError};
 pub use events::OperationEvent;
 pub use goldpinger::MeasureError;
 pub use history::{MAX_OPERATIONS, PastOperation};
-pub use lease::{LAST_SUCCESS_ANNOTATION, LeaseClaim, LeaseRecord, NEXT_RECONCILE_ANNOTATION};
+pub use lease::{
+    COMMAND_ANNOTATION, DESTROY_COMMAND, LAST_SUCCESS_ANNOTATION, LeaseClaim, LeaseRecord,
+    NEXT_RECONCILE_ANNOTATION,
+};
 pub use manifests::LiveManifest;
 pub use nodes::{
     CORDONED_ANNOTATION, KERNEL_ROUTES_ANNOTATION, LABELS_ANNOTATION, NodeFacts,
