@@ -10,12 +10,12 @@ use crate::resource::{ArmId, ObjectKey, Resource};
 
 /// The cluster of the topology while Azure creates or deletes it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct UnsettledCluster {
+pub(super) struct TransientCluster {
     id: ArmId,
     is_created: bool,
 }
 
-impl UnsettledCluster {
+impl TransientCluster {
     /// The cluster as it was read for a plan, if Azure creates or deletes it.
     pub(super) fn of(observation: &Observation) -> Option<Self> {
         observation.inventory.iter().find_map(|(key, observed)| {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::approval::Approved;
-use super::cluster_wait::UnsettledCluster;
+use super::cluster_wait::TransientCluster;
 use super::context::{ApplyContext, ClusterWriter};
 use super::deleted_by_others::KnownObjects;
 use super::end_conditions::{self, loses_pairs};
@@ -145,8 +145,8 @@ impl<'a> Iterations<'a> {
             return if has_new { Ok(()) } else { Err(status) };
         }
         self.ensure_not_deleted(&next.plan)?;
-        let cluster = UnsettledCluster::of(&next.observation);
-        match cluster.as_ref().and_then(UnsettledCluster::deleted) {
+        let cluster = TransientCluster::of(&next.observation);
+        match cluster.as_ref().and_then(TransientCluster::deleted) {
             Some(cluster) => Err(end_conditions::cluster_deleted_by_others(cluster)),
             None => Err(status),
         }
@@ -155,7 +155,7 @@ impl<'a> Iterations<'a> {
     /// Waits for the cluster if it is to be destroyed and Azure creates or deletes it for
     /// another process. Returns whether it did.
     async fn waits_for_cluster(&mut self, observation: &Observation) -> Result<bool, ApplyStatus> {
-        let cluster = UnsettledCluster::of(observation).filter(|_| self.lease.destroys());
+        let cluster = TransientCluster::of(observation).filter(|_| self.lease.destroys());
         let Some(cluster) = cluster.filter(|_| self.cluster_waits < MAX_CLUSTER_WAITS) else {
             return Ok(false);
         };
