@@ -19,6 +19,8 @@ const CONTINUE: &str = "run the same command again; it continues with the remain
 const PERMIT_LOSS: &str = "inspect a pair with `stargate trace --planned`; to permit the loss, run \
                            the same command with `--allow-loss`";
 const FIND_DEPENDENCY: &str = "run `stargate plan`: it shows what the resource waits for";
+const CREATE_AGAIN: &str = "if the resources are to exist, run the same command again: it shows \
+                            what it creates; the activity log of Azure shows who deleted them";
 const COMPARE: &str = "wait a minute, then run `stargate plan`: it shows the fields that still \
                        differ; check whether another tool or a policy manages them";
 const REPORT_CYCLE: &str = "this is a defect of stargate: report it with the output of `stargate \
@@ -147,7 +149,52 @@ pub(super) fn stale_after_wait(unapproved: &[&Change], holder: &LeaseHolder) -> 
     ApplyStatus::Overtaken(Failure::new(Code::StalePlan, message, remedy))
 }
 
-/// The end of an apply whose later plan contains changes that the user did not approve.
+/// The end of an apply that made its plan again before it began, and found changes that the
+/// user did not approve. It changed nothing.
+pub(super) fn stale_before_changes(unapproved: &[&Change]) -> ApplyStatus {
+    let message = format!(
+        "another process changed the infrastructure after the plan was made; the plan made now \
+         contains {} that the approved one does not: {}",
+        counted(unapproved.len(), "change"),
+        named(unapproved)
+    );
+    let remedy = "run the same command again: it shows the new plan";
+    ApplyStatus::Overtaken(Failure::new(Code::StalePlan, message, remedy))
+}
+
+/// The end of an apply that waited for a process that destroyed the topology.
+pub(super) fn destroyed_by(holder: &LeaseHolder) -> ApplyStatus {
+    let LeaseHolder { name, since } = holder;
+    let message = format!(
+        "{name} destroys the topology: it held the lease since {since} while this apply waited"
+    );
+    ApplyStatus::Overtaken(Failure::new(Code::StalePlan, message, CREATE_AGAIN))
+}
+
+/// The end of an apply whose next plan would create what another process deleted.
+pub(super) fn deleted_by_others(
+    changes: &[&Change],
+    destroyer: Option<LeaseHolder>,
+) -> ApplyStatus {
+    let by = destroyer.map_or_else(|| "another process".to_owned(), |holder| holder.name);
+    let count = counted(changes.len(), "resource");
+    let message = format!(
+        "{by} deleted {count} while this apply ran, which does not create them again: {}",
+        named(changes)
+    );
+    ApplyStatus::Overtaken(Failure::new(Code::StalePlan, message, CREATE_AGAIN))
+}
+
+/// The end of an apply beside which the cluster goes.
+pub(super) fn cluster_deleted_by_others(cluster: &str) -> ApplyStatus {
+    let message = format!(
+        "another process deletes the cluster {cluster} while this apply runs, which does not create \
+         it again"
+    );
+    ApplyStatus::Partial(Failure::new(Code::StalePlan, message, CREATE_AGAIN))
+}
+
+/// The end of an apply whose later plan holds changes that the user did not approve.
 pub(super) fn not_approved(unapproved: &[&Change], is_saved: bool) -> ApplyStatus {
     let remedy = match is_saved {
         true => "create a plan of the remaining changes with `stargate plan --out`",

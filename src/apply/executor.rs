@@ -7,6 +7,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::time::Instant;
 
+use super::cluster_deletion::ClusterDeletion;
 use super::effects::Creation;
 use super::events::{Event, Outcome};
 use super::guard::{self, GuardVerdict};
@@ -215,9 +216,7 @@ impl Execution<'_> {
             let event = Event::StepStarted { address: address.clone(), action };
             iteration.reporter.event(&event);
         }
-        if ends_cluster(change, step.1) {
-            iteration.lease.release().await;
-        }
+        let cluster_deletion = ClusterDeletion::begin(iteration.lease, change, step.1);
         let outcome = match step.1 {
             Phase::Destroy => destroy(iteration, &self.changes, change).await,
             Phase::Prepare => Ok(Outcome::Done),
@@ -226,6 +225,9 @@ impl Execution<'_> {
             Phase::Create => make(iteration, change).await,
         };
         let outcome = outcome.unwrap_or_else(std::convert::identity);
+        if let Some(deletion) = cluster_deletion {
+            deletion.end(&outcome).await;
+        }
         let outcome = self.with_completed_stages(change, step.1, outcome);
         if step.1 == Phase::Create || !outcome.is_success() {
             let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -259,12 +261,6 @@ impl Execution<'_> {
         let message = format!("{}; {state}", failure.message.trim_end_matches('.'));
         Outcome::Failed(failure.with_message(message))
     }
-}
-
-/// Whether a step deletes the cluster, and with it the Lease of the apply.
-fn ends_cluster(change: &Change, phase: Phase) -> bool {
-    change.address.kind == Kind::ManagedCluster
-        && (phase == Phase::Destroy || change.action == Action::Delete)
 }
 
 /// Guard → act → verify. Where the service is the guard of a creation, no read is needed

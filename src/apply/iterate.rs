@@ -1,9 +1,11 @@
 //! The loop of an apply: pipeline → execute, until the plan is empty.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::approval::Approved;
+use super::cluster_wait::TransientCluster;
 use super::context::{ApplyContext, ClusterWriter};
+use super::deleted_by_others::KnownObjects;
 use super::end_conditions::{self, loses_pairs};
 use super::events::{Event, Outcome};
 use super::executor::execute;
@@ -17,7 +19,7 @@ use super::write_lease::{Permission, WriteLease};
 use crate::diagnostics::Failure;
 use crate::inventory::Source;
 use crate::pipeline::Planned;
-use crate::plan::{Change, Plan};
+use crate::plan::{Action, Change, Plan};
 use crate::refresh::{Observation, no_cluster};
 use crate::resource::Address;
 
@@ -41,6 +43,9 @@ pub async fn apply(context: &ApplyContext<'_>, first: Planned, approve: &Approve
     Applied { outcomes, iterations: count, status, remaining: Some(planned.plan) }
 }
 
+/// How often a destroy waits for a cluster that Azure creates or deletes for others.
+const MAX_CLUSTER_WAITS: u32 = 5;
+
 /// The iterations of an apply so far.
 struct Iterations<'a> {
     context: &'a ApplyContext<'a>,
@@ -50,9 +55,12 @@ struct Iterations<'a> {
     /// The first plan was approved before the apply.
     is_first_plan: bool,
     made: AppliedChanges,
+    known: KnownObjects,
     /// The last outcome of each resource.
     outcomes: BTreeMap<Address, Outcome>,
     count: u32,
+    /// How often it waited for the cluster.
+    cluster_waits: u32,
 }
 
 impl<'a> Iterations<'a> {
@@ -66,26 +74,46 @@ impl<'a> Iterations<'a> {
             approved,
             is_first_plan: true,
             made: AppliedChanges::default(),
+            known: KnownObjects::default(),
             outcomes: BTreeMap::new(),
             count: 0,
+            cluster_waits: 0,
         }
     }
 
     /// Executes the plan and makes the next one. The error is how the apply ends.
     async fn advance(&mut self, planned: &mut Planned) -> Result<(), ApplyStatus> {
-        let (context, lease) = (self.context, &self.lease);
-        let ended = end_conditions::before_iteration(context, lease, &planned.plan, self.count);
+        let context = self.context;
+        if self.waits_for_cluster(&planned.observation).await? {
+            *planned = next_plan(context, &self.lease).await?;
+            return Ok(());
+        }
+        let ended =
+            end_conditions::before_iteration(context, &self.lease, &planned.plan, self.count);
         ended.map_or(Ok(()), Err)?;
+        self.ensure_not_deleted(&planned.plan)?;
+        self.known.observe(&planned.observation.inventory);
         self.approve(&planned.plan)?;
         let cluster = connect(context, &planned.observation).await;
-        if self.lease.ensure(cluster.as_ref().ok()).await? == Permission::GrantedLater {
+        let permission = self.lease.ensure(cluster.as_ref().ok()).await;
+        let permission = permission.map_err(|status| self.with_changes_made(status))?;
+        if permission == Permission::ReplanFirst {
             *planned = plan_after_wait(context, &self.lease).await?;
             return Ok(());
         }
-        let has_progressed = self.execute(planned, cluster).await?;
+        let has_progressed = match self.execute(planned, cluster).await {
+            Ok(has_progressed) => has_progressed,
+            Err(status) => return self.plan_after_failure(status, planned).await,
+        };
         *planned = next_plan(context, &self.lease).await?;
-        if let Some(change) = self.made.repeated_in(&planned.plan) {
-            return Err(end_conditions::undone(change));
+        self.ensure_not_deleted(&planned.plan)?;
+        match self.made.repeated_in(&planned.plan) {
+            Some(change) if change.action == Action::Create => {
+                let ended = end_conditions::deleted_by_others(&[change], self.lease.destroyer());
+                return Err(self.with_changes_made(ended));
+            }
+            Some(change) => return Err(end_conditions::undone(change)),
+            None => {}
         }
         if !has_progressed && !planned.plan.changes.is_empty() {
             return Err(end_conditions::no_progress(&planned.plan));
@@ -93,7 +121,70 @@ impl<'a> Iterations<'a> {
         Ok(())
     }
 
-    /// Ensures that the user approved the changes of a plan.
+    /// Finds out whether steps failed because of another process. A destroy continues if
+    /// something was created that its plan did not contain; an apply that holds no Lease says
+    /// what was deleted beside it. Otherwise the apply ends as given.
+    async fn plan_after_failure(
+        &self,
+        status: ApplyStatus,
+        planned: &mut Planned,
+    ) -> Result<(), ApplyStatus> {
+        let may_be_overtaken = matches!(status, ApplyStatus::Partial(_) | ApplyStatus::Stale);
+        let is_alone = !self.lease.destroys() && self.lease.is_held().await;
+        if self.context.stop.is_set() || !may_be_overtaken || is_alone {
+            return Err(status);
+        }
+        let next = next_plan(self.context, &self.lease).await?;
+        let before = planned.plan.changes.iter().map(|change| &change.address);
+        let before: BTreeSet<&Address> = before.collect();
+        let is_new = |change: &Change| !before.contains(&change.address);
+        if self.lease.destroys() {
+            let has_new = next.plan.changes.iter().any(is_new);
+            *planned = next;
+            return if has_new { Ok(()) } else { Err(status) };
+        }
+        self.ensure_not_deleted(&next.plan)?;
+        let cluster = TransientCluster::of(&next.observation);
+        match cluster.as_ref().and_then(TransientCluster::deleted) {
+            Some(cluster) => Err(end_conditions::cluster_deleted_by_others(cluster)),
+            None => Err(status),
+        }
+    }
+
+    /// Waits for the cluster if it is to be destroyed and Azure creates or deletes it for
+    /// another process. Returns whether it did.
+    async fn waits_for_cluster(&mut self, observation: &Observation) -> Result<bool, ApplyStatus> {
+        let cluster = TransientCluster::of(observation).filter(|_| self.lease.destroys());
+        let Some(cluster) = cluster.filter(|_| self.cluster_waits < MAX_CLUSTER_WAITS) else {
+            return Ok(false);
+        };
+        self.cluster_waits += 1;
+        tokio::select! {
+            biased;
+            () = self.context.stop.requested() => Err(self.lease.interrupted()),
+            waited = cluster.wait(self.context) => waited.map(|()| true).map_err(ApplyStatus::Partial),
+        }
+    }
+
+    /// Ensures that a plan does not create what another process has deleted.
+    fn ensure_not_deleted(&self, plan: &Plan) -> Result<(), ApplyStatus> {
+        let deleted = self.known.deleted_in(plan);
+        if deleted.is_empty() {
+            return Ok(());
+        }
+        let ended = end_conditions::deleted_by_others(&deleted, self.lease.destroyer());
+        Err(self.with_changes_made(ended))
+    }
+
+    /// The end of an apply that another process overtook: it has made changes itself, or none.
+    fn with_changes_made(&self, status: ApplyStatus) -> ApplyStatus {
+        match status {
+            ApplyStatus::Overtaken(failure) if self.count > 0 => ApplyStatus::Partial(failure),
+            status => status,
+        }
+    }
+
+    /// Ensures that the user approved what a plan does.
     fn approve(&mut self, plan: &Plan) -> Result<(), ApplyStatus> {
         // Unattended removals are counted for each plan: the same address may remove more
         // in the next one.
@@ -105,9 +196,10 @@ impl<'a> Iterations<'a> {
         if !(self.approve)(plan) {
             let unapproved: Vec<&Change> = self.approved.unapproved(plan).collect();
             // Nothing was changed: the plan that was approved is out of date.
-            return Err(match self.lease.waited_for().filter(|_| self.count == 0) {
-                Some(holder) => end_conditions::stale_after_wait(&unapproved, holder),
-                None => end_conditions::not_approved(&unapproved, self.context.saved.is_some()),
+            return Err(match (self.count, self.lease.waited_for()) {
+                (0, Some(holder)) => end_conditions::stale_after_wait(&unapproved, holder),
+                (0, None) => end_conditions::stale_before_changes(&unapproved),
+                _ => end_conditions::not_approved(&unapproved, self.context.saved.is_some()),
             });
         }
         self.approved.add(plan);
@@ -125,6 +217,7 @@ impl<'a> Iterations<'a> {
         let ended = end_conditions::after_iteration(self.context, &self.lease, &outcomes);
         let has_progressed = outcomes.values().any(|outcome| *outcome == Outcome::Done);
         self.made.add(&planned.plan, &outcomes);
+        self.known.note(&planned.plan, &outcomes);
         self.outcomes.extend(outcomes);
         ended.map_or(Ok(has_progressed), Err)
     }
@@ -182,8 +275,8 @@ async fn execute_once(
     loses_pairs(&planned.plan).map_or(Ok(()), Err)?;
     let cluster = connect(context, &planned.observation).await;
     let permission = lease.ensure(cluster.as_ref().ok()).await?;
-    // Without a saved plan the guards of the steps find obsolete changes.
-    if permission == Permission::GrantedLater && context.saved.is_some() {
+    // Without a saved plan the guards of the steps find out what no longer fits.
+    if permission == Permission::ReplanFirst && context.saved.is_some() {
         *planned = plan_after_wait(context, lease).await?;
         loses_pairs(&planned.plan).map_or(Ok(()), Err)?;
     }

@@ -5,7 +5,10 @@
 //! and makes no decisions of its own: it does not know the topology.
 
 mod approval;
+mod cluster_deletion;
+mod cluster_wait;
 mod context;
+mod deleted_by_others;
 mod effects;
 mod end_conditions;
 pub mod events;
@@ -13,6 +16,7 @@ mod executor;
 mod guard;
 mod iterate;
 mod iteration;
+mod lease_loss;
 mod locks;
 mod repeats;
 mod replaced;

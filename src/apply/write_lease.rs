@@ -1,21 +1,31 @@
 //! The Lease of an apply: taken in the first iteration in which the API server
-//! answers, released at the end or before the cluster is deleted.
+//! answers, and released at the end, or lost together with the cluster.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::context::{ApplyContext, ClusterWriter};
+use super::end_conditions;
 use super::events::Event;
+use super::lease_loss::Loss;
 use super::status::ApplyStatus;
 use crate::diagnostics::{Code, Failure};
-use crate::lease::{LeaseSlot, Validity};
-use crate::provider::cluster::{ClusterCause, ClusterError, LeaseRecord};
+use crate::lease::{Acquisition, LeaseLoss, LeaseSlot, Validity};
+use crate::provider::cluster::{
+    COMMAND_ANNOTATION, ClusterCause, ClusterError, DESTROY_COMMAND, LeaseRecord,
+};
 
 /// The Lease of an apply.
 pub(super) struct WriteLease<'a> {
     context: &'a ApplyContext<'a>,
-    lost: Arc<OnceLock<String>>,
+    /// The loss of the Lease that is held now, or was held last.
+    loss: Mutex<Arc<Loss>>,
     /// The process that held the Lease when this one needed it.
     waited_for: OnceLock<LeaseHolder>,
+    /// A process that held the Lease since then, and destroyed the topology.
+    destroyer: Mutex<Option<LeaseHolder>>,
+    /// Whether a plan was made again because the API server did not answer.
+    has_replanned: AtomicBool,
 }
 
 /// A process that holds or held the Lease.
@@ -32,13 +42,20 @@ pub(super) struct LeaseHolder {
 pub(super) enum Permission {
     /// They may.
     Granted,
-    /// They may, but another applier may have made changes after the plan was made.
-    GrantedLater,
+    /// The plan may be out of date: another applier held the Lease after it was made, or the
+    /// API server that was read for it does not answer.
+    ReplanFirst,
 }
 
 impl<'a> WriteLease<'a> {
     pub(super) fn new(context: &'a ApplyContext<'a>) -> Self {
-        Self { context, lost: Arc::default(), waited_for: OnceLock::new() }
+        Self {
+            context,
+            loss: Mutex::default(),
+            waited_for: OnceLock::new(),
+            destroyer: Mutex::default(),
+            has_replanned: AtomicBool::new(false),
+        }
     }
 
     /// Acquires the Lease if it is not held yet. Without an API server only the guards of
@@ -51,15 +68,29 @@ impl<'a> WriteLease<'a> {
         let (Some(slot), Some(cluster)) = (&self.context.lease, cluster) else {
             return Ok(Permission::Granted);
         };
+        let has_waited = AtomicBool::new(false);
         let acquired = tokio::select! {
             biased;
             () = self.context.stop.requested() => return Err(self.interrupted()),
-            acquired = self.acquire(slot, cluster) => acquired,
+            acquired = self.acquire(slot, cluster, &has_waited) => acquired,
         };
+        if let Ok(Acquisition::AfterExpiry { holder }) = &acquired {
+            self.forget_destroyer(holder);
+        }
+        // What it was to change is deleted, or was to be.
+        if let Some(destroyer) = self.destroyer().filter(|_| !self.destroys()) {
+            return Err(end_conditions::destroyed_by(&destroyer));
+        }
+        let has_waited = has_waited.into_inner();
         match acquired {
-            Ok(true) => Ok(Permission::GrantedLater),
-            Ok(false) => Ok(Permission::Granted),
+            Ok(Acquisition::Free) => Ok(Permission::Granted),
+            Ok(_) => Ok(Permission::ReplanFirst),
+            // The API server may have gone with its cluster.
+            Err(_) if has_waited => Ok(Permission::ReplanFirst),
             Err(error) if error.cause == ClusterCause::Unavailable => {
+                if !self.has_replanned.swap(true, Ordering::Relaxed) {
+                    return Ok(Permission::ReplanFirst);
+                }
                 self.context.reporter.event(&Event::Warning(not_taken(slot, &error)));
                 Ok(Permission::Granted)
             }
@@ -71,36 +102,83 @@ impl<'a> WriteLease<'a> {
         &self,
         slot: &LeaseSlot,
         cluster: &ClusterWriter,
-    ) -> Result<bool, ClusterError> {
+        has_waited: &AtomicBool,
+    ) -> Result<Acquisition, ClusterError> {
         let waiting = |record: &LeaseRecord| {
-            let holder =
-                LeaseHolder { name: record.holder.clone(), since: record.acquired.clone() };
-            // The plan does not contain the changes of the first holder.
-            let _ = self.waited_for.set(holder);
-            self.context.reporter.event(&Event::WaitingForLease {
-                lease: slot.identity().name().to_owned(),
-                holder: record.holder.clone(),
-                acquired: record.acquired.clone(),
-                renewed: record.renewed.clone(),
-                valid_seconds: slot.identity().duration().as_secs(),
-            });
+            has_waited.store(true, Ordering::Relaxed);
+            self.wait_for(slot, record);
         };
-        let (lost, stop) = (Arc::clone(&self.lost), self.context.stop.clone());
-        let on_loss = move |reason| {
-            // It is called once, so there is no earlier reason to keep.
-            let _ = lost.set(reason);
-            stop.stop();
+        let command = if self.destroys() { DESTROY_COMMAND } else { "apply" };
+        slot.annotate(COMMAND_ANNOTATION, command.to_owned());
+        let (loss, stop) = (Arc::new(Loss::default()), self.context.stop.clone());
+        let on_loss = {
+            let loss = Arc::clone(&loss);
+            move |reason: LeaseLoss| loss.happened(reason, &stop)
         };
         let now = (self.context.pipeline.now)();
-        slot.acquire(Arc::clone(&cluster.client), now, &waiting, on_loss).await
+        let is_held = slot.validity().await.is_some();
+        let acquisition = slot.acquire(Arc::clone(&cluster.client), now, &waiting, on_loss).await?;
+        if !is_held {
+            *self.loss.lock().unwrap_or_else(PoisonError::into_inner) = loss;
+        }
+        Ok(acquisition)
+    }
+
+    /// Notes and reports a holder that is waited for.
+    fn wait_for(&self, slot: &LeaseSlot, record: &LeaseRecord) {
+        let holder = LeaseHolder { name: record.holder.clone(), since: record.acquired.clone() };
+        if record.is_of_destroy() {
+            *self.lock_destroyer() = Some(holder.clone());
+        }
+        // The first holder is the one whose changes the plan does not know.
+        let _ = self.waited_for.set(holder);
+        self.context.reporter.event(&Event::WaitingForLease {
+            lease: slot.identity().name().to_owned(),
+            holder: record.holder.clone(),
+            acquired: record.acquired.clone(),
+            renewed: record.renewed.clone(),
+            valid_seconds: slot.identity().duration().as_secs(),
+        });
+    }
+
+    /// Whether no other apply of the topology makes changes now that takes the Lease.
+    pub(super) async fn is_held(&self) -> bool {
+        match &self.context.lease {
+            Some(slot) => slot.validity().await.is_some(),
+            None => false,
+        }
+    }
+
+    /// Whether this apply deletes the whole topology.
+    pub(super) fn destroys(&self) -> bool {
+        self.context.pipeline.scope.options.destroy
+    }
+
+    fn loss(&self) -> Arc<Loss> {
+        Arc::clone(&self.loss.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The cluster is about to be deleted, and the Lease goes with it. It is held until then:
+    /// another process that waits for it finds no cluster that it could take for a live one.
+    pub(super) fn expect_end_of_cluster(&self) {
+        self.loss().expect();
+    }
+
+    /// The cluster is gone, or is not going to be deleted.
+    pub(super) async fn end_of_cluster(&self, is_gone: bool) {
+        match (&self.context.lease, is_gone) {
+            (Some(slot), true) => slot.abandon().await,
+            _ => self.loss().expect_no_longer(&self.context.stop),
+        }
     }
 
     /// Waits until a step may begin: each Lease of the apply must be valid for a margin
     /// longer. Returns whether it may.
     pub(super) async fn confirmed(&self) -> bool {
         let held = match &self.context.lease {
-            Some(slot) => slot.validity().await,
-            None => None,
+            // Nothing is waited for that ends with the cluster.
+            Some(slot) if !self.loss().is_expected() => slot.validity().await,
+            _ => None,
         };
         let mut leases: Vec<Validity> =
             held.into_iter().chain(self.context.leadership.clone()).collect();
@@ -122,6 +200,23 @@ impl<'a> WriteLease<'a> {
         }
     }
 
+    /// A process that destroyed the topology while this one waited for it.
+    pub(super) fn destroyer(&self) -> Option<LeaseHolder> {
+        self.lock_destroyer().clone()
+    }
+
+    fn lock_destroyer(&self) -> MutexGuard<'_, Option<LeaseHolder>> {
+        self.destroyer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A destroy that was killed before this process waited for it deleted nothing since.
+    fn forget_destroyer(&self, holder: &str) {
+        let mut destroyer = self.lock_destroyer();
+        if destroyer.as_ref().is_some_and(|it| it.name == holder) {
+            *destroyer = None;
+        }
+    }
+
     /// The process that this one waited for.
     pub(super) fn waited_for(&self) -> Option<&LeaseHolder> {
         self.waited_for.get()
@@ -137,12 +232,12 @@ impl<'a> WriteLease<'a> {
 
     /// The status of an apply that is stopped: by the loss of the Lease, or by the user.
     pub(super) fn interrupted(&self) -> ApplyStatus {
-        self.loss().unwrap_or(ApplyStatus::Interrupted)
+        self.lost().unwrap_or(ApplyStatus::Interrupted)
     }
 
     /// How the apply ends if the Lease was lost.
-    fn loss(&self) -> Option<ApplyStatus> {
-        let reason = self.lost.get()?;
+    fn lost(&self) -> Option<ApplyStatus> {
+        let reason = self.loss().reason()?;
         let name = self.context.lease.as_ref()?.identity().name();
         Some(ApplyStatus::Partial(Failure::new(
             Code::LeaseLost,

@@ -14,7 +14,7 @@ use crate::apply::events::Reporter;
 use crate::apply::{ApplyContext, StopSignal};
 use crate::diagnostics::{Code, Failure};
 use crate::lease::{LeaseIdentity, LeaseSlot};
-use crate::pipeline::{Pipeline, Planned};
+use crate::pipeline::{Pipeline, Planned, PresentCluster};
 use crate::plan::{Plan, PlanOptions};
 use crate::provider::azure::ArmClient;
 use crate::provider::azure::client::PUBLIC_CLOUD;
@@ -98,6 +98,19 @@ impl ReadSession {
     pub(crate) fn scope(&self, options: PlanOptions) -> Scope<'_> {
         let (subscription, key) = (self.subscription.clone(), self.ssh_public_key.clone());
         Scope { options, ..Scope::new(&self.loaded.topology, subscription, key) }
+    }
+
+    /// What the present state is shown by: the topology and what was read for it, under the
+    /// name that the cluster has where that is another one.
+    pub(crate) fn present<'a>(
+        &'a self,
+        planned: &'a Planned,
+        present: Option<&'a PresentCluster>,
+    ) -> (&'a Topology, &'a Planned) {
+        match present {
+            Some(present) => (&present.topology, &present.planned),
+            None => (&self.loaded.topology, planned),
+        }
     }
 
     /// The pipeline that makes plans.

@@ -1,5 +1,6 @@
 //! A router: its host, and its place in the tailnet.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
@@ -9,8 +10,9 @@ use super::kernel::{PendingRouter, RouterParts};
 use super::projected_state::ProjectedFact;
 use crate::dataplane::tunnel::AdvertisedPrefixes;
 use crate::dataplane::{Fact, HostId, Member, host};
+use crate::net::prefix::TAILNET_RANGE;
 use crate::resource::tailnet::RouteSet;
-use crate::resource::{Address, Kind, Resource, Site};
+use crate::resource::{Address, Kind, ObjectKey, Resource, Site};
 
 impl ModelBuilder<'_> {
     /// Adds a router to hosts and members.
@@ -77,17 +79,35 @@ impl ModelBuilder<'_> {
             ProjectedFact::There(_) | ProjectedFact::Absent => Fact::known(false, origin),
             ProjectedFact::Unread => Fact::unknown(origin),
         };
-        let own: Option<&Ipv4Addr> = self.sources.facts.router_addresses.get(name);
+        let own = self.sources.facts.router_addresses.get(name).copied();
+        let own = own.or_else(|| self.planned_address(&device));
         let advertised = self.prefixes(name, &address(Kind::AdvertisedRoutes));
         let approved = self.prefixes(name, &address(Kind::ApprovedRoutes));
         Member {
-            address: own.map_or(Fact::unknown(origin), |own| Fact::known(*own, origin)),
+            address: own.map_or(Fact::unknown(origin), |own| Fact::known(own, origin)),
             connected,
             peers: Fact::unknown(origin),
             advertised: AdvertisedPrefixes { advertised, approved, accepts },
             blocks_incoming: self.sources.inventory.blocks_incoming.contains(name),
             is_foreign: false,
         }
+    }
+
+    /// An address for a device that the plan creates. The tailnet chooses it, and every one that
+    /// no other device has leads packets alike.
+    fn planned_address(&self, device: &Address) -> Option<Ipv4Addr> {
+        let is_planned = matches!(self.state.resource(device), ProjectedFact::There(_));
+        let key = ObjectKey::Device(device.name.to_string());
+        if !is_planned || self.sources.inventory.get(&key).is_some() {
+            return None;
+        }
+        let topology = self.sources.topology;
+        let names = topology.datacenters.iter().map(|it| it.router.name.as_str());
+        let mut names = std::iter::once(topology.cluster.router.name.as_str()).chain(names);
+        let place = names.position(|name| *device.name == *name)?;
+        let taken: BTreeSet<&Ipv4Addr> = self.sources.facts.router_addresses.values().collect();
+        let mut free = TAILNET_RANGE.hosts().filter(|address| !taken.contains(address));
+        free.nth(place)
     }
 
     fn prefixes(&mut self, router: &str, address: &Address) -> Fact<Vec<Ipv4Net>> {

@@ -170,12 +170,46 @@ struct Waiting {
     since: Instant,
 }
 
+/// Why a held Lease was lost.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LeaseLoss {
+    /// Another process has it.
+    #[error("{by} has taken it over")]
+    TakenOver {
+        /// The other process.
+        by: String,
+    },
+    /// The API server did not renew it for its whole duration.
+    #[error("it was not renewed for {seconds} s: {reason}")]
+    NotRenewed {
+        /// The time since the last renewal.
+        seconds: u64,
+        /// What the last attempt to renew it ended with.
+        reason: String,
+    },
+}
+
+/// How a Lease was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Acquisition {
+    /// No other process held it.
+    Free,
+    /// Another process held it first, and has ended.
+    AfterRelease,
+    /// Another process held it first, and did not renew it while this one waited: it was
+    /// killed before.
+    AfterExpiry {
+        /// The other process.
+        holder: String,
+    },
+}
+
 /// A Lease that is held and renewed until it is released or dropped.
 #[derive(Debug)]
 pub struct HeldLease {
     lease: LeaseClient,
     renewal: Renewal,
-    waited: bool,
+    acquisition: Acquisition,
 }
 
 impl HeldLease {
@@ -191,7 +225,7 @@ impl HeldLease {
         identity: &LeaseIdentity,
         now: Timestamp,
         waiting: &(dyn Fn(&LeaseRecord) + Sync),
-        lost: impl FnOnce(String) + Send + 'static,
+        lost: impl FnOnce(LeaseLoss) + Send + 'static,
     ) -> Result<Self, ClusterError> {
         let clock = WallClock { start: now, started: Instant::now() };
         let (identity, annotations) = (identity.clone(), Annotations::default());
@@ -204,11 +238,11 @@ impl HeldLease {
         lease: LeaseClient,
         observed: Option<Waiting>,
         waiting: &(dyn Fn(&LeaseRecord) + Sync),
-        lost: impl FnOnce(String) + Send + 'static,
+        lost: impl FnOnce(LeaseLoss) + Send + 'static,
     ) -> Result<Self, ClusterError> {
         let identity = &lease.identity;
         let mut other = observed;
-        let mut waited = false;
+        let mut acquisition = Acquisition::Free;
         loop {
             let found = lease.read().await?;
             let is_free = found.as_ref().is_none_or(|record| {
@@ -216,12 +250,18 @@ impl HeldLease {
                     || record.holder == identity.holder
                     || expired(&other, record, identity.terms)
             });
-            let is_other = |it: &LeaseRecord| !it.holder.is_empty() && it.holder != identity.holder;
-            waited |= found.as_ref().is_some_and(is_other);
+            let is_other =
+                |it: &&LeaseRecord| !it.holder.is_empty() && it.holder != identity.holder;
+            if let Some(record) = found.as_ref().filter(is_other) {
+                acquisition = match is_free {
+                    true => Acquisition::AfterExpiry { holder: record.holder.clone() },
+                    false => Acquisition::AfterRelease,
+                };
+            }
             let claimed = Instant::now();
             if is_free && let Some(record) = lease.claim(found.as_ref()).await? {
                 let renewal = Renewal::start(lease.clone(), record, claimed, lost);
-                return Ok(Self { lease, renewal, waited });
+                return Ok(Self { lease, renewal, acquisition });
             }
             if let Some(record) = found.filter(|_| !is_free) {
                 other = Some(wait_for(other, record, waiting));
@@ -230,9 +270,9 @@ impl HeldLease {
         }
     }
 
-    /// True if another process held the Lease first: an earlier plan may be stale.
-    pub fn waited(&self) -> bool {
-        self.waited
+    /// How it was taken.
+    pub fn acquisition(&self) -> &Acquisition {
+        &self.acquisition
     }
 
     /// Whether it is held, and until when.

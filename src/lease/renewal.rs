@@ -6,8 +6,8 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::LeaseClient;
 use super::validity::Hold;
+use super::{LeaseClient, LeaseLoss};
 use crate::provider::cluster::{ClusterError, LeaseRecord};
 
 /// A task that renews a Lease. It ends when it is stopped or dropped, or when
@@ -26,7 +26,7 @@ impl Renewal {
         lease: LeaseClient,
         record: LeaseRecord,
         claimed: Instant,
-        lost: impl FnOnce(String) + Send + 'static,
+        lost: impl FnOnce(LeaseLoss) + Send + 'static,
     ) -> Self {
         let (stop, stopped) = oneshot::channel();
         let (sender, hold) = watch::channel(Hold::Until(claimed + lease.identity.terms.duration));
@@ -69,7 +69,7 @@ impl Renewing {
     async fn run(
         mut self,
         mut stopped: oneshot::Receiver<()>,
-        lost: impl FnOnce(String),
+        lost: impl FnOnce(LeaseLoss),
     ) -> Option<LeaseRecord> {
         let terms = self.lease.identity.terms;
         let mut wait = terms.renew_every;
@@ -94,7 +94,7 @@ impl Renewing {
                 }
                 Ok(Ok(Renewed::By(holder))) => {
                     self.hold.send_replace(Hold::Lost);
-                    lost(format!("{holder} has taken it over"));
+                    lost(LeaseLoss::TakenOver { by: holder });
                     return None;
                 }
                 Ok(Err(error)) => error.to_string(),
@@ -103,7 +103,7 @@ impl Renewing {
             let passed = self.renewed.elapsed();
             if passed >= terms.duration {
                 self.hold.send_replace(Hold::Lost);
-                lost(format!("it was not renewed for {} s: {reason}", passed.as_secs()));
+                lost(LeaseLoss::NotRenewed { seconds: passed.as_secs(), reason });
                 return None;
             }
             tracing::debug!(reason, "the lease could not be renewed yet");

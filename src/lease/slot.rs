@@ -7,7 +7,10 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
 use super::validity::Validity;
-use super::{Annotations, HeldLease, LeaseClient, LeaseIdentity, Waiting, WallClock, wait_for};
+use super::{
+    Acquisition, Annotations, HeldLease, LeaseClient, LeaseIdentity, LeaseLoss, Waiting, WallClock,
+    wait_for,
+};
 use crate::provider::cluster::{ClusterError, LeaseRecord};
 use crate::provider::read_write::ClusterWrite;
 
@@ -38,8 +41,7 @@ impl LeaseSlot {
         &self.identity
     }
 
-    /// Takes the Lease unless it is held already, as [`HeldLease::acquire`]. Returns
-    /// whether another process held it first.
+    /// Takes the Lease unless it is held already, as [`HeldLease::acquire`].
     ///
     /// # Errors
     ///
@@ -49,11 +51,11 @@ impl LeaseSlot {
         client: Arc<dyn ClusterWrite>,
         now: Timestamp,
         waiting: &(dyn Fn(&LeaseRecord) + Sync),
-        lost: impl FnOnce(String) + Send + 'static,
-    ) -> Result<bool, ClusterError> {
+        lost: impl FnOnce(LeaseLoss) + Send + 'static,
+    ) -> Result<Acquisition, ClusterError> {
         let mut held = self.held.lock().await;
         if held.is_some() {
-            return Ok(false);
+            return Ok(Acquisition::Free);
         }
         let observed = self.observed().take();
         let lease = LeaseClient {
@@ -63,9 +65,9 @@ impl LeaseSlot {
             annotations: self.annotations.clone(),
         };
         let lease = HeldLease::acquire_observed(lease, observed, waiting, lost).await?;
-        let waited = lease.waited();
+        let acquisition = lease.acquisition().clone();
         *held = Some(lease);
-        Ok(waited)
+        Ok(acquisition)
     }
 
     /// Observes the Lease of another process until it is cancelled: a process that takes
@@ -94,6 +96,11 @@ impl LeaseSlot {
     /// Whether it is held, and until when; `None` if it was not taken or is released.
     pub async fn validity(&self) -> Option<Validity> {
         self.held.lock().await.as_ref().map(HeldLease::validity)
+    }
+
+    /// Stops renewing the Lease, and leaves it to the end of its cluster.
+    pub async fn abandon(&self) {
+        drop(self.held.lock().await.take());
     }
 
     /// Releases the Lease if it is held.

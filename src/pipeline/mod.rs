@@ -4,6 +4,8 @@
 //! state by ID. [`crate::plan::plan()`] does the rest and reads nothing. The clients are
 //! [`ReadClients`]: nothing here can write.
 
+mod present_cluster;
+
 use std::collections::BTreeMap;
 
 use jiff::civil::Date;
@@ -20,6 +22,8 @@ use crate::provider::clients::ReadClients;
 use crate::refresh::{Clock, Observation, Scope, observe};
 use crate::resource::Api;
 use crate::topology::model::Topology;
+
+pub use present_cluster::PresentCluster;
 
 /// The inputs of a pipeline that makes plans.
 #[derive(Clone, Copy)]

@@ -13,6 +13,7 @@ mod cluster_replacement;
 mod consequences;
 pub mod cost;
 mod decision;
+mod deferred_replacements;
 mod dependencies;
 mod dependency_collector;
 pub mod diff;

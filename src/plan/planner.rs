@@ -11,6 +11,7 @@ use super::blocked_moves;
 use super::consequences;
 use super::cost::{Cost, joins_of_deferred};
 use super::decision::{Comparison, ResourceDecision, ResourceDecisions, change, deferred};
+use super::deferred_replacements;
 use super::dependencies;
 use super::diff::{self, FieldChange};
 use super::held_back;
@@ -49,6 +50,7 @@ pub(super) fn plan_changes(input: Comparison<'_>) -> PlanContents {
     propagation::defer_containers(input, &mut decisions);
     address_exchanges::refuse(input, &mut decisions);
     propagation::replace_dependents(input, &mut decisions);
+    deferred_replacements::defer(input, &mut decisions);
     orphans::delete(input, &mut decisions);
     hidden_contents::block(input, &mut decisions);
     site_kind::refuse(input, &mut decisions);

@@ -142,6 +142,14 @@ impl<'a> Dependents<'a> {
         dependents
     }
 
+    /// What exists in a resource.
+    pub(super) fn contained(
+        &self,
+        container: &Address,
+    ) -> impl Iterator<Item = &'a DesiredResource> + use<'a> {
+        self.contained.get(container).cloned().unwrap_or_default().into_iter()
+    }
+
     /// Everything that exists in a resource or refers to it, and everything in that.
     pub(super) fn contents(&self, input: Comparison<'_>, address: &Address) -> BTreeSet<Address> {
         let mut found = BTreeSet::new();

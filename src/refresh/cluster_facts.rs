@@ -4,7 +4,6 @@
 //! that a list lacks is read by its ID before it counts as absent.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 
 use serde_json::Value;
 
@@ -103,8 +102,10 @@ async fn network(
         },
         None => {
             let group = &profile.node_resource_group;
-            if let Entry::Vacant(unlisted) = objects.entry(Kind::VirtualNetwork) {
-                unlisted.insert(networks_of_group(clients, scope, group).await?);
+            // The lists may be older than the cluster.
+            if of_node_group(objects, group).is_err() {
+                let networks = networks_of_group(clients, scope, group).await?;
+                objects.entry(Kind::VirtualNetwork).or_default().extend(networks);
             }
             of_node_group(objects, group).cloned()?
         }

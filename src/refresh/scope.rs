@@ -64,7 +64,7 @@ impl<'a> Scope<'a> {
     }
 
     /// The id of the topology's cluster.
-    pub(super) fn cluster_id(&self) -> ArmId {
+    pub(crate) fn cluster_id(&self) -> ArmId {
         let cluster = &self.topology.cluster;
         ArmId::resource_group(self.subscription.as_str(), cluster.resource_group.as_str())
             .in_group(Kind::ManagedCluster.arm_type(), cluster.name.as_str())

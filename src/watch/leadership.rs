@@ -277,7 +277,7 @@ impl Candidate {
         let waiting = |record: &LeaseRecord| {
             self.role.send_replace(ReplicaRole::Standby { holder: record.holder.clone() });
         };
-        let lost = |reason| tracing::warn!(reason, "the watch no longer leads");
+        let lost = |loss| tracing::warn!(reason = %loss, "the watch no longer leads");
         tokio::select! {
             acquired = self.slot.acquire(Arc::clone(&self.client), now, &waiting, lost) => {
                 acquired?;

@@ -132,7 +132,9 @@ impl Reconciled {
         let changes = changes_made(applied);
         let Some(plan) = &applied.remaining else { return Self::interrupted() };
         let failure = match &applied.status {
-            ApplyStatus::Partial(failure) => Some(failure.clone()),
+            ApplyStatus::Partial(failure) | ApplyStatus::Overtaken(failure) => {
+                Some(failure.clone())
+            }
             ApplyStatus::Refused(refusal) => refusal.failures().into_iter().next(),
             _ => None,
         };

@@ -171,7 +171,8 @@ impl Deployment {
         let clock = clock(self.sandbox.now());
         let clients = self.clients.read_only();
         let pipeline = Pipeline { clients: &clients, scope: &scope, now: &clock };
-        apply(&self.context(pipeline, reporter), planned, &|_: &Plan| false).await
+        let approve = |_: &Plan| options.destroying;
+        apply(&self.context(pipeline, reporter), planned, &approve).await
     }
 
     /// Executes a saved plan once.

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use stargate::lease::{LeaseIdentity, LeaseSlot};
+use stargate::lease::{Acquisition, LeaseIdentity, LeaseLoss, LeaseSlot};
 use stargate::provider::cluster::LeaseClaim;
 use tokio::time::Instant;
 
@@ -21,9 +21,11 @@ async fn held_by_watch(deployment: &Deployment) -> (LeaseSlot, Arc<Mutex<Vec<Str
     let slot = LeaseSlot::new(LeaseIdentity::of_watch(&deployment.topology.name, "watch"));
     let lost: Arc<Mutex<Vec<String>>> = Arc::new(Mutex::default());
     let note = Arc::clone(&lost);
-    let on_loss = move |reason| note.lock().unwrap().push(reason);
+    let on_loss = move |loss: LeaseLoss| note.lock().unwrap().push(loss.to_string());
     let client = Other::of(deployment).await.0;
-    assert!(!slot.acquire(client, deployment.sandbox.now(), &|_| (), on_loss).await.unwrap());
+    let now = deployment.sandbox.now();
+    let acquired = slot.acquire(client, now, &|_| (), on_loss).await.unwrap();
+    assert_eq!(acquired, Acquisition::Free);
     (slot, lost)
 }
 

@@ -11,6 +11,8 @@ mod block_edits;
 mod canonical_state;
 mod checks;
 mod cluster_permissions;
+mod cluster_renames;
+mod concurrent_destroys;
 mod connectivity;
 mod creation_requests;
 mod deployment_bound;

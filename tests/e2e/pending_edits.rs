@@ -2,11 +2,13 @@
 //! objects that were never created are no outage.
 
 use stargate::connectivity::Pairs;
+use stargate::pipeline::Pipeline;
+use stargate::plan::PlanStatus;
 use stargate::plan::impact::{IntermediateState, ReachabilityReport, violations};
 use stargate::sandbox::SandboxState;
 
 use crate::block_edits::{ATTIC_A, CLOUD_B, CLOUD_B_IN_ATTIC};
-use crate::harness::{Deployment, TWO_DATACENTERS, summary};
+use crate::harness::{Deployment, RefreshOptions, TWO_DATACENTERS, clock, summary};
 
 const LOFT: &str = "\n[datacenters.loft]\npod_pool = \"10.244.160.0/20\"\nprofile = \"standard\"\n\n\
     [datacenters.loft.existing]\nnetwork_cidr = \"10.61.0.0/16\"\n\n\
@@ -92,4 +94,35 @@ async fn an_edit_that_is_not_applied_is_no_outage() {
         }
     }
     assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+/// Under the name that the cluster has now, everything is read and nothing is missing.
+#[tokio::test(start_paused = true)]
+async fn a_cluster_that_is_to_have_another_name_serves_until_then() {
+    let healthy = Deployment::of(TWO_DATACENTERS, SandboxState::new(1));
+    healthy.iterate().await;
+    let renamed = replaced("[cluster]\nname = \"lab\"", "[cluster]\nname = \"lab2\"");
+    let moved = renamed.replace("resource_group = \"lab\"", "resource_group = \"lab-other\"");
+    let other_network = renamed.replace("10.50.", "10.51.");
+    for text in [renamed, moved, other_network] {
+        let deployment = Deployment::of(TWO_DATACENTERS, healthy.copy_of_state()).edited(&text);
+        let options = RefreshOptions::default();
+        let planned = deployment.refresh_and_plan(&options).await;
+        let scope = deployment.scope(&options);
+        let clock = clock(deployment.sandbox.now());
+        let clients = deployment.clients.read_only();
+        let pipeline = Pipeline { clients: &clients, scope: &scope, now: &clock };
+        let present = pipeline.read_present_cluster(&planned).await.unwrap();
+        let topology = present.planned.present_topology(&present.topology);
+        let sources = present.planned.present_paths(&present.topology, topology.as_ref());
+        let report = ReachabilityReport::of_state(sources, &IntermediateState::Observed, 3);
+        let Pairs { reached, dropped, unknown } = report.matrix.total();
+        assert_eq!((reached, dropped, unknown), (42, 0, 0), "{}", summary(&present.planned.plan));
+        let nodes = present.planned.observation.facts.joined.len();
+        assert_eq!(nodes, 4, "{}", summary(&present.planned.plan));
+        // What is to be done stays what it was.
+        assert_eq!(planned.plan.status(), PlanStatus::Blocked);
+    }
+    let planned = healthy.plan().await;
+    assert_eq!(planned.status(), PlanStatus::Matches);
 }

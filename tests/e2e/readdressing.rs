@@ -136,3 +136,29 @@ async fn a_machine_that_moved_to_a_new_datacenter_is_reset_there() {
     let plan = deployment.refresh_and_plan(&RefreshOptions::deep()).await.plan;
     assert_eq!(plan.status(), PlanStatus::Matches, "{}", summary(&plan));
 }
+
+/// The addresses of a range of machines shift by one, so that each machine but the first takes
+/// the name of another one: all serve as before until they change.
+#[tokio::test(start_paused = true)]
+async fn a_range_of_machines_shifts_by_one_address() {
+    let (head, _) = TWO_DATACENTERS.split_once("[[datacenters.attic.workers]]").unwrap();
+    let text = format!(
+        "{head}[datacenters.attic.worker_range]\nname = \"attic-{{:02}}\"\ncount = 4\n\
+         first_ip = \"10.60.1.5\"\n"
+    );
+    let before = Deployment::of(&text, SandboxState::new(6));
+    before.iterate().await;
+    let deployment = before.edited(&text.replace("10.60.1.5", "10.60.1.6"));
+    let options = RefreshOptions { allow_loss: true, ..RefreshOptions::default() };
+    let plan = deployment.refresh_and_plan(&options).await.plan;
+    let workers = plan.changes.iter().filter(|it| it.address.kind == Kind::Worker);
+    let fields: Vec<String> = workers
+        .flat_map(|change| change.fields().iter().map(|it| it.path.to_string()).collect::<Vec<_>>())
+        .collect();
+    assert_eq!(fields, ["ip"; 4], "{}", summary(&plan));
+    assert_eq!(plan.reachability.unexamined.len(), 0, "{:?}", plan.reachability.unexamined);
+    let applied = deployment.apply(&options).await;
+    assert_eq!(applied.status, ApplyStatus::Converged, "{}", failures(&applied).join("\n"));
+    let plan = deployment.refresh_and_plan(&RefreshOptions::deep()).await.plan;
+    assert_eq!(plan.status(), PlanStatus::Matches, "{}", summary(&plan));
+}

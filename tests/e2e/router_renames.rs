@@ -3,7 +3,7 @@
 
 use stargate::diagnostics::Code;
 
-use crate::harness::{TWO_DATACENTERS, summary};
+use crate::harness::{EXAMPLE, TWO_DATACENTERS, summary};
 use crate::moves::{allowing_loss, applied, apply_to_the_end, edit};
 use crate::observer::Observer;
 
@@ -68,4 +68,19 @@ async fn a_worker_does_not_rejoin_through_a_router_that_is_off() {
     edited.sandbox.set_fault_injector(None);
     apply_to_the_end(&edited.edited(&edit(TWO_DATACENTERS, &[RENAMED])), "the name").await;
     apply_to_the_end(&edited, "the rest").await;
+}
+
+/// Both directions are interrupted until the new router is there, and reached afterwards,
+/// whatever address it gets in the tailnet.
+#[tokio::test(start_paused = true)]
+async fn a_renamed_router_interrupts_all_pairs_through_it() {
+    let deployment = applied(EXAMPLE, 33).await;
+    for router in ["\"stargate-aks-e2e-2-dc-router\"", "\"stargate-aks-e2e-2-router\""] {
+        let edited = deployment.edited(&edit(EXAMPLE, &[(router, "\"gate\"")]));
+        let plan = edited.plan().await;
+        let found = &plan.reachability;
+        assert_eq!((found.kept, found.lost, found.unknown), (12, 0, 0), "{}", summary(&plan));
+        let disrupted: Vec<u64> = found.disruptions.iter().map(|it| it.pairs).collect();
+        assert_eq!(disrupted, [8], "{:?}", found.disruptions);
+    }
 }

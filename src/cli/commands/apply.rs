@@ -243,12 +243,14 @@ async fn apply_plan(
     let lease = (!request.no_lease).then(|| session.lease());
     let saved = request.saved.as_ref().map(|saved| &saved.plan);
     let context = session.apply_context(scope, reporter.as_ref(), saved, lease);
-    let refuse = |_: &Plan| false;
+    // Without a prompt, everything that the topology owns goes, also what a command that ran
+    // beside this one created in the meantime.
+    let approve = |_: &Plan| request.yes && request.purpose == Purpose::Destroy;
     let applying = async {
         match &request.saved {
             Some(saved) if saved.plan.deferred.is_empty() => apply_once(&context, planned).await,
             None if request.options.worker_request.is_some() => apply_once(&context, planned).await,
-            _ => apply(&context, planned, &refuse).await,
+            _ => apply(&context, planned, &approve).await,
         }
     };
     reminder::reminding(applying, |_| reporter.remind()).await

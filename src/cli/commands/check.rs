@@ -50,12 +50,13 @@ pub(crate) async fn run(
     let options = PlanOptions { deep: arguments.deep, ..PlanOptions::default() };
     let scope = session.scope(options);
     let planned = session.plan(&scope, ui).await;
-    let topology = &session.loaded.topology;
-    let present_topology = planned.present_topology(topology);
-    let sources = planned.present_paths(topology, present_topology.as_ref());
+    let present = session.pipeline(&scope).read_present_cluster(&planned).await;
+    let (topology, present) = session.present(&planned, present.as_ref());
+    let present_topology = present.present_topology(topology);
+    let sources = present.present_paths(topology, present_topology.as_ref());
     let report = ReachabilityReport::of_state(sources, &IntermediateState::Observed, usize::MAX);
     let measured = match arguments.live {
-        true => Some(Measured::take(&planned, &report.model, arguments.namespace.as_deref()).await),
+        true => Some(Measured::take(present, &report.model, arguments.namespace.as_deref()).await),
         false => None,
     };
     let live = measured.as_ref().map(|measured| measured.report(&report.model));
@@ -63,7 +64,7 @@ pub(crate) async fn run(
         reachability: &report,
         violations: &violations(sources, &report.model, &IntermediateState::Observed),
         unchecked: &unchecked(sources.observed, &report.model),
-        errors: &errors(sources.plan),
+        errors: &errors(&planned.plan),
         is_verbose: ui.verbosity() > 0,
         live,
     };

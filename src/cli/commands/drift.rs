@@ -44,6 +44,9 @@ pub(crate) async fn run(
     let planned = session.plan(&scope, ui).await;
     let displayed =
         Reported { purpose: Purpose::Drift, format: arguments.format, full: arguments.full };
-    plan::show(ui, &planned, (session, &target::of(session).await), displayed)?;
+    let present = session.pipeline(&scope).read_present_cluster(&planned).await;
+    let present = session.present(&planned, present.as_ref());
+    let target = target::of(session).await;
+    plan::show_with_present(ui, (&planned, present), (session, &target), displayed)?;
     Ok(exit::from_status(planned.plan.status(), exit::CHANGES))
 }

@@ -26,6 +26,7 @@ use crate::render::{
 };
 use crate::resource::Address;
 use crate::topology::load::Loaded;
+use crate::topology::model::Topology;
 use crate::topology::names::TopologyName;
 
 /// Show the changes that apply would make
@@ -136,13 +137,24 @@ pub(crate) fn show(
     (session, target): (&ReadSession, &PlanTarget),
     displayed: Reported,
 ) -> Result<(), CliError> {
+    let present = (&session.loaded.topology, planned);
+    show_with_present(ui, (planned, present), (session, target), displayed)
+}
+
+/// The same where the cluster has another name now, with what was read under that name.
+pub(crate) fn show_with_present(
+    ui: &Ui,
+    (planned, (topology, present)): (&Planned, (&Topology, &Planned)),
+    (session, target): (&ReadSession, &PlanTarget),
+    displayed: Reported,
+) -> Result<(), CliError> {
     let loaded = &session.loaded;
     let Reported { purpose, format, full } = displayed;
-    let (plan, topology) = (&planned.plan, &loaded.topology);
+    let plan = &planned.plan;
     let is_current = purpose == Purpose::Drift || plan.status() == PlanStatus::Unreachable;
     let report = is_current.then(|| {
-        let present_topology = planned.present_topology(topology);
-        let sources = planned.present_paths(topology, present_topology.as_ref());
+        let present_topology = present.present_topology(topology);
+        let sources = present.present_paths(topology, present_topology.as_ref());
         ReachabilityReport::of_state(sources, &IntermediateState::Observed, MAX_PROBLEMS)
     });
     let report = report.as_ref().map(|report| ReachabilityReportText { report });

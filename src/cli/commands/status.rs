@@ -40,8 +40,10 @@ pub(crate) async fn run(
 ) -> Result<u8, CliError> {
     let scope = session.scope(PlanOptions::default());
     let planned = session.plan(&scope, ui).await;
+    let present = session.pipeline(&scope).read_present_cluster(&planned).await;
+    let (topology, present) = session.present(&planned, present.as_ref());
     // A cluster that does not know Operations yet has none.
-    let operations = match planned.observation.cluster_access() {
+    let operations = match present.observation.cluster_access() {
         Some(access) => access.client.last_operations().await.unwrap_or_else(|error| {
             if !error.is_not_found() {
                 ui.warn(&error.to_string());
@@ -50,17 +52,16 @@ pub(crate) async fn run(
         }),
         None => BTreeMap::new(),
     };
-    let watcher = match planned.observation.cluster_access() {
+    let watcher = match present.observation.cluster_access() {
         Some(access) => watcher::of(&*access.client, &session.loaded.topology.name)
             .await
             .inspect_err(|error| ui.warn(&format!("the watcher is unknown: {error}")))
             .unwrap_or_default(),
         None => None,
     };
-    let table = StatusTable { watcher, ..health::status(&planned, &operations) };
-    let topology = &session.loaded.topology;
-    let present_topology = planned.present_topology(topology);
-    let sources = planned.present_paths(topology, present_topology.as_ref());
+    let table = StatusTable { watcher, ..health::status(present, &operations) };
+    let present_topology = present.present_topology(topology);
+    let sources = present.present_paths(topology, present_topology.as_ref());
     let report = ReachabilityReport::of_state(sources, &IntermediateState::Observed, MAX_PROBLEMS);
     let report_text = ReachabilityReportText { report: &report };
     let text = match arguments.format {

@@ -14,7 +14,7 @@ use crate::connectivity::{
 };
 use crate::dataplane::{Cause, Drop, Protocol, RoundTrip, Verdict, trace_round_trip};
 use crate::inventory::{Observed, Source};
-use crate::plan::{Blocked, FieldChange, FindingSeverity};
+use crate::plan::{Action, Blocked, FieldChange, FindingSeverity, Plan};
 use crate::resource::{Address, ArmId, Kind, ObjectKey};
 
 /// The remedy of a broken path.
@@ -325,11 +325,22 @@ pub(super) fn read(sources: Projection<'_>, provenance: &Provenance) -> Remedy {
             reason: "Azure has not reported the pod CIDR of an AKS node yet".to_owned(),
             remedy: "wait until it does, then run the same command again".to_owned(),
         },
+        _ if is_planned(sources.plan, address) => Remedy::Read {
+            reason: format!("{address} does not exist yet: its values are known after the apply"),
+            remedy: "run `stargate apply`, then the same command again".to_owned(),
+        },
         _ => Remedy::Read {
             reason: format!("stargate does not read {address}"),
             remedy: "inspect it in the Azure portal".to_owned(),
         },
     }
+}
+
+/// Whether the plan creates a resource, now or in a later iteration.
+fn is_planned(plan: &Plan, address: &Address) -> bool {
+    let creates = |action: Action| matches!(action, Action::Create | Action::Replace);
+    plan.changes.iter().any(|it| it.address == *address && creates(it.action))
+        || plan.deferred.iter().any(|it| it.address == *address && creates(it.action))
 }
 
 fn unknown_address(address: Ipv4Addr) -> String {

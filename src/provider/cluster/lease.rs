@@ -17,6 +17,10 @@ const NAMESPACE: &str = "kube-system";
 /// The prefix of stargate's annotations.
 const ANNOTATION_PREFIX: &str = "stargate.io/";
 
+/// The annotation with the command of the holder: [`DESTROY_COMMAND`], or another one.
+pub const COMMAND_ANNOTATION: &str = "stargate.io/command";
+/// The value of [`COMMAND_ANNOTATION`] while the holder deletes the whole topology.
+pub const DESTROY_COMMAND: &str = "destroy";
 /// The annotation with the time of the last reconcile that succeeded.
 pub const LAST_SUCCESS_ANNOTATION: &str = "stargate.io/last-success";
 /// The annotation with the time at which the next reconcile is due at the latest.
@@ -54,6 +58,13 @@ pub struct LeaseClaim<'a> {
     pub annotations: &'a BTreeMap<String, String>,
     /// The Lease as it was read, or `None` if there was none.
     pub previous: Option<&'a LeaseRecord>,
+}
+
+impl LeaseRecord {
+    /// Whether its holder deletes the whole topology.
+    pub fn is_of_destroy(&self) -> bool {
+        self.annotations.get(COMMAND_ANNOTATION).is_some_and(|command| command == DESTROY_COMMAND)
+    }
 }
 
 impl ClusterClient {

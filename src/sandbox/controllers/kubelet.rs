@@ -77,7 +77,10 @@ fn affected(
     let mut names = touched.clone();
     let nodes = nodes.iter().filter_map(|deltas| deltas.last());
     let of_workers = nodes.filter(|node| !is_of_aks(node));
-    names.extend(of_workers.map(|node| host_of(hosts, name(node)).to_owned()));
+    names.extend(of_workers.map(|node| {
+        let host = host_of(hosts, name(node));
+        host.map_or_else(|| name(node).to_owned(), |host| host.name.clone())
+    }));
     let awaited = DEPENDENCY_KINDS
         .iter()
         .any(|kind| since.deltas(store, *kind).is_none_or(|it| !it.is_empty()));
@@ -93,13 +96,14 @@ fn is_named(host: &EmulatedHost, node: &str) -> bool {
     host.worker.configuration.as_ref().is_some_and(|it| it.node_name == node)
 }
 
-/// The name of a Node's host, or the Node's own name if it has no host.
-fn host_of<'a>(hosts: &'a Hosts, node: &'a str) -> &'a str {
+/// The host whose kubelet uses a Node's name, whatever the host itself is called.
+fn host_of<'a>(hosts: &'a Hosts, node: &str) -> Option<&'a EmulatedHost> {
     // Node names nearly always equal host names.
-    if hosts.get(node).is_some_and(|host| is_named(host, node)) {
-        return node;
-    }
-    hosts.values().find(|host| is_named(host, node)).map_or(node, |host| &host.name)
+    let named = hosts.get(node).filter(|host| is_named(host, node));
+    named.or_else(|| {
+        let machines = hosts.values().filter(|host| is_named(host, node));
+        machines.max_by_key(|host| host.worker.registered)
+    })
 }
 
 /// The Node names of the hosts with a name. A name without a host is itself a Node name.
@@ -255,8 +259,7 @@ fn report(cluster: &mut ClusterObjects<'_>, hosts: &Hosts, node_name: &str) {
         return;
     }
     let now = cluster.now.clone();
-    let host = hosts.get(host_of(hosts, node_name));
-    let host = host.filter(|host| host.worker.registered && is_named(host, node_name));
+    let host = host_of(hosts, node_name).filter(|host| host.worker.registered);
     let silent =
         || ready("Unknown", "NodeStatusUnknown", "Kubelet stopped posting node status.", &now);
     let new = host.map_or_else(silent, |host| state(host, &now));

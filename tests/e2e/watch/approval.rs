@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use stargate::diagnostics::Code;
-use stargate::lease::{LeaseIdentity, LeaseSlot};
+use stargate::lease::{Acquisition, LeaseIdentity, LeaseSlot};
 use stargate::plan::{Action, ApprovalReason};
 use stargate::provider::http::Api;
 use stargate::resource::Kind;
@@ -294,7 +294,8 @@ async fn a_reconcile_waits_for_the_lease_of_an_apply() {
     watching(&deployment, &watched(""), async |watch| {
         let before = watch.settles().await.len();
         let now = deployment.sandbox.now();
-        assert!(!other.acquire(client.clone(), now, &|_| (), |_| ()).await.unwrap());
+        let acquired = other.acquire(client.clone(), now, &|_| (), |_| ()).await.unwrap();
+        assert_eq!(acquired, Acquisition::Free);
         deployment.inject(Fault::RouteMissing, None);
         watch.triggers.add(Trigger::Request);
         sleep(Duration::from_secs(300)).await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use stargate::lease::{LeaseIdentity, LeaseSlot};
+use stargate::lease::{Acquisition, LeaseIdentity, LeaseSlot};
 use stargate::plan::Action;
 use stargate::resource::Kind;
 use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInjector};
@@ -147,7 +147,8 @@ async fn an_approval_waits_for_the_lease() {
         watch.settles().await;
         let digest = watch.removes_a_worker(&text).await;
         let (now, before) = (deployment.sandbox.now(), nodes(&deployment));
-        assert!(!other.acquire(client.clone(), now, &|_| (), |_| ()).await.unwrap());
+        let acquired = other.acquire(client.clone(), now, &|_| (), |_| ()).await.unwrap();
+        assert_eq!(acquired, Acquisition::Free);
         approve(&deployment, &digest).await;
         sleep(Duration::from_secs(300)).await;
         assert_eq!(nodes(&deployment), before);

@@ -1,0 +1,55 @@
+//! The state of a topology whose cluster has another name now: an edit of the name that is not
+//! applied yet takes nothing away.
+
+use super::{Pipeline, Planned};
+use crate::inventory::Source;
+use crate::refresh::{Observation, Scope};
+use crate::resource::{ArmId, ObjectKey, Resource};
+use crate::topology::model::Topology;
+use crate::topology::names::{ClusterName, ResourceGroupName};
+
+/// A topology with the name that its cluster has, and what was read and planned for it.
+#[derive(Debug, Clone)]
+pub struct PresentCluster {
+    /// The topology.
+    pub topology: Topology,
+    /// What was read, and the plan.
+    pub planned: Planned,
+}
+
+impl Pipeline<'_> {
+    /// Reads live state again under the name of the cluster that is there, if the topology
+    /// names one that is not and owns another one.
+    pub async fn read_present_cluster(&self, planned: &Planned) -> Option<PresentCluster> {
+        let topology = with_present_cluster(self.scope, &planned.observation)?;
+        let scope = Scope { topology: &topology, ..self.scope.clone() };
+        let planned = Pipeline { scope: &scope, ..*self }.run().await;
+        Some(PresentCluster { topology, planned })
+    }
+}
+
+fn with_present_cluster(scope: &Scope<'_>, observation: &Observation) -> Option<Topology> {
+    let inventory = &observation.inventory;
+    let is_there = inventory.get(&ObjectKey::Azure(scope.cluster_id())).is_some();
+    let is_known = inventory.gap_at(&Source::Azure).is_none() && !is_there;
+    if scope.topology.cluster.existing || observation.facts.cluster.is_some() || !is_known {
+        return None;
+    }
+    let id = only_cluster(observation)?;
+    let mut topology = scope.topology.clone();
+    topology.cluster.name = ClusterName::new(id.name());
+    topology.cluster.resource_group = ResourceGroupName::new(id.resource_group_name()?);
+    Some(topology)
+}
+
+/// The cluster that the topology owns, if it owns one.
+fn only_cluster(observation: &Observation) -> Option<&ArmId> {
+    let mut clusters = observation.inventory.iter().filter_map(|(key, observed)| {
+        let is_cluster = matches!(observed.resource, Resource::ManagedCluster(_));
+        match key {
+            ObjectKey::Azure(id) if is_cluster && observed.ownership.is_ours() => Some(id),
+            _ => None,
+        }
+    });
+    clusters.next().filter(|_| clusters.next().is_none())
+}
