@@ -21,6 +21,10 @@ pub(super) fn delete(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
         if input.inventory.gap_for(kind, Some(key)).is_some() {
             continue;
         }
+        // Without the cluster's facts the ids of what it needs are unknown.
+        if observed.site() == Some(Site::Cluster) && input.inventory.cluster_gap().is_some() {
+            continue;
+        }
         if kind == Kind::TailnetDevice && (may_have_departed_workers(input) || hides_record(input))
         {
             continue;
