@@ -9,6 +9,11 @@ use crate::resource::{Address, Kind, ObjectKey, Resource, Site};
 
 /// Deletes each object that the topology owns and that no desired resource claims.
 pub(super) fn delete(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
+    let is_cluster_unknown = input.inventory.cluster_gap().is_some();
+    // A destroy drains workers first, and what is protected is recorded in the cluster, too.
+    if is_cluster_unknown && input.desired.is_empty() {
+        return;
+    }
     let claimed: HashSet<&ObjectKey> =
         input.desired.iter().filter_map(|desired| desired.key.as_ref()).collect();
     for (key, observed) in input.inventory.iter() {
@@ -22,7 +27,7 @@ pub(super) fn delete(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
             continue;
         }
         // Without the cluster's facts the ids of what it needs are unknown.
-        if observed.site() == Some(Site::Cluster) && input.inventory.cluster_gap().is_some() {
+        if is_cluster_unknown && observed.site() == Some(Site::Cluster) {
             continue;
         }
         if kind == Kind::TailnetDevice && (may_have_departed_workers(input) || hides_record(input))

@@ -5,6 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::plan::{Action, Deferred};
 use crate::resource::Address;
 
+/// What groups are sorted by: whether they are only possible, how many roots they have, and
+/// which.
+type GroupOrder<'a> = (bool, usize, Vec<&'a Address>);
+
 /// Resources that wait for the same resources.
 pub(super) struct Group<'a> {
     /// The resources they wait for, other deferred resources left out.
@@ -39,7 +43,7 @@ pub(super) fn groups(deferred: &[Deferred]) -> Vec<Group<'_>> {
     let others = deferred.iter().filter(|one| one.action != Action::Delete);
     let waits: BTreeMap<&Address, &[Address]> =
         others.map(|one| (&one.address, one.waits_for.as_slice())).collect();
-    let mut groups: BTreeMap<(bool, usize, Vec<&Address>), Vec<Vec<&Deferred>>> = BTreeMap::new();
+    let mut groups: BTreeMap<GroupOrder<'_>, Vec<Vec<&Deferred>>> = BTreeMap::new();
     for one in deferred {
         let roots = roots(&waits, one);
         let key = (one.is_conditional, roots.len(), roots.into_iter().collect());
