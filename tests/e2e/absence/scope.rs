@@ -129,7 +129,7 @@ pub(super) fn unknown_beyond(mutation: &Mutation, inventory: &Inventory) -> Vec<
         }
         for (key, _) in inventory.unread_objects(kind) {
             let is_it = is_object && reach.kinds.contains(&kind) && is_of(mutation, key);
-            if !is_it && !(reach.cluster && kind == Kind::ManagedCluster) {
+            if !(is_it || reach.cluster && kind == Kind::ManagedCluster) {
                 beyond.push(format!("{key:?} became unknown"));
             }
         }
