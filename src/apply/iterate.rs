@@ -39,8 +39,8 @@ pub async fn apply(context: &ApplyContext<'_>, first: Planned, approve: &Approve
         }
     };
     iterations.lease.release().await;
-    let Iterations { outcomes, count, .. } = iterations;
-    Applied { outcomes, iterations: count, status, remaining: Some(planned.plan) }
+    let Iterations { outcomes, changes_made, count, .. } = iterations;
+    Applied { outcomes, changes_made, iterations: count, status, remaining: Some(planned.plan) }
 }
 
 /// How often a destroy waits for a cluster that Azure creates or deletes for others.
@@ -58,6 +58,7 @@ struct Iterations<'a> {
     known: KnownObjects,
     /// The last outcome of each resource.
     outcomes: BTreeMap<Address, Outcome>,
+    changes_made: usize,
     count: u32,
     /// How often it waited for the cluster.
     cluster_waits: u32,
@@ -76,6 +77,7 @@ impl<'a> Iterations<'a> {
             made: AppliedChanges::default(),
             known: KnownObjects::default(),
             outcomes: BTreeMap::new(),
+            changes_made: 0,
             count: 0,
             cluster_waits: 0,
         }
@@ -215,12 +217,18 @@ impl<'a> Iterations<'a> {
         self.count += 1;
         let outcomes = run_iteration(self.context, &self.lease, cluster, planned, self.count).await;
         let ended = end_conditions::after_iteration(self.context, &self.lease, &outcomes);
-        let has_progressed = outcomes.values().any(|outcome| *outcome == Outcome::Done);
+        let done = count_done(&outcomes);
+        let has_progressed = done > 0;
+        self.changes_made += done;
         self.made.add(&planned.plan, &outcomes);
         self.known.note(&planned.plan, &outcomes);
         self.outcomes.extend(outcomes);
         ended.map_or(Ok(has_progressed), Err)
     }
+}
+
+fn count_done(outcomes: &BTreeMap<Address, Outcome>) -> usize {
+    outcomes.values().filter(|outcome| **outcome == Outcome::Done).count()
 }
 
 /// The next plan, or the status of the apply if it is stopped before.
@@ -255,9 +263,13 @@ pub async fn apply_once(context: &ApplyContext<'_>, mut planned: Planned) -> App
     let executed = execute_once(context, &lease, &mut planned).await;
     lease.release().await;
     match executed {
-        Ok((outcomes, status)) => Applied { outcomes, iterations: 1, status, remaining: None },
+        Ok((outcomes, status)) => {
+            let changes_made = count_done(&outcomes);
+            Applied { outcomes, changes_made, iterations: 1, status, remaining: None }
+        }
         Err(status) => Applied {
             outcomes: BTreeMap::new(),
+            changes_made: 0,
             iterations: 0,
             status,
             remaining: Some(planned.plan),

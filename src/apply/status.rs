@@ -13,6 +13,8 @@ use crate::resource::Address;
 pub struct Applied {
     /// The last outcome of each resource, over all iterations.
     pub outcomes: BTreeMap<Address, Outcome>,
+    /// How many changes were made, over all iterations: a resource may be changed in several.
+    pub changes_made: usize,
     /// How many iterations it took.
     pub iterations: u32,
     /// How it ended.

@@ -1,27 +1,30 @@
 //! Computes the table of `status` from one refresh.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::inventory::{Gap, Source};
+use crate::inventory::{Gap, Observed, Source};
 use crate::pipeline::Planned;
 use crate::provider::cluster::PastOperation;
 use crate::render::table::{Health, OperationStatus, StatusRow, StatusTable, WorkerStatus};
 use crate::resource::host::JoinedWorker;
 use crate::resource::tailnet::Device;
-use crate::resource::{Address, Kind, Resource};
+use crate::resource::{Address, Kind, ObjectKey, Resource};
 
-/// One row for the cluster, each router and each worker. `operations` has the
-/// most recent Operation of each worker by name.
+/// The kinds that have a row.
+const KINDS: [Kind; 3] = [Kind::ManagedCluster, Kind::TailnetDevice, Kind::Worker];
+
+/// One row for the cluster, each router and each worker, first those of the topology, then
+/// those that it no longer lists. `operations` has the most recent Operation of each worker
+/// by name.
 pub(crate) fn status(
     planned: &Planned,
     operations: &BTreeMap<String, PastOperation>,
 ) -> StatusTable {
-    let kinds = [Kind::ManagedCluster, Kind::TailnetDevice, Kind::Worker];
-    let resources = planned
+    let mut resources: Vec<StatusRow> = planned
         .plan
         .desired()
         .iter()
-        .filter(|resource| kinds.contains(&resource.address.kind))
+        .filter(|resource| KINDS.contains(&resource.address.kind))
         .map(|resource| {
             let observed = resource
                 .key
@@ -31,7 +34,7 @@ pub(crate) fn status(
             let address = &resource.address;
             let worker = match &resource.resource {
                 Resource::Worker(wanted) => {
-                    Some(worker(wanted, observed, operations.get(&*address.name)))
+                    Some(worker(Some(wanted), observed, operations.get(&*address.name)))
                 }
                 _ => None,
             };
@@ -45,7 +48,49 @@ pub(crate) fn status(
             }
         })
         .collect();
+    resources.extend(leaving(planned, operations));
     StatusTable { resources, reachability: None, watcher: None }
+}
+
+/// What the topology owns and no longer lists, such as a worker under its former name.
+fn leaving(planned: &Planned, operations: &BTreeMap<String, PastOperation>) -> Vec<StatusRow> {
+    let desired = planned.plan.desired();
+    // Without desired resources nothing is known to leave.
+    if desired.is_empty() {
+        return Vec::new();
+    }
+    let listed: BTreeSet<&ObjectKey> = desired.iter().filter_map(|it| it.key.as_ref()).collect();
+    let live = planned.observation.inventory.iter().filter(|(key, observed)| {
+        KINDS.contains(&observed.resource.kind())
+            && observed.ownership.is_ours()
+            && !listed.contains(key)
+    });
+    let row = |(key, observed): (&ObjectKey, &Observed)| {
+        let address = Address::new(observed.resource.kind(), observed.site()?, key.name());
+        let is_worker = address.kind == Kind::Worker;
+        let operation = operations.get(key.name());
+        Some(StatusRow {
+            kind: kind_name(address.kind).to_owned(),
+            name: key.name().to_owned(),
+            health: Health::Degraded,
+            detail: departure(planned, &address),
+            worker: is_worker.then(|| worker(None, Some(&observed.resource), operation)),
+        })
+    };
+    live.filter_map(row).collect()
+}
+
+/// What the plan does with a resource that the topology no longer lists.
+fn departure(planned: &Planned, address: &Address) -> String {
+    let plan = &planned.plan;
+    let detail = "not in the topology";
+    if plan.changes.iter().any(|change| change.address == *address) {
+        return format!("{detail}: it is to be deleted");
+    }
+    match plan.blocked.iter().find(|blocked| blocked.address == *address) {
+        Some(blocked) => format!("{detail}: its deletion is blocked ({})", blocked.failure.code),
+        None => detail.to_owned(),
+    }
 }
 
 /// The name of a kind in the table.
@@ -58,7 +103,7 @@ fn kind_name(kind: Kind) -> &'static str {
 }
 
 fn worker(
-    wanted: &JoinedWorker,
+    wanted: Option<&JoinedWorker>,
     observed: Option<&Resource>,
     operation: Option<&PastOperation>,
 ) -> WorkerStatus {
@@ -69,7 +114,9 @@ fn worker(
     WorkerStatus {
         node_ready: live.map(|live| live.ready),
         kubelet_version: live.map(|live| live.kubelet_version.to_string()),
-        profile_applied: live.map(|live| live.profile_digest == wanted.profile_digest),
+        profile_applied: live
+            .zip(wanted)
+            .map(|(live, wanted)| live.profile_digest == wanted.profile_digest),
         last_operation: operation.map(|past| OperationStatus {
             kind: past.kind.clone(),
             phase: past.phase.clone(),

@@ -12,6 +12,10 @@ use crate::dataplane::{Fact, Host, Member, Origin};
 use crate::inventory::ForeignPeer;
 use crate::resource::{Address, Kind, Site};
 
+/// Stands for the site of a device that is at no site of the topology, in the name of the
+/// resource that drops packets.
+const SITE_OF_PEERS: &str = "tailnet";
+
 /// The device with one prefix that Tailscale selects.
 enum Primary {
     Router,
@@ -51,7 +55,8 @@ impl ModelBuilder<'_> {
     }
 
     fn origin_of_peer(&mut self, peer: &ForeignPeer) -> Origin {
-        let address = Address::new(Kind::TailnetDevice, Site::Cluster, peer.hostname.as_str());
+        let site = Site::from(SITE_OF_PEERS);
+        let address = Address::new(Kind::TailnetDevice, site, peer.hostname.as_str());
         self.provenance.of(&address)
     }
 

@@ -186,6 +186,8 @@ impl<'a> Pools<'a> {
         pool: &model::NodePoolSettings,
         live: Option<&NodePool>,
     ) -> NodePool {
+        // A successor is where the pool is whose place it takes.
+        let subnet_of_predecessor = || self.with_key(key).find_map(|(_, pool)| pool.subnet.clone());
         let subnet_of_any = || {
             let ours = self.live.values().filter(|pool| pool.is_ours);
             let all = ours.filter_map(|pool| pool.value.as_ref());
@@ -205,7 +207,7 @@ impl<'a> Pools<'a> {
             zones: observable(pool.zones.clone()),
             subnet: match live {
                 Some(live) => live.subnet.clone(),
-                None => subnet_of_any(),
+                None => subnet_of_predecessor().or_else(subnet_of_any),
             },
             provisioning: Provisioning::Ready,
         }

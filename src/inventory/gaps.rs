@@ -17,6 +17,8 @@ pub(super) struct Gaps {
     objects: BTreeMap<ObjectKey, Gap>,
     /// Objects that their service answered do not exist.
     absent: BTreeSet<ObjectKey>,
+    /// The cluster, if it is one of these objects and nothing is known of what it consists of.
+    cluster: Option<ObjectKey>,
 }
 
 impl Inventory {
@@ -45,6 +47,18 @@ impl Inventory {
         self.gaps.objects.insert(key, Gap { in_part: true, ..gap });
     }
 
+    /// Notes that the facts of the AKS cluster could not be read, while the rest of Azure
+    /// could: neither its node pools nor the ids of what is in its network are known.
+    pub fn note_cluster_gap(&mut self, cluster: ObjectKey, gap: Gap) {
+        self.note_unread(cluster.clone(), gap);
+        self.gaps.cluster = Some(cluster);
+    }
+
+    /// The gap that hides the facts of the AKS cluster, if Azure could be read without them.
+    pub fn cluster_gap(&self) -> Option<&Gap> {
+        self.gaps.cluster.as_ref().and_then(|cluster| self.gaps.objects.get(cluster))
+    }
+
     /// Whether one object is noted as unread.
     pub fn is_unread(&self, key: &ObjectKey) -> bool {
         self.gaps.objects.contains_key(key)
@@ -67,9 +81,13 @@ impl Inventory {
         let is_known =
             |key: &ObjectKey| self.objects.contains_key(key) || self.gaps.absent.contains(key);
         let of_object = key.and_then(|key| self.gaps.objects.get(key));
+        let of_cluster = || {
+            let is_of_cluster = matches!(kind, Kind::ManagedCluster | Kind::NodePool);
+            self.cluster_gap().filter(|_| is_of_cluster)
+        };
         let of_source = || sources_of(kind, key).into_iter().find_map(|it| self.gap_at(&it));
         let of_kind = || self.kind_gap(kind).filter(|_| !key.is_some_and(is_known));
-        of_object.or_else(of_source).or_else(of_kind)
+        of_object.or_else(of_source).or_else(of_cluster).or_else(of_kind)
     }
 
     /// The gap that hides all objects of a kind that were not read by themselves, if their
@@ -103,11 +121,6 @@ impl Inventory {
             _ => false,
         };
         self.gap_for(Kind::Worker, None).filter(|_| names_pod_ranges)
-    }
-
-    /// The sources that could not be read.
-    pub fn gap_sources(&self) -> BTreeSet<Source> {
-        self.gaps.sources.keys().cloned().collect()
     }
 }
 

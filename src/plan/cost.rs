@@ -71,15 +71,16 @@ impl Cost {
     /// now. Their workers join for so many seconds after the first one.
     pub(super) fn add_deferred(&mut self, deferred: &[Deferred], join_seconds: u64) {
         self.deferred_join_seconds = join_seconds;
-        for one in deferred {
+        let expected = || deferred.iter().filter(|one| !one.is_conditional);
+        for one in expected() {
             let is_new = one.action == Action::Create;
             let (api, reads, writes) = calls_of(one.address.kind, one.action, is_new);
             *self.apply_requests.entry(api).or_default() += reads + writes;
             *self.apply_writes.entry(api).or_default() += writes;
         }
-        let (path, seconds) = Chains::of(deferred).longest();
+        let (path, seconds) = Chains::of(expected()).longest();
         let of_deferred =
-            deferred.iter().map(|one| (one.address.kind, seconds_of(one.address.kind, one.action)));
+            expected().map(|one| (one.address.kind, seconds_of(one.address.kind, one.action)));
         self.critical_path.extend(path);
         // The first join is a part of the longest chain, which ends with a worker. Others
         // join while machines are still created, of which the chain holds one.
@@ -159,8 +160,9 @@ struct Chain<'a> {
 }
 
 impl<'a> Chains<'a> {
-    fn of(deferred: &'a [Deferred]) -> Self {
-        let deferred = deferred.iter().map(|one| (&one.address, one)).collect();
+    /// Of a resource that is changed several times, the last change counts.
+    fn of(deferred: impl Iterator<Item = &'a Deferred>) -> Self {
+        let deferred = deferred.map(|one| (&one.address, one)).collect();
         let mut chains = Self { deferred, known: BTreeMap::new() };
         let all: Vec<&Address> = chains.deferred.keys().copied().collect();
         let mut entered = HashSet::new();

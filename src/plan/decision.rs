@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::diff::{self, ObjectDiff};
 use super::worker_request::WorkerRequest;
 use super::{Action, ApplySettings, Blocked, Change, Deferred, Finding};
-use crate::desired::facts::DepartedSite;
+use crate::desired::facts::{AksNode, DepartedSite};
 use crate::desired::{DesiredResource, DesiredSet, Protected};
 use crate::inventory::{Gap, Inventory, Observed};
 use crate::resource::version::KubernetesVersion;
@@ -37,6 +37,8 @@ pub(super) struct Comparison<'a> {
     pub(super) departed: &'a BTreeMap<Site, DepartedSite>,
     /// The router that each datacenter has now.
     pub(super) present_routers: &'a BTreeMap<Site, String>,
+    /// The nodes of AKS.
+    pub(super) nodes: &'a [AksNode],
     /// The version that the control plane runs once the plan is applied; `None` while
     /// there is no cluster.
     pub(super) control_plane: Option<KubernetesVersion>,
@@ -93,13 +95,8 @@ pub(super) fn deferred(
         Some(observed) => (Action::Update, diff::between(&observed.resource, &desired.resource)),
         None => (Action::Create, diff::whole(&desired.resource, ObjectDiff::Created)),
     };
-    Deferred {
-        address: desired.address.clone(),
-        action,
-        waits_for,
-        fields,
-        planned_because_of: desired.planned_because_of.clone(),
-    }
+    let reason = &desired.planned_because_of;
+    Deferred { waits_for, fields, ..Deferred::new(desired.address.clone(), action, reason) }
 }
 
 /// A change of a resource, without its dependencies yet.

@@ -1,5 +1,7 @@
 //! The differences between two values of a resource, field by field.
 
+use std::mem::discriminant;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -215,17 +217,24 @@ fn visit(
         before: before.filter(|value| !value.is_null() && !is_no_pod_cidr(value)).cloned(),
         after: after.filter(|value| !value.is_null()).cloned(),
         pending: is_pending(after),
-        forces_replacement: is_set(before, after) && kind.facts().fixed.contains(path),
+        forces_replacement: is_set(before, after)
+            && !is_unknown_field(kind, after)
+            && kind.facts().fixed.contains(path),
     });
 }
 
+/// Whether an object of the cluster has a field that this version does not set: another one,
+/// or the API server, may. It is no reason to delete the object.
+fn is_unknown_field(kind: Kind, after: Option<&Value>) -> bool {
+    kind.is_kubernetes() && after.is_none()
+}
+
 /// Whether a field has a value that would have to give way to another one, and not
-/// something else in the place of a text, which no service answers that works.
+/// something of another type in its place, which no service answers that works.
 fn is_set(before: Option<&Value>, after: Option<&Value>) -> bool {
-    let is_malformed = matches!(
-        (before, after),
-        (Some(before), Some(Value::String(_))) if !before.is_string()
-    );
+    let known = before.zip(after.filter(|after| !is_pending(Some(after))));
+    let is_malformed =
+        known.is_some_and(|(before, after)| discriminant(before) != discriminant(after));
     !(is_malformed || is_unset(before))
 }
 

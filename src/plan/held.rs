@@ -20,9 +20,29 @@ pub struct Deferred {
     pub fields: Vec<FieldChange>,
     /// The rule of the topology that requires it.
     pub planned_because_of: String,
+    /// What it interrupts, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interrupts: Option<String>,
+    /// Whether it is changed only if the changes before it have a certain result. It is
+    /// approved with the plan, and not counted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_conditional: bool,
 }
 
 impl Deferred {
+    /// What will be done to a resource, without what it waits for.
+    pub(super) fn new(address: Address, action: Action, reason: impl Into<String>) -> Self {
+        Self {
+            address,
+            action,
+            waits_for: Vec::new(),
+            fields: Vec::new(),
+            planned_because_of: reason.into(),
+            interrupts: None,
+            is_conditional: false,
+        }
+    }
+
     /// Whether the change only adds entries to an existing resource (routes, rules) once
     /// another change yields their values. Until then the resource stays as it is.
     pub(super) fn is_follow_up(&self) -> bool {

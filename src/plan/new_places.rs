@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use ipnet::Ipv4Net;
 
 use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
+use super::follow_ups::{FollowUp, FollowUps};
 use super::withdrawal::{adds_path_to, sends_packets};
-use super::{Action, Change, Deferred};
+use super::{Action, Change};
 use crate::resource::{Address, Kind, Resource};
 
 /// The updates that lead packets to ranges of pods which workers are to get.
@@ -55,7 +56,11 @@ fn new_range(change: &Change) -> Option<Ipv4Net> {
 
 /// Shows the withdrawal of the paths to the old places of moved workers, which follows in
 /// the same apply.
-pub(super) fn defer_withdrawals(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
+pub(super) fn defer_withdrawals(
+    input: Comparison<'_>,
+    decisions: &mut ResourceDecisions,
+    follow_ups: &mut FollowUps,
+) {
     let narrowed = input.desired.narrowed_later();
     if narrowed.is_empty() {
         return;
@@ -69,17 +74,12 @@ pub(super) fn defer_withdrawals(input: Comparison<'_>, decisions: &mut ResourceD
     if moving.is_empty() {
         return;
     }
+    let follow_up = FollowUp {
+        waits_for: moving,
+        planned_because_of: "paths to the former pod CIDRs of workers are withdrawn",
+        is_conditional: false,
+    };
     for address in narrowed {
-        if decisions.get(address) != Some(&ResourceDecision::Unchanged) {
-            continue;
-        }
-        let deferred = Deferred {
-            address: address.clone(),
-            action: Action::Update,
-            waits_for: moving.clone(),
-            fields: Vec::new(),
-            planned_because_of: "paths to the former pod CIDRs of workers are withdrawn".to_owned(),
-        };
-        decisions.insert(address.clone(), deferred.into());
+        follow_ups.add(address, &follow_up, decisions);
     }
 }

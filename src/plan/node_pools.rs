@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use ipnet::Ipv4Net;
 
 use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
+use super::follow_ups::{FollowUp, FollowUps};
 use super::{Action, Blocked, Change, Deferred, FieldChange};
 use crate::desired::DesiredResource;
+use crate::desired::facts::AksNode;
 use crate::desired::names::ROUTER_ROUTE_TABLE;
 use crate::diagnostics::{Code, Failure};
 use crate::resource::settings::NodePoolMode;
@@ -115,12 +117,10 @@ fn change_of(decision: &ResourceDecision) -> Option<&Change> {
 }
 
 fn deferred_deletion(change: &Change) -> Deferred {
+    let reason = &change.planned_because_of;
     Deferred {
-        address: change.address.clone(),
-        action: Action::Delete,
-        waits_for: Vec::new(),
-        fields: Vec::new(),
-        planned_because_of: change.planned_because_of.clone(),
+        interrupts: change.interrupts.clone(),
+        ..Deferred::new(change.address.clone(), Action::Delete, reason)
     }
 }
 
@@ -158,46 +158,76 @@ fn prefixes(resource: &Resource) -> BTreeSet<Ipv4Net> {
 }
 
 /// Shows the routes to the new nodes of pools. AKS assigns their pod CIDRs, so the routes
-/// are written afterwards, in the same apply.
-pub(super) fn defer_routes(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
-    let changes_nodes = |decision: &ResourceDecision| match decision {
-        ResourceDecision::Change(change) => changes_nodes(change),
-        ResourceDecision::Deferred(_) => true,
-        _ => false,
-    };
+/// are written afterwards, in the same apply. Those to the nodes of a replaced pool are
+/// withdrawn once more after it is deleted.
+pub(super) fn defer_routes(
+    input: Comparison<'_>,
+    decisions: &mut ResourceDecisions,
+    follow_ups: &mut FollowUps,
+) {
+    let mut resized = Vec::new();
+    let mut upgraded = Vec::new();
+    let mut leaving = Vec::new();
     let pools = decisions.iter().filter(|(address, _)| address.kind == Kind::NodePool);
-    let pools = pools.filter(|(_, decision)| changes_nodes(decision));
-    let pools: Vec<Address> = pools.map(|(address, _)| address.clone()).collect();
-    if pools.is_empty() {
-        return;
-    }
-    for desired in input.desired.iter().filter(|desired| holds_node_routes(desired)) {
-        if decisions.get(&desired.address) != Some(&ResourceDecision::Unchanged) {
-            continue;
+    for (address, decision) in pools {
+        match decision {
+            ResourceDecision::Change(change) if changes_nodes(input, change) => &mut resized,
+            ResourceDecision::Change(change) if upgrades_nodes(change) => &mut upgraded,
+            ResourceDecision::Deferred(it) if it.action == Action::Delete => &mut leaving,
+            ResourceDecision::Deferred(_) => &mut resized,
+            _ => continue,
         }
-        let deferred = Deferred {
-            address: desired.address.clone(),
-            action: Action::Update,
-            waits_for: pools.clone(),
-            fields: Vec::new(),
-            planned_because_of: "routes to the pods of the pools' nodes".to_owned(),
-        };
-        decisions.insert(desired.address.clone(), deferred.into());
+        .push(address.clone());
+    }
+    let routes = "routes to the pods of the pools' nodes";
+    let follow_up = |waits_for, planned_because_of, is_conditional| FollowUp {
+        waits_for,
+        planned_because_of,
+        is_conditional,
+    };
+    let all = [
+        follow_up(resized, routes, false),
+        follow_up(leaving, "routes to the pods of deleted nodes are withdrawn", false),
+        // A node that AKS upgrades keeps its name, and usually its pod CIDR.
+        follow_up(upgraded, routes, true),
+    ];
+    for follow_up in all.iter().filter(|it| !it.waits_for.is_empty()) {
+        for desired in input.desired.iter().filter(|desired| holds_node_routes(desired)) {
+            follow_ups.add(&desired.address, follow_up, decisions);
+        }
     }
 }
 
-/// Whether a change of a pool adds, removes or recreates nodes.
-fn changes_nodes(change: &Change) -> bool {
-    const FIELDS: [&str; 2] = ["scale", "kubernetes_version"];
-    let is_one = |field: &FieldChange| {
-        field.path.0.first().is_some_and(|name| FIELDS.contains(&name.as_str()))
-    };
+/// Whether a change of a pool adds or removes nodes.
+fn changes_nodes(input: Comparison<'_>, change: &Change) -> bool {
     match change.action {
         Action::Create => true,
         // The routes of its nodes are withdrawn in the same plan.
         Action::Delete => false,
-        _ => change.differences.iter().any(is_one),
+        _ => differs_in(change, "scale") && is_resized(input, change),
     }
+}
+
+/// Whether a change of a pool makes its nodes again, with another version.
+fn upgrades_nodes(change: &Change) -> bool {
+    change.action != Action::Delete && differs_in(change, "kubernetes_version")
+}
+
+fn differs_in(change: &Change, field: &str) -> bool {
+    let mut paths = change.differences.iter().map(|it| &it.path.0);
+    paths.any(|path| path.first().is_some_and(|first| first == field))
+}
+
+/// Whether a pool has more or fewer nodes than its new scale allows. AKS keeps the number
+/// that is between the limits of the autoscaler.
+fn is_resized(input: Comparison<'_>, change: &Change) -> bool {
+    let Some(Resource::NodePool(pool)) = &change.after else { return true };
+    let name = change.key.name();
+    let is_of_pool =
+        |node: &&AksNode| node.pool.as_deref().is_some_and(|it| it.eq_ignore_ascii_case(name));
+    let count = input.nodes.iter().filter(is_of_pool).count();
+    let limits = pool.scale.min_nodes()..=pool.scale.max_nodes();
+    !u32::try_from(count).is_ok_and(|count| limits.contains(&count))
 }
 
 /// Whether a resource routes to the pods of single AKS nodes.

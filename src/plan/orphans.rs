@@ -9,6 +9,11 @@ use crate::resource::{Address, Kind, ObjectKey, Resource, Site};
 
 /// Deletes each object that the topology owns and that no desired resource claims.
 pub(super) fn delete(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
+    let is_cluster_unknown = input.inventory.cluster_gap().is_some();
+    // A destroy drains workers first, and what is protected is recorded in the cluster, too.
+    if is_cluster_unknown && input.desired.is_empty() {
+        return;
+    }
     let claimed: HashSet<&ObjectKey> =
         input.desired.iter().filter_map(|desired| desired.key.as_ref()).collect();
     for (key, observed) in input.inventory.iter() {
@@ -19,6 +24,10 @@ pub(super) fn delete(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
         }
         // A partly read source may have hidden why the object exists.
         if input.inventory.gap_for(kind, Some(key)).is_some() {
+            continue;
+        }
+        // Without the cluster's facts the ids of what it needs are unknown.
+        if is_cluster_unknown && observed.site() == Some(Site::Cluster) {
             continue;
         }
         if kind == Kind::TailnetDevice && (may_have_departed_workers(input) || hides_record(input))

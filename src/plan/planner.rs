@@ -14,6 +14,7 @@ use super::decision::{Comparison, ResourceDecision, ResourceDecisions, change, d
 use super::deferred_replacements;
 use super::dependencies;
 use super::diff::{self, FieldChange};
+use super::follow_ups::FollowUps;
 use super::held_back;
 use super::held_prefixes;
 use super::hidden_contents;
@@ -22,6 +23,7 @@ use super::new_places;
 use super::node_pools;
 use super::orphans;
 use super::predecessors;
+use super::profile_settings;
 use super::propagation;
 use super::protected_departures;
 use super::protection::{self, Retained};
@@ -63,13 +65,17 @@ pub(super) fn plan_changes(input: Comparison<'_>) -> PlanContents {
     block_consequences(input, retained, &mut decisions);
     protection::retain_shared_containers(input, &mut decisions);
     node_pools::defer_deletions(&mut decisions);
-    node_pools::defer_routes(input, &mut decisions);
-    new_places::defer_withdrawals(input, &mut decisions);
+    let mut follow_ups = FollowUps::default();
+    node_pools::defer_routes(input, &mut decisions, &mut follow_ups);
+    new_places::defer_withdrawals(input, &mut decisions, &mut follow_ups);
     worker_request::reboot(input, &mut decisions);
     dependencies::add(input, &mut decisions);
     consequences::mark(input, &mut decisions);
+    profile_settings::name(input, &mut decisions);
     worker_request::restrict(input, &mut decisions);
-    assemble(input, decisions)
+    // A request for workers does nothing else.
+    let follow_ups = if input.worker_request.is_some() { FollowUps::default() } else { follow_ups };
+    assemble(input, decisions, follow_ups)
 }
 
 /// Blocks changes that other blocked changes make impossible or unsafe.
@@ -105,6 +111,9 @@ fn compare_each(input: Comparison<'_>) -> ResourceDecisions {
 fn compare(input: Comparison<'_>, desired: &DesiredResource) -> ResourceDecision {
     let kind = desired.address.kind;
     let gap = input.inventory.gap_for(kind, desired.key.as_ref());
+    // What is in the cluster's network has no id without the cluster's facts.
+    let of_cluster = || input.inventory.cluster_gap().filter(|_| desired.key.is_none());
+    let gap = gap.or_else(of_cluster);
     if let Some(gap) = gap.or_else(|| input.inventory.gap_behind(&desired.address)) {
         return wrong_host(desired, gap).map_or_else(|| gap.into(), ResourceDecision::from);
     }
@@ -273,7 +282,11 @@ fn occupied(
     })
 }
 
-fn assemble(input: Comparison<'_>, decisions: ResourceDecisions) -> PlanContents {
+fn assemble(
+    input: Comparison<'_>,
+    decisions: ResourceDecisions,
+    follow_ups: FollowUps,
+) -> PlanContents {
     let mut plan = PlanContents {
         topology: input.settings.owner.topology.to_string(),
         settings: input.settings.clone(),
@@ -302,6 +315,7 @@ fn assemble(input: Comparison<'_>, decisions: ResourceDecisions) -> PlanContents
             ResourceDecision::Blocked(blocked) => plan.blocked.push(*blocked),
         }
     }
+    follow_ups.add_to(&mut plan.deferred);
     await_arrivals(&mut plan.changes);
     let graph = StepGraph::of(&plan.changes);
     let sizes = rollout::lasting_workers(input);

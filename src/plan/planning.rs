@@ -12,7 +12,7 @@ use super::cluster_replacement::{
 use super::cost::Cost;
 use super::decision::Comparison;
 use super::execution_details;
-use super::impact::{Assessment, Departures, Projection, assess};
+use super::impact::{Assessment, Departures, Projection, add_pool_upgrades, assess};
 use super::known_drift;
 use super::new_datacenters;
 use super::planner::plan_changes;
@@ -179,6 +179,7 @@ pub(super) fn compare_states(
             worker_request: worker_request.as_ref(),
             departed: &facts.departed,
             present_routers: &facts.present_routers,
+            nodes: &facts.nodes,
             control_plane: applied.control_plane(input.topology, facts),
             requests: input.requests,
         });
@@ -261,6 +262,7 @@ fn assess_without_departures(observed: Sources<'_>, plan: &Plan) -> Assessment {
         None => assess_without_pools(observed, plan),
     };
     departures.add_to(&mut assessment.reachability);
+    add_pool_upgrades(&mut assessment.reachability, observed, plan);
     assessment
 }
 

@@ -13,8 +13,9 @@ use crate::resource::{Address, Kind, ObjectKey, Resource, Site};
 /// The pools that a plan removes, by their names in Azure.
 #[derive(Debug, Default)]
 pub(super) struct LeavingPools {
-    /// Removed pools whose key has another pool: its nodes replace theirs.
-    superseded: BTreeSet<String>,
+    /// Removed pools whose key has another pool, with their addresses: its nodes replace
+    /// theirs.
+    superseded: Vec<(String, Address)>,
     /// Removed pools whose key is no longer in the topology, with their addresses.
     lost: Vec<(String, Address)>,
 }
@@ -31,7 +32,7 @@ impl LeavingPools {
             let deleted = deletion(plan, &value.key, name).filter(|_| !is_wanted);
             let Some(deleted) = deleted else { continue };
             if wanted.iter().any(|(key, _)| *key == value.key) {
-                leaving.superseded.insert(name.clone());
+                leaving.superseded.push((name.clone(), deleted));
             } else {
                 leaving.lost.push((name.clone(), deleted));
             }
@@ -45,8 +46,8 @@ impl LeavingPools {
 
     /// The facts without the nodes of all of these pools.
     pub(super) fn without_nodes(&self, facts: &Facts) -> Facts {
-        let lost = self.lost.iter().map(|(name, _)| name);
-        without(facts, &self.superseded.iter().chain(lost).map(String::as_str).collect())
+        let all = self.superseded.iter().chain(&self.lost);
+        without(facts, &all.map(|(name, _)| name.as_str()).collect())
     }
 
     /// Adds the pairs that are lost with the pools to the report. The nodes of a pool with
@@ -57,9 +58,12 @@ impl LeavingPools {
         plan: &Plan,
         mut rest: Reachability,
     ) -> Reachability {
-        let mut removed: BTreeSet<&str> = self.superseded.iter().map(String::as_str).collect();
+        let mut removed = BTreeSet::new();
         let mut before = reached(observed, plan, &removed);
-        for (name, address) in &self.lost {
+        let superseded = self.superseded.iter().map(|pool| (pool, true));
+        for ((name, address), has_successor) in
+            superseded.chain(self.lost.iter().map(|pool| (pool, false)))
+        {
             let nodes = observed.facts.nodes.iter();
             let node = nodes.clone().find(|node| is_of(node, name));
             removed.insert(name);
@@ -70,8 +74,14 @@ impl LeavingPools {
             let mut others = nodes.filter(|other| other.name != node.name);
             let other = others.next().map_or_else(String::new, |other| other.name.clone());
             let example = (node.name.clone(), other);
-            rest.lost += pairs;
-            rest.losses.push(Loss { pairs, example, resource: Some(address.clone()) });
+            let loss = Loss { pairs, example, resource: Some(address.clone()) };
+            if has_successor {
+                rest.removed += pairs;
+                rest.removals.push(loss);
+            } else {
+                rest.lost += pairs;
+                rest.losses.push(loss);
+            }
         }
         rest
     }

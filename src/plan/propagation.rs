@@ -68,13 +68,10 @@ pub(super) fn defer_containers(input: Comparison<'_>, decisions: &mut ResourceDe
     }
     for (container, waits_for) in waiting {
         if let Some(ResourceDecision::Change(change)) = decisions.get(&container) {
-            let deferred = Deferred {
-                address: container.clone(),
-                action: change.action,
-                waits_for,
-                fields: change.fields().into_owned(),
-                planned_because_of: change.planned_because_of.clone(),
-            };
+            let fields = change.fields().into_owned();
+            let reason = &change.planned_because_of;
+            let deferred = Deferred::new(container.clone(), change.action, reason);
+            let deferred = Deferred { waits_for, fields, ..deferred };
             decisions.insert(container, deferred.into());
         }
     }
@@ -305,12 +302,11 @@ fn decision_for_dependent(
                 || (deferred.action == Action::Replace
                     && matches!(change.action, Action::Create | Action::Replace)) =>
         {
+            let reason = &change.planned_because_of;
             Some(ResourceDecision::from(Deferred {
-                address: change.address.clone(),
-                action: change.action,
                 waits_for: vec![on.clone()],
                 fields: change.fields().into_owned(),
-                planned_because_of: change.planned_because_of.clone(),
+                ..Deferred::new(change.address.clone(), change.action, reason)
             }))
         }
         ResourceDecision::Deferred(_) => None,

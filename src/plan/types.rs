@@ -195,10 +195,15 @@ impl PlanContents {
         }
     }
 
-    /// How many resources the plan does that to, now or once their values are known.
+    /// How many changes of a kind the plan makes, now or once their values are known.
     pub fn count(&self, action: Action) -> usize {
         let changes = self.changes.iter().filter(|change| change.action == action).count();
-        changes + self.deferred.iter().filter(|deferred| deferred.action == action).count()
+        changes + self.expected().filter(|deferred| deferred.action == action).count()
+    }
+
+    /// The deferred resources that are changed whatever the changes before them result in.
+    pub fn expected(&self) -> impl Iterator<Item = &Deferred> {
+        self.deferred.iter().filter(|deferred| !deferred.is_conditional)
     }
 
     /// Whether a change relies on facts read from a worker's host.

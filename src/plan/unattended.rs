@@ -35,6 +35,12 @@ pub(super) struct Selection {
     pub(super) deferred: BTreeSet<Address>,
 }
 
+impl Selection {
+    fn is_awaited(&self, address: &Address, action: Action) -> bool {
+        self.awaiting.iter().any(|it| it.address == *address && it.action == action)
+    }
+}
+
 /// Removes the changes that await approval and their dependents, and recomputes waves, cost
 /// and reachability. The changes that a person approved are in the options of `input`.
 pub fn limit(input: PlanningInput<'_>, permitted: AutoApply, plan: Plan) -> Plan {
@@ -298,7 +304,9 @@ impl Reasons {
         for (worker, record) in records_of_workers(plan) {
             dependents.entry(worker).or_default().push(record);
         }
-        for deferred in &plan.deferred {
+        // What is changed now does not wait with a later change of the same resource.
+        let changed: BTreeSet<&Address> = plan.changes.iter().map(|it| &it.address).collect();
+        for deferred in plan.deferred.iter().filter(|it| !changed.contains(&it.address)) {
             for on in &deferred.waits_for {
                 dependents.entry(on).or_default().push(&deferred.address);
             }
@@ -331,8 +339,13 @@ impl Reasons {
         }
         for deferred in &plan.deferred {
             let (address, action) = (&deferred.address, deferred.action);
+            let follows = deferred.waits_for.iter().any(|it| self.0.contains_key(it));
             match self.0.get(address) {
+                // It comes with the change that awaits approval.
+                None if follows => {}
                 None => _ = selection.deferred.insert(address.clone()),
+                // A resource may be deferred several times.
+                Some(_) if selection.is_awaited(address, action) => {}
                 Some(reason) => selection.awaiting.push(AwaitingApproval {
                     address: address.clone(),
                     action,

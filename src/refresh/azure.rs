@@ -135,6 +135,7 @@ pub(super) fn note(
     node_group::note_foreign_contents(&responses.node_groups, scope, observation);
     subnets::note_unreadable_attachments(cluster.as_ref(), observation);
     observation.facts.cluster = cluster;
+    cluster_facts::note_unknown(&responses.cluster, scope, observation);
     node_pools::note_offered_version(responses.offered_version, scope, observation);
 }
 

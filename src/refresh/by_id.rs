@@ -123,7 +123,9 @@ async fn get_all(
 /// AKS makes the node resource group with the cluster and deletes it with it.
 fn absent_with_the_cluster(scope: &Scope<'_>, observation: &Observation) -> BTreeSet<ArmId> {
     let cluster = &scope.topology.cluster;
-    if cluster.existing || observation.facts.cluster.is_some() {
+    let may_exist =
+        observation.facts.cluster.is_some() || observation.inventory.cluster_gap().is_some();
+    if cluster.existing || may_exist {
         return BTreeSet::new();
     }
     let name = names::node_resource_group(cluster, scope.topology.azure.location.as_str());

@@ -50,12 +50,15 @@ impl ClusterResponses {
 pub(super) async fn read(clients: &ReadClients, scope: &Scope<'_>, observation: &mut Observation) {
     let Some(facts) = &observation.facts.cluster else {
         // Without Azure it is unknown whether the cluster exists.
-        if observation.inventory.gap_sources().contains(&Source::Azure) {
-            let cause = observation.inventory.gap_at(&Source::Azure);
-            let message = "the cluster's credentials come from Azure, which could not be read";
-            if let Some(failure) = cause.map(|gap| gap.failure.clone().within(message)) {
-                observation.gap(Source::Kubernetes, failure);
-            }
+        let inventory = &observation.inventory;
+        let of_azure = inventory.gap_at(&Source::Azure).map(|gap| (gap, "Azure"));
+        let of_cluster = inventory.cluster_gap().map(|gap| (gap, "the cluster's object there"));
+        if let Some((gap, subject)) = of_azure.or(of_cluster) {
+            let message = format!(
+                "the cluster's credentials come from Azure, and {subject} could not be read"
+            );
+            let failure = gap.failure.clone().within(message);
+            observation.gap(Source::Kubernetes, failure);
         }
         return;
     };

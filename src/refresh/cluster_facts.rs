@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use ipnet::Ipv4Net;
 use serde_json::Value;
 
 use super::single::{get_printable, unreadable};
@@ -12,12 +13,11 @@ use super::{Observation, Scope};
 use crate::desired::facts::{ClusterFacts, NodeSubnet};
 use crate::desired::names;
 use crate::diagnostics::{Code, Failure};
-use crate::inventory::Source;
 use crate::plan::{Finding, FindingSeverity};
 use crate::provider::azure::codec;
 use crate::provider::azure::codec::cluster_profile::{self, ClusterProfile};
 use crate::provider::clients::ReadClients;
-use crate::resource::{ArmId, Kind};
+use crate::resource::{ArmId, Kind, ObjectKey};
 
 /// The response of Azure about the topology's cluster.
 #[derive(Debug)]
@@ -202,6 +202,7 @@ fn facts(profile: ClusterProfile, network: &Value) -> Result<ClusterFacts, Failu
         }
     }
     complete(&profile, &id, &node_subnets)?;
+    contains_subnets(&id, &decoded.address_prefixes, &node_subnets)?;
     Ok(ClusterFacts {
         virtual_network: id,
         address_prefixes: decoded.address_prefixes,
@@ -248,6 +249,27 @@ fn complete(
     ))
 }
 
+/// The address space must contain the nodes: a prefix that the answer lacks would be
+/// withdrawn from the datacenters.
+fn contains_subnets(
+    network: &ArmId,
+    space: &[Ipv4Net],
+    subnets: &[NodeSubnet],
+) -> Result<(), Failure> {
+    let is_contained = |it: &NodeSubnet| space.iter().any(|prefix| prefix.contains(&it.prefix));
+    let Some(subnet) = subnets.iter().find(|it| !is_contained(it)) else { return Ok(()) };
+    Err(Failure::new(
+        Code::SourceGap,
+        format!(
+            "Azure's answer for the VNet {network} lacks the address prefix that contains {}, the \
+             range of the subnet {}",
+            subnet.prefix,
+            subnet.id.name()
+        ),
+        format!("run the same command again; `az network vnet show --ids {network}` shows it"),
+    ))
+}
+
 /// Adds the cluster to the inventory, and returns its facts if they are known.
 pub(super) fn note(
     response: &ClusterResponse,
@@ -259,7 +281,6 @@ pub(super) fn note(
             note_newer(facts, scope, observation);
             return Some((**facts).clone());
         }
-        ClusterResponse::Unknown(failure) => observation.gap(Source::Azure, failure.clone()),
         ClusterResponse::NotYet { exists: false } if scope.topology.cluster.existing => {
             let failure = Failure::new(
                 Code::ExistingClusterMissing,
@@ -274,9 +295,21 @@ pub(super) fn note(
             };
             observation.findings.push(Finding::new(severity, failure));
         }
-        ClusterResponse::NotYet { .. } => {}
+        ClusterResponse::Unknown(_) | ClusterResponse::NotYet { .. } => {}
     }
     None
+}
+
+/// Notes why the facts could not be read, once all objects are noted: whatever is known of
+/// the cluster's own object does not tell what it consists of.
+pub(super) fn note_unknown(
+    response: &ClusterResponse,
+    scope: &Scope<'_>,
+    observation: &mut Observation,
+) {
+    if let ClusterResponse::Unknown(failure) = response {
+        observation.cluster_gap(ObjectKey::Azure(scope.cluster_id()), failure.clone());
+    }
 }
 
 /// AKS upgrades patches by itself and never downgrades. An older minor version in the

@@ -164,7 +164,8 @@ impl DeviceRecords {
         if inventory.get(&key).is_some() {
             return Machine::Exists;
         }
-        if inventory.gap_for(Kind::VirtualMachine, Some(&key)).is_some() {
+        let is_hidden = inventory.gap_for(Kind::VirtualMachine, Some(&key)).is_some();
+        if is_hidden || has_unknown_group(name, scope, observation) {
             return unread;
         }
         match clients.azure.get(&id).await {
@@ -174,6 +175,15 @@ impl DeviceRecords {
             Err(_) => unread,
         }
     }
+}
+
+/// Whether the resource group of a router's machine is unknown: AKS chooses that of an existing
+/// cluster.
+fn has_unknown_group(name: &str, scope: &Scope<'_>, observation: &Observation) -> bool {
+    let cluster = &scope.topology.cluster;
+    cluster.existing
+        && cluster.router.name.as_str() == name
+        && observation.inventory.cluster_gap().is_some()
 }
 
 /// The id of the virtual machine of a router; `None` for a machine that existed before.

@@ -112,6 +112,13 @@ impl Observation {
         self.inventory.note_unread(key, Gap { source, failure, explained: false, in_part: false });
     }
 
+    /// Records that the facts of the cluster could not be read, while the rest of Azure could.
+    pub(super) fn cluster_gap(&mut self, cluster: ObjectKey, failure: impl Into<Failure>) {
+        let (source, failure) = (Source::Azure, failure.into());
+        let gap = Gap { source, failure, explained: false, in_part: true };
+        self.inventory.note_cluster_gap(cluster, gap);
+    }
+
     /// Makes a foreign object that could not be decoded unknown, now that something
     /// depends on it.
     pub(super) fn mark_undecodable_unread(&mut self, key: &ObjectKey) {

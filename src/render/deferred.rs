@@ -2,8 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::plan::Deferred;
+use crate::plan::{Action, Deferred};
 use crate::resource::Address;
+
+/// What groups are sorted by: whether they are only possible, how many roots they have, and
+/// which.
+type GroupOrder<'a> = (bool, usize, Vec<&'a Address>);
 
 /// Resources that wait for the same resources.
 pub(super) struct Group<'a> {
@@ -18,29 +22,38 @@ impl Group<'_> {
     pub(super) fn roots(&self, quote: &str) -> String {
         let names = self.roots.iter().map(|root| format!("{quote}{root}{quote}"));
         let names = names.collect::<Vec<_>>().join(" and ");
-        if names.is_empty() {
-            "waiting for values that are not known yet".to_owned()
-        } else {
-            format!("waiting for {names}")
+        match (names.is_empty(), self.is_conditional()) {
+            (true, _) => "waiting for values that are not known yet".to_owned(),
+            (false, false) => format!("waiting for {names}"),
+            (false, true) => {
+                format!("only if nodes of {names} get other pod CIDRs; not counted")
+            }
         }
+    }
+
+    fn is_conditional(&self) -> bool {
+        self.similar.iter().flatten().all(|one| one.is_conditional)
     }
 }
 
 /// The groups, those that wait for the fewest resources first. Most deferred
 /// resources wait for other deferred resources; only the roots are reported.
 pub(super) fn groups(deferred: &[Deferred]) -> Vec<Group<'_>> {
+    // What waits for a deletion is shown behind it.
+    let others = deferred.iter().filter(|one| one.action != Action::Delete);
     let waits: BTreeMap<&Address, &[Address]> =
-        deferred.iter().map(|one| (&one.address, one.waits_for.as_slice())).collect();
-    let mut groups: BTreeMap<(usize, Vec<&Address>), Vec<Vec<&Deferred>>> = BTreeMap::new();
+        others.map(|one| (&one.address, one.waits_for.as_slice())).collect();
+    let mut groups: BTreeMap<GroupOrder<'_>, Vec<Vec<&Deferred>>> = BTreeMap::new();
     for one in deferred {
-        let roots = roots(&waits, &one.address);
-        let group = groups.entry((roots.len(), roots.into_iter().collect())).or_default();
+        let roots = roots(&waits, one);
+        let key = (one.is_conditional, roots.len(), roots.into_iter().collect());
+        let group = groups.entry(key).or_default();
         match group.iter_mut().find(|known| is_similar(known, one)) {
             Some(known) => known.push(one),
             None => group.push(vec![one]),
         }
     }
-    groups.into_iter().map(|((_, roots), similar)| Group { roots, similar }).collect()
+    groups.into_iter().map(|((_, _, roots), similar)| Group { roots, similar }).collect()
 }
 
 fn is_similar(known: &[&Deferred], one: &Deferred) -> bool {
@@ -51,9 +64,10 @@ fn is_similar(known: &[&Deferred], one: &Deferred) -> bool {
 /// The resources that a resource waits for, directly or through other deferred resources.
 fn roots<'a>(
     waits: &BTreeMap<&'a Address, &'a [Address]>,
-    address: &'a Address,
+    one: &'a Deferred,
 ) -> BTreeSet<&'a Address> {
-    let (mut roots, mut seen, mut open) = (BTreeSet::new(), BTreeSet::new(), vec![address]);
+    let (mut roots, mut seen) = (BTreeSet::new(), BTreeSet::new());
+    let mut open: Vec<&Address> = one.waits_for.iter().collect();
     while let Some(address) = open.pop() {
         match waits.get(address) {
             Some(_) if !seen.insert(address) => {}

@@ -155,6 +155,8 @@ pub(super) fn everything() -> Plan {
         waits_for: vec![address("managed-cluster/cluster/lab")],
         fields: Vec::new(),
         planned_because_of: "AKS creates the VNet".into(),
+        interrupts: None,
+        is_conditional: false,
     };
     let mut adopted = change(
         "resource-group/dc1/lab-dc1",

@@ -160,6 +160,11 @@ pub struct DeferredJson {
     pub fields: Vec<FieldJson>,
     /// The rule of the topology that the change is planned for.
     pub planned_because_of: String,
+    /// What the change interrupts, if that is known.
+    pub disruption: Option<String>,
+    /// Whether it is changed only if the changes before it have a certain result; such a
+    /// change is not counted.
+    pub conditional: bool,
 }
 
 /// A change that must not be made.
@@ -266,7 +271,7 @@ fn summary(plan: &Plan) -> SummaryJson {
         destroy: plan.count(Action::Delete),
         adopt: plan.count(Action::Adopt),
         reboot: plan.count(Action::Reboot),
-        deferred: plan.deferred.len(),
+        deferred: plan.expected().count(),
         blocked: plan.blocked.len(),
         ignored: plan.ignored_differences(),
         unchanged: plan.unchanged,
@@ -306,6 +311,8 @@ fn deferred(deferred: &Deferred) -> DeferredJson {
         waits_for: texts(&deferred.waits_for),
         fields: deferred.fields.iter().map(field).collect(),
         planned_because_of: deferred.planned_because_of.clone(),
+        disruption: deferred.interrupts.clone(),
+        conditional: deferred.is_conditional,
     }
 }
 

@@ -8,7 +8,7 @@ use super::context::{ReconcileContext, while_leading};
 use super::leadership::ReplicaRole;
 use super::operations;
 use super::queue::Trigger;
-use super::reconciled::{ReconcileResult, Reconciled, changes_made};
+use super::reconciled::{ReconcileResult, Reconciled};
 use super::remaining::WorkerCounts;
 use super::step_reporter::StepReporter;
 use super::topology_recorder::TopologyReport;
@@ -262,7 +262,7 @@ impl<'a> ReconcileContext<'a> {
         match (refused, applied.remaining.take()) {
             (Some(reason), Some(plan)) => {
                 let plan = plan.awaiting_approval_of_all(&reason);
-                Reconciled::of_plan(&plan, changes_made(&applied), None)
+                Reconciled::of_plan(&plan, applied.changes_made, None)
             }
             (_, remaining) => {
                 applied.remaining = remaining;

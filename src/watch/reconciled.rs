@@ -5,7 +5,6 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::remaining::{Remaining, WorkerCounts};
-use crate::apply::events::Outcome;
 use crate::apply::{Applied, ApplyStatus};
 use crate::diagnostics::{Code, Failure, counted};
 use crate::plan::{Action, AwaitingApproval, FindingSeverity, Plan, PlanStatus};
@@ -129,7 +128,7 @@ impl Reconciled {
 
     /// The remaining work after an apply.
     pub(super) fn of_apply(applied: &Applied) -> Self {
-        let changes = changes_made(applied);
+        let changes = applied.changes_made;
         let Some(plan) = &applied.remaining else { return Self::interrupted() };
         let failure = match &applied.status {
             ApplyStatus::Partial(failure) | ApplyStatus::Overtaken(failure) => {
@@ -180,11 +179,6 @@ fn unresolvable_deferred(plan: &Plan) -> Option<Failure> {
     let message = format!("{} depends on a resource that does not exist yet", deferred.address);
     let remedy = "run `stargate plan`, which shows what it waits for";
     Some(Failure::new(Code::PartlyApplied, message, remedy))
-}
-
-/// How many changes an apply made.
-pub(super) fn changes_made(applied: &Applied) -> usize {
-    applied.outcomes.values().filter(|it| **it == Outcome::Done).count()
 }
 
 /// The blocked changes of a plan, and the errors that forbid all changes.

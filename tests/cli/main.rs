@@ -17,6 +17,7 @@ mod losses;
 mod one_meaning;
 mod operations;
 mod outputs;
+mod pending_edits;
 mod permissions;
 mod promtool;
 mod readme;

@@ -209,7 +209,7 @@ pub(crate) const CASES: [Case; 41] = [
     ),
     (Fault::DeviceKeyExpiring, &[], &[]),
     (Fault::DeviceKeyExpired, &["Offline tailnet-device/dc1/stargate-aks-e2e-2-dc-router"], &[]),
-    (Fault::PrefixServedTwice, &["ForeignPeer tailnet-device/cluster/office-router"], &[]),
+    (Fault::PrefixServedTwice, &["ForeignPeer tailnet-device/tailnet/office-router"], &[]),
     (Fault::WorkerNotReady, &[], &["WorkersReady worker/dc1/stargate-aks-e2e-2-worker-1"]),
     (
         Fault::WorkerVmDeleted,

@@ -57,6 +57,15 @@ pub(crate) fn change_cluster(deployment: &Deployment, change: impl FnOnce(&mut V
     });
 }
 
+/// The network that AKS made for its nodes.
+pub(crate) fn node_network(deployment: &Deployment) -> ArmId {
+    deployment.sandbox.read(|sandbox| {
+        let networks = sandbox.arm.list("Microsoft.Network/virtualNetworks");
+        let of_nodes = networks.into_iter().find(|(id, _)| id.to_string().contains("/MC_"));
+        of_nodes.unwrap().0.clone()
+    })
+}
+
 /// The addresses of AKS's nodes, and the next hops of the routes to their pods.
 pub(crate) fn nodes_and_routes(deployment: &Deployment) -> (BTreeSet<String>, BTreeSet<String>) {
     deployment.sandbox.read(|sandbox| {
@@ -166,11 +175,7 @@ async fn a_new_pool_does_not_take_the_subnet_of_a_pool_of_others() {
     let deployment = applied(&pool("system", "count = 2")).await;
     let theirs = json!({ "count": 1, "vmSize": "Standard_D2s_v5", "mode": "User" });
     put_pool(&deployment, "aa", theirs).await;
-    let network = deployment.sandbox.read(|sandbox| {
-        let networks = sandbox.arm.list("Microsoft.Network/virtualNetworks");
-        let of_nodes = networks.into_iter().find(|(id, _)| id.to_string().contains("/MC_"));
-        of_nodes.unwrap().0.clone()
-    });
+    let network = node_network(&deployment);
     let subnet = |name: &str| network.child("subnets", name);
     let body = json!({ "properties": { "addressPrefix": "10.230.0.0/24" } });
     deployment.clients.azure.put(&subnet("theirs"), &body, Precondition::None).await.unwrap();

@@ -203,9 +203,8 @@ async fn make_plan(
 
 /// Whether nothing is left of the saved plan.
 fn is_made_already(plan: &Plan, request: &ApplyRequest) -> bool {
-    request.saved.as_ref().is_some_and(|saved| {
-        plan.changes.is_empty() && plan.blocked.is_empty() && saved.plan.deferred.is_empty()
-    })
+    let is_left = !(plan.changes.is_empty() && plan.deferred.is_empty() && plan.blocked.is_empty());
+    request.saved.is_some() && !is_left
 }
 
 /// The exit code of a plan that changes nothing or is refused: it needs no approval.

@@ -83,14 +83,12 @@ fn report_outcomes(applied: &Applied, ui: &Ui) {
 
 /// How many changes were made, and how many only by half.
 fn made(applied: &Applied) -> String {
-    let count = |is: fn(&Outcome) -> bool| applied.outcomes.values().filter(|it| is(it)).count();
-    let done = count(|outcome| *outcome == Outcome::Done);
-    let half = count(|outcome| matches!(outcome, Outcome::HalfReplaced { .. }));
-    let half = match half {
+    let is_half = |outcome: &&Outcome| matches!(outcome, Outcome::HalfReplaced { .. });
+    let half = match applied.outcomes.values().filter(is_half).count() {
         0 => String::new(),
         half => format!(", {half} made in part"),
     };
-    format!("{} made{half}", counted(done, "change"))
+    format!("{} made{half}", counted(applied.changes_made, "change"))
 }
 
 /// The state of the operation in the closing line, and its text after the count.

@@ -87,7 +87,11 @@ pub(crate) async fn run(
     let options = PlanOptions { deep: arguments.deep, ..PlanOptions::default() };
     let scope = session.scope(options);
     let planned = session.plan(&scope, ui).await;
-    let sources = planned.paths(&session.loaded.topology);
+    let topology = &session.loaded.topology;
+    let present_topology = planned.present_topology(topology);
+    let present = planned.present_paths(topology, present_topology.as_ref());
+    let after = planned.paths(topology);
+    let (sources, other) = if arguments.planned { (after, present) } else { (present, after) };
     let service = match arguments.to.parse() {
         Ok(address) if is_service(sources.observed, address) => {
             Some(trace_service::read(&planned, address).await)
@@ -96,7 +100,7 @@ pub(crate) async fn run(
     };
     let result = service.transpose().and_then(|service| {
         let result = render(arguments, sources, service.as_ref(), &planned.observation.read_at, ui);
-        result.map_err(|error| with_gaps(error, sources))
+        result.map_err(|error| with_gaps(with_other_state(error, arguments, other), sources))
     });
     let (text, outcome) = result?;
     ui.data(&text)?;
@@ -114,8 +118,7 @@ fn render(
     read_at: &BTreeMap<Source, Timestamp>,
     ui: &Ui,
 ) -> Result<(String, TraceOutcome), CliError> {
-    let state =
-        if arguments.planned { IntermediateState::Planned } else { IntermediateState::Observed };
+    let state = state(arguments.planned);
     let model = path_model(sources, &state);
     let now = Timestamp::now();
     let passed = |at: &Timestamp| Duration::try_from(now.duration_since(*at)).unwrap_or_default();
@@ -169,6 +172,35 @@ fn render(
     Ok((text, TraceOutcome::of(&round_trip)))
 }
 
+/// The state that a trace is about.
+fn state(is_planned: bool) -> IntermediateState {
+    if is_planned { IntermediateState::Planned } else { IntermediateState::Observed }
+}
+
+/// Says which of the hosts in question the plan creates, or removes: a trace of the other
+/// state has them.
+fn with_other_state(
+    error: CliError,
+    arguments: &TraceArguments,
+    other: Projection<'_>,
+) -> CliError {
+    if error.exit != exit::USAGE {
+        return error;
+    }
+    let model = path_model(other, &state(!arguments.planned));
+    let mut hosts = [&arguments.from, &arguments.to].into_iter();
+    let found = hosts.find(|it| error.message.contains(&format!("`{it}`")) && has(&model, it));
+    match (found, arguments.planned) {
+        (None, _) => error,
+        (Some(name), false) => error.remedy(format!(
+            "`{name}` exists once the plan is applied: trace that state with `--planned`"
+        )),
+        (Some(name), true) => error.remedy(format!(
+            "`{name}` exists until the plan is applied: trace the live state without `--planned`"
+        )),
+    }
+}
+
 /// Adds the sources that could not be read, which may know the host.
 fn with_gaps(error: CliError, sources: Projection<'_>) -> CliError {
     let mut gaps = sources.plan.unexplained_gaps().peekable();
@@ -180,6 +212,15 @@ fn with_gaps(error: CliError, sources: Projection<'_>) -> CliError {
             gap.source, gap.failure.message, gap.failure.remedy
         ))
     })
+}
+
+/// Whether a state has a host of this name or address.
+fn has(model: &PathModel, text: &str) -> bool {
+    match address(model, text) {
+        Ok((_, Some(_))) => true,
+        Ok((address, None)) => model.network.end(address).is_some(),
+        Err(_) => false,
+    }
 }
 
 /// Resolves an address, the name of a host, or `pod/NAME`, which also say on

@@ -28,6 +28,9 @@ pub struct Disruption {
     /// The waves of the rollout in which pairs are disrupted.
     #[serde(default)]
     pub waves: Option<WaveRange>,
+    /// Whether other pairs of the same nodes' pool follow.
+    #[serde(default)]
+    pub is_rolling: bool,
 }
 
 /// Waves of a rollout, counted from 1.
@@ -72,6 +75,7 @@ impl Disruption {
     fn counted_pairs(&self) -> String {
         let pairs = counted(self.pairs, "pair");
         let is_spread = self.waves.is_some_and(|waves| waves.first < waves.last);
+        let is_spread = is_spread || self.is_rolling;
         if is_spread { format!("at most {pairs} at a time") } else { pairs }
     }
 }

@@ -180,6 +180,7 @@ impl<'a> DisruptionCollector<'a> {
             during: causes,
             seconds,
             waves: first.zip(last).map(|(first, last)| WaveRange { first, last }),
+            is_rolling: false,
         })
     }
 }

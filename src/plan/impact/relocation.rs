@@ -211,6 +211,7 @@ impl RelocatedPairs {
                 during: vec![cause.clone()],
                 seconds: duration(cause, changes, graph, &order),
                 waves: None,
+                is_rolling: false,
             })
         };
         self.0.into_iter().filter_map(of_cause).collect()

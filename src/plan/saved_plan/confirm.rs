@@ -7,6 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use serde_json::Value;
+
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::Inventory;
 use crate::plan::diff::{self, FieldChange};
@@ -129,6 +131,8 @@ impl<'a> SavedComparison<'a> {
         let mut found = Vec::new();
         for saved in &self.saved.changes {
             match self.changes.get(&saved.address) {
+                // It is one of those that were approved while they were deferred.
+                Some(fresh) if self.is_continued(saved, fresh) => {}
                 Some(fresh) => match difference(saved, fresh) {
                     Some(reason) => found.push((&saved.address, reason)),
                     None => drop(confirmed.insert(&fresh.address)),
@@ -181,8 +185,10 @@ impl<'a> SavedComparison<'a> {
             let is_additive = matches!(change.action, Action::Create | Action::Update);
             let deferred = deferred.get(&change.address);
             let was_deferred = deferred.is_some() || is_association(&change.address);
-            let is_adopted = change.action == Action::Adopt && deferred == Some(&Action::Adopt);
-            (is_additive && was_deferred || is_adopted).then_some(&change.address)
+            // What the saved plan shows as deleted or adopted later may be.
+            let is_named = matches!(change.action, Action::Adopt | Action::Delete)
+                && deferred == Some(&change.action);
+            (is_additive && was_deferred || is_named).then_some(&change.address)
         })
     }
 
@@ -196,12 +202,31 @@ impl<'a> SavedComparison<'a> {
             wanted.key.as_ref() == Some(&saved.key)
                 && saved.after.as_ref() == Some(&wanted.resource)
         });
+        // A later iteration of the same apply changes it once more.
+        let after = match wanted.filter(|it| it.key.as_ref() == Some(&saved.key)) {
+            Some(wanted) if self.is_changed_again(&saved.address) => Some(&wanted.resource),
+            _ => saved.after.as_ref().filter(|_| is_wanted),
+        };
         let observed = self.inventory.get(&saved.key);
-        is_wanted
-            && observed.zip(saved.after.as_ref()).is_some_and(|(observed, after)| {
-                !observed.ownership.is_foreign()
-                    && diff::between(&observed.resource, after).is_empty()
-            })
+        observed.zip(after).is_some_and(|(observed, after)| {
+            !observed.ownership.is_foreign() && diff::between(&observed.resource, after).is_empty()
+        })
+    }
+
+    /// Whether a change was made, and the plan made now goes on with the update of the
+    /// resource that the saved plan defers.
+    fn is_continued(&self, saved: &Change, fresh: &Change) -> bool {
+        let states = saved.after.as_ref().zip(fresh.before.as_ref());
+        self.is_changed_again(&saved.address)
+            && saved.key == fresh.key
+            && fresh.action == Action::Update
+            && states.is_some_and(|(after, live)| holds(saved.before.as_ref(), after, live))
+    }
+
+    /// Whether the saved plan defers another update of a resource that it changes.
+    fn is_changed_again(&self, address: &Address) -> bool {
+        let mut deferred = self.saved.deferred.iter();
+        deferred.any(|it| it.action == Action::Update && it.address == *address)
     }
 
     /// Whether an object that the topology does not describe is deleted. If it could not be
@@ -311,6 +336,24 @@ fn difference(saved: &Change, fresh: &Change) -> Option<String> {
     let moved = moved_fields(saved.before.as_ref(), fresh.before.as_ref());
     let first = moved.first()?;
     Some(format!("its field {} changed after the plan was made", first.path))
+}
+
+/// Whether a live resource has what a change gave it, whatever was changed beside it since.
+fn holds(before: Option<&Resource>, after: &Resource, live: &Resource) -> bool {
+    let Some(before) = before else { return true };
+    let left = diff::between(live, after);
+    diff::between(before, after).iter().all(|made| {
+        let left = left.iter().find(|field| field.path == made.path);
+        left.is_none_or(|field| has_items(field.before.as_ref(), made))
+    })
+}
+
+/// Whether a list has the items that a change of it adds.
+fn has_items(live: Option<&Value>, made: &FieldChange) -> bool {
+    let list = |value: Option<&Value>| value.and_then(Value::as_array).cloned();
+    let (Some(live), Some(after)) = (list(live), list(made.after.as_ref())) else { return false };
+    let before = list(made.before.as_ref()).unwrap_or_default();
+    after.iter().all(|item| before.contains(item) || live.contains(item))
 }
 
 /// The fields in which two results differ, as a clause.

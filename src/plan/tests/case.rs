@@ -112,6 +112,7 @@ impl Case {
             worker_request: self.worker_request.as_ref(),
             departed: &BTreeMap::new(),
             present_routers: &BTreeMap::new(),
+            nodes: &[],
             control_plane: None,
             requests: &BTreeMap::new(),
         });

@@ -133,6 +133,7 @@ pub(super) fn compare(desired: &DesiredSet, inventory: &Inventory) -> PlanConten
         worker_request: None,
         departed: &BTreeMap::new(),
         present_routers: &BTreeMap::new(),
+        nodes: &[],
         control_plane: None,
         requests: &BTreeMap::new(),
     })

@@ -174,6 +174,7 @@ impl LiveState {
                 worker_request: None,
                 departed: &BTreeMap::new(),
                 present_routers: &BTreeMap::new(),
+                nodes: &[],
                 control_plane: None,
                 requests: &BTreeMap::new(),
             })

@@ -1,9 +1,12 @@
 //! Plans as annotations: differences, blocked changes, findings and lost pairs.
 
+use std::collections::BTreeSet;
+
 use crate::diagnostics::Code;
 use crate::plan::{Action, Change, FindingSeverity, Plan};
 use crate::render::Purpose;
 use crate::render::text::counted;
+use crate::resource::Address;
 
 use super::{Annotation, AnnotationLevel, AnnotationRule};
 
@@ -20,7 +23,11 @@ impl Annotation {
         };
         let mut found: Vec<Self> =
             plan.changes.iter().map(|change| of_change(change, level, purpose)).collect();
-        found.extend(plan.deferred.iter().map(|one| {
+        // A resource that is changed in several iterations is named once.
+        let changed = plan.changes.iter().map(|change| (&change.address, change.action));
+        let mut named: BTreeSet<(&Address, Action)> = changed.collect();
+        let deferred = plan.expected().filter(|one| named.insert((&one.address, one.action)));
+        found.extend(deferred.map(|one| {
             let message = format!(
                 "{} {}; it depends on a value that does not exist yet",
                 one.address,

@@ -174,7 +174,7 @@ fn summary(plan: &Plan) -> String {
         ("replace", plan.count(Action::Replace)),
         ("destroy", plan.count(Action::Delete)),
         ("adopt", plan.count(Action::Adopt)),
-        ("deferred", plan.deferred.len()),
+        ("deferred", plan.expected().count()),
         ("blocked", plan.blocked.len()),
     ];
     for (name, count) in counts {

@@ -107,6 +107,7 @@ fn replacements_list_interruptions_before_blocked_changes() {
         during: vec![address("route-table/cluster/lab-workers-rt")],
         seconds: 40,
         waves: None,
+        is_rolling: false,
     };
     let text = of(PlanContents {
         reachability: Reachability {

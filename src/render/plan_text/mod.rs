@@ -136,8 +136,9 @@ impl Page {
     /// Notes on the last line: how many of its resources are deferred, and
     /// whether it may be incomplete.
     fn notes_on_the_count(&mut self, plan: &Plan) {
-        if !plan.deferred.is_empty() {
-            let deferred = counted(plan.deferred.len(), "deferred resource");
+        let deferred = plan.expected().count();
+        if deferred > 0 {
+            let deferred = counted(deferred, "deferred change");
             self.line(format!("The counts below include {deferred}."));
         }
         if !plan.is_empty() && plan.status() == PlanStatus::Unknown {
@@ -167,14 +168,28 @@ impl Page {
         }
         self.title(&self.options.purpose.heading(&plan.topology));
         self.blank();
-        for folded in fold(&plan.changes, self.options.full) {
+        let folded = fold(&plan.changes, self.options.full);
+        let bodies: Vec<Vec<String>> = folded.iter().map(|it| self.folded_body(it)).collect();
+        for (at, (folded, body)) in folded.iter().zip(&bodies).enumerate() {
             self.header(folded.change.action, &folded.change.address, "");
-            self.change_body(folded.change);
-            if let Some(more) = folded.more() {
-                self.painted(Role::Quiet, &more, "      ", "      ");
+            // Headers without a body, or with that of the next one, stand below each other.
+            let is_brief = body.is_empty() || folded.change.records_protection_only();
+            if is_brief && bodies.get(at + 1) == Some(body) {
+                continue;
             }
+            self.lines.extend(body.iter().cloned());
             self.blank();
         }
+    }
+
+    /// The lines of a change below its header, and the names of similar ones.
+    fn folded_body(&self, folded: &Folded<'_>) -> Vec<String> {
+        let mut page = Self { options: self.options, lines: Vec::new() };
+        page.change_body(folded.change);
+        if let Some(more) = folded.more() {
+            page.painted(Role::Quiet, &more, "      ", "      ");
+        }
+        page.lines
     }
 
     fn header(&mut self, action: Action, address: &Address, behind: &str) {
@@ -184,8 +199,9 @@ impl Page {
     }
 
     fn change_body(&mut self, change: &Change) {
-        // The heading says why everything is deleted.
-        if self.options.purpose != Purpose::Destroy {
+        // The heading says why everything is deleted, and a record of protection by which
+        // block of the topology it is.
+        if self.options.purpose != Purpose::Destroy && !change.records_protection_only() {
             self.rule(&change.planned_because_of);
         }
         self.fields(change.action, &change.fields());
@@ -197,8 +213,12 @@ impl Page {
             self.wrapped(&format!("{relation} {cause}"), "      ", "      ");
         }
         if let Some(disruption) = &change.interrupts {
-            self.painted(Role::Warning, &format!("disruption: {disruption}"), "      ", "        ");
+            self.disruption(disruption);
         }
+    }
+
+    fn disruption(&mut self, text: &str) {
+        self.painted(Role::Warning, &format!("disruption: {text}"), "      ", "        ");
     }
 
     /// The rule of the topology that a change is planned for.

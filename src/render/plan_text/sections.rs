@@ -66,15 +66,8 @@ impl Page {
         if deferred.is_empty() {
             return;
         }
-        let resources = counted(deferred.len(), "resource");
-        let consequence = match self.options.purpose {
-            Purpose::Drift => "An apply changes them in a later iteration:",
-            _ => "The same apply changes them in a later iteration, without another approval:",
-        };
-        self.title(&format!(
-            "Deferred: {resources} with values that exist only after other changes were made. \
-             {consequence}"
-        ));
+        let title = self.deferred_title(deferred);
+        self.title(&title);
         self.blank();
         for group in deferred::groups(deferred) {
             self.wrapped(&format!("{}:", group.roots("")), "  ", "    ");
@@ -83,12 +76,33 @@ impl Page {
         }
     }
 
+    /// How many changes are deferred, and that an apply makes them.
+    fn deferred_title(&self, deferred: &[Deferred]) -> String {
+        let expected = deferred.iter().filter(|one| !one.is_conditional).count();
+        let (apply, approval) = match self.options.purpose {
+            Purpose::Drift => ("an apply", ""),
+            _ => ("the same apply", ", without another approval"),
+        };
+        match expected {
+            0 => format!(
+                "Possible: {}, which {apply} makes in a later iteration if they are \
+                 needed{approval}:",
+                counted(deferred.len(), "change")
+            ),
+            _ => format!(
+                "Deferred: {} whose values exist only after other changes were made; {apply} \
+                 makes them in a later iteration{approval}:",
+                counted(expected, "change")
+            ),
+        }
+    }
+
     /// One line a resource with `full`, else one line for similar resources.
     fn deferred_group(&mut self, group: &Group<'_>) {
         if self.options.full {
             for one in group.similar.iter().flatten() {
                 self.header(one.action, &one.address, "");
-                self.deferred_fields(one);
+                self.deferred_body(one);
             }
             return;
         }
@@ -98,7 +112,7 @@ impl Page {
                 count => format!(" and {}", counted(count - 1, "other")),
             };
             self.header(similar[0].action, &similar[0].address, &behind);
-            self.deferred_fields(similar[0]);
+            self.deferred_body(similar[0]);
         }
         let omitted: usize = group.similar.iter().skip(MAX_DEFERRED).map(Vec::len).sum();
         if omitted > 0 {
@@ -109,10 +123,13 @@ impl Page {
 
     /// The known fields of a deferred resource. Of one that is created again as a whole no
     /// former value is known: that is no change from none.
-    fn deferred_fields(&mut self, deferred: &Deferred) {
+    fn deferred_body(&mut self, deferred: &Deferred) {
         let is_whole = deferred.fields.iter().all(|field| field.before.is_none());
         let action = if is_whole { Action::Create } else { deferred.action };
         self.fields(action, &deferred.fields);
+        if let Some(disruption) = &deferred.interrupts {
+            self.disruption(disruption);
+        }
     }
 
     /// Drift that the topology ignores, with the reason.

@@ -1,3 +1,5 @@
+use serde_json::Value;
+
 use super::*;
 use crate::plan::PlanContents;
 use crate::render::fixture;
@@ -124,4 +126,43 @@ fn digests_of_profiles_are_shortened() {
     let fields = vec![fixture::field(&["profile_digest"], digest("a"), digest("b"))];
     let text = plain(&fixture::plan(vec![fixture::change("worker/dc1/a", Action::Update, fields)]));
     assert!(text.contains("profile_digest: \"aaaaaaaa…\" -> \"bbbbbbbb…\""), "{text}");
+}
+
+/// A plan that destroys is as long as the list of what it destroys.
+#[test]
+fn changes_without_a_body_stand_below_each_other() {
+    let delete = |text: &str| fixture::change(text, Action::Delete, Vec::new());
+    let mut machine = delete("virtual-machine/dc1/b");
+    machine.interrupts = Some("a restart".to_owned());
+    let changes = vec![delete("subnet/dc1/a"), machine, delete("route-table/dc1/c")];
+    let mut more = changes.clone();
+    more.push(delete("public-ip-address/dc1/d"));
+    let options = Options { purpose: Purpose::Destroy, ..Options::default() };
+    let text = render(&fixture::plan(more), options);
+    let listed = "  - subnet/dc1/a\n\n  - virtual-machine/dc1/b\n      disruption: a restart\n\n  - \
+                  route-table/dc1/c\n  - public-ip-address/dc1/d\n\n";
+    assert!(text.contains(listed), "{text}");
+    let text = render(&fixture::plan(changes), options);
+    assert!(text.contains("disruption: a restart\n\n  - route-table/dc1/c\n\n"), "{text}");
+}
+
+/// What is recorded on every object of a datacenter is shown once.
+#[test]
+fn records_of_one_protection_are_shown_together() {
+    let record = |text: &str, block: &str| {
+        let fields = vec![fixture::field(&["protected_by"], Value::Null, block.into())];
+        let mut change = fixture::change(text, Action::Update, fields);
+        change.planned_because_of = format!("why {text} exists");
+        change
+    };
+    let plan = fixture::plan(vec![
+        record("virtual-network/dc1/a", "datacenters.dc1"),
+        record("nat-gateway/dc1/b", "datacenters.dc1"),
+        record("virtual-machine/dc2/c", "datacenters.dc2"),
+    ]);
+    let text = plain(&plan);
+    let listed = "  ~ virtual-network/dc1/a\n  ~ nat-gateway/dc1/b\n      protected_by: (none) -> \
+                  \"datacenters.dc1\"\n\n  ~ virtual-machine/dc2/c\n";
+    assert!(text.contains(listed), "{text}");
+    assert!(!text.contains("why "), "{text}");
 }

@@ -217,7 +217,7 @@ async fn end_batch(
         .filter(|(address, _)| address.kind == Kind::Worker)
         .map(|(address, outcome)| (address.name.as_str(), outcome))
         .collect();
-    result.changes += applied.outcomes.values().filter(|it| **it == Outcome::Done).count();
+    result.changes += applied.changes_made;
     let objects = writer.cluster.operations().await?;
     for (worker, before) in &batch.members {
         let Some(object) = objects.iter().find(|it| it.uid == before.uid) else {

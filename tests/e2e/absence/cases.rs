@@ -39,7 +39,9 @@ fn change_cluster(deployment: &Deployment, change: impl FnOnce(&mut Value)) {
 async fn a_cluster_whose_network_may_not_be_read_is_unknown() {
     let applied = Applied::of(EXAMPLE).await;
     let network = applied.of_azure().find(|id| id.contains("/virtualnetworks/aks-vnet")).unwrap();
-    for how in [How::Refuse, How::HideField("/properties/subnets/0".to_owned())] {
+    let missing = ["/properties/subnets/0", "/properties/addressSpace/addressPrefixes/0"];
+    let missing = missing.map(|pointer| How::HideField(pointer.to_owned()));
+    for how in missing.into_iter().chain([How::Refuse]) {
         let mutation = Mutation { api: Api::Azure, identity: network.clone(), how };
         let planned = applied.planned(&mutation, false).await;
         assert_eq!(violations(&mutation, &planned), Vec::<String>::new());
@@ -47,6 +49,26 @@ async fn a_cluster_whose_network_may_not_be_read_is_unknown() {
         assert_eq!(plan.status(), PlanStatus::Unknown, "{}", summary(&plan));
         let gap = plan.gaps.iter().find(|gap| gap.failure.message.contains("VNet")).unwrap();
         assert!(!gap.failure.remedy.is_empty());
+    }
+}
+
+/// Neither a DaemonSet can get another selector nor a binding another role: something of
+/// another type in their place, or an unknown field, is no reason to replace the object.
+#[tokio::test(start_paused = true)]
+async fn an_object_with_a_strange_field_is_not_replaced() {
+    let applied = Applied::of(EXAMPLE).await;
+    for (kind, pointer) in [
+        ("DaemonSet", "/spec/selector"),
+        ("DaemonSet", "/spec/selector/matchLabels"),
+        ("ClusterRoleBinding", "/roleRef"),
+    ] {
+        let mut objects = applied.objects.keys();
+        let (api, identity) = objects.find(|(_, id)| id.starts_with(kind)).unwrap().clone();
+        for how in [How::Garble(pointer.to_owned()), How::AddField(pointer.to_owned())] {
+            let mutation = Mutation { api, identity: identity.clone(), how };
+            let planned = applied.planned(&mutation, false).await;
+            assert_eq!(violations(&mutation, &planned), Vec::<String>::new(), "{mutation:?}");
+        }
     }
 }
 

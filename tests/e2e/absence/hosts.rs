@@ -9,6 +9,7 @@ use stargate::sandbox::SandboxState;
 use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInjector};
 
 use super::changes_that_remove;
+use super::scope::unread_sources;
 use crate::harness::{Deployment, EXAMPLE, RefreshOptions, TWO_DATACENTERS, summary};
 
 /// Loses every probe of one host.
@@ -43,7 +44,7 @@ async fn a_host_that_does_not_answer_hides_nothing_else() {
             assert_eq!(plan.status(), PlanStatus::Unknown, "{host}: {}", summary(plan));
             assert_eq!(changes_that_remove(plan), Vec::<String>::new(), "{host}");
             assert!(plan.changes.is_empty(), "{host}: {}", summary(plan));
-            let unknown = planned.observation.inventory.gap_sources();
+            let unknown = unread_sources(&planned.observation.inventory);
             assert_eq!(unknown, BTreeSet::from([Source::Host(host)]), "{}", summary(plan));
         }
     }

@@ -3,6 +3,7 @@
 
 use stargate::apply::ApplyStatus;
 use stargate::diagnostics::Code;
+use stargate::inventory::Source;
 use stargate::plan::{Action, PlanStatus};
 use stargate::provider::http::Api;
 use stargate::resource::Kind;
@@ -53,6 +54,55 @@ async fn a_change_is_planned_while_another_kind_cannot_be_listed() {
         assert_eq!(in_part, [true], "{list}: {:?}", plan.gaps);
         let foreign = plan.blocked.iter().find(|it| it.failure.code == Code::NotOwned);
         assert!(foreign.is_none(), "{list}: {foreign:?}");
+    }
+}
+
+/// The cluster's own object and its network, each refused or without what it consists of.
+fn of_cluster(applied: &Applied) -> Vec<Mutation> {
+    let named = |part: &str| {
+        let mut all = applied.of_azure();
+        all.find(|it| it.contains(part) && !it.contains("/subnets/")).unwrap().clone()
+    };
+    let mutation = |identity, how| Mutation { api: Api::Azure, identity, how };
+    vec![
+        mutation(named("managedclusters"), How::Refuse),
+        mutation(named("managedclusters"), How::HideField("/properties/networkProfile".to_owned())),
+        mutation(named("/aks-vnet"), How::Refuse),
+        mutation(named("/aks-vnet"), How::Garble("/properties/addressSpace".to_owned())),
+    ]
+}
+
+/// Without the facts of the cluster, the rest of Azure and the tailnet are compared.
+#[tokio::test(start_paused = true)]
+async fn a_change_is_planned_and_made_while_the_facts_of_the_cluster_are_unknown() {
+    let applied = Applied::of(EXAMPLE).await;
+    for mutation in of_cluster(&applied) {
+        applied.deployment.inject(Fault::RouteMissing, None);
+        let plan = applied.plan(&mutation, false).await;
+        let kinds: Vec<Kind> = plan.changes.iter().map(|change| change.address.kind).collect();
+        assert_eq!(kinds, [Kind::RouteTable], "{mutation:?}\n{}", summary(&plan));
+        let azure = plan.gaps.iter().filter(|gap| gap.source == Source::Azure);
+        let in_part: Vec<bool> = azure.map(|gap| gap.in_part).collect();
+        assert_eq!(in_part, [true], "{mutation:?}: {:?}", plan.gaps);
+        assert_eq!(plan.status(), PlanStatus::Unknown, "{mutation:?}");
+        assert_eq!((plan.deferred.len(), plan.blocked.len()), (0, 0), "{}", summary(&plan));
+        applied.responses.set(Some(mutation.clone()));
+        let done = applied.deployment.apply(&RefreshOptions::default()).await;
+        applied.responses.set(None);
+        assert!(matches!(done.status, ApplyStatus::Partial(_)), "{mutation:?}: {:?}", done.status);
+        let plan = applied.deployment.plan().await;
+        assert_eq!(plan.status(), PlanStatus::Matches, "{mutation:?}\n{}", summary(&plan));
+    }
+}
+
+/// Workers could not be drained, and what is protected is recorded in the cluster, too.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_destroyed_while_the_facts_of_the_cluster_are_unknown() {
+    let applied = Applied::of(EXAMPLE).await;
+    for mutation in of_cluster(&applied) {
+        let plan = applied.plan(&mutation, true).await;
+        assert!(plan.changes.is_empty(), "{mutation:?}\n{}", summary(&plan));
+        assert_eq!(plan.status(), PlanStatus::Unknown, "{mutation:?}");
     }
 }
 

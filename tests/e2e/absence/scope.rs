@@ -13,21 +13,21 @@ struct Reach {
     sources: BTreeSet<Source>,
     kinds: BTreeSet<Kind>,
     hosts: bool,
+    /// The facts of the cluster, and with them its credentials.
+    cluster: bool,
 }
 
 impl Reach {
     fn of(mutation: &Mutation) -> Self {
-        let mut reach = Self { sources: BTreeSet::new(), kinds: BTreeSet::new(), hosts: false };
+        let mut reach =
+            Self { sources: BTreeSet::new(), kinds: BTreeSet::new(), hosts: false, cluster: false };
         let identity = mutation.identity.as_str();
         match mutation.api {
             Api::Azure => {
-                // Nearly everything is made from the facts of the cluster and its network,
-                // and Kubernetes is reached with the cluster's credentials.
-                let is_cluster_s = !matches!(mutation.how, How::List(_))
+                // Kubernetes is reached with the cluster's credentials.
+                reach.cluster = !is_list(mutation)
                     && ["managedclusters", "/aks-vnet"].iter().any(|it| identity.contains(it));
-                if is_cluster_s {
-                    reach.sources.extend([Source::Azure, Source::Kubernetes]);
-                }
+                reach.sources.extend(reach.cluster.then_some(Source::Kubernetes));
                 reach.kinds.extend(azure_kind(identity));
             }
             Api::Kubernetes => reach.kinds.extend(kubernetes_kind(identity)),
@@ -97,18 +97,24 @@ fn kubernetes_kind(identity: &str) -> Option<Kind> {
     })
 }
 
+/// The sources of which nothing could be read.
+pub(super) fn unread_sources(inventory: &Inventory) -> BTreeSet<Source> {
+    let gaps = inventory.gaps().filter(|gap| !gap.in_part);
+    gaps.map(|gap| gap.source.clone()).collect()
+}
+
 /// Facts that are unknown although they must be known.
 pub(super) fn unknown_beyond(mutation: &Mutation, inventory: &Inventory) -> Vec<String> {
     let reach = Reach::of(mutation);
     let is_object = !is_list(mutation) && !matches!(mutation.how, How::HideFromLists);
     let mut beyond = Vec::new();
-    for source in inventory.gap_sources() {
+    for source in unread_sources(inventory) {
         let is_host = matches!(source, Source::Host(_));
         if !(reach.sources.contains(&source) || reach.hosts && is_host) {
             beyond.push(format!("{source} became unknown"));
         }
     }
-    if !reach.sources.is_empty() {
+    if reach.sources.contains(&Source::Tailscale) {
         return beyond;
     }
     let of_devices = [Kind::TailnetDevice, Kind::AdvertisedRoutes, Kind::ApprovedRoutes];
@@ -123,7 +129,7 @@ pub(super) fn unknown_beyond(mutation: &Mutation, inventory: &Inventory) -> Vec<
         }
         for (key, _) in inventory.unread_objects(kind) {
             let is_it = is_object && reach.kinds.contains(&kind) && is_of(mutation, key);
-            if !is_it {
+            if !(is_it || reach.cluster && kind == Kind::ManagedCluster) {
                 beyond.push(format!("{key:?} became unknown"));
             }
         }
