@@ -133,11 +133,9 @@ fn prefixes(network: Option<&Resource>) -> &[Ipv4Net] {
 fn defer_change(address: &Address, waits_for: Vec<Address>, decisions: &mut ResourceDecisions) {
     let Some(ResourceDecision::Change(change)) = decisions.get(address) else { return };
     let deferred = Deferred {
-        address: address.clone(),
-        action: change.action,
         waits_for,
         fields: change.fields().into_owned(),
-        planned_because_of: change.planned_because_of.clone(),
+        ..Deferred::new(address.clone(), change.action, change.planned_because_of.clone())
     };
     decisions.insert(address.clone(), deferred.into());
 }

@@ -47,7 +47,7 @@ pub use drain::{DrainReport, Eviction};
 pub use error::{ClusterCause, ClusterError};
 pub use events::OperationEvent;
 pub use goldpinger::MeasureError;
-pub use history::{MAX_OPERATIONS, PastOperation};
+pub use history::{MAX_OPERATIONS, PastOperation, REQUEST_KEPT_FOR};
 pub use lease::{
     COMMAND_ANNOTATION, DESTROY_COMMAND, LAST_SUCCESS_ANNOTATION, LeaseClaim, LeaseRecord,
     NEXT_RECONCILE_ANNOTATION,
