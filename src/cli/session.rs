@@ -100,7 +100,7 @@ impl ReadSession {
         Scope { options, ..Scope::new(&self.loaded.topology, subscription, key) }
     }
 
-    /// What the present state is shown by: the topology and what was read for it, under the
+    /// The basis on which the present state is shown: the topology and what was read for it, under the
     /// name that the cluster has where that is another one.
     pub(crate) fn present<'a>(
         &'a self,

@@ -184,7 +184,7 @@ pub enum LeaseLoss {
     NotRenewed {
         /// The time since the last renewal.
         seconds: u64,
-        /// What the last attempt to renew it ended with.
+        /// The result of the last attempt to renew it.
         reason: String,
     },
 }

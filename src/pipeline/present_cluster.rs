@@ -13,7 +13,7 @@ use crate::topology::names::{ClusterName, ResourceGroupName};
 pub struct PresentCluster {
     /// The topology.
     pub topology: Topology,
-    /// What was read, and the plan.
+    /// The inventory and the plan.
     pub planned: Planned,
 }
 

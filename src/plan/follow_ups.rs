@@ -7,7 +7,7 @@ use crate::resource::Address;
 
 /// Why resources are updated once more.
 pub(super) struct FollowUp {
-    /// What they wait for.
+    /// The resources that they wait for.
     pub(super) waits_for: Vec<Address>,
     /// The rule that requires it.
     pub(super) planned_because_of: &'static str,

@@ -20,7 +20,7 @@ pub struct Deferred {
     pub fields: Vec<FieldChange>,
     /// The rule of the topology that requires it.
     pub planned_because_of: String,
-    /// What it interrupts, if that is known.
+    /// Its interruption, if that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interrupts: Option<String>,
     /// Whether it is changed only if the changes before it have a certain result. It is
@@ -30,7 +30,7 @@ pub struct Deferred {
 }
 
 impl Deferred {
-    /// What will be done to a resource, without what it waits for.
+    /// An action on a resource that waits for nothing yet.
     pub(super) fn new(address: Address, action: Action, reason: impl Into<String>) -> Self {
         Self {
             address,

@@ -139,7 +139,7 @@ impl<'a> Dependents<'a> {
         dependents
     }
 
-    /// What exists in a resource.
+    /// The existing contents of a resource.
     pub(super) fn contained(
         &self,
         container: &Address,

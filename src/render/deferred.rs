@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::plan::{Action, Deferred};
 use crate::resource::Address;
 
-/// What groups are sorted by: whether they are only possible, how many roots they have, and
+/// The order of groups: whether they are only possible, how many roots they have, and
 /// which.
 type GroupOrder<'a> = (bool, usize, Vec<&'a Address>);
 

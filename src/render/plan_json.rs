@@ -160,7 +160,7 @@ pub struct DeferredJson {
     pub fields: Vec<FieldJson>,
     /// The rule of the topology that the change is planned for.
     pub planned_because_of: String,
-    /// What the change interrupts, if that is known.
+    /// The interruption that the change causes, if that is known.
     pub disruption: Option<String>,
     /// Whether it is changed only if the changes before it have a certain result; such a
     /// change is not counted.

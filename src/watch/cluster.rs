@@ -96,7 +96,7 @@ impl ClusterWatchers {
     }
 }
 
-/// What the watch of one kind does with its events.
+/// The watch of one kind and the receivers of its events.
 struct Watch {
     relevance: Relevance,
     requests: RequestPhases,

@@ -115,7 +115,7 @@ pub enum WatchEvent {
     },
     /// The state of an approval on the Topology object changed.
     Approval {
-        /// What was approved, as it was written.
+        /// The approved digest, as it was written.
         digest: String,
         /// Its state.
         state: ApprovalState,

@@ -19,7 +19,7 @@ const REMOVED_AFTER: Duration = Duration::from_secs(60);
 /// A file of a folder as it was read: the name of its topology and the digest of its content.
 pub type FolderFile = Result<(TopologyName, String), Failure>;
 
-/// What is to be done.
+/// The next step of the folder's watch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FolderChange {
     /// The watch of a topology begins.

@@ -24,7 +24,7 @@ fn started(topology: &str, file: &str) -> FolderChange {
     FolderChange::Started { topology: name(topology), file: file.into() }
 }
 
-/// What happens once the files have stayed as they are.
+/// The steps once the files have stayed the same.
 fn observe_twice(
     folder: &mut TopologyFolder,
     files: &Files,

@@ -1,4 +1,4 @@
-//! What a reconcile did, and what is left.
+//! The result of a reconcile and the differences that remain.
 
 use std::time::Duration;
 

@@ -346,7 +346,7 @@ impl TopologyReport<'_> {
     }
 }
 
-/// What was written is what is there now.
+/// Whether the object still has the written status.
 fn merge(status: &mut Value, written: Value) {
     if !status.is_object() {
         *status = Value::Object(Default::default());

@@ -167,7 +167,7 @@ fn no_lease_remains_after_the_grace_time() {
     apply_continues(&location);
 }
 
-/// What the listener answers to a request: the status, the headers and the body.
+/// The listener's answer to a request: the status, the headers and the body.
 pub(crate) fn answer(address: &str, request: &str) -> (u16, String, String) {
     let mut stream = TcpStream::connect(address).expect("it listens");
     write!(stream, "{request} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").expect("sent");

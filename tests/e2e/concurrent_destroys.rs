@@ -90,7 +90,7 @@ async fn a_destroy_beside_a_first_apply_leaves_nothing() {
 /// An apply, or another destroy, that was planned before a destroy began and goes on while it
 /// runs or after it.
 #[tokio::test(start_paused = true)]
-async fn what_was_planned_before_a_destroy_creates_nothing_again() {
+async fn a_plan_made_before_a_destroy_creates_nothing_again() {
     for (text, state) in topologies() {
         let before = Deployment::of(text, state);
         before.iterate().await;

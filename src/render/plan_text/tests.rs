@@ -146,7 +146,7 @@ fn changes_without_a_body_stand_below_each_other() {
     assert!(text.contains("disruption: a restart\n\n  - route-table/dc1/c\n\n"), "{text}");
 }
 
-/// What is recorded on every object of a datacenter is shown once.
+/// A mark on every object of a datacenter is shown once.
 #[test]
 fn records_of_one_protection_are_shown_together() {
     let record = |text: &str, block: &str| {

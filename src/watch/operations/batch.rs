@@ -38,7 +38,7 @@ pub(super) struct PlannedBatch {
     pub(super) result: BatchResult,
     /// The started Operations that the plan holds back, by uid.
     held: BTreeSet<String>,
-    /// What is to be applied, if the plan has a change for one of them.
+    /// The request to apply, if the plan has a change for one of them.
     planned: Option<Planned>,
 }
 

@@ -114,7 +114,7 @@ fn started_operations_finish_before_others_begin() {
 }
 
 #[test]
-fn what_the_plan_holds_back_keeps_its_server_and_no_other_one() {
+fn a_blocked_operation_holds_its_server_and_no_other_one() {
     let objects = [
         started(request("a", FIRST, "repave", 1)),
         request("b", FIRST, "reboot", 2),

@@ -1,4 +1,4 @@
-//! What a watch of many workers takes: memory, and CPU while nothing happens.
+//! The footprint of a watch of many workers: memory, and CPU while nothing happens.
 //!
 //! `cargo test --release --test e2e -- footprint --ignored --nocapture` prints the figures;
 //! `STARGATE_WATCH_WORKERS` sets another number than 1,000.
@@ -17,7 +17,7 @@ use super::long_run::Subject;
 use super::{NO_TIMER, watching};
 use crate::harness::Deployment;
 
-/// What the watch may take beside the services, in KiB: 100 MB less the program itself.
+/// The memory that the watch may take beside the services, in KiB: 100 MB less the program itself.
 const MAX_MEMORY: u64 = 85 << 10;
 /// The share of a core, in percent, with a reconcile every five minutes.
 const MAX_CPU: f64 = 1.0;

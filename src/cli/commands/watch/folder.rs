@@ -88,7 +88,7 @@ pub(super) async fn run(
     Ok(code)
 }
 
-/// What all watches of the command have in common.
+/// The settings and clients that all watches of the command share.
 #[derive(Clone)]
 struct Command<'a> {
     arguments: &'a WatchArguments,

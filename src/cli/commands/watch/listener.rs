@@ -34,7 +34,7 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(500);
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const PLAIN: &str = "text/plain; charset=utf-8";
 
-/// What is answered about the watch of one topology.
+/// The state of the watch of one topology, for answers about it.
 #[derive(Clone)]
 pub(super) struct WatchedAnswers {
     pub(super) monitor: Arc<Monitor>,
@@ -43,7 +43,7 @@ pub(super) struct WatchedAnswers {
     pub(super) election: Election,
 }
 
-/// What is answered from. Clones share the topologies.
+/// The state that requests are answered from. Clones share the topologies.
 #[derive(Clone)]
 pub(super) struct Answers {
     takes_lease: bool,

@@ -80,7 +80,7 @@ pub(super) struct SessionReconciler<'a> {
     recorder: TopologyRecorder,
 }
 
-/// What the watch of a topology works with.
+/// The parts of the watch of one topology.
 pub(super) struct WatchParts<'a> {
     /// The options of the command line, with the file of the topology.
     pub(super) global: Global,
@@ -100,7 +100,7 @@ pub(super) struct WatchParts<'a> {
     pub(super) share: Option<SharedLeadership>,
     /// The watches of the cluster.
     pub(super) watchers: ClusterWatchers,
-    /// What leads to reconciles.
+    /// The triggers of reconciles.
     pub(super) triggers: Triggers,
 }
 

@@ -1,4 +1,4 @@
-//! What happens to the infrastructure, to the file and to the services.
+//! Disturbances of the infrastructure, of the file and of the services.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What must not grow, however long the watch runs.
+//! Objects and memory that must not grow, however long the watch runs.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,7 +17,7 @@ const MAX_WATCH_DELAY: u64 = 120;
 /// A few tasks come and go: an attempt to renew, a watch that is repeated.
 const MORE_TASKS: usize = 8;
 
-/// What there is at a moment at which the watch is idle.
+/// The objects at a moment at which the watch is idle.
 #[derive(Debug)]
 pub(super) struct Census {
     /// Bootstrap tokens: each is deleted after its join.

@@ -34,7 +34,7 @@ use leaks::Census;
 use progress::Progress;
 use unreliable_services::UnreliableServices;
 
-/// What a usual run lasts.
+/// The length of a usual run.
 const USUAL_HOURS: u64 = 8;
 /// The interval of the topology.
 const INTERVAL: Duration = Duration::from_secs(300);
@@ -113,7 +113,7 @@ struct LongRun<'a> {
     unchanged: Unchanged,
 }
 
-/// What was counted while nothing changed.
+/// The requests while nothing changed.
 #[derive(Default)]
 struct Unchanged {
     time: Duration,

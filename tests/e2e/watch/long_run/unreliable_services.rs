@@ -8,7 +8,7 @@ use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInject
 
 use super::Rng;
 
-/// What goes wrong.
+/// The fault.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Trouble {
     /// Nothing.
