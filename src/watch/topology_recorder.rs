@@ -346,7 +346,7 @@ impl TopologyReport<'_> {
     }
 }
 
-/// Whether the object still has the written status.
+/// Takes the written values into the status that was read before.
 fn merge(status: &mut Value, written: Value) {
     if !status.is_object() {
         *status = Value::Object(Default::default());
