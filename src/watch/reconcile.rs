@@ -29,7 +29,8 @@ pub async fn reconcile(context: &ReconcileContext<'_>) -> Reconciled {
     if context.triggers.iter().any(|it| it.is_requested()) {
         context.guard().reset();
     }
-    let reconciled = context.run().await;
+    // On the heap, as below: nested in each other, the futures of an apply fill a stack.
+    let reconciled = Box::pin(context.run()).await;
     // Retries become less frequent by themselves, and end with their cause.
     let is_retry = context.triggers.contains(&Trigger::Retry);
     if reconciled.result == ReconcileResult::Failed && !is_retry {
@@ -59,9 +60,10 @@ impl<'a> ReconcileContext<'a> {
             Err(reconciled) => return self.stand_by(*reconciled),
         };
         let report = self.report(client).await;
-        let reconciled = self.lead_through(planned, leadership.clone(), report.as_ref()).await;
+        let led = self.lead_through(planned, leadership.clone(), report.as_ref());
+        let reconciled = Box::pin(led).await;
         let reconciled = match access {
-            Some(access) => operations::run(self, &access, leadership, reconciled).await,
+            Some(access) => Box::pin(operations::run(self, &access, leadership, reconciled)).await,
             None => reconciled,
         };
         let reconciled = Reconciled { workers, ..reconciled };
@@ -170,7 +172,7 @@ impl<'a> ReconcileContext<'a> {
         };
         let applied = async {
             match leadership {
-                None => self.apply_with(apply, planned, &reporter).await,
+                None => Box::pin(self.apply_with(apply, planned, &reporter)).await,
                 Some(validity) => self.apply_as_leader(apply, validity, planned, &reporter).await,
             }
         };
@@ -230,7 +232,7 @@ impl<'a> ReconcileContext<'a> {
     ) -> Reconciled {
         let (stop, leadership) = (apply.stop.child(), Some(validity.clone()));
         let context = ApplyContext { stop: stop.clone(), leadership, ..apply.clone() };
-        let applied = self.apply_with(&context, planned, reporter);
+        let applied = Box::pin(self.apply_with(&context, planned, reporter));
         match while_leading(Some(validity), &stop, applied).await {
             (reconciled, false) => reconciled,
             (reconciled, true) => Reconciled { failure: Some(lost_leadership()), ..reconciled },

@@ -86,7 +86,7 @@ pub(super) async fn run(
         let scope = scope(context, batch);
         let pipeline = Pipeline { scope: &scope, ..context.apply.pipeline };
         let apply = ApplyContext { pipeline, ..context.apply.clone() };
-        let applied = apply_while_leading(context, &apply, planned, leadership).await;
+        let applied = Box::pin(apply_while_leading(context, &apply, planned, leadership)).await;
         end_batch(writer, batch, &applied, &mut result).await?;
     }
     Ok(result)
