@@ -190,7 +190,11 @@ impl ClusterClient {
             boot_id: request.boot_id.clone(),
             request: Some(request.request_status()),
         };
-        self.write_operation_status(&request.name, &status).await?;
+        match self.write_operation_status(&request.name, &status).await {
+            // It was deleted after it was listed: the others end nevertheless.
+            Err(error) if error.is_not_found() => return Ok(()),
+            written => written?,
+        }
         let event = OperationEvent {
             operation: request.name.clone(),
             uid: request.uid.clone(),

@@ -129,7 +129,7 @@ impl OperationObject {
         !self.is_finished() && (self.is_held || self.phase == Some(OperationPhase::Running))
     }
 
-    /// The part of its status that only a request has, as it was read.
+    /// The fields of its status that only a request has, as they were read.
     pub fn request_status(&self) -> RequestStatus {
         RequestStatus {
             requested: self.created,
@@ -138,7 +138,7 @@ impl OperationObject {
         }
     }
 
-    /// The request, with what its status records of an attempt that was interrupted.
+    /// The request, with the progress of an interrupted attempt from its status.
     pub fn requested(&self) -> RequestedOperation {
         let earlier = self.is_started().then(|| EarlierAttempt {
             started: self.started.unwrap_or(self.created),

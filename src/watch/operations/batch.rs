@@ -34,11 +34,14 @@ pub(super) struct BatchResult {
 }
 
 /// A batch with its plan.
+#[derive(Default)]
 pub(super) struct PlannedBatch {
     pub(super) result: BatchResult,
     /// The started Operations that the plan holds back, by uid.
     held: BTreeSet<String>,
-    /// The request to apply, if the plan has a change for one of them.
+    /// The Operations that ended, by uid. The objects that were read do not show it.
+    pub(super) ended: BTreeSet<String>,
+    /// What is to be applied, if the plan has a change for one of them.
     planned: Option<Planned>,
 }
 
@@ -65,8 +68,7 @@ pub(super) async fn plan(
         () = context.apply.stop.requested() => return Ok(None),
         planned = pipeline.run() => planned,
     };
-    let mut found =
-        PlannedBatch { result: BatchResult::default(), held: BTreeSet::new(), planned: None };
+    let mut found = PlannedBatch::default();
     if end_without_change(writer, batch, &planned.plan, &mut found).await? {
         found.planned = Some(planned);
     }
@@ -109,7 +111,7 @@ async fn end_without_change(
     plan: &Plan,
     found: &mut PlannedBatch,
 ) -> Result<bool, ClusterError> {
-    let PlannedBatch { result, held, .. } = found;
+    let PlannedBatch { result, held, ended, .. } = found;
     let obstacle = obstacle(plan);
     let loses_pairs = plan.reachability.is_refused();
     for (worker, object) in &batch.members {
@@ -145,6 +147,7 @@ async fn end_without_change(
             // An attempt that was interrupted has done all of it.
             let reason = Reason::new("Succeeded", "the Node is Ready");
             writer.finish(object, Some(worker), OperationPhase::Succeeded, &reason).await?;
+            ended.insert(object.uid.clone());
             result.has_progressed = true;
         }
     }

@@ -97,7 +97,7 @@ async fn run_found(
     if topology.watch.apply != AutoApply::None {
         tidy(writer, &objects).await?;
     }
-    let objects = without_other_topologies(context, writer, objects).await?;
+    let mut objects = without_other_topologies(context, writer, objects).await?;
     let mut held = BTreeSet::new();
     let mut has_progressed = false;
     // Each attempt holds back at least one more.
@@ -115,6 +115,7 @@ async fn run_found(
         {
             held.extend(stuck.iter().cloned());
             has_progressed |= found.result.has_progressed;
+            objects.retain(|it| !found.ended.contains(&it.uid));
             continue;
         }
         note_others(context, writer, &queue).await?;

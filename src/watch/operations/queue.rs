@@ -59,8 +59,9 @@ pub(super) struct Queue<'a> {
 }
 
 impl<'a> Queue<'a> {
-    /// Sorts the requests of people by the time of their creation. What was started runs
-    /// before the others, except what is `held` back by the plan, by uid.
+    /// Sorts the requests of people by the time of their creation. Started Operations run
+    /// before the others. `held` has the uids of those that the plan holds back; they do not
+    /// run.
     pub(super) fn of(
         topology: &Topology,
         objects: &'a [OperationObject],
@@ -107,9 +108,9 @@ impl<'a> Queue<'a> {
         }
     }
 
-    /// The first Operation of each worker may run. Those of the kind of the very first that
-    /// no Operation of another kind precedes run together, without those that were started.
-    /// One that is held back keeps its Server, and no other one.
+    /// The first Operation of each worker may run. Those of the first Operation's kind that
+    /// no Operation of another kind precedes run together, without started ones. One that is
+    /// held back keeps only the Operations of its own Server waiting.
     fn divide(&mut self, valid: Vec<Valid<'a>>, held: &BTreeSet<String>) {
         let mut first: BTreeMap<&str, &str> = BTreeMap::new();
         let mut members = BTreeMap::new();

@@ -1,13 +1,18 @@
 //! Operations whose Server comes, goes, or may not be changed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use kube::api::{Patch, PatchParams};
 use serde_json::json;
+use stargate::provider::cluster::OperationPhase;
 use stargate::sandbox::SandboxState;
+use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInjector};
+use stargate::watch::WatchEvent;
 use tokio::time::sleep;
 
 use super::{
-    FIRST, PROFILE, SECOND, boots, condition, create, ended, events_about, is_whole, manifest,
+    FIRST, PROFILE, SECOND, api, boots, condition, create, ended, events_about, is_whole, manifest,
     operation, phase, reasons, request, until,
 };
 use crate::harness::Deployment;
@@ -78,6 +83,52 @@ async fn a_request_ends_when_its_worker_is_removed() {
     assert_eq!(phase(&deployment, "other"), "Pending", "the other worker is still there");
 }
 
+/// Answers each write of the status of one Operation as if the object were deleted.
+#[derive(Debug)]
+struct DeletedOperation(&'static str);
+
+impl FaultInjector for DeletedOperation {
+    fn before(&self, call: &Call) -> Disposition {
+        let suffix = format!("/operations/{}/status", self.0);
+        match call {
+            Call::Request { path, .. } if call.writes() && path.ends_with(&suffix) => {
+                let body = json!({
+                    "kind": "Status", "apiVersion": "v1", "status": "Failure",
+                    "reason": "NotFound", "message": "not found", "code": 404,
+                });
+                Disposition::Respond { status: 404, body: body.to_string() }
+            }
+            _ => Disposition::Pass,
+        }
+    }
+
+    fn after(&self, _: &Call) -> Delivery {
+        Delivery::Deliver
+    }
+}
+
+/// A request that is deleted while its worker is removed does not keep the others open.
+#[tokio::test(start_paused = true)]
+async fn a_deleted_request_does_not_keep_the_others_of_a_removed_worker() {
+    let deployment = Deployment::example_applied().await;
+    let none = watched("apply = \"none\"");
+    watching(&deployment, &none, async |watch| {
+        request(&deployment, "deleted", SECOND, "repave").await;
+        request(&deployment, "waiting", SECOND, "repave").await;
+        watch.settles().await;
+    })
+    .await;
+    deployment.sandbox.set_fault_injector(Some(Arc::new(DeletedOperation("deleted"))));
+    deployment.edited(&none.replace(WORKER_2, "")).iterate().await;
+    deployment.sandbox.set_fault_injector(None);
+    assert_eq!(phase(&deployment, "deleted"), "Pending", "its status was not written");
+    let (_, reason, _) = condition(&deployment, "waiting", "Stalled");
+    assert_eq!(
+        (phase(&deployment, "waiting").as_str(), reason.as_str()),
+        ("Refused", "ServerRemoved")
+    );
+}
+
 /// A refused request has no start: it is kept like those that ended after it began.
 #[tokio::test(start_paused = true)]
 async fn a_refused_request_is_not_the_first_to_be_deleted() {
@@ -142,4 +193,37 @@ async fn an_operation_that_is_blocked_does_not_hold_the_others() {
     })
     .await;
     is_whole(&deployment).await;
+}
+
+/// Two started Operations are planned together: one is blocked, and an interrupted attempt has
+/// completed the other one, which ends once.
+#[tokio::test(start_paused = true)]
+async fn an_operation_that_ends_beside_a_blocked_one_ends_once() {
+    let deployment = Deployment::example_applied().await;
+    let protected = watched("")
+        .replace(&format!("name = \"{FIRST}\""), &format!("name = \"{FIRST}\"\nprotect = true"));
+    deployment.edited(&protected).iterate().await;
+    for (name, server) in [("blocked", FIRST), ("complete", SECOND)] {
+        let mut started = manifest(name, server, "repave", PROFILE);
+        started["metadata"]["finalizers"] = json!(["stargate.io/operation"]);
+        create(&deployment, started).await;
+    }
+    // The Node was created again after the record of its former uid.
+    let status = json!({ "status": { "phase": "Running", "nodeUID": "former" } });
+    let params = PatchParams::default();
+    api(&deployment).patch_status("complete", &params, &Patch::Merge(status)).await.unwrap();
+    watching(&deployment, &protected, async |watch| {
+        ended(&deployment, &["complete"]).await;
+        watch.settles().await;
+        let events = watch.log.events();
+        let succeeded = events.iter().filter(|event| {
+            matches!(event, WatchEvent::Operation { name, phase, .. }
+                if name == "complete" && *phase == OperationPhase::Succeeded)
+        });
+        assert_eq!(succeeded.count(), 1, "{events:#?}");
+    })
+    .await;
+    assert_eq!((boots(&deployment, FIRST), boots(&deployment, SECOND)), (0, 0));
+    let (_, reason, _) = condition(&deployment, "blocked", "Reconciling");
+    assert_eq!((phase(&deployment, "blocked").as_str(), reason.as_str()), ("Running", "Protected"));
 }
