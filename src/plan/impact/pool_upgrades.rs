@@ -90,7 +90,9 @@ fn drained_at_once(pool: &NodePool, nodes: usize) -> u64 {
     let nodes = u64::try_from(nodes).unwrap_or(u64::MAX);
     let surge = pool.max_surge.observed().map_or("10%", String::as_str);
     let count = match surge.strip_suffix('%') {
-        Some(percent) => percent.parse().map(|percent: u64| (nodes * percent).div_ceil(100)),
+        Some(percent) => {
+            percent.parse().map(|percent: u64| nodes.saturating_mul(percent).div_ceil(100))
+        }
         None => surge.parse(),
     };
     count.unwrap_or(1).clamp(1, nodes.max(1))
@@ -131,6 +133,8 @@ mod tests {
             (Some("5"), 20, 5),
             (Some("5"), 3, 3),
             (Some("0"), 3, 1),
+            // Any number that Azure returns must not overflow the product.
+            (Some("18446744073709551615%"), 20, 20),
         ] {
             assert_eq!(drained_at_once(&pool(surge), nodes), drained, "{surge:?} of {nodes}");
         }
