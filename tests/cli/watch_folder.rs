@@ -72,6 +72,10 @@ fn each_topology_of_a_folder_is_watched_by_itself() {
     location.write("lab/b.toml", "[stargate");
     let broken = watch.awaits("topology-invalid", |_| true);
     assert_eq!(broken["topology"], SECOND, "{broken}");
+    let ran = location.run("watch lab --now");
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    assert!(ran.err.contains("b.toml"), "{}", ran.err);
+    watch.awaits("reconcile-started", |event| event["topology"] == FIRST && requested(event));
     location.write("lab/z.toml", text(FIRST) + "\n[watch]\napply = \"none\"\n");
     let loaded = watch.awaits("topology-loaded", |event| event["apply"] == "none");
     assert_eq!(loaded["topology"], FIRST, "{loaded}");

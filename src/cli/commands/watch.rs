@@ -34,7 +34,7 @@ use crate::watch::{
     WatchReporter, random_share,
 };
 
-/// Keep the infrastructure as the topology describes it
+/// Reconcile the infrastructure with the topology continuously
 ///
 /// Reconciles when the topology file changes, when Nodes and other objects of the cluster
 /// change, at the interval set in `[watch]`, and on SIGHUP or `--now`. `[watch] apply` sets which
@@ -51,11 +51,10 @@ use crate::watch::{
 /// the digest of the waiting changes. The annotation `stargate.io/approve` with this digest
 /// approves them.
 ///
-/// With DIR, every `*.toml` of the folder is watched, each topology by itself and with a leader
-/// of its own, so that replicas share them. Files may come, change, be renamed and go: the
-/// watch of a topology whose file is gone for a minute ends, and nothing of it is changed.
-/// `-f` is not used then, and the sandbox of each topology is a folder of its name in DIR of
-/// `--sandbox`.
+/// With DIR, every `*.toml` file of the folder is watched. Each topology has its own leader, so
+/// that replicas share them. Files may be created, edited, renamed and deleted: a minute after
+/// the deletion of a file the watch of its topology ends, and the infrastructure is not
+/// changed. `-f` is ignored, and `--sandbox` keeps each topology in a folder of its name.
 ///
 /// SIGTERM and SIGINT end the command with exit code 0 once running steps have finished,
 /// and with 3 after the time that `--grace-seconds` sets.
@@ -98,7 +97,7 @@ pub(crate) async fn run(
     let _file_watcher = watch_file(global, triggers.clone(), ui);
     let monitor = Arc::new(Monitor::new(env!("CARGO_PKG_VERSION"), Timestamp::now));
     let reporter = reporter(arguments.format, ui, None);
-    // Who reads an event finds it in the metrics already.
+    // A consumer of an event finds it in the metrics already.
     let reporter = Reporters([monitor.as_ref(), reporter.as_ref()]);
     let election = Election::default();
     let watchers = ClusterWatchers::new(triggers.clone());
@@ -254,15 +253,27 @@ async fn request(global: &Global, ui: &Ui) -> Result<u8, CliError> {
     Ok(exit::DONE)
 }
 
-/// Requests a reconcile of each topology of a folder.
+/// Requests a reconcile of each topology of a folder. An error of one is reported, and the
+/// others are requested nevertheless.
 #[cfg(unix)]
 async fn request_all(folder: &Path, ui: &Ui) -> Result<u8, CliError> {
+    let mut code = exit::DONE;
     for file in folder_files::topology_files(folder).map_err(CliError::from)? {
-        let topology = source::load(&file).map_err(CliError::from)?.topology.name;
-        socket::request(&topology).await?;
-        ui.status(&format!("Requested a reconcile of {topology}."));
+        if let Err(error) = request_of(&file, ui).await {
+            ui.error(&error);
+            code = exit::ERROR;
+        }
     }
-    Ok(exit::DONE)
+    Ok(code)
+}
+
+/// Requests a reconcile of the topology of a file.
+#[cfg(unix)]
+async fn request_of(file: &Path, ui: &Ui) -> Result<(), CliError> {
+    let topology = source::load(file).map_err(CliError::from)?.topology.name;
+    socket::request(&topology).await?;
+    ui.status(&format!("Requested a reconcile of {topology}."));
+    Ok(())
 }
 
 #[cfg(not(unix))]
