@@ -1,5 +1,5 @@
-//! A destroy waits while Azure still creates or deletes the cluster for another process: once
-//! it is there it has an API server, which tells whether another process makes changes.
+//! A destroy waits while Azure creates or deletes the cluster for another process: the API
+//! server of a complete cluster has the Lease of a process that makes changes.
 
 use super::context::ApplyContext;
 use super::events::Event;

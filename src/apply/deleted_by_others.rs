@@ -1,5 +1,5 @@
-//! Objects in Azure that another process deletes while an apply runs. An apply does not create
-//! them again: it may run beside a destroy, and the user did not approve that.
+//! Objects in Azure that another process deletes while an apply runs. An apply does not
+//! recreate them: a destroy may be running, and the user did not approve a creation.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use crate::resource::{Address, ArmId, ObjectKey, Resource};
 pub(super) struct KnownObjects(BTreeSet<ArmId>);
 
 impl KnownObjects {
-    /// Adds what was read for a plan.
+    /// Adds the objects that were read for a plan.
     pub(super) fn observe(&mut self, inventory: &Inventory) {
         let ours = inventory.iter().filter(|(_, observed)| observed.ownership.is_ours());
         self.0.extend(ours.filter_map(|(key, _)| match key {
@@ -22,7 +22,7 @@ impl KnownObjects {
         }));
     }
 
-    /// Notes what an iteration created and deleted.
+    /// Notes the objects that an iteration created and deleted.
     pub(super) fn note(&mut self, plan: &Plan, outcomes: &BTreeMap<Address, Outcome>) {
         for change in &plan.changes {
             let ObjectKey::Azure(id) = &change.key else { continue };
@@ -36,8 +36,8 @@ impl KnownObjects {
         }
     }
 
-    /// Leaves out what goes with an object that this apply deletes: what is in it, and what
-    /// AKS keeps for a cluster.
+    /// Removes an object that this apply deletes, with its contents and, for a cluster, the
+    /// contents of its node resource group.
     fn remove(&mut self, id: &ArmId, change: &Change) {
         let node_group = match &change.before {
             Some(Resource::ManagedCluster(cluster)) => Some(&cluster.node_resource_group),

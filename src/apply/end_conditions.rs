@@ -19,8 +19,9 @@ const CONTINUE: &str = "run the same command again; it continues with the remain
 const PERMIT_LOSS: &str = "inspect a pair with `stargate trace --planned`; to permit the loss, run \
                            the same command with `--allow-loss`";
 const FIND_DEPENDENCY: &str = "run `stargate plan`: it shows what the resource waits for";
-const CREATE_AGAIN: &str = "if the resources are to exist, run the same command again: it shows \
-                            what it creates; the activity log of Azure shows who deleted them";
+const CREATE_AGAIN: &str = "if the resources should exist, run the same command again: it shows \
+                            the resources that it creates; the activity log of Azure shows the \
+                            caller of each deletion";
 const COMPARE: &str = "wait a minute, then run `stargate plan`: it shows the fields that still \
                        differ; check whether another tool or a policy manages them";
 const REPORT_CYCLE: &str = "this is a defect of stargate: report it with the output of `stargate \
@@ -149,11 +150,11 @@ pub(super) fn stale_after_wait(unapproved: &[&Change], holder: &LeaseHolder) -> 
     ApplyStatus::Overtaken(Failure::new(Code::StalePlan, message, remedy))
 }
 
-/// The end of an apply that made its plan again before it began, and found changes that the
+/// The end of an apply that planned again before its first change, and found changes that the
 /// user did not approve. It changed nothing.
 pub(super) fn stale_before_changes(unapproved: &[&Change]) -> ApplyStatus {
     let message = format!(
-        "another process changed the infrastructure after the plan was made; the plan made now \
+        "another process changed the infrastructure after the plan was made; the new plan \
          contains {} that the approved one does not: {}",
         counted(unapproved.len(), "change"),
         named(unapproved)
@@ -185,7 +186,7 @@ pub(super) fn deleted_by_others(
     ApplyStatus::Overtaken(Failure::new(Code::StalePlan, message, CREATE_AGAIN))
 }
 
-/// The end of an apply beside which the cluster goes.
+/// The end of an apply while another process deletes the cluster.
 pub(super) fn cluster_deleted_by_others(cluster: &str) -> ApplyStatus {
     let message = format!(
         "another process deletes the cluster {cluster} while this apply runs, which does not create \
@@ -194,7 +195,7 @@ pub(super) fn cluster_deleted_by_others(cluster: &str) -> ApplyStatus {
     ApplyStatus::Partial(Failure::new(Code::StalePlan, message, CREATE_AGAIN))
 }
 
-/// The end of an apply whose later plan holds changes that the user did not approve.
+/// The end of an apply whose later plan contains changes that the user did not approve.
 pub(super) fn not_approved(unapproved: &[&Change], is_saved: bool) -> ApplyStatus {
     let remedy = match is_saved {
         true => "create a plan of the remaining changes with `stargate plan --out`",

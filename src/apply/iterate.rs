@@ -123,9 +123,9 @@ impl<'a> Iterations<'a> {
         Ok(())
     }
 
-    /// Finds out whether steps failed because of another process. A destroy continues if
-    /// something was created that its plan did not contain; an apply that holds no Lease says
-    /// what was deleted beside it. Otherwise the apply ends as given.
+    /// Determines whether steps failed because of another process. A destroy continues if
+    /// objects were created that its plan did not contain; an apply without a Lease reports
+    /// the objects that another process deleted. Otherwise the apply ends with `status`.
     async fn plan_after_failure(
         &self,
         status: ApplyStatus,
@@ -178,7 +178,7 @@ impl<'a> Iterations<'a> {
         Err(self.with_changes_made(ended))
     }
 
-    /// The end of an apply that another process overtook: it has made changes itself, or none.
+    /// Replaces `Overtaken` by `Partial` if this apply made changes itself.
     fn with_changes_made(&self, status: ApplyStatus) -> ApplyStatus {
         match status {
             ApplyStatus::Overtaken(failure) if self.count > 0 => ApplyStatus::Partial(failure),
@@ -186,7 +186,7 @@ impl<'a> Iterations<'a> {
         }
     }
 
-    /// Ensures that the user approved what a plan does.
+    /// Ensures that the user approved the changes of a plan.
     fn approve(&mut self, plan: &Plan) -> Result<(), ApplyStatus> {
         // Unattended removals are counted for each plan: the same address may remove more
         // in the next one.
@@ -287,7 +287,7 @@ async fn execute_once(
     loses_pairs(&planned.plan).map_or(Ok(()), Err)?;
     let cluster = connect(context, &planned.observation).await;
     let permission = lease.ensure(cluster.as_ref().ok()).await?;
-    // Without a saved plan the guards of the steps find out what no longer fits.
+    // Without a saved plan the guards of the steps find obsolete changes.
     if permission == Permission::ReplanFirst && context.saved.is_some() {
         *planned = plan_after_wait(context, lease).await?;
         loses_pairs(&planned.plan).map_or(Ok(()), Err)?;

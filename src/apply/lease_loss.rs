@@ -20,7 +20,7 @@ impl Loss {
     /// The Lease was lost.
     pub(super) fn happened(&self, reason: LeaseLoss, stop: &StopSignal) {
         let mut state = self.state();
-        // Another process that has it makes changes too, whatever becomes of the cluster.
+        // The new holder makes changes too, even if the cluster is being deleted.
         let is_taken = matches!(reason, LeaseLoss::TakenOver { .. });
         state.is_expected &= !is_taken;
         state.reason = Some(reason);

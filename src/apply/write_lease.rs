@@ -77,7 +77,7 @@ impl<'a> WriteLease<'a> {
         if let Ok(Acquisition::AfterExpiry { holder }) = &acquired {
             self.forget_destroyer(holder);
         }
-        // What it was to change is deleted, or was to be.
+        // The objects of the plan are deleted, or were to be.
         if let Some(destroyer) = self.destroyer().filter(|_| !self.destroys()) {
             return Err(end_conditions::destroyed_by(&destroyer));
         }
@@ -130,7 +130,7 @@ impl<'a> WriteLease<'a> {
         if record.is_of_destroy() {
             *self.lock_destroyer() = Some(holder.clone());
         }
-        // The first holder is the one whose changes the plan does not know.
+        // The plan does not contain the changes of the first holder.
         let _ = self.waited_for.set(holder);
         self.context.reporter.event(&Event::WaitingForLease {
             lease: slot.identity().name().to_owned(),
@@ -141,7 +141,7 @@ impl<'a> WriteLease<'a> {
         });
     }
 
-    /// Whether no other apply of the topology makes changes now that takes the Lease.
+    /// Whether this apply holds the Lease: no other apply that takes it makes changes now.
     pub(super) async fn is_held(&self) -> bool {
         match &self.context.lease {
             Some(slot) => slot.validity().await.is_some(),
@@ -158,8 +158,8 @@ impl<'a> WriteLease<'a> {
         Arc::clone(&self.loss.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The cluster is about to be deleted, and the Lease goes with it. It is held until then:
-    /// another process that waits for it finds no cluster that it could take for a live one.
+    /// The cluster is about to be deleted together with the Lease. The Lease is held until
+    /// then, so that a waiting process does not plan from a cluster that is being deleted.
     pub(super) fn expect_end_of_cluster(&self) {
         self.loss().expect();
     }
@@ -176,7 +176,7 @@ impl<'a> WriteLease<'a> {
     /// longer. Returns whether it may.
     pub(super) async fn confirmed(&self) -> bool {
         let held = match &self.context.lease {
-            // Nothing is waited for that ends with the cluster.
+            // The Lease ends with the cluster, so its validity is not awaited.
             Some(slot) if !self.loss().is_expected() => slot.validity().await,
             _ => None,
         };

@@ -37,8 +37,8 @@ pub enum ApprovalReason {
     TakesOver,
     /// It removes the record of an object's protection.
     RemovesProtection,
-    /// It depends on a change that awaits approval, or removes the routes of the
-    /// machine that this change deletes.
+    /// It depends on a change that awaits approval, or changes the routes to the machine that
+    /// this change creates or deletes.
     DependsOn {
         /// The resource of the missing change.
         address: Address,

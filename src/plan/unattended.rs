@@ -74,9 +74,9 @@ pub fn limit(input: PlanningInput<'_>, permitted: AutoApply, plan: Plan) -> Plan
     }
 }
 
-/// Divides a plan by the rules of the topology, without regard to reachability. Updates
-/// keep the routes of machines whose deletion awaits approval, and add none to workers
-/// whose join does.
+/// Divides a plan by the rules of the topology, regardless of reachability. Updates keep
+/// the routes of machines whose deletion awaits approval, and add no routes to workers whose
+/// join awaits approval.
 pub(super) fn divide(
     permitted: AutoApply,
     approved: &ApprovedChanges,
@@ -90,7 +90,7 @@ pub(super) fn divide(
         reasons.0.contains_key(address)
     });
     let depends_on = |address: &Address| ApprovalReason::DependsOn { address: address.clone() };
-    // Nothing is left of these to wait for.
+    // These updates are omitted as a whole, so no change waits for them.
     let whole = retentions.iter().filter(|it| it.is_whole);
     let whole: BTreeMap<&Address, &Address> = whole.map(|it| (&it.address, &it.cause)).collect();
     forget_dependencies(&mut plan.contents.changes, &|address| whole.contains_key(address));
@@ -163,7 +163,8 @@ fn losing_changes(plan: &Plan) -> BTreeSet<Address> {
     losses.filter(|it| changes.contains(it)).cloned().collect()
 }
 
-/// The same without what a person approved with the loss of these pairs.
+/// The changes that lose pairs, without those that a person approved together with the
+/// loss.
 fn unapproved_losses(plan: &Plan, approved: &ApprovedChanges) -> BTreeSet<Address> {
     let mut losses = losing_changes(plan);
     if approved.announces(&plan.reachability) {
@@ -288,7 +289,7 @@ impl Reasons {
         arrivals
     }
 
-    /// Adds what depends on a change that awaits approval, until nothing is added.
+    /// Adds the dependents of changes that await approval, to a fixed point.
     fn spread(&mut self, plan: &Plan) {
         let mut dependents: BTreeMap<&Address, Vec<&Address>> = BTreeMap::new();
         for change in &plan.changes {
@@ -304,7 +305,7 @@ impl Reasons {
         for (worker, record) in records_of_workers(plan) {
             dependents.entry(worker).or_default().push(record);
         }
-        // What is changed now does not wait with a later change of the same resource.
+        // A resource that is changed now does not wait for its deferred second change.
         let changed: BTreeSet<&Address> = plan.changes.iter().map(|it| &it.address).collect();
         for deferred in plan.deferred.iter().filter(|it| !changed.contains(&it.address)) {
             for on in &deferred.waits_for {

@@ -166,14 +166,17 @@ fn lines(event: &WatchEvent) -> Vec<(Role, String)> {
             vec![(role, format!("approval {digest} {word}: {message}"))]
         }
         WatchEvent::WatchStarted { file } => {
-            vec![(Role::Quiet, format!("the watch begins; the topology is in `{file}`"))]
+            vec![(Role::Quiet, format!("the watch starts with the topology file `{file}`"))]
         }
         WatchEvent::FileMoved { file } => {
-            vec![(Role::Quiet, format!("the topology is in `{file}` now"))]
+            vec![(Role::Quiet, format!("the topology file is now `{file}`"))]
         }
         WatchEvent::WatchEnded { failure } => {
             let mut lines = failure_lines(failure);
-            lines.push((Role::Warning, "the watch ends; nothing is changed by it".to_owned()));
+            lines.push((
+                Role::Warning,
+                "the watch ends; the infrastructure is not changed".to_owned(),
+            ));
             lines
         }
         WatchEvent::FileInvalid { file, failure } => {

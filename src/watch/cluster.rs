@@ -60,8 +60,8 @@ impl ClusterWatchers {
         self.operations.clone()
     }
 
-    /// Watches the cluster of a topology, unless it is watched already. A watch that was
-    /// refused, or whose kind the cluster did not know, begins again.
+    /// Watches the cluster of a topology, unless it is watched already. A watch that the
+    /// cluster refused, or whose kind it did not know, is started again.
     pub fn follow(&self, access: &ClusterAccess, topology: &TopologyName) {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let credentials = &access.credentials;

@@ -65,7 +65,7 @@ pub struct Controller<'a> {
 
 /// For how long a file must stay the same before its content counts: half of a file that
 /// is being written may be a valid topology with fewer datacenters.
-const UNCHANGED_FOR: Duration = Duration::from_millis(500);
+pub(super) const UNCHANGED_FOR: Duration = Duration::from_millis(500);
 
 /// The topology that is reconciled, which may be older than the file.
 struct ActiveTopology {

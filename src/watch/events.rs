@@ -122,7 +122,7 @@ pub enum WatchEvent {
         /// Why it has this state.
         message: String,
     },
-    /// Something did not succeed that the reconcile goes on without.
+    /// A failure that the reconcile does not depend on.
     Warning {
         /// The failure and its effect.
         failure: Failure,

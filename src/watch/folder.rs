@@ -1,5 +1,5 @@
-//! Which topologies a folder holds, and what becomes of their watches when files come, change,
-//! are renamed and go. Pure: the caller reads the files and passes the time.
+//! The topologies of a folder: starts, moves and ends their watches as files are created,
+//! edited, renamed and deleted. Pure: the caller reads the files and passes the time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -7,19 +7,18 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::controller::UNCHANGED_FOR;
 use crate::diagnostics::{Code, Failure};
 use crate::resource::names::TopologyName;
 
-/// For how long a file must stay the same before it counts: half of a file may be valid.
-const UNCHANGED_FOR: Duration = Duration::from_millis(500);
-/// How long a topology whose file is gone is still watched: a checkout removes files and
-/// writes them again.
+/// For how long a topology is still watched after its file was deleted: a checkout deletes
+/// files and writes them again.
 const REMOVED_AFTER: Duration = Duration::from_secs(60);
 
 /// A file of a folder as it was read: the name of its topology and the digest of its content.
 pub type FolderFile = Result<(TopologyName, String), Failure>;
 
-/// The next step of the folder's watch.
+/// A change of what is watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FolderChange {
     /// The watch of a topology begins.
@@ -29,7 +28,7 @@ pub enum FolderChange {
         /// Its file.
         file: PathBuf,
     },
-    /// The file of a topology has another name; its watch goes on.
+    /// The file of a topology was renamed; its watch continues.
     Moved {
         /// The topology.
         topology: TopologyName,
@@ -218,15 +217,15 @@ fn removed(topology: &TopologyName, file: &Path) -> Failure {
     Failure::new(
         Code::Unreadable,
         format!("`{}`, the file of the topology {topology}, was removed", file.display()),
-        "nothing if that is intended: what the topology has stays as it is; else restore the file",
+        "if that is not intended, restore the file; the infrastructure is not changed",
     )
 }
 
 fn renamed(topology: &TopologyName, other: &TopologyName, file: &Path) -> Failure {
     Failure::new(
         Code::Unreadable,
-        format!("`{}` holds the topology {other} now, and no longer {topology}", file.display()),
-        "nothing if that is intended; else restore `[stargate] name`",
+        format!("`{}` now has the topology {other} instead of {topology}", file.display()),
+        "if the edit is not intended, restore `[stargate] name`",
     )
 }
 

@@ -93,7 +93,7 @@ fn another_name_in_a_file_ends_the_former_topology_and_begins_the_new_one() {
         panic!("{found:?}")
     };
     assert_eq!((topology, begun), (&name("lab"), &started("east", "a.toml")));
-    assert!(failure.message.contains("holds the topology east now"), "{failure:?}");
+    assert!(failure.message.contains("now has the topology east"), "{failure:?}");
 }
 
 #[test]
@@ -140,7 +140,7 @@ proptest! {
             }
             for change in folder.observe(&last, now) {
                 if let FolderChange::Ended { topology, failure } = change {
-                    let is_renamed = failure.message.contains("holds the topology");
+                    let is_renamed = failure.message.contains("now has the topology");
                     let is_old = seen.get(&topology).is_some_and(|seen| now - *seen >= REMOVED_AFTER);
                     prop_assert!(is_renamed || is_old, "{topology}: {}", failure.message);
                 }

@@ -20,9 +20,10 @@ use crate::resource::names::TopologyName;
 
 /// The time between two attempts while the API server refuses or does not answer.
 const RETRY_EVERY: Duration = Duration::from_secs(2);
-/// How much later a process takes part for each topology that it leads already.
+/// The delay of a process's candidacy for each topology that it leads already.
 const DELAY_FOR_EACH: Duration = Duration::from_millis(500);
-/// The longest random part of the delay: about what replicas that are started together differ by.
+/// The longest random part of the delay: about the time between the starts of replicas that
+/// are started together.
 const MAX_RANDOM_DELAY: Duration = Duration::from_secs(2);
 /// The longest delay.
 const MAX_DELAY: Duration = Duration::from_secs(10);

@@ -123,7 +123,7 @@ impl Monitor {
         registry.register("workers", help, self.workers.clone());
         let help = "Requested Operations by phase";
         registry.register("operations", help, self.operations.clone());
-        let help = "Triggers that wait for the end of the reconcile that runs";
+        let help = "Triggers that wait for the end of the running reconcile";
         registry.register("queue_triggers", help, self.queue.clone());
         let help = "Whether changes are paused after too many removals or failures";
         registry.register("changes_paused", help, self.changes_paused.clone());

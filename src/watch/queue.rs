@@ -190,7 +190,7 @@ impl<'a, K: Ord + Clone> WorkQueue<'a, K> {
         }
     }
 
-    /// Gives back a turn in which nothing was to do; the timer goes on.
+    /// Returns a turn without work; the timer continues.
     pub fn end_unused(&mut self, key: &K) {
         if let Some(entry) = self.entries.get_mut(key) {
             entry.is_running = false;

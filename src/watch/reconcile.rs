@@ -287,8 +287,8 @@ impl<'a> ReconcileContext<'a> {
 fn lost_leadership() -> Failure {
     Failure::new(
         Code::LeaseLost,
-        "the reconcile stopped because its lease of the leader was not renewed in time",
-        "nothing: the replica that holds the lease next, which may be this one, continues; if it \
-         happens often, the API server is slow or this process has too little CPU",
+        "the reconcile stopped because the leader's lease was not renewed in time",
+        "no action is needed: the next leader, which may be this replica, continues; if it happens \
+         often, the API server is slow or this process has too little CPU",
     )
 }

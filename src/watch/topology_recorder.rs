@@ -201,13 +201,13 @@ impl TopologyReport<'_> {
         let is_in_progress = reported["state"] == ApprovalState::InProgress.as_str();
         if is_in_progress && state.approval.is_none() && state.record.is_none() {
             let digest = reported["digest"].as_str().unwrap_or_default().to_owned();
-            let message = "the process that was to make the approved changes has ended".to_owned();
+            let message = "the process ended before it made the approved changes".to_owned();
             let record = ApprovalRecord { digest, state: ApprovalState::Abandoned, message };
             self.note_approval(&mut state, record);
         }
     }
 
-    /// Keeps what became of an approval for the status, and reports it.
+    /// Keeps the state of an approval for the status, and reports it.
     fn note_approval(&self, state: &mut RecorderState, record: ApprovalRecord) {
         if let Some(reporter) = self.reporter {
             let ApprovalRecord { digest, state, message } = record.clone();
@@ -346,7 +346,7 @@ impl TopologyReport<'_> {
     }
 }
 
-/// Takes the written values into the status that was read before.
+/// Written fields replace the read ones.
 fn merge(status: &mut Value, written: Value) {
     if !status.is_object() {
         *status = Value::Object(Default::default());

@@ -83,17 +83,17 @@ impl ApprovedChanges {
 }
 
 impl Plan {
-    /// The digest of everything that awaits approval; `None` if nothing does. It depends on
-    /// the resources, the actions, the desired values and on how many pairs of nodes would
-    /// become unreachable, and on nothing else: it is the same in every process for as long
-    /// as the same changes wait.
+    /// The digest of all changes that await approval; `None` if there are no such changes.
+    /// It depends only on the resources, the actions, the desired values and the number of
+    /// pairs of nodes that would become unreachable: it is the same in every process for as
+    /// long as the same changes wait.
     pub fn approval_digest(&self) -> Option<String> {
         let waiting: BTreeSet<&str> =
             self.awaiting_approval.iter().map(|it| it.digest.as_str()).collect();
         (!waiting.is_empty()).then(|| digest(&json!([waiting, self.approval_lost_pairs()])))
     }
 
-    /// How many pairs of nodes become unreachable once all that awaits approval is made.
+    /// How many pairs of nodes become unreachable once all these changes are made.
     pub fn approval_lost_pairs(&self) -> u64 {
         self.approval_losses.iter().map(|loss| loss.pairs).sum()
     }

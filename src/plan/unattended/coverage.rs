@@ -33,8 +33,8 @@ impl Arrivals {
         }
     }
 
-    /// The prefixes of these workers that an update adds or leads elsewhere, and the join
-    /// of one of them.
+    /// The prefixes of these workers that an update adds or gives another next hop, and the
+    /// join of one of the workers.
     fn led(&self, before: &Resource, after: &Resource) -> Option<(BTreeSet<Ipv4Net>, &Address)> {
         let (before, after) = (hops(before)?, hops(after)?);
         let changed = after.iter().filter(|(prefix, hop)| before.get(prefix) != Some(hop));
@@ -51,13 +51,13 @@ pub(super) struct Retention {
     pub(super) address: Address,
     /// The deletion or the join that awaits approval.
     pub(super) cause: Address,
-    /// Whether nothing else is left of the update.
+    /// Whether the whole update is omitted.
     pub(super) is_whole: bool,
 }
 
 /// Makes updates keep the prefixes of machines whose deletion awaits approval: a machine
-/// is in use until it is deleted. Prefixes of workers whose join awaits approval are led to
-/// them together with the join.
+/// is in use until it is deleted. Prefixes of workers whose join awaits approval are routed
+/// to them together with the join.
 pub(super) fn retain_routes(
     changes: &mut [Change],
     arrivals: &Arrivals,

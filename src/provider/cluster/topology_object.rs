@@ -9,14 +9,14 @@ use super::{ClusterClient, text_at};
 use crate::resource::custom_resources::{APPROVE_ANNOTATION, GROUP, NAMESPACE, VERSION};
 use crate::resource::ownership::{SITE_LABEL, TOPOLOGY_LABEL};
 
-/// The annotation of a Topology that says by which write its approval was taken.
+/// The annotation of a Topology with the ID of the write that took its approval.
 const TAKEN_ANNOTATION: &str = "stargate.io/approval-taken";
-/// The length of what tells that write apart from every other one.
+/// The length of that ID.
 const WRITE_ID_LENGTH: usize = 16;
 /// How often the removal of an approval is repeated if another writer was faster.
 const MAX_WRITES: usize = 5;
 
-/// A Topology object as the API server has it.
+/// A Topology object as read from the API server.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TopologyObject {
     /// The generation of its spec.

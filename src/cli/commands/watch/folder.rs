@@ -1,4 +1,4 @@
-//! `stargate watch DIR`: all topologies of a folder, each with a watch of its own.
+//! `stargate watch DIR`: watches each topology of a folder.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -99,7 +99,7 @@ struct Command<'a> {
     share: SharedLeadership,
 }
 
-/// One of the topologies, as the command sees it.
+/// The control of the watch of one topology.
 #[derive(Clone)]
 struct Member {
     triggers: Triggers,
@@ -114,7 +114,7 @@ type Ended = (TopologyName, Result<u8, CliError>);
 /// The watches of the folder.
 struct Watches<'a> {
     command: Command<'a>,
-    /// Prints what concerns no topology that is watched.
+    /// Prints events of files that have no watched topology.
     printer: &'a dyn WatchReporter,
     stop: StopSignal,
     files: FolderFiles<'a>,

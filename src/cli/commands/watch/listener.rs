@@ -34,7 +34,7 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(500);
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const PLAIN: &str = "text/plain; charset=utf-8";
 
-/// The state of the watch of one topology, for answers about it.
+/// The state from which requests about one topology are answered.
 #[derive(Clone)]
 pub(super) struct WatchedAnswers {
     pub(super) monitor: Arc<Monitor>,

@@ -51,7 +51,7 @@ impl TopologySource for FolderTopology {
             return Ok(loaded);
         }
         let (file, other) = (path.display(), &loaded.topology.name);
-        let message = format!("`{file}` holds the topology {other}, and not {}", self.topology);
+        let message = format!("`{file}` has the topology {other} instead of {}", self.topology);
         Err(Failure::new(Code::Unreadable, message, "restore `[stargate] name` in the file"))
     }
 }
