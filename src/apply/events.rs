@@ -73,7 +73,7 @@ pub enum Event {
         /// How long it took.
         milliseconds: u64,
     },
-    /// Something did not succeed that the apply can go on without.
+    /// A failure that the apply does not depend on.
     Warning(Failure),
     /// The apply was asked to stop; running steps finish.
     Stopping,

@@ -52,7 +52,8 @@ pub(crate) fn status(
     StatusTable { resources, reachability: None, watcher: None }
 }
 
-/// Objects that the topology owns and no longer lists, such as a worker under its former name.
+/// Objects that the topology owns and no longer lists, such as a worker under its former
+/// name.
 fn leaving(planned: &Planned, operations: &BTreeMap<String, PastOperation>) -> Vec<StatusRow> {
     let desired = planned.plan.desired();
     // Without desired resources nothing is known to leave.
@@ -80,7 +81,7 @@ fn leaving(planned: &Planned, operations: &BTreeMap<String, PastOperation>) -> V
     live.filter_map(row).collect()
 }
 
-/// The plan's action on a resource that the topology no longer lists.
+/// The planned action for a resource that the topology no longer lists.
 fn departure(planned: &Planned, address: &Address) -> String {
     let plan = &planned.plan;
     let detail = "not in the topology";

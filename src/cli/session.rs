@@ -100,8 +100,8 @@ impl ReadSession {
         Scope { options, ..Scope::new(&self.loaded.topology, subscription, key) }
     }
 
-    /// The basis on which the present state is shown: the topology and what was read for it, under the
-    /// name that the cluster has where that is another one.
+    /// The topology and the live state under the live name of the cluster, for commands that
+    /// show the live state.
     pub(crate) fn present<'a>(
         &'a self,
         planned: &'a Planned,

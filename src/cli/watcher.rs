@@ -86,7 +86,7 @@ fn status(
         last_renewed: lease.map(|it| it.renewed.clone()),
         last_success: annotation(LAST_SUCCESS_ANNOTATION)
             .or_else(|| word(&reported["lastSuccessTime"])),
-        // What a watcher announced that is not alive does not come.
+        // A watcher that ended does not reconcile at the time that it announced.
         next_reconcile: annotation(NEXT_RECONCILE_ANNOTATION)
             .filter(|_| state == WatcherState::Alive),
         ready: ready.and_then(|it| word(&it["status"])),

@@ -1,5 +1,5 @@
-//! The state of a topology whose cluster has another name now: an edit of the name that is not
-//! applied yet takes nothing away.
+//! The live state of a topology whose cluster still has its former name, because the edit of
+//! the name is not applied yet.
 
 use super::{Pipeline, Planned};
 use crate::inventory::Source;
@@ -8,12 +8,12 @@ use crate::resource::{ArmId, ObjectKey, Resource};
 use crate::topology::model::Topology;
 use crate::topology::names::{ClusterName, ResourceGroupName};
 
-/// A topology with the name that its cluster has, and what was read and planned for it.
+/// A topology with the live name of its cluster, and the live state and plan under this name.
 #[derive(Debug, Clone)]
 pub struct PresentCluster {
     /// The topology.
     pub topology: Topology,
-    /// The inventory and the plan.
+    /// The live state and the plan.
     pub planned: Planned,
 }
 

@@ -1,5 +1,5 @@
-//! Replacements that wait for a later iteration: what can only go with them waits too, and is
-//! shown with them.
+//! Replacements that wait for a later iteration: changes that must be made with them wait,
+//! too, and are shown with them.
 
 use ipnet::Ipv4Net;
 
@@ -8,13 +8,13 @@ use super::propagation::Dependents;
 use super::{Action, Change, Deferred};
 use crate::resource::{Address, ArmId, Kind, ObjectKey, Resource};
 
-/// Defers what depends on a deferred replacement.
+/// Defers the changes that depend on a deferred replacement.
 pub(super) fn defer(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     defer_networks(input, decisions);
     defer_contents(input, decisions);
 }
 
-/// Defers the replacement of what is in a subnet or on an interface that is replaced later.
+/// Defers the replacement of the contents of a subnet or interface that is replaced later.
 fn defer_contents(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     let is_container = |deferred: &Deferred| {
         let kind = deferred.address.kind;

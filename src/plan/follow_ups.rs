@@ -1,5 +1,5 @@
-//! Updates that follow in a later iteration of the same apply, once another change shows
-//! what they are.
+//! Updates in a later iteration of the same apply: another change must determine their values
+//! first.
 
 use super::decision::{ResourceDecision, ResourceDecisions};
 use super::{Action, Deferred};
@@ -20,7 +20,7 @@ pub(super) struct FollowUp {
 pub(super) struct FollowUps(Vec<Deferred>);
 
 impl FollowUps {
-    /// Defers an update of a resource. What stays as it is, is blocked or goes has none.
+    /// Defers an update of a resource. Resources that are blocked or deleted get none.
     pub(super) fn add(
         &mut self,
         address: &Address,

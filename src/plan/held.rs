@@ -30,7 +30,7 @@ pub struct Deferred {
 }
 
 impl Deferred {
-    /// An action on a resource that waits for nothing yet.
+    /// A deferred change of a resource that waits for no other resource yet.
     pub(super) fn new(address: Address, action: Action, reason: impl Into<String>) -> Self {
         Self {
             address,

@@ -111,7 +111,7 @@ fn compare_each(input: Comparison<'_>) -> ResourceDecisions {
 fn compare(input: Comparison<'_>, desired: &DesiredResource) -> ResourceDecision {
     let kind = desired.address.kind;
     let gap = input.inventory.gap_for(kind, desired.key.as_ref());
-    // What is in the cluster's network has no id without the cluster's facts.
+    // Resources in the cluster's network have no ID without the cluster's facts.
     let of_cluster = || input.inventory.cluster_gap().filter(|_| desired.key.is_none());
     let gap = gap.or_else(of_cluster);
     if let Some(gap) = gap.or_else(|| input.inventory.gap_behind(&desired.address)) {

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::plan::{Action, Deferred};
 use crate::resource::Address;
 
-/// The order of groups: whether they are only possible, how many roots they have, and
-/// which.
+/// The order of groups: whether they are conditional, the number of their roots, and the
+/// roots.
 type GroupOrder<'a> = (bool, usize, Vec<&'a Address>);
 
 /// Resources that wait for the same resources.
@@ -39,7 +39,7 @@ impl Group<'_> {
 /// The groups, those that wait for the fewest resources first. Most deferred
 /// resources wait for other deferred resources; only the roots are reported.
 pub(super) fn groups(deferred: &[Deferred]) -> Vec<Group<'_>> {
-    // What waits for a deletion is shown behind it.
+    // Changes that wait for a deletion follow it in the output.
     let others = deferred.iter().filter(|one| one.action != Action::Delete);
     let waits: BTreeMap<&Address, &[Address]> =
         others.map(|one| (&one.address, one.waits_for.as_slice())).collect();

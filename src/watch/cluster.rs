@@ -96,7 +96,7 @@ impl ClusterWatchers {
     }
 }
 
-/// The watch of one kind and the receivers of its events.
+/// Handles the events of the watch of one kind.
 struct Watch {
     relevance: Relevance,
     requests: RequestPhases,

@@ -242,8 +242,8 @@ async fn apply_plan(
     let lease = (!request.no_lease).then(|| session.lease());
     let saved = request.saved.as_ref().map(|saved| &saved.plan);
     let context = session.apply_context(scope, reporter.as_ref(), saved, lease);
-    // Without a prompt, everything that the topology owns goes, also what a command that ran
-    // beside this one created in the meantime.
+    // Without a prompt, a destroy deletes everything that the topology owns, including objects
+    // that another command created while it ran.
     let approve = |_: &Plan| request.yes && request.purpose == Purpose::Destroy;
     let applying = async {
         match &request.saved {

@@ -185,7 +185,7 @@ impl<'a> SavedComparison<'a> {
             let is_additive = matches!(change.action, Action::Create | Action::Update);
             let deferred = deferred.get(&change.address);
             let was_deferred = deferred.is_some() || is_association(&change.address);
-            // What the saved plan shows as deleted or adopted later may be.
+            // The saved plan shows deletions and adoptions that follow later.
             let is_named = matches!(change.action, Action::Adopt | Action::Delete)
                 && deferred == Some(&change.action);
             (is_additive && was_deferred || is_named).then_some(&change.address)
@@ -213,8 +213,8 @@ impl<'a> SavedComparison<'a> {
         })
     }
 
-    /// Whether a change was made, and the plan made now goes on with the update of the
-    /// resource that the saved plan defers.
+    /// Whether a change was made, and the new plan continues with the update of the resource
+    /// that the saved plan defers.
     fn is_continued(&self, saved: &Change, fresh: &Change) -> bool {
         let states = saved.after.as_ref().zip(fresh.before.as_ref());
         self.is_changed_again(&saved.address)

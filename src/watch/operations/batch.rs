@@ -41,7 +41,7 @@ pub(super) struct PlannedBatch {
     held: BTreeSet<String>,
     /// The Operations that ended, by uid. The objects that were read do not show it.
     pub(super) ended: BTreeSet<String>,
-    /// What is to be applied, if the plan has a change for one of them.
+    /// The plan to apply, if it has a change for one of them.
     planned: Option<Planned>,
 }
 

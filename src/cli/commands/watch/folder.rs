@@ -88,7 +88,7 @@ pub(super) async fn run(
     Ok(code)
 }
 
-/// The settings and clients that all watches of the command share.
+/// The shared parts of all watches of the command.
 #[derive(Clone)]
 struct Command<'a> {
     arguments: &'a WatchArguments,

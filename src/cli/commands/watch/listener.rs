@@ -43,7 +43,7 @@ pub(super) struct WatchedAnswers {
     pub(super) election: Election,
 }
 
-/// The state that requests are answered from. Clones share the topologies.
+/// The state from which requests are answered. Clones share the topologies.
 #[derive(Clone)]
 pub(super) struct Answers {
     takes_lease: bool,

@@ -33,7 +33,7 @@ fn to_seconds(time: Timestamp) -> String {
     time.strftime("%FT%TZ").to_string()
 }
 
-/// A topology, and this replica's part in the election of who reconciles it.
+/// A topology, and this replica's part in the election of its leader.
 type Candidacy = (TopologyName, Arc<Leadership>);
 
 /// The election of the topology that was reconciled last.
@@ -80,7 +80,7 @@ pub(super) struct SessionReconciler<'a> {
     recorder: TopologyRecorder,
 }
 
-/// The parts of the watch of one topology.
+/// The parts of the watch of a topology.
 pub(super) struct WatchParts<'a> {
     /// The options of the command line, with the file of the topology.
     pub(super) global: Global,
@@ -144,7 +144,7 @@ impl SessionReconciler<'_> {
         }
     }
 
-    /// Reports that the file of the topology is gone, if this replica leads.
+    /// Reports that the file of the topology was deleted, if this replica leads.
     pub(super) async fn report_removed(&self, failure: &Failure) {
         let reported = self.recorder.set_file_state(Some(failure));
         let _ = timeout(RELEASE_TIMEOUT, reported).await;
