@@ -11,6 +11,7 @@ use super::cluster_deletion::ClusterDeletion;
 use super::effects::Creation;
 use super::events::{Event, Outcome};
 use super::guard::{self, GuardVerdict};
+use super::held_leases::HeldLeases;
 use super::iteration::Iteration;
 use super::locks::Locks;
 use super::step_limit::StepLimit;
@@ -217,18 +218,15 @@ impl Execution<'_> {
             iteration.reporter.event(&event);
         }
         let cluster_deletion = ClusterDeletion::begin(iteration.lease, change, step.1);
-        let outcome = match step.1 {
-            Phase::Destroy => destroy(iteration, &self.changes, change).await,
-            Phase::Prepare => Ok(Outcome::Done),
-            Phase::Create if is_kept => Ok(Outcome::UpToDate),
-            Phase::Create if change.action == Action::Replace => recreate(iteration, change).await,
-            Phase::Create => make(iteration, change).await,
+        let work = Box::pin(self.effects_of(change, step.1, is_kept));
+        let outcome = match HeldLeases::are_needed_throughout(change) {
+            true => iteration.lease.leases().await.run_step(work).await,
+            false => work.await,
         };
-        let outcome = outcome.unwrap_or_else(std::convert::identity);
         if let Some(deletion) = cluster_deletion {
             deletion.end(&outcome).await;
         }
-        let outcome = self.with_completed_stages(change, step.1, outcome);
+        let outcome = iteration.stages.explain(change, step.1, outcome);
         if step.1 == Phase::Create || !outcome.is_success() {
             let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
             let outcome = outcome.clone();
@@ -237,29 +235,17 @@ impl Execution<'_> {
         }
         (step, outcome)
     }
-}
 
-impl Execution<'_> {
-    /// A failure that says in which state it leaves the object, where that is not the
-    /// state before the apply.
-    fn with_completed_stages(&self, change: &Change, phase: Phase, outcome: Outcome) -> Outcome {
-        let Outcome::Failed(failure) = outcome else { return outcome };
-        let is_recreated = phase == Phase::Create && change.action == Action::Replace;
-        let worker = match change.address.kind {
-            Kind::Worker => "it",
-            _ => "its worker",
+    async fn effects_of(&self, change: &Change, phase: Phase, is_kept: bool) -> Outcome {
+        let iteration = self.iteration;
+        let outcome = match phase {
+            Phase::Destroy => destroy(iteration, &self.changes, change).await,
+            Phase::Prepare => Ok(Outcome::Done),
+            Phase::Create if is_kept => Ok(Outcome::UpToDate),
+            Phase::Create if change.action == Action::Replace => recreate(iteration, change).await,
+            Phase::Create => make(iteration, change).await,
         };
-        let state = match self.iteration.stages.done_to(&change.address) {
-            Some(done) if is_recreated => format!("{worker} was {done}, and has not joined again"),
-            Some(done) if done == "cordoned" => format!("{worker} stays cordoned"),
-            Some(done) => {
-                format!("{worker} was {done}, and stays cordoned until the change succeeds")
-            }
-            None if is_recreated => "the old object was deleted before".to_owned(),
-            None => return Outcome::Failed(failure),
-        };
-        let message = format!("{}; {state}", failure.message.trim_end_matches('.'));
-        Outcome::Failed(failure.with_message(message))
+        outcome.unwrap_or_else(std::convert::identity)
     }
 }
 

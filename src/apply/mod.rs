@@ -14,6 +14,7 @@ mod end_conditions;
 pub mod events;
 mod executor;
 mod guard;
+mod held_leases;
 mod iterate;
 mod iteration;
 mod lease_loss;

@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::events::Outcome;
 use crate::bootstrap::Stage;
-use crate::resource::Address;
+use crate::plan::{Action, Change, Phase};
+use crate::resource::{Address, Kind};
 
 /// The completed stages by worker, in their order.
 #[derive(Debug, Default)]
@@ -37,6 +39,28 @@ impl CompletedStages {
         } else {
             format!("{} and {last}", words.join(", "))
         })
+    }
+
+    /// A failure that says in which state it leaves the object, where that is not the
+    /// state before the apply.
+    pub(super) fn explain(&self, change: &Change, phase: Phase, outcome: Outcome) -> Outcome {
+        let Outcome::Failed(failure) = outcome else { return outcome };
+        let is_recreated = phase == Phase::Create && change.action == Action::Replace;
+        let worker = match change.address.kind {
+            Kind::Worker => "it",
+            _ => "its worker",
+        };
+        let state = match self.done_to(&change.address) {
+            Some(done) if is_recreated => format!("{worker} was {done}, and has not joined again"),
+            Some(done) if done == "cordoned" => format!("{worker} stays cordoned"),
+            Some(done) => {
+                format!("{worker} was {done}, and stays cordoned until the change succeeds")
+            }
+            None if is_recreated => "the old object was deleted before".to_owned(),
+            None => return Outcome::Failed(failure),
+        };
+        let message = format!("{}; {state}", failure.message.trim_end_matches('.'));
+        Outcome::Failed(failure.with_message(message))
     }
 
     fn stages(&self) -> MutexGuard<'_, BTreeMap<Address, Vec<Stage>>> {

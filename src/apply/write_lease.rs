@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use super::context::{ApplyContext, ClusterWriter};
 use super::end_conditions;
 use super::events::Event;
+use super::held_leases::HeldLeases;
 use super::lease_loss::Loss;
 use super::status::ApplyStatus;
 use crate::diagnostics::{Code, Failure};
-use crate::lease::{Acquisition, LeaseLoss, LeaseSlot, Validity};
+use crate::lease::{Acquisition, LeaseLoss, LeaseSlot};
 use crate::provider::cluster::{
     COMMAND_ANNOTATION, ClusterCause, ClusterError, DESTROY_COMMAND, LeaseRecord,
 };
@@ -175,29 +176,22 @@ impl<'a> WriteLease<'a> {
     /// Waits until a step may begin: each Lease of the apply must be valid for a margin
     /// longer. Returns whether it may.
     pub(super) async fn confirmed(&self) -> bool {
+        let leases = self.leases().await;
+        tokio::select! {
+            biased;
+            () = self.context.stop.requested() => false,
+            confirmed = leases.confirmed() => confirmed,
+        }
+    }
+
+    /// The Leases that the apply holds now.
+    pub(super) async fn leases(&self) -> HeldLeases {
         let held = match &self.context.lease {
             // The Lease ends with the cluster, so its validity is not awaited.
             Some(slot) if !self.loss().is_expected() => slot.validity().await,
             _ => None,
         };
-        let mut leases: Vec<Validity> =
-            held.into_iter().chain(self.context.leadership.clone()).collect();
-        let confirmed = async {
-            // While one is awaited, the time of another may end.
-            while leases.iter().any(|lease| lease.now() != Some(true)) {
-                for lease in &mut leases {
-                    if !lease.confirmed().await {
-                        return false;
-                    }
-                }
-            }
-            true
-        };
-        tokio::select! {
-            biased;
-            () = self.context.stop.requested() => false,
-            confirmed = confirmed => confirmed,
-        }
+        HeldLeases::new(held.into_iter().chain(self.context.leadership.clone()))
     }
 
     /// A process that destroyed the topology while this one waited for it.

@@ -257,6 +257,11 @@ async fn end_one(
         Outcome::Done | Outcome::UpToDate => {
             (OperationPhase::Succeeded, Reason::new("Succeeded", "the Node is Ready"))
         }
+        // Another replica continues it, or has ended it.
+        Outcome::Failed(failure) if failure.code == Code::LeaseLost => {
+            result.failure = Some(failure.clone());
+            return Ok(());
+        }
         Outcome::Failed(failure) => {
             let message = format!("{}; {}", failure.message, failure.remedy);
             (OperationPhase::Failed, Reason::new("StepFailed", message))

@@ -82,6 +82,7 @@ async fn run_requested(
         cluster: client.as_ref(),
         reporter: context.reporter,
         now: context.apply.pipeline.now,
+        leadership: leadership.clone(),
     };
     let ran = run_found(context, &writer, objects, leadership).await;
     ran.map_err(|error| unread(&error))

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::queue::Reason;
 use crate::diagnostics::Failure;
+use crate::lease::Validity;
 use crate::provider::cluster::{
     ClusterError, OperationEvent, OperationObject, OperationPhase, OperationUpdate,
 };
@@ -17,6 +18,9 @@ pub(super) struct Writer<'a> {
     pub(super) cluster: &'a dyn ClusterWrite,
     pub(super) reporter: &'a dyn WatchReporter,
     pub(super) now: &'a Clock,
+    /// The Lease of the leader. After a pause another replica may have ended an Operation of
+    /// which this one knows an earlier status.
+    pub(super) leadership: Option<Validity>,
 }
 
 impl Writer<'_> {
@@ -35,7 +39,7 @@ impl Writer<'_> {
         let is_noted = object.phase == Some(phase)
             && (object.reason.as_str(), object.message.as_str()) == (reason.name, &reason.message)
             && object.observed_generation == Some(object.generation);
-        if is_noted && (object.is_claimed || worker.is_none()) {
+        if is_noted && (object.is_claimed || worker.is_none()) || !self.leads().await {
             return Ok(());
         }
         if worker.is_some() {
@@ -51,6 +55,9 @@ impl Writer<'_> {
         worker: Option<&WorkerName>,
         reason: &Reason,
     ) -> Result<(), ClusterError> {
+        if !self.leads().await {
+            return Ok(());
+        }
         self.claim(object, worker).await?;
         // The worker of one that was started may have left the topology since.
         let phase = match object.is_started() {
@@ -68,6 +75,9 @@ impl Writer<'_> {
         phase: OperationPhase,
         reason: &Reason,
     ) -> Result<(), ClusterError> {
+        if !self.leads().await {
+            return Ok(());
+        }
         self.write(object, phase, reason, Some((self.now)())).await?;
         self.announce(object, worker, phase, &reason.message).await?;
         self.cluster.release_operation(&object.name).await
@@ -95,6 +105,14 @@ impl Writer<'_> {
                 Ok(())
             }
             Ok(()) => Ok(()),
+        }
+    }
+
+    /// Whether this replica still leads. Otherwise the next one writes.
+    async fn leads(&self) -> bool {
+        match self.leadership.clone() {
+            Some(mut leadership) => leadership.confirmed().await,
+            None => true,
         }
     }
 

@@ -164,6 +164,11 @@ impl Replica {
         Self { name, log, triggers, gate, stop, task }
     }
 
+    /// Pauses the process, or lets it continue.
+    pub(super) fn pause(&self, is_paused: bool) {
+        self.gate.close(is_paused);
+    }
+
     fn events(&self) -> Vec<(Instant, WatchEvent)> {
         self.log.events.lock().unwrap().clone()
     }

@@ -2,6 +2,7 @@
 
 mod cancelled;
 mod kills;
+mod paused;
 mod refused;
 mod rollout;
 mod run;
