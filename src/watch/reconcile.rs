@@ -113,7 +113,14 @@ impl<'a> ReconcileContext<'a> {
     ) -> Reconciled {
         let approved = self.approved(&planned.plan, report).await;
         if approved.is_empty() {
-            return self.make_changes(&self.apply, planned, &approved, leadership, report).await;
+            return Box::pin(self.make_changes(
+                &self.apply,
+                planned,
+                &approved,
+                leadership,
+                report,
+            ))
+            .await;
         }
         let scope = self.apply.pipeline.scope;
         let options = PlanOptions { approved: approved.clone(), ..scope.options.clone() };
@@ -125,7 +132,7 @@ impl<'a> ReconcileContext<'a> {
             () = self.apply.stop.requested() => return Reconciled::interrupted(),
             planned = pipeline.run() => planned,
         };
-        self.make_changes(&apply, planned, &approved, leadership, report).await
+        Box::pin(self.make_changes(&apply, planned, &approved, leadership, report)).await
     }
 
     /// The changes that a person approved. If the burst guard refuses the others, those
@@ -173,7 +180,9 @@ impl<'a> ReconcileContext<'a> {
         let applied = async {
             match leadership {
                 None => Box::pin(self.apply_with(apply, planned, &reporter)).await,
-                Some(validity) => self.apply_as_leader(apply, validity, planned, &reporter).await,
+                Some(validity) => {
+                    Box::pin(self.apply_as_leader(apply, validity, planned, &reporter)).await
+                }
             }
         };
         let reconciled = tokio::join!(applied, changing).0;
