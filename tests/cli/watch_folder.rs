@@ -48,7 +48,7 @@ fn each_topology_of_a_folder_is_watched_by_itself() {
     let (status, _, readiness) = answer(&address, "GET /readyz");
     assert_eq!(status, 200, "{readiness}");
     assert!(readiness.contains(&format!("{SECOND}: leader lease: held")), "{readiness}");
-    assert!(readiness.ends_with("topologies: 2\n"), "{readiness}");
+    assert!(readiness.ends_with("topologies: 2\ninvalid files: 0\n"), "{readiness}");
     let metrics = answer(&address, "GET /metrics").2;
     for topology in [FIRST, SECOND] {
         let leader = format!("stargate_leader{{topology=\"{topology}\"}}");
@@ -60,6 +60,8 @@ fn each_topology_of_a_folder_is_watched_by_itself() {
     location.write("lab/c.toml", "[stargate");
     let invalid = watch.awaits("file-invalid", |_| true);
     assert!(invalid["file"].as_str().is_some_and(|it| it.ends_with("c.toml")), "{invalid}");
+    let metrics = answer(&address, "GET /metrics").2;
+    assert_eq!(sample(&metrics, "stargate_invalid_files"), Some(1.0), "{metrics}");
     std::fs::remove_file(location.path("lab/c.toml")).expect("it is removed");
     std::fs::rename(location.path("lab/a.toml"), location.path("lab/z.toml")).expect("a rename");
     let moved = watch.awaits("file-moved", |_| true);

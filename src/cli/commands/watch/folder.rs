@@ -128,7 +128,9 @@ impl<'a> Watches<'a> {
         let now = Instant::now();
         match self.files.read() {
             Ok(()) => {
-                for change in self.state.observe(self.files.found(), now) {
+                let changes = self.state.observe(self.files.found(), now);
+                self.command.answers.set_invalid_files(self.state.invalid());
+                for change in changes {
                     self.follow(change, running);
                 }
             }

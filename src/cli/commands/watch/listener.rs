@@ -13,6 +13,9 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -50,6 +53,8 @@ pub(super) struct Answers {
     /// Whether there may be several topologies, so that metrics name them.
     is_folder: bool,
     topologies: Arc<Mutex<BTreeMap<Option<TopologyName>, WatchedAnswers>>>,
+    /// The number of files of the folder that are invalid and have no watched topology.
+    invalid_files: Gauge,
 }
 
 /// A listener. It ends when it is dropped.
@@ -105,12 +110,22 @@ impl Answers {
     /// About the watch of one topology.
     pub(super) fn of_one(watched: WatchedAnswers, takes_lease: bool) -> Self {
         let topologies = Arc::new(Mutex::new(BTreeMap::from([(None, watched)])));
-        Self { takes_lease, is_folder: false, topologies }
+        Self { takes_lease, is_folder: false, topologies, invalid_files: Gauge::default() }
     }
 
     /// About the topologies of a folder.
     pub(super) fn of_folder(takes_lease: bool) -> Self {
-        Self { takes_lease, is_folder: true, topologies: Arc::default() }
+        Self {
+            takes_lease,
+            is_folder: true,
+            topologies: Arc::default(),
+            invalid_files: Gauge::default(),
+        }
+    }
+
+    /// Notes the number of invalid files that have no watched topology.
+    pub(super) fn set_invalid_files(&self, count: usize) {
+        self.invalid_files.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Adds a topology of a folder.
@@ -147,7 +162,20 @@ impl Answers {
     fn metrics(&self) -> Result<String, std::fmt::Error> {
         let texts: Result<Vec<String>, std::fmt::Error> =
             self.topologies().values().map(|it| it.metrics(self.takes_lease)).collect();
-        texts.map(|texts| merge_metrics(&texts))
+        let mut texts = texts?;
+        if self.is_folder {
+            texts.push(self.folder_metrics()?);
+        }
+        Ok(merge_metrics(&texts))
+    }
+
+    fn folder_metrics(&self) -> Result<String, std::fmt::Error> {
+        let mut registry = Registry::with_prefix("stargate");
+        let help = "Files of the folder that are invalid and have no watched topology";
+        registry.register("invalid_files", help, self.invalid_files.clone());
+        let mut text = String::new();
+        encode(&mut text, &registry)?;
+        Ok(text)
     }
 
     /// A replica that stands by is ready: it takes over.
@@ -170,6 +198,7 @@ impl Answers {
         }
         if self.is_folder {
             text += &format!("topologies: {}\n", topologies.len());
+            text += &format!("invalid files: {}\n", self.invalid_files.get());
         }
         response(status, PLAIN, text)
     }
