@@ -65,7 +65,7 @@ impl ReconcileContext<'_> {
         self.guard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is remembered of the deployment.
+    /// The memory of the deployment.
     pub(super) fn memory(&self) -> std::sync::MutexGuard<'_, DeploymentMemory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }

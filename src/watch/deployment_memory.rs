@@ -1,4 +1,4 @@
-//! What a watch remembers of a deployment: after a destroy nothing is created again without
+//! A memory of the deployment: after a destroy nothing is created again without
 //! approval.
 
 use crate::inventory::{Inventory, Source};
@@ -9,7 +9,7 @@ use crate::resource::{Address, Kind, ObjectKey};
 
 use super::reconciled::{ReconcileResult, Reconciled};
 
-/// What a watch remembers of the deployment of its topology. The Topology object goes with the
+/// A memory of the deployment of a topology. The Topology object goes with the
 /// cluster, so that nothing else remembers it: a watch that starts after a destroy finds a
 /// topology that was never applied.
 #[derive(Debug, Default)]

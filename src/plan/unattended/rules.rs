@@ -10,7 +10,7 @@ use crate::resource::settings::AutoApply;
 /// kernel routes of its host.
 const WORKER_FIELDS: [&str; 3] = ["pod_cidr", "labels", "routes"];
 
-/// What is permitted without approval.
+/// The changes that need no approval.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::plan) struct Permitted {
     /// The rule of the topology.
