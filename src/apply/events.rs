@@ -25,6 +25,8 @@ pub enum Event {
         lease: String,
         /// The holder of the Lease.
         holder: String,
+        /// Whether the holder destroys the topology.
+        destroys: bool,
         /// When the holder took it, by the holder's clock.
         acquired: String,
         /// When the holder renewed it last, by the holder's clock.

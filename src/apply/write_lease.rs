@@ -136,6 +136,7 @@ impl<'a> WriteLease<'a> {
         self.context.reporter.event(&Event::WaitingForLease {
             lease: slot.identity().name().to_owned(),
             holder: record.holder.clone(),
+            destroys: record.is_of_destroy(),
             acquired: record.acquired.clone(),
             renewed: record.renewed.clone(),
             valid_seconds: slot.identity().duration().as_secs(),

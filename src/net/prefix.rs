@@ -10,6 +10,13 @@ pub const TAILNET_RANGE: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(100, 64, 0,
 /// The prefix of the VNet that AKS creates by default (10.224.0.0/12).
 pub const AKS_DEFAULT_NETWORK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 224, 0, 0), 12);
 
+/// The subnets of that VNet, which AKS creates with it.
+pub const AKS_DEFAULT_SUBNETS: [(&str, Ipv4Net); 3] = [
+    ("aks-subnet", Ipv4Net::new_assert(Ipv4Addr::new(10, 224, 0, 0), 16)),
+    ("aks-appgateway", Ipv4Net::new_assert(Ipv4Addr::new(10, 238, 0, 0), 24)),
+    ("aks-virtualnodes", Ipv4Net::new_assert(Ipv4Addr::new(10, 239, 0, 0), 16)),
+];
+
 /// Whether two prefixes overlap. Prefixes are nested or disjoint, so one of them then
 /// contains the other.
 pub fn overlaps(one: &Ipv4Net, other: &Ipv4Net) -> bool {

@@ -55,6 +55,8 @@ pub struct PlanOptions {
     pub upgrade_patches: bool,
     /// Leave out the changes that need approval by this rule; see [`super::unattended`].
     pub unattended: Option<AutoApply>,
+    /// Leave out what `unattended` permits to create, too: the topology was destroyed.
+    pub after_destroy: bool,
     /// Changes that were approved one by one, beside those that need no approval.
     pub approved: ApprovedChanges,
 }

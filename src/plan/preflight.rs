@@ -10,8 +10,8 @@ use crate::desired::Facts;
 use crate::desired::facts::ClusterFacts;
 use crate::desired::names::CLUSTER_ROUTER_SUBNET;
 use crate::diagnostics::{Code, Failure};
-use crate::inventory::{ForeignNode, Inventory};
-use crate::net::prefix::overlaps;
+use crate::inventory::{ForeignNode, Inventory, Source};
+use crate::net::prefix::{AKS_DEFAULT_SUBNETS, overlaps};
 use crate::topology::model::Topology;
 
 /// The tailnet facts that the lints use.
@@ -31,10 +31,15 @@ pub fn live_lints(
     allocation: Option<&Allocation>,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
+    let is_absent = inventory.gap_at(&Source::Azure).is_none() && !topology.cluster.existing;
     if let Some(cluster) = &facts.cluster {
-        router_subnet(topology, cluster, &mut findings);
+        let subnets = cluster.subnets.iter().map(|(name, prefix)| (name.as_str(), *prefix));
+        router_subnet(topology, subnets, &mut findings);
         network_settings(cluster, &mut findings);
         address_space(topology, cluster, &mut findings);
+    } else if is_absent {
+        // The subnets come with the new cluster, before the router's.
+        router_subnet(topology, AKS_DEFAULT_SUBNETS.into_iter(), &mut findings);
     }
     if let Some(allocation) = allocation {
         let others = &inventory.foreign_nodes;
@@ -50,10 +55,14 @@ fn error(code: Code, message: String, remedy: impl Into<String>) -> Finding {
     Finding::new(FindingSeverity::Error, Failure::new(code, message, remedy))
 }
 
-fn router_subnet(topology: &Topology, cluster: &ClusterFacts, findings: &mut Vec<Finding>) {
+fn router_subnet<'a>(
+    topology: &Topology,
+    subnets: impl Iterator<Item = (&'a str, Ipv4Net)>,
+    findings: &mut Vec<Finding>,
+) {
     let wanted = topology.cluster.router.subnet_cidr;
-    for (name, prefix) in &cluster.subnets {
-        if name != CLUSTER_ROUTER_SUBNET && overlaps(&wanted, prefix) {
+    for (name, prefix) in subnets {
+        if name != CLUSTER_ROUTER_SUBNET && overlaps(&wanted, &prefix) {
             findings.push(error(
                 Code::LiveSubnetOverlap,
                 format!("[cluster.router] subnet_cidr {wanted} overlaps subnet {name} ({prefix})"),

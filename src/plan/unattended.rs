@@ -19,6 +19,7 @@ use crate::resource::{Address, Kind, Site};
 pub use approved::ApprovedChanges;
 use coverage::Arrivals;
 pub use coverage::Removals;
+use rules::Permitted;
 
 /// How often the changes that are known to make pairs unreachable are left out, before the
 /// rest is left out unexamined: each attempt assesses the whole network.
@@ -45,6 +46,7 @@ impl Selection {
 /// and reachability. The changes that a person approved are in the options of `input`.
 pub fn limit(input: PlanningInput<'_>, permitted: AutoApply, plan: Plan) -> Plan {
     let approved = &input.options.approved;
+    let permitted = Permitted { rule: permitted, after_destroy: input.options.after_destroy };
     let losses = plan.reachability.losses.clone();
     let (plan, selection) = divide(permitted, approved, plan);
     let mut limited = restrict(input, plan, &selection.changes, &selection.deferred);
@@ -78,11 +80,11 @@ pub fn limit(input: PlanningInput<'_>, permitted: AutoApply, plan: Plan) -> Plan
 /// the routes of machines whose deletion awaits approval, and add no routes to workers whose
 /// join awaits approval.
 pub(super) fn divide(
-    permitted: AutoApply,
+    permitted: impl Into<Permitted>,
     approved: &ApprovedChanges,
     mut plan: Plan,
 ) -> (Plan, Selection) {
-    let mut reasons = Reasons::of(permitted, approved, &plan);
+    let mut reasons = Reasons::of(permitted.into(), approved, &plan);
     reasons.add_removals_of_sites(&plan);
     let whole_plan = WholePlan::of(&plan, &reasons);
     let arrivals = reasons.arrivals(&plan);
@@ -238,7 +240,7 @@ struct Reasons(BTreeMap<Address, ApprovalReason>);
 
 impl Reasons {
     /// The reasons that lie in the change itself.
-    fn of(permitted: AutoApply, approved: &ApprovedChanges, plan: &Plan) -> Self {
+    fn of(permitted: Permitted, approved: &ApprovedChanges, plan: &Plan) -> Self {
         let changes = plan.changes.iter().filter(|change| !approved.covers(change));
         let changes = changes
             .filter_map(|change| Some((change.address.clone(), rules::reason(permitted, change)?)));

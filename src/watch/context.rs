@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use super::burst_guard::BurstGuard;
 use super::cluster::ClusterWatchers;
 use super::controller::TopologySource;
+use super::deployment_memory::DeploymentMemory;
 use super::events::WatchReporter;
 use super::leadership::Leadership;
 use super::queue::Trigger;
@@ -25,6 +26,8 @@ pub struct ReconcileContext<'a> {
     pub triggers: &'a BTreeSet<Trigger>,
     /// Counts removals and failures over all reconciles.
     pub guard: &'a Mutex<BurstGuard>,
+    /// Remembers the deployment over all reconciles.
+    pub memory: &'a Mutex<DeploymentMemory>,
     /// The most objects and routes that are removed within ten minutes.
     pub max_removals: usize,
     /// Watches the cluster from the first reconcile that finds it.
@@ -60,5 +63,10 @@ impl ReconcileContext<'_> {
     /// The guard against a watch that runs away.
     pub(super) fn guard(&self) -> std::sync::MutexGuard<'_, BurstGuard> {
         self.guard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The memory of the deployment.
+    pub(super) fn memory(&self) -> std::sync::MutexGuard<'_, DeploymentMemory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -40,12 +40,33 @@ pub async fn reconcile(context: &ReconcileContext<'_>) -> Reconciled {
 }
 
 impl<'a> ReconcileContext<'a> {
+    /// Plans with the creations that await approval after a destroy.
     async fn run(&self) -> Reconciled {
-        let planned = tokio::select! {
-            biased;
-            () = self.apply.stop.requested() => return Reconciled::interrupted(),
-            planned = self.apply.pipeline.run() => planned,
-        };
+        let scope = self.apply.pipeline.scope;
+        let mut after_destroy = self.memory().is_destroyed();
+        loop {
+            let options = PlanOptions { after_destroy, ..scope.options.clone() };
+            let scope = Scope { options, ..scope.clone() };
+            let pipeline = Pipeline { scope: &scope, ..self.apply.pipeline };
+            let planned = tokio::select! {
+                biased;
+                () = self.apply.stop.requested() => return Reconciled::interrupted(),
+                planned = pipeline.run() => planned,
+            };
+            let name = &self.topology.topology.name;
+            self.memory().observe(name, &planned.observation.inventory);
+            let is_destroyed = self.memory().is_destroyed();
+            if is_destroyed == after_destroy {
+                let apply = ApplyContext { pipeline, ..self.apply.clone() };
+                let context = ReconcileContext { apply, ..*self };
+                // Beside the plan of this loop it would be too large for the stack.
+                return Box::pin(context.run_planned(planned)).await;
+            }
+            after_destroy = is_destroyed;
+        }
+    }
+
+    async fn run_planned(&self, planned: Planned) -> Reconciled {
         if let Some(access) = planned.observation.cluster_access() {
             self.watchers.follow(access, &self.topology.topology.name);
         }
@@ -62,6 +83,7 @@ impl<'a> ReconcileContext<'a> {
         let report = self.report(client).await;
         let led = self.lead_through(planned, leadership.clone(), report.as_ref());
         let reconciled = Box::pin(led).await;
+        self.memory().note_end(&reconciled);
         let reconciled = match access {
             Some(access) => Box::pin(operations::run(self, &access, leadership, reconciled)).await,
             None => reconciled,
@@ -145,7 +167,8 @@ impl<'a> ReconcileContext<'a> {
             return ApprovedChanges::default();
         }
         let none = ApprovedChanges::default();
-        match self.permit(plan, &StepReporter::new(self.reporter, self.guard, &none)) {
+        match self.permit(plan, &StepReporter::new(self.reporter, (self.guard, self.memory), &none))
+        {
             Err(reason) if !plan.changes.is_empty() => {
                 report.approved(&plan.clone().awaiting_approval_of_all(&reason)).await
             }
@@ -161,7 +184,7 @@ impl<'a> ReconcileContext<'a> {
         leadership: Option<Validity>,
         report: Option<&TopologyReport<'_>>,
     ) -> Reconciled {
-        let reporter = StepReporter::new(self.reporter, self.guard, approved);
+        let reporter = StepReporter::new(self.reporter, (self.guard, self.memory), approved);
         if !planned.plan.changes.is_empty()
             && let Err(reason) = self.permit(&planned.plan, &reporter)
         {
@@ -284,6 +307,13 @@ impl<'a> ReconcileContext<'a> {
 
     /// Whether recent removals and failures permit a plan.
     fn permit(&self, plan: &Plan, reporter: &StepReporter<'_>) -> Result<(), ApprovalReason> {
+        // The Lease may have shown the destroy after the plan was made.
+        let options = &self.apply.pipeline.scope.options;
+        if !options.after_destroy
+            && let Some(reason) = self.memory().refusal(options.unattended, plan)
+        {
+            return Err(reason);
+        }
         if reporter.is_approved(plan) {
             return Ok(());
         }

@@ -7,6 +7,7 @@ use ipnet::Ipv4Net;
 use tokio::time::Instant;
 
 use super::burst_guard::BurstGuard;
+use super::deployment_memory::DeploymentMemory;
 use super::events::{WatchEvent, WatchReporter};
 use crate::apply::events::{Event, Outcome, Reporter};
 use crate::plan::unattended::{ApprovedChanges, Removals};
@@ -19,6 +20,7 @@ use crate::resource::Address;
 pub(super) struct StepReporter<'a> {
     reporter: &'a dyn WatchReporter,
     guard: &'a Mutex<BurstGuard>,
+    memory: &'a Mutex<DeploymentMemory>,
     /// Changes that a person approved are not counted.
     approved: &'a ApprovedChanges,
     counts: Mutex<Counts>,
@@ -39,10 +41,10 @@ struct Counts {
 impl<'a> StepReporter<'a> {
     pub(super) fn new(
         reporter: &'a dyn WatchReporter,
-        guard: &'a Mutex<BurstGuard>,
+        (guard, memory): (&'a Mutex<BurstGuard>, &'a Mutex<DeploymentMemory>),
         approved: &'a ApprovedChanges,
     ) -> Self {
-        Self { reporter, guard, approved, counts: Mutex::default() }
+        Self { reporter, guard, memory, approved, counts: Mutex::default() }
     }
 
     /// Sets the current plan.
@@ -88,6 +90,10 @@ impl<'a> StepReporter<'a> {
         guard.record_removals(removed, Instant::now());
     }
 
+    fn memory(&self) -> std::sync::MutexGuard<'_, DeploymentMemory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn counts(&self) -> std::sync::MutexGuard<'_, Counts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -96,7 +102,10 @@ impl<'a> StepReporter<'a> {
 impl Reporter for StepReporter<'_> {
     fn event(&self, event: &Event) {
         let event = match event {
-            Event::WaitingForLease { lease, holder, .. } => {
+            Event::WaitingForLease { lease, holder, destroys, .. } => {
+                if *destroys {
+                    self.memory().note_destroy();
+                }
                 WatchEvent::WaitingForLease { lease: lease.clone(), holder: holder.clone() }
             }
             Event::StepStarted { address, action } => {
@@ -105,6 +114,7 @@ impl Reporter for StepReporter<'_> {
             Event::StepFinished { address, action, outcome, milliseconds } => {
                 if *outcome == Outcome::Done {
                     self.count(address);
+                    self.memory().note_done(address, *action);
                 }
                 WatchEvent::ChangeFinished {
                     address: address.clone(),

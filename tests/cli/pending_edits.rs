@@ -57,3 +57,24 @@ fn status_shows_both_names_of_a_renamed_worker() {
     let status = location.run("status --sandbox").exits(0).out;
     assert!(!status.contains(LIVE), "{status}");
 }
+
+/// Until the plan is applied, packets go through the cluster that is there.
+#[test]
+fn a_renamed_cluster_is_traced_by_its_live_name() {
+    let location = TestFolder::applied();
+    let before = location.run("routes --sandbox").exits(0).out;
+    assert!(before.contains("10.244.66.0/24") && before.contains("AKS VNet"), "{before}");
+    let (head, cluster) = EXAMPLE.split_once("[cluster]").expect("a cluster");
+    let name = "name = \"stargate-aks-e2e-2\"";
+    let cluster = cluster.replacen(name, "name = \"another-cluster\"", 1);
+    location.write("stargate.toml", format!("{head}[cluster]{cluster}"));
+    let after = location.run("routes --sandbox").out;
+    assert_eq!(before, after);
+    for line in [
+        format!("trace pod/{LIVE} 10.244.1.10"),
+        format!("trace 10.244.1.10 pod/{LIVE}"),
+        format!("trace pod/{LIVE} 10.0.0.10 --protocol udp"),
+    ] {
+        location.run(&format!("{line} --sandbox")).exits(0);
+    }
+}

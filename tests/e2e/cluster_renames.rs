@@ -1,5 +1,6 @@
 //! The cluster gets another name together with other edits: one apply carries all of it through.
 
+use stargate::diagnostics::Code;
 use stargate::plan::PlanStatus;
 use stargate::sandbox::SandboxState;
 
@@ -56,5 +57,29 @@ async fn a_renamed_cluster_with_other_ranges_takes_one_apply() {
         deployment.iterate_replacing(&named).await;
         let plan = deployment.refresh_and_plan(&RefreshOptions::deep()).await.plan;
         assert_eq!(plan.status(), PlanStatus::Matches, "{name}\n{}", summary(&plan));
+    }
+}
+
+/// A new cluster comes with subnets of its own: a router subnet that overlaps one of them is
+/// refused before anything is changed, for a first cluster, too.
+#[tokio::test(start_paused = true)]
+async fn a_router_subnet_in_a_subnet_of_a_new_cluster_is_refused() {
+    let before = Deployment::of(TWO_DATACENTERS, SandboxState::new(3));
+    before.iterate().await;
+    let router = "subnet_cidr = \"10.237.0.0/24\"";
+    assert!(TWO_DATACENTERS.contains(router));
+    for range in ["10.238.0.0/24", "10.239.7.0/24"] {
+        let text = TWO_DATACENTERS.replacen(router, &format!("subnet_cidr = \"{range}\""), 1);
+        let renamed = text.replace("[cluster]\nname = \"lab\"", "[cluster]\nname = \"lab2\"");
+        assert_ne!(renamed, text);
+        let first = Deployment::of(&text, SandboxState::new(3));
+        for deployment in [first, before.edited(&renamed)] {
+            let options = RefreshOptions::replacing(&["managed-cluster/cluster/lab2"]);
+            let plan = deployment.refresh_and_plan(&options).await.plan;
+            assert_eq!(plan.status(), PlanStatus::Wrong, "{range}\n{}", summary(&plan));
+            let overlaps =
+                plan.findings.iter().any(|it| it.failure.code == Code::LiveSubnetOverlap);
+            assert!(overlaps && plan.changes.is_empty(), "{range}\n{}", summary(&plan));
+        }
     }
 }

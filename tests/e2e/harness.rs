@@ -129,6 +129,7 @@ impl Deployment {
             allow_loss: options.allow_loss,
             upgrade_patches: options.upgrade_patches,
             unattended: options.unattended,
+            after_destroy: false,
             approved: options.approved.clone(),
         };
         scope

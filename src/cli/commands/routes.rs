@@ -34,7 +34,9 @@ pub(crate) async fn run(
 ) -> Result<u8, CliError> {
     let scope = session.scope(PlanOptions::default());
     let planned = session.plan(&scope, ui).await;
-    let table = overview::routes(&session.loaded.topology, &planned);
+    let present = session.pipeline(&scope).read_present_cluster(&planned).await;
+    let (topology, present) = session.present(&planned, present.as_ref());
+    let table = overview::routes(topology, present);
     let text = match arguments.format {
         Format::Text => table.to_text(),
         Format::Json => table.to_json(),

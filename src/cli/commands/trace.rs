@@ -88,18 +88,21 @@ pub(crate) async fn run(
     let scope = session.scope(options);
     let planned = session.plan(&scope, ui).await;
     let topology = &session.loaded.topology;
-    let present_topology = planned.present_topology(topology);
-    let present = planned.present_paths(topology, present_topology.as_ref());
+    let present = session.pipeline(&scope).read_present_cluster(&planned).await;
+    let (present_in, present) = session.present(&planned, present.as_ref());
+    let read = if arguments.planned { &planned } else { present };
+    let present_topology = present.present_topology(present_in);
+    let present = present.present_paths(present_in, present_topology.as_ref());
     let after = planned.paths(topology);
     let (sources, other) = if arguments.planned { (after, present) } else { (present, after) };
     let service = match arguments.to.parse() {
         Ok(address) if is_service(sources.observed, address) => {
-            Some(trace_service::read(&planned, address).await)
+            Some(trace_service::read(read, address).await)
         }
         _ => None,
     };
     let result = service.transpose().and_then(|service| {
-        let result = render(arguments, sources, service.as_ref(), &planned.observation.read_at, ui);
+        let result = render(arguments, sources, service.as_ref(), &read.observation.read_at, ui);
         result.map_err(|error| with_gaps(with_other_state(error, arguments, other), sources))
     });
     let (text, outcome) = result?;

@@ -7,8 +7,9 @@ pub(super) const ENTRIES: &[Entry] = &[
         code: Code::LiveSubnetOverlap,
         text: "SG0401",
         title: "the router's subnet overlaps a live subnet of AKS",
-        explanation: "The AKS VNet has a subnet that overlaps the one that the topology asks for, and \
-                      Azure does not accept overlapping subnets. The label shows the desired subnet, the \
+        explanation: "The AKS VNet has, or AKS creates with a new cluster, a subnet that overlaps the \
+                      one that the topology asks for, and Azure does not accept overlapping subnets. \
+                      The label shows the desired subnet, the \
                       message the live one. Choose a free range of the VNet for \
                       `cluster.router.subnet_cidr`.",
     },

@@ -10,27 +10,45 @@ use crate::resource::settings::AutoApply;
 /// kernel routes of its host.
 const WORKER_FIELDS: [&str; 3] = ["pod_cidr", "labels", "routes"];
 
+/// The changes that need no approval.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::plan) struct Permitted {
+    /// The rule of the topology.
+    pub(super) rule: AutoApply,
+    /// Whether the topology was destroyed: then nothing is created by this rule.
+    pub(super) after_destroy: bool,
+}
+
+impl From<AutoApply> for Permitted {
+    fn from(rule: AutoApply) -> Self {
+        Self { rule, after_destroy: false }
+    }
+}
+
 /// Why the change itself awaits approval; `None` if it does not.
-pub(super) fn reason(permitted: AutoApply, change: &Change) -> Option<ApprovalReason> {
+pub(super) fn reason(permitted: Permitted, change: &Change) -> Option<ApprovalReason> {
     let by_kind = reason_of_kind(permitted, change.address.kind, change.action);
     let of_protection = || removes_protection(change).then_some(ApprovalReason::RemovesProtection);
-    let is_more = || permitted == AutoApply::Routes && !is_in_place(change);
+    let is_more = || permitted.rule == AutoApply::Routes && !is_in_place(change);
     by_kind.or_else(of_protection).or_else(|| is_more().then_some(ApprovalReason::NotARoute))
 }
 
 /// The same where only the kind of the resource and the action are known.
 pub(super) fn reason_of_kind(
-    permitted: AutoApply,
+    permitted: Permitted,
     kind: Kind,
     action: Action,
 ) -> Option<ApprovalReason> {
-    match permitted {
+    match permitted.rule {
         AutoApply::None => Some(ApprovalReason::ReportOnly),
         AutoApply::Routes if is_route(kind, action) => None,
         AutoApply::Routes => Some(ApprovalReason::NotARoute),
         AutoApply::All if action == Action::Adopt => Some(ApprovalReason::TakesOver),
         AutoApply::All if removes(action) && holds_machines(kind) => {
             Some(ApprovalReason::RemovesMachine)
+        }
+        AutoApply::All if action == Action::Create && permitted.after_destroy => {
+            Some(ApprovalReason::AfterDestroy)
         }
         AutoApply::All => None,
     }

@@ -180,7 +180,7 @@ impl From<&Event> for EventJson {
             Event::IterationStarted { iteration, changes } => {
                 Self::IterationStarted { iteration, changes }
             }
-            Event::WaitingForLease { lease, holder, acquired, renewed, valid_seconds } => {
+            Event::WaitingForLease { lease, holder, acquired, renewed, valid_seconds, .. } => {
                 Self::WaitingForLease { lease, holder, acquired, renewed, valid_seconds }
             }
             Event::StepStarted { address, action } => {

@@ -20,7 +20,7 @@ pub(super) fn lines(event: &Event, style: Style, verbose: bool) -> Vec<String> {
             let text = format!("Iteration {iteration}: applying {}", counted(*changes, "change"));
             vec![style.paint(Role::Title, text)]
         }
-        Event::WaitingForLease { lease, holder, acquired, renewed, valid_seconds } => {
+        Event::WaitingForLease { lease, holder, acquired, renewed, valid_seconds, .. } => {
             let text = format!("Waiting for the lease {lease}, held by {holder} since {acquired}");
             let mut lines: Vec<String> = wrap(&text, "", "    ")
                 .into_iter()

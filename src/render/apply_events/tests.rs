@@ -169,6 +169,7 @@ async fn a_reminder_names_running_steps() {
     let wait = Event::WaitingForLease {
         lease: "stargate-write-lab".to_owned(),
         holder: "ana@laptop".to_owned(),
+        destroys: false,
         acquired: "09:41".to_owned(),
         renewed: "10:00".to_owned(),
         valid_seconds: 60,

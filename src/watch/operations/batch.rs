@@ -196,7 +196,7 @@ async fn apply_while_leading(
     leadership: Option<Validity>,
 ) -> Applied {
     let approved = ApprovedChanges::default();
-    let reporter = StepReporter::new(context.reporter, context.guard, &approved);
+    let reporter = StepReporter::new(context.reporter, (context.guard, context.memory), &approved);
     let stop = apply.stop.child();
     let context = ApplyContext {
         reporter: &reporter,

@@ -1,6 +1,7 @@
 //! `stargate watch` on the sandbox: the controller with the real clients, its triggers and
 //! its changes without approval.
 
+mod after_destroy;
 mod approval;
 mod approval_by_digest;
 mod cluster;
@@ -29,9 +30,9 @@ use stargate::pipeline::Pipeline;
 use stargate::topology::load::{Loaded, load_text};
 use stargate::topology::model::Topology;
 use stargate::watch::{
-    BurstGuard, ClusterWatchers, Controller, Leadership, ReconcileContext, ReconcileResult,
-    Reconciled, Reconciler, TopologyRecorder, TopologySource, Trigger, Triggers, WatchEvent,
-    WatchReporter, reconcile,
+    BurstGuard, ClusterWatchers, Controller, DeploymentMemory, Leadership, ReconcileContext,
+    ReconcileResult, Reconciled, Reconciler, TopologyRecorder, TopologySource, Trigger, Triggers,
+    WatchEvent, WatchReporter, reconcile,
 };
 
 use crate::harness::{Deployment, EXAMPLE, IgnoreProgress, clock};
@@ -123,6 +124,7 @@ struct SandboxReconciler<'a> {
     deployment: &'a Deployment,
     log: &'a dyn WatchReporter,
     guard: Mutex<BurstGuard>,
+    memory: Mutex<DeploymentMemory>,
     watchers: ClusterWatchers,
     /// Where there are several replicas.
     leadership: Option<Leadership>,
@@ -155,6 +157,7 @@ impl Reconciler for SandboxReconciler<'_> {
             reporter: self.log,
             triggers,
             guard: &self.guard,
+            memory: &self.memory,
             max_removals: settings.max_removals as usize,
             watchers: &self.watchers,
             leadership: self.leadership.as_ref(),
@@ -252,6 +255,7 @@ async fn watching_with(
         deployment,
         log: &log,
         guard: Mutex::default(),
+        memory: Mutex::default(),
         watchers: ClusterWatchers::new(triggers.clone()),
         leadership: None,
         recorder,

@@ -200,6 +200,7 @@ async fn run(
         deployment: &deployment,
         log: log.as_ref(),
         guard: Mutex::default(),
+        memory: Mutex::default(),
         watchers: ClusterWatchers::new(triggers.clone()),
         leadership: Some(leadership),
         recorder: None,

@@ -20,9 +20,9 @@ use crate::provider::cluster::{LAST_SUCCESS_ANNOTATION, NEXT_RECONCILE_ANNOTATIO
 use crate::resource::names::TopologyName;
 use crate::topology::load::Loaded;
 use crate::watch::{
-    BurstGuard, ClusterWatchers, Leadership, Monitor, ReconcileContext, Reconciled, Reconciler,
-    ReplicaRole, SharedLeadership, TopologyRecorder, TopologySource, Trigger, Triggers, WatchEvent,
-    WatchReporter, reconcile,
+    BurstGuard, ClusterWatchers, DeploymentMemory, Leadership, Monitor, ReconcileContext,
+    Reconciled, Reconciler, ReplicaRole, SharedLeadership, TopologyRecorder, TopologySource,
+    Trigger, Triggers, WatchEvent, WatchReporter, reconcile,
 };
 
 /// How long the end of the command waits for the API server to release a lease.
@@ -75,6 +75,7 @@ pub(super) struct SessionReconciler<'a> {
     election: Election,
     share: Option<SharedLeadership>,
     guard: std::sync::Mutex<BurstGuard>,
+    memory: std::sync::Mutex<DeploymentMemory>,
     watchers: ClusterWatchers,
     triggers: Triggers,
     recorder: TopologyRecorder,
@@ -118,6 +119,7 @@ impl<'a> SessionReconciler<'a> {
             election: parts.election,
             share: parts.share,
             guard: std::sync::Mutex::default(),
+            memory: std::sync::Mutex::default(),
             watchers: parts.watchers,
             triggers: parts.triggers,
             recorder: TopologyRecorder::new(env!("CARGO_PKG_VERSION"), Timestamp::now),
@@ -208,6 +210,7 @@ impl Reconciler for SessionReconciler<'_> {
             reporter: self.reporter,
             triggers,
             guard: &self.guard,
+            memory: &self.memory,
             max_removals: usize::try_from(settings.max_removals).unwrap_or(usize::MAX),
             watchers: &self.watchers,
             leadership: leadership.as_deref(),

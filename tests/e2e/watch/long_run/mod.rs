@@ -218,6 +218,7 @@ async fn run(seed: u64, hours: u64, workers: Option<u64>) {
         deployment: &deployment,
         log: &progress,
         guard: Mutex::default(),
+        memory: Mutex::default(),
         watchers: ClusterWatchers::new(triggers.clone()),
         leadership: Some(leadership),
         recorder: Some(TopologyRecorder::new("1.2.3", Timestamp::now)),
