@@ -173,7 +173,13 @@ pub(super) fn defer_routes(
         match decision {
             ResourceDecision::Change(change) if changes_nodes(input, change) => &mut resized,
             ResourceDecision::Change(change) if upgrades_nodes(change) => &mut upgraded,
-            ResourceDecision::Deferred(it) if it.action == Action::Delete => &mut leaving,
+            ResourceDecision::Deferred(it) if it.action == Action::Delete => {
+                // A pool without nodes has no routes to withdraw.
+                if live_nodes(input, address.name.as_str()) == 0 {
+                    continue;
+                }
+                &mut leaving
+            }
             ResourceDecision::Deferred(_) => &mut resized,
             _ => continue,
         }
@@ -201,7 +207,11 @@ pub(super) fn defer_routes(
 /// Whether a change of a pool adds or removes nodes.
 fn changes_nodes(input: Comparison<'_>, change: &Change) -> bool {
     match change.action {
-        Action::Create => true,
+        // AKS creates as many nodes as are requested, and the autoscaler's minimum.
+        Action::Create => match &change.after {
+            Some(Resource::NodePool(pool)) => pool.scale.min_nodes() > 0,
+            _ => true,
+        },
         // The routes of its nodes are withdrawn in the same plan.
         Action::Delete => false,
         _ => differs_in(change, "scale") && is_resized(input, change),
@@ -222,12 +232,16 @@ fn differs_in(change: &Change, field: &str) -> bool {
 /// that is between the limits of the autoscaler.
 fn is_resized(input: Comparison<'_>, change: &Change) -> bool {
     let Some(Resource::NodePool(pool)) = &change.after else { return true };
-    let name = change.key.name();
-    let is_of_pool =
-        |node: &&AksNode| node.pool.as_deref().is_some_and(|it| it.eq_ignore_ascii_case(name));
-    let count = input.nodes.iter().filter(is_of_pool).count();
+    let count = live_nodes(input, change.key.name());
     let limits = pool.scale.min_nodes()..=pool.scale.max_nodes();
     !u32::try_from(count).is_ok_and(|count| limits.contains(&count))
+}
+
+/// The number of nodes that a pool has, by its name in Azure.
+fn live_nodes(input: Comparison<'_>, pool: &str) -> usize {
+    let is_of_pool =
+        |node: &&AksNode| node.pool.as_deref().is_some_and(|it| it.eq_ignore_ascii_case(pool));
+    input.nodes.iter().filter(is_of_pool).count()
 }
 
 /// Whether a resource routes to the pods of single AKS nodes.
