@@ -3,6 +3,7 @@
 use tracing_subscriber::EnvFilter;
 
 use super::safe_output::LogWriter;
+use crate::render::Style;
 
 /// The environment variable with log filters, such as `stargate=trace`.
 const VARIABLE: &str = "STARGATE_LOG";
@@ -20,6 +21,6 @@ pub(crate) fn start(verbose: u8, colored: bool) {
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(colored)
-        .with_writer(|| LogWriter(std::io::stderr()))
+        .with_writer(move || LogWriter(std::io::stderr(), Style::colored(colored)))
         .try_init();
 }

@@ -113,7 +113,7 @@ impl Ui {
     /// Stdout cannot be written for a reason other than a closed pipe.
     pub fn data(&self, text: &str) -> Result<(), CliError> {
         self.has_printed_data.store(true, Ordering::Relaxed);
-        match write(&self.out, text) {
+        match write(&self.out, text, self.out_style) {
             Err(error) if error.kind() != ErrorKind::BrokenPipe => {
                 Err(CliError::new(format!("could not write to stdout: {error}"))
                     .remedy("check the disk or the program that stdout is connected to"))
@@ -272,13 +272,13 @@ impl Ui {
 
     fn print(&self, text: &str) {
         // A failed write to stderr cannot be reported anywhere.
-        let _ = write(&self.err, text);
+        let _ = write(&self.err, text, self.err_style);
     }
 }
 
-fn write(channel: &Channel, text: &str) -> io::Result<()> {
+fn write(channel: &Channel, text: &str, style: Style) -> io::Result<()> {
     let mut channel = channel.lock().unwrap_or_else(PoisonError::into_inner);
-    channel.write_all(printable(text).as_bytes())?;
+    channel.write_all(printable(text, style).as_bytes())?;
     channel.flush()
 }
 

@@ -16,8 +16,9 @@ pub(super) fn print(error: &clap::Error) {
     }
     let colored = io::stderr().is_terminal()
         && anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
-    let text = render(&error.render().to_string(), columns(), Style::colored(colored));
-    drop(io::stderr().write_all(printable(&text).as_bytes()));
+    let style = Style::colored(colored);
+    let text = render(&error.render().to_string(), columns(), style);
+    drop(io::stderr().write_all(printable(&text, style).as_bytes()));
 }
 
 fn render(text: &str, columns: usize, style: Style) -> String {
