@@ -173,13 +173,7 @@ pub(super) fn defer_routes(
         match decision {
             ResourceDecision::Change(change) if changes_nodes(input, change) => &mut resized,
             ResourceDecision::Change(change) if upgrades_nodes(change) => &mut upgraded,
-            ResourceDecision::Deferred(it) if it.action == Action::Delete => {
-                // A pool without nodes has no routes to withdraw.
-                if live_nodes(input, address.name.as_str()) == 0 {
-                    continue;
-                }
-                &mut leaving
-            }
+            ResourceDecision::Deferred(it) if it.action == Action::Delete => &mut leaving,
             ResourceDecision::Deferred(_) => &mut resized,
             _ => continue,
         }

@@ -27,8 +27,13 @@ pub(crate) fn violations(log: &Value) -> Vec<String> {
 
 fn path() -> PathBuf {
     let cargo = option_env!("CARGO").unwrap_or("cargo");
+    // Packages of other platforms may not have been downloaded.
+    let host = Command::new(cargo).args(["--version", "--verbose"]).output().expect("cargo runs");
+    let host = String::from_utf8(host.stdout).expect("a text");
+    let host = host.lines().find_map(|line| line.strip_prefix("host: ")).expect("a platform");
     let output = Command::new(cargo)
         .args(["metadata", "--format-version", "1", "--locked", "--offline"])
+        .args(["--filter-platform", host])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("cargo runs");
