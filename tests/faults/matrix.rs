@@ -19,9 +19,9 @@ const MAX_TIME: Duration = Duration::from_secs(60);
 /// An apply without a Lease reads live state once more after a failure, to find out whether
 /// another process deleted the objects.
 const MAX_APPLY_TIME: Duration = Duration::from_secs(2 * 60);
-/// A destroy continues with resources that do not depend on the broken service; this time
-/// allows for two consecutive calls without a response.
-const MAX_DESTROY_TIME: Duration = Duration::from_secs(2 * 60);
+/// A destroy continues with resources that do not depend on the broken service, which allows
+/// for two consecutive calls without a response, and after a failure it reads once more.
+const MAX_DESTROY_TIME: Duration = Duration::from_secs(3 * 60);
 /// The most that a service asks for here in a plan or an apply that ends with its first
 /// failure: 2 s, for as often as a call is repeated, in each phase of a read.
 const ASKED_TIME: Duration = Duration::from_secs(2 * 6 * 3);
