@@ -1,6 +1,9 @@
 //! The loop of an apply: pipeline → execute, until the plan is empty.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 use super::approval::Approved;
 use super::cluster_wait::TransientCluster;
@@ -16,7 +19,7 @@ use super::stages::CompletedStages;
 use super::status::{Applied, ApplyStatus};
 use super::unfinished::Unfinished;
 use super::write_lease::{Permission, WriteLease};
-use crate::diagnostics::Failure;
+use crate::diagnostics::{Code, Failure};
 use crate::inventory::Source;
 use crate::pipeline::Planned;
 use crate::plan::{Action, Change, Plan};
@@ -42,6 +45,10 @@ pub async fn apply(context: &ApplyContext<'_>, first: Planned, approve: &Approve
     let Iterations { outcomes, changes_made, count, .. } = iterations;
     Applied { outcomes, changes_made, iterations: count, status, remaining: Some(planned.plan) }
 }
+
+/// How long live state is read after a service did not respond, to find out whether another
+/// process is the cause. It delays the report of the failure.
+const MAX_REPLAN_TIME: Duration = Duration::from_secs(30);
 
 /// How often a destroy waits for a cluster that Azure creates or deletes for others.
 const MAX_CLUSTER_WAITS: u32 = 5;
@@ -136,7 +143,11 @@ impl<'a> Iterations<'a> {
         if self.context.stop.is_set() || !may_be_overtaken || is_alone {
             return Err(status);
         }
-        let next = next_plan(self.context, &self.lease).await?;
+        let next = next_plan(self.context, &self.lease);
+        let next = match is_outage(&self.outcomes) {
+            true => timeout(MAX_REPLAN_TIME, next).await.map_err(|_| status.clone())??,
+            false => next.await?,
+        };
         let before = planned.plan.changes.iter().map(|change| &change.address);
         let before: BTreeSet<&Address> = before.collect();
         let is_new = |change: &Change| !before.contains(&change.address);
@@ -225,6 +236,18 @@ impl<'a> Iterations<'a> {
         self.outcomes.extend(outcomes);
         ended.map_or(Ok(has_progressed), Err)
     }
+}
+
+/// Whether steps failed, and each of them because a service did not respond.
+fn is_outage(outcomes: &BTreeMap<Address, Outcome>) -> bool {
+    let mut failures = outcomes.values().filter_map(|outcome| match outcome {
+        Outcome::Failed(failure) => Some(failure.code),
+        _ => None,
+    });
+    let is_no_response = |code| {
+        matches!(code, Code::Throttled | Code::ServiceUnavailable | Code::ServiceUnreachable)
+    };
+    failures.next().is_some_and(is_no_response) && failures.all(is_no_response)
 }
 
 fn count_done(outcomes: &BTreeMap<Address, Outcome>) -> usize {

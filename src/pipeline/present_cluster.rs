@@ -2,9 +2,8 @@
 //! the name is not applied yet.
 
 use super::{Pipeline, Planned};
-use crate::inventory::Source;
 use crate::refresh::{Observation, Scope};
-use crate::resource::{ArmId, ObjectKey, Resource};
+use crate::resource::{ArmId, Kind, ObjectKey, Resource};
 use crate::topology::model::Topology;
 use crate::topology::names::{ClusterName, ResourceGroupName};
 
@@ -30,9 +29,10 @@ impl Pipeline<'_> {
 
 fn with_present_cluster(scope: &Scope<'_>, observation: &Observation) -> Option<Topology> {
     let inventory = &observation.inventory;
-    let is_there = inventory.get(&ObjectKey::Azure(scope.cluster_id())).is_some();
-    let is_known = inventory.gap_at(&Source::Azure).is_none() && !is_there;
-    if scope.topology.cluster.existing || observation.facts.cluster.is_some() || !is_known {
+    let key = ObjectKey::Azure(scope.cluster_id());
+    let is_absent = inventory.get(&key).is_none()
+        && inventory.gap_for(Kind::ManagedCluster, Some(&key)).is_none();
+    if scope.topology.cluster.existing || observation.facts.cluster.is_some() || !is_absent {
         return None;
     }
     let id = only_cluster(observation)?;

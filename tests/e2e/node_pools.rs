@@ -137,6 +137,20 @@ impl Reporter for Phases {
     }
 }
 
+/// Gives one pool a subnet of this name; the others are in the subnet of AKS.
+pub(crate) async fn put_in_own_subnet(deployment: &Deployment, pool_name: &str, name: &str) {
+    let network = node_network(deployment);
+    let subnet = |name: &str| network.child("subnets", name);
+    let body = json!({ "properties": { "addressPrefix": "10.230.0.0/24" } });
+    deployment.clients.azure.put(&subnet(name), &body, Precondition::None).await.unwrap();
+    change_cluster(deployment, |cluster| {
+        for pool in cluster["agentPoolProfiles"].as_array_mut().unwrap() {
+            let name = if pool["name"] == pool_name { name } else { "aks-subnet" };
+            pool["vnetSubnetID"] = json!(subnet(name).to_string());
+        }
+    });
+}
+
 async fn put_pool(deployment: &Deployment, name: &str, properties: Value) {
     let id = cluster_id().child("agentPools", name);
     let body = json!({ "properties": properties });
@@ -175,22 +189,14 @@ async fn a_new_pool_does_not_take_the_subnet_of_a_pool_of_others() {
     let deployment = applied(&pool("system", "count = 2")).await;
     let theirs = json!({ "count": 1, "vmSize": "Standard_D2s_v5", "mode": "User" });
     put_pool(&deployment, "aa", theirs).await;
-    let network = node_network(&deployment);
-    let subnet = |name: &str| network.child("subnets", name);
-    let body = json!({ "properties": { "addressPrefix": "10.230.0.0/24" } });
-    deployment.clients.azure.put(&subnet("theirs"), &body, Precondition::None).await.unwrap();
-    change_cluster(&deployment, |cluster| {
-        for pool in cluster["agentPoolProfiles"].as_array_mut().unwrap() {
-            let name = if pool["name"] == "aa" { "theirs" } else { "aks-subnet" };
-            pool["vnetSubnetID"] = json!(subnet(name).to_string());
-        }
-    });
+    put_in_own_subnet(&deployment, "aa", "theirs").await;
     let plan = deployment.edited(&with_pools(&two_pools())).plan().await;
     let created = plan.changes.iter().find_map(|change| match &change.after {
         Some(Resource::NodePool(pool)) if pool.key == "apps" => Some(pool.subnet.clone()),
         _ => None,
     });
-    assert_eq!(created, Some(Some(subnet("aks-subnet"))), "{}", summary(&plan));
+    let expected = node_network(&deployment).child("subnets", "aks-subnet");
+    assert_eq!(created, Some(Some(expected)), "{}", summary(&plan));
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,14 +3,13 @@
 use serde_json::json;
 use stargate::diagnostics::Code;
 use stargate::plan::{Action, Plan};
-use stargate::provider::azure::client::Precondition;
 use stargate::resource::{Kind, Resource};
 use stargate::topology::load::load_text;
 
 use crate::harness::{Deployment, RefreshOptions, summary};
 use crate::node_pools::{
-    allowing_loss, applied, change_cluster, converges, live_pools, names, node_network, on_pools,
-    pool, two_pools, with_pools,
+    allowing_loss, applied, converges, live_pools, names, node_network, on_pools, pool,
+    put_in_own_subnet, two_pools, with_pools,
 };
 use crate::observer::Observer;
 
@@ -110,23 +109,15 @@ async fn a_fixed_setting_leads_to_a_successor() {
 #[tokio::test(start_paused = true)]
 async fn a_successor_stays_in_the_subnet_of_its_predecessor() {
     let deployment = applied(&two_pools()).await;
-    let network = node_network(&deployment);
-    let subnet = |name: &str| network.child("subnets", name);
-    let body = json!({ "properties": { "addressPrefix": "10.230.0.0/24" } });
-    deployment.clients.azure.put(&subnet("others"), &body, Precondition::None).await.unwrap();
-    change_cluster(&deployment, |cluster| {
-        for pool in cluster["agentPoolProfiles"].as_array_mut().unwrap() {
-            let name = if pool["name"] == "system" { "others" } else { "aks-subnet" };
-            pool["vnetSubnetID"] = json!(subnet(name).to_string());
-        }
-    });
+    put_in_own_subnet(&deployment, "system", "others").await;
     let larger = pool("system", "count = 2\nvm_size = \"Standard_D4s_v5\"");
     let plan = deployment.edited(&with_pools(&(larger + &pool("apps", "count = 2")))).plan().await;
     let created = plan.changes.iter().find_map(|change| match &change.after {
         Some(Resource::NodePool(pool)) if pool.key == "system" => Some(pool.subnet.clone()),
         _ => None,
     });
-    assert_eq!(created, Some(Some(subnet("others"))), "{}", summary(&plan));
+    let expected = node_network(&deployment).child("subnets", "others");
+    assert_eq!(created, Some(Some(expected)), "{}", summary(&plan));
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,6 +15,7 @@ use crate::plan::{Action, ApprovalReason, Plan};
 use crate::resource::azure::Subnet;
 use crate::resource::settings::AutoApply;
 use crate::resource::{Address, Kind, ObjectKey, Resource};
+use crate::topology::model::Topology;
 
 /// The part of the plan that needs no approval.
 fn limited(plan: &Plan, selection: &Selection) -> Plan {
@@ -62,6 +63,23 @@ fn is_closed(plan: &Plan, selection: &Selection) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// A plan, its changes that need no approval, and the live state after them.
+struct Unattended {
+    plan: Plan,
+    selection: Selection,
+    after: LiveState,
+}
+
+impl Unattended {
+    fn of(live_state: &LiveState, topology: &Topology, permitted: AutoApply) -> Self {
+        let plan = live_state.refresh(topology, &RefreshCase::default()).plan;
+        let (plan, selection) = divide(permitted, &ApprovedChanges::default(), plan);
+        let mut after = live_state.clone();
+        after.execute(topology, &limited(&plan, &selection));
+        Self { plan, selection, after }
+    }
+}
+
 proptest! {
     #![proptest_config(config())]
 
@@ -70,11 +88,9 @@ proptest! {
         let topology = sketch.topology();
         let mut live_state = LiveState::of(&other.topology());
         strike(&mut live_state, &damages);
-        let plan = live_state.refresh(&topology, &RefreshCase::default()).plan;
-        let (plan, selection) = divide(AutoApply::Routes, &ApprovedChanges::default(), plan);
+        let Unattended { plan, selection, after } =
+            Unattended::of(&live_state, &topology, AutoApply::Routes);
         is_closed(&plan, &selection)?;
-        let mut after = live_state.clone();
-        after.execute(&topology, &limited(&plan, &selection));
         for (key, was, is) in touched(&live_state, &after) {
             let context = || format!("{key:?}\n{was:?}\n{is:?}\n{}", summary(&plan));
             let Some(is) = is else {
@@ -122,10 +138,7 @@ proptest! {
         let permitted = if permits_all { AutoApply::All } else { AutoApply::Routes };
         let topology = sketch.topology();
         let live_state = LiveState::of(&other.topology());
-        let plan = live_state.refresh(&topology, &RefreshCase::default()).plan;
-        let (plan, selection) = divide(permitted, &ApprovedChanges::default(), plan);
-        let mut after = live_state.clone();
-        after.execute(&topology, &limited(&plan, &selection));
+        let Unattended { plan, selection, after } = Unattended::of(&live_state, &topology, permitted);
         let leaving = plan.changes.iter().filter(|it| it.action == Action::Delete);
         for change in leaving {
             let Some(Resource::Worker(worker)) = &change.before else { continue };
@@ -150,10 +163,7 @@ proptest! {
         let permitted = if permits_all { AutoApply::All } else { AutoApply::Routes };
         let topology = sketch.topology();
         let live_state = LiveState::of(&other.topology());
-        let plan = live_state.refresh(&topology, &RefreshCase::default()).plan;
-        let (plan, selection) = divide(permitted, &ApprovedChanges::default(), plan);
-        let mut after = live_state.clone();
-        after.execute(&topology, &limited(&plan, &selection));
+        let Unattended { plan, selection, after } = Unattended::of(&live_state, &topology, permitted);
         let joins = plan.changes.iter().filter(|it| it.action == Action::Create);
         for change in joins.filter(|it| !selection.changes.contains(&it.address)) {
             let Some(Resource::Worker(worker)) = &change.after else { continue };
@@ -173,11 +183,9 @@ proptest! {
         let topology = sketch.topology();
         let mut live_state = LiveState::of(&other.topology());
         strike(&mut live_state, &damages);
-        let plan = live_state.refresh(&topology, &RefreshCase::default()).plan;
-        let (plan, selection) = divide(AutoApply::All, &ApprovedChanges::default(), plan);
+        let Unattended { plan, selection, after } =
+            Unattended::of(&live_state, &topology, AutoApply::All);
         is_closed(&plan, &selection)?;
-        let mut after = live_state.clone();
-        after.execute(&topology, &limited(&plan, &selection));
         for (key, was, is) in touched(&live_state, &after) {
             let Some(was) = was else { continue };
             let is_machine = matches!(was.resource.kind(), Kind::ManagedCluster | Kind::NodePool

@@ -20,7 +20,7 @@ struct Departure {
     prefixes: Option<Vec<Ipv4Net>>,
 }
 
-/// The prefixes that lead to workers which join once it is approved, with their joins.
+/// The prefixes of workers whose join awaits approval, with the addresses of the joins.
 #[derive(Default)]
 pub(super) struct Arrivals(BTreeMap<Ipv4Net, Address>);
 
@@ -35,13 +35,13 @@ impl Arrivals {
 
     /// The prefixes of these workers that an update adds or gives another next hop, and the
     /// join of one of the workers.
-    fn led(&self, before: &Resource, after: &Resource) -> Option<(BTreeSet<Ipv4Net>, &Address)> {
+    fn routed(&self, before: &Resource, after: &Resource) -> Option<(BTreeSet<Ipv4Net>, &Address)> {
         let (before, after) = (hops(before)?, hops(after)?);
         let changed = after.iter().filter(|(prefix, hop)| before.get(prefix) != Some(hop));
-        let led: BTreeMap<Ipv4Net, &Address> =
+        let routed: BTreeMap<Ipv4Net, &Address> =
             changed.filter_map(|(prefix, _)| Some((*prefix, self.0.get(prefix)?))).collect();
-        let join = *led.values().next()?;
-        Some((led.into_keys().collect(), join))
+        let join = *routed.values().next()?;
+        Some((routed.into_keys().collect(), join))
     }
 }
 
@@ -90,9 +90,9 @@ fn retain_in(
             leave_prefixes(&mut after, &before, &withdrawn);
         }
     }
-    if let Some((led, join)) = arrivals.led(&before, &after) {
+    if let Some((routed, join)) = arrivals.routed(&before, &after) {
         cause.get_or_insert(join);
-        leave_prefixes(&mut after, &before, &led);
+        leave_prefixes(&mut after, &before, &routed);
     }
     let cause = cause?.clone();
     change.differences = diff::between(&before, &after);
@@ -148,7 +148,7 @@ fn prefixes(resource: &Resource) -> Option<BTreeSet<Ipv4Net>> {
     }
 }
 
-/// Where the packets of a prefix go.
+/// The next hop of a prefix.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Hop {
     Azure(NextHop),
@@ -157,7 +157,7 @@ enum Hop {
     Device,
 }
 
-/// Where the packets of each prefix go that a resource routes, advertises or approves.
+/// The next hop of each prefix that a resource routes, advertises or approves.
 fn hops(resource: &Resource) -> Option<BTreeMap<Ipv4Net, Hop>> {
     let hops = match resource {
         Resource::RouteTable(table) => {
