@@ -135,7 +135,7 @@ impl<'a> Watches<'a> {
                 }
             }
             // A folder that cannot be read says nothing about its files.
-            Err(failure) if self.files.is_news(&failure) => {
+            Err(failure) if self.files.is_new_failure(&failure) => {
                 let file = self.command.folder.display().to_string();
                 self.printer.event(&WatchEvent::FileInvalid { file, failure });
             }

@@ -73,7 +73,7 @@ impl<'a> FolderFiles<'a> {
     }
 
     /// Whether the folder could be read before, or not for another reason.
-    pub(super) fn is_news(&mut self, failure: &Failure) -> bool {
+    pub(super) fn is_new_failure(&mut self, failure: &Failure) -> bool {
         self.failure.replace(failure.clone()).as_ref() != Some(failure)
     }
 }
@@ -147,7 +147,7 @@ mod tests {
         let missing = folder.path().join("missing");
         let mut files = FolderFiles::new(&missing);
         let failure = files.read().expect_err("it is missing");
-        assert!(files.is_news(&failure));
-        assert!(!files.is_news(&failure));
+        assert!(files.is_new_failure(&failure));
+        assert!(!files.is_new_failure(&failure));
     }
 }
