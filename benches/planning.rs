@@ -22,11 +22,11 @@
 //!
 //! # The cases
 //!
-//! - *no change*: the inventory holds everything as it is wanted, the workers'
+//! - *no change*: the inventory holds everything as it is desired, the workers'
 //!   hosts unobserved as in a plan that is not deep.
 //! - *few changes*: the same with a score of things missing, changed or left over.
 //! - *all to create*: the cluster's facts are known and nothing else exists.
-//! - *all to delete*: nothing is wanted and everything is there.
+//! - *all to delete*: nothing is desired and everything is there.
 //!
 //! A time is that of `plan::plan`, which the commands call too: preflight checks,
 //! desired state, changes, order and reachability. It is the median of the CPU time of
@@ -138,11 +138,11 @@ fn planning(shape: Shape, note: &str, goal: Option<Duration>) -> Result<Vec<Row>
         ("all to delete", &fixture.inventory, false, resources / 2..=resources),
     ];
     let mut rows = Vec::new();
-    for (name, inventory, wanted, expected) in cases {
+    for (name, inventory, desired, expected) in cases {
         if !is_chosen(name) {
             continue;
         }
-        let run = || Ok(planned(&fixture, inventory, !wanted));
+        let run = || Ok(planned(&fixture, inventory, !desired));
         let first: Plan = run()?;
         if !expected.contains(&first.changes.len()) || !first.blocked.is_empty() {
             return Err(format!("{name}: {} changes", first.changes.len()).into());

@@ -67,7 +67,7 @@ pub(crate) struct Fixture {
     pub(crate) topology: Topology,
     pub(crate) facts: Facts,
     pub(crate) desired: DesiredSet,
-    /// Everything as it is wanted.
+    /// Everything as it is desired.
     pub(crate) inventory: Inventory,
     /// The same with a few differences.
     pub(crate) drifted: Inventory,
@@ -284,12 +284,12 @@ fn drifted(desired: &DesiredSet) -> Inventory {
     }
     let of_kind = |kind| desired.iter().filter(move |desired| desired.address.kind == kind);
     let machines = of_kind(Kind::VirtualMachine).take(FEW).chain(of_kind(Kind::RouteTable).take(1));
-    for wanted in machines.chain(of_kind(Kind::Server).take(FEW)) {
-        let (Some(key), mut resource) = (wanted.key.clone(), wanted.resource.clone()) else {
+    for desired in machines.chain(of_kind(Kind::Server).take(FEW)) {
+        let (Some(key), mut resource) = (desired.key.clone(), desired.resource.clone()) else {
             continue;
         };
         let key = drift(key, &mut resource);
-        inventory.note(key, resource, ours(&wanted.address.site));
+        inventory.note(key, resource, ours(&desired.address.site));
     }
     inventory
 }
@@ -305,15 +305,15 @@ fn hiding(desired: &DesiredSet, changes: usize) -> Inventory {
         _ => 4,
     };
     let mut all: Vec<_> = desired.iter().filter(|it| order(it.address.kind) < 4).collect();
-    all.sort_by_key(|wanted| order(wanted.address.kind));
+    all.sort_by_key(|desired| order(desired.address.kind));
     let mut left = changes;
-    for wanted in all {
-        let (Some(key), mut resource) = (wanted.key.clone(), wanted.resource.clone()) else {
+    for desired in all {
+        let (Some(key), mut resource) = (desired.key.clone(), desired.resource.clone()) else {
             continue;
         };
-        if left > 0 && hide(&wanted.address.name, &mut resource) {
+        if left > 0 && hide(&desired.address.name, &mut resource) {
             left -= 1;
-            inventory.note(key, resource, ours(&wanted.address.site));
+            inventory.note(key, resource, ours(&desired.address.site));
         }
     }
     inventory

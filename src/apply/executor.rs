@@ -351,8 +351,8 @@ async fn verify(
         let differs = match &current.observed {
             None => "it does not exist".to_owned(),
             Some(observed) => {
-                let wanted = change.after.as_ref();
-                match wanted.and_then(|wanted| first_difference(&observed.resource, wanted)) {
+                let desired = change.after.as_ref();
+                match desired.and_then(|desired| first_difference(&observed.resource, desired)) {
                     None => return Ok(Outcome::Done),
                     Some(field) => format!("its field {field} does not have the written value"),
                 }
@@ -370,8 +370,8 @@ async fn verify(
     }
 }
 
-fn first_difference(observed: &Resource, wanted: &Resource) -> Option<String> {
-    crate::plan::diff::between(observed, wanted).first().map(|field| field.path.to_string())
+fn first_difference(observed: &Resource, desired: &Resource) -> Option<String> {
+    crate::plan::diff::between(observed, desired).first().map(|field| field.path.to_string())
 }
 
 fn read_back_poll(change: &Change) -> Duration {

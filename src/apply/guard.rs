@@ -75,8 +75,8 @@ fn was_being_deleted(change: &Change) -> bool {
 
 /// Whether the object already has the desired value.
 pub(super) fn has_desired_value(change: &Change, current: &Observed) -> bool {
-    change.after.as_ref().is_some_and(|wanted| {
-        diff::between(&current.resource, wanted).is_empty()
+    change.after.as_ref().is_some_and(|desired| {
+        diff::between(&current.resource, desired).is_empty()
             && !matches!(current.ownership, Ownership::Former { .. })
             && !current.ownership.is_foreign()
             && reads_as_much(change.before.as_ref(), &current.resource)

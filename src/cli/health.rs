@@ -33,8 +33,8 @@ pub(crate) fn status(
                 .map(|observed| &observed.resource);
             let address = &resource.address;
             let worker = match &resource.resource {
-                Resource::Worker(wanted) => {
-                    Some(worker(Some(wanted), observed, operations.get(&*address.name)))
+                Resource::Worker(desired) => {
+                    Some(worker(Some(desired), observed, operations.get(&*address.name)))
                 }
                 _ => None,
             };
@@ -104,7 +104,7 @@ fn kind_name(kind: Kind) -> &'static str {
 }
 
 fn worker(
-    wanted: Option<&JoinedWorker>,
+    desired: Option<&JoinedWorker>,
     observed: Option<&Resource>,
     operation: Option<&PastOperation>,
 ) -> WorkerStatus {
@@ -116,8 +116,8 @@ fn worker(
         node_ready: live.map(|live| live.ready),
         kubelet_version: live.map(|live| live.kubelet_version.to_string()),
         profile_applied: live
-            .zip(wanted)
-            .map(|(live, wanted)| live.profile_digest == wanted.profile_digest),
+            .zip(desired)
+            .map(|(live, desired)| live.profile_digest == desired.profile_digest),
         last_operation: operation.map(|past| OperationStatus {
             kind: past.kind.clone(),
             phase: past.phase.clone(),

@@ -53,11 +53,11 @@ fn report_unknown(planned: &Planned, error: CliError, ui: &Ui) -> Result<(), Cli
 /// The addresses of desired and of changed resources.
 fn known_addresses(planned: &Planned) -> BTreeSet<&Address> {
     let plan = &planned.plan;
-    let wanted = plan.desired().iter().map(|it| &it.address);
+    let desired = plan.desired().iter().map(|it| &it.address);
     let changed = plan.changes.iter().map(|it| &it.address);
     let deferred = plan.deferred.iter().map(|it| &it.address);
     let blocked = plan.blocked.iter().map(|it| &it.address);
-    wanted.chain(changed).chain(deferred).chain(blocked).collect()
+    desired.chain(changed).chain(deferred).chain(blocked).collect()
 }
 
 fn unknown_address(option: &str, address: &Address, known: &BTreeSet<&Address>) -> CliError {

@@ -60,8 +60,8 @@ impl ModelBuilder<'_> {
         let topology = self.sources.topology;
         let name = topology.cluster.router.name.as_str();
         let subnet = topology.cluster.router.subnet_cidr;
-        let wanted = router_address(&subnet).unwrap_or_else(|| subnet.network());
-        let own = self.private_ip(&Site::Cluster, name).unwrap_or(wanted);
+        let desired = router_address(&subnet).unwrap_or_else(|| subnet.network());
+        let own = self.private_ip(&Site::Cluster, name).unwrap_or(desired);
         let runs = self.machine_runs(&Site::Cluster, name);
         let port = SegmentPort { segment, address: own };
         self.router(&Site::Cluster, name, port, runs, subnet)

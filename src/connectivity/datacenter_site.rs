@@ -214,9 +214,9 @@ impl<'a> ModelBuilder<'a> {
             return None;
         }
         let desired = self.sources.desired.get(address)?;
-        let Resource::Worker(wanted) = &desired.resource else { return None };
+        let Resource::Worker(worker) = &desired.resource else { return None };
         let inferred = !node.profile_digest.is_empty() && node.ready;
-        let host = wanted.host.observed().filter(|_| inferred)?;
+        let host = worker.host.observed().filter(|_| inferred)?;
         // The range of a Node is that of its configuration: it is set once.
         Some(Cow::Owned(WorkerHost { cni_configuration: Some(node.pod_cidr), ..host.clone() }))
     }

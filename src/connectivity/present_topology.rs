@@ -95,14 +95,14 @@ impl<'a> LiveNames<'a> {
     }
 
     /// The router that a site has under another name, while that of the topology is not there.
-    fn present_router(&self, site: &Site, wanted: &RouterName) -> Option<RouterName> {
-        let device = Address::new(Kind::TailnetDevice, site.clone(), wanted);
+    fn present_router(&self, site: &Site, desired: &RouterName) -> Option<RouterName> {
+        let device = Address::new(Kind::TailnetDevice, site.clone(), desired);
         if self.may_exist(&device) {
             return None;
         }
         let recorded = self.sources.facts.present_routers.get(site).map(String::as_str);
         let machine = self.routers.get(site).and_then(|names| names.first().copied());
-        let present = recorded.or(machine).filter(|name| *name != wanted.as_str())?;
+        let present = recorded.or(machine).filter(|name| *name != desired.as_str())?;
         let device = ObjectKey::Device(present.to_owned());
         self.sources.inventory.get(&device).map(|_| RouterName::new(present))
     }
@@ -123,8 +123,8 @@ impl<'a> LiveNames<'a> {
     fn rename_group(&self, datacenter: &mut Datacenter) {
         let site = Site::Datacenter(datacenter.name.clone());
         let DatacenterKind::Azure(azure) = &mut datacenter.kind else { return };
-        let wanted = Address::new(Kind::ResourceGroup, site.clone(), &azure.resource_group);
-        if self.may_exist(&wanted) {
+        let desired = Address::new(Kind::ResourceGroup, site.clone(), &azure.resource_group);
+        if self.may_exist(&desired) {
             return;
         }
         let mut groups = self.sources.inventory.iter().filter(|(_, observed)| {

@@ -57,8 +57,8 @@ impl KubernetesService {
             !self.local_only || endpoint.node.as_deref().is_some_and(|name| name == node)
         });
         let target = |endpoint| target(endpoint, port);
-        let of = |wanted: Readiness| -> Vec<Target<'_>> {
-            let fitting = here.clone().filter(|endpoint| endpoint.readiness == wanted);
+        let of = |desired: Readiness| -> Vec<Target<'_>> {
+            let fitting = here.clone().filter(|endpoint| endpoint.readiness == desired);
             fitting.filter_map(target).collect()
         };
         let ready = of(Readiness::Ready);

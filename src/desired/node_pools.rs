@@ -220,15 +220,15 @@ fn observable<T>(value: Option<T>) -> Observable<T> {
 
 /// The fields that AKS cannot change in place and in which a pool differs, as far as the
 /// topology sets them.
-fn unfit_fields(wanted: &model::NodePoolSettings, live: &NodePool) -> Vec<&'static str> {
-    fn differs<T: PartialEq>(wanted: Option<&T>, live: &Observable<T>) -> bool {
-        wanted.is_some_and(|wanted| live.observed().is_some_and(|live| live != wanted))
+fn unfit_fields(desired: &model::NodePoolSettings, live: &NodePool) -> Vec<&'static str> {
+    fn differs<T: PartialEq>(desired: Option<&T>, live: &Observable<T>) -> bool {
+        desired.is_some_and(|desired| live.observed().is_some_and(|live| live != desired))
     }
-    let zones: Option<&BTreeSet<String>> = wanted.zones.as_ref();
+    let zones: Option<&BTreeSet<String>> = desired.zones.as_ref();
     let fields = [
-        ("vm_size", !live.vm_size.eq_ignore_ascii_case(wanted.vm_size.as_str())),
-        ("max_pods", differs(wanted.max_pods.as_ref(), &live.max_pods)),
-        ("os_disk_gb", differs(wanted.os_disk_gb.as_ref(), &live.os_disk_gb)),
+        ("vm_size", !live.vm_size.eq_ignore_ascii_case(desired.vm_size.as_str())),
+        ("max_pods", differs(desired.max_pods.as_ref(), &live.max_pods)),
+        ("os_disk_gb", differs(desired.os_disk_gb.as_ref(), &live.os_disk_gb)),
         ("zones", differs(zones, &live.zones)),
     ];
     fields.into_iter().filter(|(_, differs)| *differs).map(|(field, _)| field).collect()

@@ -78,8 +78,9 @@ fn leaving<'a>(
     for datacenter in topology.datacenters.iter().filter(|_| !facts.joined.is_empty()) {
         let moves = datacenter.workers.iter().filter_map(|worker| {
             let joined = facts.joined.get(&worker.name)?;
-            let wanted = allocation.place(&worker.name)?;
-            let leaves = joined.datacenter == datacenter.name && joined.pod_cidr != wanted.pod_cidr;
+            let desired = allocation.place(&worker.name)?;
+            let leaves =
+                joined.datacenter == datacenter.name && joined.pod_cidr != desired.pod_cidr;
             leaves.then(|| (datacenter, worker, joined.clone()))
         });
         found.extend(moves);

@@ -20,14 +20,14 @@ pub(super) fn control_plane(context: &DesiredContext<'_>) -> KubernetesVersion {
 }
 
 fn requested(topology: &Topology, facts: &Facts, live: KubernetesVersion) -> KubernetesVersion {
-    let wanted = topology.cluster.kubernetes_version;
+    let desired = topology.cluster.kubernetes_version;
     let is_kept =
-        live.is_same_minor(wanted) && (live.satisfies(wanted) || live.is_newer_than(wanted));
+        live.is_same_minor(desired) && (live.satisfies(desired) || live.is_newer_than(desired));
     if is_kept || topology.cluster.existing {
         return live;
     }
-    let offered = facts.offered_version.filter(|offered| offered.satisfies(wanted));
-    offered.unwrap_or(wanted)
+    let offered = facts.offered_version.filter(|offered| offered.satisfies(desired));
+    offered.unwrap_or(desired)
 }
 
 /// The version that the control plane will run: the live one if the requested one will
@@ -57,11 +57,11 @@ pub(super) fn node_pool(
     context: &DesiredContext<'_>,
     live: Option<&NodePool>,
 ) -> KubernetesVersion {
-    let wanted = context.topology.cluster.kubernetes_version;
+    let desired = context.topology.cluster.kubernetes_version;
     let reached = reached_in(context);
-    let is_exact = wanted.patch.is_some();
-    let stays = is_exact && !context.facts.upgrade_patches && reached.is_same_minor(wanted);
-    let target = if stays { wanted } else { reached };
+    let is_exact = desired.patch.is_some();
+    let stays = is_exact && !context.facts.upgrade_patches && reached.is_same_minor(desired);
+    let target = if stays { desired } else { reached };
     match live.map(|pool| pool.kubernetes_version) {
         Some(live) => keep_or_upgrade(context, live, target, is_exact),
         None => target,
@@ -86,12 +86,12 @@ pub(super) fn kubelet(
     worker: &WorkerName,
     profile: &Profile,
 ) -> KubernetesVersion {
-    let wanted = profile.kubernetes_version;
-    if wanted.patch.is_some() {
-        return wanted;
+    let desired = profile.kubernetes_version;
+    if desired.patch.is_some() {
+        return desired;
     }
     let control_plane = reached_in(context);
-    let target = if control_plane.is_same_minor(wanted) { control_plane } else { wanted };
+    let target = if control_plane.is_same_minor(desired) { control_plane } else { desired };
     match context.facts.assigned.get(worker).and_then(|assigned| assigned.kubelet_version) {
         Some(live) => keep_or_upgrade(context, live, target, false),
         None => target,

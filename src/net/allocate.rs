@@ -43,9 +43,9 @@ pub struct PoolExhausted<K: std::fmt::Display> {
 pub fn allocate_prefixes<K: Ord + Clone + std::fmt::Display>(
     pool: Ipv4Net,
     prefix_length: u8,
-    wanted: &[Claim<K, Ipv4Net>],
+    desired: &[Claim<K, Ipv4Net>],
 ) -> Result<BTreeMap<K, Ipv4Net>, PoolExhausted<K>> {
-    allocate_prefixes_beside(pool, prefix_length, &[], wanted)
+    allocate_prefixes_beside(pool, prefix_length, &[], desired)
 }
 
 /// The same without the parts of the pool that the prefixes in `reserved` cover.
@@ -56,7 +56,7 @@ pub fn allocate_prefixes_beside<K: Ord + Clone + std::fmt::Display>(
     pool: Ipv4Net,
     prefix_length: u8,
     reserved: &[Ipv4Net],
-    wanted: &[Claim<K, Ipv4Net>],
+    desired: &[Claim<K, Ipv4Net>],
 ) -> Result<BTreeMap<K, Ipv4Net>, PoolExhausted<K>> {
     let bits = prefix_length.clamp(pool.prefix_len(), 32);
     let slot_size = 1_u64 << (32 - bits);
@@ -71,7 +71,7 @@ pub fn allocate_prefixes_beside<K: Ord + Clone + std::fmt::Display>(
         fits: &|value: &Ipv4Net| pool.contains(value) && value.prefix_len() == prefix_length,
     };
     let covered = reserved.iter().filter_map(|prefix| covered_slots(&pool, slot_size, prefix));
-    slots.allocate(covered.flatten().collect(), wanted)
+    slots.allocate(covered.flatten().collect(), desired)
 }
 
 /// Allocates an address of the subnet to every owner.
@@ -84,7 +84,7 @@ pub fn allocate_prefixes_beside<K: Ord + Clone + std::fmt::Display>(
 pub fn allocate_addresses<K: Ord + Clone + std::fmt::Display>(
     subnet: Ipv4Net,
     reserved: &BTreeSet<Ipv4Addr>,
-    wanted: &[Claim<K, Ipv4Addr>],
+    desired: &[Claim<K, Ipv4Addr>],
 ) -> Result<BTreeMap<K, Ipv4Addr>, PoolExhausted<K>> {
     let size = prefix::size(&subnet);
     let azure = (0..4.min(size)).chain(size.checked_sub(1));
@@ -96,7 +96,7 @@ pub fn allocate_addresses<K: Ord + Clone + std::fmt::Display>(
         slot: &|index| prefix::host(&subnet, index),
         fits: &|value: &Ipv4Addr| subnet.contains(value),
     };
-    slots.allocate(azure.chain(others).collect(), wanted)
+    slots.allocate(azure.chain(others).collect(), desired)
 }
 
 /// The slots of a pool that a prefix covers.
@@ -122,15 +122,15 @@ impl<V: Copy> Slots<'_, V> {
     fn allocate<K: Ord + Clone + std::fmt::Display>(
         &self,
         mut taken: BTreeSet<u64>,
-        wanted: &[Claim<K, V>],
+        desired: &[Claim<K, V>],
     ) -> Result<BTreeMap<K, V>, PoolExhausted<K>> {
         let mut allocated = BTreeMap::new();
-        for (claim, written) in wanted.iter().filter_map(|claim| Some((claim, claim.written?))) {
+        for (claim, written) in desired.iter().filter_map(|claim| Some((claim, claim.written?))) {
             taken.extend((self.covered)(&written).unwrap_or_default());
             allocated.insert(claim.owner.clone(), written);
         }
-        self.keep_held(&mut taken, &mut allocated, wanted);
-        self.fill(&taken, &mut allocated, wanted)?;
+        self.keep_held(&mut taken, &mut allocated, desired);
+        self.fill(&taken, &mut allocated, desired)?;
         Ok(allocated)
     }
 
@@ -138,9 +138,9 @@ impl<V: Copy> Slots<'_, V> {
         &self,
         taken: &mut BTreeSet<u64>,
         allocated: &mut BTreeMap<K, V>,
-        wanted: &[Claim<K, V>],
+        desired: &[Claim<K, V>],
     ) {
-        for claim in wanted.iter().filter(|claim| claim.written.is_none()) {
+        for claim in desired.iter().filter(|claim| claim.written.is_none()) {
             let Some(held) = claim.held.filter(|held| (self.fits)(held)) else { continue };
             let mut covered = (self.covered)(&held).unwrap_or_default();
             if covered.all(|slot| taken.insert(slot)) {
@@ -154,10 +154,10 @@ impl<V: Copy> Slots<'_, V> {
         &self,
         taken: &BTreeSet<u64>,
         allocated: &mut BTreeMap<K, V>,
-        wanted: &[Claim<K, V>],
+        desired: &[Claim<K, V>],
     ) -> Result<(), PoolExhausted<K>> {
         let mut free = (0..self.count).filter(|slot| !taken.contains(slot));
-        for claim in wanted {
+        for claim in desired {
             if allocated.contains_key(&claim.owner) {
                 continue;
             }
@@ -185,33 +185,33 @@ mod tests {
 
     #[test]
     fn written_values_precede_held_values_and_free_slots() {
-        let wanted = [
+        let desired = [
             claim(1, None, None),
             claim(2, None, Some(net("10.0.0.0/24"))),
             claim(3, Some(net("10.0.2.0/24")), Some(net("10.0.9.0/24"))),
             claim(4, None, Some(net("10.0.2.0/24"))),
         ];
-        let given = allocate_prefixes(net("10.0.0.0/22"), 24, &wanted).unwrap();
+        let given = allocate_prefixes(net("10.0.0.0/22"), 24, &desired).unwrap();
         let texts: Vec<String> = given.values().map(ToString::to_string).collect();
         assert_eq!(texts, ["10.0.1.0/24", "10.0.0.0/24", "10.0.2.0/24", "10.0.3.0/24"]);
     }
 
     #[test]
     fn an_exhausted_pool_names_the_first_owner_without_a_slot() {
-        let wanted: Vec<_> = (0..5).map(|owner| claim(owner, None, None)).collect();
-        let error = allocate_prefixes(net("10.0.0.0/22"), 24, &wanted).unwrap_err();
+        let desired: Vec<_> = (0..5).map(|owner| claim(owner, None, None)).collect();
+        let error = allocate_prefixes(net("10.0.0.0/22"), 24, &desired).unwrap_err();
         assert_eq!(error.owner, 4);
-        assert!(allocate_prefixes(net("10.0.0.0/26"), 24, &wanted[..1]).is_err());
+        assert!(allocate_prefixes(net("10.0.0.0/26"), 24, &desired[..1]).is_err());
     }
 
     #[test]
     fn reserved_addresses_are_not_allocated() {
         let reserved = BTreeSet::from([Ipv4Addr::new(10, 0, 0, 4)]);
-        let wanted = [claim(1, None, None), claim(2, None, None)];
-        let given = allocate_addresses(net("10.0.0.0/29"), &reserved, &wanted).unwrap();
+        let desired = [claim(1, None, None), claim(2, None, None)];
+        let given = allocate_addresses(net("10.0.0.0/29"), &reserved, &desired).unwrap();
         assert_eq!(given[&1], Ipv4Addr::new(10, 0, 0, 5));
         assert_eq!(given[&2], Ipv4Addr::new(10, 0, 0, 6));
-        let more = [wanted.to_vec(), vec![claim(3, None, None)]].concat();
+        let more = [desired.to_vec(), vec![claim(3, None, None)]].concat();
         assert!(allocate_addresses(net("10.0.0.0/29"), &reserved, &more).is_err());
     }
 
@@ -235,17 +235,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_claim_gets_a_distinct_prefix(wanted in claims()) {
-            let given = allocate_prefixes(net("10.0.0.0/16"), 24, &wanted).unwrap();
-            prop_assert_eq!(given.len(), wanted.len());
+        fn every_claim_gets_a_distinct_prefix(desired in claims()) {
+            let given = allocate_prefixes(net("10.0.0.0/16"), 24, &desired).unwrap();
+            prop_assert_eq!(given.len(), desired.len());
             let distinct: BTreeSet<_> = given.values().collect();
             prop_assert_eq!(distinct.len(), given.len());
         }
 
         #[test]
-        fn inserting_a_claim_changes_no_other(wanted in claims(), place in any::<prop::sample::Index>()) {
-            let before = allocate_prefixes(net("10.0.0.0/16"), 24, &wanted).unwrap();
-            let mut after: Vec<_> = wanted
+        fn inserting_a_claim_changes_no_other(desired in claims(), place in any::<prop::sample::Index>()) {
+            let before = allocate_prefixes(net("10.0.0.0/16"), 24, &desired).unwrap();
+            let mut after: Vec<_> = desired
                 .iter()
                 .map(|claim| Claim { held: Some(before[&claim.owner]), ..claim.clone() })
                 .collect();

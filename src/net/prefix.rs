@@ -117,9 +117,9 @@ mod tests {
         fn subtraction_leaves_exactly_the_rest(from in small(), hole in small()) {
             let rest = bitmap(&subtract(&from, &hole));
             let hole = bitmap(&[hole]);
-            let wanted: Vec<bool> =
+            let desired: Vec<bool> =
                 bitmap(&[from]).iter().zip(hole).map(|(inside, out)| *inside && !out).collect();
-            prop_assert_eq!(rest, wanted);
+            prop_assert_eq!(rest, desired);
         }
 
         #[test]

@@ -59,19 +59,19 @@ impl StayingWorkers {
                 _ => continue,
             };
             let Some(desired) = input.desired.get(address) else { continue };
-            let Resource::Worker(wanted) = &desired.resource else { continue };
+            let Resource::Worker(worker) = &desired.resource else { continue };
             if matches!(decision, ResourceDecision::Blocked(_)) {
-                staying.blocked.insert(wanted.name.clone());
+                staying.blocked.insert(worker.name.clone());
             }
             let observed = desired.key.as_ref().and_then(|key| input.inventory.get(key));
             if let Some(observed) = observed
                 && let Resource::Worker(live) = &observed.resource
                 && (observed.site().is_some_and(|site| site != desired.address.site)
-                    || has_moved(live, wanted))
+                    || has_moved(live, worker))
             {
-                staying.pod_cidrs.push((live.pod_cidr, wanted.name.clone()));
+                staying.pod_cidrs.push((live.pod_cidr, worker.name.clone()));
             }
-            staying.by_name.insert(wanted.name.clone(), (desired.address.clone(), failure));
+            staying.by_name.insert(worker.name.clone(), (desired.address.clone(), failure));
         }
         staying
     }
@@ -105,8 +105,8 @@ fn made_for(change: &Change) -> Option<&str> {
     }
 }
 
-fn has_moved(live: &JoinedWorker, wanted: &JoinedWorker) -> bool {
-    (live.ip, live.pod_cidr) != (wanted.ip, wanted.pod_cidr)
+fn has_moved(live: &JoinedWorker, desired: &JoinedWorker) -> bool {
+    (live.ip, live.pod_cidr) != (desired.ip, desired.pod_cidr)
 }
 
 /// Machines that may not go, by the name of their worker.

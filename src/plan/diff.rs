@@ -360,15 +360,15 @@ mod tests {
     #[test]
     fn a_host_that_was_not_probed_does_not_differ() {
         let mut workers = desired().into_iter().filter(|it| matches!(it, Resource::Worker(_)));
-        let wanted = workers.next().unwrap();
-        let mut observed = wanted.clone();
+        let desired = workers.next().unwrap();
+        let mut observed = desired.clone();
         let Resource::Worker(worker) = &mut observed else { panic!() };
         worker.host = crate::resource::Observable::unobserved();
-        assert!(between(&observed, &wanted).is_empty());
+        assert!(between(&observed, &desired).is_empty());
         let Resource::Worker(worker) = &mut observed else { panic!() };
         worker.ready = false;
         let fields: Vec<String> =
-            between(&observed, &wanted).iter().map(|field| field.path.to_string()).collect();
+            between(&observed, &desired).iter().map(|field| field.path.to_string()).collect();
         assert_eq!(fields, ["ready"]);
     }
 }

@@ -75,19 +75,19 @@ pub(super) fn ignore(
         return applied;
     }
     let mut changed = Vec::new();
-    for wanted in desired.iter() {
-        let Some(observed) = owned(inventory, wanted) else { continue };
-        let mut resource = wanted.resource.clone();
-        for rule in rules.iter().filter(|rule| rule.address.matches(&wanted.address)) {
-            match apply(rule, &wanted.address, observed, &mut resource) {
+    for desired in desired.iter() {
+        let Some(observed) = owned(inventory, desired) else { continue };
+        let mut resource = desired.resource.clone();
+        for rule in rules.iter().filter(|rule| rule.address.matches(&desired.address)) {
+            match apply(rule, &desired.address, observed, &mut resource) {
                 Ok(drift) => applied.drift.extend(drift),
                 Err(failure) => {
                     applied.findings.push(Finding::new(FindingSeverity::Warning, failure));
                 }
             }
         }
-        if resource != wanted.resource {
-            changed.push(DesiredResource { resource, ..wanted.clone() });
+        if resource != desired.resource {
+            changed.push(DesiredResource { resource, ..desired.clone() });
         }
     }
     changed.into_iter().for_each(|resource| desired.add(resource));
@@ -95,8 +95,8 @@ pub(super) fn ignore(
 }
 
 /// The observed object, unless it is another's: a refusal because of its owner stays.
-fn owned<'a>(inventory: &'a Inventory, wanted: &DesiredResource) -> Option<&'a Observed> {
-    let observed = inventory.get(wanted.key.as_ref()?)?;
+fn owned<'a>(inventory: &'a Inventory, desired: &DesiredResource) -> Option<&'a Observed> {
+    let observed = inventory.get(desired.key.as_ref()?)?;
     (!observed.ownership.is_foreign()).then_some(observed)
 }
 
@@ -109,10 +109,10 @@ fn apply(
     rule: &IgnoreRule,
     address: &Address,
     observed: &Observed,
-    wanted: &mut Resource,
+    desired: &mut Resource,
 ) -> Result<Option<IgnoredDrift>, Failure> {
     // The record of protection is no drift: it holds until an apply removes it.
-    let differing = diff::between(&observed.resource, wanted);
+    let differing = diff::between(&observed.resource, desired);
     let differing = differing.into_iter().filter(|field| !is_record(&field.path.0));
     let matches = |field: FieldChange| {
         let prefix = rule.field.matching_prefix(&field.path.0)?.to_vec();
@@ -122,14 +122,14 @@ fn apply(
     if prefixes.is_empty() {
         return Ok(None);
     }
-    let kept = with_observed(wanted, &observed.resource, &prefixes);
+    let kept = with_observed(desired, &observed.resource, &prefixes);
     let Some(mut kept) = kept else { return Err(not_applicable(rule, address)) };
-    kept.record_protection(wanted.protected_by().map(str::to_owned));
+    kept.record_protection(desired.protected_by().map(str::to_owned));
     let left = diff::between(&observed.resource, &kept);
     if left.iter().any(|field| fields.iter().any(|ignored| ignored.path == field.path)) {
         return Err(not_applicable(rule, address));
     }
-    *wanted = kept;
+    *desired = kept;
     let (reason, until) = (rule.reason.clone(), rule.until);
     Ok(Some(IgnoredDrift { address: address.clone(), fields, reason, until }))
 }
@@ -149,16 +149,16 @@ fn title(rule: &IgnoreRule) -> String {
 /// The desired value with these parts of the observed one; `None` if the result would not
 /// be a value of the kind.
 fn with_observed(
-    wanted: &Resource,
+    desired: &Resource,
     observed: &Resource,
     paths: &BTreeSet<Vec<String>>,
 ) -> Option<Resource> {
-    let mut value = serde_json::to_value(wanted).ok()?;
+    let mut value = serde_json::to_value(desired).ok()?;
     let source = serde_json::to_value(observed).ok()?;
     let source = body(&source, observed)?;
     for path in paths {
         let from = path.iter().try_fold(source, |value, key| value.get(key));
-        set(body_mut(&mut value, wanted)?, path, from)?;
+        set(body_mut(&mut value, desired)?, path, from)?;
     }
     serde_json::from_value(value).ok()
 }

@@ -70,9 +70,9 @@ fn goes_with_cluster(
     if is_pool != Some(Kind::NodePool) {
         return false;
     }
-    let is_wanted = |cluster| claimed.contains(&ObjectKey::Azure(cluster));
+    let is_desired = |cluster| claimed.contains(&ObjectKey::Azure(cluster));
     let has_pools = input.desired.iter().any(|desired| desired.address.kind == Kind::NodePool);
-    !has_pools || !id.parent().is_some_and(is_wanted)
+    !has_pools || !id.parent().is_some_and(is_desired)
 }
 
 /// Whether there may be unread workers behind a router that the topology no longer lists:

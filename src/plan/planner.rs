@@ -255,8 +255,8 @@ fn occupied(
 ) -> Option<Blocked> {
     let Resource::RouterHost(router) = &desired.resource else { return None };
     let theirs = input.inventory.foreign_routes.get(desired.key.as_ref()?)?;
-    let wanted = router.kernel_routes.known()?.iter();
-    let in_the_way: Vec<&str> = wanted
+    let routes = router.kernel_routes.known()?.iter();
+    let in_the_way: Vec<&str> = routes
         .filter_map(|(prefix, route)| theirs.get(&(*prefix, route.metric())))
         .map(String::as_str)
         .collect();

@@ -189,22 +189,22 @@ pub(super) fn compare_states(
         contents.ignored = applied.drift;
         contents
     };
-    let mut wanted = if input.options.destroy { DesiredSet::default() } else { desired };
-    let mut contents = compare(&findings, &mut wanted, (input.facts, input.inventory));
+    let mut kept = if input.options.destroy { DesiredSet::default() } else { desired };
+    let mut contents = compare(&findings, &mut kept, (input.facts, input.inventory));
     if input.options.destroy {
         retain_hosts::block_all(input, &mut contents);
     }
     let Some((facts, inventory)) = surviving(input.facts, input.inventory, &contents) else {
-        return Plan { contents, desired: wanted };
+        return Plan { contents, desired: kept };
     };
     let allocation = allocate(input.topology, &facts).map(Arc::new);
-    let mut wanted = desired_state(input.topology, &facts, allocation, &mut findings);
+    let mut desired = desired_state(input.topology, &facts, allocation, &mut findings);
     if has_errors(&findings) && !input.options.destroy {
-        return without_changes(input, findings, wanted);
+        return without_changes(input, findings, desired);
     }
-    let mut later = compare(&findings, &mut wanted, (&facts, &inventory));
+    let mut later = compare(&findings, &mut desired, (&facts, &inventory));
     mark_replaced(&contents, &mut later);
-    Plan { contents: later, desired: wanted }
+    Plan { contents: later, desired }
 }
 
 /// Whether a finding is about prefixes that foreign devices serve.

@@ -24,14 +24,14 @@ impl LeavingPools {
     /// The pools that a plan deletes, now or once their successors exist.
     pub(super) fn of(facts: &Facts, plan: &Plan) -> Self {
         let mut leaving = Self::default();
-        let wanted: Vec<(&str, &str)> = plan.desired().iter().filter_map(wanted).collect();
+        let desired: Vec<(&str, &str)> = plan.desired().iter().filter_map(desired_pool).collect();
         let live = facts.cluster.iter().flat_map(|cluster| &cluster.node_pools);
         for (name, pool) in live.filter(|(_, pool)| pool.is_ours) {
             let Some(value) = &pool.value else { continue };
-            let is_wanted = wanted.iter().any(|(_, wanted)| wanted.eq_ignore_ascii_case(name));
-            let deleted = deletion(plan, &value.key, name).filter(|_| !is_wanted);
+            let is_desired = desired.iter().any(|(_, desired)| desired.eq_ignore_ascii_case(name));
+            let deleted = deletion(plan, &value.key, name).filter(|_| !is_desired);
             let Some(deleted) = deleted else { continue };
-            if wanted.iter().any(|(key, _)| *key == value.key) {
+            if desired.iter().any(|(key, _)| *key == value.key) {
                 leaving.superseded.push((name.clone(), deleted));
             } else {
                 leaving.lost.push((name.clone(), deleted));
@@ -88,7 +88,7 @@ impl LeavingPools {
 }
 
 /// The key of a desired pool, and its name in Azure.
-fn wanted(desired: &crate::desired::DesiredResource) -> Option<(&str, &str)> {
+fn desired_pool(desired: &crate::desired::DesiredResource) -> Option<(&str, &str)> {
     let (Resource::NodePool(pool), Some(ObjectKey::Azure(id))) = (&desired.resource, &desired.key)
     else {
         return None;

@@ -79,8 +79,8 @@ fn untagged_router(
         served.router == peer.hostname
             && peer.prefixes.iter().any(|prefix| overlaps(prefix, &served.prefix))
     };
-    let (name, wanted) = (&peer.hostname, &topology.tailnet.tag);
-    let is_tagged = peer.tags.iter().any(|tag| tag == wanted.as_str());
+    let (name, desired) = (&peer.hostname, &topology.tailnet.tag);
+    let is_tagged = peer.tags.iter().any(|tag| tag == desired.as_str());
     let taken = served.iter().find(is_own).filter(|_| !is_tagged)?;
     let tags = match peer.tags.is_empty() {
         true => "no tag".to_owned(),
@@ -88,16 +88,16 @@ fn untagged_router(
     };
     let message = format!(
         "the device {name} of the tailnet serves {} of the router of that name, but has {tags} and \
-         not `{wanted}`",
+         not `{desired}`",
         taken.prefix
     );
     let remedy = match peer.tags.iter().next() {
         Some(tag) => format!(
             "if it is the router of this topology, set `[tailnet] tag = \"{tag}\"`, or give the \
-             device `{wanted}` in the Tailscale admin console; otherwise rename one of the two"
+             device `{desired}` in the Tailscale admin console; otherwise rename one of the two"
         ),
         None => format!(
-            "if it is the router of this topology, give the device `{wanted}` in the Tailscale \
+            "if it is the router of this topology, give the device `{desired}` in the Tailscale \
              admin console; otherwise rename one of the two"
         ),
     };

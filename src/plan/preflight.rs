@@ -60,12 +60,12 @@ fn router_subnet<'a>(
     subnets: impl Iterator<Item = (&'a str, Ipv4Net)>,
     findings: &mut Vec<Finding>,
 ) {
-    let wanted = topology.cluster.router.subnet_cidr;
+    let desired = topology.cluster.router.subnet_cidr;
     for (name, prefix) in subnets {
-        if name != CLUSTER_ROUTER_SUBNET && overlaps(&wanted, &prefix) {
+        if name != CLUSTER_ROUTER_SUBNET && overlaps(&desired, &prefix) {
             findings.push(error(
                 Code::LiveSubnetOverlap,
-                format!("[cluster.router] subnet_cidr {wanted} overlaps subnet {name} ({prefix})"),
+                format!("[cluster.router] subnet_cidr {desired} overlaps subnet {name} ({prefix})"),
                 "choose a range of the AKS VNet that no subnet uses",
             ));
         }

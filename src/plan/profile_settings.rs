@@ -39,11 +39,11 @@ fn differing_settings(
     worker: &Address,
 ) -> Option<String> {
     let desired = input.desired.get(worker)?;
-    let wanted = desired.depends_on.iter().find(|it| it.kind == Kind::ProvisioningProfile)?;
-    let Resource::Manifest(wanted) = &input.desired.get(wanted)?.resource else { return None };
+    let profile = desired.depends_on.iter().find(|it| it.kind == Kind::ProvisioningProfile)?;
+    let Resource::Manifest(profile) = &input.desired.get(profile)?.resource else { return None };
     let recorded = recorded_profile(input, worker)?;
     let live = live.get(recorded)?;
-    let settings = differences(live, wanted.body["spec"].as_object()?);
+    let settings = differences(live, profile.body["spec"].as_object()?);
     (!settings.is_empty()).then(|| settings.join(", "))
 }
 
@@ -67,12 +67,12 @@ fn live_profiles(inventory: &Inventory) -> BTreeMap<&str, &Map<String, Value>> {
 }
 
 /// The names of settings as the topology spells them, with their values where those are short.
-fn differences(live: &Map<String, Value>, wanted: &Map<String, Value>) -> Vec<String> {
-    let names: BTreeSet<&String> = live.keys().chain(wanted.keys()).collect();
-    let differing = names.into_iter().filter(|name| live.get(*name) != wanted.get(*name));
+fn differences(live: &Map<String, Value>, desired: &Map<String, Value>) -> Vec<String> {
+    let names: BTreeSet<&String> = live.keys().chain(desired.keys()).collect();
+    let differing = names.into_iter().filter(|name| live.get(*name) != desired.get(*name));
     let text = |name: &String| {
         let setting = setting_name(name);
-        match (short(live.get(name)), short(wanted.get(name))) {
+        match (short(live.get(name)), short(desired.get(name))) {
             (Some(before), Some(after)) => format!("{setting} {before} -> {after}"),
             _ => setting,
         }
@@ -108,8 +108,8 @@ mod tests {
     #[test]
     fn settings_are_named_as_in_the_topology() {
         let live = json!({ "kubernetesVersion": "1.33.5", "taints": ["a=b:NoSchedule"] });
-        let wanted = json!({ "kubernetesVersion": "1.33.7", "maxPods": 60, "taints": [] });
-        let found = differences(live.as_object().unwrap(), wanted.as_object().unwrap());
+        let desired = json!({ "kubernetesVersion": "1.33.7", "maxPods": 60, "taints": [] });
+        let found = differences(live.as_object().unwrap(), desired.as_object().unwrap());
         assert_eq!(
             found,
             ["kubernetes_version 1.33.5 -> 1.33.7", "max_pods (default) -> 60", "taints"]

@@ -162,14 +162,14 @@ pub(super) fn assign(
 /// How many workers each site keeps throughout a plan: the smaller number of those that it
 /// has and those that the topology lists, or the one that there is.
 pub(super) fn lasting_workers(input: Comparison<'_>) -> BTreeMap<Site, usize> {
-    let mut wanted: BTreeMap<Site, usize> = BTreeMap::new();
+    let mut workers: BTreeMap<Site, usize> = BTreeMap::new();
     for desired in input.desired.iter().filter(|desired| desired.address.kind == Kind::Worker) {
-        *wanted.entry(desired.address.site.clone()).or_default() += 1;
+        *workers.entry(desired.address.site.clone()).or_default() += 1;
     }
     for (site, count) in live_workers(input) {
-        wanted.entry(site).and_modify(|it| *it = count.min(*it)).or_insert(count);
+        workers.entry(site).and_modify(|it| *it = count.min(*it)).or_insert(count);
     }
-    wanted
+    workers
 }
 
 /// How many workers each site has now.

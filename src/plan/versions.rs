@@ -20,28 +20,28 @@ pub(super) fn refuse(
 ) -> Option<ResourceDecision> {
     let live = observed.map(|observed| &observed.resource);
     let failure = match (live, &desired.resource) {
-        (Some(Resource::ManagedCluster(live)), Resource::ManagedCluster(wanted)) => {
+        (Some(Resource::ManagedCluster(live)), Resource::ManagedCluster(desired)) => {
             // The kubelets that the new version must support are not known.
-            let is_upgrade = !live.kubernetes_version.is_same_minor(wanted.kubernetes_version);
+            let is_upgrade = !live.kubernetes_version.is_same_minor(desired.kubernetes_version);
             if let Some(gap) = input.inventory.gap_for(Kind::Worker, None).filter(|_| is_upgrade) {
                 return Some(gap.into());
             }
-            control_plane(input, live.kubernetes_version, wanted.kubernetes_version)
+            control_plane(input, live.kubernetes_version, desired.kubernetes_version)
         }
-        (Some(Resource::Manifest(live)), Resource::Manifest(wanted)) => profile(live, wanted),
-        (live, Resource::Worker(wanted)) => {
+        (Some(Resource::Manifest(live)), Resource::Manifest(desired)) => profile(live, desired),
+        (live, Resource::Worker(kubelet)) => {
             let live = match live {
                 Some(Resource::Worker(live)) => Some(live.kubelet_version),
                 _ => None,
             };
             let name = &desired.address.name;
-            if awaits_upgrade(input, live, wanted.kubelet_version) {
+            if awaits_upgrade(input, live, kubelet.kubelet_version) {
                 let cluster =
                     input.desired.iter().find(|it| it.address.kind == Kind::ManagedCluster);
                 let waits_for = cluster.map(|cluster| cluster.address.clone());
                 return Some(deferred(desired, observed, waits_for.into_iter().collect()).into());
             }
-            worker(input, name, live, wanted.kubelet_version)
+            worker(input, name, live, kubelet.kubelet_version)
         }
         _ => None,
     };
@@ -72,13 +72,13 @@ pub(super) fn keeps_version(code: Code) -> bool {
 fn control_plane(
     input: Comparison<'_>,
     live: KubernetesVersion,
-    wanted: KubernetesVersion,
+    desired: KubernetesVersion,
 ) -> Option<Failure> {
-    if live.is_newer_than(wanted) {
+    if live.is_newer_than(desired) {
         return Some(Failure::new(
             Code::KubernetesDowngrade,
             format!(
-                "the cluster runs Kubernetes {live}, but the topology has {wanted}: AKS cannot \
+                "the cluster runs Kubernetes {live}, but the topology has {desired}: AKS cannot \
                  downgrade a cluster"
             ),
             format!(
@@ -87,12 +87,12 @@ fn control_plane(
             ),
         ));
     }
-    if live.skips_minor(wanted) {
+    if live.skips_minor(desired) {
         let next = format!("{}.{}", live.major, live.minor.saturating_add(1));
         return Some(Failure::new(
             Code::KubernetesMinorSkipped,
             format!(
-                "the cluster runs Kubernetes {live}, and an upgrade to {wanted} would skip a \
+                "the cluster runs Kubernetes {live}, and an upgrade to {desired} would skip a \
                  minor version"
             ),
             format!(
@@ -101,14 +101,14 @@ fn control_plane(
             ),
         ));
     }
-    let (address, kubelet) = oldest_kubelet(input).filter(|(_, it)| !it.may_join(wanted))?;
-    if live.is_same_minor(wanted) {
+    let (address, kubelet) = oldest_kubelet(input).filter(|(_, it)| !it.may_join(desired))?;
+    if live.is_same_minor(desired) {
         return None;
     }
     Some(Failure::new(
         Code::LiveVersionSkew,
         format!(
-            "{address} runs Kubernetes {kubelet}, which a control plane of {wanted} does not support"
+            "{address} runs Kubernetes {kubelet}, which a control plane of {desired} does not support"
         ),
         format!("upgrade {address} first, to the current version of the control plane ({live})"),
     ))
@@ -129,25 +129,25 @@ fn oldest_kubelet(input: Comparison<'_>) -> Option<(Address, KubernetesVersion)>
 }
 
 /// The version of a profile in the cluster does not go back either.
-fn profile(live: &Manifest, wanted: &Manifest) -> Option<Failure> {
-    if Kind::from(wanted.kind) != Kind::ProvisioningProfile {
+fn profile(live: &Manifest, desired: &Manifest) -> Option<Failure> {
+    if Kind::from(desired.kind) != Kind::ProvisioningProfile {
         return None;
     }
     let version = |manifest: &Manifest| -> Option<KubernetesVersion> {
         manifest.body.pointer("/spec/kubernetesVersion")?.as_str()?.parse().ok()
     };
-    let (live, wanted_version) = (version(live)?, version(wanted)?);
-    live.is_newer_than(wanted_version).then(|| {
-        let name = &wanted.name;
-        downgrade(&format!("profile {name}"), live, wanted_version)
+    let (live, desired_version) = (version(live)?, version(desired)?);
+    live.is_newer_than(desired_version).then(|| {
+        let name = &desired.name;
+        downgrade(&format!("profile {name}"), live, desired_version)
     })
 }
 
-fn downgrade(subject: &str, live: KubernetesVersion, wanted: KubernetesVersion) -> Failure {
+fn downgrade(subject: &str, live: KubernetesVersion, desired: KubernetesVersion) -> Failure {
     Failure::new(
         Code::KubernetesDowngrade,
         format!(
-            "{subject} has Kubernetes {live}, but the topology has {wanted}: a kubelet is never \
+            "{subject} has Kubernetes {live}, but the topology has {desired}: a kubelet is never \
              downgraded"
         ),
         format!(
@@ -161,32 +161,32 @@ fn downgrade(subject: &str, live: KubernetesVersion, wanted: KubernetesVersion) 
 fn awaits_upgrade(
     input: Comparison<'_>,
     live: Option<KubernetesVersion>,
-    wanted: KubernetesVersion,
+    desired: KubernetesVersion,
 ) -> bool {
     let control_plane = input.control_plane;
-    wanted.patch.is_none()
-        && live.is_none_or(|live| !live.is_newer_than(wanted))
-        && control_plane.is_some_and(|it| it.patch.is_none() && it.is_same_minor(wanted))
+    desired.patch.is_none()
+        && live.is_none_or(|live| !live.is_newer_than(desired))
+        && control_plane.is_some_and(|it| it.patch.is_none() && it.is_same_minor(desired))
 }
 
 fn worker(
     input: Comparison<'_>,
     name: &str,
     live: Option<KubernetesVersion>,
-    wanted: KubernetesVersion,
+    desired: KubernetesVersion,
 ) -> Option<Failure> {
-    if let Some(live) = live.filter(|live| live.is_newer_than(wanted)) {
-        return Some(downgrade(&format!("worker {name}"), live, wanted));
+    if let Some(live) = live.filter(|live| live.is_newer_than(desired)) {
+        return Some(downgrade(&format!("worker {name}"), live, desired));
     }
     let control_plane = input.control_plane?;
-    let is_settled = live == Some(wanted) || wanted.patch.is_some();
-    if wanted.may_join(control_plane) && is_settled {
+    let is_settled = live == Some(desired) || desired.patch.is_some();
+    if desired.may_join(control_plane) && is_settled {
         return None;
     }
     Some(Failure::new(
         Code::LiveVersionSkew,
         format!(
-            "worker {name} would get kubelet {wanted}, which the control plane of version \
+            "worker {name} would get kubelet {desired}, which the control plane of version \
              {control_plane} does not support"
         ),
         format!(

@@ -146,7 +146,7 @@ fn note_objects(
     observation: &mut Observation,
 ) {
     let owner = scope.owner();
-    let groups = groups::wanted(scope);
+    let groups = groups::desired(scope);
     for (kind, values) in &responses.objects {
         for value in values {
             let ownership = ownership(value, &owner, scope);
@@ -186,7 +186,7 @@ pub(super) fn note_without_name(value: &Value, scope: &Scope<'_>, observation: &
 fn is_relevant(
     value: &Value,
     ownership: &Ownership,
-    wanted_groups: &BTreeMap<String, &Location>,
+    desired_groups: &BTreeMap<String, &Location>,
     cluster: Option<&ClusterFacts>,
 ) -> bool {
     let Some(id) = codec::id(value) else { return false };
@@ -196,7 +196,7 @@ fn is_relevant(
     let on_nodes = cluster.is_some_and(|facts| {
         facts.node_subnets.iter().any(|subnet| subnet.security_group.as_ref() == Some(&id))
     });
-    ownership.is_ours() || in_node_group || on_nodes || wanted_groups.contains_key(&group)
+    ownership.is_ours() || in_node_group || on_nodes || desired_groups.contains_key(&group)
 }
 
 pub(super) fn note_object(value: &Value, ownership: Ownership, observation: &mut Observation) {

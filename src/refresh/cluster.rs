@@ -150,7 +150,7 @@ fn note_nodes(
     observation: &mut Observation,
 ) {
     for node in nodes {
-        if is_ours(node, scope) || is_wanted(&node.name, scope) {
+        if is_ours(node, scope) || is_desired(&node.name, scope) {
             note_worker(node, lists, scope, observation);
         } else if aks_nodes::is_one(node, lists) {
             aks_nodes::note(node, lists, observation);
@@ -167,7 +167,7 @@ fn note_nodes(
             let assigned = observation.assigned(name);
             assigned.pod_cidr = assigned.pod_cidr.or_else(|| pod_cidrs.first().copied());
         }
-        if is_wanted(name, scope) || is_worker_s {
+        if is_desired(name, scope) || is_worker_s {
             let key = ObjectKey::Kubernetes(object("CiliumNode", name));
             let (name, pod_cidrs) = (name.clone(), pod_cidrs.clone());
             let value = Resource::CiliumNode(CiliumNode { name, pod_cidrs }.into());
@@ -204,7 +204,7 @@ fn is_ours(node: &NodeFacts, scope: &Scope<'_>) -> bool {
     node_ownership(node, &scope.owner()).is_ours()
 }
 
-fn is_wanted(name: &str, scope: &Scope<'_>) -> bool {
+fn is_desired(name: &str, scope: &Scope<'_>) -> bool {
     scope.worker_names.contains(name)
 }
 
@@ -318,22 +318,22 @@ impl Observation {
     /// that other managers took over, and for foreign objects with the name of a missing
     /// one.
     pub(super) async fn refresh_manifests(&mut self, desired: &DesiredSet) {
-        let wanted: BTreeMap<&ObjectKey, &Manifest> = desired
+        let manifests: BTreeMap<&ObjectKey, &Manifest> = desired
             .iter()
             .filter_map(|desired| match (&desired.key, &desired.resource) {
                 (Some(key), Resource::Manifest(manifest)) => Some((key, manifest)),
                 _ => None,
             })
             .collect();
-        let missing: BTreeSet<ManifestKind> = wanted
+        let missing: BTreeSet<ManifestKind> = manifests
             .iter()
             .filter(|(key, _)| !self.manifests.contains_key(key))
             .map(|(_, manifest)| manifest.kind)
             .collect();
-        self.find_foreign(missing, &wanted).await;
+        self.find_foreign(missing, &manifests).await;
         for (key, live) in &self.manifests {
-            let Some(wanted) = wanted.get(key) else { continue };
-            let value = Resource::Manifest(live.with_desired_fields(wanted));
+            let Some(desired) = manifests.get(key) else { continue };
+            let value = Resource::Manifest(live.with_desired_fields(desired));
             self.inventory.note(key.clone(), value, live.ownership.clone());
         }
     }
@@ -342,7 +342,7 @@ impl Observation {
     async fn find_foreign(
         &mut self,
         kinds: BTreeSet<ManifestKind>,
-        wanted: &BTreeMap<&ObjectKey, &Manifest>,
+        desired: &BTreeMap<&ObjectKey, &Manifest>,
     ) {
         let Some(access) = self.access.clone() else { return };
         let listed = kinds.into_iter().filter(|it| {
@@ -356,7 +356,7 @@ impl Observation {
                 Ok(list) => {
                     for live in list {
                         let key = ObjectKey::Kubernetes(live.manifest.object_name());
-                        if wanted.contains_key(&key) {
+                        if desired.contains_key(&key) {
                             self.note_manifest(live);
                         }
                     }

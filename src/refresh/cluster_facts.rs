@@ -316,15 +316,15 @@ pub(super) fn note_unknown(
 /// topology is refused instead.
 fn note_newer(facts: &ClusterFacts, scope: &Scope<'_>, observation: &mut Observation) {
     let cluster = &scope.topology.cluster;
-    let wanted = cluster.kubernetes_version;
-    let is_newer = facts.version.is_same_minor(wanted) && facts.version.is_newer_than(wanted);
+    let desired = cluster.kubernetes_version;
+    let is_newer = facts.version.is_same_minor(desired) && facts.version.is_newer_than(desired);
     if cluster.existing || !is_newer {
         return;
     }
     let failure = Failure::new(
         Code::LiveVersionSkew,
         format!(
-            "the cluster runs Kubernetes {}, and [cluster] kubernetes_version is {wanted}: AKS \
+            "the cluster runs Kubernetes {}, and [cluster] kubernetes_version is {desired}: AKS \
              cannot downgrade a cluster",
             facts.version
         ),

@@ -12,14 +12,14 @@ impl Observation {
     pub(super) async fn note_foreign_contents(&mut self, scope: &Scope<'_>, desired: &DesiredSet) {
         let destroys = scope.options.destroy;
         let Some(access) = self.access.clone() else { return };
-        let is_wanted =
+        let is_desired =
             |key: &ObjectKey| desired.iter().any(|desired| desired.key.as_ref() == Some(key));
         let leaving: Vec<(ObjectKey, ObjectName)> = self
             .inventory
             .iter()
             .filter(|(_, observed)| observed.ownership.is_ours())
             .filter_map(|(key, observed)| Some((key, container(&observed.resource)?)))
-            .filter(|(key, _)| destroys || !is_wanted(key))
+            .filter(|(key, _)| destroys || !is_desired(key))
             .map(|(key, name)| (key.clone(), name))
             .collect();
         for (key, name) in leaving {

@@ -24,12 +24,12 @@ pub(super) async fn read_contents(
     scope: &Scope<'_>,
     groups: &[Value],
 ) -> Contents {
-    let wanted = wanted(scope);
+    let desired = desired(scope);
     let owner = scope.owner();
     let leaving = groups
         .iter()
         .filter(|group| may_be_ours(group, &owner))
-        .filter(|group| scope.options.destroy || !is_retained(group, &wanted))
+        .filter(|group| scope.options.destroy || !is_retained(group, &desired))
         .filter_map(codec::id);
     let contents = leaving.map(|id| async move {
         let contents = clients.azure.list(&format!("{id}/resources"), GROUPS_VERSION).await;
@@ -47,9 +47,9 @@ fn may_be_ours(value: &Value, owner: &Owner) -> bool {
 
 /// Whether a group is desired in its region: a group that is desired elsewhere must be
 /// replaced, with its contents.
-fn is_retained(group: &Value, wanted: &BTreeMap<String, &Location>) -> bool {
+fn is_retained(group: &Value, desired: &BTreeMap<String, &Location>) -> bool {
     let Some(id) = codec::id(group) else { return true };
-    let Some(location) = wanted.get(&id.name().to_ascii_lowercase()) else { return false };
+    let Some(location) = desired.get(&id.name().to_ascii_lowercase()) else { return false };
     match codec::decode_any(Kind::ResourceGroup.arm_type(), group) {
         Some(Ok(Resource::ResourceGroup(group))) => group.location == location.as_str(),
         _ => true,
@@ -57,7 +57,7 @@ fn is_retained(group: &Value, wanted: &BTreeMap<String, &Location>) -> bool {
 }
 
 /// The groups that the topology names, with the region of each.
-pub(super) fn wanted<'a>(scope: &Scope<'a>) -> BTreeMap<String, &'a Location> {
+pub(super) fn desired<'a>(scope: &Scope<'a>) -> BTreeMap<String, &'a Location> {
     let topology = scope.topology;
     let cluster = (&topology.cluster.resource_group, &topology.azure.location);
     let datacenters = topology.datacenters.iter().filter_map(|datacenter| match &datacenter.kind {

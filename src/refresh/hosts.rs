@@ -273,7 +273,7 @@ async fn read_workers(
     observation: &mut Observation,
 ) {
     let addresses = &observation.facts.router_addresses;
-    let mut wanted = Vec::new();
+    let mut desired = Vec::new();
     for datacenter in &scope.topology.datacenters {
         let existing = datacenter.is_existing();
         for worker in &datacenter.workers {
@@ -283,11 +283,11 @@ async fn read_workers(
             let (name, host_key) = (worker.name.as_str(), worker.host_key.as_ref());
             let route = HostRoute::worker(scope.topology, datacenter, name, host_key, node.ip);
             if let Some(target) = targets::resolve(&route, addresses) {
-                wanted.push((existing, target));
+                desired.push((existing, target));
             }
         }
     }
-    let probes: Vec<(HostTarget, Result<WorkerProbe, HostError>)> = futures::stream::iter(wanted)
+    let probes: Vec<(HostTarget, Result<WorkerProbe, HostError>)> = futures::stream::iter(desired)
         .map(|(_, target)| async move {
             let probe = clients.hosts.probe_worker(&target).await;
             (target, probe)

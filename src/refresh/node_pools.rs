@@ -92,8 +92,8 @@ pub(super) async fn offered_version(
     scope: &Scope<'_>,
 ) -> Result<Option<KubernetesVersion>, RequestError> {
     let cluster = &scope.topology.cluster;
-    let wanted = cluster.kubernetes_version;
-    let is_upgrade = wanted.patch.is_none() && wanted.is_newer_than(live);
+    let desired = cluster.kubernetes_version;
+    let is_upgrade = desired.patch.is_none() && desired.is_newer_than(live);
     if cluster.existing || !is_upgrade {
         return Ok(None);
     }
@@ -102,7 +102,7 @@ pub(super) async fn offered_version(
         scope.subscription, scope.topology.azure.location
     ));
     let response = get_printable(clients, &id).await?;
-    Ok(response.and_then(|response| newest_patch(&response, wanted)))
+    Ok(response.and_then(|response| newest_patch(&response, desired)))
 }
 
 /// Notes the patch that AKS offers. Without an answer, AKS chooses it during the upgrade.

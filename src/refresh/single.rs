@@ -205,10 +205,10 @@ async fn kubernetes(
             let node = client.node(&worker.name).await?;
             node.map(|node| node_now(&node, settings)).transpose()?
         }
-        Some(Resource::CiliumNode(wanted)) => {
-            client.cilium_node(&wanted.name).await?.map(|pod_cidrs| Observed {
+        Some(Resource::CiliumNode(desired)) => {
+            client.cilium_node(&desired.name).await?.map(|pod_cidrs| Observed {
                 resource: Resource::CiliumNode(
-                    CiliumNode { name: wanted.name.clone(), pod_cidrs }.into(),
+                    CiliumNode { name: desired.name.clone(), pod_cidrs }.into(),
                 ),
                 ownership: Ownership::Inherited,
             })

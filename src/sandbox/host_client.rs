@@ -128,8 +128,8 @@ fn reachable_host<'a>(
             return Err(unreachable(target, &reason));
         }
     }
-    let mut wanted = sandbox.hosts.named(&target.hostname);
-    if let Some(found) = wanted.find(|(_, host)| has_address(host, &target.address)) {
+    let mut expected = sandbox.hosts.named(&target.hostname);
+    if let Some(found) = expected.find(|(_, host)| has_address(host, &target.address)) {
         return Ok(found);
     }
     match sandbox.hosts.values().find(|host| has_address(host, &target.address)) {

@@ -34,14 +34,14 @@ fn the_first_reconcile_is_due_at_once_and_the_next_after_the_interval() {
 #[test]
 fn intervals_vary_by_a_tenth() {
     let now = Instant::now();
-    for (drawn, wanted) in [(0.0, 270), (1.0, 330)] {
+    for (drawn, desired) in [(0.0, 270), (1.0, 330)] {
         let jitter = move || drawn;
         let mut queue = WorkQueue::new(&jitter);
         queue.insert(KEY, INTERVAL, now);
         queue.begin(now);
         queue.end(&KEY, true, now);
         let wait = queue.due().unwrap() - now;
-        assert!(wait.abs_diff(Duration::from_secs(wanted)) < milliseconds(1), "{wait:?}");
+        assert!(wait.abs_diff(Duration::from_secs(desired)) < milliseconds(1), "{wait:?}");
     }
 }
 

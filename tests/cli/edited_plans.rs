@@ -76,7 +76,7 @@ fn add(plan: &mut Value, change: Value) {
 }
 
 /// The first resource of the applied example of a kind, as `(key, value)`.
-fn wanted(kind: &str) -> (Value, Value) {
+fn expected(kind: &str) -> (Value, Value) {
     let location = TestFolder::new();
     location.run("plan --sandbox --out plan.json").exits(0);
     let plan = serde_json::to_value(&read(&location).plan).expect("JSON");
@@ -92,7 +92,7 @@ fn wanted(kind: &str) -> (Value, Value) {
 fn foreign_objects_are_out_of_scope() {
     let location = planned();
     let plan = location.read("plan.json");
-    let (key, group) = wanted("resource-group/");
+    let (key, group) = expected("resource-group/");
     let subscription = key["azure"].as_str().expect("an id").split('/').nth(2).expect("a GUID");
     let in_ours = format!("/subscriptions/{subscription}/resourceGroups/theirs");
     for id in [FOREIGN_GROUP, &in_ours] {
@@ -109,7 +109,7 @@ fn objects_of_the_topology_are_not_deleted_by_an_edited_plan() {
     let plan = location.read("plan.json");
     for kind in ["managed-cluster/", "resource-group/", "virtual-machine/"] {
         location.write("plan.json", &plan);
-        let (key, value) = wanted(kind);
+        let (key, value) = expected(kind);
         let name = key["azure"].as_str().and_then(|id| id.rsplit('/').next()).expect("a name");
         let address = format!("{kind}cluster/{name}");
         edit(&location, |plan| add(plan, deletion(&address, key.clone(), value)));

@@ -255,7 +255,7 @@ async fn a_namespace_and_a_definition_with_foreign_objects_are_kept() {
 
 /// Goldpinger is switched off: its namespace stays while others keep something in it.
 #[tokio::test(start_paused = true)]
-async fn a_namespace_that_is_no_longer_wanted_keeps_foreign_objects() {
+async fn a_namespace_that_is_no_longer_desired_keeps_foreign_objects() {
     let before = Deployment::example_applied().await;
     add_foreign_to_namespaces(&before).await;
     let text = EXAMPLE.replace("[network]", "[network]\ngoldpinger = false");

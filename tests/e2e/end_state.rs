@@ -207,8 +207,8 @@ async fn route_tables_of_the_cluster_are_as_expected() {
         let name = deployment.topology.cluster.router.name.as_str();
         let (_, advertised, approved) = state.device(name);
         let node_ranges = state.aks_nodes().into_values().map(|node| node.pod_cidr);
-        let wanted = nets(node_ranges.chain([state.aks_node_subnet()]));
-        assert_eq!((&advertised, &approved), (&wanted, &wanted));
+        let expected = nets(node_ranges.chain([state.aks_node_subnet()]));
+        assert_eq!((&advertised, &approved), (&expected, &expected));
         let tunnel = behind.into_iter().map(|prefix| (prefix, KernelRoute::Tunnel)).collect();
         assert_eq!(state.kernel_routes(name), tunnel);
     }
@@ -233,22 +233,22 @@ async fn route_tables_of_each_datacenter_are_as_expected() {
 fn routers_of(state: &StateQuery<'_>, datacenter: &Datacenter) {
     let name = datacenter.router.name.as_str();
     let (_, advertised, approved) = state.device(name);
-    let wanted = nets(state.behind(datacenter));
-    assert_eq!((&advertised, &approved), (&wanted, &wanted));
+    let expected = nets(state.behind(datacenter));
+    assert_eq!((&advertised, &approved), (&expected, &expected));
 
-    let mut wanted: BTreeMap<Ipv4Net, KernelRoute> = BTreeMap::new();
+    let mut expected: BTreeMap<Ipv4Net, KernelRoute> = BTreeMap::new();
     for worker in state.workers(datacenter).into_values() {
-        wanted.insert(worker.pod_cidr, KernelRoute::Via(worker.ip));
+        expected.insert(worker.pod_cidr, KernelRoute::Via(worker.ip));
     }
     let node_ranges = state.aks_nodes().into_values().map(|node| node.pod_cidr);
     let remote =
         node_ranges.chain([state.aks_node_subnet()]).chain(state.behind_others(datacenter));
-    wanted.extend(remote.map(|prefix| (prefix, KernelRoute::Tunnel)));
+    expected.extend(remote.map(|prefix| (prefix, KernelRoute::Tunnel)));
     let pods = state.deployment.topology.cluster.pod_cidr;
     for end in [pods, state.aks_space(), TAILNET.parse().unwrap()] {
-        wanted.entry(end).or_insert(KernelRoute::Unreachable);
+        expected.entry(end).or_insert(KernelRoute::Unreachable);
     }
-    assert_eq!(state.kernel_routes(name), wanted, "{name}");
+    assert_eq!(state.kernel_routes(name), expected, "{name}");
 }
 
 fn fabric(state: &StateQuery<'_>, datacenter: &Datacenter, group: &str) {
@@ -263,10 +263,10 @@ fn fabric(state: &StateQuery<'_>, datacenter: &Datacenter, group: &str) {
     let others = state.datacenters().iter().filter(|other| other.name != datacenter.name);
     let networks = others.map(Datacenter::network);
     let outward = networks.chain([pods, state.aks_space(), TAILNET.parse().unwrap()]);
-    let mut wanted = to(router, outward);
-    wanted.extend(to_workers);
+    let mut expected = to(router, outward);
+    expected.extend(to_workers);
     let table = format!("{group}-route-table");
-    assert_eq!(state.routes(&table), wanted);
+    assert_eq!(state.routes(&table), expected);
     let tables = state.tables_on_subnets();
     assert!(tables.values().any(|on| on.as_deref() == Some(&table)));
 }
@@ -275,12 +275,12 @@ fn fabric(state: &StateQuery<'_>, datacenter: &Datacenter, group: &str) {
 fn routes_of_machines(state: &StateQuery<'_>, datacenter: &Datacenter) {
     let router = state.host(datacenter.router.name.as_str()).ip;
     let pods = state.deployment.topology.cluster.pod_cidr;
-    let mut wanted: BTreeMap<Ipv4Net, KernelRoute> = BTreeMap::new();
+    let mut expected: BTreeMap<Ipv4Net, KernelRoute> = BTreeMap::new();
     let fixed = [pods, state.aks_node_subnet(), TAILNET.parse().unwrap()];
     let outward = state.behind_others(datacenter).into_iter().chain(fixed);
-    wanted.extend(outward.map(|prefix| (prefix, KernelRoute::Via(router))));
+    expected.extend(outward.map(|prefix| (prefix, KernelRoute::Via(router))));
     for worker in &datacenter.workers {
-        assert_eq!(state.kernel_routes(worker.name.as_str()), wanted, "{}", worker.name);
+        assert_eq!(state.kernel_routes(worker.name.as_str()), expected, "{}", worker.name);
     }
 }
 

@@ -287,18 +287,18 @@ async fn steps_start_in_the_order_of_the_plan() {
         many_workers(80).replace("vm_size = \"Standard_D2s_v5\"", "vm_size = \"Standard_D4s_v5\"");
     let deployment = deployment.edited(&smaller);
     let planned = deployment.refresh_and_plan(&RefreshOptions::default()).await;
-    let wanted: Vec<Address> = planned.plan.changes.iter().map(|it| it.address.clone()).collect();
-    assert!(wanted.len() > 80, "{}", summary(&planned.plan));
+    let expected: Vec<Address> = planned.plan.changes.iter().map(|it| it.address.clone()).collect();
+    assert!(expected.len() > 80, "{}", summary(&planned.plan));
     assert!(planned.plan.changes.iter().all(|it| it.action == Action::Update));
     let log = EventLog::default();
     deployment.apply_planned(&RefreshOptions::default(), planned, &log).await;
     let started = log.started();
     // Steps that start together may be recorded in any order, but no waiting step is overtaken.
     let first = |all: &[Address]| all[..64].iter().cloned().collect::<BTreeSet<_>>();
-    assert_eq!(first(&started), first(&wanted));
-    assert_eq!(started.len(), wanted.len());
+    assert_eq!(first(&started), first(&expected));
+    assert_eq!(started.len(), expected.len());
     for (at, address) in started.iter().enumerate() {
-        let index = wanted.iter().position(|it| it == address).unwrap();
+        let index = expected.iter().position(|it| it == address).unwrap();
         assert!(index < at + 64, "{address} is at {index} in the plan and started at {at}");
     }
 }

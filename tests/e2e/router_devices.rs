@@ -141,7 +141,7 @@ async fn a_deleted_device_is_replaced_in_one_apply() {
         [(0, DC_ROUTER, "dc1"), (90, DC_ROUTER, "dc1"), (0, AKS_ROUTER, "cluster")]
     {
         let deployment = example_after(minutes).await;
-        let wanted = canonical_state(&deployment.copy_of_state());
+        let expected = canonical_state(&deployment.copy_of_state());
         deployment.inject(Fault::DeviceDeleted, Some(router));
         let plan = deployment.plan().await;
         let machine =
@@ -153,7 +153,7 @@ async fn a_deleted_device_is_replaced_in_one_apply() {
         deployment.iterate().await;
         assert!(started.elapsed() < Duration::from_secs(540), "{:?}", started.elapsed());
         let found = canonical_state(&deployment.copy_of_state());
-        assert_eq!(differences(&wanted, &found), Vec::<String>::new());
+        assert_eq!(differences(&expected, &found), Vec::<String>::new());
     }
 }
 

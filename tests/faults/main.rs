@@ -18,7 +18,7 @@ mod responses;
 mod sockets;
 mod throttling;
 
-/// Whether the long share of the tests is wanted.
+/// Whether the long share of the tests is asked for.
 fn everything() -> bool {
     std::env::var_os("STARGATE_EVERY_FAULT").is_some()
 }

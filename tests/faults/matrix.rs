@@ -86,7 +86,7 @@ async fn a_plan_ends_within_a_minute_without_deletions() {
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
-/// One worker more is wanted, and a service breaks once the plan is made.
+/// One worker more is desired, and a service breaks once the plan is made.
 #[tokio::test(start_paused = true)]
 async fn an_apply_ends_without_deletions() {
     let text = one_worker_more();
@@ -95,12 +95,12 @@ async fn an_apply_ends_without_deletions() {
         let deployment = Deployment::at(sandbox, &text, now);
         let before = deployment.objects();
         let planned = deployment.plan(false).await;
-        let wanted = planned.plan.changes.len();
+        let expected = planned.plan.changes.len();
         deployment.proxy.arm(api, fault);
         let start = Instant::now();
         let applied = deployment.apply(false, planned).await;
         let took = start.elapsed();
-        let case = format!("{api} {fault:?}, {wanted} changes, {:?}", applied.status);
+        let case = format!("{api} {fault:?}, {expected} changes, {:?}", applied.status);
         assert!(took <= MAX_TIME + ASKED_TIME, "{case}: {took:?}");
         assert_eq!(exit::from_apply(&applied), expected_exit(&applied.status), "{case}");
         assert!(deployment.proxy.struck() > 0, "{case}: nothing was broken");

@@ -154,20 +154,23 @@ async fn check_manual_change(server: &ApiServer, check_log: &mut CheckLog) {
     let change = json!({ "spec": { "template": { "spec": { "serviceAccountName": "default" } } } });
     let changed = server.admin.send("PATCH", &path, crate::api_server::MERGE, &change).await;
     check_log.equals("a DaemonSet is changed by hand", changed.code, 200);
-    let wanted = manifests::goldpinger().into_iter().find(|it| it.kind == ManifestKind::DaemonSet);
-    let wanted = wanted.unwrap();
-    let read =
-        server.stargate_client.get(wanted.kind, wanted.namespace.as_deref(), &wanted.name).await;
+    let expected =
+        manifests::goldpinger().into_iter().find(|it| it.kind == ManifestKind::DaemonSet);
+    let expected = expected.unwrap();
+    let read = server
+        .stargate_client
+        .get(expected.kind, expected.namespace.as_deref(), &expected.name)
+        .await;
     let Ok(Some(read)) = read else { return };
-    let found = read.with_desired_fields(&wanted).body;
+    let found = read.with_desired_fields(&expected).body;
     let account = found["spec"]["template"]["spec"]["serviceAccountName"].clone();
     check_log.equals("the change is detected", account, json!("default"));
-    let conflict = server.stargate_client.apply(&wanted, &Site::Cluster, false).await;
+    let conflict = server.stargate_client.apply(&expected, &Site::Cluster, false).await;
     let manager = conflict.err().and_then(|it| it.conflicting_manager().map(str::to_owned));
     check_log.equals("its manager is reported", manager, Some("other-client".to_owned()));
-    let repaired = server.stargate_client.apply(&wanted, &Site::Cluster, true).await;
-    let found = repaired.map(|it| it.with_desired_fields(&wanted).body);
-    check_log.equals("and it is reverted", found, Ok(wanted.body));
+    let repaired = server.stargate_client.apply(&expected, &Site::Cluster, true).await;
+    let found = repaired.map(|it| it.with_desired_fields(&expected).body);
+    check_log.equals("and it is reverted", found, Ok(expected.body));
 }
 
 async fn check_immutable_fields(server: &ApiServer, check_log: &mut CheckLog) {

@@ -94,9 +94,9 @@ async fn labels_and_taints(server: &ApiServer, check_log: &mut CheckLog) {
     let Ok(Some(node)) = stargate_client.node(NODE).await else { return };
     let set = stargate_client.set_node_labels_and_taints(&node, &fewer, &less).await;
     let Some(set) = check_log.succeeds("they change", set) else { return };
-    check_log.equals("as wanted", set.carries(&fewer, &less), true);
+    check_log.equals("as expected", set.carries(&fewer, &less), true);
     let left = set.labels.contains_key("stargate.io/datacenter");
-    check_log.equals("labels and taints that are no longer wanted are removed", left, false);
+    check_log.equals("labels and taints that are no longer expected are removed", left, false);
     check_log.equals("taints, too", set.taints.contains("gone:NoExecute"), false);
     let wrong = pairs(&[("tier", "no such value!")]);
     let Ok(Some(node)) = stargate_client.node(NODE).await else { return };

@@ -92,14 +92,14 @@ fn drifted(fixture: &Fixture, rng: &mut Rng) -> Inventory {
     let mut interfaces = of(&[Kind::NetworkInterface]);
     let mut left = CHANGES;
     while left > 0 {
-        let wanted = match shared.pop() {
-            Some(wanted) => wanted,
+        let expected = match shared.pop() {
+            Some(expected) => expected,
             None => take(rng, &mut interfaces),
         };
-        let mut resource = wanted.resource.clone();
+        let mut resource = expected.resource.clone();
         damage(&mut resource, rng);
-        let site = (&wanted.address.site).into();
-        inventory.note(wanted.key.clone().unwrap(), resource, Ownership::Ours { site });
+        let site = (&expected.address.site).into();
+        inventory.note(expected.key.clone().unwrap(), resource, Ownership::Ours { site });
         left -= 1;
     }
     inventory

@@ -32,7 +32,7 @@ fn peak_memory() -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// Everything as it is wanted, but for the version of each worker's kubelet.
+/// Everything as it is desired, but for the version of each worker's kubelet.
 fn older_workers(fixture: &Fixture) -> Inventory {
     let mut inventory = fixture.inventory.clone();
     for (key, observed) in fixture.inventory.iter() {

@@ -73,12 +73,12 @@ impl Case {
     /// Applies a change to the store.
     fn apply(&mut self, change: &Change) {
         let ObjectKey::Azure(id) = &change.key else { panic!("{:?}", change.key) };
-        let Some(wanted) = &change.after else {
+        let Some(expected) = &change.after else {
             self.stored.remove(id);
             return;
         };
         let marks = Marks { owner: &self.owner, site: &change.address.site, object: id };
-        let mut body = encode_any(wanted, self.stored.get(id), &marks, None).unwrap().unwrap();
+        let mut body = encode_any(expected, self.stored.get(id), &marks, None).unwrap().unwrap();
         // As Azure answers: the tags of an object are compared with its id.
         body["id"] = id.as_str().into();
         self.stored.insert(id.clone(), body);

@@ -20,9 +20,9 @@ class Checks:
         detail = f": saw {seen!r}" if seen is not None else ""
         print(f"FAILED: {claim}{detail}", file=sys.stderr)
 
-    def equal(self, claim, seen, wanted):
+    def equal(self, claim, seen, expected):
         """Checks that two values are equal."""
-        self.that(f"{claim} (wanted {wanted!r})", seen == wanted, seen)
+        self.that(f"{claim} (expected {expected!r})", seen == expected, seen)
 
     @contextlib.contextmanager
     def refused(self, claim, kind, status, code):
@@ -31,15 +31,15 @@ class Checks:
         The class must be this one, not one of its parents: the SDK maps a
         status to a class, and a caller catches by it.
         """
-        wanted = f"{kind.__name__} {status} {code}"
+        expected = f"{kind.__name__} {status} {code}"
         try:
             yield
         except Exception as error:  # any error is compared
             error_code = getattr(getattr(error, "error", None), "code", None)
             seen = (type(error), getattr(error, "status_code", None), error_code)
-            self.that(f"{claim} (wanted {wanted})", seen == (kind, status, code), f"{seen} {error}")
+            self.that(f"{claim} (expected {expected})", seen == (kind, status, code), f"{seen} {error}")
             return
-        self.that(f"{claim} (wanted {wanted})", False, "no error")
+        self.that(f"{claim} (expected {expected})", False, "no error")
 
     def finish(self):
         """Prints the counts and returns the exit code."""

@@ -198,8 +198,8 @@ def interface(checks, clients, group, subnet):
         for one in effective.value
         if one.address_prefix[0] in ("10.9.0.0/16", "100.64.0.0/10")
     }
-    wanted = {("10.9.0.0/16", "User", "Active"), ("100.64.0.0/10", "Default", "Active")}
-    checks.equal("the effective routes hold the table's and the fabric's", seen, wanted)
+    expected = {("10.9.0.0/16", "User", "Active"), ("100.64.0.0/10", "Default", "Active")}
+    checks.equal("the effective routes hold the table's and the fabric's", seen, expected)
 
 
 def in_use(checks, clients, group):

@@ -47,7 +47,7 @@ impl Machine {
                  done");
     }
 
-    /// Emulates how systemd starts the units that are wanted by another unit.
+    /// Emulates how systemd starts the units that are expected by another unit.
     pub(crate) fn start_units(&self, wanted_by: &str) {
         let units = format!(
             "for unit in /run/stand-ins/enabled/*; do

@@ -17,7 +17,7 @@ fn stargate_configuration(lab: &Lab) -> Vec<String> {
         .to_vec()
 }
 
-async fn assert_as_wanted(lab: &Lab, before: &[String], event: &str) {
+async fn assert_as_expected(lab: &Lab, before: &[String], event: &str) {
     assert_eq!(stargate_configuration(lab), before, "{event}");
     for (worker, _, pod) in WORKERS {
         assert!(network::reachable_from_far(pod), "{event}: {worker}");
@@ -34,13 +34,13 @@ fn the_state_survives_a_reboot() {
         let before = stargate_configuration(lab);
         for _ in 0..2 {
             lab.machines.restart_tailscaled();
-            assert_as_wanted(lab, &before, "tailscaled was restarted").await;
+            assert_as_expected(lab, &before, "tailscaled was restarted").await;
         }
         lab.machines.reboot(ROUTER);
-        assert_as_wanted(lab, &before, "the router was rebooted").await;
+        assert_as_expected(lab, &before, "the router was rebooted").await;
         for (worker, ..) in WORKERS {
             lab.machines.reboot(worker);
-            assert_as_wanted(lab, &before, "a worker was rebooted").await;
+            assert_as_expected(lab, &before, "a worker was rebooted").await;
         }
     });
 }

@@ -21,7 +21,7 @@ fn kinds(path: &str) -> Vec<Option<DatacenterKindName>> {
 
 #[test]
 fn every_field_has_a_row_for_each_kind_of_datacenter() {
-    let wanted: BTreeSet<(String, Option<DatacenterKindName>)> = fields()
+    let expected: BTreeSet<(String, Option<DatacenterKindName>)> = fields()
         .into_iter()
         .flat_map(|field| {
             kinds(&field.path).into_iter().map(move |kind| (field.path.clone(), kind))
@@ -34,8 +34,8 @@ fn every_field_has_a_row_for_each_kind_of_datacenter() {
             kinds.into_iter().map(|kind| (rule.field.to_owned(), kind))
         })
         .collect();
-    let missing: Vec<_> = wanted.difference(&rows).collect();
-    let unknown: Vec<_> = rows.difference(&wanted).collect();
+    let missing: Vec<_> = expected.difference(&rows).collect();
+    let unknown: Vec<_> = rows.difference(&expected).collect();
     assert!(missing.is_empty(), "fields without a row in src/topology/changes: {missing:#?}");
     assert!(unknown.is_empty(), "rows of fields that the schema does not have: {unknown:#?}");
 }

@@ -33,22 +33,22 @@ fn of_api(error: &RequestError) -> Outcome {
 pub(super) async fn put(
     iteration: &Iteration<'_>,
     change: &Change,
-    wanted: &Resource,
+    desired: &Resource,
     current: &Current,
 ) -> Result<Written, Outcome> {
     let (ObjectKey::Azure(id) | ObjectKey::AzureAssociation(id)) = &change.key else {
         return Ok(None);
     };
     match &current.observed {
-        Some(observed) if observed.resource.protected_by() != wanted.protected_by() => {
+        Some(observed) if observed.resource.protected_by() != desired.protected_by() => {
             // The object is written first: an update of its tags gives it another etag.
             if !change.records_protection_only() {
-                put_whole(iteration, change, wanted, current, id).await?;
+                put_whole(iteration, change, desired, current, id).await?;
             }
-            record_protection(iteration, id, &observed.resource, wanted).await?;
+            record_protection(iteration, id, &observed.resource, desired).await?;
             Ok(None)
         }
-        _ => put_whole(iteration, change, wanted, current, id).await,
+        _ => put_whole(iteration, change, desired, current, id).await,
     }
 }
 
@@ -56,10 +56,10 @@ pub(super) async fn put(
 pub(super) async fn create(
     iteration: &Iteration<'_>,
     change: &Change,
-    wanted: &Resource,
+    desired: &Resource,
 ) -> Result<Creation, Outcome> {
     let ObjectKey::Azure(id) = &change.key else { return Ok(Creation::Made(None)) };
-    match write(iteration, change, wanted, None, id).await? {
+    match write(iteration, change, desired, None, id).await? {
         Ok(written) => Ok(Creation::Made(written)),
         Err(error) if is_refusal(&error) => Ok(Creation::Refused(of_api(&error))),
         Err(error) => Err(of_api(&error)),
@@ -70,10 +70,10 @@ async fn record_protection(
     iteration: &Iteration<'_>,
     id: &ArmId,
     observed: &Resource,
-    wanted: &Resource,
+    desired: &Resource,
 ) -> Result<(), Outcome> {
     let tag = |block: &str| BTreeMap::from([(PROTECT_TAG.to_owned(), block.to_owned())]);
-    let update = match (observed.protected_by(), wanted.protected_by()) {
+    let update = match (observed.protected_by(), desired.protected_by()) {
         (_, Some(block)) => TagUpdate::Set(tag(block)),
         (Some(block), None) => TagUpdate::Remove(tag(block)),
         (None, None) => return Ok(()),
@@ -87,11 +87,11 @@ async fn record_protection(
 async fn put_whole(
     iteration: &Iteration<'_>,
     change: &Change,
-    wanted: &Resource,
+    desired: &Resource,
     current: &Current,
     id: &ArmId,
 ) -> Result<Written, Outcome> {
-    match write(iteration, change, wanted, current.body.as_ref(), id).await? {
+    match write(iteration, change, desired, current.body.as_ref(), id).await? {
         Ok(written) => Ok(written),
         Err(error) if is_refusal(&error) => wait_provisioned(iteration, id, change, error).await,
         Err(error) => Err(of_api(&error)),
@@ -107,19 +107,19 @@ fn is_refusal(error: &RequestError) -> bool {
 async fn write(
     iteration: &Iteration<'_>,
     change: &Change,
-    wanted: &Resource,
+    desired: &Resource,
     base: Option<&Value>,
     id: &ArmId,
 ) -> Result<Result<Written, RequestError>, Outcome> {
     let marks = Marks { owner: &iteration.settings.owner, site: &change.address.site, object: id };
-    let creation = match wanted {
+    let creation = match desired {
         Resource::VirtualMachine(machine) if base.is_none() => {
             forget_host_key(iteration, change).await;
             Some(machine_creation(iteration, change, machine).await?)
         }
         _ => None,
     };
-    let body = codec::encode_any(wanted, base, &marks, creation.as_ref());
+    let body = codec::encode_any(desired, base, &marks, creation.as_ref());
     let Some(body) = body else { return Ok(Ok(None)) };
     let body = body.map_err(|error| {
         let remedy = "run the same command again: a later iteration knows the value";
@@ -155,8 +155,8 @@ async fn wait_provisioned(
     let now = body.map(|body| written(iteration, change, body)).transpose()?.flatten();
     let resource = now.as_ref().and_then(|now| Some(&now.observed.as_ref()?.resource));
     match (resource, &change.after) {
-        (Some(resource), Some(wanted))
-            if crate::plan::diff::between(resource, wanted).is_empty() =>
+        (Some(resource), Some(desired))
+            if crate::plan::diff::between(resource, desired).is_empty() =>
         {
             Ok(now)
         }

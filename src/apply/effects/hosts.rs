@@ -102,7 +102,7 @@ pub(super) async fn rename_device(
 pub(super) async fn configure(
     iteration: &Iteration<'_>,
     change: &Change,
-    wanted: &RouterHost,
+    desired: &RouterHost,
     current: &Current,
 ) -> Result<(), Outcome> {
     let target = reachable_router(iteration, change).await?;
@@ -110,60 +110,60 @@ pub(super) async fn configure(
         Some(Resource::RouterHost(observed)) => Some(&**observed),
         _ => None,
     };
-    for step in differing(wanted, observed) {
+    for step in differing(desired, observed) {
         let changed = iteration.clients.hosts.change_router(&target, &step).await;
         changed.map_err(|error| of_host(&error))?;
     }
     Ok(())
 }
 
-fn differing(wanted: &RouterHost, observed: Option<&RouterHost>) -> Vec<RouterChange> {
+fn differing(desired: &RouterHost, observed: Option<&RouterHost>) -> Vec<RouterChange> {
     // Settings that the next boot would lose are written again with the rest.
-    let lost = |observed: &RouterHost| wanted.persistent && !observed.persistent;
+    let lost = |observed: &RouterHost| desired.persistent && !observed.persistent;
     let differs = |same: &dyn Fn(&RouterHost) -> bool| {
         observed.is_none_or(|observed| lost(observed) || !same(observed))
     };
     let mut changes = Vec::new();
     if differs(&|observed| {
         (observed.ip_forwarding, observed.reverse_path_filter, observed.send_redirects)
-            == (wanted.ip_forwarding, wanted.reverse_path_filter, wanted.send_redirects)
+            == (desired.ip_forwarding, desired.reverse_path_filter, desired.send_redirects)
     }) {
         changes.push(RouterChange::Sysctls {
-            ip_forwarding: wanted.ip_forwarding,
-            reverse_path_filter: wanted.reverse_path_filter,
-            send_redirects: wanted.send_redirects,
+            ip_forwarding: desired.ip_forwarding,
+            reverse_path_filter: desired.reverse_path_filter,
+            send_redirects: desired.send_redirects,
         });
     }
     if differs(&|observed| {
-        (observed.masquerade, observed.mss_clamp) == (wanted.masquerade, wanted.mss_clamp)
+        (observed.masquerade, observed.mss_clamp) == (desired.masquerade, desired.mss_clamp)
     }) {
         changes.push(RouterChange::Firewall {
-            masquerade: wanted.masquerade,
-            mss_clamp: wanted.mss_clamp,
+            masquerade: desired.masquerade,
+            mss_clamp: desired.mss_clamp,
         });
     }
     // Before the tailnet's routes are taken up, so that they cannot steal the
     // local networks for a moment.
-    if differs(&|observed| observed.local_prefixes == wanted.local_prefixes) {
-        changes.push(RouterChange::LocalPrefixes(wanted.local_prefixes.clone()));
+    if differs(&|observed| observed.local_prefixes == desired.local_prefixes) {
+        changes.push(RouterChange::LocalPrefixes(desired.local_prefixes.clone()));
     }
     if differs(&|observed| {
         (observed.accept_routes, observed.snat_subnet_routes)
-            == (wanted.accept_routes, wanted.snat_subnet_routes)
+            == (desired.accept_routes, desired.snat_subnet_routes)
     }) {
         changes.push(RouterChange::TailscaleSettings {
-            accept_routes: wanted.accept_routes,
-            snat_subnet_routes: wanted.snat_subnet_routes,
+            accept_routes: desired.accept_routes,
+            snat_subnet_routes: desired.snat_subnet_routes,
         });
     }
-    if let Pending::Known(routes) = &wanted.kernel_routes
-        && differs(&|observed| observed.kernel_routes == wanted.kernel_routes)
+    if let Pending::Known(routes) = &desired.kernel_routes
+        && differs(&|observed| observed.kernel_routes == desired.kernel_routes)
     {
         changes.push(RouterChange::KernelRoutes(routes.clone()));
     }
     let recorded = observed.and_then(|observed| observed.protected_by.as_ref());
-    if recorded != wanted.protected_by.as_ref() {
-        changes.push(RouterChange::ProtectionRecord(wanted.protected_by.clone()));
+    if recorded != desired.protected_by.as_ref() {
+        changes.push(RouterChange::ProtectionRecord(desired.protected_by.clone()));
     }
     changes
 }

@@ -39,11 +39,11 @@ pub(super) async fn create(
     iteration: &Iteration<'_>,
     change: &Change,
 ) -> Result<Creation, Outcome> {
-    let Some(wanted) = &change.after else { return Ok(Creation::Made(None)) };
+    let Some(desired) = &change.after else { return Ok(Creation::Made(None)) };
     if change.address.kind == Kind::NodePool {
         node_pools::wait_for_cluster(iteration, change).await?;
     }
-    azure::create(iteration, change, wanted).await
+    azure::create(iteration, change, desired).await
 }
 
 /// Makes, updates or adopts an object.
@@ -52,14 +52,14 @@ pub(super) async fn make(
     change: &Change,
     current: &Current,
 ) -> Result<Written, Outcome> {
-    let Some(wanted) = &change.after else { return Ok(None) };
+    let Some(desired) = &change.after else { return Ok(None) };
     required_hosts::probe(iteration, change).await?;
     if let Execution::WorkerRestart(restart) = &change.execution {
-        let update = async { azure::put(iteration, change, wanted, current).await.map(drop) };
+        let update = async { azure::put(iteration, change, desired, current).await.map(drop) };
         let restarted = workers::restart_machine(iteration, change, restart, update).await;
         return restarted.map(|()| None);
     }
-    let made = match wanted {
+    let made = match desired {
         Resource::TailnetDevice(device)
             if matches!(change.action, Action::Update | Action::Adopt) =>
         {
@@ -77,10 +77,10 @@ pub(super) async fn make(
         Resource::Worker(worker) => workers::join(iteration, change, worker).await,
         Resource::NodePool(_) => {
             node_pools::wait_for_cluster(iteration, change).await?;
-            return azure::put(iteration, change, wanted, current).await;
+            return azure::put(iteration, change, desired, current).await;
         }
         // All others are objects in Azure and are written alike.
-        _ => return azure::put(iteration, change, wanted, current).await,
+        _ => return azure::put(iteration, change, desired, current).await,
     };
     made.map(|()| None)
 }

@@ -54,11 +54,11 @@ pub(super) async fn await_device(
 pub(super) async fn update_device(
     iteration: &Iteration<'_>,
     change: &Change,
-    wanted: &Device,
+    desired: &Device,
 ) -> Result<(), Outcome> {
     let found = device_of(iteration.readers, &iteration.settings.owner, change).await;
     let Some(found) = found.map_err(failed)? else {
-        return Err(failed(missing(&wanted.hostname)));
+        return Err(failed(missing(&desired.hostname)));
     };
     let tailnet = &iteration.clients.tailnet;
     let owner = &iteration.settings.owner;
@@ -67,14 +67,14 @@ pub(super) async fn update_device(
         let tags = others.chain([owner.tag.to_string()]).collect();
         tailnet.set_tags(&found.node_id, &tags).await.map_err(failed)?;
     }
-    if wanted.authorized && !found.authorized {
+    if desired.authorized && !found.authorized {
         tailnet.authorize_device(&found.node_id).await.map_err(failed)?;
     }
-    if wanted.key_expiry_disabled && !found.key_expiry_disabled {
+    if desired.key_expiry_disabled && !found.key_expiry_disabled {
         tailnet.disable_key_expiry(&found.node_id).await.map_err(failed)?;
     }
-    if !found.hostname.eq_ignore_ascii_case(&wanted.hostname) {
-        hosts::rename_device(iteration, change, &wanted.hostname).await?;
+    if !found.hostname.eq_ignore_ascii_case(&desired.hostname) {
+        hosts::rename_device(iteration, change, &desired.hostname).await?;
     }
     Ok(())
 }

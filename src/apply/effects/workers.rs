@@ -282,16 +282,17 @@ async fn probe_new_host(
     change: &Change,
     leaving: &JoinedWorker,
 ) -> Result<Option<(HostTarget, WorkerProbe)>, Outcome> {
-    let Some(Resource::Worker(wanted)) = &change.after else { return Ok(None) };
-    if !execution(change)?.is_existing || wanted.ip == leaving.ip {
+    let Some(Resource::Worker(desired)) = &change.after else { return Ok(None) };
+    if !execution(change)?.is_existing || desired.ip == leaving.ip {
         return Ok(None);
     }
-    let target = match worker_target(iteration, change, wanted).await? {
+    let target = match worker_target(iteration, change, desired).await? {
         Some(target) => target,
         None if change.moves_from().is_some() => return Ok(None),
-        None => reachable_worker(iteration, change, wanted).await?,
+        None => reachable_worker(iteration, change, desired).await?,
     };
-    let context = format!("{} stays at {}: its new host was probed first", wanted.name, leaving.ip);
+    let context =
+        format!("{} stays at {}: its new host was probed first", desired.name, leaving.ip);
     // A host of another name is refused by the probe.
     match iteration.clients.hosts.probe_worker(&target).await {
         Ok(probe) => Ok(Some((target, probe))),

@@ -31,8 +31,8 @@ impl Checker<'_> {
                 (ProjectedFact::There(Resource::Manifest(server)), _) => {
                     self.server(sources, address, server);
                 }
-                (ProjectedFact::There(Resource::Worker(worker)), Resource::Worker(wanted)) => {
-                    self.worker(sources, address, worker, wanted);
+                (ProjectedFact::There(Resource::Worker(worker)), Resource::Worker(desired)) => {
+                    self.worker(sources, address, worker, desired);
                 }
                 _ => {}
             }
@@ -86,7 +86,7 @@ impl Checker<'_> {
         sources: Sources<'_>,
         address: &Address,
         observed: &JoinedWorker,
-        wanted: &JoinedWorker,
+        desired: &JoinedWorker,
     ) {
         if !observed.ready {
             let found = "its Node is not Ready: pods are evicted from it".to_owned();
@@ -110,7 +110,7 @@ impl Checker<'_> {
                 self.add(Invariant::CniConfigActive, address.clone(), found);
             }
         }
-        for found in wrong_of_node(sources, observed, wanted) {
+        for found in wrong_of_node(sources, observed, desired) {
             self.add(Invariant::NodesMatchSpec, address.clone(), found);
         }
     }
@@ -120,7 +120,7 @@ impl Checker<'_> {
         for (_, observed) in sources.inventory.iter() {
             let Resource::Manifest(manifest) = &observed.resource else { continue };
             let site = sources.desired.iter().find_map(|desired| match &desired.resource {
-                Resource::Manifest(wanted) if wanted.object_name() == manifest.object_name() => {
+                Resource::Manifest(it) if it.object_name() == manifest.object_name() => {
                     Some(desired.address.site.clone())
                 }
                 _ => None,
@@ -157,17 +157,17 @@ fn router_of<'a>(sources: Sources<'a>, site: &Site) -> Option<&'a Datacenter> {
 fn wrong_of_node(
     sources: Sources<'_>,
     observed: &JoinedWorker,
-    wanted: &JoinedWorker,
+    desired: &JoinedWorker,
 ) -> Vec<String> {
     let mut wrong = Vec::new();
-    if observed.ip != wanted.ip {
-        wrong.push(format!("its address is {}, not {}", observed.ip, wanted.ip));
+    if observed.ip != desired.ip {
+        wrong.push(format!("its address is {}, not {}", observed.ip, desired.ip));
     }
-    if observed.provider_id != wanted.provider_id {
+    if observed.provider_id != desired.provider_id {
         wrong.push(format!("its provider id is `{}`", observed.provider_id));
     }
     let lacking =
-        wanted.labels.iter().filter(|(name, value)| observed.labels.get(*name) != Some(value));
+        desired.labels.iter().filter(|(name, value)| observed.labels.get(*name) != Some(value));
     let lacking: Vec<&str> = lacking.map(|(name, _)| name.as_str()).collect();
     if !lacking.is_empty() {
         let displayed = lacking[..lacking.len().min(MAX_LABELS)].join(", ");

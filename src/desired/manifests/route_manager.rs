@@ -20,7 +20,7 @@ const IMAGE: &str = "docker.io/nicolaka/netshoot:v0.13";
 ///
 /// It runs on nodes of AKS's own pools only; workers get their routes from
 /// their bootstrap. The routes have stargate's protocol number: the DaemonSet deletes
-/// routes with that number that are no longer wanted, and never any other route.
+/// routes with that number that are no longer desired, and never any other route.
 pub fn route_manager(routes: &[(Ipv4Net, Ipv4Addr)]) -> Vec<Manifest> {
     let labels = json!({ "app": NAME });
     let body = json!({
@@ -71,25 +71,25 @@ fn only_aks_nodes() -> Value {
 fn script(routes: &[(Ipv4Net, Ipv4Addr)]) -> String {
     let mut sorted = routes.to_vec();
     sorted.sort();
-    let mut wanted = String::new();
+    let mut desired = String::new();
     let mut replace = String::new();
     for (prefix, next_hop) in sorted {
-        let _ = write!(wanted, " {prefix}");
+        let _ = write!(desired, " {prefix}");
         let _ = writeln!(
             replace,
             "  ip route replace {prefix} via {next_hop} onlink dev \"$device\" proto {ROUTE_PROTOCOL} || true"
         );
     }
     // The kernel shows a host route without its length.
-    let wanted = wanted.replace("/32", "");
+    let desired = desired.replace("/32", "");
     format!(
-        "wanted=\"{wanted} \"\n\
+        "desired=\"{desired} \"\n\
          trap 'exit 0' TERM\n\
          while true; do\n  \
          device=$(ip -4 route show default | sed -n 's/.* dev \\([^ ]*\\).*/\\1/p' | head -n 1)\n\
          {replace}  \
          ip -4 route show proto {ROUTE_PROTOCOL} | while read -r prefix rest; do\n    \
-         case \"$wanted\" in *\" $prefix \"*) ;; *) ip route del \"$prefix\" proto {ROUTE_PROTOCOL} ;; esac\n  \
+         case \"$desired\" in *\" $prefix \"*) ;; *) ip route del \"$prefix\" proto {ROUTE_PROTOCOL} ;; esac\n  \
          done\n  \
          sleep 60 & wait $!\n\
          done\n"

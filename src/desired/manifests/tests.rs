@@ -100,7 +100,7 @@ fn the_route_manager_keeps_exactly_its_routes_on_aks_nodes_only() {
     let pod = &one[0].body["spec"]["template"]["spec"];
     let script = pod["containers"][0]["command"][2].as_str().unwrap();
     assert!(script.contains("ip route replace 10.50.0.0/16 via 10.224.1.4"), "{script}");
-    assert!(script.contains("wanted=\" 10.50.0.0/16 10.60.0.0/16 \""), "{script}");
+    assert!(script.contains("desired=\" 10.50.0.0/16 10.60.0.0/16 \""), "{script}");
     let affinity = pod["affinity"].to_string();
     assert!(affinity.contains("kubernetes.azure.com/agentpool"), "{affinity}");
 }

@@ -127,20 +127,20 @@ proptest! {
         for datacenter in &topology.datacenters {
             let mut taken: BTreeSet<_> =
                 datacenter.workers.iter().filter_map(|worker| worker.pod_cidr).collect();
-            let mut wanted = Vec::new();
+            let mut desired = Vec::new();
             for worker in &datacenter.workers {
                 let given = allocation.place(&worker.name).unwrap().pod_cidr;
                 let assigned = facts.assigned.get(&worker.name).and_then(|assigned| assigned.pod_cidr);
                 match (worker.pod_cidr, assigned) {
                     (Some(written), _) => prop_assert_eq!(given, written),
                     (None, Some(assigned)) if taken.insert(assigned) => prop_assert_eq!(given, assigned),
-                    _ => wanted.push(given),
+                    _ => desired.push(given),
                 }
             }
             let free = datacenter.pod_pool.unwrap().subnets(24).unwrap();
             let lowest: Vec<_> =
-                free.filter(|it| !taken.contains(it)).take(wanted.len()).collect();
-            prop_assert_eq!(wanted, lowest);
+                free.filter(|it| !taken.contains(it)).take(desired.len()).collect();
+            prop_assert_eq!(desired, lowest);
         }
     }
 }

@@ -269,8 +269,8 @@ fn keeps_table(blocked: &Blocked, table: &Address) -> bool {
 /// A remedy that names the owner of the resource and the object.
 fn change_outside(sources: Projection<'_>, resource: Address) -> Remedy {
     let Sources { desired, inventory, facts, .. } = sources.observed;
-    if let Some(wanted) = desired.get(&resource) {
-        let id = wanted.key.as_ref().and_then(arm_id).cloned();
+    if let Some(desired) = desired.get(&resource) {
+        let id = desired.key.as_ref().and_then(arm_id).cloned();
         let is_ignored = sources.plan.ignored.iter().any(|it| it.address == resource);
         let owner = if is_ignored { FactOwner::Ignored } else { FactOwner::Topology };
         return Remedy::ChangeOutside { resource, id, owner };

@@ -197,15 +197,15 @@ impl<'a> SavedComparison<'a> {
         if saved.action == Action::Delete {
             return self.is_deleted(saved);
         }
-        let wanted = self.fresh.desired().get(&saved.address);
-        let is_wanted = wanted.is_some_and(|wanted| {
-            wanted.key.as_ref() == Some(&saved.key)
-                && saved.after.as_ref() == Some(&wanted.resource)
+        let desired = self.fresh.desired().get(&saved.address);
+        let is_desired = desired.is_some_and(|desired| {
+            desired.key.as_ref() == Some(&saved.key)
+                && saved.after.as_ref() == Some(&desired.resource)
         });
         // A later iteration of the same apply changes it once more.
-        let after = match wanted.filter(|it| it.key.as_ref() == Some(&saved.key)) {
-            Some(wanted) if self.is_changed_again(&saved.address) => Some(&wanted.resource),
-            _ => saved.after.as_ref().filter(|_| is_wanted),
+        let after = match desired.filter(|it| it.key.as_ref() == Some(&saved.key)) {
+            Some(desired) if self.is_changed_again(&saved.address) => Some(&desired.resource),
+            _ => saved.after.as_ref().filter(|_| is_desired),
         };
         let observed = self.inventory.get(&saved.key);
         observed.zip(after).is_some_and(|(observed, after)| {
@@ -232,9 +232,9 @@ impl<'a> SavedComparison<'a> {
     /// Whether an object that the topology does not describe is deleted. If it could not be
     /// read, it may exist.
     fn is_deleted(&self, saved: &Change) -> bool {
-        let is_wanted =
+        let is_desired =
             self.fresh.desired().iter().any(|desired| desired.key.as_ref() == Some(&saved.key));
-        !is_wanted
+        !is_desired
             && self.inventory.get(&saved.key).is_none()
             && self.inventory.gap_for(saved.address.kind, Some(&saved.key)).is_none()
     }

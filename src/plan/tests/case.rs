@@ -49,7 +49,7 @@ impl Case {
             contained_in: Vec::new(),
             created_by: None,
             protect: false,
-            planned_because_of: format!("{text} is wanted"),
+            planned_because_of: format!("{text} is desired"),
         };
         clauses(&mut desired);
         self.desired.add(desired);

@@ -84,11 +84,11 @@ fn a_list_is_one_field() {
 
 #[test]
 fn a_pending_value_names_its_dependency() {
-    let wanted = table_after("managed-cluster/cluster/lab");
-    let fields = diff::between(&table("10.0.0.0/8"), &wanted);
+    let desired = table_after("managed-cluster/cluster/lab");
+    let fields = diff::between(&table("10.0.0.0/8"), &desired);
     assert_eq!(paths(&fields), ["routes"]);
     assert!(fields[0].pending);
-    let waits: Vec<String> = wanted.awaits().iter().map(ToString::to_string).collect();
+    let waits: Vec<String> = desired.awaits().iter().map(ToString::to_string).collect();
     assert_eq!(waits, ["managed-cluster/cluster/lab"]);
     assert!(table("10.0.0.0/8").awaits().is_empty());
 }
@@ -96,8 +96,8 @@ fn a_pending_value_names_its_dependency() {
 #[test]
 fn pending_values_are_found_anywhere_in_a_manifest_and_listed_once() {
     let waiting = json!({"$after": "tailnet-device/dc/router"});
-    let wanted = body(json!({"spec": {"a": waiting, "b": [waiting]}}));
-    assert_eq!(wanted.awaits().len(), 1);
+    let desired = body(json!({"spec": {"a": waiting, "b": [waiting]}}));
+    assert_eq!(desired.awaits().len(), 1);
 }
 
 #[test]
@@ -150,12 +150,12 @@ fn only_immutable_fields_force_a_replacement() {
 
 #[test]
 fn a_failed_creation_is_an_update() {
-    let wanted = machine("small", "network-interface/dc/nic");
-    let mut failed = wanted.clone();
+    let desired = machine("small", "network-interface/dc/nic");
+    let mut failed = desired.clone();
     if let Resource::VirtualMachine(machine) = &mut failed {
         machine.provisioning = Provisioning::Failed;
     }
-    let fields = diff::between(&failed, &wanted);
+    let fields = diff::between(&failed, &desired);
     assert_eq!(paths(&fields), ["provisioning"]);
     assert!(!fields[0].forces_replacement);
 }
@@ -172,11 +172,11 @@ fn readiness_of_a_new_object_is_not_listed() {
 
 #[test]
 fn all_fields_of_a_created_object_omit_empty_ones() {
-    let wanted = body(json!({"a": 1, "b": [], "c": {}}));
-    let made = diff::whole(&wanted, ObjectDiff::Created);
+    let desired = body(json!({"a": 1, "b": [], "c": {}}));
+    let made = diff::whole(&desired, ObjectDiff::Created);
     assert_eq!(paths(&made), ["a"]);
     assert_eq!((&made[0].before, &made[0].after), (&None, &Some(json!(1))));
     assert!(!made[0].forces_replacement);
-    let removed = diff::whole(&wanted, ObjectDiff::Deleted);
+    let removed = diff::whole(&desired, ObjectDiff::Deleted);
     assert_eq!((&removed[0].before, &removed[0].after), (&Some(json!(1)), &None));
 }

@@ -242,9 +242,9 @@ proptest! {
         let left = live_state.apply_repeatedly(&topology, &RefreshCase::default());
         prop_assert!(left.is_empty(), "it does not end:\n{}", summary(&left));
         let refreshed = live_state.refresh(&topology, &RefreshCase::default());
-        let wanted: BTreeSet<_> =
+        let desired: BTreeSet<_> =
             refreshed.whole.iter().filter_map(|resource| resource.key.as_ref()).collect();
-        let left: Vec<_> = live_state.ours().into_iter().filter(|key| !wanted.contains(key)).collect();
+        let left: Vec<_> = live_state.ours().into_iter().filter(|key| !desired.contains(key)).collect();
         prop_assert!(left.is_empty(), "left over: {left:#?}");
     }
 

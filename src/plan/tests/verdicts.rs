@@ -19,7 +19,7 @@ fn missing_resources_are_created() {
     assert_eq!(done(&plan), ["+ route-table/dc/table"]);
     let change = change(&plan, TABLE);
     assert_eq!((&change.before, &change.ownership), (&None, &None));
-    assert_eq!(change.planned_because_of, "route-table/dc/table is wanted");
+    assert_eq!(change.planned_because_of, "route-table/dc/table is desired");
     assert_eq!(plan.status(), PlanStatus::Differs);
 }
 
@@ -132,10 +132,10 @@ fn an_unread_cluster_makes_only_datacenter_tables_unreadable() {
 
 #[test]
 fn resources_with_unknown_values_are_deferred() {
-    let wanted = table_after("managed-cluster/cluster/lab");
+    let desired = table_after("managed-cluster/cluster/lab");
     let plan = Case::default()
-        .wants(TABLE, wanted.clone(), nothing_special)
-        .wants("route-table/dc/there", wanted, nothing_special)
+        .wants(TABLE, desired.clone(), nothing_special)
+        .wants("route-table/dc/there", desired, nothing_special)
         .has("route-table/dc/there", table("10.0.0.0/8"))
         .plan();
     assert_eq!(done(&plan), Vec::<String>::new());

@@ -27,29 +27,29 @@ pub(super) fn owned_body(object: &Value) -> Value {
 
 /// The applied fields, and the current values of desired fields: another manager may have
 /// taken a field over, and its value is the difference.
-pub(super) fn with_desired_fields(object: &Value, wanted: &Value) -> Value {
+pub(super) fn with_desired_fields(object: &Value, desired: &Value) -> Value {
     let mut body = owned_body(object);
-    fill_in(&mut body, wanted, object);
+    fill_in(&mut body, desired, object);
     body
 }
 
-fn fill_in(observed: &mut Value, wanted: &Value, live: &Value) {
-    match (wanted, live) {
-        (Value::Object(wanted), Value::Object(live)) => {
+fn fill_in(observed: &mut Value, desired: &Value, live: &Value) {
+    match (desired, live) {
+        (Value::Object(desired), Value::Object(live)) => {
             let Some(observed) = observed.as_object_mut() else { return };
-            for (name, wanted) in wanted {
+            for (name, desired) in desired {
                 let Some(live) = live.get(name) else { continue };
                 match observed.get_mut(name) {
-                    Some(observed) => fill_in(observed, wanted, live),
-                    None => drop(observed.insert(name.clone(), part(wanted, live))),
+                    Some(observed) => fill_in(observed, desired, live),
+                    None => drop(observed.insert(name.clone(), part(desired, live))),
                 }
             }
         }
-        (Value::Array(wanted), Value::Array(live)) => {
+        (Value::Array(desired), Value::Array(live)) => {
             let Some(observed) = observed.as_array_mut() else { return };
-            for (observed, wanted) in observed.iter_mut().zip(wanted) {
+            for (observed, desired) in observed.iter_mut().zip(desired) {
                 if let Some(live) = live.iter().find(|live| holds(live, observed)) {
-                    fill_in(observed, wanted, live);
+                    fill_in(observed, desired, live);
                 }
             }
         }
@@ -58,12 +58,12 @@ fn fill_in(observed: &mut Value, wanted: &Value, live: &Value) {
 }
 
 /// The part of a live value that a desired value covers.
-fn part(wanted: &Value, live: &Value) -> Value {
-    match (wanted, live) {
+fn part(desired: &Value, live: &Value) -> Value {
+    match (desired, live) {
         // A value that is still pending is a scalar to be.
-        (Value::Object(wanted), Value::Object(live)) if !wanted.contains_key("$after") => wanted
+        (Value::Object(desired), Value::Object(live)) if !desired.contains_key("$after") => desired
             .iter()
-            .filter_map(|(name, wanted)| Some((name.clone(), part(wanted, live.get(name)?))))
+            .filter_map(|(name, desired)| Some((name.clone(), part(desired, live.get(name)?))))
             .collect(),
         _ => live.clone(),
     }

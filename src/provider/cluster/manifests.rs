@@ -38,8 +38,8 @@ pub struct LiveManifest {
 impl LiveManifest {
     /// The object as compared with the desired one: the fields that stargate's field
     /// manager owns, and the current values of desired fields.
-    pub fn with_desired_fields(&self, wanted: &Manifest) -> Manifest {
-        let body = with_desired_fields(&self.object, &wanted.body).into();
+    pub fn with_desired_fields(&self, desired: &Manifest) -> Manifest {
+        let body = with_desired_fields(&self.object, &desired.body).into();
         Manifest { body, ..self.manifest.clone() }
     }
 }

@@ -103,16 +103,16 @@ impl NodeFacts {
     }
 
     /// The names of labels that stargate set before and that are no longer desired.
-    pub fn leftover_labels(&self, wanted: &BTreeMap<String, String>) -> BTreeSet<String> {
+    pub fn leftover_labels(&self, desired: &BTreeMap<String, String>) -> BTreeSet<String> {
         let mut listed = self.listed(LABELS_ANNOTATION);
-        listed.retain(|name| !wanted.contains_key(name) && self.labels.contains_key(name));
+        listed.retain(|name| !desired.contains_key(name) && self.labels.contains_key(name));
         listed
     }
 
     /// The taints that stargate set before and that are no longer desired.
-    pub fn leftover_taints(&self, wanted: &BTreeSet<String>) -> BTreeSet<String> {
+    pub fn leftover_taints(&self, desired: &BTreeSet<String>) -> BTreeSet<String> {
         let mut listed = self.listed(TAINTS_ANNOTATION);
-        listed.retain(|taint| !wanted.contains(taint) && self.taints.contains(taint));
+        listed.retain(|taint| !desired.contains(taint) && self.taints.contains(taint));
         listed
     }
 }
@@ -229,8 +229,8 @@ impl ClusterClient {
             },
         });
         if !leftover.is_empty() || !taints.is_subset(&node.taints) {
-            let wanted = all_taints.into_iter().filter(|taint| !leftover.contains(*taint));
-            patch["spec"]["taints"] = wanted.map(|taint| taint_object(taint)).collect();
+            let desired = all_taints.into_iter().filter(|taint| !leftover.contains(*taint));
+            patch["spec"]["taints"] = desired.map(|taint| taint_object(taint)).collect();
         }
         Ok(NodeFacts::of(&self.node_collection().merge(&node.name, &patch).await?))
     }
@@ -329,7 +329,7 @@ mod tests {
         assert_eq!(node.internal_ip, Some(Ipv4Addr::new(10, 0, 0, 4)));
         assert_eq!(node.pod_cidr, Some("10.244.3.0/24".parse().unwrap()));
         assert_eq!(node.not_ready_because.as_deref(), Some("no CNI"));
-        let wanted = BTreeMap::from([("a".to_owned(), "1".to_owned())]);
-        assert_eq!(node.leftover_labels(&wanted), BTreeSet::from(["b".to_owned()]));
+        let desired = BTreeMap::from([("a".to_owned(), "1".to_owned())]);
+        assert_eq!(node.leftover_labels(&desired), BTreeSet::from(["b".to_owned()]));
     }
 }

@@ -107,7 +107,7 @@ fn matches_pattern(pattern: &str, name: &str) -> bool {
                 star = Some((at, seen));
                 at += 1;
             }
-            Some(&wanted) if wanted == b'?' || wanted == letter => {
+            Some(&desired) if desired == b'?' || desired == letter => {
                 at += 1;
                 seen += 1;
             }

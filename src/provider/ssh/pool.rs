@@ -82,9 +82,9 @@ impl Pool {
         if let Some(slot) = slots.get(target) {
             return slot.clone();
         }
-        let (pool, wanted) = (Arc::clone(self), target.clone());
+        let (pool, desired) = (Arc::clone(self), target.clone());
         // In a separate task: the first caller may be cancelled while others still wait.
-        let made = tokio::spawn(async move { pool.make(&wanted).await });
+        let made = tokio::spawn(async move { pool.make(&desired).await });
         let hostname = target.hostname.clone();
         let slot: Slot = made
             .map(move |made| {

@@ -92,9 +92,9 @@ async fn approving_is_repeated_after_a_drop_and_says_both_lists() {
             ScriptedStep::new("POST", path).respond(200, both),
         ],
     );
-    let wanted = prefixes(&["10.0.0.0/16"]);
-    let (advertised, enabled) = client.set_enabled_routes("n1", &wanted).await.unwrap();
-    assert_eq!((advertised, enabled), (BTreeSet::new(), wanted));
+    let desired = prefixes(&["10.0.0.0/16"]);
+    let (advertised, enabled) = client.set_enabled_routes("n1", &desired).await.unwrap();
+    assert_eq!((advertised, enabled), (BTreeSet::new(), desired));
     assert_eq!(script.seen_body(1), r#"{"routes":["10.0.0.0/16"]}"#);
     script.assert_finished();
 }

@@ -241,10 +241,10 @@ mod tests {
     }
 
     fn versioned(client: &mut TestClient, version: &str, pool_version: &str) -> (u16, String) {
-        let mut wanted = client.get(&cluster("k")).body;
-        wanted["properties"]["kubernetesVersion"] = json!(version);
-        wanted["properties"]["agentPoolProfiles"][0]["orchestratorVersion"] = json!(pool_version);
-        let response = client.put(&cluster("k"), wanted);
+        let mut expected = client.get(&cluster("k")).body;
+        expected["properties"]["kubernetesVersion"] = json!(version);
+        expected["properties"]["agentPoolProfiles"][0]["orchestratorVersion"] = json!(pool_version);
+        let response = client.put(&cluster("k"), expected);
         if response.status.as_u16() == 200 {
             client.follow(&response);
             return (200, String::new());
@@ -290,9 +290,9 @@ mod tests {
         client.make(&cluster("k"), body("10.240.0.0/16", json!([pool("p")])));
         let path = format!("{}/agentPools/p", cluster("k"));
         let mut with = |member: &str, value: Value| {
-            let mut wanted = client.get(&path).body;
-            wanted["properties"][member] = value;
-            let response = client.put(&path, wanted);
+            let mut expected = client.get(&path).body;
+            expected["properties"][member] = value;
+            let response = client.put(&path, expected);
             match response.status.as_u16() {
                 200 => {
                     client.follow(&response);

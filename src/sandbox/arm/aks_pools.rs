@@ -116,9 +116,9 @@ fn complete_pool(
         json::fill(pool, &[member], value);
     }
     check_system_pool(pool)?;
-    let wanted = json::text(pool, "/orchestratorVersion").unwrap_or(version.0);
+    let expected = json::text(pool, "/orchestratorVersion").unwrap_or(version.0);
     let running = before.and_then(|it| json::text(it, "/currentOrchestratorVersion"));
-    let current = aks_version::pool(wanted, running, version.1)?;
+    let current = aks_version::pool(expected, running, version.1)?;
     json::set(pool, &["currentOrchestratorVersion"], json!(current));
     Ok(())
 }

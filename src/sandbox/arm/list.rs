@@ -31,10 +31,10 @@ pub(super) fn collection(
     context: &mut ArmContext<'_>,
 ) -> ArmResult {
     let front = front(store, scope)?;
-    let wanted = |stored: &StoredResource| stored.kind == kind;
+    let expected = |stored: &StoredResource| stored.kind == kind;
     // The keys of one type are far fewer than those of the whole subscription.
     let keys = store.index.of_type(kind.resource_type()).filter(|key| key.starts_with(&front));
-    let page = page(store, keys, call, wanted, |stored| render::object(store, stored))?;
+    let page = page(store, keys, call, expected, |stored| render::object(store, stored))?;
     finish(store, page, call, context)
 }
 
@@ -47,7 +47,7 @@ pub(super) fn resources(
 ) -> ArmResult {
     let front = front(store, scope)?;
     let filter = Filter::parse(call.parameter("$filter").as_deref())?;
-    let wanted = |stored: &StoredResource| {
+    let expected = |stored: &StoredResource| {
         stored.kind != ArmKind::ResourceGroup && filter.admits(&stored.body)
     };
     let keys = store
@@ -55,7 +55,7 @@ pub(super) fn resources(
         .range(front.clone()..)
         .map(|(key, _)| key)
         .take_while(|key| key.starts_with(&front));
-    let page = page(store, keys, call, wanted, |stored| summary(&stored.body))?;
+    let page = page(store, keys, call, expected, |stored| summary(&stored.body))?;
     finish(store, page, call, context)
 }
 
@@ -73,8 +73,8 @@ pub(super) fn groups(
         .index
         .of_type(ArmKind::ResourceGroup.resource_type())
         .filter(|key| key.starts_with(&front));
-    let wanted = |stored: &StoredResource| filter.admits(&stored.body);
-    let page = page(store, keys, call, wanted, |stored| stored.body.clone())?;
+    let expected = |stored: &StoredResource| filter.admits(&stored.body);
+    let page = page(store, keys, call, expected, |stored| stored.body.clone())?;
     finish(store, page, call, context)
 }
 
@@ -117,7 +117,7 @@ fn page<'a>(
     store: &'a ArmStore,
     keys: impl Iterator<Item = &'a String>,
     call: &ArmRequest<'_>,
-    wanted: impl Fn(&StoredResource) -> bool,
+    expected: impl Fn(&StoredResource) -> bool,
     show: impl Fn(&StoredResource) -> Value,
 ) -> Result<Page, ArmError> {
     let after = match call.parameter("$skiptoken") {
@@ -131,7 +131,9 @@ fn page<'a>(
         _ => true,
     });
     for key in rest {
-        let Some(stored) = store.objects.get(key).filter(|stored| wanted(stored)) else { continue };
+        let Some(stored) = store.objects.get(key).filter(|stored| expected(stored)) else {
+            continue;
+        };
         if page.value.len() == PAGE_SIZE {
             page.next = last.map(|last: &String| URL_SAFE_NO_PAD.encode(last));
             break;
@@ -219,7 +221,7 @@ impl Filter {
                 tags.iter().find(|(present, _)| present.eq_ignore_ascii_case(name))
             });
             tag.is_some_and(|(_, value)| {
-                self.tag_value.as_ref().is_none_or(|wanted| value.as_str() == Some(wanted))
+                self.tag_value.as_ref().is_none_or(|expected| value.as_str() == Some(expected))
             })
         });
         let resource_type = json::text(body, "/type").unwrap_or_default();

@@ -79,10 +79,14 @@ fn show_users(
     id: &ArmId,
     body: &mut Value,
     member: &str,
-    wanted: impl Fn(&ArmId) -> bool,
+    expected: impl Fn(&ArmId) -> bool,
 ) {
-    let users: Vec<Value> =
-        store.index.users(id).filter(|user| wanted(user)).map(|user| json!({"id": user})).collect();
+    let users: Vec<Value> = store
+        .index
+        .users(id)
+        .filter(|user| expected(user))
+        .map(|user| json!({"id": user}))
+        .collect();
     if !users.is_empty() {
         json::set(body, &["properties", member], Value::Array(users));
     }

@@ -124,9 +124,9 @@ fn resize(sandbox: &mut SandboxState, id: &ArmId) {
     let (Some(machine), Some(label)) = (arm.get(id), reconciled.machines.booted.get(id)) else {
         return;
     };
-    let (wanted, is_updated) = (size(machine), succeeded(machine));
+    let (expected, is_updated) = (size(machine), succeeded(machine));
     let differs =
-        |host: &EmulatedHost| matches!(&host.kind, HostKind::Vm { size, .. } if *size != wanted);
+        |host: &EmulatedHost| matches!(&host.kind, HostKind::Vm { size, .. } if *size != expected);
     if !hosts.deref().get(label).is_some_and(differs) {
         return;
     }
@@ -134,14 +134,14 @@ fn resize(sandbox: &mut SandboxState, id: &ArmId) {
     let is_on = host.powered_on;
     let HostKind::Vm { size, is_resizing, .. } = &mut host.kind else { return };
     match (size.is_empty(), is_updated) {
-        (true, _) => *size = wanted,
+        (true, _) => *size = expected,
         (false, false) => {
             *is_resizing |= is_on;
             host.powered_on = false;
         }
         (false, true) => {
             let restarts = std::mem::take(is_resizing) || is_on;
-            *size = wanted;
+            *size = expected;
             if restarts {
                 host.powered_on = true;
                 host.reboot();

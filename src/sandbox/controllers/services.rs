@@ -162,10 +162,10 @@ fn dns_pod(cluster: &ClusterObjects<'_>, node: &Value) -> Option<Value> {
 pub(in crate::sandbox) fn refresh(sandbox: &mut SandboxState, now: Timestamp) {
     let Some(store) = &mut sandbox.kubernetes else { return };
     let cluster = &mut ClusterObjects::new(store, now);
-    let mut wanted: Vec<Value> = Vec::new();
+    let mut expected: Vec<Value> = Vec::new();
     for service in cluster.all(SERVICE) {
         if service["spec"]["selector"].is_object() {
-            wanted.extend(slices(cluster, &service));
+            expected.extend(slices(cluster, &service));
         }
     }
     let known = cluster.all(SLICE);
@@ -173,11 +173,11 @@ pub(in crate::sandbox) fn refresh(sandbox: &mut SandboxState, now: Timestamp) {
         let place = slice["metadata"]["namespace"].as_str();
         let same =
             |it: &&Value| name(it) == name(slice) && it["metadata"]["namespace"].as_str() == place;
-        if !wanted.iter().any(|it| same(&it)) {
+        if !expected.iter().any(|it| same(&it)) {
             cluster.delete(SLICE, place, name(slice));
         }
     }
-    for slice in wanted {
+    for slice in expected {
         cluster.put(slice);
     }
 }

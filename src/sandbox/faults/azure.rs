@@ -88,8 +88,8 @@ pub(super) fn route_stale(sandbox: &mut SandboxState, injection: Injection<'_>) 
     let (id, table) = table(sandbox, ROUTER_TABLE, injection)?;
     let taken: BTreeSet<String> = routes(&table).iter().map(prefix).collect();
     let fallback = free_range(sandbox, &taken).ok_or_else(|| injection.no_target())?;
-    let wanted = injection.target.and_then(|target| target.parse::<Ipv4Net>().ok());
-    let range = wanted.unwrap_or(fallback).to_string();
+    let expected = injection.target.and_then(|target| target.parse::<Ipv4Net>().ok());
+    let range = expected.unwrap_or(fallback).to_string();
     let route = json!({
         "name": format!("gone-{}", range.replace(['.', '/'], "-")),
         "properties": {
@@ -282,16 +282,16 @@ pub(super) fn scale(sandbox: &mut SandboxState, injection: Injection<'_>, by: i6
         .filter(|(_, count)| count + by >= 1)
         .collect();
     let (pool, count) = injection.choose(pools)?;
-    let wanted = count + by;
+    let expected = count + by;
     modify(sandbox, &id, |cluster| {
         let path = "/properties/agentPoolProfiles";
         let profiles = cluster.pointer_mut(path).and_then(Value::as_array_mut);
         for profile in profiles.into_iter().flatten().filter(|it| it["name"] == *pool) {
             // The count may leave the autoscaler's bounds: Azure removes and replaces machines at
             // any time.
-            profile["count"] = json!(wanted);
+            profile["count"] = json!(expected);
         }
     });
-    let wanted = counted(u64::try_from(wanted).unwrap_or_default(), "node");
-    Ok(format!("scaled node pool {pool} from {count} to {wanted}"))
+    let expected = counted(u64::try_from(expected).unwrap_or_default(), "node");
+    Ok(format!("scaled node pool {pool} from {count} to {expected}"))
 }

@@ -44,8 +44,8 @@ impl EmulatedHost {
                 let (server, token) = (server.clone(), token.expose().to_owned());
                 worker.bootstrap = Some(BootstrapFile { server, token });
             }
-            WorkerStep::KubeletConfiguration(wanted) => {
-                worker.configuration = Some(KubeletFile::from(wanted));
+            WorkerStep::KubeletConfiguration(expected) => {
+                worker.configuration = Some(KubeletFile::from(expected));
             }
             WorkerStep::CniConfiguration { subnet } => {
                 worker.cni_files.insert(CNI_FILE.to_owned(), *subnet);
@@ -107,16 +107,16 @@ impl EmulatedHost {
 }
 
 impl From<&KubeletConfiguration> for KubeletFile {
-    fn from(wanted: &KubeletConfiguration) -> Self {
+    fn from(expected: &KubeletConfiguration) -> Self {
         Self {
-            node_name: wanted.node_name.clone(),
-            node_ip: wanted.node_ip,
-            cluster_dns: wanted.cluster_dns,
-            labels: wanted.labels.clone(),
-            taints: wanted.taints.clone(),
-            provider_id: wanted.provider_id.clone(),
-            max_pods: wanted.max_pods,
-            digest: wanted.digest.clone(),
+            node_name: expected.node_name.clone(),
+            node_ip: expected.node_ip,
+            cluster_dns: expected.cluster_dns,
+            labels: expected.labels.clone(),
+            taints: expected.taints.clone(),
+            provider_id: expected.provider_id.clone(),
+            max_pods: expected.max_pods,
+            digest: expected.digest.clone(),
         }
     }
 }

@@ -23,13 +23,13 @@ pub(super) fn apply(
     let structure = Structure::of(definition);
     let nothing = Value::Object(Map::new());
     let base = live.unwrap_or(&nothing);
-    let wanted = owned(set_of(&config, structure));
+    let expected = owned(set_of(&config, structure));
     let mut managers = managers::read(base);
     let mut own = writer.entry(definition, ManagerOperation::Apply);
     let place = managers.iter().position(|manager| manager.is(&own));
     let previous = place.map(|place| managers.remove(place));
 
-    let mut kept = wanted.clone();
+    let mut kept = expected.clone();
     for manager in &managers {
         kept.union(&manager.fields);
     }
@@ -47,12 +47,12 @@ pub(super) fn apply(
             manager.fields.difference(&comparison.changed).difference(&comparison.removed);
     }
     if let Some(previous) = previous
-        && previous.fields == wanted
+        && previous.fields == expected
         && comparison.changed.is_empty()
     {
         own.time = previous.time;
     }
-    own.fields = wanted;
+    own.fields = expected;
     managers.insert(place.unwrap_or(managers.len()).min(managers.len()), own);
     managers::write(&mut result, &managers);
     Ok(result)
@@ -123,7 +123,7 @@ fn merge_lists<'a>(
         while let Some((first, after)) = rest.split_first() {
             match config.iter().position(|it| same(it, first)) {
                 None => result.push(first.clone()),
-                Some(wanted) if wanted >= place => break,
+                Some(expected) if expected >= place => break,
                 Some(_) => {}
             }
             rest = after;

@@ -184,14 +184,14 @@ impl DeleteOptions {
     }
 
     fn check(&self, call: &ResourceRequest<'_>, live: &Value) -> Result<(), StatusError> {
-        for (word, wanted, field) in [
+        for (word, expected, field) in [
             ("UID", &self.uid, "uid"),
             ("ResourceVersion", &self.resource_version, "resourceVersion"),
         ] {
             let found = text(live, &["metadata", field]).unwrap_or_default();
-            if let Some(wanted) = wanted.as_deref().filter(|&wanted| wanted != found) {
+            if let Some(expected) = expected.as_deref().filter(|&expected| expected != found) {
                 let detail = format!(
-                    "Precondition failed: {word} in precondition: {wanted}, {word} in object meta: {found}"
+                    "Precondition failed: {word} in precondition: {expected}, {word} in object meta: {found}"
                 );
                 return Err(StatusError::conflict(&call.definition, call.name(), &detail));
             }

@@ -213,9 +213,9 @@ mod tests {
         let raw = field(1, &[field(1, b"shop"), label].concat());
         let kind = field(1, &[field(1, b"v1"), field(2, b"Namespace")].concat());
         let body = [b"k8s\0".to_vec(), kind, field(2, &raw), field(4, b"")].concat();
-        let wanted = json!({"apiVersion": "v1", "kind": "Namespace",
+        let expected = json!({"apiVersion": "v1", "kind": "Namespace",
             "metadata": {"name": "shop", "labels": {"a": "b"}}});
-        assert_eq!(read(&body), Some(wanted));
+        assert_eq!(read(&body), Some(expected));
         for length in 0..body.len() - 2 {
             // Truncation at any length must not panic.
             let _cut = read(&body[..length]);

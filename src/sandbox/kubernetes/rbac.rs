@@ -105,8 +105,8 @@ fn is_subject(subject: &Value, user: &UserInfo, namespace: Option<&str>) -> bool
 }
 
 fn allows(rule: &Value, attributes: &Attributes) -> bool {
-    let lists = |field: &str, wanted: &str| {
-        texts(rule, &[field]).into_iter().any(|item| item == "*" || item == wanted)
+    let lists = |field: &str, expected: &str| {
+        texts(rule, &[field]).into_iter().any(|item| item == "*" || item == expected)
     };
     if !lists("verbs", &attributes.verb) {
         return false;

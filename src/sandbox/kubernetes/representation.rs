@@ -122,12 +122,12 @@ fn list_kind(definition: &Definition) -> String {
 
 /// The object in the requested version, if that differs from the stored one.
 fn versioned(definition: &Definition, object: &Value) -> Option<Value> {
-    let wanted = definition.api_version();
-    if text(object, &["apiVersion"]) == Some(wanted.as_str()) {
+    let expected = definition.api_version();
+    if text(object, &["apiVersion"]) == Some(expected.as_str()) {
         return None;
     }
     let mut object = object.clone();
-    super::value::fields(&mut object).insert("apiVersion".to_owned(), Value::from(wanted));
+    super::value::fields(&mut object).insert("apiVersion".to_owned(), Value::from(expected));
     Some(object)
 }
 

@@ -116,20 +116,21 @@ fn check_type(schema: &Value, value: &Value, path: &str, causes: &mut Vec<Status
     if flag(schema, "x-kubernetes-int-or-string") {
         return value.is_string() || value.is_i64() || value.is_u64();
     }
-    let Some(wanted) = text(schema, &["type"]) else { return true };
+    let Some(expected) = text(schema, &["type"]) else { return true };
     let whole = value.as_f64().is_some_and(|number| number.fract() == 0.0);
     let (found, fits) = match value {
         Value::Null => ("null", false),
-        Value::Bool(_) => ("boolean", wanted == "boolean"),
-        Value::Number(_) if whole => ("integer", matches!(wanted, "integer" | "number")),
-        Value::Number(_) => ("number", wanted == "number"),
-        Value::String(_) => ("string", wanted == "string"),
-        Value::Array(_) => ("array", wanted == "array"),
-        Value::Object(_) => ("object", wanted == "object"),
+        Value::Bool(_) => ("boolean", expected == "boolean"),
+        Value::Number(_) if whole => ("integer", matches!(expected, "integer" | "number")),
+        Value::Number(_) => ("number", expected == "number"),
+        Value::String(_) => ("string", expected == "string"),
+        Value::Array(_) => ("array", expected == "array"),
+        Value::Object(_) => ("object", expected == "object"),
     };
     if !fits {
-        let message =
-            format!("Invalid value: {found:?}: {path} in body must be of type {wanted}: {found:?}");
+        let message = format!(
+            "Invalid value: {found:?}: {path} in body must be of type {expected}: {found:?}"
+        );
         causes.push(StatusCause::new("FieldValueTypeInvalid", path, message));
     }
     fits

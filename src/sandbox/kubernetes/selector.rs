@@ -156,14 +156,14 @@ impl FieldSelector {
     }
 
     pub(super) fn matches(&self, object: &Value) -> bool {
-        self.requirements.iter().all(|(key, equal, wanted)| {
+        self.requirements.iter().all(|(key, equal, expected)| {
             let path: Vec<&str> = key.split('.').collect();
             let found = match at(object, &path) {
                 Some(Value::String(text)) => text.clone(),
                 None | Some(Value::Null) => String::new(),
                 Some(other) => other.to_string(),
             };
-            (found == *wanted) == *equal
+            (found == *expected) == *equal
         })
     }
 

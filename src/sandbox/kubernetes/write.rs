@@ -216,16 +216,16 @@ pub(super) fn address(
     if !object.is_object() {
         return Err(StatusError::bad_request("the object provided is not a JSON object"));
     }
-    for (field, wanted) in
+    for (field, expected) in
         [("apiVersion", definition.api_version()), ("kind", definition.kind.clone())]
     {
         match text(object, &[field]) {
-            Some(given) if !given.is_empty() && given != wanted => {
+            Some(given) if !given.is_empty() && given != expected => {
                 return Err(StatusError::bad_request(format!(
-                    "the {field} in the data ({given}) does not match the expected {field} ({wanted})"
+                    "the {field} in the data ({given}) does not match the expected {field} ({expected})"
                 )));
             }
-            _ => assign(fields(object), field, Some(Value::from(wanted))),
+            _ => assign(fields(object), field, Some(Value::from(expected))),
         }
     }
     match (definition.scope, place) {

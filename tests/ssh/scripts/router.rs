@@ -25,7 +25,7 @@ fn change(host: &Host, change: &RouterChange) {
     host.run_ok(&router_change("demo", change));
 }
 
-fn wanted_routes() -> BTreeMap<Ipv4Net, KernelRoute> {
+fn expected_routes() -> BTreeMap<Ipv4Net, KernelRoute> {
     BTreeMap::from([
         (prefix("100.64.0.0/10"), KernelRoute::Unreachable),
         (prefix("10.244.0.0/16"), KernelRoute::Unreachable),
@@ -51,7 +51,7 @@ fn settings() -> Vec<RouterChange> {
         RouterChange::Firewall { masquerade: true, mss_clamp: true },
         RouterChange::LocalPrefixes(local_prefixes()),
         RouterChange::TailscaleSettings { accept_routes: true, snat_subnet_routes: true },
-        RouterChange::KernelRoutes(wanted_routes()),
+        RouterChange::KernelRoutes(expected_routes()),
         RouterChange::AdvertisedRoutes(local_prefixes()),
     ]
 }
@@ -78,13 +78,13 @@ fn router() -> Option<Host> {
     Some(host)
 }
 
-fn assert_as_wanted(host: &Host) {
+fn assert_as_expected(host: &Host) {
     let probe = probe_host(host);
     assert!(probe.ip_forwarding && !probe.send_redirects, "{probe:#?}");
     assert_eq!(probe.reverse_path_filter, 2);
     assert!(probe.masquerade && probe.mss_clamp, "{probe:#?}");
     assert_eq!(probe.local_prefixes, local_prefixes());
-    assert_eq!(probe.kernel_routes, wanted_routes());
+    assert_eq!(probe.kernel_routes, expected_routes());
     assert!(probe.persistent, "{probe:#?}");
     let tailscale = probe.tailscale.unwrap();
     assert!(tailscale.running && tailscale.accept_routes && tailscale.snat_subnet_routes);
@@ -102,7 +102,7 @@ fn a_bare_machine_becomes_a_router() {
     assert_eq!(host.files(), "", "a look writes nothing");
     join(&host);
     settings().iter().for_each(|one| change(&host, one));
-    assert_as_wanted(&host);
+    assert_as_expected(&host);
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn a_second_run_changes_nothing() {
     assert_eq!(host.sh(kernel), before);
     assert_eq!(host.files(), files);
     assert!(!host.log_lines().iter().any(|log_lines| log_lines.contains("daemon-reload")));
-    assert_as_wanted(&host);
+    assert_as_expected(&host);
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn foreign_routes_and_rules_are_kept() {
     let before = host.sh(theirs);
     settings().iter().for_each(|one| change(&host, one));
     // A foreign route conflicts with one of stargate's: it is kept, and the others are set.
-    let mut routes = wanted_routes();
+    let mut routes = expected_routes();
     routes.insert(prefix("10.77.0.0/16"), KernelRoute::Tunnel);
     routes.insert(prefix("10.76.0.0/16"), KernelRoute::Tunnel);
     let error = host.run_failing(&router_change("demo", &RouterChange::KernelRoutes(routes)));
@@ -213,13 +213,13 @@ fn routes_are_restored_with_the_device_and_after_a_boot() {
     assert!(error.contains("sys-subsystem-net-devices-tailscale0.device"), "{error}");
     assert!(error.contains("tailscaled.service") && error.contains("multi-user.target"), "{error}");
     host.sh(run_unit);
-    assert_as_wanted(&host);
+    assert_as_expected(&host);
     // A boot keeps only the files.
     host.sh("ip route flush proto 117; ip rule flush protocol 117; nft flush ruleset
              echo 0 >/proc/sys/net/ipv4/ip_forward
              echo 1 >/proc/sys/net/ipv4/conf/eth0/send_redirects");
     host.sh(run_unit);
-    assert_as_wanted(&host);
+    assert_as_expected(&host);
 }
 
 #[test]

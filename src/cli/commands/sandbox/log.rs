@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn the_last_command_is_shown_with_its_counts() {
-        let wanted = "\
+        let desired = "\
 1970-01-01 00:00:00 UTC  plan
      1   azure       GET     200  /x/routeTables/t
      2   kubernetes  GET     200  /api/v1/nodes
@@ -131,7 +131,7 @@ azure       1 read, 0 writes: GET 1
 kubernetes  1 read, 0 writes: GET 1
 all         2 reads, 0 writes
 ";
-        assert_eq!(text(&log(), false, Format::Text), wanted);
+        assert_eq!(text(&log(), false, Format::Text), desired);
         let empty = text(&RequestLog::default(), false, Format::Text);
         assert_eq!(empty, "No command has used this sandbox yet.\n");
     }

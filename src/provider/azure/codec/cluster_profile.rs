@@ -98,8 +98,8 @@ pub fn decode(body: &Value) -> Result<ClusterProfile, DecodeError> {
     let properties = properties.ok_or_else(|| missing(WHAT, "properties"))?;
     let network = properties.network_profile;
     let network = network.ok_or_else(|| missing(WHAT, "properties.networkProfile"))?;
-    let is = |text: Option<&String>, wanted: &str| {
-        text.is_some_and(|text| text.eq_ignore_ascii_case(wanted))
+    let is = |text: Option<&String>, desired: &str| {
+        text.is_some_and(|text| text.eq_ignore_ascii_case(desired))
     };
     Ok(ClusterProfile {
         node_resource_group: required_text("nodeResourceGroup", properties.node_resource_group)?,

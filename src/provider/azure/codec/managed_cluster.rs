@@ -178,16 +178,16 @@ mod tests {
         let object = object();
         let marks = Marks { owner: &owner, site: &site, object: &object };
         let pool = node_pool::tests::pool(NodePoolScale::Fixed { count: 3 });
-        let wanted = cluster(BTreeMap::from([("kept".into(), pool)]), "x".into());
+        let desired = cluster(BTreeMap::from([("kept".into(), pool)]), "x".into());
         let pools = json!([
             {"name": "kept", "count": 1, "vmSize": "V", "orchestratorVersion": "1.32"},
             {"name": "theirs", "count": 9}]);
         let base = json!({"properties": {"kubernetesVersion": "1.32", "agentPoolProfiles": pools}});
-        let body = encode(&wanted, Some(&base), &marks);
+        let body = encode(&desired, Some(&base), &marks);
         assert_eq!(body["properties"]["agentPoolProfiles"], pools);
         assert_eq!(body["properties"]["kubernetesVersion"], "1.33.5");
         assert!(body.get("identity").is_none());
-        let created = encode(&wanted, None, &marks);
+        let created = encode(&desired, None, &marks);
         assert_eq!(created["properties"]["networkProfile"]["dnsServiceIP"], "10.2.0.10");
         assert_eq!(created["properties"]["dnsPrefix"], "stargate-lab");
         let created = &created["properties"]["agentPoolProfiles"][0];
@@ -201,11 +201,11 @@ mod tests {
         let (owner, site) = (owner(), Site::Cluster);
         let object = object();
         let marks = Marks { owner: &owner, site: &site, object: &object };
-        let wanted = cluster(BTreeMap::new(), "x".into());
+        let desired = cluster(BTreeMap::new(), "x".into());
         let requested = |current: &str| {
             let base = json!({"properties": {
                 "kubernetesVersion": "1.33", "currentKubernetesVersion": current}});
-            let body = encode(&wanted, Some(&base), &marks);
+            let body = encode(&desired, Some(&base), &marks);
             body["properties"]["kubernetesVersion"].clone()
         };
         assert_eq!(requested("1.33.5"), "1.33");

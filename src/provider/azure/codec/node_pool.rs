@@ -182,10 +182,10 @@ fn encode_fixed(pool: &NodePool, body: &mut Value) {
 /// Whether the nodes run a version that satisfies the desired one. If so, the requested
 /// version is written back unchanged, because AKS takes a minor version for its newest
 /// patch.
-fn runs(there: Option<&Value>, wanted: KubernetesVersion) -> bool {
+fn runs(there: Option<&Value>, desired: KubernetesVersion) -> bool {
     let text = |field: &str| there?.get(field)?.as_str()?.parse::<KubernetesVersion>().ok();
     let running = text("currentOrchestratorVersion").or_else(|| text("orchestratorVersion"));
-    running.is_some_and(|running| running.satisfies(wanted))
+    running.is_some_and(|running| running.satisfies(desired))
 }
 
 /// The autoscaler's present count is left to it.
@@ -258,7 +258,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn labels_that_are_no_longer_wanted_go_and_foreign_fields_stay() {
+    fn labels_that_are_no_longer_desired_go_and_foreign_fields_stay() {
         let (owner, site) = (owner(), Site::Cluster);
         let object = object();
         let marks = Marks { owner: &owner, site: &site, object: &object };
@@ -275,7 +275,7 @@ pub(super) mod tests {
         assert_eq!(properties["tags"]["cost"], "7");
         assert_eq!(properties["tags"][POOL_TAG], "system");
         assert_eq!(properties["vmSize"], "V", "the size of a live pool is not written");
-        assert_eq!(properties["orchestratorVersion"], "1.33", "it runs what is wanted");
+        assert_eq!(properties["orchestratorVersion"], "1.33", "it runs what is desired");
     }
 
     /// A default in its place would differ from the desired value.

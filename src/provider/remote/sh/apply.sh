@@ -77,7 +77,7 @@ rules() {
     awk '
         function whole(prefix) { return prefix ~ /\// ? prefix : prefix "/32" }
         /^#/ || NF == 0 { next }
-        kind == "wanted" { wanted[$1] = 1; order[++count] = $1; next }
+        kind == "desired" { desired[$1] = 1; order[++count] = $1; next }
         !/ proto 117( |$)/ { next }
         {
             priority = $1
@@ -85,7 +85,7 @@ rules() {
             plain = NF == 9 && priority == 5200 && $2 == "from" && $3 == "all" &&
                 $4 == "to" && $6 == "lookup" && $7 == "main"
             prefix = whole($5)
-            if (plain && prefix in wanted && !(prefix in present)) {
+            if (plain && prefix in desired && !(prefix in present)) {
                 present[prefix] = 1
                 next
             }
@@ -100,7 +100,7 @@ rules() {
                     print "rule add to " order[i] " priority 5200 lookup main protocol 117"
             for (i = 1; i <= gone; i++) print stale[i]
         }
-    ' kind=wanted "$state/rules" kind=found "$scratch/rules" >"$scratch/batch" || return 1
+    ' kind=desired "$state/rules" kind=found "$scratch/rules" >"$scratch/batch" || return 1
     run "$scratch/batch"
 }
 
@@ -121,8 +121,8 @@ routes() {
             return ""
         }
         /^#/ || NF == 0 { next }
-        kind == "wanted" {
-            wanted[$1] = $2
+        kind == "desired" {
+            desired[$1] = $2
             hop[$1] = $3
             height[$1] = $2 == "unreachable" ? far : ""
             order[++count] = $1
@@ -138,14 +138,14 @@ routes() {
             metric = value("metric")
             via = value("via")
             dev = value("dev")
-            known = table == "" && prefix in wanted && metric == height[prefix]
+            known = table == "" && prefix in desired && metric == height[prefix]
         }
         kind == "all" {
             if (known && !/ proto 117( |$)/) taken[prefix] = $0
             next
         }
         {
-            as = known ? wanted[prefix] : ""
+            as = known ? desired[prefix] : ""
             if ((as == "tunnel" && type == "unicast" && via == "" && dev == "tailscale0") ||
                 (as == "via" && type == "unicast" && via == hop[prefix]) ||
                 (as == "unreachable" && type == "unreachable")) {
@@ -163,9 +163,9 @@ routes() {
                 prefix = order[i]
                 if (prefix in present) continue
                 if (prefix in taken) { print taken[prefix] >taken_file; continue }
-                if (wanted[prefix] == "tunnel" && !tunnel) { print prefix >waiting; continue }
-                if (wanted[prefix] == "tunnel") way = prefix " dev tailscale0"
-                else if (wanted[prefix] == "via") way = prefix " via " hop[prefix]
+                if (desired[prefix] == "tunnel" && !tunnel) { print prefix >waiting; continue }
+                if (desired[prefix] == "tunnel") way = prefix " dev tailscale0"
+                else if (desired[prefix] == "via") way = prefix " via " hop[prefix]
                 else way = "unreachable " prefix " metric " far
                 print "route replace " way " table main proto 117"
             }
@@ -178,7 +178,7 @@ routes() {
                 print stale[i]
             }
         }
-    ' kind=wanted "$state/routes" kind=ours "$scratch/ours" kind=all "$scratch/all" \
+    ' kind=desired "$state/routes" kind=ours "$scratch/ours" kind=all "$scratch/all" \
         >"$scratch/batch" || return 1
     outcome=0
     run "$scratch/batch" || outcome=1

@@ -51,14 +51,14 @@ ExecStart=/bin/sh /etc/stargate/worker/kubelet
 ";
 
 /// The script that writes all of the configuration.
-pub(super) fn configure(topology: &str, wanted: &KubeletConfiguration) -> HostScript {
-    let (configuration, command) = (configuration(wanted), command(wanted));
+pub(super) fn configure(topology: &str, desired: &KubeletConfiguration) -> HostScript {
+    let (configuration, command) = (configuration(desired), command(desired));
     let header = files::header(topology);
     let written: String =
         [&configuration, &command, UNIT, DROP_IN].map(|body| format!("{header}\n{body}")).concat();
     // The digests of the specification and of the written files: together they detect an edited
     // file.
-    let digest = format!("{} {}", wanted.digest, text_digest(&written));
+    let digest = format!("{} {}", desired.digest, text_digest(&written));
     begin("configure the kubelet", topology)
         .value("configuration", &configuration)
         .value("command", &command)
@@ -69,8 +69,8 @@ pub(super) fn configure(topology: &str, wanted: &KubeletConfiguration) -> HostSc
 }
 
 /// JSON is valid YAML, and serialisation escapes every value.
-fn configuration(wanted: &KubeletConfiguration) -> String {
-    let taints: Vec<Value> = wanted.taints.iter().map(|taint| taint_of(taint)).collect();
+fn configuration(desired: &KubeletConfiguration) -> String {
+    let taints: Vec<Value> = desired.taints.iter().map(|taint| taint_of(taint)).collect();
     let value = json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -81,13 +81,13 @@ fn configuration(wanted: &KubeletConfiguration) -> String {
         },
         "authorization": { "mode": "Webhook" },
         "cgroupDriver": "systemd",
-        "clusterDNS": [wanted.cluster_dns],
+        "clusterDNS": [desired.cluster_dns],
         "clusterDomain": "cluster.local",
         "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
         "failSwapOn": true,
-        "maxPods": wanted.max_pods,
+        "maxPods": desired.max_pods,
         "protectKernelDefaults": true,
-        "providerID": wanted.provider_id,
+        "providerID": desired.provider_id,
         "readOnlyPort": 0,
         "registerWithTaints": taints,
         "resolvConf": format!("{FOLDER}/resolv.conf"),
@@ -106,9 +106,9 @@ fn taint_of(taint: &str) -> Value {
 
 /// The program that the unit runs. It is a shell script because systemd's quoting differs from a
 /// shell's.
-fn command(wanted: &KubeletConfiguration) -> String {
+fn command(desired: &KubeletConfiguration) -> String {
     let labels: Vec<String> =
-        own_labels(&wanted.labels).map(|(name, value)| format!("{name}={value}")).collect();
+        own_labels(&desired.labels).map(|(name, value)| format!("{name}={value}")).collect();
     format!(
         "# The stub that systemd-resolved puts into /etc/resolv.conf answers no pod.\n\
          resolver=/run/systemd/resolve/resolv.conf\n\
@@ -121,8 +121,8 @@ fn command(wanted: &KubeletConfiguration) -> String {
          --hostname-override={} \\\n    \
          --node-ip={} \\\n    \
          --node-labels={}\n",
-        quote(&wanted.node_name),
-        quote(&wanted.node_ip.to_string()),
+        quote(&desired.node_name),
+        quote(&desired.node_ip.to_string()),
         quote(&labels.join(",")),
     )
 }

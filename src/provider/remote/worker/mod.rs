@@ -81,7 +81,7 @@ pub(super) fn step(topology: &str, step: &WorkerStep) -> HostScript {
                 .with_stdin(kubelet::bootstrap_kubeconfig(server, token))
                 .build(include_str!("../sh/worker_bootstrap.sh"))
         }
-        WorkerStep::KubeletConfiguration(wanted) => kubelet::configure(topology, wanted),
+        WorkerStep::KubeletConfiguration(desired) => kubelet::configure(topology, desired),
         WorkerStep::CniConfiguration { subnet } => {
             let file = format!("/etc/cni/net.d/{CNI_FILE}");
             write_file(topology, "write the CNI configuration", &file, &cni::conflist(*subnet))

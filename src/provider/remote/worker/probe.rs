@@ -72,8 +72,8 @@ fn wrong_sysctls(output: &ProbeOutput) -> Result<BTreeMap<String, String>, Probe
     let text = output.text("sysctls")?.unwrap_or_default();
     let found: BTreeMap<&str, &str> =
         text.lines().filter_map(|line| line.split_once(" = ")).collect();
-    let wrong = sysctls().filter_map(|(name, wanted)| match found.get(name) {
-        Some(value) if value.trim() == wanted => None,
+    let wrong = sysctls().filter_map(|(name, desired)| match found.get(name) {
+        Some(value) if value.trim() == desired => None,
         Some(value) => Some((name.to_owned(), printable(value))),
         None => Some((name.to_owned(), "missing".to_owned())),
     });

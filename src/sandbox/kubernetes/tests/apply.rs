@@ -63,8 +63,9 @@ async fn an_update_takes_over_fields_and_a_later_apply_conflicts() {
     api.patch("edge", &params, &change).await.unwrap();
     let error = apply(&api, "one", "edge", json!({"hostname": "edge", "size": 1})).await;
     let message = error.unwrap_err().to_string();
-    let wanted = format!("conflict with \"hand\" using stargate.io/v1alpha1 at {NOW}: .spec.size");
-    assert!(message.contains(&wanted), "{message}");
+    let expected =
+        format!("conflict with \"hand\" using stargate.io/v1alpha1 at {NOW}: .spec.size");
+    assert!(message.contains(&expected), "{message}");
 }
 
 #[tokio::test]

@@ -96,16 +96,16 @@ fn enable_routes(device: &mut EmulatedDevice, body: Option<&Value>) -> Response<
 }
 
 fn set_flag(flag: &mut bool, body: Option<&Value>, name: &str) -> Response<Bytes> {
-    let Some(wanted) = body.and_then(|body| body[name].as_bool()) else { return invalid_body() };
-    *flag = wanted;
+    let Some(expected) = body.and_then(|body| body[name].as_bool()) else { return invalid_body() };
+    *flag = expected;
     empty_response()
 }
 
-fn matches(device: &Value, key: &str, wanted: &str) -> bool {
+fn matches(device: &Value, key: &str, expected: &str) -> bool {
     match device.get(key) {
-        Some(Value::String(text)) => text == wanted,
-        Some(Value::Bool(flag)) => flag.to_string() == wanted,
-        Some(Value::Array(items)) => items.iter().any(|item| item == wanted),
+        Some(Value::String(text)) => text == expected,
+        Some(Value::Bool(flag)) => flag.to_string() == expected,
+        Some(Value::Array(items)) => items.iter().any(|item| item == expected),
         _ => false,
     }
 }

@@ -31,7 +31,7 @@ fn joined() -> TestProbeOutput {
         .with("containerd_active", "active\n")
         .with("kubelet", "Kubernetes v1.33.7\n")
         .with("kubelet_active", "active\n")
-        .with_file("kubelet_digest", "wanted 0123\n")
+        .with_file("kubelet_digest", "desired 0123\n")
         .with("kubelet_sum", "0123  -\n")
         .with("staged", "")
         .with_file("cni_plugins", &format!("{pinned}\n{SUMS}"))
@@ -62,7 +62,7 @@ fn a_joined_worker_is_read() {
     assert_eq!(probe.kubelet_version, Some("1.33.7".parse().unwrap()));
     assert!(probe.cni_plugins && probe.client_certificate && !probe.bootstrap_kubeconfig);
     assert_eq!(probe.cluster_ca_digest, Some(text_digest(CA)));
-    assert_eq!(probe.kubelet_configuration_digest.as_deref(), Some("wanted"));
+    assert_eq!(probe.kubelet_configuration_digest.as_deref(), Some("desired"));
     assert!(probe.routes_persistent);
     let host = probe.host;
     assert_eq!(host.cni_configuration, Some("10.244.65.0/24".parse().unwrap()));
