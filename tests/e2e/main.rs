@@ -75,6 +75,7 @@ mod silent_routers;
 mod tokens;
 mod undone_changes;
 mod unread_cluster;
+mod unread_cluster_destroys;
 mod unread_workers;
 mod unreliable;
 mod upgrades;
