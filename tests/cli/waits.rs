@@ -24,7 +24,7 @@ fn a_plan_names_the_requests_that_it_waits_for() {
     child.wait().expect("the end");
     let expected = "Reading the live state; waiting for tailscale: GET devices of the tailnet \
                     (answered 503; sent again)";
-    assert_eq!(message, expected);
+    assert!(message.starts_with(expected), "{message}");
     // One second, and the start of the program on a machine that is busy.
     assert!(elapsed < Duration::from_secs(5), "{elapsed:?}");
 }
