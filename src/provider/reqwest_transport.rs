@@ -195,7 +195,9 @@ mod tests {
         let silent = http::Request::get("http://127.0.0.1:1/x").body(Bytes::new()).unwrap();
         let error = transport.send(silent).await.unwrap_err();
         assert_eq!(error.host, "127.0.0.1:1");
+        assert!(matches!(error.fault, TransportFault::Refused { .. }), "{error:?}");
     }
+
     #[derive(Clone, Default)]
     struct Captured(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
 
