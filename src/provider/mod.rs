@@ -18,6 +18,7 @@ pub mod http;
 pub mod http_client;
 pub mod limits;
 mod listing;
+pub mod policy_violation;
 pub mod poll;
 pub mod printable;
 pub mod read_write;
