@@ -21,6 +21,7 @@ mod listing;
 pub mod policy_violation;
 pub mod poll;
 pub mod printable;
+pub mod proxy;
 pub mod read_write;
 mod refusal;
 pub mod remote;
