@@ -24,7 +24,7 @@ pub enum RequestError {
         /// Nested causes, the outermost first.
         details: Vec<Detail>,
         /// The policies that denied the request.
-        policies: Vec<PolicyViolation>,
+        policies: Box<[PolicyViolation]>,
         /// The request, as in `PUT route table stargate-workers-rt`.
         activity: String,
     },
@@ -182,7 +182,7 @@ impl RequestError {
             code: parsed.code,
             message: parsed.message,
             details: parsed.details,
-            policies: parsed.policies,
+            policies: parsed.policies.into(),
             activity: activity.to_owned(),
         }
     }

@@ -105,7 +105,7 @@ impl OperationProgress {
                 code: error.code,
                 message: error.message,
                 details: error.details,
-                policies: error.policies,
+                policies: error.policies.into(),
             }),
         }
     }
@@ -154,7 +154,7 @@ impl PollInterval {
                     MAX_OPERATION_DURATION.as_secs() / 60
                 ),
                 details: Vec::new(),
-                policies: Vec::new(),
+                policies: Box::default(),
             });
         }
         let requested = retry_after(headers);
