@@ -177,6 +177,7 @@ fn facts(topology: &Topology, nodes: u32) -> Facts {
         departed: BTreeMap::new(),
         present_routers: BTreeMap::new(),
         request: None,
+        unauthorized_routers: BTreeMap::new(),
         router_addresses: routers
             .zip(0x6440_0001_u32..)
             .map(|(name, address)| (name.to_string(), Ipv4Addr::from_bits(address)))

@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
-use crate::plan::{Action, Change, Plan};
+use crate::pipeline::Planned;
+use crate::plan::{Action, Change, OmittedChange, Plan};
 use crate::resource::{Address, Kind};
 
 /// The changes and permissions that the user approved.
@@ -46,6 +47,23 @@ impl Approved {
         implied_by.iter().any(was_approved) || awaits_readiness(change)
     }
 
+    /// Whether a change was approved. A deferred association represents all subnets that are
+    /// found later.
+    pub(super) fn permits(&self, change: &Change) -> bool {
+        let is_awaited_association = change.address.kind == Kind::RouteTableAssociation
+            && self.kinds_waiting.contains(&change.address.kind);
+        self.includes(change) || is_awaited_association
+    }
+
+    /// The changes of a plan that were approved and that it leaves out: they depend on changes
+    /// that were not.
+    pub(super) fn left_out<'a>(&'a self, planned: &'a Planned) -> Vec<&'a Address> {
+        let is_approved = |change: &&OmittedChange| {
+            self.actions.contains(&(change.address.clone(), change.action))
+        };
+        planned.omitted.iter().filter(is_approved).map(|change| &change.address).collect()
+    }
+
     /// Whether every change of a plan was approved.
     pub(super) fn covers(&self, plan: &Plan) -> bool {
         self.unapproved(plan).next().is_none()
@@ -53,11 +71,7 @@ impl Approved {
 
     /// The changes of a plan that were not approved.
     pub(super) fn unapproved<'a>(&'a self, plan: &'a Plan) -> impl Iterator<Item = &'a Change> {
-        plan.changes.iter().filter(|change| {
-            let is_awaited_association = change.address.kind == Kind::RouteTableAssociation
-                && self.kinds_waiting.contains(&change.address.kind);
-            !self.includes(change) && !is_awaited_association
-        })
+        plan.changes.iter().filter(|change| !self.permits(change))
     }
 }
 

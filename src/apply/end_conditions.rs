@@ -11,7 +11,8 @@ use crate::diagnostics::{Code, Failure, counted};
 use crate::plan::{Change, FindingSeverity, Plan};
 use crate::resource::Address;
 
-/// An apply that needs more iterations than this makes no progress.
+/// An apply that needs more iterations than this makes no progress. Iterations that leave
+/// fewer deferred changes are not counted: workers may wait for each other in long chains.
 const MAX_ITERATIONS: u32 = 10;
 /// Changes that a message names one by one.
 const MAX_NAMED: usize = 3;
@@ -36,7 +37,7 @@ pub(super) fn before_iteration(
     context: &ApplyContext<'_>,
     lease: &WriteLease<'_>,
     plan: &Plan,
-    iterations: u32,
+    (iterations, shrinking): (u32, u32),
 ) -> Option<ApplyStatus> {
     if context.stop.is_set() {
         return Some(lease.interrupted());
@@ -54,8 +55,8 @@ pub(super) fn before_iteration(
     if plan.changes.is_empty() {
         return Some(without_changes(plan));
     }
-    if iterations >= MAX_ITERATIONS {
-        let reason = format!("changes remain after {MAX_ITERATIONS} iterations");
+    if iterations - shrinking >= MAX_ITERATIONS {
+        let reason = format!("changes remain after {iterations} iterations");
         return Some(partial(Code::NoProgress, reason, CONTINUE));
     }
     loses_pairs(plan)
@@ -228,6 +229,18 @@ pub(super) fn not_approved(unapproved: &[&Change], is_saved: bool) -> ApplyStatu
     partial(Code::PartlyApplied, reason, remedy)
 }
 
+/// The end of an apply of a saved plan whose remaining changes depend on others.
+pub(super) fn depends_on_others(left_out: &[&Address]) -> ApplyStatus {
+    let reason = format!(
+        "{} of the saved plan now {} on changes that it does not contain: {}",
+        counted(left_out.len(), "deferred change"),
+        if left_out.len() == 1 { "depends" } else { "depend" },
+        listed(left_out.iter().copied())
+    );
+    let remedy = "create a plan of the remaining changes with `stargate plan --out`";
+    partial(Code::PartlyApplied, reason, remedy)
+}
+
 /// The end of an apply that would have to make a change again.
 pub(super) fn undone(change: &Change) -> ApplyStatus {
     let (address, participle) = (&change.address, change.action.participle());
@@ -251,10 +264,15 @@ pub(super) fn no_progress(plan: &Plan) -> ApplyStatus {
 
 /// The first changes by their addresses, and how many there are beyond them.
 fn named(changes: &[&Change]) -> String {
-    let names: Vec<String> =
-        changes.iter().take(MAX_NAMED).map(|change| change.address.to_string()).collect();
+    listed(changes.iter().map(|change| &change.address))
+}
+
+/// The first addresses, and how many there are beyond them.
+fn listed<'a>(addresses: impl ExactSizeIterator<Item = &'a Address>) -> String {
+    let count = addresses.len();
+    let names: Vec<String> = addresses.take(MAX_NAMED).map(ToString::to_string).collect();
     let names = names.join(", ");
-    match changes.len().saturating_sub(MAX_NAMED) {
+    match count.saturating_sub(MAX_NAMED) {
         0 => names,
         more => format!("{names} and {more} more"),
     }

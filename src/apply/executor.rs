@@ -285,9 +285,12 @@ async fn make(iteration: &Iteration<'_>, change: &Change) -> Result<Outcome, Out
     verify(iteration, change, written).await
 }
 
-/// A device joins the tailnet when its machine boots.
+/// A device joins the tailnet when its machine boots, and brings the routes that its host
+/// advertised before and those that the tailnet's policy approves.
 fn is_created_externally(change: &Change) -> bool {
-    change.action == Action::Create && change.address.kind == Kind::TailnetDevice
+    let kind = change.address.kind;
+    change.action == Action::Create
+        && matches!(kind, Kind::TailnetDevice | Kind::AdvertisedRoutes | Kind::ApprovedRoutes)
 }
 
 /// Deletes the old object of a replacement. `UpToDate` means that it was replaced before,

@@ -61,8 +61,8 @@ fn is_protected(change: &Change, current: Option<&Observed>) -> Option<String> {
     let block = current?.resource.protected_by()?;
     let is_lifted = change.lifts_protection
         && change.before.as_ref().and_then(Resource::protected_by) == Some(block);
-    (!is_lifted && matches!(change.action, Action::Delete | Action::Replace))
-        .then(|| format!("the protection by [{block}] is recorded on it"))
+    let ends = matches!(change.action, Action::Delete | Action::Replace) && !change.only_rejoins();
+    (!is_lifted && ends).then(|| format!("the protection by [{block}] is recorded on it"))
 }
 
 fn was_being_deleted(change: &Change) -> bool {

@@ -43,7 +43,8 @@ pub async fn apply(context: &ApplyContext<'_>, first: Planned, approve: &Approve
     };
     iterations.lease.release().await;
     let Iterations { outcomes, changes_made, count, .. } = iterations;
-    Applied { outcomes, changes_made, iterations: count, status, remaining: Some(planned.plan) }
+    let Planned { plan, omitted, .. } = planned;
+    Applied { outcomes, changes_made, iterations: count, status, remaining: Some(plan), omitted }
 }
 
 /// How long live state is read after a service did not respond, to find out whether another
@@ -67,6 +68,8 @@ struct Iterations<'a> {
     outcomes: BTreeMap<Address, Outcome>,
     changes_made: usize,
     count: u32,
+    /// How many iterations left fewer deferred changes than there were.
+    shrinking: u32,
     /// How often it waited for the cluster.
     cluster_waits: u32,
 }
@@ -86,6 +89,7 @@ impl<'a> Iterations<'a> {
             outcomes: BTreeMap::new(),
             changes_made: 0,
             count: 0,
+            shrinking: 0,
             cluster_waits: 0,
         }
     }
@@ -97,8 +101,8 @@ impl<'a> Iterations<'a> {
             *planned = next_plan(context, &self.lease).await?;
             return Ok(());
         }
-        let ended =
-            end_conditions::before_iteration(context, &self.lease, &planned.plan, self.count);
+        let counts = (self.count, self.shrinking);
+        let ended = end_conditions::before_iteration(context, &self.lease, &planned.plan, counts);
         ended.map_or(Ok(()), Err)?;
         self.ensure_not_deleted(&planned.plan).await?;
         self.known.observe(&planned.observation.inventory);
@@ -114,7 +118,9 @@ impl<'a> Iterations<'a> {
             Ok(has_progressed) => has_progressed,
             Err(status) => return self.plan_after_failure(status, planned).await,
         };
-        *planned = next_plan(context, &self.lease).await?;
+        let deferred = planned.plan.expected().count();
+        *planned = self.continued_plan().await?;
+        self.shrinking += u32::from(planned.plan.expected().count() < deferred);
         self.ensure_not_deleted(&planned.plan).await?;
         match self.made.repeated_in(&planned.plan) {
             Some(change) if change.action == Action::Create => {
@@ -128,6 +134,24 @@ impl<'a> Iterations<'a> {
             return Err(end_conditions::no_progress(&planned.plan));
         }
         Ok(())
+    }
+
+    /// The next plan; of a saved plan, the part that was approved with it.
+    async fn continued_plan(&self) -> Result<Planned, ApplyStatus> {
+        let Some(saved) = self.context.saved else {
+            return next_plan(self.context, &self.lease).await;
+        };
+        let is_approved = |change: &Change| self.approved.permits(change);
+        let planned = tokio::select! {
+            biased;
+            () = self.context.stop.requested() => return Err(self.lease.interrupted()),
+            planned = self.context.pipeline.run_approved(saved, &is_approved) => planned,
+        };
+        let left_out = self.approved.left_out(&planned);
+        match planned.plan.changes.is_empty() && !left_out.is_empty() {
+            true => Err(end_conditions::depends_on_others(&left_out)),
+            false => Ok(planned),
+        }
     }
 
     /// Determines whether steps failed because of another process. A destroy continues if
@@ -294,17 +318,19 @@ pub async fn apply_once(context: &ApplyContext<'_>, mut planned: Planned) -> App
     let lease = WriteLease::new(context);
     let executed = execute_once(context, &lease, &mut planned).await;
     lease.release().await;
+    let Planned { plan, omitted, .. } = planned;
     match executed {
         Ok((outcomes, status)) => {
             let changes_made = count_done(&outcomes);
-            Applied { outcomes, changes_made, iterations: 1, status, remaining: None }
+            Applied { outcomes, changes_made, iterations: 1, status, remaining: None, omitted }
         }
         Err(status) => Applied {
             outcomes: BTreeMap::new(),
             changes_made: 0,
             iterations: 0,
             status,
-            remaining: Some(planned.plan),
+            remaining: Some(plan),
+            omitted,
         },
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::events::Outcome;
 use crate::diagnostics::Failure;
-use crate::plan::Plan;
 use crate::plan::saved_plan::SavedPlanRefusal;
+use crate::plan::{OmittedChange, Plan};
 use crate::resource::Address;
 
 /// The result of an apply.
@@ -21,6 +21,9 @@ pub struct Applied {
     pub status: ApplyStatus,
     /// The changes that remain, by the last plan.
     pub remaining: Option<Plan>,
+    /// Changes that a saved plan does not contain and that live state and topology need, by the
+    /// last plan.
+    pub omitted: Vec<OmittedChange>,
 }
 
 /// How an apply ended.

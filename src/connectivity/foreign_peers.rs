@@ -13,8 +13,8 @@ use crate::inventory::ForeignPeer;
 use crate::resource::{Address, Kind, Site};
 
 /// Stands for the site of a device that is at no site of the topology, in the name of the
-/// resource that drops packets.
-const SITE_OF_PEERS: &str = "tailnet";
+/// resource that drops packets. No datacenter can have this name.
+const SITE_OF_PEERS: &str = "(foreign)";
 
 /// The device with one prefix that Tailscale selects.
 enum Primary {
@@ -101,5 +101,20 @@ impl ModelBuilder<'_> {
             Some(routes) if !routes.is_empty() => Primary::Foreign,
             _ => Primary::Unknown,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topology::load::load_text;
+
+    /// A device of others never has the address of a resource of a datacenter.
+    #[test]
+    fn no_datacenter_can_have_the_name_of_the_site_of_foreign_devices() {
+        let text = include_str!("../../examples/aks-e2e/stargate.toml");
+        let named = |name: &str| text.replace("datacenters.dc1", &format!("datacenters.{name:?}"));
+        load_text("stargate.toml", &named("tailnet")).unwrap();
+        load_text("stargate.toml", &named(SITE_OF_PEERS)).unwrap_err();
     }
 }

@@ -7,7 +7,7 @@ use foldhash::{HashMap, HashMapExt};
 
 use ipnet::Ipv4Net;
 
-use super::Facts;
+use super::{Facts, takeovers};
 use crate::net::allocate::{
     Claim, allocate_addresses, allocate_prefixes, allocate_prefixes_beside,
 };
@@ -21,6 +21,8 @@ type PodClaims = Vec<Claim<usize, Ipv4Net>>;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Allocation {
     positions: HashMap<WorkerName, AddressAssignment>,
+    /// The places of workers that wait until others have left them.
+    later: BTreeMap<WorkerName, AddressAssignment>,
 }
 
 /// A worker's place in the network.
@@ -36,6 +38,27 @@ impl Allocation {
     /// The place of a worker of the topology.
     pub fn place(&self, worker: &WorkerName) -> Option<AddressAssignment> {
         self.positions.get(worker).copied()
+    }
+
+    /// Whether workers wait for the places of others.
+    pub(super) fn has_later_places(&self) -> bool {
+        !self.later.is_empty()
+    }
+
+    /// The same with the workers that wait for others, given the present places of all.
+    pub(super) fn in_turn(self, topology: &Topology, facts: &Facts) -> Self {
+        let Self { mut positions, later } = self;
+        positions.extend(later);
+        let held = takeovers::held(topology, facts, |name| positions.get(name).copied());
+        let mut later = BTreeMap::new();
+        for (name, present) in held {
+            let next = match present {
+                Some(present) => positions.insert(name.clone(), present),
+                None => positions.remove(&name),
+            };
+            later.extend(next.map(|next| (name, next)));
+        }
+        Self { positions, later }
     }
 
     /// The pod ranges of a datacenter's workers that its pool does not cover.
@@ -71,7 +94,8 @@ pub enum AllocationError {
 }
 
 /// Gives every worker its address and pod CIDR: the value in the file, else the current
-/// one, else the lowest free one, in file order.
+/// one, else the lowest free one, in file order. A worker whose place another one still has
+/// keeps its present place until that one has moved.
 ///
 /// # Errors
 ///
@@ -88,7 +112,7 @@ pub fn allocate(topology: &Topology, facts: &Facts) -> Result<Allocation, Alloca
             }
         }
     }
-    Ok(Allocation { positions })
+    Ok(Allocation { positions, later: BTreeMap::new() }.in_turn(topology, facts))
 }
 
 /// The address of each worker, by its place in the file.

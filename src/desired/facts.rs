@@ -28,6 +28,9 @@ pub struct Facts {
     pub nodes_without_pod_cidr: Vec<NodeWithoutPodCidr>,
     /// The tailnet address of each router that has joined, by host name.
     pub router_addresses: BTreeMap<String, Ipv4Addr>,
+    /// The tailnet address of each router that is not authorized, by host name: it keeps the
+    /// address, and cannot be reached through it.
+    pub unauthorized_routers: BTreeMap<String, Ipv4Addr>,
     /// Datacenters that left the topology and whose workers the cluster still records.
     pub departed: BTreeMap<Site, DepartedSite>,
     /// The router that each datacenter has now, by its host name, as the cluster records it.
@@ -114,6 +117,14 @@ pub struct LivePool {
     pub is_ours: bool,
     /// Its settings; `None` if they could not be read.
     pub value: Option<NodePool>,
+}
+
+impl Facts {
+    /// The tailnet address of a router that has joined, whether it is authorized or not.
+    pub(crate) fn router_address(&self, name: &str) -> Option<Ipv4Addr> {
+        let known = self.router_addresses.get(name);
+        known.or_else(|| self.unauthorized_routers.get(name)).copied()
+    }
 }
 
 impl ClusterFacts {

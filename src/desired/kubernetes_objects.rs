@@ -49,8 +49,8 @@ fn reason(manifest: &Manifest) -> &'static str {
 /// The Server of each worker of a datacenter.
 pub(super) fn servers(context: &DesiredContext<'_>, datacenter: &Datacenter, set: &mut DesiredSet) {
     let router = datacenter.router.name.as_str();
-    let router_ip = match context.facts.router_addresses.get(router) {
-        Some(address) => Pending::Known(*address),
+    let router_ip = match context.facts.router_address(router) {
+        Some(address) => Pending::Known(address),
         None => Pending::after(context.device_address(datacenter)),
     };
     let site = Site::Datacenter(datacenter.name.clone());

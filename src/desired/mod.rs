@@ -12,6 +12,7 @@ pub mod digest;
 pub mod facts;
 mod kubernetes_objects;
 pub mod labels;
+mod later_iterations;
 pub mod manifests;
 pub mod names;
 mod node_pools;
@@ -20,6 +21,7 @@ mod retained;
 mod routers;
 mod security;
 mod set;
+mod takeovers;
 #[cfg(test)]
 pub(crate) mod tests;
 mod versions;
@@ -29,6 +31,7 @@ pub use allocation::{AddressAssignment, Allocation, AllocationError, allocate};
 pub use facts::Facts;
 #[cfg(test)]
 pub(crate) use protection::unprotected_blocks;
+pub(crate) use set::LaterIteration;
 pub use set::{DesiredResource, DesiredSet, Protected};
 
 use std::sync::Arc;
@@ -51,11 +54,15 @@ pub fn build(topology: &Topology, facts: &Facts) -> Result<DesiredSet, Allocatio
 pub fn build_with(topology: &Topology, facts: &Facts, allocation: Arc<Allocation>) -> DesiredSet {
     let context = DesiredContext::new(topology, facts, &allocation);
     let mut set = build_in(&context, &allocation);
-    if !context.retained.is_empty() {
+    if !context.retained.is_empty() && !allocation.has_later_places() {
         let narrowed = build_in(&context.without_retained(), &allocation);
         set.note_narrowed(&narrowed);
     }
     protect(topology, &mut set);
+    if allocation.has_later_places() {
+        let iterations = later_iterations::after(topology, facts, &set, &allocation);
+        set.note_later_iterations(iterations);
+    }
     set
 }
 

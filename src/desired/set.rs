@@ -41,6 +41,17 @@ pub struct DesiredSet {
     allocation: Option<Arc<Allocation>>,
     /// The resources that lead to workers at places which these are to leave.
     narrowed_later: BTreeSet<Address>,
+    /// Later iterations of the same apply, in which workers get the places of others.
+    later_iterations: Vec<LaterIteration>,
+}
+
+/// The changes of a later iteration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LaterIteration {
+    /// The workers that move before it.
+    pub(crate) after: Vec<Address>,
+    /// The resources that it changes, each with its value before; `None` for a new one.
+    pub(crate) changed: Vec<(Option<Arc<DesiredResource>>, Arc<DesiredResource>)>,
 }
 
 /// Resources that must not be replaced or deleted.
@@ -102,6 +113,26 @@ impl DesiredSet {
     /// workers have moved, the topology asks for less.
     pub(crate) fn narrowed_later(&self) -> &BTreeSet<Address> {
         &self.narrowed_later
+    }
+
+    /// Later iterations of the same apply, in which workers get the places of others.
+    pub(crate) fn later_iterations(&self) -> &[LaterIteration] {
+        &self.later_iterations
+    }
+
+    /// Notes the changes of later iterations.
+    pub(super) fn note_later_iterations(&mut self, iterations: Vec<LaterIteration>) {
+        self.later_iterations = iterations;
+    }
+
+    /// The resources of this set that another one lacks or has with another value, each with its
+    /// value there.
+    pub(super) fn differing_from<'a>(
+        &'a self,
+        other: &'a Self,
+    ) -> impl Iterator<Item = (Option<&'a Arc<DesiredResource>>, &'a Arc<DesiredResource>)> {
+        let pairs = self.resources.values().map(|it| (other.resources.get(&it.address), it));
+        pairs.filter(|(other, it)| other.is_none_or(|other| other.resource != it.resource))
     }
 
     /// Notes the resources that have another value once every worker is at its new place.

@@ -16,8 +16,8 @@ use crate::desired::{self, AllocationError, DesiredSet};
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::{Gap, Source};
 use crate::plan::impact::Projection;
-use crate::plan::saved_plan::{SavedPlanRefusal, confirm};
-use crate::plan::{OmittedChange, Plan, PlanningInput, plan, unattended};
+use crate::plan::saved_plan::{SavedPlanRefusal, approved_part, confirm};
+use crate::plan::{Change, OmittedChange, Plan, PlanningInput, plan, unattended};
 use crate::provider::clients::ReadClients;
 use crate::refresh::{Clock, Observation, Scope, observe};
 use crate::resource::Api;
@@ -69,7 +69,24 @@ impl Pipeline<'_> {
             Some(permitted) => unattended::limit(input, permitted, plan(input)),
             None => plan(input),
         };
-        Planned { plan, observation: reading.observation, omitted: Vec::new() }
+        let planned = Planned { plan, observation: reading.observation, omitted: Vec::new() };
+        self.with_present_reachability(planned).await
+    }
+
+    /// Continues with a saved plan: reads live state, plans, and keeps the changes that were
+    /// approved with it.
+    pub async fn run_approved(
+        &self,
+        saved: &Plan,
+        is_approved: &(dyn Fn(&Change) -> bool + Sync),
+    ) -> Planned {
+        let reading = self.read().await;
+        let input = reading.input(self.scope);
+        let fresh = plan(input);
+        let needed = OmittedChange::all(&fresh);
+        let plan = approved_part(input, saved, fresh, is_approved);
+        let omitted = OmittedChange::not_in(needed, &plan);
+        Planned { plan, observation: reading.observation, omitted }
     }
 
     /// Reads live state, plans, and keeps the changes that the saved plan contains

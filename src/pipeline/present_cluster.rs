@@ -25,6 +25,21 @@ impl Pipeline<'_> {
         let planned = Pipeline { scope: &scope, ..*self }.run().await;
         Some(PresentCluster { topology, planned })
     }
+
+    /// A plan that changes nothing keeps every pair of the cluster that is there, under the name
+    /// that it has.
+    pub(super) async fn with_present_reachability(&self, planned: Planned) -> Planned {
+        if !planned.plan.changes.is_empty() || self.scope.options.destroy {
+            return planned;
+        }
+        match Box::pin(self.read_present_cluster(&planned)).await {
+            Some(present) => Planned {
+                plan: planned.plan.with_reachability_of(&present.planned.plan),
+                ..planned
+            },
+            None => planned,
+        }
+    }
 }
 
 fn with_present_cluster(scope: &Scope<'_>, observation: &Observation) -> Option<Topology> {

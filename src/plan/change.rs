@@ -8,7 +8,7 @@ use super::diff::{self, FieldChange, ObjectDiff};
 use super::{Execution, HostRoute};
 use crate::inventory::Observed;
 use crate::resource::protection::is_record;
-use crate::resource::{Address, Api, ObjectKey, Ownership, Resource, Site};
+use crate::resource::{Address, Api, Kind, ObjectKey, Ownership, Resource, Site};
 
 /// One change of one object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,6 +121,12 @@ impl Change {
             self.before.as_ref().map(|before| diff::between(before, desired)).unwrap_or_default();
         self.after = Some(desired.clone());
         self
+    }
+
+    /// Whether a router only joins the tailnet again, or for the first time: its machine stays,
+    /// so that its protection does not forbid it.
+    pub(crate) fn only_rejoins(&self) -> bool {
+        self.action == Action::Replace && self.address.kind == Kind::RouterHost
     }
 
     /// Whether the change is an update that only records protection, or removes the record:

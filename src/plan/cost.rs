@@ -215,7 +215,7 @@ pub(super) fn seconds(change: &Change) -> u64 {
     seconds_of(change.address.kind, change.action)
 }
 
-fn seconds_of(kind: Kind, action: Action) -> u64 {
+pub(super) fn seconds_of(kind: Kind, action: Action) -> u64 {
     let usual = kind.facts().seconds;
     match action {
         Action::Create | Action::Replace => usual.create,

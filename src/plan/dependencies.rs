@@ -194,6 +194,8 @@ impl<'a> Index<'a> {
             Action::Update | Action::Adopt | Action::Reboot => {}
         }
         found.depends_on.extend(self.before_creation(input, change));
+        found.depends_on.extend(self.new_paths.before_creation(change));
+        found.create_after_destroy_of.extend(self.new_paths.after_destroy(change));
         match change.action {
             Action::Replace => found.destroy_after.extend(self.pace.before_work(change)),
             _ => found.depends_on.extend(self.pace.before_work(change)),
@@ -246,9 +248,11 @@ impl<'a> Index<'a> {
         let pools = self.deleted_kinds.get(&Kind::NodePool).into_iter().flatten();
         let leaving = self.leaving_workers.values().chain(pools).copied();
         let leaving = may_withdraw(change).then_some(leaving);
+        let taken_over = self.new_paths.after_removal(change);
         let routers = is_rolled_out(change).then(|| self.routers_before(&change.address.site));
         let routers = routers.or_else(|| self.restart_before(change));
-        changed.chain(leaving.into_iter().flatten()).chain(routers.into_iter().flatten())
+        let leaving = leaving.into_iter().flatten().chain(taken_over);
+        changed.chain(leaving).chain(routers.into_iter().flatten())
     }
 
     /// The restarts of routers that come before work on a worker: it is reached through

@@ -312,6 +312,7 @@ mod tests {
             cluster: None,
             nodes: Vec::new(),
             router_addresses: BTreeMap::new(),
+            unauthorized_routers: BTreeMap::new(),
             departed: BTreeMap::new(),
             present_routers: BTreeMap::new(),
             request: None,

@@ -48,6 +48,20 @@ impl FollowUps {
         }
     }
 
+    /// Defers a change whose values are known.
+    pub(super) fn add_known(&mut self, deferred: Deferred, decisions: &mut ResourceDecisions) {
+        match decisions.get(&deferred.address) {
+            None | Some(ResourceDecision::Unchanged) => {
+                decisions.insert(deferred.address.clone(), deferred.into());
+            }
+            Some(ResourceDecision::Change(change)) if change.action == Action::Delete => {}
+            Some(ResourceDecision::Change(_) | ResourceDecision::Deferred(_)) => {
+                self.0.push(deferred);
+            }
+            Some(ResourceDecision::Blocked(_) | ResourceDecision::Unreadable(_)) => {}
+        }
+    }
+
     /// The deferred resources of a plan with these, in the order of their addresses.
     pub(super) fn add_to(self, deferred: &mut Vec<Deferred>) {
         deferred.extend(self.0);

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Action;
 use super::diff::FieldChange;
 use crate::diagnostics::{Code, Failure};
-use crate::resource::Address;
+use crate::resource::{Address, Kind};
 
 /// A resource whose value is unknown until another change is applied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +41,13 @@ impl Deferred {
             interrupts: None,
             is_conditional: false,
         }
+    }
+
+    /// Whether its values are known, and it only waits until workers have moved: the object stays
+    /// as it is until then.
+    pub(super) fn waits_for_workers(&self) -> bool {
+        let mut awaited = self.waits_for.iter();
+        !self.waits_for.is_empty() && awaited.all(|address| address.kind == Kind::Worker)
     }
 
     /// Whether the change only adds entries to an existing resource (routes, rules) once

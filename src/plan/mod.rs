@@ -33,6 +33,7 @@ pub mod impact;
 mod interruptions;
 mod kept_routers;
 mod known_drift;
+mod later_moves;
 mod new_datacenters;
 mod new_places;
 mod node_pools;

@@ -11,8 +11,9 @@ use crate::desired::DesiredResource;
 use crate::desired::facts::AksNode;
 use crate::desired::names::ROUTER_ROUTE_TABLE;
 use crate::diagnostics::{Code, Failure};
+use crate::resource::azure::NodePool;
 use crate::resource::settings::NodePoolMode;
-use crate::resource::{Address, Kind, Resource, Site};
+use crate::resource::{Address, Kind, ObjectKey, Resource, Site};
 
 /// Blocks a pool that differs in a field that AKS cannot change in place, if it has no
 /// successor or would be adopted.
@@ -173,7 +174,12 @@ pub(super) fn defer_routes(
         match decision {
             ResourceDecision::Change(change) if changes_nodes(input, change) => &mut resized,
             ResourceDecision::Change(change) if upgrades_nodes(change) => &mut upgraded,
-            ResourceDecision::Deferred(it) if it.action == Action::Delete => &mut leaving,
+            ResourceDecision::Deferred(it) if it.action == Action::Delete => {
+                if !may_have_nodes(input, address) {
+                    continue;
+                }
+                &mut leaving
+            }
             ResourceDecision::Deferred(_) => &mut resized,
             _ => continue,
         }
@@ -210,6 +216,20 @@ fn changes_nodes(input: Comparison<'_>, change: &Change) -> bool {
         Action::Delete => false,
         _ => differs_in(change, "scale") && is_resized(input, change),
     }
+}
+
+/// Whether a pool that is deleted later may have nodes. Its address has its key, and its name in
+/// Azure if there are several pools of this key.
+fn may_have_nodes(input: Comparison<'_>, address: &Address) -> bool {
+    let name = address.name.rsplit('/').next().unwrap_or_default();
+    let is_meant = |key: &ObjectKey, pool: &NodePool| {
+        key.name().eq_ignore_ascii_case(name) || *address.name == *pool.key
+    };
+    let mut pools = input.inventory.iter();
+    pools.any(|(key, observed)| match &observed.resource {
+        Resource::NodePool(pool) => is_meant(key, pool) && pool.scale.max_nodes() > 0,
+        _ => false,
+    })
 }
 
 /// Whether a change of a pool makes its nodes again, with another version.

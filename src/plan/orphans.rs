@@ -11,8 +11,9 @@ use crate::resource::{Address, Kind, ObjectKey, Resource, Site};
 pub(super) fn delete(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     // A destroy needs no ids of what stays.
     let is_cluster_unknown = input.inventory.cluster_gap().is_some() && !input.desired.is_empty();
-    let claimed: HashSet<&ObjectKey> =
-        input.desired.iter().filter_map(|desired| desired.key.as_ref()).collect();
+    let later = input.desired.later_iterations().iter().flat_map(|it| &it.changed);
+    let desired = input.desired.iter().chain(later.map(|(_, after)| &**after));
+    let claimed: HashSet<&ObjectKey> = desired.filter_map(|it| it.key.as_ref()).collect();
     for (key, observed) in input.inventory.iter() {
         let Some(site) = observed.ownership.site() else { continue };
         let kind = observed.resource.kind();
@@ -150,6 +151,7 @@ pub(super) fn interruption(resource: &Resource) -> Option<String> {
         Resource::ManagedCluster(_) => {
             Some("the whole cluster and everything that runs on it".to_owned())
         }
+        Resource::NodePool(pool) if pool.scale.max_nodes() == 0 => None,
         Resource::NodePool(pool) => Some(format!(
             "the nodes of pool {} are drained and deleted; their pods are evicted",
             pool.key

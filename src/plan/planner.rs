@@ -19,6 +19,7 @@ use super::held_back;
 use super::held_prefixes;
 use super::hidden_contents;
 use super::kept_routers;
+use super::later_moves;
 use super::new_places;
 use super::node_pools;
 use super::orphans;
@@ -68,6 +69,7 @@ pub(super) fn plan_changes(input: Comparison<'_>) -> PlanContents {
     let mut follow_ups = FollowUps::default();
     node_pools::defer_routes(input, &mut decisions, &mut follow_ups);
     new_places::defer_withdrawals(input, &mut decisions, &mut follow_ups);
+    later_moves::defer(input, &mut decisions, &mut follow_ups);
     worker_request::reboot(input, &mut decisions);
     dependencies::add(input, &mut decisions);
     consequences::mark(input, &mut decisions);

@@ -12,7 +12,9 @@ use super::cluster_replacement::{
 use super::cost::Cost;
 use super::decision::Comparison;
 use super::execution_details;
-use super::impact::{Assessment, Departures, Projection, add_pool_upgrades, assess};
+use super::impact::{
+    Assessment, Departures, Projection, add_later_moves, add_pool_upgrades, assess,
+};
 use super::known_drift;
 use super::new_datacenters;
 use super::planner::plan_changes;
@@ -275,6 +277,7 @@ fn assess_without_departures(observed: Sources<'_>, plan: &Plan) -> Assessment {
     };
     departures.add_to(&mut assessment.reachability);
     add_pool_upgrades(&mut assessment.reachability, observed, plan);
+    add_later_moves(&mut assessment.reachability, observed, plan);
     assessment
 }
 

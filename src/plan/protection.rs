@@ -38,7 +38,7 @@ pub(super) fn protect(input: Comparison<'_>, decisions: &mut ResourceDecisions) 
     let cluster_goes = deletes_cluster(decisions);
     for decision in decisions.values_mut() {
         let ResourceDecision::Change(change) = decision else { continue };
-        if !matches!(change.action, Action::Replace | Action::Delete) || rejoins(change) {
+        if !matches!(change.action, Action::Replace | Action::Delete) || change.only_rejoins() {
             continue;
         }
         let goes_with_cluster = cluster_goes && change.address.kind.is_kubernetes();
@@ -52,11 +52,6 @@ pub(super) fn protect(input: Comparison<'_>, decisions: &mut ResourceDecisions) 
         *decision = kept.into();
     }
     retained
-}
-
-/// Whether a router only joins the tailnet again, or for the first time: its machine stays.
-fn rejoins(change: &Change) -> bool {
-    change.action == Action::Replace && change.address.kind == Kind::RouterHost
 }
 
 /// Omits the deletion of each namespace and definition with foreign objects if the cluster

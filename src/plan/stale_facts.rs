@@ -28,7 +28,10 @@ pub(super) fn surviving(
     for change in replaced {
         match change.address.kind {
             Kind::TailnetDevice => {
-                all_stays &= facts.router_addresses.remove(&*change.address.name).is_none();
+                let name = &*change.address.name;
+                let known = facts.router_addresses.remove(name);
+                let unauthorized = facts.unauthorized_routers.remove(name);
+                all_stays &= known.or(unauthorized).is_none();
             }
             Kind::ManagedCluster => {
                 facts.nodes.clear();

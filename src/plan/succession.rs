@@ -51,7 +51,8 @@ fn add_waits_for_paths(changes: &[Change], found: &mut Takeovers<Address>) {
     let workers =
         changes.iter().filter(|it| it.address.kind == Kind::Worker && !updates.is_empty());
     for worker in workers {
-        let paths = worker.destroy_after.iter().filter_map(|path| updates.get(path));
+        let paths = worker.destroy_after.iter().chain(&worker.depends_on);
+        let paths = paths.filter_map(|path| updates.get(path));
         let leaving = paths.flat_map(|path| path.create_after_destroy_of.iter());
         let leaving = leaving.filter(|it| it.kind == Kind::Worker && **it != worker.address);
         let leaving: BTreeSet<Address> = leaving.cloned().collect();

@@ -40,6 +40,12 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The same with the pairs of another plan, none of whose changes is made.
+    pub(crate) fn with_reachability_of(mut self, other: &Self) -> Self {
+        self.contents.reachability = other.reachability.of_nothing_changed();
+        self
+    }
+
     /// The resources that exist after an apply. Empty for a plan that destroys, and for a
     /// plan read from a file, which holds only the differences.
     pub fn desired(&self) -> &DesiredSet {

@@ -48,7 +48,19 @@ pub(super) fn schedule(
         }
     }
     let last = InWave { number: 1, destroy_waits: true, is_canary: false };
-    waves.into_iter().map(|wave| wave.unwrap_or(last)).collect()
+    let waves = waves.into_iter().map(|wave| wave.unwrap_or(last)).collect();
+    without_empty_waves(waves)
+}
+
+/// Numbers the waves without gaps: a new worker that comes after one that moves leaves the first
+/// wave empty.
+fn without_empty_waves(mut waves: Vec<InWave>) -> Vec<InWave> {
+    let numbers: BTreeSet<u32> = waves.iter().map(|wave| wave.number).collect();
+    let numbers: BTreeMap<u32, u32> = numbers.into_iter().zip(1..).collect();
+    for wave in &mut waves {
+        wave.number = numbers.get(&wave.number).copied().unwrap_or(wave.number);
+    }
+    waves
 }
 
 /// Workers that change together, and those that they come after, by their places.

@@ -85,6 +85,19 @@ pub(super) fn adds_path_to(change: &Change, prefix: &Ipv4Net) -> bool {
     added.any(|(wider, _)| wider.contains(prefix))
 }
 
+/// The prefixes that an update routes to another hop, begins to route or ends to route.
+pub(super) fn redirected(change: &Change) -> BTreeSet<Ipv4Net> {
+    let (Some(before), Some(after)) = (&change.before, &change.after) else {
+        return BTreeSet::new();
+    };
+    // A rule that permits more leads nothing elsewhere.
+    if matches!(after, Resource::NetworkSecurityGroup(_)) {
+        return BTreeSet::new();
+    }
+    let (before, after) = (paths(before), paths(after));
+    before.symmetric_difference(&after).map(|(prefix, _)| *prefix).collect()
+}
+
 /// Whether packets to a prefix are led or permitted differently after a change.
 pub(super) fn leads_elsewhere(change: &Change, prefix: &Ipv4Net) -> bool {
     let (Some(before), Some(after)) = (&change.before, &change.after) else { return false };

@@ -228,6 +228,7 @@ fn leave_out(name: &str, device: &TailnetDevice, observation: &mut Observation) 
     let keys = device_keys(name);
     observation.inventory.retain(|key| !keys.contains(key));
     observation.facts.router_addresses.remove(name);
+    observation.facts.unauthorized_routers.remove(name);
     observation.findings.push(Finding::new(FindingSeverity::Warning, namesake(device)));
 }
 
@@ -294,6 +295,7 @@ fn mark_unread(
          device is left over, remove it in the admin console",
     );
     observation.facts.router_addresses.remove(name);
+    observation.facts.unauthorized_routers.remove(name);
     let machine = machine_id(name, scope, observation).map(ObjectKey::Azure);
     for key in router_keys(name).chain(machine) {
         let gap =

@@ -12,7 +12,7 @@ use crate::topology::model::{Datacenter, Topology};
 use crate::topology::names::WorkerName;
 
 impl Observation {
-    /// Records the place of each worker whose Node names the datacenter of the topology.
+    /// Records the place of each worker of the topology, in the datacenter that its Node names.
     pub(crate) fn note_joined_places(&mut self, topology: &Topology) {
         let nodes: BTreeMap<&str, (Option<Site>, &JoinedWorker)> = self
             .inventory
@@ -29,13 +29,11 @@ impl Observation {
             for worker in &datacenter.workers {
                 let Some((at, node)) = nodes.get(worker.name.as_str()) else { continue };
                 let Some(pod_cidr) = self.present_range(&worker.name, node) else { continue };
-                if at.as_ref() == Some(&site) {
-                    let covering = served.iter().filter(|prefix| prefix.contains(&pod_cidr));
-                    let served_by = covering.max_by_key(|prefix| prefix.prefix_len()).copied();
-                    let (datacenter, ip) = (datacenter.name.clone(), node.ip);
-                    let place = JoinedPlace { datacenter, ip, pod_cidr, served_by };
-                    joined.insert(worker.name.clone(), place);
-                }
+                let Some(Site::Datacenter(at)) = at.clone() else { continue };
+                let covering = served.iter().filter(|prefix| prefix.contains(&pod_cidr));
+                let served_by = covering.max_by_key(|prefix| prefix.prefix_len()).copied();
+                let place = JoinedPlace { datacenter: at, ip: node.ip, pod_cidr, served_by };
+                joined.insert(worker.name.clone(), place);
             }
         }
         self.facts.joined = joined;

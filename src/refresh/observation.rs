@@ -59,6 +59,7 @@ impl Observation {
                 cluster: None,
                 nodes: Vec::new(),
                 router_addresses: BTreeMap::new(),
+                unauthorized_routers: BTreeMap::new(),
                 departed: BTreeMap::new(),
                 present_routers: BTreeMap::new(),
                 request: None,

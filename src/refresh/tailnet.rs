@@ -282,10 +282,14 @@ fn note_address(
         observation.gap(Source::Host(name.to_owned()), failure);
     }
     // The address for SSH to the router, and the router address in Servers.
-    if let Some(address) = device.addresses.first()
-        && (scope.is_existing(site) || device.authorized)
-    {
-        observation.facts.router_addresses.insert(name.to_owned(), *address);
+    if let Some(address) = device.addresses.first() {
+        let is_reachable = scope.is_existing(site) || device.authorized;
+        let facts = &mut observation.facts;
+        let addresses = match is_reachable {
+            true => &mut facts.router_addresses,
+            false => &mut facts.unauthorized_routers,
+        };
+        addresses.insert(name.to_owned(), *address);
     }
 }
 

@@ -144,3 +144,44 @@ fn newer_drift_is_reported_beside_the_saved_changes() {
     }
     location.run("plan --sandbox --detailed-exitcode").exits(2);
 }
+
+/// The later iterations of a saved plan make its deferred changes, and leave drift of others for
+/// a plan of its own.
+#[test]
+fn drift_beside_deferred_changes_of_a_saved_plan_remains() {
+    let location = TestFolder::applied();
+    location.write("stargate.toml", EXAMPLE.replace("\nmin = 2 ", "\nmin = 3 "));
+    let plan = location.run("plan --sandbox --out plan.json").exits(0);
+    assert!(plan.out.contains("Deferred: "), "{}", plan.out);
+    location.run("sandbox break forwarding-off stargate-aks-e2e-2-dc-router").exits(0);
+    location.run("sandbox break cilium-node-empty").exits(0);
+    for made in ["changes made", "0 changes made"] {
+        let ran = location.run("apply --sandbox plan.json").exits(0);
+        let err = ran.err.split_whitespace().collect::<Vec<_>>().join(" ");
+        for part in [
+            "cilium-node/dc1/stargate-aks-e2e-2-worker-1 updated",
+            "1 other change remains: `stargate plan` shows it.",
+            made,
+        ] {
+            assert!(err.contains(part), "no `{part}` in\n{}", ran.err);
+        }
+        assert!(!err.contains("matches the topology"), "{}", ran.err);
+    }
+    let left = location.run("plan --sandbox --detailed-exitcode").exits(2);
+    assert!(left.out.contains("0 to add, 1 to change, 0 to replace"), "{}", left.out);
+}
+
+/// A reviewer sees the interruptions of deferred deletions in a comment, too.
+#[test]
+fn a_comment_lists_deferred_deletions_and_their_interruptions() {
+    let location = TestFolder::applied();
+    let other =
+        EXAMPLE.replace("\nvm_size = \"Standard_D2ads_v5\"", "\nvm_size = \"Standard_D8s_v5\"");
+    location.write("stargate.toml", &other);
+    let text = location.run("plan --sandbox").out;
+    let comment = location.run("plan --sandbox --format markdown").out;
+    let interruption = "the nodes of pool nodepool1 are drained and deleted";
+    assert!(text.contains(interruption), "{text}");
+    assert!(comment.contains(&format!("**interrupts** {interruption}")), "{comment}");
+    assert!(comment.contains("**deleted**: `node-pool/cluster/nodepool1"), "{comment}");
+}

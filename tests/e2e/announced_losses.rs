@@ -330,3 +330,35 @@ async fn assert_nothing_is_made(deployment: &Deployment, name: &str) {
     assert_eq!(calls, Vec::<String>::new(), "{name}");
     assert_eq!(connected(&deployment.sandbox), before, "{name}");
 }
+
+/// Translated sources are no reason for an unknown pair: the plan knows the address of each
+/// renamed router's successor as far as packets depend on it.
+#[tokio::test(start_paused = true)]
+async fn a_renamed_router_that_translates_sources_keeps_its_pairs() {
+    let text = TWO_DATACENTERS.replace("\"preserve\"", "\"masquerade\"");
+    assert_ne!(text, TWO_DATACENTERS);
+    let before = Deployment::of(&text, SandboxState::new(9));
+    before.iterate().await;
+    for (from, to) in [("\"cloud-router\"", "\"cloud-gate\""), ("\"lab-router\"", "\"lab-gate\"")] {
+        let plan = edited(&before.copy_of_state(), &text.replace(from, to)).plan().await;
+        let found = &plan.reachability;
+        assert_eq!((found.kept, found.lost, found.unknown), (42, 0, 0), "{to}: {found:?}");
+    }
+}
+
+/// Pairs go with their nodes as long as the topology has workers in the datacenter, one or all of
+/// them with other names; without any they are lost.
+#[tokio::test(start_paused = true)]
+async fn workers_with_other_names_remove_their_pairs_and_no_workers_lose_them() {
+    let healthy = healthy().await;
+    let renamed = TWO_DATACENTERS.replace("\"cloud-a\"", "\"cloud-x\"");
+    let all_renamed = renamed.replace("\"cloud-b\"", "\"cloud-y\"");
+    for (text, removed) in [(&renamed, 12), (&all_renamed, 22)] {
+        let found = edited(&healthy, text).plan().await.reachability.clone();
+        assert_eq!((found.removed, found.lost), (removed, 0), "{found:?}");
+    }
+    let none = all_renamed.replace("[[datacenters.cloud.workers]]\nname = \"cloud-x\"\n", "");
+    let none = none.replace("[[datacenters.cloud.workers]]\nname = \"cloud-y\"\n", "");
+    let found = edited(&healthy, &none).plan().await.reachability.clone();
+    assert_eq!((found.removed, found.lost), (0, 22), "{found:?}");
+}

@@ -83,3 +83,18 @@ async fn a_router_subnet_in_a_subnet_of_a_new_cluster_is_refused() {
         }
     }
 }
+
+/// The cluster that is there keeps its pairs while its other name is refused.
+#[tokio::test(start_paused = true)]
+async fn a_refused_name_of_the_cluster_keeps_all_pairs() {
+    let before = Deployment::of(TWO_DATACENTERS, SandboxState::new(3));
+    before.iterate().await;
+    let all = before.plan().await.reachability.kept;
+    let renamed =
+        TWO_DATACENTERS.replace("[cluster]\nname = \"lab\"", "[cluster]\nname = \"lab2\"");
+    let plan = before.edited(&renamed).plan().await;
+    assert_eq!(plan.status(), PlanStatus::Blocked, "{}", summary(&plan));
+    let found = &plan.reachability;
+    assert_eq!((found.kept, found.unknown, found.lost), (all, 0, 0), "{found:?}");
+    assert!(all > 0);
+}

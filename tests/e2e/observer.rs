@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
-use stargate::sandbox::SharedSandbox;
 use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInjector};
+use stargate::sandbox::{SandboxState, SharedSandbox};
 
 use crate::harness::Deployment;
 
@@ -65,6 +65,12 @@ impl Observer {
 
 fn name(object: &Value) -> String {
     object["metadata"]["name"].as_str().unwrap_or_default().to_owned()
+}
+
+/// The Nodes that are Ready and take pods.
+pub(crate) fn serving_nodes(sandbox: &SandboxState) -> BTreeSet<String> {
+    let nodes = sandbox.kubernetes.as_ref().map(|it| it.list("v1", "Node", None));
+    nodes.into_iter().flatten().filter(|node| !is_disturbed(node)).map(name).collect()
 }
 
 fn is_disturbed(node: &Value) -> bool {

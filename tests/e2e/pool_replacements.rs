@@ -178,3 +178,23 @@ async fn a_plan_counts_no_routes_of_a_pool_without_nodes() {
         converges(&deployment, &allowing_loss()).await;
     }
 }
+
+/// A pool without nodes interrupts nothing, and no routes lead to it.
+#[tokio::test(start_paused = true)]
+async fn the_replacement_of_an_empty_pool_interrupts_nothing() {
+    let pools = |settings: &str| pool("system", "count = 2") + &pool("apps", settings);
+    for changed in ["max_pods = 50", "vm_size = \"Standard_D8s_v5\""] {
+        let before = "count = 0\nmode = \"user\"\n";
+        let deployment = applied(&pools(before)).await;
+        let edited = deployment.edited(&with_pools(&pools(&format!("{before}{changed}\n"))));
+        let plan = edited.plan().await;
+        let interrupted = plan.deferred.iter().any(|it| it.interrupts.is_some());
+        let found = &plan.reachability;
+        let (lost, disrupted) = (found.lost + found.removed, found.disruptions.len());
+        assert_eq!((interrupted, lost, disrupted), (false, 0, 0), "{changed}\n{}", summary(&plan));
+        let planned = plan.changes.len() + plan.expected().count();
+        let made = edited.apply(&RefreshOptions::default()).await.changes_made;
+        converges(&edited, &RefreshOptions::default()).await;
+        assert_eq!((planned, made), (2, 2), "{changed}\n{}", summary(&plan));
+    }
+}

@@ -12,11 +12,12 @@ use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInject
 use stargate::sandbox::{SandboxState, SharedSandbox};
 
 use crate::harness::{Deployment, RefreshOptions, TWO_DATACENTERS, failures, summary};
+use crate::observer::serving_nodes;
 
-type Pairs = BTreeSet<(String, String)>;
+pub(crate) type Pairs = BTreeSet<(String, String)>;
 
 /// Three workers in each datacenter, one disturbed at a time.
-fn base() -> String {
+pub(crate) fn base() -> String {
     let cloud = "[[datacenters.cloud.workers]]\nname = \"cloud-b\"\n";
     let text = TWO_DATACENTERS
         .replace(cloud, &format!("{cloud}\n[[datacenters.cloud.workers]]\nname = \"cloud-c\"\n"))
@@ -30,20 +31,21 @@ fn base() -> String {
 
 /// The pairs that were cut at one write.
 #[derive(Debug, Clone)]
-struct Sample {
-    /// The write, for the message of a failed assertion.
-    #[expect(dead_code, reason = "it is printed")]
-    call: String,
+pub(crate) struct Sample {
+    /// The write.
+    pub(crate) call: String,
     /// Pairs that were carried before the apply and are not now.
-    cut: Pairs,
+    pub(crate) cut: Pairs,
+    /// Nodes that are Ready and take pods.
+    pub(crate) serving: BTreeSet<String>,
 }
 
 /// Compares the pairs that packets pass with those before, at each write.
 #[derive(Clone)]
-struct PairObserver {
+pub(crate) struct PairObserver {
     sandbox: SharedSandbox,
-    before: Pairs,
-    samples: Arc<Mutex<Vec<Sample>>>,
+    pub(crate) before: Pairs,
+    pub(crate) samples: Arc<Mutex<Vec<Sample>>>,
 }
 
 impl std::fmt::Debug for PairObserver {
@@ -52,13 +54,13 @@ impl std::fmt::Debug for PairObserver {
     }
 }
 
-fn connected(sandbox: &SharedSandbox) -> Pairs {
+pub(crate) fn connected(sandbox: &SharedSandbox) -> Pairs {
     let now = sandbox.now();
     sandbox.read(|state| state.connected_nodes(now))
 }
 
 impl PairObserver {
-    fn of(deployment: &Deployment) -> Self {
+    pub(crate) fn of(deployment: &Deployment) -> Self {
         let sandbox = deployment.sandbox.clone();
         let observer = Self { before: connected(&sandbox), sandbox, samples: Arc::default() };
         deployment.sandbox.set_fault_injector(Some(Arc::new(observer.clone())));
@@ -67,18 +69,18 @@ impl PairObserver {
 
     /// The most nodes of one datacenter without which no pair would have been cut, over all
     /// samples, and the sample.
-    fn widest(&self) -> Option<(usize, Sample)> {
+    pub(crate) fn widest(&self) -> Option<(usize, Sample)> {
         let samples = self.samples.lock().unwrap().clone();
         samples.into_iter().map(|it| (interrupted(&it.cut).len(), it)).max_by_key(|(most, _)| *most)
     }
 
-    fn most_cut(&self) -> usize {
+    pub(crate) fn most_cut(&self) -> usize {
         self.samples.lock().unwrap().iter().map(|it| it.cut.len()).max().unwrap_or_default()
     }
 }
 
 /// A smallest set of nodes that all of these pairs have an end in, chosen greedily.
-fn interrupted(cut: &Pairs) -> BTreeSet<String> {
+pub(crate) fn interrupted(cut: &Pairs) -> BTreeSet<String> {
     let (mut left, mut chosen) = (cut.clone(), BTreeSet::new());
     while !left.is_empty() {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
@@ -101,7 +103,8 @@ impl FaultInjector for PairObserver {
                 Call::Host { hostname, activity, .. } => format!("{activity} on {hostname}"),
             };
             let cut = self.before.difference(&connected(&self.sandbox)).cloned().collect();
-            self.samples.lock().unwrap().push(Sample { call, cut });
+            let serving = self.sandbox.read(serving_nodes);
+            self.samples.lock().unwrap().push(Sample { call, cut, serving });
         }
         Disposition::Pass
     }
@@ -112,7 +115,7 @@ impl FaultInjector for PairObserver {
 }
 
 /// The waves of a plan, each with its workers.
-fn waves(plan: &Plan) -> Vec<Vec<String>> {
+pub(crate) fn waves(plan: &Plan) -> Vec<Vec<String>> {
     let waves = plan.rollout.map(|rollout| rollout.waves(&plan.changes)).unwrap_or_default();
     let names = |wave: Vec<stargate::resource::Address>| {
         wave.into_iter().map(|it| it.name.to_string()).collect()

@@ -180,7 +180,9 @@ pub(crate) async fn run_plan(
         None => return Ok(interrupted_before(request.purpose, ui)),
     }
     let applied = apply_plan(session, &scope, planned, request, ui).await;
-    print_result(&applied, request, &omitted, ui)
+    let found_since = applied.omitted.iter().filter(|change| !omitted.contains(change));
+    saved_plan_report::note_omitted(&found_since.cloned().collect::<Vec<_>>(), ui);
+    print_result(&applied, request, ui)
 }
 
 /// Makes the plan, or confirms the saved one. `None` if it is interrupted.

@@ -9,7 +9,6 @@ use crate::cli::error::CliError;
 use crate::cli::exit;
 use crate::cli::ui::Ui;
 use crate::diagnostics::{Code, counted};
-use crate::plan::OmittedChange;
 use crate::render::{Purpose, matches_topology};
 
 /// The name of the operation in the closing line.
@@ -35,7 +34,6 @@ pub(super) fn interrupted_before(purpose: Purpose, ui: &Ui) -> u8 {
 pub(super) fn print_result(
     applied: &Applied,
     request: &ApplyRequest,
-    omitted: &[OmittedChange],
     ui: &Ui,
 ) -> Result<u8, CliError> {
     report_unreachable(applied, ui);
@@ -47,7 +45,7 @@ pub(super) fn print_result(
         ui.error(&CliError::from(failure.clone()));
     }
     if request.format == Format::Text || applied.status == ApplyStatus::Interrupted {
-        let (status, note) = ending(applied, request, omitted);
+        let (status, note) = ending(applied, request);
         let operation = operation(request.purpose);
         ui.status(&format!("{operation} {status}: {}.{note}", made(applied)));
     }
@@ -92,11 +90,7 @@ fn made(applied: &Applied) -> String {
 }
 
 /// The state of the operation in the closing line, and its text after the count.
-fn ending(
-    applied: &Applied,
-    request: &ApplyRequest,
-    omitted: &[OmittedChange],
-) -> (&'static str, String) {
+fn ending(applied: &Applied, request: &ApplyRequest) -> (&'static str, String) {
     let (status, note) = match (&applied.status, &applied.remaining) {
         (ApplyStatus::Converged, _) if exit::is_unreachable(applied) => ("incomplete", ""),
         (ApplyStatus::Converged, _) if request.purpose == Purpose::Destroy => {
@@ -104,11 +98,14 @@ fn ending(
         }
         // Only the plan was applied; the rest of the infrastructure was not compared.
         (ApplyStatus::Converged, _) if request.options.worker_request.is_some() => ("complete", ""),
-        (ApplyStatus::Converged, None) => {
-            return ("complete", saved_plan_report::remaining(omitted));
+        (ApplyStatus::Converged, remaining)
+            if remaining.is_none() || !applied.omitted.is_empty() =>
+        {
+            return ("complete", saved_plan_report::remaining(&applied.omitted));
         }
-        (ApplyStatus::Converged, Some(plan)) => {
-            return ("complete", format!(" {}.", matches_topology(plan)));
+        (ApplyStatus::Converged, plan) => {
+            let matching = plan.as_ref().map(|plan| format!(" {}.", matches_topology(plan)));
+            return ("complete", matching.unwrap_or_default());
         }
         (ApplyStatus::Partial(_) | ApplyStatus::Refused(_), _) => ("incomplete", ""),
         (ApplyStatus::Stale | ApplyStatus::Overtaken(_), _) => ("stopped", " The plan is stale."),

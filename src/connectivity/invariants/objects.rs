@@ -69,10 +69,10 @@ impl Checker<'_> {
         let named = server.body.pointer("/spec/routerIP").and_then(Value::as_str);
         let named = named.unwrap_or_default();
         let own = router_of(sources, &address.site);
-        let known = &sources.facts.router_addresses;
-        let own = own.and_then(|it| Some((it, known.get(it.router.name.as_str())?)));
+        let known = |name: &str| sources.facts.router_address(name);
+        let own = own.and_then(|it| Some((it, known(it.router.name.as_str())?)));
         let found = match (own, named.parse::<Ipv4Addr>()) {
-            (Some((_, own)), Ok(named)) if named == *own => return,
+            (Some((_, own)), Ok(named)) if named == own => return,
             (Some((datacenter, own)), _) => {
                 format!("`{named}` is not {own}, the address of {}", datacenter.router.name)
             }

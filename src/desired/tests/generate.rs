@@ -223,6 +223,7 @@ pub(crate) fn no_facts() -> Facts {
         cluster: None,
         nodes: Vec::new(),
         router_addresses: BTreeMap::new(),
+        unauthorized_routers: BTreeMap::new(),
         departed: BTreeMap::new(),
         present_routers: BTreeMap::new(),
         request: None,
@@ -285,6 +286,7 @@ pub(crate) fn all_facts(topology: &Topology) -> Facts {
     Facts {
         cluster: Some(cluster_facts(topology)),
         nodes: aks_nodes(),
+        unauthorized_routers: BTreeMap::new(),
         router_addresses: routers
             .zip(1..)
             .map(|(name, last)| (name.to_string(), Ipv4Addr::new(100, 64, 0, last)))

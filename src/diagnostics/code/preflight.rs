@@ -233,7 +233,8 @@ pub(super) const ENTRIES: &[Entry] = &[
                       cycle: give one worker an address and a pod CIDR that no other worker has, \
                       apply, then give it the intended ones and apply again. Or set `width` to \
                       the number of workers of the cycle. Workers that shift in a chain need \
-                      neither: the last one changes first.",
+                      neither: the last one changes first, and those that take over its pod CIDR \
+                      follow in later iterations of the same apply.",
     },
     Entry {
         code: Code::IgnoredRoute,

@@ -18,7 +18,7 @@ use crate::connectivity::{
 };
 use crate::dataplane::difference::NetworkDifference;
 use crate::dataplane::{End, trace_round_trip};
-use crate::plan::{Change, StepGraph};
+use crate::plan::{Change, Deferred, StepGraph};
 use crate::resource::{Address, ObjectKey};
 
 /// The impact of a plan on the network, and which of its changes should wait for
@@ -160,8 +160,10 @@ fn compare_states<'a>(
     let plan = projection.plan;
     let (applied, difference) = applied(&plan.changes, paths, &observed);
     // A deferred resource is unknown after the plan, and unchanged while it is applied.
-    let has_deferred =
-        plan.deferred.iter().any(|it| affects_data_plane(it.address.kind) && !it.is_follow_up());
+    let is_unknown = |it: &Deferred| {
+        affects_data_plane(it.address.kind) && !it.is_follow_up() && !it.waits_for_workers()
+    };
+    let has_deferred = plan.deferred.iter().any(is_unknown);
     let planned = has_deferred
         .then(|| connectivity::path_model(projection.state(&IntermediateState::Planned)));
     let after_model = planned.as_ref().unwrap_or(applied.model());
@@ -255,7 +257,8 @@ fn keeps_any(before: &Snapshot, after: &Snapshot) -> bool {
 }
 
 fn unexamined(projection: Projection<'_>, before: &PathModel, nodes: &Nodes) -> Vec<Unexamined> {
-    let deferred = projection.plan.deferred.iter().filter(|deferred| !deferred.is_follow_up());
+    let deferred = projection.plan.deferred.iter();
+    let deferred = deferred.filter(|it| !it.is_follow_up() && !it.waits_for_workers());
     let deferred = deferred.map(|deferred| &deferred.address);
     let deferred: Vec<&Address> = deferred.filter(|it| affects_data_plane(it.kind)).collect();
     let of_deferred = deferred.first().map(|example| Unexamined::Deferred {

@@ -56,7 +56,8 @@ impl<'a> Projection<'a> {
         projected.set_unknown(refused.map(|blocked| &blocked.address));
         projected.set_cluster_lost(made.iter().any(|change| loses_cluster(change)));
         if *state == IntermediateState::Planned {
-            let unknown = self.plan.deferred.iter().filter(|deferred| !deferred.is_follow_up());
+            let unknown = self.plan.deferred.iter();
+            let unknown = unknown.filter(|it| !it.is_follow_up() && !it.waits_for_workers());
             projected.set_unknown(unknown.map(|deferred| &deferred.address));
         }
         projected

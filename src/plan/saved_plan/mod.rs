@@ -38,6 +38,7 @@
 //! changes that a fresh plan contains too.
 
 mod confirm;
+mod continued;
 mod delta;
 mod permissions;
 mod rows;
@@ -57,6 +58,7 @@ use super::{Blocked, Change, Deferred, Plan, PlanContents, StepGraph};
 use crate::desired::DesiredSet;
 use crate::diagnostics::Code;
 pub use confirm::{Discrepancy, SavedPlanRefusal, confirm};
+pub use continued::approved_part;
 pub use permissions::Permissions;
 use rows::{Item, Rows};
 use seal::{Digesting, Seal, TokenDigest};

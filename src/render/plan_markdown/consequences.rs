@@ -29,9 +29,12 @@ pub(super) fn consequences(plan: &Plan) -> String {
 fn going_away(plan: &Plan) -> Vec<String> {
     let actions = [Action::Delete, Action::Replace, Action::Reboot];
     let line = |action: Action| {
-        let changes = || plan.changes.iter().filter(move |change| change.action == action);
-        let listed = names(changes().map(|change| &change.address), MAX_GOING_AWAY);
-        match changes().count() {
+        let changes = plan.changes.iter().map(|change| (change.action, &change.address));
+        let deferred = plan.expected().map(|deferred| (deferred.action, &deferred.address));
+        let all = changes.chain(deferred).filter(|(other, _)| *other == action);
+        let all: Vec<_> = all.map(|(_, address)| address).collect();
+        let listed = names(all.iter().copied(), MAX_GOING_AWAY);
+        match all.len() {
             0 => None,
             1 => Some(format!("**{}**: {listed}", action.participle())),
             count => Some(format!("**{}** ({count}): {listed}", action.participle())),
@@ -45,9 +48,11 @@ fn going_away(plan: &Plan) -> Vec<String> {
 fn interrupted(plan: &Plan) -> Vec<String> {
     let disruptions = plan.reachability.disruption_summaries();
     let disruptions = disruptions.iter().map(|text| sentence(text));
-    let changes = plan.changes.iter().filter_map(|change| {
-        let text = sentence(change.interrupts.as_deref()?);
-        Some(format!("**interrupts** {text} ({})", name(&change.address.to_string())))
+    let changes = plan.changes.iter().map(|change| (&change.interrupts, &change.address));
+    let deferred = plan.expected().map(|deferred| (&deferred.interrupts, &deferred.address));
+    let changes = changes.chain(deferred).filter_map(|(interrupts, address)| {
+        let text = sentence(interrupts.as_deref()?);
+        Some(format!("**interrupts** {text} ({})", name(&address.to_string())))
     });
     let unexamined = plan.reachability.unexamined.iter().map(|it| sentence(&it.sentence()));
     disruptions.chain(changes).chain(unexamined).collect()

@@ -1,0 +1,100 @@
+//! Workers that get places which others leave first: their changes follow in later iterations of
+//! the same apply, and are shown and approved with the first plan.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
+use super::diff::{self, ObjectDiff};
+use super::follow_ups::FollowUps;
+use super::new_places::WITHDRAWAL;
+use super::{Action, Deferred};
+use crate::desired::{DesiredResource, LaterIteration};
+use crate::resource::Address;
+
+/// Defers the changes of later iterations.
+pub(super) fn defer(
+    input: Comparison<'_>,
+    decisions: &mut ResourceDecisions,
+    follow_ups: &mut FollowUps,
+) {
+    let moves = |decision: Option<&ResourceDecision>| {
+        matches!(decision, Some(ResourceDecision::Change(_) | ResourceDecision::Deferred(_)))
+    };
+    for iteration in input.desired.later_iterations() {
+        // Workers whose moves are blocked keep their places, and those that wait for them too.
+        if !iteration.after.iter().any(|worker| moves(decisions.get(worker))) {
+            return;
+        }
+        for deferred in deferred_in(input, iteration) {
+            follow_ups.add_known(deferred, decisions);
+        }
+    }
+}
+
+fn deferred_in(input: Comparison<'_>, iteration: &LaterIteration) -> Vec<Deferred> {
+    let changed =
+        iteration.changed.iter().map(|(before, after)| change(before.as_ref(), after, iteration));
+    let mut all: Vec<Deferred> = changed.collect();
+    let mut replaced: BTreeSet<Address> =
+        all.iter().filter(|it| it.action == Action::Replace).map(|it| it.address.clone()).collect();
+    for container in replaced.clone() {
+        replace_contents(input, &container, iteration, &mut replaced, &mut all);
+    }
+    all
+}
+
+/// Adds the replacements of the contents of a replaced resource.
+fn replace_contents(
+    input: Comparison<'_>,
+    container: &Address,
+    iteration: &LaterIteration,
+    replaced: &mut BTreeSet<Address>,
+    all: &mut Vec<Deferred>,
+) {
+    let contents = input.desired.iter().filter(|it| it.contained_in.contains(container));
+    for resource in contents {
+        if !replaced.insert(resource.address.clone()) {
+            continue;
+        }
+        match all.iter_mut().find(|it| it.address == resource.address) {
+            Some(deferred) => deferred.action = Action::Replace,
+            None => all.push(Deferred {
+                waits_for: iteration.after.clone(),
+                ..Deferred::new(
+                    resource.address.clone(),
+                    Action::Replace,
+                    resource.planned_because_of.clone(),
+                )
+            }),
+        }
+        replace_contents(input, &resource.address, iteration, replaced, all);
+    }
+}
+
+fn change(
+    before: Option<&Arc<DesiredResource>>,
+    after: &DesiredResource,
+    iteration: &LaterIteration,
+) -> Deferred {
+    let (action, fields) = match before {
+        None => (Action::Create, diff::whole(&after.resource, ObjectDiff::Created)),
+        Some(before) => {
+            let fields = diff::between(&before.resource, &after.resource);
+            match fields.iter().any(|field| field.forces_replacement) {
+                true => (Action::Replace, fields),
+                // Its values in between are those of one iteration only.
+                false => (Action::Update, Vec::new()),
+            }
+        }
+    };
+    let reason = match action {
+        Action::Update => WITHDRAWAL,
+        _ => &after.planned_because_of,
+    };
+    Deferred {
+        waits_for: iteration.after.clone(),
+        fields,
+        ..Deferred::new(after.address.clone(), action, reason)
+    }
+}
