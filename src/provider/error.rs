@@ -22,9 +22,9 @@ pub enum RequestError {
         /// The service's message.
         message: String,
         /// Nested causes, the outermost first.
-        details: Vec<Detail>,
-        /// The policies that denied the request.
-        policies: Box<[PolicyViolation]>,
+        details: Box<[Detail]>,
+        /// The policy that denied the request, the outermost if there are several.
+        policy: Option<Box<PolicyViolation>>,
         /// The request, as in `PUT route table stargate-workers-rt`.
         activity: String,
     },
@@ -74,9 +74,9 @@ pub enum RequestError {
         /// The service's message.
         message: String,
         /// Nested causes, the outermost first.
-        details: Vec<Detail>,
-        /// The policies that denied the operation.
-        policies: Vec<PolicyViolation>,
+        details: Box<[Detail]>,
+        /// The policy that denied the operation.
+        policy: Option<Box<PolicyViolation>>,
     },
 }
 
@@ -181,8 +181,8 @@ impl RequestError {
             status,
             code: parsed.code,
             message: parsed.message,
-            details: parsed.details,
-            policies: parsed.policies.into(),
+            details: parsed.details.into(),
+            policy: parsed.policy,
             activity: activity.to_owned(),
         }
     }
@@ -212,8 +212,8 @@ pub struct ServiceError {
     pub message: String,
     /// Nested causes, the outermost first.
     pub details: Vec<Detail>,
-    /// The policies that denied the request, of all levels.
-    pub policies: Vec<PolicyViolation>,
+    /// The policy that denied the request, the outermost if there are several.
+    pub policy: Option<Box<PolicyViolation>>,
     /// True if the body was a JSON object.
     pub(super) is_object: bool,
 }
@@ -250,8 +250,9 @@ impl ServiceError {
         let mut details = Vec::new();
         let mut policies = PolicyViolation::all_of(error);
         nested(error, MAX_DEPTH, &mut details, &mut policies);
+        let policy = policies.into_iter().next().map(Box::new);
         details.extend(list(value, "data").flat_map(tailnet_details));
-        Self { code, message, details, policies, is_object: value.is_object() }
+        Self { code, message, details, policy, is_object: value.is_object() }
     }
 }
 

@@ -104,8 +104,8 @@ impl OperationProgress {
                 status: ServiceText::line(&status).into(),
                 code: error.code,
                 message: error.message,
-                details: error.details,
-                policies: error.policies.into(),
+                details: error.details.into(),
+                policy: error.policy,
             }),
         }
     }
@@ -153,8 +153,8 @@ impl PollInterval {
                     "it is still running after {} minutes",
                     MAX_OPERATION_DURATION.as_secs() / 60
                 ),
-                details: Vec::new(),
-                policies: Box::default(),
+                details: Box::default(),
+                policy: None,
             });
         }
         let requested = retry_after(headers);

@@ -10,9 +10,13 @@ use super::PolicyViolation;
 use crate::diagnostics::Code;
 
 /// The remedy for an error of Azure, if the error names what it is about.
-pub(super) fn remedy(code: Code, message: &str, policies: &[PolicyViolation]) -> Option<String> {
+pub(super) fn remedy(
+    code: Code,
+    message: &str,
+    violation: Option<&PolicyViolation>,
+) -> Option<String> {
     match code {
-        Code::PolicyDenied => policies.iter().find_map(policy),
+        Code::PolicyDenied => violation.and_then(policy),
         Code::QuotaExceeded => quota(message),
         Code::ManagementLock => lock(message),
         Code::ProviderNotRegistered => registration(message),

@@ -202,8 +202,8 @@ proptest! {
             assignment_id: format!("/{text}"),
             definition: text.clone(),
         };
-        let policies = remedy(Code::PolicyDenied, "", &[violation]);
-        let others = messages.iter().filter_map(|(code, message)| remedy(*code, message, &[]));
+        let policies = remedy(Code::PolicyDenied, "", Some(&violation));
+        let others = messages.iter().filter_map(|(code, message)| remedy(*code, message, None));
         for remedy in others.chain(policies) {
             prop_assert_eq!(remedy.matches('`').count() % 2, 0, "{}", remedy);
             for command in remedy.split('`').skip(1).step_by(2).filter(|it| it.starts_with("az ")) {

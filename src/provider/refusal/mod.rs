@@ -226,14 +226,14 @@ fn explain(error: &RequestError) -> (Code, Cow<'static, str>) {
                  in place of the service",
             ),
         ),
-        RequestError::Response { api, status, code, message, details, policies, .. } => {
-            named(*api, code, message, details, policies).unwrap_or_else(|| {
+        RequestError::Response { api, status, code, message, details, policy, .. } => {
+            named(*api, code, message, details, policy.as_deref()).unwrap_or_else(|| {
                 let (code, remedy) = by_status(*api, *status, message);
                 (code, Cow::Borrowed(remedy))
             })
         }
-        RequestError::Operation { api, code, message, details, policies, .. } => {
-            named(*api, code, message, details, policies)
+        RequestError::Operation { api, code, message, details, policy, .. } => {
+            named(*api, code, message, details, policy.as_deref())
                 .unwrap_or((Code::OperationFailed, Cow::Borrowed(APPLY_AGAIN)))
         }
     }
@@ -256,7 +256,7 @@ fn named(
     code: &str,
     message: &str,
     details: &[Detail],
-    policies: &[PolicyViolation],
+    policy: Option<&PolicyViolation>,
 ) -> Option<(Code, Cow<'static, str>)> {
     if api != Api::Azure {
         return None;
@@ -264,7 +264,7 @@ fn named(
     let inner = details.iter().rev().map(|detail| (detail.code.as_str(), detail.message.as_str()));
     inner.chain([(code, message)]).find_map(|(code, message)| {
         let (code, general) = of_azure(code, message)?;
-        let remedy = azure::remedy(code, message, policies);
+        let remedy = azure::remedy(code, message, policy);
         Some((code, remedy.map_or(Cow::Borrowed(general), Cow::Owned)))
     })
 }

@@ -113,8 +113,8 @@ fn failures_without_an_answer_have_codes() {
         status: "Failed".to_owned(),
         code: parsed.code,
         message: parsed.message,
-        details: parsed.details,
-        policies: parsed.policies.into(),
+        details: parsed.details.into(),
+        policy: parsed.policy,
     };
     assert_eq!(Failure::from(error).code, Code::OperationFailed);
     for api in Api::ALL {
