@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::error::CliError;
 use crate::diagnostics::Code;
 use crate::provider::host::HostWrite;
+use crate::provider::http::RequestCount;
 use crate::provider::retry::RetryingHosts;
 use crate::provider::ssh::host_keys::KnownHostFiles;
 use crate::provider::ssh::settings::KEY_VARIABLE;
@@ -19,6 +20,7 @@ pub(super) fn hosts(
     folder: &Path,
     public_key: &str,
     lookup: &dyn Fn(&str) -> Option<String>,
+    requests: &RequestCount,
 ) -> Result<Arc<dyn HostWrite>, CliError> {
     let settings = settings(topology, folder, public_key, lookup)?;
     let record_in = match topology.ssh.host_keys {
@@ -27,7 +29,7 @@ pub(super) fn hosts(
     };
     let shell = Arc::new(SshShell::new(settings));
     let hosts = SshHosts::new(shell, topology.name.as_str(), record_in);
-    Ok(Arc::new(RetryingHosts::new(Arc::new(hosts))))
+    Ok(Arc::new(RetryingHosts::new(Arc::new(hosts)).noted_in(requests.clone())))
 }
 
 /// Settings from the environment, completed by the topology.

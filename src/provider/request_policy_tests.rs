@@ -199,3 +199,66 @@ fn a_status_of_an_api_server_says_how_long_to_wait() {
     assert_eq!(delay_in_body(body.as_bytes()), Some(Duration::from_secs(7)));
     assert_eq!(delay_in_body(b"{}"), None);
 }
+
+/// The attempts at a call that the host refuses, and how long they take.
+async fn refused(policy: &RequestPolicy, retry: RetryClass) -> (u32, Duration) {
+    let kind = RequestKind { method: &Method::GET, retry, host: "h", activity: "x" };
+    let attempts = AtomicU32::new(0);
+    let start = Instant::now();
+    let refusal = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+    let outcome = policy.run(kind, &attempts, || {
+        let refused = TransportFault::lost(&refusal);
+        std::future::ready(Err(TransportError { host: "h".to_owned(), fault: refused }))
+    });
+    outcome.await.unwrap_err();
+    (attempts.into_inner(), start.elapsed())
+}
+
+fn new_policy() -> RequestPolicy {
+    let (limits, count) = (Limits::unlimited(), RequestCount::default());
+    RequestPolicy::new(Api::Kubernetes, limits, count, ClientSettings::default())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_waits_three_seconds_for_a_service_that_does_not_run() {
+    let (attempts, elapsed) = refused(&new_policy(), RetryClass::Read).await;
+    assert_eq!(attempts, 3);
+    assert!(elapsed <= Duration::from_secs(3), "{elapsed:?}");
+}
+
+/// A service that answered before restarts, and one may start because of a write.
+#[tokio::test(start_paused = true)]
+async fn a_service_that_may_come_back_is_waited_for() {
+    let policy = new_policy();
+    // As often as the timeout of a call permits.
+    assert!(refused(&policy, RetryClass::Idempotent).await.0 > READ_RETRIES);
+    assert_eq!(refused(&policy, RetryClass::Read).await.0, READ_RETRIES + 1);
+    let policy = new_policy();
+    policy.0.count.ended(Api::Azure, StatusClass::Success);
+    assert_eq!(refused(&policy, RetryClass::Read).await.0, 3, "another service answered");
+    policy.0.count.ended(Api::Kubernetes, StatusClass::ServerError);
+    assert_eq!(refused(&policy, RetryClass::Read).await.0, READ_RETRIES + 1);
+}
+
+/// A call that is sent again shows why.
+#[tokio::test(start_paused = true)]
+async fn a_running_call_shows_its_last_failure() {
+    let (client, _) = client(vec![
+        ScriptedStep::new("GET", "/x").respond(503, json!({})),
+        ScriptedStep::new("GET", "/x").dropped(),
+        ScriptedStep::new("GET", "/x").respond(200, json!({})),
+    ]);
+    let count = client.policy().0.count.clone();
+    let listed = async {
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        let first = count.running_for(Duration::from_millis(300));
+        tokio::time::sleep(Duration::from_millis(1000)).await;
+        (first, count.running_for(Duration::ZERO), count.running_for(Duration::from_secs(2)))
+    };
+    let call = call(Method::GET);
+    let (response, (first, second, none)) = tokio::join!(client.send(&call), listed);
+    assert!(response.is_ok());
+    assert_eq!(first, ["azure: touch x (answered 503; sent again)"]);
+    assert_eq!(second, ["azure: touch x (no answer; sent again)"]);
+    assert!(none.is_empty() && count.running_for(Duration::ZERO).is_empty());
+}

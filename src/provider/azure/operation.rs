@@ -105,6 +105,7 @@ impl OperationProgress {
                 code: error.code,
                 message: error.message,
                 details: error.details,
+                policies: error.policies,
             }),
         }
     }
@@ -153,6 +154,7 @@ impl PollInterval {
                     MAX_OPERATION_DURATION.as_secs() / 60
                 ),
                 details: Vec::new(),
+                policies: Vec::new(),
             });
         }
         let requested = retry_after(headers);

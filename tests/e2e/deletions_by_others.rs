@@ -1,0 +1,123 @@
+//! Objects that others delete while an apply runs.
+
+use std::sync::Mutex;
+
+use stargate::apply::events::{Event, Outcome, Reporter};
+use stargate::apply::{Applied, ApplyStatus};
+use stargate::diagnostics::{Code, Failure};
+use stargate::resource::ArmId;
+use stargate::sandbox::SharedSandbox;
+
+use crate::harness::{Deployment, RefreshOptions, failures};
+use crate::lease::{Other, VALID, WaitLog, with_work};
+
+/// A route table that the first apply creates under its Lease.
+const TABLE: &str = "route-table/dc1/stargate-aks-e2e-2-dc-route-table";
+/// A resource that the first apply creates later.
+const LATER: &str = "cilium-node/dc1/stargate-aks-e2e-2-worker-2";
+
+/// Deletes the table as another program does, and records warnings.
+struct Policy {
+    sandbox: SharedSandbox,
+    /// After the end of which resources it deletes the table.
+    after: Mutex<Vec<&'static str>>,
+    warnings: Mutex<Vec<Failure>>,
+}
+
+impl Reporter for Policy {
+    fn event(&self, event: &Event) {
+        match event {
+            Event::Warning(failure) => self.warnings.lock().unwrap().push(failure.clone()),
+            Event::StepFinished { address, outcome: Outcome::Done, .. } => {
+                let mut after = self.after.lock().unwrap();
+                if after.first().is_some_and(|name| address.to_string() == *name) {
+                    after.remove(0);
+                    self.sandbox.change(|sandbox, _| {
+                        let tables = sandbox.arm.list("Microsoft.Network/routeTables");
+                        let ids: Vec<ArmId> = tables.map(|(id, _)| id.clone()).collect();
+                        let id = ids
+                            .into_iter()
+                            .find(|id| TABLE.ends_with(&format!("/{}", id.name())))
+                            .unwrap();
+                        sandbox.arm.remove(&id, &mut || "none".to_owned());
+                    });
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The first apply of the example, and its warnings.
+async fn applied(deployment: &Deployment, after: &[&'static str]) -> (Applied, Vec<Failure>) {
+    let policy = Policy {
+        sandbox: deployment.sandbox.clone(),
+        after: Mutex::new(after.to_vec()),
+        warnings: Mutex::default(),
+    };
+    let options = RefreshOptions::default();
+    let planned = deployment.refresh_and_plan(&options).await;
+    let applied = deployment.apply_planned(&options, planned, &policy).await;
+    assert!(policy.after.into_inner().unwrap().is_empty(), "{:?}", applied.status);
+    (applied, policy.warnings.into_inner().unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_apply_creates_once_more_what_others_deleted() {
+    let deployment = Deployment::example();
+    let (applied, warnings) = applied(&deployment, &[LATER]).await;
+    assert_eq!(applied.status, ApplyStatus::Converged, "{}", failures(&applied).join("\n"));
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].message.contains(TABLE), "{:?}", warnings[0]);
+    assert!(deployment.plan().await.is_empty());
+}
+
+/// It does not fight with a program that deletes it again, and without a Lease a destroy may
+/// run.
+#[tokio::test(start_paused = true)]
+async fn an_apply_ends_if_others_delete_again_or_a_destroy_may_run() {
+    let cases = [
+        (Deployment::example(), &[LATER, TABLE][..], 1),
+        (Deployment::example().without_lease(), &[LATER][..], 0),
+    ];
+    for (deployment, after, recreations) in cases {
+        let (applied, warnings) = applied(&deployment, after).await;
+        let ApplyStatus::Partial(failure) = &applied.status else { panic!("{:?}", applied.status) };
+        assert_eq!(failure.code, Code::StalePlan);
+        assert!(failure.message.contains(TABLE), "{failure:?}");
+        assert!(failure.remedy.contains("a policy"), "{failure:?}");
+        assert_eq!(warnings.len(), recreations, "{warnings:?}");
+    }
+}
+
+/// A destroy that renewed its Lease while the apply waited may have deleted objects before it was
+/// killed: nothing is created again. One that was killed before has deleted nothing since.
+#[tokio::test(start_paused = true)]
+async fn an_apply_recreates_nothing_after_a_destroy_that_was_killed() {
+    for is_renewed in [false, true] {
+        let deployment = with_work().await;
+        let other = Other::of(&deployment).await;
+        other.hold_for_destroy("killed destroy").await;
+        let options = RefreshOptions::default();
+        let planned = deployment.refresh_and_plan(&options).await;
+        let renewing = async {
+            if is_renewed {
+                tokio::time::sleep(VALID / 3).await;
+                other.hold_for_destroy("killed destroy").await;
+            }
+        };
+        let log = WaitLog::default();
+        let applying = deployment.apply_planned(&options, planned, &log);
+        let (applied, ()) = tokio::join!(applying, renewing);
+        match &applied.status {
+            ApplyStatus::Converged => assert!(!is_renewed),
+            ApplyStatus::Overtaken(failure) => {
+                assert!(is_renewed, "{failure:?}");
+                assert!(failure.message.contains("was killed"), "{failure:?}");
+                assert_eq!(applied.changes_made, 0);
+                assert_eq!(other.read().await, None, "the lease is released");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
