@@ -1,10 +1,5 @@
 //! Real services without credentials. These tests send no requests.
 
-use std::io::Read;
-use std::net::{TcpListener, TcpStream};
-use std::process::Stdio;
-use std::time::Duration;
-
 use super::location::{EXAMPLE, Ran, TestFolder};
 
 /// Runs `plan` against the real services, with these variables and unusable proxies.
@@ -17,13 +12,6 @@ fn plan(location: &TestFolder, variables: &[(&str, &str)]) -> Ran {
 }
 
 const TAILSCALE: (&str, &str) = ("TAILSCALE_API_KEY", "tskey-api-marked");
-
-/// A service principal, which the identity provider is asked about.
-const AZURE: [(&str, &str); 3] = [
-    ("AZURE_TENANT_ID", "00000000-0000-0000-0000-000000000001"),
-    ("AZURE_CLIENT_ID", "00000000-0000-0000-0000-000000000002"),
-    ("AZURE_CLIENT_SECRET", "marked"),
-];
 
 #[test]
 fn missing_credentials_are_named() {
@@ -56,53 +44,4 @@ fn a_subscription_is_required() {
 fn a_public_key_is_required() {
     let location = TestFolder::new();
     plan(&location, &[TAILSCALE]).fails(1, "SG0115", "ssh-keygen");
-}
-
-/// The next connection, within half a minute.
-fn accepted(listener: &TcpListener) -> TcpStream {
-    listener.set_nonblocking(true).expect("a mode of it");
-    for _ in 0..300 {
-        if let Ok((connection, _)) = listener.accept() {
-            connection.set_nonblocking(false).expect("a mode of it");
-            return connection;
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    panic!("the proxy is not asked");
-}
-
-/// What a proxy receives first from `plan` with these variables, which name its address.
-fn first_bytes(proxy: &str, names: &[&str]) -> Vec<u8> {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let proxy = format!("{proxy}://{}", listener.local_addr().expect("its address"));
-    let location = TestFolder::new();
-    std::fs::create_dir(location.path(".ssh")).expect("a folder");
-    location.write(".ssh/id_ed25519.pub", "ssh-ed25519 AAAA me@here\n");
-    let mut command = std::process::Command::new(super::location::PROGRAM);
-    command.arg("plan").current_dir(location.path("")).env_clear();
-    command.env("HOME", location.path("")).envs(names.iter().map(|name| (*name, &proxy)));
-    for (name, value) in [TAILSCALE].into_iter().chain(AZURE) {
-        command.env(name, value);
-    }
-    let mut plan =
-        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts");
-    let mut connection = accepted(&listener);
-    let mut received = vec![0; 256];
-    let length = connection.read(&mut received).expect("bytes");
-    plan.kill().expect("it runs");
-    plan.wait().expect("it ends");
-    received.truncate(length);
-    received
-}
-
-#[test]
-fn services_are_reached_through_the_proxy_of_the_environment() {
-    for name in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"] {
-        let tunnel = String::from_utf8(first_bytes("http", &[name])).expect("text");
-        assert!(tunnel.starts_with("CONNECT ") && tunnel.contains(":443 HTTP/1.1"), "{tunnel}");
-    }
-    // The version of SOCKS, and then the ways to log in. With `socks5` the name is resolved
-    // here, which this test cannot.
-    let greeting = first_bytes("socks5h", &["ALL_PROXY"]);
-    assert!(greeting.first() == Some(&5) && greeting.len() > 1, "{greeting:?}");
 }

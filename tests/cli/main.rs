@@ -31,7 +31,6 @@ mod signals;
 mod systemd;
 mod topology_file;
 mod usage;
-mod waits;
 #[cfg(unix)]
 mod watch;
 mod watch_folder;

@@ -22,10 +22,6 @@ pub(crate) struct DestroyArguments {
     /// Skip the approval prompt
     #[arg(short, long)]
     pub(crate) yes: bool,
-    /// Delete what is proven to belong to the topology although the cluster cannot be read:
-    /// workers are not drained, and protections that only the cluster records are unknown
-    #[arg(long)]
-    pub(crate) allow_unread_cluster: bool,
     /// Do not acquire the lease that makes other applies of the topology wait
     #[arg(long)]
     pub(crate) no_lease: bool,
@@ -42,11 +38,7 @@ pub(crate) async fn run(
 ) -> Result<u8, CliError> {
     let session = WriteSession::open(global, ui, interrupt::watch()?).await?;
     let request = ApplyRequest {
-        options: PlanOptions {
-            destroy: true,
-            allow_unread_cluster: arguments.allow_unread_cluster,
-            ..PlanOptions::default()
-        },
+        options: PlanOptions { destroy: true, ..PlanOptions::default() },
         yes: arguments.yes,
         no_lease: arguments.no_lease,
         format: arguments.format,
