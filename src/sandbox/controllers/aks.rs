@@ -28,8 +28,6 @@ pub(super) fn reconcile(sandbox: &mut SandboxState, now: Timestamp) {
         sandbox.kubernetes = None;
         sandbox.cluster_access = None;
     }
-    // The API server goes on while Azure updates the cluster, also of a process that was killed.
-    write_kubeconfig(sandbox, &id, &cluster);
     if !succeeded(&cluster) {
         return;
     }

@@ -1,4 +1,3 @@
-use base64::Engine as _;
 use serde_json::{Value, json};
 
 use super::reconcile;
@@ -306,28 +305,4 @@ fn old_certificate_requests_are_deleted() {
     store.put(request, "test", &later.to_string()).map(drop).unwrap();
     reconcile(&mut sandbox, later);
     assert_eq!(names(&sandbox), ["later"]);
-}
-
-/// A process that continues while Azure still updates the cluster, as after a killed apply, has
-/// other endpoints than the one that wrote the state.
-#[test]
-fn the_kubeconfig_of_a_cluster_that_is_updated_has_the_present_endpoint() {
-    let mut sandbox = SandboxState::new(1);
-    aks(&mut sandbox, 1);
-    let cluster = id("lab", "Microsoft.ContainerService/managedClusters", "aks");
-    let path = format!("{cluster}/listClusterUserCredential?api-version=2024-09-01");
-    for (state, server) in
-        [("Succeeded", "http://127.0.0.1:1001"), ("Updating", "http://127.0.0.1:1002")]
-    {
-        let set_state = |body: &mut Value| body["properties"]["provisioningState"] = state.into();
-        assert!(sandbox.arm.modify(&cluster, set_state, &mut String::new));
-        server.clone_into(&mut sandbox.endpoints.kubernetes);
-        reconcile(&mut sandbox, now());
-        let (status, body) = request(&mut sandbox, Api::Azure, "POST", &path, &Value::Null);
-        assert_eq!(status, 200, "{body}");
-        let config = body["kubeconfigs"][0]["value"].as_str().unwrap();
-        let config = base64::engine::general_purpose::STANDARD.decode(config).unwrap();
-        let config = String::from_utf8(config).unwrap();
-        assert!(config.contains(server), "{state}: {config}");
-    }
 }
