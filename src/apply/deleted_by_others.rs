@@ -1,7 +1,5 @@
-//! Objects in Azure that others delete while an apply runs: another process of stargate, AKS,
-//! a policy, or a person. A destroy may be running, and the user did not approve a creation, so
-//! an apply does not recreate them. It recreates once what it created itself while its Lease
-//! kept every destroy away.
+//! Objects in Azure that another process deletes while an apply runs. An apply does not
+//! recreate them: a destroy may be running, and the user did not approve a creation.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,40 +10,20 @@ use crate::resource::{Address, ArmId, ObjectKey, Resource};
 
 /// The objects of the topology that exist as far as the apply knows.
 #[derive(Debug, Default)]
-pub(super) struct KnownObjects {
-    objects: BTreeMap<ArmId, Origin>,
-    /// Those that it may create once more.
-    recreated: BTreeSet<ArmId>,
-}
-
-/// How an object came to exist.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Origin {
-    /// It existed before, was created without the Lease, or was recreated before.
-    Other,
-    /// This apply created it while it held the Lease.
-    CreatedUnderLease,
-}
+pub(super) struct KnownObjects(BTreeSet<ArmId>);
 
 impl KnownObjects {
     /// Adds the objects that were read for a plan.
     pub(super) fn observe(&mut self, inventory: &Inventory) {
         let ours = inventory.iter().filter(|(_, observed)| observed.ownership.is_ours());
-        for (key, _) in ours {
-            if let ObjectKey::Azure(id) = key {
-                self.objects.entry(id.clone()).or_insert(Origin::Other);
-            }
-        }
+        self.0.extend(ours.filter_map(|(key, _)| match key {
+            ObjectKey::Azure(id) => Some(id.clone()),
+            _ => None,
+        }));
     }
 
-    /// Notes the objects that an iteration created and deleted, and whether the apply held the
-    /// Lease when it began.
-    pub(super) fn note(
-        &mut self,
-        plan: &Plan,
-        outcomes: &BTreeMap<Address, Outcome>,
-        under_lease: bool,
-    ) {
+    /// Notes the objects that an iteration created and deleted.
+    pub(super) fn note(&mut self, plan: &Plan, outcomes: &BTreeMap<Address, Outcome>) {
         for change in &plan.changes {
             let ObjectKey::Azure(id) = &change.key else { continue };
             let Some(outcome) = outcomes.get(&change.address) else { continue };
@@ -53,12 +31,7 @@ impl KnownObjects {
                 self.remove(id, change);
             }
             if change.action != Action::Delete && outcome.is_success() {
-                let is_created = change.action == Action::Create && *outcome == Outcome::Done;
-                let origin = match is_created && under_lease && !self.recreated.contains(id) {
-                    true => Origin::CreatedUnderLease,
-                    false => Origin::Other,
-                };
-                self.objects.entry(id.clone()).or_insert(origin);
+                self.0.insert(id.clone());
             }
         }
     }
@@ -74,39 +47,15 @@ impl KnownObjects {
             let group = known.resource_group_name();
             group.zip(node_group).is_some_and(|(name, group)| name.eq_ignore_ascii_case(group))
         };
-        self.objects
-            .retain(|known, _| known != id && !known.is_inside(id) && !is_of_cluster(known));
+        self.0.retain(|known| known != id && !known.is_inside(id) && !is_of_cluster(known));
     }
 
     /// The changes of the next plan that would create what another process deleted.
     pub(super) fn deleted_in<'a>(&self, plan: &'a Plan) -> Vec<&'a Change> {
         let is_deleted = |change: &&Change| match &change.key {
-            ObjectKey::Azure(id) => {
-                change.action == Action::Create && self.objects.contains_key(id)
-            }
+            ObjectKey::Azure(id) => change.action == Action::Create && self.0.contains(id),
             _ => false,
         };
         plan.changes.iter().filter(is_deleted).collect()
-    }
-
-    /// Permits the recreation of these deleted objects, if this apply created each of them
-    /// under its Lease. Each is recreated once.
-    pub(super) fn permit_recreation(&mut self, deleted: &[&Change]) -> bool {
-        let ids: Vec<&ArmId> = deleted
-            .iter()
-            .filter_map(|change| match &change.key {
-                ObjectKey::Azure(id) => Some(id),
-                _ => None,
-            })
-            .collect();
-        let is_own = |id: &&ArmId| self.objects.get(*id) == Some(&Origin::CreatedUnderLease);
-        if ids.len() != deleted.len() || !ids.iter().all(is_own) {
-            return false;
-        }
-        for id in ids {
-            self.objects.remove(id);
-            self.recreated.insert(id.clone());
-        }
-        true
     }
 }

@@ -21,11 +21,7 @@ const PERMIT_LOSS: &str = "inspect a pair with `stargate trace --planned`; to pe
 const FIND_DEPENDENCY: &str = "run `stargate plan`: it shows what the resource waits for";
 const CREATE_AGAIN: &str = "if the resources should exist, run the same command again: it shows \
                             the resources that it creates; the activity log of Azure shows the \
-                            caller of each deletion: a person, AKS, a policy, or another program";
-/// The remedy for objects that others delete although an apply needs them.
-const STOP_DELETION: &str = "no action is needed if this happens once; the activity log of Azure \
-                             shows the caller of each deletion: exempt the resources from a \
-                             policy that deletes them";
+                            caller of each deletion";
 const COMPARE: &str = "wait a minute, then run `stargate plan`: it shows the fields that still \
                        differ; check whether another tool or a policy manages them";
 const REPORT_CYCLE: &str = "this is a defect of stargate: report it with the output of `stargate \
@@ -168,12 +164,10 @@ pub(super) fn stale_before_changes(unapproved: &[&Change]) -> ApplyStatus {
 }
 
 /// The end of an apply that waited for a process that destroyed the topology.
-pub(super) fn destroyed_by(holder: &LeaseHolder, is_killed: bool) -> ApplyStatus {
+pub(super) fn destroyed_by(holder: &LeaseHolder) -> ApplyStatus {
     let LeaseHolder { name, since } = holder;
-    let end = if is_killed { ", and was killed before it had finished" } else { "" };
     let message = format!(
-        "{name} destroys the topology: it held the lease since {since} while this apply \
-         waited{end}"
+        "{name} destroys the topology: it held the lease since {since} while this apply waited"
     );
     ApplyStatus::Overtaken(Failure::new(Code::StalePlan, message, CREATE_AGAIN))
 }
@@ -190,19 +184,6 @@ pub(super) fn deleted_by_others(
         named(changes)
     );
     ApplyStatus::Overtaken(Failure::new(Code::StalePlan, message, CREATE_AGAIN))
-}
-
-/// The warning about objects that this apply creates once more.
-pub(super) fn recreated(changes: &[&Change]) -> Failure {
-    let count = counted(changes.len(), "resource");
-    let message = format!(
-        "{count} that this apply had created {} deleted by AKS, a policy, a person or another \
-         program, and {} created once more: {}",
-        if changes.len() == 1 { "was" } else { "were" },
-        if changes.len() == 1 { "is" } else { "are" },
-        named(changes)
-    );
-    Failure::new(Code::StalePlan, message, STOP_DELETION)
 }
 
 /// The end of an apply while another process deletes the cluster.

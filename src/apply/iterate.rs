@@ -100,7 +100,7 @@ impl<'a> Iterations<'a> {
         let ended =
             end_conditions::before_iteration(context, &self.lease, &planned.plan, self.count);
         ended.map_or(Ok(()), Err)?;
-        self.ensure_not_deleted(&planned.plan).await?;
+        self.ensure_not_deleted(&planned.plan)?;
         self.known.observe(&planned.observation.inventory);
         self.approve(&planned.plan)?;
         let cluster = connect(context, &planned.observation).await;
@@ -115,7 +115,7 @@ impl<'a> Iterations<'a> {
             Err(status) => return self.plan_after_failure(status, planned).await,
         };
         *planned = next_plan(context, &self.lease).await?;
-        self.ensure_not_deleted(&planned.plan).await?;
+        self.ensure_not_deleted(&planned.plan)?;
         match self.made.repeated_in(&planned.plan) {
             Some(change) if change.action == Action::Create => {
                 let ended = end_conditions::deleted_by_others(&[change], self.lease.destroyer());
@@ -134,7 +134,7 @@ impl<'a> Iterations<'a> {
     /// objects were created that its plan did not contain; an apply without a Lease reports
     /// the objects that another process deleted. Otherwise the apply ends with `status`.
     async fn plan_after_failure(
-        &mut self,
+        &self,
         status: ApplyStatus,
         planned: &mut Planned,
     ) -> Result<(), ApplyStatus> {
@@ -156,7 +156,7 @@ impl<'a> Iterations<'a> {
             *planned = next;
             return if has_new { Ok(()) } else { Err(status) };
         }
-        self.ensure_not_deleted(&next.plan).await?;
+        self.ensure_not_deleted(&next.plan)?;
         let cluster = TransientCluster::of(&next.observation);
         match cluster.as_ref().and_then(TransientCluster::deleted) {
             Some(cluster) => Err(end_conditions::cluster_deleted_by_others(cluster)),
@@ -179,18 +179,10 @@ impl<'a> Iterations<'a> {
         }
     }
 
-    /// Ensures that a plan does not create what others have deleted, unless this apply created
-    /// it, was approved to, and no destroy can be running.
-    async fn ensure_not_deleted(&mut self, plan: &Plan) -> Result<(), ApplyStatus> {
+    /// Ensures that a plan does not create what another process has deleted.
+    fn ensure_not_deleted(&self, plan: &Plan) -> Result<(), ApplyStatus> {
         let deleted = self.known.deleted_in(plan);
         if deleted.is_empty() {
-            return Ok(());
-        }
-        let is_alone = self.lease.is_held().await && self.lease.destroyer().is_none();
-        if is_alone && self.approved.covers(plan) && self.known.permit_recreation(&deleted) {
-            self.made.forget(&deleted);
-            let warning = end_conditions::recreated(&deleted);
-            self.context.reporter.event(&Event::Warning(warning));
             return Ok(());
         }
         let ended = end_conditions::deleted_by_others(&deleted, self.lease.destroyer());
@@ -234,14 +226,13 @@ impl<'a> Iterations<'a> {
         cluster: Result<ClusterWriter, Failure>,
     ) -> Result<bool, ApplyStatus> {
         self.count += 1;
-        let under_lease = self.lease.is_held().await;
         let outcomes = run_iteration(self.context, &self.lease, cluster, planned, self.count).await;
         let ended = end_conditions::after_iteration(self.context, &self.lease, &outcomes);
         let done = count_done(&outcomes);
         let has_progressed = done > 0;
         self.changes_made += done;
         self.made.add(&planned.plan, &outcomes);
-        self.known.note(&planned.plan, &outcomes, under_lease);
+        self.known.note(&planned.plan, &outcomes);
         self.outcomes.extend(outcomes);
         ended.map_or(Ok(has_progressed), Err)
     }

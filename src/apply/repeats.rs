@@ -29,13 +29,6 @@ impl AppliedChanges {
         }
     }
 
-    /// Forgets changes that may be made again.
-    pub(super) fn forget(&mut self, changes: &[&Change]) {
-        for change in changes {
-            self.0.remove(&change.address);
-        }
-    }
-
     /// A change of the next plan that was made before, of the same fields to the same
     /// value: something undoes it, and making it again would not end.
     pub(super) fn repeated_in<'a>(&self, plan: &'a Plan) -> Option<&'a Change> {

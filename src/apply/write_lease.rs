@@ -75,14 +75,12 @@ impl<'a> WriteLease<'a> {
             () = self.context.stop.requested() => return Err(self.interrupted()),
             acquired = self.acquire(slot, cluster, &has_waited) => acquired,
         };
-        if let Ok(Acquisition::AfterExpiry { holder, was_renewed: false }) = &acquired {
+        if let Ok(Acquisition::AfterExpiry { holder }) = &acquired {
             self.forget_destroyer(holder);
         }
         // The objects of the plan are deleted, or were to be.
         if let Some(destroyer) = self.destroyer().filter(|_| !self.destroys()) {
-            let is_killed = matches!(&acquired,
-                Ok(Acquisition::AfterExpiry { holder, .. }) if *holder == destroyer.name);
-            return Err(end_conditions::destroyed_by(&destroyer, is_killed));
+            return Err(end_conditions::destroyed_by(&destroyer));
         }
         let has_waited = has_waited.into_inner();
         match acquired {

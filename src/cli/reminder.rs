@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, interval_at, sleep_until};
+use tokio::time::{Instant, interval_at};
 
 use super::ui::Ui;
 use crate::provider::http::RequestCount;
@@ -10,11 +10,6 @@ use crate::render::text::{elapsed, wrap_to};
 
 /// How often a command that waits says so.
 const INTERVAL: Duration = Duration::from_secs(30);
-
-/// When a refresh first says what it waits for.
-const FIRST: Duration = Duration::from_millis(800);
-/// How long a call runs before the first line names it.
-const LONG_CALL: Duration = Duration::from_millis(500);
 
 /// Calls that a reminder names.
 const MAX_NAMED: usize = 3;
@@ -34,41 +29,28 @@ pub(crate) async fn reminding<T>(work: impl Future<Output = T>, remind: impl Fn(
     }
 }
 
-/// Completes a refresh; until then, names the calls that it waits for, first before a second
-/// has passed and then every 30 s.
+/// Completes a refresh; until then, names the calls that it waits for every 30 s.
 pub(crate) async fn reading<T>(
     work: impl Future<Output = T>,
     requests: &RequestCount,
     ui: &Ui,
 ) -> T {
-    let first = sleep_until(Instant::now() + FIRST);
-    let mut reminded = std::pin::pin!(reminding(work, |after| {
-        let awaited = awaited(&requests.running_for(Duration::ZERO));
-        print(ui, &format!("Reading the live state for {}{awaited}", elapsed(after)));
-    }));
-    tokio::select! {
-        biased;
-        result = &mut reminded => return result,
-        () = first => {}
-    }
-    let long = requests.running_for(LONG_CALL);
-    if !long.is_empty() {
-        print(ui, &format!("Reading the live state{}", awaited(&long)));
-    }
-    reminded.await
+    let remind = |after| {
+        let text = waiting_text(after, &requests.running());
+        ui.status(&wrap_to(ui.columns(), &text, "", "  ").join("\n"));
+    };
+    reminding(work, remind).await
 }
 
-fn print(ui: &Ui, text: &str) {
-    ui.status(&wrap_to(ui.columns(), text, "", "  ").join("\n"));
-}
-
-fn awaited(running: &[String]) -> String {
+fn waiting_text(after: Duration, running: &[String]) -> String {
     let named = running.iter().take(MAX_NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
-    match running.len() {
+    let more = match running.len().saturating_sub(MAX_NAMED) {
         0 => String::new(),
-        all if all > MAX_NAMED => format!("; waiting for {named} and {} more", all - MAX_NAMED),
-        _ => format!("; waiting for {named}"),
-    }
+        more => format!(" and {more} more"),
+    };
+    // Hosts have no API with a count of calls.
+    let awaited = if named.is_empty() { "hosts over SSH".to_owned() } else { named + &more };
+    format!("Reading the live state for {}; waiting for {awaited}", elapsed(after))
 }
 
 #[cfg(test)]
@@ -92,33 +74,14 @@ mod tests {
         let (ui, _, err) = buffered(None, false);
         let requests = RequestCount::default();
         let call = requests.begin(Api::Azure, "GET /subscriptions/x/resourceGroups");
-        // A call that begins and ends in the meantime is not worth a line.
-        let short = async {
-            tokio::time::sleep(Duration::from_millis(700)).await;
-            let running = requests.begin(Api::Azure, "GET short");
-            tokio::time::sleep(Duration::from_millis(300)).await;
-            drop(running);
-            tokio::time::sleep(Duration::from_secs(39)).await;
-        };
-        call.sent_again("answered 503".to_owned());
-        reading(short, &requests, &ui).await;
+        reading(tokio::time::sleep(Duration::from_secs(40)), &requests, &ui).await;
         drop(call);
-        assert_eq!(
-            err.text(),
-            "Reading the live state; waiting for azure: GET /subscriptions/x/resourceGroups\n  \
-             (answered 503; sent again)\n\
-             Reading the live state for 30.0 s; waiting for azure: GET\n  \
-             /subscriptions/x/resourceGroups (answered 503; sent again)\n"
-        );
-        let (ui, _, err) = buffered(None, false);
-        let probe = requests.begin_on_host("router-1");
-        reading(tokio::time::sleep(Duration::from_millis(950)), &requests, &ui).await;
-        drop(probe);
         reading(tokio::time::sleep(Duration::from_secs(40)), &requests, &ui).await;
         assert_eq!(
             err.text(),
-            "Reading the live state; waiting for ssh: router-1\n\
-             Reading the live state for 30.0 s\n"
+            "Reading the live state for 30.0 s; waiting for azure: GET\n  \
+             /subscriptions/x/resourceGroups\n\
+             Reading the live state for 30.0 s; waiting for hosts over SSH\n"
         );
         let (silent, _, err) = buffered(None, true);
         reading(tokio::time::sleep(Duration::from_secs(40)), &requests, &silent).await;

@@ -105,7 +105,7 @@ fn clients(
             requests: requests.clone(),
             settings: ClientSettings::default(),
         }),
-        hosts: Arc::new(RetryingHosts::new(Arc::new(sandbox)).noted_in(requests.clone())),
+        hosts: Arc::new(RetryingHosts::new(Arc::new(sandbox))),
         requests,
     })
 }

@@ -203,8 +203,7 @@ impl WriteSession {
         let transport = transport()?;
         let limits = Limits::published();
         let kubeconfig = kubeconfig_source(&lookup)?;
-        let hosts =
-            ssh_access::hosts(&loaded.topology, folder, &ssh_public_key, &lookup, &requests)?;
+        let hosts = ssh_access::hosts(&loaded.topology, folder, &ssh_public_key, &lookup)?;
         let clients = Clients {
             kubeconfig,
             azure: Arc::new(ArmClient::new(

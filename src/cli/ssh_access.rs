@@ -6,7 +6,6 @@ use std::sync::Arc;
 use super::error::CliError;
 use crate::diagnostics::Code;
 use crate::provider::host::HostWrite;
-use crate::provider::http::RequestCount;
 use crate::provider::retry::RetryingHosts;
 use crate::provider::ssh::host_keys::KnownHostFiles;
 use crate::provider::ssh::settings::KEY_VARIABLE;
@@ -20,7 +19,6 @@ pub(super) fn hosts(
     folder: &Path,
     public_key: &str,
     lookup: &dyn Fn(&str) -> Option<String>,
-    requests: &RequestCount,
 ) -> Result<Arc<dyn HostWrite>, CliError> {
     let settings = settings(topology, folder, public_key, lookup)?;
     let record_in = match topology.ssh.host_keys {
@@ -29,7 +27,7 @@ pub(super) fn hosts(
     };
     let shell = Arc::new(SshShell::new(settings));
     let hosts = SshHosts::new(shell, topology.name.as_str(), record_in);
-    Ok(Arc::new(RetryingHosts::new(Arc::new(hosts)).noted_in(requests.clone())))
+    Ok(Arc::new(RetryingHosts::new(Arc::new(hosts))))
 }
 
 /// Settings from the environment, completed by the topology.

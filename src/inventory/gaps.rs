@@ -17,16 +17,8 @@ pub(super) struct Gaps {
     objects: BTreeMap<ObjectKey, Gap>,
     /// Objects that their service answered do not exist.
     absent: BTreeSet<ObjectKey>,
-    /// Why nothing is known of what the cluster consists of.
-    cluster: Option<ClusterGap>,
-}
-
-/// The facts of the AKS cluster could not be read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct ClusterGap {
-    gap: Gap,
-    /// Whether its own object and its node pools count as unread, too.
-    hides_object: bool,
+    /// The cluster, if it is one of these objects and nothing is known of what it consists of.
+    cluster: Option<ObjectKey>,
 }
 
 impl Inventory {
@@ -58,19 +50,13 @@ impl Inventory {
     /// Notes that the facts of the AKS cluster could not be read, while the rest of Azure
     /// could: neither its node pools nor the ids of what is in its network are known.
     pub fn note_cluster_gap(&mut self, cluster: ObjectKey, gap: Gap) {
-        self.note_unread(cluster, gap.clone());
-        self.gaps.cluster = Some(ClusterGap { gap, hides_object: true });
-    }
-
-    /// Notes the same, without hiding the cluster's own object, which was read.
-    pub fn note_gap_of_cluster_facts(&mut self, gap: Gap) {
-        self.note_fact_gap(gap.clone());
-        self.gaps.cluster = Some(ClusterGap { gap, hides_object: false });
+        self.note_unread(cluster.clone(), gap);
+        self.gaps.cluster = Some(cluster);
     }
 
     /// The gap that hides the facts of the AKS cluster, if Azure could be read without them.
     pub fn cluster_gap(&self) -> Option<&Gap> {
-        self.gaps.cluster.as_ref().map(|cluster| &cluster.gap)
+        self.gaps.cluster.as_ref().and_then(|cluster| self.gaps.objects.get(cluster))
     }
 
     /// Whether one object is noted as unread.
@@ -97,8 +83,7 @@ impl Inventory {
         let of_object = key.and_then(|key| self.gaps.objects.get(key));
         let of_cluster = || {
             let is_of_cluster = matches!(kind, Kind::ManagedCluster | Kind::NodePool);
-            let of_object = self.gaps.cluster.as_ref().filter(|cluster| cluster.hides_object);
-            of_object.map(|cluster| &cluster.gap).filter(|_| is_of_cluster)
+            self.cluster_gap().filter(|_| is_of_cluster)
         };
         let of_source = || sources_of(kind, key).into_iter().find_map(|it| self.gap_at(&it));
         let of_kind = || self.kind_gap(kind).filter(|_| !key.is_some_and(is_known));

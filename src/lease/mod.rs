@@ -168,8 +168,6 @@ impl LeaseClient {
 struct Waiting {
     record: LeaseRecord,
     since: Instant,
-    /// Whether its holder has renewed it while this process observed it.
-    was_renewed: bool,
 }
 
 /// Why a held Lease was lost.
@@ -198,13 +196,11 @@ pub enum Acquisition {
     Free,
     /// Another process held it first, and has ended.
     AfterRelease,
-    /// Another process held it first, and stopped renewing it: it was killed.
+    /// Another process held it first, and did not renew it while this one waited: it was
+    /// killed before.
     AfterExpiry {
         /// The other process.
         holder: String,
-        /// Whether it renewed the Lease while this process waited, and so may have made
-        /// changes then.
-        was_renewed: bool,
     },
 }
 
@@ -258,10 +254,7 @@ impl HeldLease {
                 |it: &&LeaseRecord| !it.holder.is_empty() && it.holder != identity.holder;
             if let Some(record) = found.as_ref().filter(is_other) {
                 acquisition = match is_free {
-                    true => Acquisition::AfterExpiry {
-                        holder: record.holder.clone(),
-                        was_renewed: other.as_ref().is_some_and(|it| it.was_renewed),
-                    },
+                    true => Acquisition::AfterExpiry { holder: record.holder.clone() },
                     false => Acquisition::AfterRelease,
                 };
             }
@@ -322,12 +315,11 @@ fn wait_for(
     waiting: &(dyn Fn(&LeaseRecord) + Sync),
 ) -> Waiting {
     let known = other.as_ref().map(|it| it.record.holder.as_str());
-    let is_renewal = known == Some(record.holder.as_str());
-    if !is_renewal {
+    if known != Some(record.holder.as_str()) {
         waiting(&record);
     }
     match other {
         Some(it) if it.record == record => it,
-        _ => Waiting { record, since: Instant::now(), was_renewed: is_renewal },
+        _ => Waiting { record, since: Instant::now() },
     }
 }

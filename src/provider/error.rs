@@ -5,7 +5,6 @@ use std::fmt;
 use serde_json::Value;
 
 use super::http::{Api, TransportError};
-use super::policy_violation::PolicyViolation;
 
 /// A request to a service failed. `Failure::from` gives it a code and a remedy.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -23,8 +22,6 @@ pub enum RequestError {
         message: String,
         /// Nested causes, the outermost first.
         details: Vec<Detail>,
-        /// The policies that denied the request.
-        policies: Vec<PolicyViolation>,
         /// The request, as in `PUT route table stargate-workers-rt`.
         activity: String,
     },
@@ -75,8 +72,6 @@ pub enum RequestError {
         message: String,
         /// Nested causes, the outermost first.
         details: Vec<Detail>,
-        /// The policies that denied the operation.
-        policies: Vec<PolicyViolation>,
     },
 }
 
@@ -182,7 +177,6 @@ impl RequestError {
             code: parsed.code,
             message: parsed.message,
             details: parsed.details,
-            policies: parsed.policies,
             activity: activity.to_owned(),
         }
     }
@@ -212,8 +206,6 @@ pub struct ServiceError {
     pub message: String,
     /// Nested causes, the outermost first.
     pub details: Vec<Detail>,
-    /// The policies that denied the request, of all levels.
-    pub policies: Vec<PolicyViolation>,
     /// True if the body was a JSON object.
     pub(super) is_object: bool,
 }
@@ -248,10 +240,9 @@ impl ServiceError {
         let message =
             text(error, "message").or_else(|| text(value, "error_description")).unwrap_or_default();
         let mut details = Vec::new();
-        let mut policies = PolicyViolation::all_of(error);
-        nested(error, MAX_DEPTH, &mut details, &mut policies);
+        nested(error, MAX_DEPTH, &mut details);
         details.extend(list(value, "data").flat_map(tailnet_details));
-        Self { code, message, details, policies, is_object: value.is_object() }
+        Self { code, message, details, is_object: value.is_object() }
     }
 }
 
@@ -265,12 +256,7 @@ fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
 
 /// The causes below an error of ARM. Compute nests them in `details`, others in
 /// `innererror`, and template deployments several levels deep.
-fn nested(
-    error: &Value,
-    depth: usize,
-    found: &mut Vec<Detail>,
-    policies: &mut Vec<PolicyViolation>,
-) {
+fn nested(error: &Value, depth: usize, found: &mut Vec<Detail>) {
     if depth == 0 {
         return;
     }
@@ -283,8 +269,7 @@ fn nested(
         if !(detail.code.is_empty() && detail.message.is_empty()) {
             found.push(detail);
         }
-        policies.extend(PolicyViolation::all_of(cause));
-        nested(cause, depth - 1, found, policies);
+        nested(cause, depth - 1, found);
     }
 }
 

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::time::Instant;
 
 use crate::diagnostics::ServiceText;
 pub use crate::resource::Api;
@@ -51,12 +50,6 @@ impl TransportError {
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TransportFault {
-    /// The host refused the connection: no service listens there.
-    #[error("{reason}")]
-    Refused {
-        /// The fault, in words of the library that noticed it.
-        reason: ServiceText,
-    },
     /// The connection was not established or broke.
     #[error("{reason}")]
     Lost {
@@ -94,22 +87,14 @@ impl TransportFault {
     /// A library's error with its causes: the outermost one alone says next to nothing.
     pub fn lost(error: &(dyn std::error::Error + 'static)) -> Self {
         let mut text = error.to_string();
-        let mut is_refused = is_refused(error);
         let mut cause = error.source();
         while let Some(inner) = cause {
             text.push_str(": ");
             text.push_str(&inner.to_string());
-            is_refused |= self::is_refused(inner);
             cause = inner.source();
         }
-        let reason = ServiceText::message(&text);
-        if is_refused { Self::Refused { reason } } else { Self::Lost { reason } }
+        Self::Lost { reason: ServiceText::message(&text) }
     }
-}
-
-fn is_refused(error: &(dyn std::error::Error + 'static)) -> bool {
-    let error = error.downcast_ref::<std::io::Error>();
-    error.is_some_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
 }
 
 /// Counts requests by API and knows the calls that are running, shared by all clients
@@ -122,23 +107,10 @@ struct Requests {
     by_api: BTreeMap<Api, u64>,
     /// How many requests were answered, or not, by class.
     by_class: BTreeMap<(Api, StatusClass), u64>,
-    /// Each running call, by its number.
-    running: BTreeMap<u64, Running>,
+    /// The activity of each running call, by its number.
+    running: BTreeMap<u64, String>,
     /// How many calls were begun.
     begun: u64,
-    /// Whether a request was sent that changes something.
-    has_written: bool,
-}
-
-/// A running call.
-#[derive(Debug)]
-struct Running {
-    /// The service and the activity.
-    activity: String,
-    /// When it began.
-    since: Instant,
-    /// Why its last attempt failed, if it is sent again.
-    trouble: Option<String>,
 }
 
 /// How a request ended: the class of its status.
@@ -217,57 +189,16 @@ impl RequestCount {
 
     /// Notes a call, with its retries, as running.
     pub fn begin(&self, api: Api, activity: &str) -> RunningCall {
-        self.begin_activity(format!("{api}: {activity}"))
-    }
-
-    /// Notes work on a host as running.
-    pub fn begin_on_host(&self, host: &str) -> RunningCall {
-        self.begin_activity(format!("ssh: {host}"))
-    }
-
-    fn begin_activity(&self, activity: String) -> RunningCall {
         let mut requests = self.lock();
         let number = requests.begun;
         requests.begun += 1;
-        let running = Running { activity, since: Instant::now(), trouble: None };
-        requests.running.insert(number, running);
+        requests.running.insert(number, format!("{api}: {activity}"));
         RunningCall { count: self.clone(), number }
     }
 
-    /// The activities of the calls that run for at least so long, the oldest first, each with
-    /// the failure of its last attempt.
-    pub fn running_for(&self, at_least: Duration) -> Vec<String> {
-        let requests = self.lock();
-        let long = requests.running.values().filter(|call| call.since.elapsed() >= at_least);
-        long.map(|Running { activity, trouble, .. }| match trouble {
-            Some(trouble) => format!("{activity} ({trouble}; sent again)"),
-            None => activity.clone(),
-        })
-        .collect()
-    }
-
-    /// Notes that a request which changes something is sent.
-    pub fn note_write(&self) {
-        self.lock().has_written = true;
-    }
-
-    /// Whether a connection that an API refuses is refused for good, as far as this process
-    /// knows: the API never answered it, and it changed nothing that could make the API
-    /// start.
-    pub fn is_refusal_final(&self, api: Api) -> bool {
-        let requests = self.lock();
-        let mut ended = requests.by_class.iter();
-        !requests.has_written
-            && ended.all(|((of, class), _)| *of != api || *class == StatusClass::NoAnswer)
-    }
-}
-
-impl RunningCall {
-    /// Notes why the last attempt failed: the call is sent again.
-    pub fn sent_again(&self, trouble: String) {
-        if let Some(call) = self.count.lock().running.get_mut(&self.number) {
-            call.trouble = Some(trouble);
-        }
+    /// The activities of the running calls, the oldest first.
+    pub fn running(&self) -> Vec<String> {
+        self.lock().running.values().cloned().collect()
     }
 }
 

@@ -22,10 +22,6 @@ use super::settings::ClientSettings;
 
 /// How often a read is sent again.
 const READ_RETRIES: u32 = 5;
-/// How often a read is sent again if the host refuses each connection, and nothing shows that
-/// it will accept one soon. A service behind a load balancer that restarts is back within
-/// these three seconds; one that does not run delays a plan no longer than that.
-const REFUSED_RETRIES: u32 = 2;
 /// How often a write is sent again. Another operation on the same parent can
 /// take minutes to end.
 const WRITE_RETRIES: u32 = 8;
@@ -155,10 +151,7 @@ impl RequestPolicy {
         Send: FnMut() -> Sent,
         Sent: Future<Output = Outcome>,
     {
-        let running = self.0.count.begin(self.0.api, kind.activity);
-        if kind.retry != RetryClass::Read {
-            self.0.count.note_write();
-        }
+        let _running = self.0.count.begin(self.0.api, kind.activity);
         let mut spent = Duration::ZERO;
         loop {
             self.acquire(kind.method).await;
@@ -186,7 +179,6 @@ impl RequestPolicy {
                 return outcome;
             }
             tracing::debug!(activity = kind.activity, attempt, ?wait, "sending again");
-            running.sent_again(trouble(&outcome));
             tokio::time::sleep(wait).await;
         }
     }
@@ -218,11 +210,7 @@ impl RequestPolicy {
         let response = match outcome {
             Ok(response) => response,
             Err(error) if error.is_transient() && kind.retry != RetryClass::Once => {
-                let is_final = kind.retry == RetryClass::Read
-                    && attempt >= REFUSED_RETRIES
-                    && matches!(error.fault, TransportFault::Refused { .. })
-                    && self.0.count.is_refusal_final(self.0.api);
-                return (!is_final).then_some(backoff);
+                return Some(backoff);
             }
             Err(_) => return None,
         };
@@ -275,18 +263,6 @@ enum Reason {
     Waits,
     /// The service, or a proxy before it, is overloaded or fails.
     Broken,
-}
-
-/// Why an attempt is repeated, for the user who waits.
-fn trouble(outcome: &Outcome) -> String {
-    match outcome {
-        Ok(response) => format!("answered {}", response.status().as_u16()),
-        Err(error) => match &error.fault {
-            TransportFault::Refused { .. } => "connection refused".to_owned(),
-            TransportFault::TimedOut { .. } => "no answer in time".to_owned(),
-            _ => "no answer".to_owned(),
-        },
-    }
 }
 
 fn was_throttled(outcome: &Outcome) -> bool {

@@ -9,7 +9,6 @@ use async_trait::async_trait;
 use super::host::{
     HostError, HostRead, HostTarget, HostWrite, RouterChange, RouterProbe, WorkerProbe, WorkerStep,
 };
-use super::http::RequestCount;
 use crate::diagnostics::Failure;
 
 /// The pauses before work is tried again.
@@ -22,19 +21,12 @@ const DELAYS: [Duration; 3] =
 #[derive(Debug, Clone)]
 pub struct RetryingHosts {
     client: Arc<dyn HostWrite>,
-    requests: RequestCount,
 }
 
 impl RetryingHosts {
     /// Repeats the work of a client.
     pub fn new(client: Arc<dyn HostWrite>) -> Self {
-        Self { client, requests: RequestCount::default() }
-    }
-
-    /// Notes the work as running among these requests.
-    #[must_use]
-    pub fn noted_in(self, requests: RequestCount) -> Self {
-        Self { requests, ..self }
+        Self { client }
     }
 }
 
@@ -54,12 +46,10 @@ where
 #[async_trait]
 impl HostRead for RetryingHosts {
     async fn probe_router(&self, target: &HostTarget) -> Result<RouterProbe, HostError> {
-        let _running = self.requests.begin_on_host(&target.hostname);
         retry_lost(|| self.client.probe_router(target)).await
     }
 
     async fn probe_worker(&self, target: &HostTarget) -> Result<WorkerProbe, HostError> {
-        let _running = self.requests.begin_on_host(&target.hostname);
         retry_lost(|| self.client.probe_worker(target)).await
     }
 

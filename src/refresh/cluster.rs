@@ -85,34 +85,15 @@ pub(super) async fn read(clients: &ReadClients, scope: &Scope<'_>, observation: 
 async fn lists(client: &dyn ClusterRead) -> ClusterResponses {
     let kinds = ManifestKind::ALL.iter().copied();
     let manifests = join_all(kinds.map(|kind| async move { (kind, client.list_ours(kind).await) }));
-    // A check alone: that it may not be made hides nothing of the cluster.
-    let mut review = std::pin::pin!(client.review_bootstrap_auto_approval());
-    let mut reviewed = None;
-    let mut lists = std::pin::pin!(async {
-        tokio::join!(
-            client.nodes(),
-            client.node_network_configs(),
-            client.cilium_nodes(),
-            manifests
-        )
-    });
-    let (nodes, network_configs, cilium_nodes, manifests) = loop {
-        tokio::select! {
-            biased;
-            answer = &mut review, if reviewed.is_none() => reviewed = Some(answer),
-            lists = &mut lists => break lists,
-        }
-    };
-    let auto_approves = Ok(false);
-    let responses =
-        ClusterResponses { nodes, network_configs, cilium_nodes, manifests, auto_approves };
-    let auto_approves = match reviewed {
-        Some(answer) => answer,
-        // A cluster that answers no list is not waited for.
-        None if responses.failure().is_some() => Ok(false),
-        None => review.await,
-    };
-    ClusterResponses { auto_approves, ..responses }
+    let (nodes, network_configs, cilium_nodes, manifests, auto_approves) = tokio::join!(
+        client.nodes(),
+        client.node_network_configs(),
+        client.cilium_nodes(),
+        manifests,
+        // A check alone: that it may not be made hides nothing of the cluster.
+        client.review_bootstrap_auto_approval(),
+    );
+    ClusterResponses { nodes, network_configs, cilium_nodes, manifests, auto_approves }
 }
 
 fn note(responses: ClusterResponses, scope: &Scope<'_>, observation: &mut Observation) {

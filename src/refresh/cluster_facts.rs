@@ -307,14 +307,8 @@ pub(super) fn note_unknown(
     scope: &Scope<'_>,
     observation: &mut Observation,
 ) {
-    let ClusterResponse::Unknown(failure) = response else { return };
-    let key = ObjectKey::Azure(scope.cluster_id());
-    // Its tags show whose it is, and nothing else is needed to delete it.
-    let is_deletable = scope.options.deletes_unread_cluster()
-        && observation.inventory.get(&key).is_some_and(|it| it.ownership.is_ours());
-    match is_deletable {
-        true => observation.gap_of_cluster_facts(failure.clone()),
-        false => observation.cluster_gap(key, failure.clone()),
+    if let ClusterResponse::Unknown(failure) = response {
+        observation.cluster_gap(ObjectKey::Azure(scope.cluster_id()), failure.clone());
     }
 }
 

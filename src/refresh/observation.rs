@@ -119,12 +119,6 @@ impl Observation {
         self.inventory.note_cluster_gap(cluster, gap);
     }
 
-    /// Records the same of a cluster whose own object was read.
-    pub(super) fn gap_of_cluster_facts(&mut self, failure: Failure) {
-        let gap = Gap { source: Source::Azure, failure, explained: false, in_part: true };
-        self.inventory.note_gap_of_cluster_facts(gap);
-    }
-
     /// Makes a foreign object that could not be decoded unknown, now that something
     /// depends on it.
     pub(super) fn mark_undecodable_unread(&mut self, key: &ObjectKey) {

@@ -72,31 +72,6 @@ pub(super) fn note_one(
         note_object(subnet, ownership.clone(), observation);
     } else if let Some(network) = network.filter(|_| ownership.is_ours()) {
         note_other(subnet, id, network, observation);
-    } else if cluster.is_none() && observation.destroys {
-        note_attached(subnet, &id, observation);
-    }
-}
-
-/// Notes a subnet of a network that may have been the cluster's, for a destroy that does not
-/// know the cluster: the topology's subnet, or the association of a subnet with a table of
-/// the topology. The table could not be deleted before.
-fn note_attached(subnet: &Value, id: &ArmId, observation: &mut Observation) {
-    let Ok((table, group)) = codec::subnet::decode_attachments(subnet) else { return };
-    let is_ours = |id: &Option<ArmId>| {
-        let object =
-            id.as_ref().and_then(|id| observation.inventory.get(&ObjectKey::Azure(id.clone())));
-        object.is_some_and(|object| object.ownership.is_ours())
-    };
-    let ours = Ownership::Ours { site: SiteName::from(&Site::Cluster) };
-    if id.name().eq_ignore_ascii_case(names::CLUSTER_ROUTER_SUBNET) {
-        if is_ours(&table) || is_ours(&group) {
-            note_object(subnet, ours, observation);
-        }
-    } else if is_ours(&table) {
-        let association =
-            RouteTableAssociation { subnet: Pending::Known(id.clone()), route_table: table };
-        let key = ObjectKey::AzureAssociation(id.clone());
-        observation.inventory.note(key, Resource::RouteTableAssociation(association), ours);
     }
 }
 

@@ -131,11 +131,3 @@ impl PartialEq<&str> for ResourceName {
         *self.0 == **other
     }
 }
-
-impl TopologyName {
-    /// Whether a topology can have this name. The name that an object records may be any text.
-    pub fn is_legal(text: &str) -> bool {
-        let is_legal = |one: char| one.is_ascii_lowercase() || one.is_ascii_digit() || one == '-';
-        (1..=63).contains(&text.len()) && text.chars().all(is_legal)
-    }
-}

@@ -13,7 +13,7 @@ use stargate::sandbox::{SandboxState, arm};
 use crate::canonical_state::{canonical_state, differences};
 use crate::harness::{Deployment, EXAMPLE, RefreshOptions, TWO_DATACENTERS, summary};
 
-pub(crate) fn group(name: &str) -> ArmId {
+fn group(name: &str) -> ArmId {
     ArmId::resource_group(arm::SUBSCRIPTION, name)
 }
 
@@ -36,7 +36,7 @@ async fn add_foreign_objects(deployment: &Deployment) {
 }
 
 /// Everything that the topology owns.
-pub(crate) fn ours(sandbox: &SandboxState, topology: &str) -> Vec<String> {
+fn ours(sandbox: &SandboxState, topology: &str) -> Vec<String> {
     let tagged = |body: &serde_json::Value| body["tags"]["stargate-topology"] == topology;
     let mut found: Vec<String> = Vec::new();
     for resource_type in [

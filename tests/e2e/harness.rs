@@ -122,7 +122,6 @@ impl Deployment {
         scope.options = PlanOptions {
             deep: options.deep,
             destroy: options.destroying,
-            allow_unread_cluster: options.allow_unread_cluster,
             adopt: options.adopt.clone(),
             adopt_from: options.adopt_from.clone(),
             replace: options.replace.clone(),

@@ -1,6 +1,5 @@
 //! The Lease that keeps two applies of one topology apart.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use stargate::cli::exit;
 use stargate::diagnostics::{Code, Failure};
 use stargate::plan::saved_plan::SavedPlanRefusal;
 use stargate::provider::clients::ClusterConnector;
-use stargate::provider::cluster::{COMMAND_ANNOTATION, DESTROY_COMMAND, LeaseClaim, LeaseRecord};
+use stargate::provider::cluster::{LeaseClaim, LeaseRecord};
 use stargate::provider::http::{RequestCount, Transport, TransportError};
 use stargate::provider::read_write::ClusterWrite;
 use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInjector};
@@ -84,20 +83,17 @@ impl Other {
     }
 
     pub(crate) async fn hold(&self, holder: &str) {
-        self.hold_with(holder, &BTreeMap::new()).await;
-    }
-
-    /// Holds it as a destroy does.
-    pub(crate) async fn hold_for_destroy(&self, holder: &str) {
-        let command = (COMMAND_ANNOTATION.to_owned(), DESTROY_COMMAND.to_owned());
-        self.hold_with(holder, &BTreeMap::from([command])).await;
-    }
-
-    async fn hold_with(&self, holder: &str, annotations: &BTreeMap<String, String>) {
         let previous = self.read().await;
-        let (previous, duration) = (previous.as_ref(), VALID);
         let now = "2026-01-02T03:04:05Z".parse::<Timestamp>().unwrap() + self.1.elapsed();
-        let claim = LeaseClaim { name: LEASE, holder, duration, now, annotations, previous };
+        let previous = previous.as_ref();
+        let claim = LeaseClaim {
+            name: LEASE,
+            holder,
+            duration: VALID,
+            now,
+            annotations: &Default::default(),
+            previous,
+        };
         self.0.write_lease(claim).await.unwrap();
     }
 }

@@ -13,7 +13,6 @@ use stargate::topology::names::TopologyName;
 pub(crate) struct RefreshOptions {
     pub(crate) deep: bool,
     pub(crate) destroying: bool,
-    pub(crate) allow_unread_cluster: bool,
     pub(crate) adopt: BTreeSet<Address>,
     pub(crate) adopt_from: Option<TopologyName>,
     pub(crate) replace: BTreeSet<Address>,

@@ -105,7 +105,6 @@ impl OperationProgress {
                 code: error.code,
                 message: error.message,
                 details: error.details,
-                policies: error.policies,
             }),
         }
     }
@@ -154,7 +153,6 @@ impl PollInterval {
                     MAX_OPERATION_DURATION.as_secs() / 60
                 ),
                 details: Vec::new(),
-                policies: Vec::new(),
             });
         }
         let requested = retry_after(headers);

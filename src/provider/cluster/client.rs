@@ -1,11 +1,10 @@
 //! A client of the API server that a kubeconfig names.
 
 use kube::client::ClientBuilder;
-use kube::config::{Cluster, Config, Context, KubeConfigOptions, Kubeconfig};
+use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 
 use super::error::{About, ClusterCause, ClusterError};
 use super::request_layer::RequestLayer;
-use crate::provider::proxy::{self, Proxies};
 use crate::provider::request_policy::RequestPolicy;
 use crate::provider::reqwest_transport::install_cryptography;
 
@@ -24,8 +23,7 @@ pub struct KubeconfigServer {
     pub certificate_authority_data: Option<String>,
 }
 
-/// Builds a client for the current context of a kubeconfig, with a policy for its requests
-/// and the proxy of the environment.
+/// Builds a client for the current context of a kubeconfig, with a policy for its requests.
 ///
 /// # Errors
 ///
@@ -34,30 +32,17 @@ pub async fn client_from_kubeconfig(
     text: &str,
     policy: RequestPolicy,
 ) -> Result<kube::Client, ClusterError> {
-    client_through(text, policy, &Proxies::of_environment()).await
-}
-
-async fn client_through(
-    text: &str,
-    policy: RequestPolicy,
-    proxies: &Proxies,
-) -> Result<kube::Client, ClusterError> {
     let about = About::new("read", "kubeconfig", "for the cluster");
     let other = |error: &dyn std::fmt::Display| about.malformed(error.to_string());
     install_cryptography();
     let kubeconfig = Kubeconfig::from_yaml(text).map_err(|error| other(&error))?;
-    let mut config =
-        Config::from_custom_kubeconfig(kubeconfig.clone(), &KubeConfigOptions::default())
-            .await
-            .map_err(|error| other(&error))?;
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+        .await
+        .map_err(|error| other(&error))?;
     // The policy repeats requests; kube's own way can take half an hour. It
     // also ends reads: kube's timeout would count the idle time of connections
     // that are kept for later.
     config.default_retry = false;
-    config.proxy_url = match proxy_of_cluster(&kubeconfig) {
-        Some(url) => Some(proxy::of_text(&url).map_err(|error| other(&error))?),
-        None => proxies.for_server(&config.cluster_url),
-    };
     config.read_timeout = None;
     config.connect_timeout = Some(policy.settings().connect_timeout);
     config.write_timeout = Some(policy.settings().attempt_timeout);
@@ -82,8 +67,12 @@ pub fn server_of_kubeconfig(text: &str) -> Result<KubeconfigServer, ClusterError
         .find(|context| context.name == current)
         .and_then(|context| context.context.as_ref())
         .ok_or_else(|| missing("context of the current context's name"))?;
-    let cluster =
-        cluster_of(&config, context).ok_or_else(|| missing("cluster of the context's"))?;
+    let cluster = config
+        .clusters
+        .iter()
+        .find(|cluster| cluster.name == context.cluster)
+        .and_then(|cluster| cluster.cluster.as_ref())
+        .ok_or_else(|| missing("cluster of the context's"))?;
     let server = cluster.server.clone().ok_or_else(|| missing("server"))?;
     let url = url::Url::parse(&server).map_err(|error| about.malformed(error.to_string()))?;
     Ok(KubeconfigServer {
@@ -95,25 +84,8 @@ pub fn server_of_kubeconfig(text: &str) -> Result<KubeconfigServer, ClusterError
     })
 }
 
-fn cluster_of<'a>(config: &'a Kubeconfig, context: &Context) -> Option<&'a Cluster> {
-    let named = config.clusters.iter().find(|cluster| cluster.name == context.cluster)?;
-    named.cluster.as_ref()
-}
-
-/// The proxy that the kubeconfig itself names, which `NO_PROXY` does not override in
-/// kubectl either.
-fn proxy_of_cluster(config: &Kubeconfig) -> Option<String> {
-    let current = config.current_context.as_deref()?;
-    let context = config.contexts.iter().find(|context| context.name == current)?;
-    let cluster = cluster_of(config, context.context.as_ref()?)?;
-    cluster.proxy_url.clone().filter(|url| !url.is_empty())
-}
-
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncReadExt;
-    use tokio::net::TcpListener;
-
     use super::*;
     use crate::provider::http::{Api, RequestCount};
     use crate::provider::limits::Limits;
@@ -153,51 +125,10 @@ users:
         assert!(server_of_kubeconfig("apiVersion: v1\nkind: Config\n").is_err());
     }
 
-    fn policy() -> RequestPolicy {
-        let (count, settings) = (RequestCount::default(), ClientSettings::default());
-        RequestPolicy::new(Api::Kubernetes, Limits::published(), count, settings)
-    }
-
     #[tokio::test]
     async fn a_kubeconfig_makes_a_client() {
-        assert!(client_from_kubeconfig(KUBECONFIG, policy()).await.is_ok());
-    }
-
-    /// What a proxy receives first when a client asks the server for its version.
-    async fn first_bytes(kubeconfig: &str, scheme: &str, exceptions: &str) -> Vec<u8> {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let proxy = format!("{scheme}://u:p@{}", listener.local_addr().unwrap());
-        let kubeconfig = kubeconfig.replace("PROXY", &proxy);
-        let proxies = Proxies::through(&proxy, exceptions);
-        let client = client_through(&kubeconfig, policy(), &proxies).await.unwrap();
-        let request = tokio::spawn(async move { client.apiserver_version().await });
-        let (mut connection, _) = listener.accept().await.unwrap();
-        let mut received = vec![0; 512];
-        let length = connection.read(&mut received).await.unwrap();
-        request.abort();
-        received.truncate(length);
-        received
-    }
-
-    #[tokio::test]
-    async fn the_server_is_reached_through_the_proxy() {
-        let tunnel = String::from_utf8(first_bytes(KUBECONFIG, "http", "one.example").await);
-        let tunnel = tunnel.unwrap().to_ascii_lowercase();
-        assert!(tunnel.starts_with("connect two.example:443 http/1.1\r\n"), "{tunnel}");
-        assert!(tunnel.contains("proxy-authorization: basic dtpw"), "{tunnel}");
-        for scheme in ["socks5", "socks5h"] {
-            let greeting = first_bytes(KUBECONFIG, scheme, "").await;
-            assert_eq!(greeting.first(), Some(&5), "{greeting:?}");
-        }
-    }
-
-    #[tokio::test]
-    async fn the_proxy_of_the_kubeconfig_comes_first() {
-        let named = "{ server: 'https://two.example:443', proxy-url: 'PROXY',";
-        let text = KUBECONFIG.replace("{ server: 'https://two.example:443',", named);
-        assert_ne!(text, KUBECONFIG);
-        let tunnel = first_bytes(&text, "http", "*").await;
-        assert!(tunnel.starts_with(b"CONNECT two.example:443"), "{tunnel:?}");
-        assert_eq!(first_bytes(&text, "socks5h", "*").await.first(), Some(&5));
+        let (count, settings) = (RequestCount::default(), ClientSettings::default());
+        let policy = RequestPolicy::new(Api::Kubernetes, Limits::published(), count, settings);
+        assert!(client_from_kubeconfig(KUBECONFIG, policy).await.is_ok());
     }
 }

@@ -114,7 +114,6 @@ fn failures_without_an_answer_have_codes() {
         code: parsed.code,
         message: parsed.message,
         details: parsed.details,
-        policies: parsed.policies,
     };
     assert_eq!(Failure::from(error).code, Code::OperationFailed);
     for api in Api::ALL {

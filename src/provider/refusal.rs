@@ -5,15 +5,12 @@
 //! service's own code decides, the innermost first, and the status only if no
 //! code is known.
 
-mod azure;
-
 use std::borrow::Cow;
 
 use super::azure::codec::DecodeError;
 use super::cluster::CLUSTER_ROLES;
 use super::error::{Detail, RequestError};
 use super::http::Api;
-use super::policy_violation::PolicyViolation;
 use crate::diagnostics::{Code, Failure};
 
 const APPLY_AGAIN: &str =
@@ -133,7 +130,7 @@ const KNOWN: [Known; 16] = [
         remedy: "delete or detach the object that the message names, then apply again",
     },
     Known {
-        names: &["AuthorizationFailed", "LinkedAuthorizationFailed", "LinkedAccessCheckFailed"],
+        names: &["AuthorizationFailed", "LinkedAuthorizationFailed"],
         code: Code::AzureRefused,
         remedy: AZURE_ROLES,
     },
@@ -226,15 +223,15 @@ fn explain(error: &RequestError) -> (Code, Cow<'static, str>) {
                  in place of the service",
             ),
         ),
-        RequestError::Response { api, status, code, message, details, policies, .. } => {
-            named(*api, code, message, details, policies).unwrap_or_else(|| {
-                let (code, remedy) = by_status(*api, *status, message);
-                (code, Cow::Borrowed(remedy))
-            })
+        RequestError::Response { api, status, code, message, details, .. } => {
+            let (code, remedy) = named(*api, code, message, details)
+                .unwrap_or_else(|| by_status(*api, *status, message));
+            (code, Cow::Borrowed(remedy))
         }
-        RequestError::Operation { api, code, message, details, policies, .. } => {
-            named(*api, code, message, details, policies)
-                .unwrap_or((Code::OperationFailed, Cow::Borrowed(APPLY_AGAIN)))
+        RequestError::Operation { api, code, message, details, .. } => {
+            let (code, remedy) =
+                named(*api, code, message, details).unwrap_or((Code::OperationFailed, APPLY_AGAIN));
+            (code, Cow::Borrowed(remedy))
         }
     }
 }
@@ -251,22 +248,12 @@ fn credentials(api: Api, refused: bool) -> Code {
 }
 
 /// The meaning of the service's own codes, the innermost first.
-fn named(
-    api: Api,
-    code: &str,
-    message: &str,
-    details: &[Detail],
-    policies: &[PolicyViolation],
-) -> Option<(Code, Cow<'static, str>)> {
+fn named(api: Api, code: &str, message: &str, details: &[Detail]) -> Option<(Code, &'static str)> {
     if api != Api::Azure {
         return None;
     }
     let inner = details.iter().rev().map(|detail| (detail.code.as_str(), detail.message.as_str()));
-    inner.chain([(code, message)]).find_map(|(code, message)| {
-        let (code, general) = of_azure(code, message)?;
-        let remedy = azure::remedy(code, message, policies);
-        Some((code, remedy.map_or(Cow::Borrowed(general), Cow::Owned)))
-    })
+    inner.chain([(code, message)]).find_map(|(code, message)| of_azure(code, message))
 }
 
 fn of_azure(code: &str, message: &str) -> Option<(Code, &'static str)> {
@@ -313,4 +300,5 @@ fn by_status(api: Api, status: u16, message: &str) -> (Code, &'static str) {
 }
 
 #[cfg(test)]
+#[path = "refusal_tests.rs"]
 mod tests;
