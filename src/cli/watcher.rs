@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::Value;
 use tokio::time::sleep;
 
@@ -88,7 +89,8 @@ fn status(
             .or_else(|| word(&reported["lastSuccessTime"])),
         // A watcher that ended does not reconcile at the time that it announced.
         next_reconcile: annotation(NEXT_RECONCILE_ANNOTATION)
-            .filter(|_| state == WatcherState::Alive),
+            .filter(|_| state == WatcherState::Alive)
+            .filter(|next| lease.is_some_and(|it| is_later(next, &it.renewed))),
         ready: ready.and_then(|it| word(&it["status"])),
         reason: ready.and_then(|it| word(&it["reason"])),
         message: ready.and_then(|it| word(&it["message"])),
@@ -108,6 +110,35 @@ fn pending(topology: &TopologyName, pending: &Value) -> Option<PendingApproval> 
     Some(PendingApproval { total, digest, command })
 }
 
+/// Whether a time is later than another one of the same clock. A reconcile that was due before
+/// the last renewal runs, or its end is announced by the next renewal.
+fn is_later(time: &str, other: &str) -> bool {
+    let times = time.parse::<Timestamp>().ok().zip(other.parse::<Timestamp>().ok());
+    times.is_some_and(|(time, other)| time > other)
+}
+
 fn is_digest(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The next reconcile of a watcher whose Lease was renewed at 03:04:05.
+    fn next_reconcile(state: WatcherState, announced: &str) -> Option<String> {
+        let name = NEXT_RECONCILE_ANNOTATION.to_owned();
+        let mut lease = LeaseRecord::default();
+        lease.renewed = "2026-01-02T03:04:05.000000Z".to_owned();
+        lease.annotations = [(name, announced.to_owned())].into();
+        status(&TopologyName::new("lab"), state, Some(&lease), None).next_reconcile
+    }
+
+    #[test]
+    fn the_next_reconcile_is_not_in_the_past() {
+        let later = "2026-01-02T03:05:00Z";
+        assert_eq!(next_reconcile(WatcherState::Alive, later).as_deref(), Some(later));
+        assert_eq!(next_reconcile(WatcherState::Alive, "2026-01-02T03:04:05Z"), None);
+        assert_eq!(next_reconcile(WatcherState::NotRenewed, later), None);
+    }
 }

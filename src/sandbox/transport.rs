@@ -36,7 +36,7 @@ impl Transport for InMemory {
         let Some(api) = api_of(&self.sandbox, &request) else {
             return Err(TransportError::lost(host, "no such host in the sandbox"));
         };
-        let response = handle_in_process(&self.sandbox, api, &request)
+        let response = handle_with_faults(&self.sandbox, api, &request)
             .map_err(|reason| TransportError::lost(host, reason))?;
         Ok(match response {
             ApiResponse::Complete(response) => response,
@@ -66,8 +66,8 @@ fn api_of(sandbox: &SharedSandbox, request: &Request<Bytes>) -> Option<Api> {
     })
 }
 
-/// Handles a request, unless the fault injector prevents it.
-fn handle_in_process(
+/// Handles a request, unless the fault injector prevents it. The error is why no response arrives.
+pub(super) fn handle_with_faults(
     sandbox: &SharedSandbox,
     api: Api,
     request: &Request<Bytes>,
@@ -159,7 +159,7 @@ impl tower::Service<Request<kube::client::Body>> for KubeService {
             let mut request = Request::from_parts(parts, body);
             authenticate_default_user(&sandbox, &mut request);
             let response =
-                handle_in_process(&sandbox, Api::Kubernetes, &request).map_err(|reason| {
+                handle_with_faults(&sandbox, Api::Kubernetes, &request).map_err(|reason| {
                     std::io::Error::new(std::io::ErrorKind::ConnectionReset, reason)
                 })?;
             Ok(respond(&sandbox, response))

@@ -64,6 +64,9 @@ pub struct TopologyFolder {
     watched: BTreeMap<TopologyName, Watched>,
     /// The content of each valid file, and when it was read first.
     contents: BTreeMap<PathBuf, (TopologyName, String, Instant)>,
+    /// Why each other file is invalid, and when it was read so first: a file that is being
+    /// written is empty or ends too early for a moment.
+    failures: BTreeMap<PathBuf, (Failure, Instant)>,
     /// The files that were reported as invalid.
     invalid: BTreeMap<PathBuf, Failure>,
 }
@@ -100,25 +103,36 @@ impl TopologyFolder {
         let mut changes = Vec::new();
         self.follow_watched(files, &stable, now, &mut changes);
         self.start_others(&stable, &mut changes);
-        self.report_invalid(files, &stable, &mut changes);
+        self.report_invalid(files, &stable, now, &mut changes);
         changes
     }
 
     /// When to look again without an event; `None` if nothing is pending.
     pub fn due(&self, now: Instant) -> Option<Instant> {
-        let stable = self.contents.values().map(|(_, _, since)| *since + UNCHANGED_FOR);
+        let valid = self.contents.values().map(|(_, _, since)| *since);
+        let invalid = self.failures.values().map(|(_, since)| *since);
+        let stable = valid.chain(invalid).map(|since| since + UNCHANGED_FOR);
         let missing = self.watched.values().filter_map(|it| it.missing_since);
         stable.chain(missing.map(|since| since + REMOVED_AFTER)).filter(|it| *it > now).min()
     }
 
     fn note_contents(&mut self, files: &BTreeMap<PathBuf, FolderFile>, now: Instant) {
         self.contents.retain(|file, _| files.get(file).is_some_and(Result::is_ok));
+        self.failures.retain(|file, _| files.get(file).is_some_and(Result::is_err));
         for (file, found) in files {
-            let Ok((topology, digest)) = found else { continue };
-            let known = self.contents.get(file);
-            if known.is_none_or(|(name, known, _)| name != topology || known != digest) {
-                let content = (topology.clone(), digest.clone(), now);
-                self.contents.insert(file.clone(), content);
+            match found {
+                Ok((topology, digest)) => {
+                    let known = self.contents.get(file);
+                    if known.is_none_or(|(name, known, _)| name != topology || known != digest) {
+                        let content = (topology.clone(), digest.clone(), now);
+                        self.contents.insert(file.clone(), content);
+                    }
+                }
+                Err(failure) => {
+                    if self.failures.get(file).is_none_or(|(known, _)| known != failure) {
+                        self.failures.insert(file.clone(), (failure.clone(), now));
+                    }
+                }
             }
         }
     }
@@ -189,13 +203,18 @@ impl TopologyFolder {
         &mut self,
         files: &BTreeMap<PathBuf, FolderFile>,
         stable: &BTreeMap<PathBuf, TopologyName>,
+        now: Instant,
         changes: &mut Vec<FolderChange>,
     ) {
+        let is_stable = |file: &PathBuf| {
+            let read = self.failures.get(file);
+            read.is_some_and(|(_, since)| now.duration_since(*since) >= UNCHANGED_FOR)
+        };
         let own: BTreeSet<&PathBuf> = self.watched.values().map(|it| &it.file).collect();
         let others = files.iter().filter(|(file, _)| !own.contains(file));
         let invalid: BTreeMap<PathBuf, Failure> = others
             .filter_map(|(file, found)| match found {
-                Err(failure) => Some((file.clone(), failure.clone())),
+                Err(failure) => is_stable(file).then(|| (file.clone(), failure.clone())),
                 Ok(_) => {
                     let topology = stable.get(file)?;
                     let watched = self.watched.get(topology)?;

@@ -85,6 +85,20 @@ fn a_broken_file_ends_nothing_and_is_reported_by_its_watch() {
 }
 
 #[test]
+fn a_new_file_that_is_being_written_is_not_reported() {
+    let (mut folder, mut now) = (TopologyFolder::default(), Instant::now());
+    let empty = || Err(Failure::new(Code::Syntax, "it is empty", "correct it"));
+    for content in [empty(), broken()] {
+        assert_eq!(folder.observe(&files(&[("a.toml", content)]), now), []);
+        assert_eq!((folder.invalid(), folder.due(now)), (0, Some(now + UNCHANGED_FOR)));
+        now += Duration::from_millis(400);
+    }
+    let whole = files(&[("a.toml", file("lab", "1"))]);
+    assert_eq!(observe_twice(&mut folder, &whole, &mut now), [started("lab", "a.toml")]);
+    assert_eq!((folder.invalid(), folder.due(now)), (0, None));
+}
+
+#[test]
 fn another_name_in_a_file_ends_the_former_topology_and_begins_the_new_one() {
     let (mut folder, mut now) = (TopologyFolder::default(), Instant::now());
     observe_twice(&mut folder, &files(&[("a.toml", file("lab", "1"))]), &mut now);

@@ -276,7 +276,12 @@ impl Candidate {
         let (start, since) = self.started;
         let now = start.saturating_add(since.elapsed()).unwrap_or(start);
         let waiting = |record: &LeaseRecord| {
-            self.role.send_replace(ReplicaRole::Standby { holder: record.holder.clone() });
+            let holder = record.holder.clone();
+            let former = self.role.send_replace(ReplicaRole::Standby { holder: holder.clone() });
+            // The controller reports who reconciles now, which it does not ask by itself.
+            if !matches!(&former, ReplicaRole::Standby { holder: known } if *known == holder) {
+                self.triggers.add(Trigger::Leadership);
+            }
         };
         let lost = |loss| tracing::warn!(reason = %loss, "the watch no longer leads");
         tokio::select! {

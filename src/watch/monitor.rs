@@ -35,6 +35,7 @@ pub struct Monitor {
     reconciles: Family<[Label; 2], Counter>,
     duration: Histogram,
     last_success: Seconds,
+    last_progress: Seconds,
     changes: Family<[Label; 2], Counter>,
     drift: Family<[Label; 1], Gauge>,
     pairs: Family<[Label; 1], Gauge>,
@@ -52,6 +53,7 @@ pub struct Monitor {
     /// The first trigger of the current reconcile.
     trigger: Mutex<Option<Trigger>>,
     is_refreshed: AtomicBool,
+    is_tried: AtomicBool,
     now: fn() -> Timestamp,
 }
 
@@ -75,6 +77,7 @@ impl Monitor {
             // From 0.1 seconds to almost two hours.
             duration: Histogram::new(exponential_buckets(0.1, 2.0, 17)),
             last_success: Seconds::default(),
+            last_progress: Seconds::default(),
             changes: Family::default(),
             drift: Family::default(),
             pairs: Family::default(),
@@ -90,6 +93,7 @@ impl Monitor {
             counted: Mutex::default(),
             trigger: Mutex::default(),
             is_refreshed: AtomicBool::new(false),
+            is_tried: AtomicBool::new(false),
             now,
         };
         monitor.register(version);
@@ -109,6 +113,9 @@ impl Monitor {
                     were left";
         let success = self.last_success.clone();
         registry.register_with_unit("last_success_timestamp", help, Unit::Seconds, success);
+        let help = "The time at which a reconcile or a change last began or ended";
+        let progress = self.last_progress.clone();
+        registry.register_with_unit("last_progress_timestamp", help, Unit::Seconds, progress);
         let help = "Changes that ended, by action and outcome";
         registry.register("changes", help, self.changes.clone());
         let help = "Resources that differ from the topology after the last reconcile, by kind";
@@ -164,6 +171,11 @@ impl Monitor {
         self.is_refreshed.load(Ordering::Relaxed)
     }
 
+    /// Whether the first reconcile has ended, even if live state could not be read.
+    pub fn is_tried(&self) -> bool {
+        self.is_tried.load(Ordering::Relaxed)
+    }
+
     /// Counts the requests of the current clients, which count from their creation.
     pub fn count_requests(&self, by_class: &BTreeMap<(Api, StatusClass), u64>) {
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
@@ -179,17 +191,25 @@ impl Monitor {
         counted.clone_from(by_class);
     }
 
+    /// Notes that a reconcile goes on.
+    fn progresses(&self) {
+        self.last_progress.set((self.now)().as_duration().as_secs_f64());
+    }
+
     fn started(&self, trigger: Option<Trigger>) {
         *self.trigger.lock().unwrap_or_else(PoisonError::into_inner) = trigger;
         self.reconciling.set(1);
+        self.progresses();
     }
 
     fn finished(&self, reconciled: &Reconciled, took: Duration) {
         self.reconciling.set(0);
+        self.progresses();
         let trigger = *self.trigger.lock().unwrap_or_else(PoisonError::into_inner);
         let labels = [("result", word(&reconciled.result)), ("trigger", word(&trigger))];
         self.reconciles.get_or_create(&labels).inc();
         self.duration.observe(took.as_secs_f64());
+        self.is_tried.store(true, Ordering::Relaxed);
         match reconciled.result {
             ReconcileResult::Failed | ReconcileResult::Interrupted => return,
             // The leader exports the remaining work.
@@ -260,9 +280,10 @@ impl WatchReporter for Monitor {
                 let outcome = outcome["outcome"].as_str().unwrap_or_default().to_owned();
                 let labels = [("action", word(action)), ("outcome", outcome)];
                 self.changes.get_or_create(&labels).inc();
+                self.progresses();
             }
+            WatchEvent::ChangeStarted { .. } => self.progresses(),
             WatchEvent::WaitingForLease { .. }
-            | WatchEvent::ChangeStarted { .. }
             | WatchEvent::Warning { .. }
             | WatchEvent::StandingBy { .. }
             | WatchEvent::Listening { .. }

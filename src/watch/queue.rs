@@ -22,7 +22,7 @@ pub enum Trigger {
     Retry,
     /// SIGHUP requested it.
     Request,
-    /// This replica became the one that reconciles.
+    /// This replica became the one that reconciles, or another one did.
     Leadership,
 }
 

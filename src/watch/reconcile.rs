@@ -85,7 +85,11 @@ impl<'a> ReconcileContext<'a> {
         let reconciled = Box::pin(led).await;
         self.memory().note_end(&reconciled);
         let reconciled = match access {
-            Some(access) => Box::pin(operations::run(self, &access, leadership, reconciled)).await,
+            Some(access) => {
+                let before = reconciled.changes;
+                let ran = operations::run(self, &access, leadership, reconciled);
+                Box::pin(self.without_outdated(Box::pin(ran).await, before)).await
+            }
             None => reconciled,
         };
         let reconciled = Reconciled { workers, ..reconciled };
@@ -96,6 +100,26 @@ impl<'a> ReconcileContext<'a> {
             report.end(&reconciled).await;
         }
         reconciled
+    }
+
+    /// After an Operation that was continued, the changes of its worker that awaited approval
+    /// before are made. `before` is how many changes were made before the Operations.
+    async fn without_outdated(&self, reconciled: Reconciled, before: usize) -> Reconciled {
+        let may_be_outdated = reconciled.result == ReconcileResult::AwaitsApproval;
+        if !may_be_outdated || reconciled.changes == before || self.apply.stop.is_set() {
+            return reconciled;
+        }
+        let planned = tokio::select! {
+            biased;
+            () = self.apply.stop.requested() => return reconciled,
+            planned = self.apply.pipeline.run() => planned,
+        };
+        // The next reconcile, which has been requested, makes changes that need no approval.
+        if !planned.plan.changes.is_empty() {
+            return reconciled;
+        }
+        let Reconciled { changes, recheck, .. } = reconciled;
+        Reconciled { recheck, ..Reconciled::of_plan(&planned.plan, changes, None) }
     }
 
     /// A client that writes to the cluster, if that could be read.

@@ -84,7 +84,7 @@ struct AlertCase {
     at: &'static str,
 }
 
-const CASES: [AlertCase; 9] = [
+const CASES: [AlertCase; 10] = [
     AlertCase {
         name: "StargateWatchDown",
         fires: &[("up", "0x2000")],
@@ -110,6 +110,26 @@ const CASES: [AlertCase; 9] = [
             ],
         ],
         at: "21m",
+    },
+    AlertCase {
+        name: "StargateReconcileHung",
+        fires: &[
+            ("stargate_reconciling", "1x2000"),
+            ("stargate_last_progress_timestamp_seconds", "0x2000"),
+        ],
+        silent: &[
+            // A long rollout.
+            &[
+                ("stargate_reconciling", "1x2000"),
+                ("stargate_last_progress_timestamp_seconds", "0x30 1800x2000"),
+            ],
+            // None runs until the next interval.
+            &[
+                ("stargate_reconciling", "0x2000"),
+                ("stargate_last_progress_timestamp_seconds", "0x2000"),
+            ],
+        ],
+        at: "67m",
     },
     AlertCase {
         name: "StargateReconcileLong",
@@ -194,7 +214,8 @@ fn alerts_are_valid_and_each_fires_for_its_cause_alone() {
     else {
         return;
     };
-    assert!(succeeds && printed.contains("9 rules found"), "{printed}\n{written}");
+    let count = format!("{} rules found", CASES.len());
+    assert!(succeeds && printed.contains(&count), "{printed}\n{written}");
     let mut tests = String::from("rule_files: [rules.yml]\nevaluation_interval: 1m\ntests:\n");
     for case in &CASES {
         tests.push_str(&case.test(case.fires, true));

@@ -219,6 +219,7 @@ fn probes_and_metrics_follow_the_watch() {
     assert_eq!(value("stargate_changes_paused"), Some(0.0), "{metrics}");
     promtool::checks_metrics(&location, &metrics);
     assert!(value("stargate_last_success_timestamp_seconds") > Some(1e9), "{metrics}");
+    assert!(value("stargate_last_progress_timestamp_seconds") > Some(1e9), "{metrics}");
     assert!(metrics.contains("stargate_build_info{version="), "{metrics}");
 
     location.write("stargate.toml", format!("{EXAMPLE}\n[watch]\napply = \"none\"\n"));

@@ -93,6 +93,30 @@ fn each_topology_of_a_folder_is_watched_by_itself() {
     }
 }
 
+/// A topology whose services cannot be read does not keep the others from being ready.
+#[test]
+fn a_folder_is_ready_with_a_topology_that_cannot_be_read() {
+    let location = folder();
+    let sandbox = format!("--sandbox=lab/.stargate/sandbox/{SECOND}");
+    location.run(&format!("sandbox break source-down -f lab/b.toml {sandbox}")).exits(0);
+    let mut watch = Watch::with(&location, &["lab", "--listen", "127.0.0.1:0"]);
+    let listening = watch.awaits("listening", |_| true);
+    let address = listening["address"].as_str().expect("an address").to_owned();
+    let mut missing = BTreeSet::from([(FIRST, "matches"), (SECOND, "failed")]);
+    while !missing.is_empty() {
+        let ended = watch.awaits("reconcile-finished", |_| true);
+        missing.retain(|(topology, result)| {
+            ended["topology"] != *topology || ended["result"] != *result
+        });
+    }
+    let (status, _, readiness) = answer(&address, "GET /readyz");
+    assert_eq!(status, 200, "{readiness}");
+    assert!(readiness.contains(&format!("{SECOND}: first refresh: failed")), "{readiness}");
+    assert!(readiness.contains(&format!("{FIRST}: first refresh: done")), "{readiness}");
+    watch.send("TERM");
+    assert_eq!(watch.ends(), Some(0));
+}
+
 #[test]
 fn a_file_is_no_folder() {
     let location = TestFolder::with(EXAMPLE);
@@ -100,4 +124,36 @@ fn a_file_is_no_folder() {
     assert_eq!(ran.code, 1, "{}", ran.err);
     assert!(ran.err.contains("`stargate.toml` is not a folder"), "{}", ran.err);
     assert!(ran.err.contains("-f FILE"), "{}", ran.err);
+}
+
+#[test]
+fn the_manifests_of_a_folder_have_each_valid_file() {
+    let location = TestFolder::new();
+    let manifests = |location: &TestFolder| {
+        location.run(
+            "manifests lab --image registry.example/stargate:1 --monitoring \
+                      prometheus-operator",
+        )
+    };
+    location.write("lab/east.toml", text(FIRST));
+    location.write("lab/west.toml", text(SECOND));
+    location.write("lab/.hidden.toml", "[stargate");
+    let printed = manifests(&location).exits(0).out;
+    for expected in ["east.toml: |", "west.toml: |", "- /etc/stargate\n", "stargate-topologies"] {
+        assert!(printed.contains(expected), "{expected}: {printed}");
+    }
+    assert!(!printed.contains("hidden"), "{printed}");
+    location.write("lab/west.toml", text(FIRST));
+    let ran = manifests(&location);
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    assert!(ran.err.contains("west.toml and east.toml have the same topology"), "{}", ran.err);
+    location.write("lab/west.toml", "[stargate");
+    assert_ne!(manifests(&location).code, 0, "an invalid file");
+    location.write("lab/west space.toml", text(SECOND));
+    std::fs::remove_file(location.path("lab/west.toml")).expect("it is removed");
+    let ran = manifests(&location);
+    assert!(ran.err.contains("cannot be a key of a ConfigMap"), "{}", ran.err);
+    std::fs::create_dir(location.path("none")).expect("a folder");
+    let ran = location.run("manifests none --image x");
+    assert!(ran.err.contains("`none` has no topology files"), "{}", ran.err);
 }

@@ -83,5 +83,6 @@ mod unread_workers;
 mod unreliable;
 mod upgrades;
 mod watch;
+mod watch_harness;
 mod worker_waves;
 mod workers;

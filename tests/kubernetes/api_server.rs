@@ -35,11 +35,12 @@ pub(crate) struct ApiServer {
 }
 
 /// A plain client with its credentials.
+#[derive(Clone)]
 pub(crate) struct Caller {
     pub(crate) client: kube::Client,
 }
 
-/// The response to a request, successful or not.
+/// The response to a request, successful or not. The code is 0 if the server did not answer.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ApiResponse {
     pub(crate) code: u16,
@@ -115,10 +116,19 @@ impl Caller {
         let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
         let request = Request::builder().method(method).uri(path).header("content-type", media);
         let request = request.body(Body::from(body)).unwrap();
-        let response = self.client.send(request).await.unwrap();
+        let failed = |error: kube::Error| ApiResponse { code: 0, body: json!(error.to_string()) };
+        let response = match self.client.send(request).await {
+            Ok(response) => response,
+            Err(error) => return failed(error),
+        };
         let code = response.status().as_u16();
-        let body = response.into_body().collect().await.unwrap().to_bytes();
-        ApiResponse { code, body: serde_json::from_slice(&body).unwrap_or(Value::Null) }
+        match response.into_body().collect().await {
+            Ok(body) => {
+                let body = serde_json::from_slice(&body.to_bytes()).unwrap_or(Value::Null);
+                ApiResponse { code, body }
+            }
+            Err(error) => failed(error),
+        }
     }
 
     pub(crate) async fn get(&self, path: &str) -> ApiResponse {
@@ -161,7 +171,7 @@ impl Caller {
 }
 
 /// Counted nowhere and without a budget.
-fn policy() -> RequestPolicy {
+pub(crate) fn policy() -> RequestPolicy {
     let (count, settings) = (RequestCount::default(), ClientSettings::default());
     RequestPolicy::new(Api::Kubernetes, Limits::unlimited(), count, settings)
 }

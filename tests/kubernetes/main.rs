@@ -5,8 +5,18 @@
 //! one of the runs. `tests/kubernetes/run` starts a real cluster and sets
 //! `STARGATE_CLUSTER_KUBECONFIG` to its kubeconfig.
 
-#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 #![expect(clippy::print_stdout, reason = "how many checks held is what a run is looked at for")]
+
+#[path = "../e2e/harness.rs"]
+#[expect(dead_code, reason = "the whole loop's tests use all of it")]
+mod harness;
+#[path = "../e2e/refresh_options.rs"]
+#[expect(dead_code, reason = "the whole loop's tests use all of it")]
+mod refresh_options;
+#[path = "../e2e/watch_harness.rs"]
+#[expect(dead_code, reason = "the watch's own tests use all of it")]
+mod watch_harness;
 
 mod api_server;
 mod body;
@@ -25,6 +35,7 @@ mod rights;
 mod sandbox;
 mod tokens;
 mod topologies;
+mod watched;
 mod watches;
 
 use api_server::ApiServer;

@@ -1,7 +1,7 @@
 //! `stargate watch`.
 
 mod folder;
-mod folder_files;
+pub(super) mod folder_files;
 mod listener;
 mod reconciler;
 #[cfg(unix)]

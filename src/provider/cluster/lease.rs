@@ -27,7 +27,7 @@ pub const LAST_SUCCESS_ANNOTATION: &str = "stargate.io/last-success";
 pub const NEXT_RECONCILE_ANNOTATION: &str = "stargate.io/next-reconcile";
 
 /// A Lease as read from the API server.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LeaseRecord {
     /// The holder; empty if the Lease was released.
     pub holder: String,

@@ -4,13 +4,16 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{DeploymentSettings, WatchedTopology, metadata, name_of};
+use super::{DeploymentSettings, WatchedTopologies, metadata, name_of};
 use crate::provider::cluster::{PERMISSIONS, Permission};
 
 const RBAC: &str = "rbac.authorization.k8s.io";
 
 /// The account, and a role with its binding for the cluster and for each namespace.
-pub(super) fn objects(topology: &WatchedTopology<'_>, settings: &DeploymentSettings) -> Vec<Value> {
+pub(super) fn objects(
+    topology: &WatchedTopologies<'_>,
+    settings: &DeploymentSettings,
+) -> Vec<Value> {
     let mut objects = vec![account(topology, settings)];
     let namespaces: BTreeSet<Option<&str>> = PERMISSIONS.iter().map(|it| it.namespace).collect();
     for namespace in namespaces {
@@ -49,7 +52,7 @@ fn rule(permission: &Permission, resources: &[&str]) -> Value {
     rule
 }
 
-fn account(topology: &WatchedTopology<'_>, settings: &DeploymentSettings) -> Value {
+fn account(topology: &WatchedTopologies<'_>, settings: &DeploymentSettings) -> Value {
     let mut metadata = metadata(topology, Some(&settings.namespace));
     if let Some(id) = &settings.client_id {
         metadata["annotations"] = json!({ "azure.workload.identity/client-id": id });
@@ -57,7 +60,7 @@ fn account(topology: &WatchedTopology<'_>, settings: &DeploymentSettings) -> Val
     json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata })
 }
 
-fn role(topology: &WatchedTopology<'_>, namespace: Option<&str>, rules: &[Value]) -> Value {
+fn role(topology: &WatchedTopologies<'_>, namespace: Option<&str>, rules: &[Value]) -> Value {
     json!({
         "apiVersion": format!("{RBAC}/v1"),
         "kind": if namespace.is_some() { "Role" } else { "ClusterRole" },
@@ -67,7 +70,7 @@ fn role(topology: &WatchedTopology<'_>, namespace: Option<&str>, rules: &[Value]
 }
 
 fn binding(
-    topology: &WatchedTopology<'_>,
+    topology: &WatchedTopologies<'_>,
     namespace: Option<&str>,
     settings: &DeploymentSettings,
 ) -> Value {

@@ -33,22 +33,27 @@ pub struct DeploymentSettings {
     pub prometheus_operator: Option<Duration>,
 }
 
-/// The topology that is watched.
+/// The topologies that are watched.
 #[derive(Debug, Clone, Copy)]
-pub struct WatchedTopology<'a> {
-    /// Its name.
+pub struct WatchedTopologies<'a> {
+    /// The name of the only one, or of the folder.
     pub name: &'a str,
-    /// The text of its file.
-    pub text: &'a str,
+    /// The name and the text of each file.
+    pub files: &'a [(String, String)],
+    /// Whether the files are watched as a folder.
+    pub is_folder: bool,
 }
+
+/// The name of the file of a single topology.
+pub const FILE_NAME: &str = "stargate.toml";
 
 /// The name of the account, the roles and the workload. Several topologies can be watched
 /// in one namespace.
-fn name_of(topology: &WatchedTopology<'_>) -> String {
+fn name_of(topology: &WatchedTopologies<'_>) -> String {
     format!("stargate-{}", topology.name)
 }
 
-fn labels(topology: &WatchedTopology<'_>) -> Value {
+fn labels(topology: &WatchedTopologies<'_>) -> Value {
     json!({
         "app.kubernetes.io/name": "stargate",
         "app.kubernetes.io/instance": topology.name,
@@ -56,7 +61,7 @@ fn labels(topology: &WatchedTopology<'_>) -> Value {
     })
 }
 
-fn metadata(topology: &WatchedTopology<'_>, namespace: Option<&str>) -> Value {
+fn metadata(topology: &WatchedTopologies<'_>, namespace: Option<&str>) -> Value {
     let mut metadata = json!({ "name": name_of(topology), "labels": labels(topology) });
     if let Some(namespace) = namespace {
         metadata["namespace"] = json!(namespace);
@@ -65,7 +70,7 @@ fn metadata(topology: &WatchedTopology<'_>, namespace: Option<&str>) -> Value {
 }
 
 /// The objects in the order in which they can be created.
-pub fn objects(topology: &WatchedTopology<'_>, settings: &DeploymentSettings) -> Vec<Value> {
+pub fn objects(topology: &WatchedTopologies<'_>, settings: &DeploymentSettings) -> Vec<Value> {
     let mut objects = vec![json!({
         "apiVersion": "v1",
         "kind": "Namespace",

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{DeploymentSettings, METRICS_PORT_NAME, WatchedTopology, labels, metadata, name_of};
+use super::{DeploymentSettings, METRICS_PORT_NAME, WatchedTopologies, labels, metadata, name_of};
 
 const API_VERSION: &str = "monitoring.coreos.com/v1";
 /// After so many intervals without a success something is wrong.
 const MISSED_INTERVALS: u32 = 3;
 /// A short interval does not make the alert about missing successes nervous.
 const MIN_WITHOUT_SUCCESS: Duration = Duration::from_secs(900);
+/// Longer than any single change takes, as the creation of a cluster or a drain.
+const MIN_WITHOUT_PROGRESS: Duration = Duration::from_secs(3_600);
 
 /// An alert.
 struct Alert {
@@ -27,7 +29,7 @@ struct Alert {
 
 /// `interval` is the time between two reconciles.
 pub(super) fn objects(
-    topology: &WatchedTopology<'_>,
+    topology: &WatchedTopologies<'_>,
     settings: &DeploymentSettings,
     interval: Duration,
 ) -> Vec<Value> {
@@ -67,35 +69,43 @@ fn rule(alert: &Alert) -> Value {
 }
 
 fn alerts(
-    topology: &WatchedTopology<'_>,
+    topology: &WatchedTopologies<'_>,
     settings: &DeploymentSettings,
     interval: Duration,
 ) -> Vec<Alert> {
     // The operator gives the targets of a PodMonitor this job.
     let job = format!("job=\"{}/{}\"", settings.namespace, name_of(topology));
-    let mut alerts = of_watchers(topology.name, &job, interval);
-    alerts.extend(of_results(topology.name, &job));
+    // Of a folder each metric names its topology.
+    let subject = if topology.is_folder { "{{ $labels.topology }}" } else { topology.name };
+    let mut alerts = vec![down(topology.name, &job)];
+    alerts.extend(of_watchers(subject, &job, interval));
+    alerts.extend(of_results(subject, &job));
     alerts
+}
+
+/// Whether there is a watcher.
+fn down(name: &str, job: &str) -> Alert {
+    Alert {
+        name: "StargateWatchDown",
+        expression: format!("absent(up{{{job}}} == 1)"),
+        after: "5m",
+        severity: "critical",
+        summary: format!("No watcher of {name} can be scraped"),
+        action: "Read the state and the log of the pods of the Deployment.",
+    }
 }
 
 /// Whether the topology is reconciled at all.
 fn of_watchers(name: &str, job: &str, interval: Duration) -> Vec<Alert> {
     let limit = (interval * MISSED_INTERVALS).max(MIN_WITHOUT_SUCCESS).as_secs();
+    let hung = (interval * MISSED_INTERVALS).max(MIN_WITHOUT_PROGRESS).as_secs();
     vec![
-        Alert {
-            name: "StargateWatchDown",
-            expression: format!("absent(up{{{job}}} == 1)"),
-            after: "5m",
-            severity: "critical",
-            summary: format!("No watcher of {name} can be scraped"),
-            action: "Read the state and the log of the pods of the Deployment.",
-        },
         Alert {
             name: "StargateNoSuccess",
             // The workers of a rollout are changed one after another within one reconcile.
             expression: format!(
-                "time() - max(stargate_last_success_timestamp_seconds{{{job}}}) > {limit} and \
-                 max(min_over_time(stargate_reconciling{{{job}}}[5m])) < 1"
+                "time() - max by (topology) (stargate_last_success_timestamp_seconds{{{job}}}) > {limit} and \
+                 max by (topology) (min_over_time(stargate_reconciling{{{job}}}[5m])) < 1"
             ),
             after: "5m",
             severity: "critical",
@@ -104,8 +114,20 @@ fn of_watchers(name: &str, job: &str, interval: Duration) -> Vec<Alert> {
                      shows the cause.",
         },
         Alert {
+            name: "StargateReconcileHung",
+            expression: format!(
+                "max by (topology) (stargate_reconciling{{{job}}}) > 0 and time() - \
+                 max by (topology) (stargate_last_progress_timestamp_seconds{{{job}}}) > {hung}"
+            ),
+            after: "5m",
+            severity: "critical",
+            summary: format!("A reconcile of {name} has made no progress for {hung} seconds"),
+            action: "Read the log of the leader, which names the change that began last. Delete \
+                     its pod if the change does not end: another one continues.",
+        },
+        Alert {
             name: "StargateReconcileLong",
-            expression: format!("max(stargate_reconciling{{{job}}}) > 0"),
+            expression: format!("max by (topology) (stargate_reconciling{{{job}}}) > 0"),
             after: "6h",
             severity: "warning",
             summary: format!("One reconcile of {name} has been running for six hours"),
@@ -114,7 +136,7 @@ fn of_watchers(name: &str, job: &str, interval: Duration) -> Vec<Alert> {
         },
         Alert {
             name: "StargateNoLeader",
-            expression: format!("sum(stargate_leader{{{job}}}) < 1"),
+            expression: format!("sum by (topology) (stargate_leader{{{job}}}) < 1"),
             after: "5m",
             severity: "critical",
             summary: format!("No watcher of {name} holds the lease of the leader"),
@@ -122,7 +144,7 @@ fn of_watchers(name: &str, job: &str, interval: Duration) -> Vec<Alert> {
         },
         Alert {
             name: "StargateTopologyInvalid",
-            expression: format!("min(stargate_topology_valid{{{job}}}) < 1"),
+            expression: format!("min by (topology) (stargate_topology_valid{{{job}}}) < 1"),
             after: "10m",
             severity: "warning",
             summary: format!("The topology file of {name} is invalid"),
@@ -136,7 +158,7 @@ fn of_results(name: &str, job: &str) -> Vec<Alert> {
     vec![
         Alert {
             name: "StargateDrift",
-            expression: format!("sum(stargate_drift_resources{{{job}}}) > 0"),
+            expression: format!("sum by (topology) (stargate_drift_resources{{{job}}}) > 0"),
             after: "1h",
             severity: "warning",
             summary: format!("{{{{ $value }}}} resources of {name} differ from the topology"),
@@ -144,7 +166,9 @@ fn of_results(name: &str, job: &str) -> Vec<Alert> {
         },
         Alert {
             name: "StargatePairsBroken",
-            expression: format!("sum(stargate_pairs{{{job}, state=\"broken\"}}) > 0"),
+            expression: format!(
+                "sum by (topology) (stargate_pairs{{{job}, state=\"broken\"}}) > 0"
+            ),
             after: "10m",
             severity: "critical",
             summary: format!("{{{{ $value }}}} pairs of nodes of {name} are unreachable"),
@@ -152,7 +176,7 @@ fn of_results(name: &str, job: &str) -> Vec<Alert> {
         },
         Alert {
             name: "StargateAwaitingApproval",
-            expression: format!("max(stargate_pending_approvals{{{job}}}) > 0"),
+            expression: format!("max by (topology) (stargate_pending_approvals{{{job}}}) > 0"),
             after: "24h",
             severity: "info",
             summary: format!("{{{{ $value }}}} changes of {name} await approval"),
@@ -160,7 +184,7 @@ fn of_results(name: &str, job: &str) -> Vec<Alert> {
         },
         Alert {
             name: "StargateChangesPaused",
-            expression: format!("max(stargate_changes_paused{{{job}}}) > 0"),
+            expression: format!("max by (topology) (stargate_changes_paused{{{job}}}) > 0"),
             after: "1m",
             severity: "critical",
             summary: format!("Changes of {name} are paused after too many removals or failures"),

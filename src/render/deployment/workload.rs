@@ -1,8 +1,12 @@
 //! The watchers: their pods, their configuration, and the permitted connections.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
-use super::{DeploymentSettings, METRICS_PORT_NAME, WatchedTopology, labels, metadata, name_of};
+use super::{
+    DeploymentSettings, FILE_NAME, METRICS_PORT_NAME, WatchedTopologies, labels, metadata, name_of,
+};
 
 /// The Secret with the credentials of Tailscale, and of Azure without workload identity,
 /// as environment variables.
@@ -23,9 +27,14 @@ const USER: u32 = 65532;
 const GRACE_SECONDS: u32 = 60;
 /// The time from the end of that until the pod is killed, in seconds.
 const EXIT_SECONDS: u32 = 15;
+/// Where the files of the topologies are mounted.
+const FOLDER: &str = "/etc/stargate";
 const HOME: &str = "/home/stargate";
 
-pub(super) fn objects(topology: &WatchedTopology<'_>, settings: &DeploymentSettings) -> Vec<Value> {
+pub(super) fn objects(
+    topology: &WatchedTopologies<'_>,
+    settings: &DeploymentSettings,
+) -> Vec<Value> {
     let within = |body: Value| {
         let mut object = body;
         object["metadata"] = metadata(topology, Some(&settings.namespace));
@@ -35,7 +44,7 @@ pub(super) fn objects(topology: &WatchedTopology<'_>, settings: &DeploymentSetti
         within(json!({
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "data": { "stargate.toml": topology.text },
+            "data": topology.files.iter().cloned().collect::<BTreeMap<String, String>>(),
         })),
         within(deployment(topology, settings)),
         within(json!({
@@ -47,7 +56,7 @@ pub(super) fn objects(topology: &WatchedTopology<'_>, settings: &DeploymentSetti
     ]
 }
 
-fn deployment(topology: &WatchedTopology<'_>, settings: &DeploymentSettings) -> Value {
+fn deployment(topology: &WatchedTopologies<'_>, settings: &DeploymentSettings) -> Value {
     let mut pod_labels = labels(topology);
     if settings.client_id.is_some() {
         pod_labels["azure.workload.identity/use"] = json!("true");
@@ -71,8 +80,8 @@ fn deployment(topology: &WatchedTopology<'_>, settings: &DeploymentSettings) -> 
     })
 }
 
-fn pod(topology: &WatchedTopology<'_>, settings: &DeploymentSettings) -> Value {
-    let mut containers = vec![watcher(settings)];
+fn pod(topology: &WatchedTopologies<'_>, settings: &DeploymentSettings) -> Value {
+    let mut containers = vec![watcher(topology, settings)];
     if settings.tailscale_sidecar {
         containers.push(sidecar());
     }
@@ -116,7 +125,7 @@ fn locked_down() -> Value {
     })
 }
 
-fn watcher(settings: &DeploymentSettings) -> Value {
+fn watcher(topology: &WatchedTopologies<'_>, settings: &DeploymentSettings) -> Value {
     let probe = |path: &str| json!({ "httpGet": { "path": path, "port": METRICS_PORT_NAME } });
     let mut environment = vec![json!({ "name": "HOME", "value": HOME })];
     if settings.tailscale_sidecar {
@@ -126,13 +135,7 @@ fn watcher(settings: &DeploymentSettings) -> Value {
     json!({
         "name": "stargate",
         "image": settings.image,
-        "args": [
-            "watch",
-            "--topology", "/etc/stargate/stargate.toml",
-            "--format", "json",
-            "--listen", format!("0.0.0.0:{METRICS_PORT}"),
-            "--grace-seconds", GRACE_SECONDS.to_string(),
-        ],
+        "args": arguments(topology),
         "env": environment,
         "envFrom": [{ "secretRef": { "name": CREDENTIALS_SECRET } }],
         "ports": [{ "name": METRICS_PORT_NAME, "containerPort": METRICS_PORT }],
@@ -144,12 +147,30 @@ fn watcher(settings: &DeploymentSettings) -> Value {
         },
         "securityContext": locked_down(),
         "volumeMounts": [
-            { "name": "topology", "mountPath": "/etc/stargate", "readOnly": true },
+            { "name": "topology", "mountPath": FOLDER, "readOnly": true },
             { "name": "home", "mountPath": HOME },
             { "name": "ssh", "mountPath": format!("{HOME}/.ssh"), "readOnly": true },
             { "name": "tmp", "mountPath": "/tmp" },
         ],
     })
+}
+
+fn arguments(topology: &WatchedTopologies<'_>) -> Vec<String> {
+    let watched = match topology.is_folder {
+        true => vec!["watch".to_owned(), FOLDER.to_owned()],
+        false => {
+            vec!["watch".to_owned(), "--topology".to_owned(), format!("{FOLDER}/{FILE_NAME}")]
+        }
+    };
+    let others = [
+        "--format".to_owned(),
+        "json".to_owned(),
+        "--listen".to_owned(),
+        format!("0.0.0.0:{METRICS_PORT}"),
+        "--grace-seconds".to_owned(),
+        GRACE_SECONDS.to_string(),
+    ];
+    watched.into_iter().chain(others).collect()
 }
 
 /// A tailscaled without a network device: it needs no capability.
@@ -177,7 +198,7 @@ fn sidecar() -> Value {
 
 /// Probes and metrics come in; DNS, HTTPS and SSH go out, and the tailnet's traffic with
 /// the sidecar.
-fn network_policy(topology: &WatchedTopology<'_>, settings: &DeploymentSettings) -> Value {
+fn network_policy(topology: &WatchedTopologies<'_>, settings: &DeploymentSettings) -> Value {
     let port = |protocol: &str, port: u16| json!({ "protocol": protocol, "port": port });
     let mut out = vec![json!({ "ports": [
         port("UDP", 53), port("TCP", 53), port("TCP", 443), port("TCP", 22),

@@ -1,6 +1,6 @@
 //! The listener and connections of one API.
 
-use std::convert::Infallible;
+use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -21,6 +21,7 @@ use crate::provider::http::Api;
 use crate::sandbox::identity::PresentedCertificates;
 use crate::sandbox::shared::SharedSandbox;
 use crate::sandbox::stream::{ResponseBody, respond};
+use crate::sandbox::transport::handle_with_faults;
 
 /// The API that a listener serves.
 #[derive(Clone)]
@@ -96,7 +97,7 @@ async fn serve_request(
     service: EndpointService,
     presented: Option<PresentedCertificates>,
     request: Request<Incoming>,
-) -> Result<Response<ResponseBody>, Infallible> {
+) -> io::Result<Response<ResponseBody>> {
     let (mut parts, body) = request.into_parts();
     if let Some(presented) = presented {
         parts.extensions.insert(presented);
@@ -107,6 +108,8 @@ async fn serve_request(
         return Ok(broken);
     };
     let request = Request::from_parts(parts, body.to_bytes());
-    let response = service.sandbox.handle(service.api, &request);
+    // An error ends the connection without a response.
+    let response = handle_with_faults(&service.sandbox, service.api, &request)
+        .map_err(|reason| io::Error::new(io::ErrorKind::ConnectionReset, reason))?;
     Ok(respond(&service.sandbox, response))
 }

@@ -26,7 +26,7 @@ const IDLE: Duration = Duration::from_secs(60);
 const INTERVAL: f64 = 300.0;
 
 /// A figure of this process, in KiB.
-fn kib(name: &str) -> u64 {
+pub(super) fn kib(name: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
     line.trim().trim_end_matches("kB").trim().parse().unwrap()

@@ -127,7 +127,7 @@ fn holders(sandbox: &SharedSandbox) -> BTreeMap<String, String> {
 
 /// A running replica.
 pub(super) struct Replica {
-    name: &'static str,
+    pub(super) name: &'static str,
     log: Arc<ReplicaLog>,
     pub(super) triggers: Triggers,
     gate: Gate,
@@ -169,7 +169,7 @@ impl Replica {
         self.gate.close(is_paused);
     }
 
-    fn events(&self) -> Vec<(Instant, WatchEvent)> {
+    pub(super) fn events(&self) -> Vec<(Instant, WatchEvent)> {
         self.log.events.lock().unwrap().clone()
     }
 

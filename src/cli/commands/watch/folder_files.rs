@@ -80,7 +80,7 @@ impl<'a> FolderFiles<'a> {
 
 /// The topology files of a folder, links followed. Hidden ones are left out: editors and
 /// ConfigMap volumes keep theirs under such names.
-pub(super) fn topology_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+pub(in crate::cli::commands) fn topology_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     Ok(paths(folder)?.into_keys().collect())
 }
 

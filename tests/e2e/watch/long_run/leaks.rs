@@ -6,16 +6,19 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::sleep;
 
-use super::LongRun;
+use super::{LongRun, RunSettings};
 use crate::harness::Deployment;
+use crate::watch::footprint::kib;
 use crate::watch::operations::{objects, operations};
 
 /// How many finished Operations of one worker are kept, and those of the last hour.
 const MAX_OPERATIONS: usize = 5;
 /// In how many seconds after a disturbance each watch goes on.
 const MAX_WATCH_DELAY: u64 = 120;
-/// A few tasks come and go: an attempt to renew, a watch that is repeated.
-const MORE_TASKS: usize = 8;
+/// How many more sockets than at the start there may be: connections are kept for a while.
+const MORE_SOCKETS: usize = 64;
+/// How much more memory than at the start there may be, in KiB.
+const MORE_MEMORY: u64 = 128 << 10;
 
 /// The objects at a moment at which the watch is idle.
 #[derive(Debug)]
@@ -28,6 +31,12 @@ pub(super) struct Census {
     devices: usize,
     leases: Vec<String>,
     tasks: usize,
+    sockets: usize,
+    /// The memory of this process with the services, in KiB.
+    memory: u64,
+    /// All Operations.
+    all_operations: usize,
+    settings: RunSettings,
     /// Finished Operations of each server that are older than an hour.
     operations: BTreeMap<String, usize>,
 }
@@ -53,6 +62,10 @@ impl Census {
             devices,
             leases: leases(deployment),
             tasks: tokio::runtime::Handle::current().metrics().num_alive_tasks(),
+            sockets: sockets(),
+            memory: kib("VmRSS:"),
+            all_operations: operations(deployment).len(),
+            settings: run.settings,
             operations: old_operations(deployment),
         }
     }
@@ -62,12 +75,38 @@ impl Census {
         assert_eq!(self.keys, 0, "{what}: auth keys");
         assert_eq!(self.devices, baseline.devices, "{what}: devices");
         assert_eq!(self.leases, baseline.leases, "{what}: leases");
-        let limit = baseline.tasks + MORE_TASKS;
+        let limit = baseline.tasks + self.settings.more_tasks;
         assert!(self.tasks <= limit, "{what}: {} tasks, {limit} at most", self.tasks);
         for (server, count) in &self.operations {
             assert!(*count <= MAX_OPERATIONS, "{what}: {count} Operations of {server}");
         }
+        if !self.settings.is_alone {
+            return;
+        }
+        let limit = baseline.sockets + MORE_SOCKETS;
+        assert!(self.sockets <= limit, "{what}: {} sockets, {limit} at most", self.sockets);
+        let limit = baseline.memory + MORE_MEMORY;
+        assert!(self.memory <= limit, "{what}: {} KiB, {limit} at most", self.memory);
     }
+}
+
+impl std::fmt::Display for Census {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { tasks, sockets, memory, all_operations, tokens, keys, .. } = self;
+        write!(
+            formatter,
+            "left: {all_operations} Operations, {tokens} tokens, {keys} keys, {tasks} tasks, \
+             {sockets} sockets, {} MiB with the services",
+            memory >> 10
+        )
+    }
+}
+
+/// The open sockets of this process.
+fn sockets() -> usize {
+    let files = std::fs::read_dir("/proc/self/fd").unwrap();
+    let targets = files.filter_map(|it| std::fs::read_link(it.ok()?.path()).ok());
+    targets.filter(|it| it.to_string_lossy().starts_with("socket:")).count()
 }
 
 /// Waits until the watches remember what there is and nothing else: after an outage each one

@@ -10,6 +10,7 @@
 mod disturbance;
 mod leaks;
 mod progress;
+mod soak;
 mod unreliable_services;
 
 use std::io::Write as _;
@@ -21,7 +22,7 @@ use stargate::apply::StopSignal;
 use stargate::provider::http::Api;
 use stargate::sandbox::SandboxState;
 use stargate::watch::{
-    ClusterWatchers, Controller, Leadership, ReconcileResult, TopologyRecorder, Triggers,
+    ClusterWatchers, Controller, Leadership, ReconcileResult, TopologyRecorder, Trigger, Triggers,
 };
 use tokio::time::{Instant, sleep};
 
@@ -36,10 +37,31 @@ use unreliable_services::UnreliableServices;
 
 /// The length of a usual run.
 const USUAL_HOURS: u64 = 8;
-/// The interval of the topology.
-const INTERVAL: Duration = Duration::from_secs(300);
-/// Longer than a disturbance takes to be corrected, an Operation included.
-const MAX_CONVERGENCE: Duration = Duration::from_secs(4 * 3_600);
+
+/// The speed of a run, and its limits.
+#[derive(Debug, Clone, Copy)]
+struct RunSettings {
+    /// The interval of the topology.
+    interval: Duration,
+    /// The durations of disturbances are divided by this.
+    divisor: u32,
+    /// Longer than a disturbance takes to be corrected, an Operation included.
+    max_convergence: Duration,
+    /// How many more tasks than at the start there may be.
+    more_tasks: usize,
+    /// Whether no other test runs in this process, so that its memory and sockets count.
+    is_alone: bool,
+}
+
+/// Virtual time costs nothing.
+const VIRTUAL: RunSettings = RunSettings {
+    interval: Duration::from_secs(300),
+    divisor: 1,
+    max_convergence: Duration::from_secs(4 * 3_600),
+    // A few tasks come and go: an attempt to renew, a watch that is repeated.
+    more_tasks: 8,
+    is_alone: false,
+};
 
 /// A number from the environment.
 fn setting(name: &str) -> Option<u64> {
@@ -51,6 +73,8 @@ fn setting(name: &str) -> Option<u64> {
 struct Rng {
     seed: u64,
     thrown: u64,
+    /// Divides durations.
+    divisor: u32,
 }
 
 impl Rng {
@@ -65,7 +89,7 @@ impl Rng {
     }
 
     fn seconds(&mut self, from: usize, to: usize) -> Duration {
-        Duration::from_secs(u64::try_from(from + self.below(to - from)).unwrap())
+        Duration::from_secs(u64::try_from(from + self.below(to - from)).unwrap()) / self.divisor
     }
 }
 
@@ -108,6 +132,7 @@ struct LongRun<'a> {
     triggers: &'a Triggers,
     watchers: &'a ClusterWatchers,
     services: &'a UnreliableServices,
+    settings: RunSettings,
     rng: Rng,
     disturbances: usize,
     unchanged: Unchanged,
@@ -129,6 +154,11 @@ impl LongRun<'_> {
             let disturbance = Disturbance::random(&mut self.rng, self.subject);
             let what = format!("disturbance {}: {disturbance:?}", self.disturbances);
             self.disturbances += 1;
+            // A person looks in from time to time; else a soak in which much fails within ten
+            // minutes would pause changes.
+            if self.settings.divisor > 1 {
+                self.triggers.add(Trigger::Request);
+            }
             disturbance.happen(self).await;
             self.converges(&what).await;
             leaks::watches_are_complete(self, &what).await;
@@ -152,7 +182,10 @@ impl LongRun<'_> {
             if is_new && matches && is_idle && !disturbance::has_open_operations(self.deployment) {
                 break;
             }
-            assert!(begin.elapsed() < MAX_CONVERGENCE, "{what}: no convergence: {last:#?}");
+            assert!(
+                begin.elapsed() < self.settings.max_convergence,
+                "{what}: no convergence: {last:#?}"
+            );
         }
         let left = self.deployment.plan().await;
         assert!(left.is_empty(), "{what}:\n{}", summary(&left));
@@ -161,10 +194,11 @@ impl LongRun<'_> {
     /// Nothing is written for two intervals, and every hour costs the same reads.
     async fn stays_unchanged(&mut self, what: &str) {
         // What the disturbance still leads to, as the end of a watch that was cut.
-        sleep(INTERVAL).await;
+        let interval = self.settings.interval;
+        sleep(interval).await;
         let (writes, reads, begin) = (self.writes(), self.reads(), Instant::now());
         let reconciles = self.progress.started();
-        sleep(2 * INTERVAL + INTERVAL / 2).await;
+        sleep(2 * interval + interval / 2).await;
         assert_eq!(self.writes(), writes, "{what}: written while nothing changed");
         assert!(self.progress.started() >= reconciles + 2, "{what}: the timer goes on");
         self.unchanged.time += begin.elapsed();
@@ -193,29 +227,31 @@ impl LongRun<'_> {
         };
         let reads: Vec<String> = reads.iter().map(per_hour).collect();
         let text = format!(
-            "seed {seed}: {} disturbances, {} reconciles, {} failed; {hours:.1} h without changes: \
-             0 writes, reads per hour: {}",
+            "seed {seed}: {} disturbances, {} reconciles, {} failed; {hours:.2} h without changes: \
+             0 writes, reads per hour: {}; {}",
             self.disturbances,
             self.progress.started(),
             self.progress.failed(),
-            reads.join(", ")
+            reads.join(", "),
+            Census::of(self),
         );
         let _ = writeln!(std::io::stderr(), "{text}");
     }
 }
 
-async fn run(seed: u64, hours: u64, workers: Option<u64>) {
-    let subject = Subject::of(workers);
-    let deployment = Deployment::of(&subject.text, SandboxState::new(seed));
-    deployment.iterate().await;
-    deployment.sandbox.simulate_host_delays();
+/// Runs a watch of a deployment for a time.
+async fn run(
+    deployment: &Deployment,
+    subject: &Subject,
+    (seed, settings, time): (u64, RunSettings, Duration),
+) {
     let services = Arc::new(UnreliableServices::new(seed));
     deployment.sandbox.set_fault_injector(Some(services.clone()));
     let (file, progress) = (MemoryFile::new(&subject.text), Progress::default());
     let (triggers, stop) = (Triggers::default(), StopSignal::default());
     let leadership = Leadership::new(&deployment.topology.name, "the watch", triggers.clone());
     let reconciler = SandboxReconciler {
-        deployment: &deployment,
+        deployment,
         log: &progress,
         guard: Mutex::default(),
         memory: Mutex::default(),
@@ -231,26 +267,27 @@ async fn run(seed: u64, hours: u64, workers: Option<u64>) {
         jitter: &|| 0.5,
     };
     let mut long_run = LongRun {
-        deployment: &deployment,
-        subject: &subject,
+        deployment,
+        subject,
         file: &file,
         progress: &progress,
         triggers: &triggers,
         watchers: &reconciler.watchers,
         services: services.as_ref(),
-        rng: Rng { seed, thrown: 0 },
+        settings,
+        rng: Rng { seed, thrown: 0, divisor: settings.divisor },
         disturbances: 0,
         unchanged: Unchanged::default(),
     };
     let scenario = async {
-        long_run.go_on_for(Duration::from_secs(hours * 3_600)).await;
+        long_run.go_on_for(time).await;
         stop.stop();
     };
     let (ended, ()) = tokio::join!(controller.run(&triggers), scenario);
     ended.unwrap();
     long_run.report(seed);
     reconciler.leadership.unwrap().resign().await.unwrap();
-    assert_eq!(leaks::leases(&deployment), Vec::<String>::new(), "each lease is released");
+    assert_eq!(leaks::leases(deployment), Vec::<String>::new(), "each lease is released");
 }
 
 #[tokio::test(start_paused = true)]
@@ -258,5 +295,11 @@ async fn a_long_run_converges_after_each_disturbance_and_leaks_nothing() {
     let seed = setting("STARGATE_WATCH_SEED").unwrap_or(1);
     let hours = setting("STARGATE_WATCH_HOURS").unwrap_or(USUAL_HOURS);
     let _ = writeln!(std::io::stderr(), "STARGATE_WATCH_SEED={seed}");
-    run(seed, hours, setting("STARGATE_WATCH_WORKERS")).await;
+    let subject = Subject::of(setting("STARGATE_WATCH_WORKERS"));
+    let deployment = Deployment::of(&subject.text, SandboxState::new(seed));
+    deployment.iterate().await;
+    deployment.sandbox.simulate_host_delays();
+    let time = Duration::from_secs(hours * 3_600);
+    let settings = RunSettings { is_alone: setting("STARGATE_WATCH_HOURS").is_some(), ..VIRTUAL };
+    run(&deployment, &subject, (seed, settings, time)).await;
 }

@@ -34,7 +34,7 @@ struct State {
 
 impl UnreliableServices {
     pub(super) fn new(seed: u64) -> Self {
-        let rng = Rng { seed: seed ^ 0x5eed, thrown: 0 };
+        let rng = Rng { seed: seed ^ 0x5eed, thrown: 0, divisor: 1 };
         let (trouble, reads) = (Trouble::None, BTreeMap::new());
         Self(Mutex::new(State { rng, trouble, lease_writes: 0, reads }))
     }

@@ -7,10 +7,12 @@ use std::sync::{Arc, Mutex, OnceLock};
 use jiff::{SignedDuration, Timestamp};
 use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInjector};
 use stargate::sandbox::{SandboxState, SharedSandbox};
+use stargate::watch::ReconcileResult;
 
 use super::{FIRST, boots, condition, ended, is_whole, node, operation, phase, request, uid};
 use crate::harness::Deployment;
 use crate::watch::{watched, watching};
+use crate::watch_harness::Finished;
 
 /// The steps that are done again without the last of them: a token is known to the process
 /// that made it alone, and only a stamped host is known to run with its configuration.
@@ -85,13 +87,17 @@ async fn resume(point: KillPoint, pause: SignedDuration, before: &str) -> Vec<St
     let text = watched("");
     let deployment = Deployment::at(&text, state, time + pause);
     let recorder = Recorder::of(&deployment, false);
-    watching(&deployment, &text, async |watch| {
+    let finished = watching(&deployment, &text, async |watch| {
         ended(&deployment, &["work"]).await;
         watch.settles().await;
     })
     .await;
     deployment.sandbox.set_fault_injector(None);
     let mut troubles = Vec::new();
+    let awaits = |it: &&Finished| it.reconciled.result == ReconcileResult::AwaitsApproval;
+    if let Some(found) = finished.iter().find(awaits) {
+        troubles.push(format!("{call}: {:?}", found.reconciled.awaiting_approval));
+    }
     let status = operation(&deployment, "work")["status"].clone();
     if status["phase"] != "Succeeded" {
         troubles.push(format!("{call}: {status}"));
