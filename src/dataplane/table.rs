@@ -135,10 +135,10 @@ mod tests {
         #[test]
         fn searches_find_what_a_walk_over_all_entries_finds(
             prefixes in prefixes(),
-            asked in prefixes(),
+            queries in prefixes(),
         ) {
             let table = table(&prefixes);
-            for prefix in asked {
+            for prefix in queries {
                 let containing = table.iter().filter(|(known, _)| known.contains(&prefix));
                 let longest = containing.max_by_key(|(known, _)| known.prefix_len());
                 prop_assert_eq!(table.longest(prefix), longest);

@@ -86,8 +86,7 @@ impl AdvertisedPrefixes {
     }
 }
 
-/// What all members serve. The tables of peers are read from it: each lacks only the
-/// prefixes of its own member.
+/// The prefixes of all members. The peer table of a member is all of them without its own.
 struct ServedPrefixes {
     /// By prefix; of one prefix in the order in which the members joined.
     all: Vec<ServedPrefix>,

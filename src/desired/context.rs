@@ -25,7 +25,7 @@ pub(super) struct DesiredContext<'a> {
     outside_pools: BTreeMap<&'a DatacenterName, Vec<Ipv4Net>>,
     /// The workers of each datacenter with their places, by its name: several kinds of
     /// resources are built from each.
-    places: BTreeMap<&'a DatacenterName, Rc<[(&'a Worker, AddressAssignment)]>>,
+    assignments: BTreeMap<&'a DatacenterName, Rc<[(&'a Worker, AddressAssignment)]>>,
     cluster_address: Address,
 }
 
@@ -44,11 +44,11 @@ impl<'a> DesiredContext<'a> {
             Address::new(Kind::ManagedCluster, Site::Cluster, &topology.cluster.name);
         let retained = RetainedPaths::of(topology, facts, allocation);
         let placed = |worker: &'a Worker| Some((worker, allocation.place(&worker.name)?));
-        let places = |datacenter: &'a Datacenter| {
+        let assignments = |datacenter: &'a Datacenter| {
             (&datacenter.name, datacenter.workers.iter().filter_map(placed).collect())
         };
-        let places = topology.datacenters.iter().map(places).collect();
-        Self { topology, facts, retained, outside_pools, places, cluster_address }
+        let assignments = topology.datacenters.iter().map(assignments).collect();
+        Self { topology, facts, retained, outside_pools, assignments, cluster_address }
     }
 
     /// The same once every worker is at its new place.
@@ -56,7 +56,7 @@ impl<'a> DesiredContext<'a> {
         Self {
             retained: RetainedPaths::default(),
             outside_pools: self.outside_pools.clone(),
-            places: self.places.clone(),
+            assignments: self.assignments.clone(),
             cluster_address: self.cluster_address.clone(),
             ..*self
         }
@@ -133,8 +133,8 @@ impl DesiredContext<'_> {
         &self,
         datacenter: &Datacenter,
     ) -> impl Iterator<Item = (&Worker, AddressAssignment)> {
-        let places = self.places.get(&datacenter.name).into_iter();
-        places.flat_map(|places| places.iter().copied())
+        let assignments = self.assignments.get(&datacenter.name).into_iter();
+        assignments.flat_map(|assignments| assignments.iter().copied())
     }
 
     /// A datacenter's pod ranges: its pool, each worker's outside of it, and those that

@@ -59,7 +59,7 @@ fn change_of(decision: &ResourceDecision) -> Option<&Change> {
 struct Index<'a> {
     /// In the order of their addresses.
     changes: Vec<&'a Change>,
-    places: PlaceIndex<'a, Address>,
+    positions: PlaceIndex<'a, Address>,
     /// Replacements by their container.
     contained: HashMap<&'a Address, Vec<&'a Address>>,
     /// Deletions of workers, by name: pods leave before their routes go.
@@ -93,7 +93,7 @@ impl<'a> Index<'a> {
             claims: Claims::of(&changes),
             pace: RemovalPace::of(input, &changes),
             new_paths: NewPaths::of(&changes),
-            places: PlaceIndex::of(changes.iter().map(|change| &change.address)),
+            positions: PlaceIndex::of(changes.iter().map(|change| &change.address)),
             changes,
             contained: HashMap::new(),
             leaving_workers: BTreeMap::new(),
@@ -316,7 +316,7 @@ impl<'a> Index<'a> {
     }
 
     fn change(&self, address: &Address) -> Option<&'a Change> {
-        self.changes.get(self.places.place(address.kind, address)?).copied()
+        self.changes.get(self.positions.place(address.kind, address)?).copied()
     }
 
     /// The address of a change, as the change holds it.

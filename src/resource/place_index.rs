@@ -17,7 +17,7 @@ use super::Kind;
 pub(crate) struct PlaceIndex<'a, K> {
     /// Without those that equal a later one.
     keys: Vec<Option<&'a K>>,
-    places: HashMap<&'a K, usize>,
+    positions: HashMap<&'a K, usize>,
     /// The place that was found last, by kind.
     last: Vec<Cell<usize>>,
 }
@@ -26,14 +26,14 @@ impl<'a, K: Eq + Hash> PlaceIndex<'a, K> {
     /// Indexes a list.
     pub(crate) fn of(list: impl ExactSizeIterator<Item = &'a K>) -> Self {
         let mut keys: Vec<Option<&K>> = Vec::with_capacity(list.len());
-        let mut places = HashMap::with_capacity(list.len());
+        let mut positions = HashMap::with_capacity(list.len());
         for (place, key) in list.enumerate() {
             keys.push(Some(key));
-            if let Some(earlier) = places.insert(key, place) {
+            if let Some(earlier) = positions.insert(key, place) {
                 keys[earlier] = None;
             }
         }
-        Self { keys, places, last: vec![Cell::new(0); Kind::ALL.len()] }
+        Self { keys, positions, last: vec![Cell::new(0); Kind::ALL.len()] }
     }
 
     /// The place of a key, which belongs to a resource of that kind.
@@ -41,7 +41,7 @@ impl<'a, K: Eq + Hash> PlaceIndex<'a, K> {
         let last = self.last.get(kind as usize)?;
         let is_at = |place: &usize| matches!(self.keys.get(*place), Some(Some(it)) if *it == key);
         let near = [last.get(), last.get() + 1].into_iter().find(is_at);
-        let place = near.or_else(|| self.places.get(key).copied())?;
+        let place = near.or_else(|| self.positions.get(key).copied())?;
         last.set(place);
         Some(place)
     }
