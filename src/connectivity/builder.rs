@@ -64,8 +64,8 @@ pub(super) struct ModelBuilder<'a> {
     pub(super) workers: BTreeMap<HostId, usize>,
     /// AKS's nodes that have an address.
     pub(super) aks_nodes: Vec<NodePlace>,
-    /// The parts that each object's value went into, by the object's number.
-    pub(super) readers: BTreeMap<usize, BTreeSet<Part>>,
+    /// The numbers of objects, with each part that the object's value went into.
+    readers: BTreeSet<(usize, Part)>,
 }
 
 /// The places of workers: those that the desired resources were built with, or would
@@ -92,7 +92,7 @@ impl<'a> ModelBuilder<'a> {
             node_kernels: NodeKernels::default(),
             workers: BTreeMap::new(),
             aks_nodes: Vec::new(),
-            readers: BTreeMap::new(),
+            readers: BTreeSet::new(),
         }
     }
 
@@ -109,9 +109,16 @@ impl<'a> ModelBuilder<'a> {
         let _before = self.state.take_reads();
         let built = build(self);
         for object in self.state.take_reads() {
-            self.readers.entry(object).or_default().insert(part);
+            self.readers.insert((object, part));
         }
         built
+    }
+
+    /// The parts that the value of an object went into.
+    pub(super) fn readers(&self, object: usize) -> impl Iterator<Item = &Part> {
+        // No part is before this one.
+        let from = self.readers.range((object, Part::Segment(SegmentId(0)))..);
+        from.take_while(move |(read, _)| *read == object).map(|(_, part)| part)
     }
 
     /// The number that the next site's segment gets.

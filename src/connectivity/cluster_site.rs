@@ -61,9 +61,8 @@ impl ModelBuilder<'_> {
         let name = topology.cluster.router.name.as_str();
         let subnet = topology.cluster.router.subnet_cidr;
         let desired = router_address(&subnet).unwrap_or_else(|| subnet.network());
-        let own = self.private_ip(&Site::Cluster, name).unwrap_or(desired);
-        let runs = self.machine_runs(&Site::Cluster, name);
-        let port = SegmentPort { segment, address: own };
+        let (runs, private_ip) = self.machine(&Site::Cluster, name);
+        let port = SegmentPort { segment, address: private_ip.unwrap_or(desired) };
         self.router(&Site::Cluster, name, port, runs, subnet)
     }
 

@@ -50,15 +50,13 @@ impl<'a> ModelBuilder<'a> {
     ) -> RouterParts {
         let site = Site::Datacenter(datacenter.name.clone());
         let name = datacenter.router.name.as_str();
-        let (runs, network) = match &datacenter.kind {
-            DatacenterKind::Azure(azure) => {
-                (self.machine_runs(&site, name), azure.router_subnet_cidr)
-            }
+        let ((runs, private_ip), network) = match &datacenter.kind {
+            DatacenterKind::Azure(azure) => (self.machine(&site, name), azure.router_subnet_cidr),
             DatacenterKind::Existing(existing) => {
-                (self.existing_machine(&site, name), existing.network_cidr)
+                ((self.existing_machine(&site, name), None), existing.network_cidr)
             }
         };
-        let own = self.private_ip(&site, name).unwrap_or(datacenter.router.ip);
+        let own = private_ip.unwrap_or(datacenter.router.ip);
         let port = SegmentPort { segment, address: own };
         let mut parts = self.router(&site, name, port, runs, network);
         parts.pending.behind_gateway = self.behind_gateway(datacenter);
@@ -171,9 +169,9 @@ impl<'a> ModelBuilder<'a> {
             _ => None,
         };
         let config = node.and_then(|node| self.worker_host(&address, node));
-        let runs = match &datacenter.kind {
-            DatacenterKind::Azure(_) => self.machine_runs(&site, name),
-            DatacenterKind::Existing(_) => Fact::known(true, origin),
+        let (runs, private_ip) = match &datacenter.kind {
+            DatacenterKind::Azure(_) => self.machine(&site, name),
+            DatacenterKind::Existing(_) => (Fact::known(true, origin), None),
         };
         let pods = match (node, config.as_deref()) {
             (Some(node), Some(host)) => Fact::known(pods_of(node, host), origin),
@@ -193,7 +191,7 @@ impl<'a> ModelBuilder<'a> {
             ),
             None => Fact::unknown(origin),
         };
-        let own = self.private_ip(&site, name).or(node.map(|node| node.ip)).unwrap_or(place.ip);
+        let own = private_ip.or(node.map(|node| node.ip)).unwrap_or(place.ip);
         let ports = vec![SegmentPort { segment, address: own }];
         Some(Host { name: name.to_owned(), runs, ports, pods, kernel })
     }

@@ -93,7 +93,7 @@ impl<'a> IncrementalModel<'a> {
             let before = self.builder.state.set(*object, *value);
             self.undo.values.push((*object, before));
             if before != *value {
-                let readers = self.builder.readers.get(object).into_iter().flatten();
+                let readers = self.builder.readers(*object);
                 rebuilt.parts.extend(readers.filter(is_watched));
             }
         }
@@ -150,8 +150,7 @@ impl<'a> IncrementalModel<'a> {
         objects: impl IntoIterator<Item = usize>,
         watched: &Watched,
     ) -> bool {
-        let mut readers =
-            objects.into_iter().filter_map(|object| self.builder.readers.get(&object)).flatten();
+        let mut readers = objects.into_iter().flat_map(|object| self.builder.readers(object));
         readers.any(|part| watched.0.contains(part))
     }
 
@@ -186,13 +185,17 @@ impl<'a> IncrementalModel<'a> {
 
     fn rebuild_hosts(&mut self, rebuilt: &mut Rebuilt, difference: &mut NetworkDifference) {
         let topology = self.builder.sources.topology;
-        for part in rebuilt.parts.clone() {
+        for part in std::mem::take(&mut rebuilt.parts) {
             let (segment, worker) = match part {
-                Part::Segment(_) => continue,
+                Part::Segment(_) => {
+                    rebuilt.parts.insert(part);
+                    continue;
+                }
                 Part::Router(segment) => (segment, None),
                 Part::Worker(segment, number) => (segment, Some(number)),
             };
-            let Some(site) = self.builder.sites.get(segment.0).cloned() else { continue };
+            let Some(site) = self.builder.sites.get(segment.0) else { continue };
+            let router = site.router;
             let datacenter = match &site.site {
                 Site::Cluster => None,
                 Site::Datacenter(name) => topology.datacenters.iter().find(|it| it.name == *name),
@@ -213,11 +216,11 @@ impl<'a> IncrementalModel<'a> {
                     let parts = self
                         .builder
                         .part(part, |builder| builder.datacenter_router(datacenter, segment));
-                    self.note_router(site.router, parts, rebuilt);
+                    self.note_router(router, parts, rebuilt);
                 }
                 (None, None) => {
                     let parts = self.builder.part(part, |builder| builder.cluster_router(segment));
-                    self.note_router(site.router, parts, rebuilt);
+                    self.note_router(router, parts, rebuilt);
                 }
                 (Some(_), None) => {}
             }

@@ -59,18 +59,14 @@ pub(super) fn pod_snat(pods: Ipv4Net, pod_cidr: Ipv4Net) -> Translation {
 }
 
 /// Puts routes that stargate wrote into table main.
-pub(super) fn add_routes(
-    kernel: &mut Kernel,
-    routes: &BTreeMap<Ipv4Net, crate::resource::host::KernelRoute>,
-) {
-    use crate::resource::host::KernelRoute::{Tunnel, Unreachable, Via};
+pub(super) fn add_routes(kernel: &mut Kernel, routes: impl Iterator<Item = (Ipv4Net, Hop)>) {
     for (prefix, route) in routes {
         let (metric, hop) = match route {
-            Tunnel => (0, KernelHop::Tunnel),
-            Via(neighbour) => (0, KernelHop::Via(0, *neighbour)),
-            Unreachable => (LAST_METRIC, KernelHop::Unreachable),
+            Hop::Tunnel => (0, KernelHop::Tunnel),
+            Hop::Via(neighbour) => (0, KernelHop::Via(0, neighbour)),
+            Hop::Unreachable => (LAST_METRIC, KernelHop::Unreachable),
         };
-        kernel.add_route(TableId::MAIN, *prefix, ForwardingEntry { metric, hop, origin: None });
+        kernel.add_route(TableId::MAIN, prefix, ForwardingEntry { metric, hop, origin: None });
     }
 }
 
@@ -80,7 +76,7 @@ pub(super) fn add_routes(
 pub(super) struct NodeKernels(Option<(Ipv4Net, KernelRoutes, Kernel)>);
 
 /// The routes that stargate wrote on a worker.
-type KernelRoutes = Shared<BTreeMap<Ipv4Net, crate::resource::host::KernelRoute>>;
+type KernelRoutes = Shared<BTreeMap<Ipv4Net, Hop>>;
 
 impl NodeKernels {
     /// The kernel of a node in that network with these routes.
@@ -91,7 +87,7 @@ impl NodeKernels {
             return kernel.clone();
         }
         let mut kernel = node_kernel(network);
-        add_routes(&mut kernel, routes);
+        add_routes(&mut kernel, routes.iter().map(|(prefix, route)| (*prefix, *route)));
         self.0 = Some((network, routes.clone(), kernel.clone()));
         kernel
     }
@@ -129,7 +125,7 @@ impl PendingRouter {
             Some(worker) if matches!(route, Hop::Via(_)) => (*prefix, Hop::Via(*worker)),
             _ => (*prefix, *route),
         };
-        add_routes(&mut kernel, &routes.iter().map(passed_on).collect());
+        add_routes(&mut kernel, routes.iter().map(passed_on));
         kernel.forwarding = config.ip_forwarding;
         kernel.reverse_path_filter = match config.reverse_path_filter {
             0 => ReversePathFilter::Off,

@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use foldhash::HashSet;
+
 use super::Sources;
 use crate::desired::{self, DesiredSet, allocate, names};
 use crate::resource::azure::MachineRole;
@@ -52,11 +54,14 @@ struct LiveNames<'a> {
     routers: BTreeMap<Site, Vec<&'a str>>,
     /// The Nodes of workers that the topology owns, by name.
     nodes: BTreeMap<&'a str, (Site, &'a JoinedWorker)>,
+    /// The names of these Nodes by the sites that they are on.
+    nodes_of_sites: BTreeMap<Site, Vec<&'a str>>,
 }
 
 impl<'a> LiveNames<'a> {
     fn of(sources: Sources<'a>) -> Self {
-        let mut live = Self { sources, routers: BTreeMap::new(), nodes: BTreeMap::new() };
+        let (routers, nodes, nodes_of_sites) = Default::default();
+        let mut live = Self { sources, routers, nodes, nodes_of_sites };
         for (key, observed) in sources.inventory.iter() {
             let Some(site) = observed.site() else { continue };
             match &observed.resource {
@@ -68,6 +73,9 @@ impl<'a> LiveNames<'a> {
                 }
                 _ => {}
             }
+        }
+        for (name, (site, _)) in &live.nodes {
+            live.nodes_of_sites.entry(site.clone()).or_default().push(name);
         }
         live
     }
@@ -145,11 +153,15 @@ impl<'a> LiveNames<'a> {
                 place(worker, node);
             }
         }
-        let others = self.nodes.iter().filter(|(name, (at, _))| {
-            *at == site && datacenter.workers.iter().all(|worker| worker.name.as_str() != **name)
+        let listed: HashSet<&str> =
+            datacenter.workers.iter().map(|worker| worker.name.as_str()).collect();
+        let nodes = self.nodes_of_sites.get(&site).into_iter().flatten();
+        let others = nodes.filter(|name| !listed.contains(**name));
+        let others = others.filter_map(|name| {
+            let (_, node) = self.nodes.get(name)?;
+            Some(worker_of_node(name, node, datacenter))
         });
-        let others: Vec<Worker> =
-            others.map(|(name, (_, node))| worker_of_node(name, node, datacenter)).collect();
+        let others: Vec<Worker> = others.collect();
         datacenter.workers.extend(others);
     }
 
@@ -157,13 +169,12 @@ impl<'a> LiveNames<'a> {
     /// does not say that it is in another datacenter of the topology.
     fn is_at(&self, name: &WorkerName, site: &Site) -> bool {
         if let Some((at, _)) = self.nodes.get(name.as_str()) {
-            let is_listed = self
-                .sources
-                .topology
-                .datacenters
-                .iter()
-                .any(|datacenter| Site::Datacenter(datacenter.name.clone()) == *at);
-            return at == site || !is_listed;
+            let mut listed = self.sources.topology.datacenters.iter();
+            let is_at = |datacenter: &Datacenter| match at {
+                Site::Datacenter(name) => datacenter.name == *name,
+                Site::Cluster => false,
+            };
+            return at == site || !listed.any(is_at);
         }
         let interface = names::interface(name.as_str());
         let parts = [

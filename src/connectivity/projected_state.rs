@@ -4,13 +4,11 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use foldhash::HashMap;
-
 use super::Sources;
 use crate::desired::DesiredResource;
 use crate::desired::facts::ClusterFacts;
 use crate::inventory::{Inventory, Source};
-use crate::resource::{Address, ArmId, Kind, ObjectKey, Ownership, Resource, Site};
+use crate::resource::{Address, ArmId, Kind, ObjectKey, Ownership, PlaceIndex, Resource, Site};
 
 /// The value of an object whose value may differ from the observed one.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -60,7 +58,7 @@ fn devices_of_another_topology(sources: Sources<'_>) -> BTreeSet<&Address> {
 pub struct ProjectedState<'a> {
     sources: Sources<'a>,
     /// The number of each object that may differ.
-    numbers: Rc<HashMap<&'a ObjectKey, usize>>,
+    numbers: Rc<PlaceIndex<'a, ObjectKey>>,
     /// By those numbers.
     values: Vec<ObjectValue<'a>>,
     unknown: BTreeSet<&'a Address>,
@@ -84,7 +82,7 @@ impl<'a> ProjectedState<'a> {
             .collect();
         Self {
             sources,
-            numbers: Rc::new(objects.iter().enumerate().map(|(at, key)| (*key, at)).collect()),
+            numbers: Rc::new(PlaceIndex::of(objects.iter().copied())),
             values: vec![ObjectValue::Observed; objects.len()],
             unknown: devices_of_another_topology(sources),
             is_cluster_lost: false,
@@ -136,9 +134,9 @@ impl<'a> ProjectedState<'a> {
 
     /// An object of a kind, whether or not the topology lists it.
     pub(super) fn object(&self, kind: Kind, key: &ObjectKey) -> ProjectedFact<'a> {
-        if let Some(number) = self.numbers.get(key) {
-            self.reads.borrow_mut().push(*number);
-            match self.values.get(*number) {
+        if let Some(number) = self.numbers.place(kind, key) {
+            self.reads.borrow_mut().push(number);
+            match self.values.get(number) {
                 Some(ObjectValue::Is(resource)) => return ProjectedFact::There(resource),
                 Some(ObjectValue::Absent) => return ProjectedFact::Absent,
                 Some(ObjectValue::Observed) | None => {}

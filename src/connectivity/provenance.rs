@@ -1,6 +1,6 @@
 //! The provenance of facts: the resource that holds them and its source.
 
-use std::collections::BTreeMap;
+use foldhash::HashMap;
 
 use super::PathModel;
 use crate::dataplane::{Origin, Verdict};
@@ -8,7 +8,7 @@ use crate::inventory::Source;
 use crate::resource::Address;
 
 /// The resource that holds a fact, and the source that reported it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Provenance {
     /// The resource.
     pub address: Address,
@@ -20,7 +20,7 @@ pub struct Provenance {
 #[derive(Debug, Clone, Default)]
 pub struct ProvenanceTable {
     all: Vec<Provenance>,
-    known: BTreeMap<Provenance, Origin>,
+    known: HashMap<Provenance, Origin>,
 }
 
 impl ProvenanceTable {
@@ -31,11 +31,12 @@ impl ProvenanceTable {
 
     /// The origin of a fact that another source than the usual one reports.
     pub(super) fn add(&mut self, provenance: Provenance) -> Origin {
-        let next = Origin(u32::try_from(self.all.len()).unwrap_or(u32::MAX));
-        let origin = *self.known.entry(provenance.clone()).or_insert(next);
-        if origin == next {
-            self.all.push(provenance);
+        if let Some(known) = self.known.get(&provenance) {
+            return *known;
         }
+        let origin = Origin(u32::try_from(self.all.len()).unwrap_or(u32::MAX));
+        self.known.insert(provenance.clone(), origin);
+        self.all.push(provenance);
         origin
     }
 

@@ -59,34 +59,34 @@ impl ModelBuilder<'_> {
         }
     }
 
-    /// Whether a machine exists and runs. If its interface could not be read, its
-    /// address is unknown and the machine cannot be located.
-    pub(super) fn machine_runs(&mut self, site: &Site, name: &str) -> Fact<bool> {
-        let address = Address::new(Kind::VirtualMachine, site.clone(), name);
-        let origin = self.provenance.of(&address);
-        let runs = match self.state.resource(&address) {
-            ProjectedFact::There(Resource::VirtualMachine(machine)) => {
-                matches!(machine.provisioning, Provisioning::Ready | Provisioning::Updating)
+    /// Whether a machine exists and runs, and the address that its interface has at the
+    /// moment. If its interface could not be read, its address is unknown and the machine
+    /// cannot be located.
+    pub(super) fn machine(&mut self, site: &Site, name: &str) -> (Fact<bool>, Option<Ipv4Addr>) {
+        let runs = self.machine_runs(site, name);
+        let address = Address::new(Kind::NetworkInterface, site.clone(), names::interface(name));
+        match self.state.resource(&address) {
+            ProjectedFact::There(Resource::NetworkInterface(interface)) => {
+                (runs, Some(interface.private_ip))
             }
-            ProjectedFact::There(_) | ProjectedFact::Absent => false,
-            ProjectedFact::Unread => return Fact::unknown(origin),
-        };
-        let interface = Address::new(Kind::NetworkInterface, site.clone(), names::interface(name));
-        match self.state.resource(&interface) {
-            ProjectedFact::Unread if runs => Fact::unknown(self.provenance.of(&interface)),
-            _ => Fact::known(runs, origin),
+            ProjectedFact::Unread if runs.read() == Ok(&true) => {
+                (Fact::unknown(self.provenance.of(&address)), None)
+            }
+            _ => (runs, None),
         }
     }
 
-    /// The address that a machine's interface has at the moment.
-    pub(super) fn private_ip(&self, site: &Site, machine: &str) -> Option<Ipv4Addr> {
-        let interface =
-            Address::new(Kind::NetworkInterface, site.clone(), names::interface(machine));
-        match self.state.resource(&interface) {
-            ProjectedFact::There(Resource::NetworkInterface(interface)) => {
-                Some(interface.private_ip)
+    fn machine_runs(&mut self, site: &Site, name: &str) -> Fact<bool> {
+        let address = Address::new(Kind::VirtualMachine, site.clone(), name);
+        let origin = self.provenance.of(&address);
+        match self.state.resource(&address) {
+            ProjectedFact::There(Resource::VirtualMachine(machine)) => {
+                let runs =
+                    matches!(machine.provisioning, Provisioning::Ready | Provisioning::Updating);
+                Fact::known(runs, origin)
             }
-            _ => None,
+            ProjectedFact::There(_) | ProjectedFact::Absent => Fact::known(false, origin),
+            ProjectedFact::Unread => Fact::unknown(origin),
         }
     }
 

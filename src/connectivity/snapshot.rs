@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use foldhash::HashMap;
+use foldhash::{HashMap, HashMapExt};
 
 use super::{PathModel, addresses, usual};
 use crate::dataplane::equivalence::Classes;
@@ -189,7 +189,8 @@ impl Snapshot {
 
 /// An end for the pods of each of these nodes, where their range is known.
 pub(crate) fn ends(model: &PathModel, nodes: &Nodes) -> Vec<Option<End>> {
-    let known: HashMap<&str, End> = pods(model).map(|(name, (_, end))| (name, end)).collect();
+    let mut known: HashMap<&str, End> = HashMap::with_capacity(nodes.len());
+    known.extend(pods(model).map(|(name, (_, end))| (name, end)));
     nodes.keys().map(|name| known.get(name.as_str()).copied()).collect()
 }
 

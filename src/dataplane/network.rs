@@ -42,12 +42,8 @@ impl Network {
 
     /// Recomputes the owners of addresses after hosts or members changed.
     pub(crate) fn assign_owners(&mut self) -> PrefixTable<HostId> {
-        let mut owners = PrefixTable::default();
-        let mut claim = |prefix: Ipv4Net, host: usize| {
-            if owners.get(&prefix).is_none() {
-                owners.insert(prefix, HostId(host));
-            }
-        };
+        let mut claims = Vec::with_capacity(2 * self.hosts.len());
+        let mut claim = |prefix: Ipv4Net, host: usize| claims.push((prefix, HostId(host)));
         for (number, host) in self.hosts.iter().enumerate() {
             for port in &host.ports {
                 claim(port.address.into(), number);
@@ -61,6 +57,8 @@ impl Network {
                 claim((*address).into(), id.0);
             }
         }
+        // Of several claims to one prefix, the first one stays.
+        let owners = claims.into_iter().rev().collect();
         std::mem::replace(&mut self.owners, owners)
     }
 

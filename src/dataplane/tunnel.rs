@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
+use foldhash::HashSet;
 use ipnet::Ipv4Net;
 
 use super::fact::{Fact, Origin};
@@ -80,7 +81,74 @@ impl AdvertisedPrefixes {
     fn served(&self) -> Result<Vec<Ipv4Net>, Origin> {
         let advertised = self.advertised.read().map_err(|unread| unread.origin)?;
         let approved = self.approved.read().map_err(|unread| unread.origin)?;
+        let approved: HashSet<&Ipv4Net> = approved.iter().collect();
         Ok(advertised.iter().filter(|prefix| approved.contains(prefix)).copied().collect())
+    }
+}
+
+/// The prefixes of all members. The peer table of a member is all of them without its own.
+struct ServedPrefixes {
+    /// By prefix; of one prefix in the order in which the members joined.
+    all: Vec<ServedPrefix>,
+    /// Members whose served prefixes are unknown, with the origin of the unread fact.
+    unread: Vec<(HostId, Origin)>,
+}
+
+/// A prefix that a member serves.
+struct ServedPrefix {
+    prefix: Ipv4Net,
+    peer: PeerPrefix,
+    /// Whether it is the member's own address.
+    is_address: bool,
+    /// Whether another member that serves the prefix takes it over.
+    gives_way: bool,
+}
+
+impl ServedPrefixes {
+    fn of(members: &BTreeMap<HostId, Member>) -> Self {
+        let mut served = Self { all: Vec::new(), unread: Vec::new() };
+        for (owner, member) in members {
+            let gives_way = member.connected.read() == Ok(&false);
+            let mut add = |prefix: Ipv4Net, is_address, origin| {
+                let peer = PeerPrefix { owner: *owner, origin };
+                let prefix = prefix.trunc();
+                served.all.push(ServedPrefix { prefix, peer, is_address, gives_way });
+            };
+            if let Ok(address) = member.address.read() {
+                add(Ipv4Net::from(*address), true, member.address.origin());
+            }
+            match member.advertised.served() {
+                Ok(prefixes) => {
+                    let origin = member.advertised.approved.origin();
+                    prefixes.into_iter().for_each(|prefix| add(prefix, false, origin));
+                }
+                Err(origin) => served.unread.push((*owner, origin)),
+            }
+        }
+        served.all.sort_by_key(|served| served.prefix);
+        served
+    }
+
+    fn table_of(&self, id: HostId, member: &Member) -> Fact<PrefixTable<PeerPrefix>> {
+        let accepts = match member.advertised.accepts.read() {
+            Ok(accepts) => *accepts,
+            Err(unread) => return Fact::unknown(unread.origin),
+        };
+        let unread = self.unread.iter().find(|(owner, _)| accepts && *owner != id);
+        if let Some((_, origin)) = unread {
+            return Fact::unknown(*origin);
+        }
+        let is_known = |it: &&ServedPrefix| it.peer.owner != id && (accepts || it.is_address);
+        let mut table = PrefixTable::default();
+        for same in self.all.chunk_by(|one, next| one.prefix == next.prefix) {
+            let known = same.iter().filter(is_known).reduce(|known, next| {
+                if next.is_address || known.gives_way { next } else { known }
+            });
+            if let Some(ServedPrefix { prefix, peer, .. }) = known {
+                table.insert(*prefix, *peer);
+            }
+        }
+        Fact::known(table, member.advertised.accepts.origin())
     }
 }
 
@@ -90,49 +158,11 @@ impl Tunnel {
     /// that joined first keeps it while it is connected; an offline owner keeps a prefix
     /// that no other peer has.
     pub fn of_tailnet(mut self) -> Self {
-        let tables: BTreeMap<HostId, Fact<PrefixTable<PeerPrefix>>> =
-            self.members.keys().map(|id| (*id, self.table_of(*id))).collect();
-        for (id, table) in tables {
-            if let Some(member) = self.members.get_mut(&id) {
-                member.peers = table;
-            }
+        let served = ServedPrefixes::of(&self.members);
+        for (id, member) in &mut self.members {
+            member.peers = served.table_of(*id, member);
         }
         self
-    }
-
-    fn table_of(&self, id: HostId) -> Fact<PrefixTable<PeerPrefix>> {
-        let Some(me) = self.members.get(&id) else { return Fact::unknown(Origin(0)) };
-        let accepts = match me.advertised.accepts.read() {
-            Ok(accepts) => *accepts,
-            Err(unread) => return Fact::unknown(unread.origin),
-        };
-        let mut table = PrefixTable::default();
-        for (owner, peer) in self.members.iter().filter(|(owner, _)| **owner != id) {
-            if let Ok(address) = peer.address.read() {
-                let origin = peer.address.origin();
-                table.insert(Ipv4Net::from(*address), PeerPrefix { owner: *owner, origin });
-            }
-            if !accepts {
-                continue;
-            }
-            let served = match peer.advertised.served() {
-                Ok(served) => served,
-                Err(origin) => return Fact::unknown(origin),
-            };
-            let origin = peer.advertised.approved.origin();
-            for prefix in served {
-                let entry = PeerPrefix { owner: *owner, origin };
-                if table.get(&prefix).is_none_or(|known| self.gives_way(known.owner)) {
-                    table.insert(prefix, entry);
-                }
-            }
-        }
-        Fact::known(table, me.advertised.accepts.origin())
-    }
-
-    fn gives_way(&self, owner: HostId) -> bool {
-        let member = self.members.get(&owner);
-        member.is_none_or(|member| member.connected.read() == Ok(&false))
     }
 
     /// The origin of an unread peer address that may be this one.

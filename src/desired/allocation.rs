@@ -101,7 +101,8 @@ pub enum AllocationError {
 ///
 /// A pool or network is exhausted.
 pub fn allocate(topology: &Topology, facts: &Facts) -> Result<Allocation, AllocationError> {
-    let mut positions = HashMap::new();
+    let workers = topology.datacenters.iter().map(|datacenter| datacenter.workers.len()).sum();
+    let mut positions = HashMap::with_capacity(workers);
     for datacenter in &topology.datacenters {
         let addresses = addresses(datacenter, facts)?;
         let pod_cidrs = pod_cidrs(datacenter, facts, &addresses)?;

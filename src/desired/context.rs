@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+use std::rc::Rc;
 
 use ipnet::Ipv4Net;
 
@@ -17,12 +18,14 @@ use crate::topology::names::DatacenterName;
 pub(super) struct DesiredContext<'a> {
     pub(super) topology: &'a Topology,
     pub(super) facts: &'a Facts,
-    pub(super) allocation: &'a Allocation,
     /// Paths to workers that are not at their new places yet.
     pub(super) retained: RetainedPaths<'a>,
     /// Pod CIDRs outside of each datacenter's pool, by its name: every other datacenter
     /// needs them, and a search reads each worker.
     outside_pools: BTreeMap<&'a DatacenterName, Vec<Ipv4Net>>,
+    /// The workers of each datacenter with their places, by its name: several kinds of
+    /// resources are built from each.
+    assignments: BTreeMap<&'a DatacenterName, Rc<[(&'a Worker, AddressAssignment)]>>,
     cluster_address: Address,
 }
 
@@ -40,7 +43,12 @@ impl<'a> DesiredContext<'a> {
         let cluster_address =
             Address::new(Kind::ManagedCluster, Site::Cluster, &topology.cluster.name);
         let retained = RetainedPaths::of(topology, facts, allocation);
-        Self { topology, facts, allocation, retained, outside_pools, cluster_address }
+        let placed = |worker: &'a Worker| Some((worker, allocation.place(&worker.name)?));
+        let assignments = |datacenter: &'a Datacenter| {
+            (&datacenter.name, datacenter.workers.iter().filter_map(placed).collect())
+        };
+        let assignments = topology.datacenters.iter().map(assignments).collect();
+        Self { topology, facts, retained, outside_pools, assignments, cluster_address }
     }
 
     /// The same once every worker is at its new place.
@@ -48,6 +56,7 @@ impl<'a> DesiredContext<'a> {
         Self {
             retained: RetainedPaths::default(),
             outside_pools: self.outside_pools.clone(),
+            assignments: self.assignments.clone(),
             cluster_address: self.cluster_address.clone(),
             ..*self
         }
@@ -120,14 +129,12 @@ impl DesiredContext<'_> {
 /// Addresses and prefixes of the datacenters.
 impl DesiredContext<'_> {
     /// The workers of a datacenter with their places.
-    pub(super) fn worker_places<'b>(
-        &'b self,
-        datacenter: &'b Datacenter,
-    ) -> impl Iterator<Item = (&'b Worker, AddressAssignment)> {
-        datacenter
-            .workers
-            .iter()
-            .filter_map(|worker| Some((worker, self.allocation.place(&worker.name)?)))
+    pub(super) fn worker_places(
+        &self,
+        datacenter: &Datacenter,
+    ) -> impl Iterator<Item = (&Worker, AddressAssignment)> {
+        let assignments = self.assignments.get(&datacenter.name).into_iter();
+        assignments.flat_map(|assignments| assignments.iter().copied())
     }
 
     /// A datacenter's pod ranges: its pool, each worker's outside of it, and those that

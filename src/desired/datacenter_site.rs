@@ -242,8 +242,7 @@ pub(super) fn worker_machines(
     set: &mut DesiredSet,
 ) {
     let place = AddressAssignment::new(context, datacenter, site);
-    for worker in &datacenter.workers {
-        let Some(position) = context.allocation.place(&worker.name) else { continue };
+    for (worker, position) in context.worker_places(datacenter) {
         let machine = Machine {
             name: worker.name.as_str(),
             subnet: names::WORKER_SUBNET,

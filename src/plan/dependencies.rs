@@ -14,7 +14,7 @@ use super::removal_pace::RemovalPace;
 use super::rollout::is_rolled_out;
 use super::withdrawal::may_withdraw;
 use super::{Action, Change};
-use crate::resource::{Address, ArmId, Kind, ObjectKey, Resource, Site};
+use crate::resource::{Address, ArmId, Kind, ObjectKey, PlaceIndex, Resource, Site};
 
 /// Adds the edges between changes, and the interruption of each change.
 pub(super) fn add(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
@@ -59,7 +59,7 @@ fn change_of(decision: &ResourceDecision) -> Option<&Change> {
 struct Index<'a> {
     /// In the order of their addresses.
     changes: Vec<&'a Change>,
-    by_address: HashMap<&'a Address, &'a Change>,
+    positions: PlaceIndex<'a, Address>,
     /// Replacements by their container.
     contained: HashMap<&'a Address, Vec<&'a Address>>,
     /// Deletions of workers, by name: pods leave before their routes go.
@@ -93,8 +93,8 @@ impl<'a> Index<'a> {
             claims: Claims::of(&changes),
             pace: RemovalPace::of(input, &changes),
             new_paths: NewPaths::of(&changes),
+            positions: PlaceIndex::of(changes.iter().map(|change| &change.address)),
             changes,
-            by_address: HashMap::new(),
             contained: HashMap::new(),
             leaving_workers: BTreeMap::new(),
             leaving_from: BTreeMap::new(),
@@ -106,15 +106,12 @@ impl<'a> Index<'a> {
             restarting_routers: BTreeMap::new(),
             deleted_kinds: BTreeMap::new(),
         };
-        for change in index.changes.clone() {
-            index.add(input, change);
-        }
+        index.changes.clone().into_iter().for_each(|change| index.add(input, change));
         index.successors = index.successors();
         index
     }
 
     fn add(&mut self, input: Comparison<'a>, change: &'a Change) {
-        self.by_address.insert(&change.address, change);
         if change.action == Action::Replace {
             let containers =
                 input.desired.get(&change.address).map(|desired| &desired.contained_in);
@@ -232,7 +229,7 @@ impl<'a> Index<'a> {
         dependencies.filter(|address| {
             matches!(address.kind, Kind::RouterHost | Kind::TailnetDevice)
                 && address.site == change.address.site
-                && self.by_address.get(address).is_some_and(|it| it.action == Action::Create)
+                && self.change(address).is_some_and(|it| it.action == Action::Create)
         })
     }
 
@@ -244,7 +241,7 @@ impl<'a> Index<'a> {
     ) -> impl Iterator<Item = &'a Address> {
         let desired = input.desired.get(&change.address);
         let dependencies = desired.into_iter().flat_map(|desired| &desired.depends_on);
-        let changed = dependencies.filter(|address| self.by_address.contains_key(address));
+        let changed = dependencies.filter(|address| self.change(address).is_some());
         let pools = self.deleted_kinds.get(&Kind::NodePool).into_iter().flatten();
         let leaving = self.leaving_workers.values().chain(pools).copied();
         let leaving = may_withdraw(change).then_some(leaving);
@@ -311,22 +308,27 @@ impl<'a> Index<'a> {
                         && !matches!(address.kind, Kind::ManagedCluster | Kind::ResourceGroup)
                         || address.kind.is_kubernetes()
                 };
-                edges.extend(self.by_address.keys().filter(|address| goes_before(address)));
+                let all = self.changes.iter().map(|change| &change.address);
+                edges.extend(all.filter(|address| goes_before(address)));
             }
             _ => {}
         }
     }
 
+    fn change(&self, address: &Address) -> Option<&'a Change> {
+        self.changes.get(self.positions.place(address.kind, address)?).copied()
+    }
+
     /// The address of a change, as the change holds it.
     fn changed(&self, address: &Address) -> Option<&'a Address> {
-        self.by_address.get(address).map(|change| &change.address)
+        self.change(address).map(|change| &change.address)
     }
 
     /// Whether the address belongs to a replacement that moves out of the deleted object.
     /// Only its destroy phase must precede the deletion, because it may be created
     /// elsewhere.
     fn is_moving(&self, address: &Address, deleted: &Change) -> bool {
-        let Some(replaced) = self.by_address.get(address) else { return false };
+        let Some(replaced) = self.change(address) else { return false };
         let is_resident = deleted.address.kind == Kind::VirtualMachine
             && address.kind.is_contained_in(Kind::VirtualMachine);
         // A worker that joins again behind another router leaves through this one.

@@ -1,6 +1,8 @@
 //! Objects that the topology owns and no longer lists.
 
-use foldhash::HashSet;
+use std::cell::LazyCell;
+
+use foldhash::{HashSet, HashSetExt};
 
 use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
 use super::{Action, Change};
@@ -11,9 +13,14 @@ use crate::resource::{Address, Kind, ObjectKey, Resource, Site};
 pub(super) fn delete(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     // A destroy needs no ids of what stays.
     let is_cluster_unknown = input.inventory.cluster_gap().is_some() && !input.desired.is_empty();
-    let later = input.desired.later_iterations().iter().flat_map(|it| &it.changed);
-    let desired = input.desired.iter().chain(later.map(|(_, after)| &**after));
-    let claimed: HashSet<&ObjectKey> = desired.filter_map(|it| it.key.as_ref()).collect();
+    // Before anything exists, nothing is looked up in it.
+    let claimed = LazyCell::new(|| {
+        let later = input.desired.later_iterations().iter().flat_map(|it| &it.changed);
+        let desired = input.desired.iter().chain(later.map(|(_, after)| &**after));
+        let mut claimed: HashSet<&ObjectKey> = HashSet::with_capacity(input.desired.len());
+        claimed.extend(desired.filter_map(|it| it.key.as_ref()));
+        claimed
+    });
     for (key, observed) in input.inventory.iter() {
         let Some(site) = observed.ownership.site() else { continue };
         let kind = observed.resource.kind();

@@ -45,12 +45,16 @@ fn protected_sites(
     input: Comparison<'_>,
     decisions: &ResourceDecisions,
 ) -> BTreeMap<Site, Address> {
-    let listed: BTreeSet<&Site> = input.desired.iter().map(|it| &it.address.site).collect();
+    let mut listed: Option<BTreeSet<&Site>> = None;
     let mut protected: BTreeMap<Site, Address> = BTreeMap::new();
     for (address, decision) in decisions {
         let ResourceDecision::Blocked(blocked) = decision else { continue };
         let stops = blocked.failure.code == Code::Protected && blocked.action == Action::Delete;
-        if !stops || listed.contains(&address.site) || address.site == Site::Cluster {
+        if !stops || address.site == Site::Cluster {
+            continue;
+        }
+        let sites = || input.desired.iter().map(|it| &it.address.site).collect();
+        if listed.get_or_insert_with(sites).contains(&address.site) {
             continue;
         }
         let cause = blocked.caused_by.as_ref().unwrap_or(address);

@@ -13,7 +13,7 @@ use std::collections::BinaryHeap;
 use foldhash::{HashMap, HashMapExt};
 
 use super::{Action, Change};
-use crate::resource::Address;
+use crate::resource::{Address, PlaceIndex};
 
 /// The part of a change that a step performs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,20 +68,21 @@ impl StepGraph {
             let create = graph.add_step(change, Phase::Create);
             graph.positions.push(Steps { destroy, create });
         }
-        let by_address: HashMap<&Address, Steps> =
-            changes.iter().map(|it| &it.address).zip(graph.positions.iter().copied()).collect();
+        let by_address = PlaceIndex::of(changes.iter().map(|change| &change.address));
+        let positions = graph.positions.clone();
+        let steps_of = |address: &Address| positions.get(by_address.place(address.kind, address)?);
         let destroyed = |addresses: &[Address]| -> Vec<usize> {
-            addresses.iter().filter_map(|address| by_address.get(address)?.destroy).collect()
+            addresses.iter().filter_map(|address| steps_of(address)?.destroy).collect()
         };
         let deleted = |addresses: &[Address]| -> Vec<usize> {
-            let steps = addresses.iter().filter_map(|address| by_address.get(address));
+            let steps = addresses.iter().filter_map(steps_of);
             let steps = steps.map(|steps| steps.destroy.unwrap_or(steps.create));
             steps.collect()
         };
         for (change, value) in changes.iter().enumerate() {
             let own = graph.positions[change];
             let mut causes = destroyed(&value.create_after_destroy_of);
-            let created = value.depends_on.iter().filter_map(|address| by_address.get(address));
+            let created = value.depends_on.iter().filter_map(steps_of);
             causes.extend(created.map(|steps| steps.create));
             causes.extend(own.destroy);
             graph.set_causes(own.create, causes);
@@ -106,7 +107,9 @@ impl StepGraph {
     }
 
     fn find_effects(&mut self) {
-        self.effects = vec![Vec::new(); self.steps.len()];
+        let mut counts = vec![0_usize; self.steps.len()];
+        self.causes.iter().flatten().for_each(|cause| counts[*cause] += 1);
+        self.effects = counts.into_iter().map(Vec::with_capacity).collect();
         for (step, causes) in self.causes.iter().enumerate() {
             causes.iter().for_each(|cause| self.effects[*cause].push(step));
         }

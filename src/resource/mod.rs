@@ -21,6 +21,7 @@ pub mod names;
 mod object_key;
 pub mod ownership;
 pub mod pending;
+mod place_index;
 pub mod protection;
 mod reference;
 pub mod restarts;
@@ -42,6 +43,7 @@ pub use kind_facts::{
 pub use object_key::ObjectKey;
 pub use ownership::{Owner, Ownership};
 pub use pending::{Observable, Pending};
+pub(crate) use place_index::PlaceIndex;
 pub use reference::Reference;
 pub use shared::Shared;
 pub use value::Resource;

@@ -35,7 +35,8 @@ impl Endpoints {
         }
         all.sort_unstable_by_key(by_address);
         all.dedup();
-        let mut of_ports: HashMap<Ipv4Addr, Vec<(usize, usize)>> = HashMap::new();
+        let hosts = network.hosts().count();
+        let mut of_ports: HashMap<Ipv4Addr, Vec<(usize, usize)>> = HashMap::with_capacity(hosts);
         for (position, subject) in all.iter().enumerate() {
             let ports = network.host(subject.host).into_iter().flat_map(|host| &host.ports);
             for (number, port) in ports.enumerate() {
@@ -58,7 +59,8 @@ impl Endpoints {
 
     /// Whether two hosts' subjects have that address.
     pub(super) fn is_shared(&self, address: Ipv4Addr) -> bool {
-        self.find(&address.into()).len() > 1
+        let first = self.all.partition_point(|subject| subject.address < address);
+        self.all.get(first + 1).is_some_and(|second| second.address == address)
     }
 
     /// The endpoints at these positions.

@@ -63,21 +63,58 @@ pub(super) fn fingerprint<A: Copy + Eq + Hash>(
     let distinguishing: Vec<&AnswerSteps<A>> = distinguishing.collect();
     let mut answers = Numbers::new();
     let first = distinguishing.iter().map(|steps| answers.of(steps.none)).collect();
-    let mut changes: Vec<(usize, usize, u32)> = Vec::new();
-    for (question, steps) in distinguishing.iter().enumerate() {
-        let at = |(position, answer): &(usize, A)| (*position, question, answers.of(*answer));
-        changes.extend(steps.steps.iter().map(at));
-    }
-    changes.sort_unstable();
+    let changes = Changes::of(count, &distinguishing, &mut answers);
     let mut tree = Tree::new(first);
     let mut found = Vec::with_capacity(count);
-    for here in changes.chunk_by(|one, other| one.0 == other.0) {
-        let position = here.first().map_or(0, |(position, ..)| *position);
-        found.resize(position, tree.root());
-        tree.change(here.iter().map(|(_, question, answer)| (*question, *answer)));
+    for position in 0..count {
+        let here = changes.at(position);
+        if !here.is_empty() {
+            tree.change(here.iter().copied());
+        }
+        found.push(tree.root());
     }
-    found.resize(count, tree.root());
     found
+}
+
+/// Changed answers by position: the numbers of the question and of its new answer, in the
+/// order of the questions.
+struct Changes {
+    all: Vec<(usize, u32)>,
+    /// Where those of each position end.
+    ends: Vec<usize>,
+}
+
+impl Changes {
+    /// Those at the first positions. The questions have them in the order of positions:
+    /// counting them is faster than sorting.
+    fn of<A: Copy + Eq + Hash>(
+        count: usize,
+        queries: &[&AnswerSteps<A>],
+        answers: &mut Numbers<A>,
+    ) -> Self {
+        let steps = || {
+            let numbered = queries.iter().enumerate();
+            let steps = numbered.flat_map(|(number, query)| {
+                query.steps.iter().map(move |(position, answer)| (number, *position, *answer))
+            });
+            steps.filter(|(_, position, _)| *position < count)
+        };
+        let mut ends = vec![0_usize; count + 1];
+        steps().for_each(|(_, position, _)| ends[position + 1] += 1);
+        (0..count).for_each(|position| ends[position + 1] += ends[position]);
+        let mut all = vec![(0, 0); ends[count]];
+        // Each begin moves to its end.
+        for (question, position, answer) in steps() {
+            all[ends[position]] = (question, answers.of(answer));
+            ends[position] += 1;
+        }
+        Self { all, ends }
+    }
+
+    fn at(&self, position: usize) -> &[(usize, u32)] {
+        let begin = position.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.all[begin..self.ends[position]]
+    }
 }
 
 /// The answers at one position as the leaves of a binary tree, each node of

@@ -85,7 +85,6 @@ type SnatShape<'a> = (Option<Port>, Egress, Option<Ipv4Net>, &'a [Ipv4Net]);
 
 /// The kernels that differ, and the number of each host's among them; a host
 /// whose kernel could not be read has none.
-#[expect(clippy::mutable_key_type, reason = "a shared value is compared as it is, never changed")]
 pub(super) fn distinct_kernels(network: &Network) -> (Vec<Distinct<'_>>, Vec<Option<usize>>) {
     let mut numbers: HashMap<KernelShape<'_>, usize> = HashMap::new();
     let (mut host_kernels, mut of_hosts) = (Vec::new(), Vec::new());

@@ -76,18 +76,21 @@ impl Classes {
     fn with(ends: Vec<End>, class_of: Vec<usize>) -> Self {
         let count = class_of.iter().max().map_or(0, |last| last + 1);
         let mut members = vec![Vec::new(); count];
-        let mut of_hosts: HashMap<HostId, HashMap<usize, u64>> = HashMap::new();
-        for (number, (end, class)) in ends.iter().zip(&class_of).enumerate() {
+        for (number, class) in class_of.iter().enumerate() {
             if let Some(members) = members.get_mut(*class) {
                 members.push(number);
             }
-            *of_hosts.entry(end.host).or_default().entry(*class).or_default() += 1;
         }
+        let hosts = ends.iter().map(|end| end.host);
+        let mut of_hosts: Vec<(HostId, usize)> = hosts.zip(class_of.iter().copied()).collect();
+        of_hosts.sort_unstable();
         let mut on_one_host = HashMap::new();
-        for classes in of_hosts.values() {
-            for (from, source) in classes {
-                for (to, destination) in classes {
-                    *on_one_host.entry((*from, *to)).or_default() += source * destination;
+        for host in of_hosts.chunk_by(|one, next| one.0 == next.0) {
+            let classes = || host.chunk_by(|one, next| one == next);
+            for from in classes() {
+                for to in classes() {
+                    let pairs = (from.len() * to.len()) as u64;
+                    *on_one_host.entry((from[0].1, to[0].1)).or_default() += pairs;
                 }
             }
         }

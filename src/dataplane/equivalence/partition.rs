@@ -109,7 +109,7 @@ impl<'a> Partition<'a> {
     pub(super) fn classes(mut self) -> Vec<usize> {
         self.single_out_shared_addresses();
         let mut looks = Numbers::new();
-        let mut hosts: HashMap<HostId, u32> = HashMap::new();
+        let mut hosts: HashMap<HostId, u32> = HashMap::with_capacity(self.ends.len());
         let mut classes: HashMap<EndShape, usize> = HashMap::new();
         let mut class_of = Vec::with_capacity(self.ends.len());
         for end in self.ends {
@@ -185,7 +185,7 @@ fn pod_routing(host: &Host) -> Option<PodRouting> {
 
 /// Hosts by the addresses that they take for their own.
 pub(super) fn holders(network: &Network) -> HashMap<Ipv4Addr, Vec<HostId>> {
-    let mut found: HashMap<Ipv4Addr, Vec<HostId>> = HashMap::new();
+    let mut found: HashMap<Ipv4Addr, Vec<HostId>> = HashMap::with_capacity(network.hosts().count());
     for (id, host) in network.hosts() {
         for port in &host.ports {
             found.entry(port.address).or_default().push(id);
@@ -200,7 +200,7 @@ pub(super) fn holders(network: &Network) -> HashMap<Ipv4Addr, Vec<HostId>> {
 }
 
 fn positions(network: &Network) -> HashMap<Ipv4Addr, Vec<Place>> {
-    let mut found: HashMap<Ipv4Addr, Vec<Place>> = HashMap::new();
+    let mut found: HashMap<Ipv4Addr, Vec<Place>> = HashMap::with_capacity(network.hosts().count());
     let mut add = |address: Ipv4Addr, place| found.entry(address).or_default().push(place);
     for (segment, it) in network.segments() {
         match it {

@@ -99,7 +99,8 @@ impl<'a> Known<'a> {
         let refiner = Refiner::new(&model.model().network, &all);
         let hosts = hosts(model.model(), nodes);
         let by_host = hosts.iter().enumerate().filter_map(|(node, host)| Some(((*host)?, node)));
-        let node_of = by_host.collect();
+        let mut node_of = HashMap::with_capacity(hosts.len());
+        node_of.extend(by_host);
         let sites: Vec<Site> = nodes.values().cloned().collect();
         let groups = kept.groups(classes, &sites);
         let mut group_of = vec![0; hosts.len()];
@@ -291,8 +292,8 @@ impl<'a> Known<'a> {
 /// The host of each node.
 fn hosts(model: &PathModel, nodes: &Nodes) -> Vec<Option<HostId>> {
     let all = model.sites.iter().flat_map(|site| &site.nodes);
-    let by_name: HashMap<&str, HostId> =
-        all.map(|host| (model.network.name(*host), *host)).collect();
+    let mut by_name: HashMap<&str, HostId> = HashMap::with_capacity(nodes.len());
+    by_name.extend(all.map(|host| (model.network.name(*host), *host)));
     nodes.keys().map(|name| by_name.get(name.as_str()).copied()).collect()
 }
 
