@@ -40,9 +40,10 @@ fn documents() -> Sources {
 }
 
 /// Former names that mean something else in these files.
-const ALLOWED_NAMES: [(&str, &str, &str); 3] = [
+const ALLOWED_NAMES: [(&str, &str, &str); 4] = [
     ("quiet", "src/cli/arguments.rs", "the flag `--quiet`"),
     ("quiet", "src/cli/ui.rs", "the flag `--quiet`"),
+    ("intercept", "src/provider/proxy.rs", "a function of hyper-util"),
     ("hidden", "src/render/apply_events/tests.rs", "a function of indicatif"),
 ];
 

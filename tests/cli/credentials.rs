@@ -71,7 +71,7 @@ fn accepted(listener: &TcpListener) -> TcpStream {
     panic!("the proxy is not asked");
 }
 
-/// What a proxy receives first from `plan` with these variables, which name its address.
+/// The first bytes that a proxy receives from `plan` if these variables have its address.
 fn first_bytes(proxy: &str, names: &[&str]) -> Vec<u8> {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let proxy = format!("{proxy}://{}", listener.local_addr().expect("its address"));

@@ -163,7 +163,7 @@ users:
         assert!(client_from_kubeconfig(KUBECONFIG, policy()).await.is_ok());
     }
 
-    /// What a proxy receives first when a client asks the server for its version.
+    /// The first bytes that a proxy receives from a client of the server.
     async fn first_bytes(kubeconfig: &str, scheme: &str, exceptions: &str) -> Vec<u8> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let proxy = format!("{scheme}://u:p@{}", listener.local_addr().unwrap());

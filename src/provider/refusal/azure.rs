@@ -45,8 +45,8 @@ fn policy(violation: &PolicyViolation) -> Option<String> {
 /// (<https://learn.microsoft.com/azure/azure-resource-manager/troubleshooting/error-resource-quota>).
 fn quota(message: &str) -> Option<String> {
     let family = between(message, "exceeding approved ", " quota").filter(|it| is_title(it))?;
-    let region = identifier(between(message, "Location: ", ",")?)?;
-    let required = between(message, "New Limit Required: ", ".").and_then(identifier);
+    let region = word(between(message, "Location: ", ",")?)?;
+    let required = between(message, "New Limit Required: ", ".").and_then(word);
     let limit = required.map_or_else(String::new, |limit| format!(" of at least {limit}"));
     Some(format!(
         "request a quota{limit} for {family} in {region} (`az vm list-usage --location {region}` \
@@ -66,7 +66,7 @@ fn lock(message: &str) -> Option<String> {
 
 /// <https://learn.microsoft.com/azure/azure-resource-manager/troubleshooting/error-register-resource-provider>
 fn registration(message: &str) -> Option<String> {
-    let namespace = identifier(quoted(message, "namespace '")?)?;
+    let namespace = word(quoted(message, "namespace '")?)?;
     Some(format!(
         "run `az provider register --namespace {namespace} --wait`, then run `stargate apply` again"
     ))
@@ -74,7 +74,7 @@ fn registration(message: &str) -> Option<String> {
 
 /// <https://learn.microsoft.com/azure/azure-resource-manager/troubleshooting/error-sku-not-available>
 fn size(message: &str) -> Option<String> {
-    let region = identifier(quoted(message, "location '")?)?;
+    let region = word(quoted(message, "location '")?)?;
     let size = message.find("Standard_").map(|start| name_at(&message[start..]));
     let size = size.map_or_else(String::new, |size| format!(" --size {size}"));
     Some(format!(
@@ -104,11 +104,11 @@ fn permission(message: &str) -> Option<String> {
     let lacking = message.split_once("however, it does not have").map_or(message, |it| it.1);
     let action = quoted(lacking, "perform action '")
         .or_else(|| quoted(lacking, "perform action(s) '"))
-        .and_then(identifier)?;
+        .and_then(word)?;
     let scope = quoted(lacking, "over scope '")
         .or_else(|| quoted(lacking, "on the linked scope(s) '"))
         .and_then(|scopes| identifier(scopes.split(',').next()?))?;
-    let identity = quoted(message, "object id '").and_then(identifier).unwrap_or("IDENTITY");
+    let identity = quoted(message, "object id '").and_then(word).unwrap_or("IDENTITY");
     Some(format!(
         "the identity lacks {action} on {scope}: run `az role assignment create --assignee \
          {identity} --role '{}' --scope '{scope}'`, or log in as another identity (`az login`)",
@@ -150,8 +150,14 @@ fn quoted<'a>(message: &'a str, start: &str) -> Option<&'a str> {
     between(message, start, "'")
 }
 
-/// The text, if it is an id, a region, an action or a number: a shell reads nothing in it
-/// but a word, in quotes because of the parentheses that names of resource groups may have.
+/// The text, if it is a region, an identity, a namespace, an action or a number: one word
+/// for a shell.
+fn word(text: &str) -> Option<&str> {
+    identifier(text).filter(|text| !text.contains(['(', ')']))
+}
+
+/// The text, if it is an id: one word for a shell between quotes, because names of resource
+/// groups may have parentheses.
 fn identifier(text: &str) -> Option<&str> {
     const MAX_LENGTH: usize = 512;
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || "/._-()".contains(c);

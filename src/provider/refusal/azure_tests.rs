@@ -1,4 +1,4 @@
-//! What Azure's errors name reaches the remedy, and nothing else does.
+//! Remedies have the names in Azure's errors, and no other text of them.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};

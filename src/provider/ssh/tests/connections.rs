@@ -90,7 +90,7 @@ async fn names_and_addresses_go_through_a_proxy() {
         assert_eq!(shell.run(host, &hello()).await.unwrap().text(), "hello\n");
     }
     let expected = ["only.the.proxy.knows", "127.0.0.1"].map(|it| (it.to_owned(), server.port));
-    assert_eq!(proxy.asked_for(), expected);
+    assert_eq!(proxy.requested(), expected);
     drop(proxy);
     let away = target("away", server.port);
     let rendered = shell.run(&away, &hello()).await.unwrap_err().to_string();

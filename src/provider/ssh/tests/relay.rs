@@ -20,7 +20,7 @@ pub(super) struct Relay {
 struct State {
     wires: Mutex<Vec<JoinHandle<()>>>,
     /// The destinations that the proxy was asked for.
-    asked_for: Mutex<Vec<(String, u16)>>,
+    requested: Mutex<Vec<(String, u16)>>,
 }
 
 impl Drop for Relay {
@@ -88,8 +88,8 @@ impl Relay {
     }
 
     /// The destinations that the proxy was asked for.
-    pub(super) fn asked_for(&self) -> Vec<(String, u16)> {
-        self.state.asked_for.lock().unwrap().clone()
+    pub(super) fn requested(&self) -> Vec<(String, u16)> {
+        self.state.requested.lock().unwrap().clone()
     }
 }
 
@@ -113,7 +113,7 @@ async fn serve_socks(near: &mut TcpStream, state: &State) -> u16 {
         }
     };
     let port = near.read_u16().await.unwrap();
-    state.asked_for.lock().unwrap().push((host, port));
+    state.requested.lock().unwrap().push((host, port));
     near.write_all(&[5, 0, 0, 1, 127, 0, 0, 1, 0, 0]).await.unwrap();
     port
 }

@@ -1,19 +1,21 @@
 //! Dependencies between the changes of a plan.
 
+mod deletions;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use foldhash::{HashMap, HashMapExt};
 
-use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
-use super::dependency_collector::{DependencyCollector, Edges};
-use super::exclusive_claims::Claims;
-use super::interruptions::{self, restarts_router};
-use super::new_places::NewPaths;
-use super::present_routers::{is_router_part, renamed_router};
-use super::removal_pace::RemovalPace;
-use super::rollout::is_rolled_out;
-use super::withdrawal::may_withdraw;
-use super::{Action, Change};
+use crate::plan::decision::{Comparison, ResourceDecision, ResourceDecisions};
+use crate::plan::dependency_collector::{DependencyCollector, Edges};
+use crate::plan::exclusive_claims::Claims;
+use crate::plan::interruptions::{self, restarts_router};
+use crate::plan::new_places::NewPaths;
+use crate::plan::present_routers::{is_router_part, renamed_router};
+use crate::plan::removal_pace::RemovalPace;
+use crate::plan::rollout::is_rolled_out;
+use crate::plan::withdrawal::may_withdraw;
+use crate::plan::{Action, Change};
 use crate::resource::{Address, ArmId, Kind, ObjectKey, PlaceIndex, Resource, Site};
 
 /// Adds the edges between changes, and the interruption of each change.
@@ -266,55 +268,6 @@ impl<'a> Index<'a> {
         restarting.filter(|_| is_on_router).cloned()
     }
 
-    /// A deletion follows the changes of resources that refer to the object or that it
-    /// contains.
-    fn before_deletion(&self, change: &Change) -> Vec<&'a Address> {
-        let mut edges = Vec::new();
-        match &change.key {
-            ObjectKey::Azure(id) => self.before_azure_deletion(id, change, &mut edges),
-            ObjectKey::AzureAssociation(_) => {}
-            ObjectKey::Kubernetes(_) => self.before_kubernetes_deletion(change, &mut edges),
-            // A worker without a Node waits for nothing, its router for it.
-            ObjectKey::Host(_) if change.address.kind == Kind::Worker => {}
-            ObjectKey::Device(_)
-            | ObjectKey::DeviceAdvertised(_)
-            | ObjectKey::DeviceApproved(_)
-            | ObjectKey::Host(_) => self.before_router_deletion(change, &mut edges),
-        }
-        edges.retain(|address| **address != change.address);
-        edges
-    }
-
-    fn before_azure_deletion(&self, id: &ArmId, change: &Change, edges: &mut Vec<&'a Address>) {
-        let pointing = self.pointing_at.get(id).into_iter().flatten();
-        edges.extend(pointing.map(|change| &change.address));
-        edges.extend(self.inside(id));
-        match change.address.kind {
-            Kind::VirtualMachine => {
-                let site = &change.address.site;
-                let name = id.name();
-                for kind in kinds_with(|kind| kind.is_contained_in(Kind::VirtualMachine)) {
-                    edges.extend(self.changed(&Address::new(kind, site.clone(), name)));
-                }
-                edges.extend(self.leaving_workers.get(name));
-                let moving = self.moving_from.get(site).into_iter().flatten();
-                edges.extend(moving.filter(|worker| worker.name == name));
-            }
-            // The cluster is deleted with its API server, and the group with the router and
-            // the tables.
-            Kind::ManagedCluster => {
-                let goes_before = |address: &Address| {
-                    address.site == Site::Cluster
-                        && !matches!(address.kind, Kind::ManagedCluster | Kind::ResourceGroup)
-                        || address.kind.is_kubernetes()
-                };
-                let all = self.changes.iter().map(|change| &change.address);
-                edges.extend(all.filter(|address| goes_before(address)));
-            }
-            _ => {}
-        }
-    }
-
     fn change(&self, address: &Address) -> Option<&'a Change> {
         self.changes.get(self.positions.place(address.kind, address)?).copied()
     }
@@ -345,55 +298,6 @@ impl<'a> Index<'a> {
         let moving = self.moving_from.iter().filter(move |(site, _)| withdraws && from(site));
         moving.flat_map(|(_, workers)| workers.iter().copied())
     }
-
-    /// Deletions of objects whose ids begin with this one.
-    fn inside(&self, id: &ArmId) -> impl Iterator<Item = &'a Address> {
-        let below = self.deleted.range(ArmId::new(format!("{id}/"))..);
-        below.take_while(|(candidate, _)| candidate.is_inside(id)).map(|(_, address)| *address)
-    }
-
-    fn before_kubernetes_deletion(&self, change: &Change, edges: &mut Vec<&'a Address>) {
-        let kind = change.address.kind;
-        if matches!(kind, Kind::Server | Kind::CiliumNode) {
-            let name = change.address.name.as_str();
-            edges.extend(self.leaving_workers.get(name));
-        }
-        // A Server records the router of its datacenter, so it is deleted after the router.
-        if kind == Kind::Server {
-            for router in [Kind::TailnetDevice, Kind::RouterHost] {
-                let deleted = self.deleted_kinds.get(&router).into_iter().flatten();
-                edges.extend(deleted.filter(|address| address.site == change.address.site));
-            }
-        }
-        let holds = matches!(kind, Kind::CustomResourceDefinition | Kind::Namespace);
-        let is_deleted_before = |other: Kind| {
-            holds && other.is_contained_in(kind) || other.facts().relies_on.contains(&kind)
-        };
-        for kind in kinds_with(is_deleted_before) {
-            let deleted = self.deleted_kinds.get(&kind).into_iter().flatten();
-            edges.extend(deleted);
-        }
-    }
-
-    /// Workers are reached through their router, so they leave first.
-    fn before_router_deletion(&self, change: &Change, edges: &mut Vec<&'a Address>) {
-        let site = &change.address.site;
-        edges.extend(self.leaving_from.get(site).into_iter().flatten());
-        edges.extend(self.moving_from.get(site).into_iter().flatten());
-        edges.extend(self.rejoining_at.get(site).into_iter().flatten());
-        if change.address.kind == Kind::TailnetDevice {
-            let host = Address::new(
-                Kind::RouterHost,
-                change.address.site.clone(),
-                change.address.name.clone(),
-            );
-            edges.extend(self.changed(&host));
-        }
-    }
-}
-
-fn kinds_with(holds: impl Fn(Kind) -> bool) -> impl Iterator<Item = Kind> {
-    Kind::ALL.iter().copied().filter(move |kind| holds(*kind))
 }
 
 /// The ids that a value points at.
