@@ -75,7 +75,7 @@ impl<'a> WriteLease<'a> {
             () = self.context.stop.requested() => return Err(self.interrupted()),
             acquired = self.acquire(slot, cluster, &has_waited) => acquired,
         };
-        if let Ok(Acquisition::AfterExpiry { holder, was_renewed: false }) = &acquired {
+        if let Ok(Acquisition::AfterExpiry { holder, was_active: false }) = &acquired {
             self.forget_destroyer(holder);
         }
         // The objects of the plan are deleted, or were to be.

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 /// Patterns of secrets. The group `secret` is masked, or the whole match without it.
-const PATTERNS: [&str; 7] = [
+const PATTERNS: [&str; 8] = [
     // A private key, up to its end or the end of the text.
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?s:.*?)(?:-----END [A-Z ]*PRIVATE KEY-----|\z)",
     // Keys and secrets of Tailscale.
@@ -18,6 +18,8 @@ const PATTERNS: [&str; 7] = [
     r"[A-Za-z0-9_.~-]{3}[78]Q~[A-Za-z0-9_.~-]{20,}",
     // Bootstrap tokens of Kubernetes.
     r"\b[a-z0-9]{6}\.[a-z0-9]{16}\b",
+    // The password in the address of a proxy.
+    r"://[^/@\s:]*:(?<secret>[^/@\s]+)@",
     r#"\b(?i-u:bearer) +(?<secret>[^\s"',;]{8,})"#,
     // The value of a key that names a secret.
     concat!(
@@ -71,6 +73,7 @@ mod tests {
             ("Authorization: Bearer marked-marked", "Authorization: Bearer *************"),
             ("abc8Q~marked-marked-marked", "**************************"),
             ("token abcdef.0123456789abcdef", "token ***********************"),
+            ("http://me:marked@proxy:3128/", "http://me:******@proxy:3128/"),
             (
                 "-----BEGIN RSA PRIVATE KEY-----\nmarked\n",
                 "*******************************\n******\n",

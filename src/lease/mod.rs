@@ -168,8 +168,8 @@ impl LeaseClient {
 struct Waiting {
     record: LeaseRecord,
     since: Instant,
-    /// Whether its holder has renewed it while this process observed it.
-    was_renewed: bool,
+    /// Whether a process acquired or renewed it while this one observed it.
+    was_active: bool,
 }
 
 /// Why a held Lease was lost.
@@ -202,9 +202,9 @@ pub enum Acquisition {
     AfterExpiry {
         /// The other process.
         holder: String,
-        /// Whether it renewed the Lease while this process waited, and so may have made
-        /// changes then.
-        was_renewed: bool,
+        /// Whether it acquired or renewed the Lease while this process waited, and so may have
+        /// made changes then.
+        was_active: bool,
     },
 }
 
@@ -260,7 +260,7 @@ impl HeldLease {
                 acquisition = match is_free {
                     true => Acquisition::AfterExpiry {
                         holder: record.holder.clone(),
-                        was_renewed: other.as_ref().is_some_and(|it| it.was_renewed),
+                        was_active: other.as_ref().is_some_and(|it| it.was_active),
                     },
                     false => Acquisition::AfterRelease,
                 };
@@ -322,12 +322,12 @@ fn wait_for(
     waiting: &(dyn Fn(&LeaseRecord) + Sync),
 ) -> Waiting {
     let known = other.as_ref().map(|it| it.record.holder.as_str());
-    let is_renewal = known == Some(record.holder.as_str());
-    if !is_renewal {
+    if known != Some(record.holder.as_str()) {
         waiting(&record);
     }
     match other {
         Some(it) if it.record == record => it,
-        _ => Waiting { record, since: Instant::now(), was_renewed: is_renewal },
+        Some(_) => Waiting { record, since: Instant::now(), was_active: true },
+        None => Waiting { record, since: Instant::now(), was_active: false },
     }
 }

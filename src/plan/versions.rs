@@ -29,19 +29,19 @@ pub(super) fn refuse(
             control_plane(input, live.kubernetes_version, desired.kubernetes_version)
         }
         (Some(Resource::Manifest(live)), Resource::Manifest(desired)) => profile(live, desired),
-        (live, Resource::Worker(kubelet)) => {
+        (live, Resource::Worker(worker_spec)) => {
             let live = match live {
                 Some(Resource::Worker(live)) => Some(live.kubelet_version),
                 _ => None,
             };
             let name = &desired.address.name;
-            if awaits_upgrade(input, live, kubelet.kubelet_version) {
+            if awaits_upgrade(input, live, worker_spec.kubelet_version) {
                 let cluster =
                     input.desired.iter().find(|it| it.address.kind == Kind::ManagedCluster);
                 let waits_for = cluster.map(|cluster| cluster.address.clone());
                 return Some(deferred(desired, observed, waits_for.into_iter().collect()).into());
             }
-            worker(input, name, live, kubelet.kubelet_version)
+            worker(input, name, live, worker_spec.kubelet_version)
         }
         _ => None,
     };

@@ -29,26 +29,58 @@ impl Proxies {
 
     /// The proxy for a server, with its user and password. A server on this machine is
     /// never behind one.
-    pub(crate) fn for_server(&self, server: &Uri) -> Option<Uri> {
-        if is_loopback(server) {
-            return None;
-        }
-        let proxy = self.0.intercept(server)?;
-        let mut url = Url::parse(&proxy.uri().to_string()).ok()?;
+    ///
+    /// # Errors
+    ///
+    /// The client of the cluster cannot use the proxy.
+    pub(crate) fn for_server(&self, server: &Uri) -> Result<Option<Uri>, UnusableProxy> {
+        let proxy = match self.0.intercept(server) {
+            Some(proxy) if !is_loopback(server) => proxy,
+            _ => return Ok(None),
+        };
+        let mut url = parse(&proxy.uri().to_string())?;
         if let Some((user, password)) = login(&proxy) {
             // Neither is refused for a URL with a host, which every proxy has.
             let _ = url.set_username(&user);
             let _ =
                 url.set_password(Some(&password).filter(|it| !it.is_empty()).map(String::as_str));
         }
-        of_text(url.as_str()).ok()
+        as_uri(&url).map(Some)
     }
 }
 
-/// The address of a proxy as kube takes it, which knows one of the two spellings of a
-/// SOCKS5 proxy that resolves names itself.
-pub(super) fn of_text(text: &str) -> Result<Uri, http::uri::InvalidUri> {
-    text.replacen("socks5h:", "socks5:", 1).parse()
+/// A proxy that the client of the cluster cannot use. Its text has no login.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UnusableProxy {
+    /// It is no URL.
+    #[error("the address of the proxy is no URL: set it as in `http://proxy.example:3128`")]
+    NoUrl,
+    /// Its kind is not supported.
+    #[error("proxies of the kind `{0}` are not supported: use `http`, `https` or `socks5`")]
+    Kind(String),
+}
+
+/// Reads the address of a proxy.
+///
+/// # Errors
+///
+/// The client of the cluster cannot use the proxy.
+pub(super) fn of_text(text: &str) -> Result<Uri, UnusableProxy> {
+    as_uri(&parse(text)?)
+}
+
+fn parse(text: &str) -> Result<Url, UnusableProxy> {
+    Url::parse(text).ok().filter(Url::has_host).ok_or(UnusableProxy::NoUrl)
+}
+
+/// kube knows one of the two spellings of a SOCKS5 proxy that resolves names itself.
+fn as_uri(url: &Url) -> Result<Uri, UnusableProxy> {
+    let text = match (url.scheme(), url.as_str().strip_prefix("socks5h:")) {
+        ("http" | "https" | "socks5", _) => url.to_string(),
+        (_, Some(rest)) => format!("socks5:{rest}"),
+        (other, None) => return Err(UnusableProxy::Kind(other.to_owned())),
+    };
+    text.parse().map_err(|_| UnusableProxy::NoUrl)
 }
 
 /// Whether a server is on this machine.
@@ -75,7 +107,23 @@ mod tests {
 
     fn proxy(proxy: &str, exceptions: &str, server: &str) -> Option<String> {
         let server = server.parse().unwrap();
-        Proxies::through(proxy, exceptions).for_server(&server).map(|uri| uri.to_string())
+        let found = Proxies::through(proxy, exceptions).for_server(&server).unwrap();
+        found.map(|uri| uri.to_string())
+    }
+
+    #[test]
+    fn a_proxy_that_cannot_be_used_is_an_error_without_its_login() {
+        let server = "https://api.example".parse().unwrap();
+        for kind in ["socks4", "socks4a"] {
+            let proxies = Proxies::through(&format!("{kind}://u:marked@p:1"), "");
+            let error = proxies.for_server(&server).unwrap_err();
+            assert_eq!(error, UnusableProxy::Kind(kind.to_owned()));
+            assert!(!error.to_string().contains("marked"), "{error}");
+        }
+        for text in ["", "proxy", "http://", "ftp://u:marked@p", "socks5:"] {
+            let error = of_text(text).unwrap_err();
+            assert!(!error.to_string().contains("marked"), "{error}");
+        }
     }
 
     #[test]

@@ -146,7 +146,7 @@ fn note_objects(
     observation: &mut Observation,
 ) {
     let owner = scope.owner();
-    let groups = groups::desired(scope);
+    let groups = groups::desired_groups(scope);
     for (kind, values) in &responses.objects {
         for value in values {
             let ownership = ownership(value, &owner, scope);

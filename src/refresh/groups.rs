@@ -24,7 +24,7 @@ pub(super) async fn read_contents(
     scope: &Scope<'_>,
     groups: &[Value],
 ) -> Contents {
-    let desired = desired(scope);
+    let desired = desired_groups(scope);
     let owner = scope.owner();
     let leaving = groups
         .iter()
@@ -57,7 +57,7 @@ fn is_retained(group: &Value, desired: &BTreeMap<String, &Location>) -> bool {
 }
 
 /// The groups that the topology names, with the region of each.
-pub(super) fn desired<'a>(scope: &Scope<'a>) -> BTreeMap<String, &'a Location> {
+pub(super) fn desired_groups<'a>(scope: &Scope<'a>) -> BTreeMap<String, &'a Location> {
     let topology = scope.topology;
     let cluster = (&topology.cluster.resource_group, &topology.azure.location);
     let datacenters = topology.datacenters.iter().filter_map(|datacenter| match &datacenter.kind {

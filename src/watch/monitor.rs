@@ -53,7 +53,7 @@ pub struct Monitor {
     /// The first trigger of the current reconcile.
     trigger: Mutex<Option<Trigger>>,
     is_refreshed: AtomicBool,
-    is_tried: AtomicBool,
+    has_finished_reconcile: AtomicBool,
     now: fn() -> Timestamp,
 }
 
@@ -93,7 +93,7 @@ impl Monitor {
             counted: Mutex::default(),
             trigger: Mutex::default(),
             is_refreshed: AtomicBool::new(false),
-            is_tried: AtomicBool::new(false),
+            has_finished_reconcile: AtomicBool::new(false),
             now,
         };
         monitor.register(version);
@@ -172,8 +172,8 @@ impl Monitor {
     }
 
     /// Whether the first reconcile has ended, even if live state could not be read.
-    pub fn is_tried(&self) -> bool {
-        self.is_tried.load(Ordering::Relaxed)
+    pub fn has_finished_reconcile(&self) -> bool {
+        self.has_finished_reconcile.load(Ordering::Relaxed)
     }
 
     /// Counts the requests of the current clients, which count from their creation.
@@ -192,24 +192,24 @@ impl Monitor {
     }
 
     /// Notes that a reconcile goes on.
-    fn progresses(&self) {
+    fn note_progress(&self) {
         self.last_progress.set((self.now)().as_duration().as_secs_f64());
     }
 
     fn started(&self, trigger: Option<Trigger>) {
         *self.trigger.lock().unwrap_or_else(PoisonError::into_inner) = trigger;
         self.reconciling.set(1);
-        self.progresses();
+        self.note_progress();
     }
 
     fn finished(&self, reconciled: &Reconciled, took: Duration) {
         self.reconciling.set(0);
-        self.progresses();
+        self.note_progress();
         let trigger = *self.trigger.lock().unwrap_or_else(PoisonError::into_inner);
         let labels = [("result", word(&reconciled.result)), ("trigger", word(&trigger))];
         self.reconciles.get_or_create(&labels).inc();
         self.duration.observe(took.as_secs_f64());
-        self.is_tried.store(true, Ordering::Relaxed);
+        self.has_finished_reconcile.store(true, Ordering::Relaxed);
         match reconciled.result {
             ReconcileResult::Failed | ReconcileResult::Interrupted => return,
             // The leader exports the remaining work.
@@ -280,11 +280,12 @@ impl WatchReporter for Monitor {
                 let outcome = outcome["outcome"].as_str().unwrap_or_default().to_owned();
                 let labels = [("action", word(action)), ("outcome", outcome)];
                 self.changes.get_or_create(&labels).inc();
-                self.progresses();
+                self.note_progress();
             }
-            WatchEvent::ChangeStarted { .. } => self.progresses(),
-            WatchEvent::WaitingForLease { .. }
-            | WatchEvent::Warning { .. }
+            WatchEvent::ChangeStarted { .. } | WatchEvent::WaitingForLease { .. } => {
+                self.note_progress();
+            }
+            WatchEvent::Warning { .. }
             | WatchEvent::StandingBy { .. }
             | WatchEvent::Listening { .. }
             | WatchEvent::Operation { .. }

@@ -1,4 +1,4 @@
-//! What is changed before a deletion.
+//! The changes that precede a deletion.
 
 use super::Index;
 use crate::plan::Change;

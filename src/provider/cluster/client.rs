@@ -1,7 +1,7 @@
 //! A client of the API server that a kubeconfig names.
 
 use kube::client::ClientBuilder;
-use kube::config::{Cluster, Config, Context, KubeConfigOptions, Kubeconfig};
+use kube::config::{Cluster, Config, KubeConfigOptions, Kubeconfig};
 
 use super::error::{About, ClusterCause, ClusterError};
 use super::request_layer::RequestLayer;
@@ -55,9 +55,10 @@ async fn client_through(
     // that are kept for later.
     config.default_retry = false;
     config.proxy_url = match proxy_of_cluster(&kubeconfig) {
-        Some(url) => Some(proxy::of_text(&url).map_err(|error| other(&error))?),
+        Some(url) => proxy::of_text(&url).map(Some),
         None => proxies.for_server(&config.cluster_url),
-    };
+    }
+    .map_err(|error| other(&error))?;
     config.read_timeout = None;
     config.connect_timeout = Some(policy.settings().connect_timeout);
     config.write_timeout = Some(policy.settings().attempt_timeout);
@@ -75,15 +76,7 @@ pub fn server_of_kubeconfig(text: &str) -> Result<KubeconfigServer, ClusterError
     let about = About::new("read", "kubeconfig", "for the cluster");
     let missing = |what: &str| about.error(ClusterCause::Other, format!("it names no {what}"));
     let config = Kubeconfig::from_yaml(text).map_err(|error| about.malformed(error.to_string()))?;
-    let current = config.current_context.as_deref().ok_or_else(|| missing("current context"))?;
-    let context = config
-        .contexts
-        .iter()
-        .find(|context| context.name == current)
-        .and_then(|context| context.context.as_ref())
-        .ok_or_else(|| missing("context of the current context's name"))?;
-    let cluster =
-        cluster_of(&config, context).ok_or_else(|| missing("cluster of the context's"))?;
+    let cluster = current_cluster(&config).map_err(missing)?;
     let server = cluster.server.clone().ok_or_else(|| missing("server"))?;
     let url = url::Url::parse(&server).map_err(|error| about.malformed(error.to_string()))?;
     Ok(KubeconfigServer {
@@ -95,17 +88,21 @@ pub fn server_of_kubeconfig(text: &str) -> Result<KubeconfigServer, ClusterError
     })
 }
 
-fn cluster_of<'a>(config: &'a Kubeconfig, context: &Context) -> Option<&'a Cluster> {
-    let named = config.clusters.iter().find(|cluster| cluster.name == context.cluster)?;
-    named.cluster.as_ref()
+/// The cluster of the current context, or the part that the kubeconfig lacks.
+fn current_cluster(config: &Kubeconfig) -> Result<&Cluster, &'static str> {
+    let current = config.current_context.as_deref().ok_or("current context")?;
+    let named = config.contexts.iter().find(|context| context.name == current);
+    let context = named
+        .and_then(|context| context.context.as_ref())
+        .ok_or("context of the current context's name")?;
+    let named = config.clusters.iter().find(|cluster| cluster.name == context.cluster);
+    named.and_then(|cluster| cluster.cluster.as_ref()).ok_or("cluster of the context's")
 }
 
 /// The proxy that the kubeconfig itself names, which `NO_PROXY` does not override in
 /// kubectl either.
 fn proxy_of_cluster(config: &Kubeconfig) -> Option<String> {
-    let current = config.current_context.as_deref()?;
-    let context = config.contexts.iter().find(|context| context.name == current)?;
-    let cluster = cluster_of(config, context.context.as_ref()?)?;
+    let cluster = current_cluster(config).ok()?;
     cluster.proxy_url.clone().filter(|url| !url.is_empty())
 }
 

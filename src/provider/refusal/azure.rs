@@ -165,9 +165,11 @@ fn identifier(text: &str) -> Option<&str> {
     (is_valid && !text.starts_with('-')).then_some(text)
 }
 
-/// A title that can stand in backticks.
+/// A title that can stand in backticks, on one line.
 fn title(text: &str) -> Option<&str> {
-    (!text.is_empty() && !text.contains('`')).then_some(text)
+    const MAX_LENGTH: usize = 128;
+    let is_valid = !text.is_empty() && text.len() <= MAX_LENGTH;
+    (is_valid && !text.contains(|c: char| c == '`' || c.is_control())).then_some(text)
 }
 
 /// Words, as in `standardDSv3Family Cores`.

@@ -205,6 +205,7 @@ proptest! {
         let policies = remedy(Code::PolicyDenied, "", Some(&violation));
         let others = messages.iter().filter_map(|(code, message)| remedy(*code, message, None));
         for remedy in others.chain(policies) {
+            prop_assert!(!remedy.contains('\n'), "{}", remedy);
             prop_assert_eq!(remedy.matches('`').count() % 2, 0, "{}", remedy);
             for command in remedy.split('`').skip(1).step_by(2).filter(|it| it.starts_with("az ")) {
                 let bare: String = command.split('\'').step_by(2).collect();

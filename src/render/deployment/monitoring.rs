@@ -122,8 +122,9 @@ fn of_watchers(name: &str, job: &str, interval: Duration) -> Vec<Alert> {
             after: "5m",
             severity: "critical",
             summary: format!("A reconcile of {name} has made no progress for {hung} seconds"),
-            action: "Read the log of the leader, which names the change that began last. Delete \
-                     its pod if the change does not end: another one continues.",
+            action: "Read the log of the leader, which names the change that began last, or the \
+                     holder of the Lease that it waits for. Delete its pod if the change does \
+                     not end: another one continues.",
         },
         Alert {
             name: "StargateReconcileLong",

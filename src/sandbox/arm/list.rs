@@ -31,10 +31,10 @@ pub(super) fn collection(
     context: &mut ArmContext<'_>,
 ) -> ArmResult {
     let front = front(store, scope)?;
-    let expected = |stored: &StoredResource| stored.kind == kind;
+    let is_listed = |stored: &StoredResource| stored.kind == kind;
     // The keys of one type are far fewer than those of the whole subscription.
     let keys = store.index.of_type(kind.resource_type()).filter(|key| key.starts_with(&front));
-    let page = page(store, keys, call, expected, |stored| render::object(store, stored))?;
+    let page = page(store, keys, call, is_listed, |stored| render::object(store, stored))?;
     finish(store, page, call, context)
 }
 
@@ -47,7 +47,7 @@ pub(super) fn resources(
 ) -> ArmResult {
     let front = front(store, scope)?;
     let filter = Filter::parse(call.parameter("$filter").as_deref())?;
-    let expected = |stored: &StoredResource| {
+    let is_listed = |stored: &StoredResource| {
         stored.kind != ArmKind::ResourceGroup && filter.admits(&stored.body)
     };
     let keys = store
@@ -55,7 +55,7 @@ pub(super) fn resources(
         .range(front.clone()..)
         .map(|(key, _)| key)
         .take_while(|key| key.starts_with(&front));
-    let page = page(store, keys, call, expected, |stored| summary(&stored.body))?;
+    let page = page(store, keys, call, is_listed, |stored| summary(&stored.body))?;
     finish(store, page, call, context)
 }
 
@@ -73,8 +73,8 @@ pub(super) fn groups(
         .index
         .of_type(ArmKind::ResourceGroup.resource_type())
         .filter(|key| key.starts_with(&front));
-    let expected = |stored: &StoredResource| filter.admits(&stored.body);
-    let page = page(store, keys, call, expected, |stored| stored.body.clone())?;
+    let is_listed = |stored: &StoredResource| filter.admits(&stored.body);
+    let page = page(store, keys, call, is_listed, |stored| stored.body.clone())?;
     finish(store, page, call, context)
 }
 
@@ -117,7 +117,7 @@ fn page<'a>(
     store: &'a ArmStore,
     keys: impl Iterator<Item = &'a String>,
     call: &ArmRequest<'_>,
-    expected: impl Fn(&StoredResource) -> bool,
+    is_listed: impl Fn(&StoredResource) -> bool,
     show: impl Fn(&StoredResource) -> Value,
 ) -> Result<Page, ArmError> {
     let after = match call.parameter("$skiptoken") {
@@ -131,7 +131,7 @@ fn page<'a>(
         _ => true,
     });
     for key in rest {
-        let Some(stored) = store.objects.get(key).filter(|stored| expected(stored)) else {
+        let Some(stored) = store.objects.get(key).filter(|stored| is_listed(stored)) else {
             continue;
         };
         if page.value.len() == PAGE_SIZE {

@@ -79,12 +79,12 @@ fn show_users(
     id: &ArmId,
     body: &mut Value,
     member: &str,
-    expected: impl Fn(&ArmId) -> bool,
+    is_user: impl Fn(&ArmId) -> bool,
 ) {
     let users: Vec<Value> = store
         .index
         .users(id)
-        .filter(|user| expected(user))
+        .filter(|user| is_user(user))
         .map(|user| json!({"id": user}))
         .collect();
     if !users.is_empty() {

@@ -182,7 +182,7 @@ impl Answers {
     fn readiness(&self) -> Response<Full<Bytes>> {
         let topologies = self.topologies();
         let is_ready = |it: &WatchedAnswers| it.monitor.is_ready();
-        let is_tried = |it: &WatchedAnswers| is_ready(it) || it.monitor.is_tried();
+        let is_tried = |it: &WatchedAnswers| is_ready(it) || it.monitor.has_finished_reconcile();
         // One topology of a folder whose services cannot be read says nothing about the others.
         let any_ready = topologies.is_empty() || topologies.values().any(is_ready);
         let ready = any_ready && topologies.values().all(is_tried);
@@ -190,11 +190,12 @@ impl Answers {
         let mut text = String::new();
         for (topology, watched) in topologies.iter() {
             let name = topology.as_ref().map(|it| format!("{it}: ")).unwrap_or_default();
-            let refresh = match (watched.monitor.is_ready(), watched.monitor.is_tried()) {
-                (true, _) => "done",
-                (false, true) => "failed",
-                (false, false) => "pending",
-            };
+            let refresh =
+                match (watched.monitor.is_ready(), watched.monitor.has_finished_reconcile()) {
+                    (true, _) => "done",
+                    (false, true) => "failed",
+                    (false, false) => "pending",
+                };
             let lease = match watched.leads(self.takes_lease) {
                 Some(true) => "held",
                 Some(false) => "not held",
