@@ -12,6 +12,7 @@ mod change;
 mod cluster_replacement;
 mod consequences;
 pub mod cost;
+mod cyclic_waits;
 mod decision;
 mod deferred_replacements;
 mod dependencies;

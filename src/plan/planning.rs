@@ -10,6 +10,7 @@ use super::cluster_replacement::{
     lose_all_pairs, lose_deleted_nodes, loses_cluster, mark_replaced,
 };
 use super::cost::Cost;
+use super::cyclic_waits;
 use super::decision::Comparison;
 use super::execution_details;
 use super::impact::{
@@ -199,6 +200,7 @@ pub(super) fn compare_states(
         });
         execution_details::attach(input.topology, facts, inventory, &mut contents.changes);
         contents.ignored = applied.drift;
+        cyclic_waits::block(&mut contents);
         contents
     };
     let mut kept = if input.options.destroy { DesiredSet::default() } else { desired };

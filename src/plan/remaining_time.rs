@@ -17,6 +17,18 @@ pub fn remaining_seconds(graph: &StepGraph, changes: &[Change]) -> Vec<u64> {
     remaining
 }
 
+/// The steps that would never start: they are in a cycle of dependencies and waves, or wait
+/// for one.
+pub(super) fn endless_waits(graph: &StepGraph, changes: &[Change]) -> Vec<usize> {
+    let mut starts = vec![false; graph.len()];
+    for node in Chains::of(graph, changes).topological_order() {
+        if let Some(starts) = starts.get_mut(node) {
+            *starts = true;
+        }
+    }
+    (0..starts.len()).filter(|step| !starts[*step]).collect()
+}
+
 /// The steps, and behind them a node for the end of each wave, so that two waves of many
 /// workers need no edge for each pair.
 struct Chains {

@@ -6,8 +6,8 @@ use super::protection::blocked_for;
 use super::step_graph::StepGraph;
 use super::{Action, Change, Deferred, PlanContents};
 use crate::diagnostics::{Code, Failure};
-use crate::inventory::Gap;
-use crate::resource::{Address, Kind, ObjectKey, Site};
+use crate::inventory::{Gap, Observed};
+use crate::resource::{Address, Kind, ObjectKey, Resource, Site};
 use crate::topology::model::Datacenter;
 
 /// How to destroy a topology whose cluster will never be read again.
@@ -24,7 +24,12 @@ pub(super) fn withhold(input: PlanningInput<'_>, plan: &mut PlanContents) {
         block(input, plan, &unknown_facts(gap), |_| true);
         return;
     }
-    let unread = input.topology.datacenters.iter().filter(|it| has_lasting_hosts(it));
+    // The file need not list the workers: a host stays configured after its block was removed.
+    if let Some((router, gap)) = unrecorded_router(input).filter(|_| !is_permitted) {
+        block(input, plan, &unread_site(router, gap), |_| true);
+        return;
+    }
+    let unread = input.topology.datacenters.iter().filter(|it| it.is_existing());
     let unread = unread.filter_map(|it| Some((it, gap_of_nodes(input, it)?)));
     let unread: Vec<(&Datacenter, &Gap)> = unread.collect();
     let Some((datacenter, gap)) = unread.first() else { return };
@@ -108,8 +113,30 @@ fn complete(input: PlanningInput<'_>, plan: &mut PlanContents) {
     plan.cost = plan.cost.of_same_refresh(&plan.changes, &plan.steps, &plan.deferred, joins);
 }
 
-fn has_lasting_hosts(datacenter: &Datacenter) -> bool {
-    datacenter.is_existing() && !datacenter.workers.is_empty()
+/// A router that has the topology's tag, and that no machine or block of the topology explains,
+/// while the Nodes cannot be read: hosts behind it may have workers.
+fn unrecorded_router(input: PlanningInput<'_>) -> Option<(&str, &Gap)> {
+    let gap = input.inventory.gap_for(Kind::Worker, None)?;
+    let is_unrecorded = |observed: &Observed| {
+        matches!(observed.resource, Resource::TailnetDevice(_)) && !observed.ownership.is_ours()
+    };
+    let mut devices = input.inventory.iter().filter(|(_, observed)| is_unrecorded(observed));
+    devices.next().map(|(key, _)| (key.name(), gap))
+}
+
+fn unread_site(router: &str, gap: &Gap) -> Failure {
+    Failure::new(
+        Code::SourceGap,
+        format!(
+            "nothing is deleted while {} cannot be read: the router {router} has the topology's \
+             tag, and the hosts behind it may have workers that could not be drained and reset",
+            gap.source
+        ),
+        format!(
+            "restore the access to the cluster, then run the same command again; if the device is \
+             another topology's, give each its own `[tailnet] tag`; {IF_LOST}"
+        ),
+    )
 }
 
 fn unknown_facts(gap: &Gap) -> Failure {

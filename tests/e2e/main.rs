@@ -15,6 +15,7 @@ mod cluster_renames;
 mod concurrent_destroys;
 mod connectivity;
 mod creation_requests;
+mod cyclic_waits;
 mod deletions_by_others;
 mod deployment_bound;
 mod deployment_makespan;

@@ -97,3 +97,24 @@ async fn hosts_of_an_unread_cluster_are_reset_after_its_deletion() {
         assert!(host.worker.kubelet.is_none(), "{} is still a worker", host.name);
     }
 }
+
+/// The block of a datacenter, or its workers, left the file. Its hosts still run workers that
+/// only the unread Nodes record, and its router shows that it exists.
+#[tokio::test(start_paused = true)]
+async fn hosts_that_left_the_file_are_not_forgotten() {
+    let start = TWO_DATACENTERS.find("[datacenters.attic]").unwrap();
+    let workers = TWO_DATACENTERS.find("[[datacenters.attic.workers]]").unwrap();
+    let protected =
+        TWO_DATACENTERS.replace("[datacenters.attic]\n", "[datacenters.attic]\nprotect = true\n");
+    for (before, after) in [
+        (TWO_DATACENTERS, &TWO_DATACENTERS[..start]),
+        (TWO_DATACENTERS, &TWO_DATACENTERS[..workers]),
+        (protected.as_str(), &TWO_DATACENTERS[..start]),
+    ] {
+        let applied = Deployment::of(before, SandboxState::new(12));
+        applied.iterate().await;
+        let edited = applied.edited(after);
+        edited.inject("source-down".parse().unwrap(), Some("kubernetes"));
+        drop(is_withheld(&edited).await);
+    }
+}
