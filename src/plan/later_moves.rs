@@ -8,9 +8,24 @@ use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
 use super::diff::{self, ObjectDiff};
 use super::follow_ups::FollowUps;
 use super::new_places::WITHDRAWAL;
-use super::{Action, Deferred};
-use crate::desired::{DesiredResource, LaterIteration};
+use super::{Action, Deferred, Finding, FindingSeverity};
+use crate::desired::{DesiredResource, DesiredSet, LaterIteration};
+use crate::diagnostics::{Code, Failure};
 use crate::resource::Address;
+
+/// Says that iterations follow whose changes the plan does not show.
+pub(super) fn unknown_iterations(desired: &DesiredSet) -> Option<Finding> {
+    let message = format!(
+        "workers take over pod CIDRs in more iterations than can be computed: the changes of {} \
+         later ones are shown, and those of the further ones are not",
+        desired.later_iterations().len()
+    );
+    let remedy = "apply the plan; the further changes are planned then, and may need another \
+                  approval";
+    let failure = Failure::new(Code::AddressExchange, message, remedy);
+    let warning = || Finding::new(FindingSeverity::Warning, failure);
+    desired.has_unknown_iterations().then(warning)
+}
 
 /// Defers the changes of later iterations.
 pub(super) fn defer(

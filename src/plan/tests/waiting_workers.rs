@@ -1,0 +1,113 @@
+//! Workers without a Node that wait for the ranges of others: what exists of them stays.
+
+use std::sync::Arc;
+
+use super::laws::compare;
+use crate::desired::facts::{AssignedAddresses, JoinedPlace};
+use crate::desired::tests::generate::{Sketch, SketchedDatacenter, SketchedWorker, all_facts};
+use crate::desired::{Allocation, DesiredSet, Facts, allocate, build_at_most, build_with};
+use crate::inventory::Inventory;
+use crate::plan::later_moves::unknown_iterations;
+use crate::plan::{Action, Plan};
+use crate::resource::{Address, Kind, Ownership};
+use crate::topology::model::Topology;
+
+/// A datacenter of three VMs; the last one is protected.
+fn topology() -> Topology {
+    let worker = |number| SketchedWorker {
+        number,
+        writes_ip: false,
+        writes_pod_cidr: false,
+        protect: number == 2,
+    };
+    let datacenter = SketchedDatacenter {
+        number: 0,
+        layout: 0,
+        moved: false,
+        protect: false,
+        protect_router: false,
+        workers: (0..3).map(worker).collect(),
+    };
+    let sketch = Sketch {
+        existing_cluster: false,
+        protect_cluster: false,
+        preserve: true,
+        goldpinger: false,
+        route_manager: true,
+        other_router_subnet: false,
+        datacenters: vec![datacenter],
+    };
+    sketch.topology()
+}
+
+/// The facts of a deployment whose last worker has no Node yet.
+fn facts(topology: &Topology, allocation: &Allocation) -> Facts {
+    let mut facts = all_facts(topology);
+    let datacenter = &topology.datacenters[0];
+    for (number, worker) in datacenter.workers.iter().enumerate() {
+        let place = allocation.place(&worker.name).unwrap();
+        let has_joined = number < 2;
+        let assigned = AssignedAddresses {
+            ip: Some(place.ip),
+            pod_cidr: has_joined.then_some(place.pod_cidr),
+            kubelet_version: None,
+        };
+        facts.assigned.insert(worker.name.clone(), assigned);
+        let joined = JoinedPlace {
+            datacenter: datacenter.name.clone(),
+            ip: place.ip,
+            pod_cidr: place.pod_cidr,
+            served_by: None,
+        };
+        facts.joined.extend(has_joined.then(|| (worker.name.clone(), joined)));
+    }
+    facts
+}
+
+fn is_last(address: &Address) -> bool {
+    address.name.starts_with("dc0-w2")
+}
+
+/// Everything exists but the Node of the last worker.
+fn inventory(desired: &DesiredSet) -> Inventory {
+    let mut inventory = Inventory::default();
+    let is_live = |address: &Address| !(address.kind == Kind::Worker && is_last(address));
+    for resource in desired.iter().filter(|it| is_live(&it.address)) {
+        let (key, site) = (resource.key.clone().unwrap(), (&resource.address.site).into());
+        inventory.note(key, resource.resource.clone(), Ownership::Ours { site });
+    }
+    inventory
+}
+
+/// Each worker gets the range of the one before it, so that the last one waits for two iterations.
+/// The plan knows all iterations, or only the first one.
+#[test]
+fn the_vm_of_a_waiting_worker_stays_and_is_protected() {
+    let before = topology();
+    let places = Arc::new(allocate(&before, &all_facts(&before)).unwrap());
+    let facts = facts(&before, &places);
+    let inventory = inventory(&build_with(&before, &facts, places.clone()));
+    let mut after = before.clone();
+    let workers = &mut after.datacenters[0].workers;
+    workers[0].pod_cidr = Some("10.244.79.0/24".parse().unwrap());
+    for number in 1..3 {
+        workers[number].pod_cidr =
+            places.place(&workers[number - 1].name).map(|place| place.pod_cidr);
+    }
+    let machine: Address = "virtual-machine/dc0/dc0-w2".parse().unwrap();
+    for (max_built_resources, known) in [(usize::MAX, 3), (0, 1)] {
+        let allocation = Arc::new(allocate(&after, &facts).unwrap());
+        let desired = build_at_most(&after, &facts, allocation, max_built_resources);
+        assert_eq!(desired.later_iterations().len(), known);
+        assert_eq!(unknown_iterations(&desired).is_some(), known == 1);
+        assert!(desired.get(&machine).is_none(), "it does not wait");
+        assert!(desired.protected().contains(&machine));
+        let plan: Plan = compare(&desired, &inventory).into();
+        assert!(!plan.changes.is_empty());
+        let deletions = plan.changes.iter().filter(|it| it.action == Action::Delete);
+        let deleted: Vec<&Address> = deletions.map(|it| &it.address).collect();
+        assert_eq!(deleted, Vec::<&Address>::new());
+        let blocked = plan.blocked.iter().map(|it| &it.address);
+        assert_eq!(blocked.collect::<Vec<_>>(), Vec::<&Address>::new());
+    }
+}
