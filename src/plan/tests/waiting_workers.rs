@@ -12,13 +12,13 @@ use crate::plan::{Action, Plan};
 use crate::resource::{Address, Kind, Ownership};
 use crate::topology::model::Topology;
 
-/// A datacenter of three VMs; the last one is protected.
-fn topology() -> Topology {
+/// A datacenter of three VMs, one of which is protected.
+fn topology(protected: u8) -> Topology {
     let worker = |number| SketchedWorker {
         number,
         writes_ip: false,
         writes_pod_cidr: false,
-        protect: number == 2,
+        protect: number == protected,
     };
     let datacenter = SketchedDatacenter {
         number: 0,
@@ -80,29 +80,46 @@ fn inventory(desired: &DesiredSet) -> Inventory {
 }
 
 /// Each worker gets the range of the one before it, so that the last one waits for two iterations.
+struct Chain {
+    topology: Topology,
+    facts: Facts,
+    inventory: Inventory,
+}
+
+impl Chain {
+    fn protecting(worker: u8) -> Self {
+        let before = topology(worker);
+        let places = Arc::new(allocate(&before, &all_facts(&before)).unwrap());
+        let facts = facts(&before, &places);
+        let inventory = inventory(&build_with(&before, &facts, places.clone()));
+        let mut topology = before;
+        let workers = &mut topology.datacenters[0].workers;
+        workers[0].pod_cidr = Some("10.244.79.0/24".parse().unwrap());
+        for number in 1..3 {
+            workers[number].pod_cidr =
+                places.place(&workers[number - 1].name).map(|place| place.pod_cidr);
+        }
+        Self { topology, facts, inventory }
+    }
+
+    fn desired(&self, max_built_resources: usize) -> DesiredSet {
+        let allocation = Arc::new(allocate(&self.topology, &self.facts).unwrap());
+        build_at_most(&self.topology, &self.facts, allocation, max_built_resources)
+    }
+}
+
 /// The plan knows all iterations, or only the first one.
 #[test]
 fn the_vm_of_a_waiting_worker_stays_and_is_protected() {
-    let before = topology();
-    let places = Arc::new(allocate(&before, &all_facts(&before)).unwrap());
-    let facts = facts(&before, &places);
-    let inventory = inventory(&build_with(&before, &facts, places.clone()));
-    let mut after = before.clone();
-    let workers = &mut after.datacenters[0].workers;
-    workers[0].pod_cidr = Some("10.244.79.0/24".parse().unwrap());
-    for number in 1..3 {
-        workers[number].pod_cidr =
-            places.place(&workers[number - 1].name).map(|place| place.pod_cidr);
-    }
+    let chain = Chain::protecting(2);
     let machine: Address = "virtual-machine/dc0/dc0-w2".parse().unwrap();
     for (max_built_resources, known) in [(usize::MAX, 3), (0, 1)] {
-        let allocation = Arc::new(allocate(&after, &facts).unwrap());
-        let desired = build_at_most(&after, &facts, allocation, max_built_resources);
+        let desired = chain.desired(max_built_resources);
         assert_eq!(desired.later_iterations().len(), known);
         assert_eq!(unknown_iterations(&desired).is_some(), known == 1);
         assert!(desired.get(&machine).is_none(), "it does not wait");
         assert!(desired.protected().contains(&machine));
-        let plan: Plan = compare(&desired, &inventory).into();
+        let plan: Plan = compare(&desired, &chain.inventory).into();
         assert!(!plan.changes.is_empty());
         let deletions = plan.changes.iter().filter(|it| it.action == Action::Delete);
         let deleted: Vec<&Address> = deletions.map(|it| &it.address).collect();
@@ -110,4 +127,18 @@ fn the_vm_of_a_waiting_worker_stays_and_is_protected() {
         let blocked = plan.blocked.iter().map(|it| &it.address);
         assert_eq!(blocked.collect::<Vec<_>>(), Vec::<&Address>::new());
     }
+}
+
+/// A protected worker keeps its range, so that none of the others gets its own.
+#[test]
+fn workers_that_wait_for_a_blocked_move_are_blocked() {
+    let chain = Chain::protecting(0);
+    let plan: Plan = compare(&chain.desired(usize::MAX), &chain.inventory).into();
+    let first: Address = "worker/dc0/dc0-w0".parse().unwrap();
+    for name in ["worker/dc0/dc0-w1", "worker/dc0/dc0-w2"] {
+        let blocked = plan.blocked.iter().find(|it| it.address.to_string() == name);
+        assert_eq!(blocked.map(|it| &it.caused_by), Some(&Some(first.clone())), "{name}");
+    }
+    let deletions = plan.changes.iter().filter(|it| it.action == Action::Delete);
+    assert_eq!(deletions.count(), 0);
 }
