@@ -89,15 +89,15 @@ struct Chain {
 impl Chain {
     fn protecting(worker: u8) -> Self {
         let before = topology(worker);
-        let places = Arc::new(allocate(&before, &all_facts(&before)).unwrap());
-        let facts = facts(&before, &places);
-        let inventory = inventory(&build_with(&before, &facts, places.clone()));
+        let allocation = Arc::new(allocate(&before, &all_facts(&before)).unwrap());
+        let facts = facts(&before, &allocation);
+        let inventory = inventory(&build_with(&before, &facts, allocation.clone()));
         let mut topology = before;
         let workers = &mut topology.datacenters[0].workers;
         workers[0].pod_cidr = Some("10.244.79.0/24".parse().unwrap());
         for number in 1..3 {
             workers[number].pod_cidr =
-                places.place(&workers[number - 1].name).map(|place| place.pod_cidr);
+                allocation.place(&workers[number - 1].name).map(|place| place.pod_cidr);
         }
         Self { topology, facts, inventory }
     }
