@@ -1,6 +1,5 @@
 use std::collections::BTreeSet;
 
-use crate::pipeline::Planned;
 use crate::plan::{Action, Change, OmittedChange, Plan};
 use crate::resource::{Address, Kind};
 
@@ -31,10 +30,15 @@ impl Approved {
         self.kinds_waiting.extend(plan.deferred.iter().map(|deferred| deferred.address.kind));
     }
 
-    /// Whether the change was approved, or completes an approved one: a created resource
-    /// may lack a field, and a resource that was deleted to be replaced is created.
+    /// Whether the change was approved, completes an approved one, or only waits.
     fn includes(&self, change: &Change) -> bool {
-        let implied_by: &[Action] = match change.action {
+        self.implies(&change.address, change.action) || awaits_readiness(change)
+    }
+
+    /// Whether an action was approved, or completes an approved one: a created resource may
+    /// lack a field, and a resource that was deleted to be replaced is created.
+    fn implies(&self, address: &Address, action: Action) -> bool {
+        let implied_by: &[Action] = match action {
             Action::Create => &[Action::Create, Action::Replace],
             Action::Update => &[Action::Update, Action::Create, Action::Replace, Action::Adopt],
             Action::Delete => &[Action::Delete],
@@ -42,9 +46,7 @@ impl Approved {
             Action::Adopt => &[Action::Adopt],
             Action::Reboot => &[Action::Reboot],
         };
-        let was_approved =
-            |action: &Action| self.actions.contains(&(change.address.clone(), *action));
-        implied_by.iter().any(was_approved) || awaits_readiness(change)
+        implied_by.iter().any(|action| self.actions.contains(&(address.clone(), *action)))
     }
 
     /// Whether a change was approved. A deferred association represents all subnets that are
@@ -55,13 +57,10 @@ impl Approved {
         self.includes(change) || is_awaited_association
     }
 
-    /// The changes of a plan that were approved and that it leaves out: they depend on changes
-    /// that were not.
-    pub(super) fn left_out<'a>(&'a self, planned: &'a Planned) -> Vec<&'a Address> {
-        let is_approved = |change: &&OmittedChange| {
-            self.actions.contains(&(change.address.clone(), change.action))
-        };
-        planned.omitted.iter().filter(is_approved).map(|change| &change.address).collect()
+    /// The omitted changes of a plan that were approved: they depend on changes that were not.
+    pub(super) fn left_out<'a>(&self, omitted: &'a [OmittedChange]) -> Vec<&'a Address> {
+        let is_approved = |change: &&OmittedChange| self.implies(&change.address, change.action);
+        omitted.iter().filter(is_approved).map(|change| &change.address).collect()
     }
 
     /// Whether every change of a plan was approved.
@@ -83,4 +82,29 @@ fn awaits_readiness(change: &Change) -> bool {
         && change.action == Action::Update
         && !change.differences.is_empty()
         && fields.all(|path| path == ["ready"])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn omitted(address: &str, action: Action) -> OmittedChange {
+        OmittedChange { address: address.parse().unwrap(), action }
+    }
+
+    /// A replaced resource that is deleted already is created, and a created one is completed.
+    #[test]
+    fn omitted_changes_that_complete_approved_ones_are_named() {
+        let approved = [("worker/dc/a", Action::Replace), ("worker/dc/b", Action::Create)];
+        let actions = approved.map(|(address, action)| (address.parse().unwrap(), action));
+        let approved = Approved { actions: actions.into(), ..Approved::default() };
+        let omitted = [
+            omitted("worker/dc/a", Action::Create),
+            omitted("worker/dc/b", Action::Update),
+            omitted("worker/dc/b", Action::Replace),
+            omitted("worker/dc/c", Action::Create),
+        ];
+        let named = approved.left_out(&omitted).into_iter().map(ToString::to_string);
+        assert_eq!(named.collect::<Vec<_>>(), ["worker/dc/a", "worker/dc/b"]);
+    }
 }

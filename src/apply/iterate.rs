@@ -147,7 +147,7 @@ impl<'a> Iterations<'a> {
             () = self.context.stop.requested() => return Err(self.lease.interrupted()),
             planned = self.context.pipeline.run_approved(saved, &is_approved) => planned,
         };
-        let left_out = self.approved.left_out(&planned);
+        let left_out = self.approved.left_out(&planned.omitted);
         match planned.plan.changes.is_empty() && !left_out.is_empty() {
             true => Err(end_conditions::depends_on_others(&left_out)),
             false => Ok(planned),

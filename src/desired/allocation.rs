@@ -45,6 +45,13 @@ impl Allocation {
         !self.later.is_empty()
     }
 
+    /// The same with every worker at its next place.
+    pub(super) fn at_next_places(&self) -> Self {
+        let mut positions = self.positions.clone();
+        positions.extend(self.later.iter().map(|(name, next)| (name.clone(), *next)));
+        Self { positions, later: BTreeMap::new() }
+    }
+
     /// The same with the workers that wait for others, given the present places of all.
     pub(super) fn in_turn(self, topology: &Topology, facts: &Facts) -> Self {
         let Self { mut positions, later } = self;

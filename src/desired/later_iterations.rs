@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::context::DesiredContext;
 use super::facts::JoinedPlace;
-use super::set::LaterIteration;
+use super::set::{LaterIteration, LaterIterations};
 use super::{Allocation, DesiredSet, Facts, build_in, protect};
 use crate::resource::{Address, Kind, Site};
 use crate::topology::model::Topology;
@@ -13,7 +13,7 @@ use crate::topology::names::WorkerName;
 
 /// How many resources are built to find out about later iterations. Beyond it they are found out
 /// when they come.
-const MAX_BUILT_RESOURCES: usize = 2_000_000;
+pub(super) const MAX_BUILT_RESOURCES: usize = 2_000_000;
 
 /// The iterations after the one that makes `first`.
 pub(super) fn after(
@@ -21,14 +21,16 @@ pub(super) fn after(
     facts: &Facts,
     first: &DesiredSet,
     allocation: &Allocation,
-) -> Vec<LaterIteration> {
+    max_built_resources: usize,
+) -> LaterIterations {
     let mut facts = facts.clone();
     let (mut allocation, mut before) = (allocation.clone(), first.clone());
-    let (mut iterations, mut built) = (Vec::new(), 0);
+    let (mut known, mut built) = (Vec::new(), 0);
     loop {
         let moved = join_at(topology, &mut facts, &allocation);
-        if moved.is_empty() || built > MAX_BUILT_RESOURCES {
-            return iterations;
+        let are_partial = !moved.is_empty() && built > max_built_resources;
+        if moved.is_empty() || are_partial {
+            return LaterIterations { known, are_partial };
         }
         allocation = allocation.in_turn(topology, &facts);
         let shared = Arc::new(allocation.clone());
@@ -38,7 +40,7 @@ pub(super) fn after(
         built += set.len();
         let changed = set.differing_from(&before);
         let changed = changed.map(|(before, after)| (before.cloned(), after.clone())).collect();
-        iterations.push(LaterIteration { after: moved, changed });
+        known.push(LaterIteration { after: moved, changed });
         before = set;
     }
 }

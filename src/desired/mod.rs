@@ -52,6 +52,16 @@ pub fn build(topology: &Topology, facts: &Facts) -> Result<DesiredSet, Allocatio
 
 /// The same with the places of workers that [`allocate`] returned.
 pub fn build_with(topology: &Topology, facts: &Facts, allocation: Arc<Allocation>) -> DesiredSet {
+    build_at_most(topology, facts, allocation, later_iterations::MAX_BUILT_RESOURCES)
+}
+
+/// The same. Once more than `max_built_resources` are built, no further iterations are.
+pub(crate) fn build_at_most(
+    topology: &Topology,
+    facts: &Facts,
+    allocation: Arc<Allocation>,
+    max_built_resources: usize,
+) -> DesiredSet {
     let context = DesiredContext::new(topology, facts, &allocation);
     let mut set = build_in(&context, &allocation);
     if !context.retained.is_empty() && !allocation.has_later_places() {
@@ -60,8 +70,13 @@ pub fn build_with(topology: &Topology, facts: &Facts, allocation: Arc<Allocation
     }
     protect(topology, &mut set);
     if allocation.has_later_places() {
-        let iterations = later_iterations::after(topology, facts, &set, &allocation);
+        let iterations =
+            later_iterations::after(topology, facts, &set, &allocation, max_built_resources);
         set.note_later_iterations(iterations);
+        let last = Arc::new(allocation.at_next_places());
+        let mut last = build_in(&DesiredContext::new(topology, facts, &last), &last);
+        protect(topology, &mut last);
+        set.note_waiting(last);
     }
     set
 }

@@ -42,7 +42,18 @@ pub struct DesiredSet {
     /// The resources that lead to workers at places which these are to leave.
     narrowed_later: BTreeSet<Address>,
     /// Later iterations of the same apply, in which workers get the places of others.
-    later_iterations: Vec<LaterIteration>,
+    later_iterations: LaterIterations,
+    /// Resources of workers that join once others have left their places. What exists of them
+    /// stays until then.
+    waiting: BTreeMap<Address, Arc<DesiredResource>>,
+}
+
+/// The later iterations of the same apply that are known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct LaterIterations {
+    pub(super) known: Vec<LaterIteration>,
+    /// Whether others follow that were not computed.
+    pub(super) are_partial: bool,
 }
 
 /// The changes of a later iteration.
@@ -117,12 +128,29 @@ impl DesiredSet {
 
     /// Later iterations of the same apply, in which workers get the places of others.
     pub(crate) fn later_iterations(&self) -> &[LaterIteration] {
-        &self.later_iterations
+        &self.later_iterations.known
+    }
+
+    /// Whether further iterations follow the known ones.
+    pub(crate) fn has_unknown_iterations(&self) -> bool {
+        self.later_iterations.are_partial
+    }
+
+    /// Resources of workers that join once others have left their places.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = &DesiredResource> {
+        self.waiting.values().map(Arc::as_ref)
     }
 
     /// Notes the changes of later iterations.
-    pub(super) fn note_later_iterations(&mut self, iterations: Vec<LaterIteration>) {
+    pub(super) fn note_later_iterations(&mut self, iterations: LaterIterations) {
         self.later_iterations = iterations;
+    }
+
+    /// Notes the resources that this set lacks, and has once every worker is at its next place.
+    pub(super) fn note_waiting(&mut self, last: Self) {
+        let Self { resources, .. } = last;
+        self.waiting =
+            resources.into_iter().filter(|(at, _)| !self.resources.contains_key(at)).collect();
     }
 
     /// The resources of this set that another one lacks or has with another value, each with its
@@ -184,7 +212,7 @@ impl DesiredSet {
     /// Each protected resource and its containers: they must not be replaced or deleted.
     pub fn protected(&self) -> Protected {
         let by_address = self.protected_addresses();
-        let key = |address: &Address| self.get(address).and_then(|it| it.key.clone());
+        let key = |address: &Address| self.find(address).and_then(|it| it.key.clone());
         let by_key = by_address.iter().filter_map(|(at, reason)| Some((key(at)?, reason.clone())));
         let (sites, unprotected_blocks) =
             (self.protected_sites.clone(), self.unprotected_blocks.clone());
@@ -193,7 +221,7 @@ impl DesiredSet {
 
     fn protected_addresses(&self) -> BTreeMap<Address, Address> {
         let mut found = BTreeMap::new();
-        for protected in self.iter().filter(|resource| resource.protect) {
+        for protected in self.iter().chain(self.waiting()).filter(|resource| resource.protect) {
             let mut containers = vec![&protected.address];
             while let Some(container) = containers.pop() {
                 if found.contains_key(container) && *container != protected.address {
@@ -201,11 +229,17 @@ impl DesiredSet {
                 }
                 found.insert(container.clone(), protected.address.clone());
                 containers.extend(
-                    self.get(container).into_iter().flat_map(|container| &container.contained_in),
+                    self.find(container).into_iter().flat_map(|container| &container.contained_in),
                 );
             }
         }
         found
+    }
+
+    /// A resource of the set, or of a worker that waits.
+    fn find(&self, address: &Address) -> Option<&DesiredResource> {
+        let waiting = || self.waiting.get(address).map(Arc::as_ref);
+        self.get(address).or_else(waiting)
     }
 
     /// How many there are.

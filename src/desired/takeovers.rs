@@ -142,7 +142,8 @@ impl<'a> Movers<'a> {
         let mut batch = Batch::of(topology, self);
         let joined = self.by_name.iter().filter(|(_, mover)| mover.present.is_some());
         for (name, _) in joined {
-            if let Some(group) = self.group(name).filter(|_| !moving.contains(name))
+            if !moving.contains(name)
+                && let Some(group) = self.group(name)
                 && batch.admits(&group)
             {
                 moving.extend(group);

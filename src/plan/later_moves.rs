@@ -8,9 +8,24 @@ use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
 use super::diff::{self, ObjectDiff};
 use super::follow_ups::FollowUps;
 use super::new_places::WITHDRAWAL;
-use super::{Action, Deferred};
-use crate::desired::{DesiredResource, LaterIteration};
-use crate::resource::Address;
+use super::{Action, Blocked, Deferred, Finding, FindingSeverity};
+use crate::desired::{DesiredResource, DesiredSet, LaterIteration};
+use crate::diagnostics::{Code, Failure};
+use crate::resource::{Address, Kind};
+
+/// Says that iterations follow whose changes the plan does not show.
+pub(super) fn unknown_iterations(desired: &DesiredSet) -> Option<Finding> {
+    let message = format!(
+        "workers take over pod CIDRs in more iterations than can be computed: the changes of {} \
+         later ones are shown, and those of the further ones are not",
+        desired.later_iterations().len()
+    );
+    let remedy = "apply the plan; the further changes are planned then, and may need another \
+                  approval";
+    let failure = Failure::new(Code::AddressExchange, message, remedy);
+    let warning = || Finding::new(FindingSeverity::Warning, failure);
+    desired.has_unknown_iterations().then(warning)
+}
 
 /// Defers the changes of later iterations.
 pub(super) fn defer(
@@ -21,13 +36,38 @@ pub(super) fn defer(
     let moves = |decision: Option<&ResourceDecision>| {
         matches!(decision, Some(ResourceDecision::Change(_) | ResourceDecision::Deferred(_)))
     };
-    for iteration in input.desired.later_iterations() {
+    let iterations = input.desired.later_iterations();
+    for (number, iteration) in iterations.iter().enumerate() {
         // Workers whose moves are blocked keep their places, and those that wait for them too.
         if !iteration.after.iter().any(|worker| moves(decisions.get(worker))) {
-            return;
+            return block(input, &iterations[number..], decisions);
         }
         for deferred in deferred_in(input, iteration) {
             follow_ups.add_known(deferred, decisions);
+        }
+    }
+}
+
+/// Blocks the workers that wait until blocked ones have moved.
+fn block(input: Comparison<'_>, iterations: &[LaterIteration], decisions: &mut ResourceDecisions) {
+    let after = iterations.iter().flat_map(|iteration| &iteration.after);
+    let mut blocked = after.filter_map(|worker| match decisions.get(worker) {
+        Some(ResourceDecision::Blocked(blocked)) => Some((worker, blocked.failure.clone())),
+        _ => None,
+    });
+    let Some((cause, failure)) = blocked.next() else { return };
+    let waiting = iterations.iter().flat_map(|iteration| deferred_in(input, iteration));
+    let waiting =
+        waiting.filter(|it| it.address.kind == Kind::Worker && it.action != Action::Update);
+    for Deferred { address, action, fields, planned_because_of, .. } in waiting {
+        if matches!(decisions.get(&address), None | Some(ResourceDecision::Unchanged)) {
+            let failure = failure
+                .clone()
+                .within(format!("{address} waits for a place that {cause} does not leave"));
+            let caused_by = Some(cause.clone());
+            let blocked =
+                Blocked { address, action, fields, failure, caused_by, planned_because_of };
+            decisions.insert(blocked.address.clone(), blocked.into());
         }
     }
 }

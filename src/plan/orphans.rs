@@ -15,8 +15,8 @@ pub(super) fn delete(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     let is_cluster_unknown = input.inventory.cluster_gap().is_some() && !input.desired.is_empty();
     // Before anything exists, nothing is looked up in it.
     let claimed = LazyCell::new(|| {
-        let later = input.desired.later_iterations().iter().flat_map(|it| &it.changed);
-        let desired = input.desired.iter().chain(later.map(|(_, after)| &**after));
+        // What exists of a worker that waits for the place of another one stays.
+        let desired = input.desired.iter().chain(input.desired.waiting());
         let mut claimed: HashSet<&ObjectKey> = HashSet::with_capacity(input.desired.len());
         claimed.extend(desired.filter_map(|it| it.key.as_ref()));
         claimed

@@ -17,6 +17,7 @@ use super::impact::{
     Assessment, Departures, Projection, add_later_moves, add_pool_upgrades, assess,
 };
 use super::known_drift;
+use super::later_moves;
 use super::new_datacenters;
 use super::planner::plan_changes;
 use super::pool_removal::LeavingPools;
@@ -114,6 +115,7 @@ pub fn plan(input: PlanningInput<'_>) -> Plan {
     if !input.options.destroy {
         let (rules, today) = (&input.topology.ignores, input.today);
         findings.extend(known_drift::findings(rules, today, &desired, input.inventory));
+        findings.extend(later_moves::unknown_iterations(&desired));
     }
     let other = adoption::other_topology(&desired, input.inventory);
     if let Some(other) = other {

@@ -1,5 +1,7 @@
 //! Deletions that a destroy withholds while the cluster could not be read.
 
+use std::collections::BTreeMap;
+
 use super::cost::{Cost, joins_of_deferred};
 use super::planning::PlanningInput;
 use super::protection::blocked_for;
@@ -65,12 +67,18 @@ fn defer(
         waits_for: vec![cluster.clone()],
         ..Deferred::new(address, Action::Delete, reason)
     };
+    let withheld = withheld.iter().map(|it| later(it.address.clone(), &it.planned_because_of));
     let workers = datacenter.workers.iter().map(|worker| {
         let address = Address::new(Kind::Worker, site.clone(), worker.name.as_str());
         later(address, "its host is reset once its pods are gone with the cluster")
     });
-    let others = withheld.iter().map(|it| later(it.address.clone(), &it.planned_because_of));
-    plan.deferred.extend(workers.chain(others));
+    // The deletion of a worker whose Node was read is withheld already.
+    let mut deferred = BTreeMap::new();
+    for one in withheld.chain(workers) {
+        deferred.entry(one.address.clone()).or_insert(one);
+    }
+    plan.deferred.extend(deferred.into_values());
+    plan.deferred.sort_by(|one, other| one.address.cmp(&other.address));
     complete(input, plan);
 }
 

@@ -346,16 +346,16 @@ async fn a_renamed_router_that_translates_sources_keeps_its_pairs() {
     }
 }
 
-/// Pairs go with their nodes as long as the topology has workers in the datacenter, one or all of
-/// them with other names; without any they are lost.
+/// Pairs go with a single node of a datacenter; with all of its nodes they are lost, even if the
+/// topology lists the workers under other names.
 #[tokio::test(start_paused = true)]
-async fn workers_with_other_names_remove_their_pairs_and_no_workers_lose_them() {
+async fn a_datacenter_whose_workers_all_get_other_names_loses_its_pairs() {
     let healthy = healthy().await;
     let renamed = TWO_DATACENTERS.replace("\"cloud-a\"", "\"cloud-x\"");
     let all_renamed = renamed.replace("\"cloud-b\"", "\"cloud-y\"");
-    for (text, removed) in [(&renamed, 12), (&all_renamed, 22)] {
+    for (text, removed, lost) in [(&renamed, 12, 0), (&all_renamed, 0, 22)] {
         let found = edited(&healthy, text).plan().await.reachability.clone();
-        assert_eq!((found.removed, found.lost), (removed, 0), "{found:?}");
+        assert_eq!((found.removed, found.lost), (removed, lost), "{found:?}");
     }
     let none = all_renamed.replace("[[datacenters.cloud.workers]]\nname = \"cloud-x\"\n", "");
     let none = none.replace("[[datacenters.cloud.workers]]\nname = \"cloud-y\"\n", "");

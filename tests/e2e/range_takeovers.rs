@@ -4,8 +4,9 @@
 use std::collections::BTreeSet;
 
 use stargate::apply::ApplyStatus;
+use stargate::apply::events::Outcome;
 use stargate::plan::{Plan, PlanStatus};
-use stargate::resource::Kind;
+use stargate::resource::{Address, Kind};
 use stargate::sandbox::SandboxState;
 
 use crate::harness::{Deployment, RefreshOptions, failures, summary};
@@ -165,6 +166,26 @@ async fn a_long_chain_of_ranges_needs_one_apply() {
     let case = Case { before: text(66), ..Case::of("twelve workers", text(67)) };
     let plan = case.plan().await;
     assert_eq!(later(&plan).len(), 11, "{}", summary(&plan));
+}
+
+/// A saved plan was applied up to its first iteration: applied again, it continues with the
+/// replacements that it shows for later.
+#[tokio::test(start_paused = true)]
+async fn a_saved_chain_continues_after_an_iteration() {
+    let before = Deployment::of(&base(), SandboxState::new(7));
+    before.iterate().await;
+    let ranges = [(CLOUD_A, 65), (CLOUD_B, 66), (CLOUD_C, 70)];
+    let deployment = before.edited(&with_ranges(&base(), &ranges));
+    let plan = deployment.plan().await;
+    assert_eq!((waves(&plan), later(&plan).len()), (vec![vec!["cloud-c".to_owned()]], 2));
+    for worker in ["cloud-c", "cloud-b", "cloud-a"] {
+        let applied = deployment.apply_saved(&plan).await;
+        let applied =
+            applied.unwrap_or_else(|refusal| panic!("{worker}: {:?}", refusal.failures()));
+        let is_it = |it: &Address| it.kind == Kind::Worker && *it.name == *worker;
+        let replaced = applied.outcomes.iter().find(|(address, _)| is_it(address));
+        assert_eq!(replaced.map(|(_, outcome)| outcome), Some(&Outcome::Done), "{worker}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

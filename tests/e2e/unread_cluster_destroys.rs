@@ -90,6 +90,8 @@ async fn hosts_of_an_unread_cluster_are_reset_after_its_deletion() {
         let is_it = |it: &&Deferred| it.address.to_string() == address;
         assert_eq!(plan.deferred.iter().find(is_it).map(|it| it.action), Some(Action::Delete));
     }
+    let deferred: Vec<&Address> = plan.deferred.iter().map(|it| &it.address).collect();
+    assert!(deferred.is_sorted_by(|one, other| one < other), "{deferred:#?}");
     is_complete(&deployment.apply(&permitting()).await);
     let state = deployment.copy_of_state();
     assert_eq!(ours(&state, deployment.topology.name.as_str()), Vec::<String>::new());

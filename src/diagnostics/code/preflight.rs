@@ -234,7 +234,8 @@ pub(super) const ENTRIES: &[Entry] = &[
                       apply, then give it the intended ones and apply again. Or set `width` to \
                       the number of workers of the cycle. Workers that shift in a chain need \
                       neither: the last one changes first, and those that take over its pod CIDR \
-                      follow in later iterations of the same apply.",
+                      follow in later iterations of the same apply. Of very many workers, the \
+                      plan shows the first iterations only, and says so.",
     },
     Entry {
         code: Code::IgnoredRoute,

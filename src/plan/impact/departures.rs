@@ -25,7 +25,7 @@ pub(crate) struct Departures {
 struct Departure {
     nodes: BTreeSet<String>,
     cause: Address,
-    /// Whether the topology has no node of their datacenter or node pool.
+    /// Whether no node of their datacenter or node pool stays.
     is_whole: bool,
 }
 
@@ -39,7 +39,7 @@ impl Departures {
             let departing: BTreeSet<&str> = nodes.intersection(&leaving).copied().collect();
             let is_whole_site = *site != Site::Cluster
                 && departing.len() == nodes.len()
-                && !has_workers(observed, site);
+                && (departing.len() > 1 || !has_workers(observed, site));
             if is_whole_site {
                 removed.extend(cause_at(&plan.changes, site).map(|cause| Departure {
                     nodes: departing.into_iter().map(str::to_owned).collect(),
@@ -72,9 +72,8 @@ impl Departures {
         Some(facts)
     }
 
-    /// Adds the pairs of the removed nodes to the report. Where the topology lists no other
-    /// worker of the datacenter, or the pool keeps no node, they are lost; otherwise they are
-    /// removed with their nodes, however many of these have another name now.
+    /// Adds the pairs of the removed nodes to the report. Those of a whole datacenter or
+    /// node pool are lost; those of single nodes are removed with them.
     pub(crate) fn add_to(&self, found: &mut Reachability) {
         let mut others: BTreeSet<&String> = self.live.keys().collect();
         for departure in &self.removed {

@@ -174,20 +174,21 @@ impl<'a> SavedComparison<'a> {
 
     /// Changes of resources that the saved plan deferred: they were approved with it.
     fn approved_while_deferred(&self) -> impl Iterator<Item = &'a Address> {
-        let deferred: BTreeMap<&Address, Action> =
-            self.saved.deferred.iter().map(|one| (&one.address, one.action)).collect();
-        let kinds: BTreeSet<Kind> = deferred.keys().map(|address| address.kind).collect();
+        let deferred = self.saved.deferred.iter();
+        let named: BTreeSet<(&Address, Action)> =
+            deferred.clone().map(|one| (&one.address, one.action)).collect();
+        let deferred: BTreeSet<&Address> = deferred.map(|one| &one.address).collect();
+        let kinds: BTreeSet<Kind> = deferred.iter().map(|address| address.kind).collect();
         // A deferred association represents all subnets that are found later.
         let is_association = move |address: &Address| {
             address.kind == Kind::RouteTableAssociation && kinds.contains(&address.kind)
         };
         self.fresh.changes.iter().filter_map(move |change| {
             let is_additive = matches!(change.action, Action::Create | Action::Update);
-            let deferred = deferred.get(&change.address);
-            let was_deferred = deferred.is_some() || is_association(&change.address);
-            // The saved plan shows deletions and adoptions that follow later.
-            let is_named = matches!(change.action, Action::Adopt | Action::Delete)
-                && deferred == Some(&change.action);
+            let was_deferred =
+                deferred.contains(&change.address) || is_association(&change.address);
+            // The saved plan shows replacements, deletions and adoptions that follow later.
+            let is_named = named.contains(&(&change.address, change.action));
             (is_additive && was_deferred || is_named).then_some(&change.address)
         })
     }

@@ -22,6 +22,7 @@ mod steps;
 mod unattended;
 mod unread;
 mod verdicts;
+mod waiting_workers;
 
 use super::Plan;
 
