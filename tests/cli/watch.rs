@@ -215,7 +215,9 @@ fn probes_and_metrics_follow_the_watch() {
         let operations = format!("stargate_operations{{phase=\"{phase}\"}}");
         assert_eq!(value(&operations), Some(0.0), "{metrics}");
     }
-    assert_eq!(value("stargate_queue_triggers"), Some(0.0), "{metrics}");
+    // An event of the cluster may have arrived since.
+    assert!(value("stargate_queue_triggers") <= Some(1.0), "{metrics}");
+    assert!(value("stargate_queue_triggers").is_some(), "{metrics}");
     assert_eq!(value("stargate_changes_paused"), Some(0.0), "{metrics}");
     promtool::checks_metrics(&location, &metrics);
     assert!(value("stargate_last_success_timestamp_seconds") > Some(1e9), "{metrics}");
