@@ -347,8 +347,20 @@ fn difference(before: &Value, after: &Value) -> Value {
 }
 
 /// The service below a client of stargate: requests go to the server, and writes that succeed are
-/// reflected.
+/// reflected. A watch that is killed ends neither: else the server would have a write that the
+/// sandbox never sees.
 pub(super) async fn forward(
+    server: kube::Client,
+    mirror: Mirror,
+    requests: Option<Requests>,
+    request: Request<Body>,
+) -> Result<http::Response<Body>, kube::Error> {
+    tokio::spawn(async move { send_and_reflect(&server, &mirror, requests, request).await })
+        .await
+        .unwrap()
+}
+
+async fn send_and_reflect(
     server: &kube::Client,
     mirror: &Mirror,
     requests: Option<Requests>,

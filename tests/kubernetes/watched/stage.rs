@@ -187,8 +187,7 @@ impl ClusterConnector for RealConnector {
         let server = client_from_kubeconfig(&self.kubeconfig, policy()).await?;
         let (mirror, requests) = (self.mirror.clone(), self.requests.clone());
         let service = tower::service_fn(move |request| {
-            let (server, mirror, requests) = (server.clone(), mirror.clone(), requests.clone());
-            async move { forward(&server, &mirror, requests, request).await }
+            forward(server.clone(), mirror.clone(), requests.clone(), request)
         });
         let client = kube::client::ClientBuilder::new(service, "default").build();
         Ok(Arc::new(ClusterClient::new(client, owner, RequestCount::default())))
