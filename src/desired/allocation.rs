@@ -53,7 +53,7 @@ impl Allocation {
     }
 
     /// The same with the workers that wait for others, given the present places of all.
-    pub(super) fn in_turn(self, topology: &Topology, facts: &Facts) -> Self {
+    pub(super) fn hold_waiting_workers(self, topology: &Topology, facts: &Facts) -> Self {
         let Self { mut positions, later } = self;
         positions.extend(later);
         let held = takeovers::held(topology, facts, |name| positions.get(name).copied());
@@ -120,7 +120,7 @@ pub fn allocate(topology: &Topology, facts: &Facts) -> Result<Allocation, Alloca
             }
         }
     }
-    Ok(Allocation { positions, later: BTreeMap::new() }.in_turn(topology, facts))
+    Ok(Allocation { positions, later: BTreeMap::new() }.hold_waiting_workers(topology, facts))
 }
 
 /// The address of each worker, by its place in the file.

@@ -32,7 +32,7 @@ pub(super) fn after(
         if moved.is_empty() || are_partial {
             return LaterIterations { known, are_partial };
         }
-        allocation = allocation.in_turn(topology, &facts);
+        allocation = allocation.hold_waiting_workers(topology, &facts);
         let shared = Arc::new(allocation.clone());
         let context = DesiredContext::new(topology, &facts, &shared);
         let mut set = build_in(&context, &shared);

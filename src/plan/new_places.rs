@@ -32,7 +32,7 @@ pub(super) struct NewPaths<'a> {
 impl<'a> NewPaths<'a> {
     pub(super) fn of(changes: &[&'a Change]) -> Self {
         let moves = moves(changes);
-        let mut found = Self { left: left(changes), ..Self::default() };
+        let mut found = Self { left: removed_ranges(changes), ..Self::default() };
         if moves.is_empty() {
             return found;
         }
@@ -93,7 +93,7 @@ impl<'a> NewPaths<'a> {
 }
 
 /// The ranges of workers that leave for good.
-fn left<'a>(changes: &[&'a Change]) -> Vec<(Ipv4Net, &'a Address)> {
+fn removed_ranges<'a>(changes: &[&'a Change]) -> Vec<(Ipv4Net, &'a Address)> {
     let left = changes.iter().filter_map(|change| match (&change.before, change.action) {
         (Some(Resource::Worker(worker)), Action::Delete) => {
             Some((worker.pod_cidr, &change.address))

@@ -138,7 +138,7 @@ struct Running {
     /// When it began.
     since: Instant,
     /// Why its last attempt failed, if it is sent again.
-    trouble: Option<String>,
+    last_failure: Option<String>,
 }
 
 /// How a request ended: the class of its status.
@@ -229,7 +229,7 @@ impl RequestCount {
         let mut requests = self.lock();
         let number = requests.begun;
         requests.begun += 1;
-        let running = Running { activity, since: Instant::now(), trouble: None };
+        let running = Running { activity, since: Instant::now(), last_failure: None };
         requests.running.insert(number, running);
         RunningCall { count: self.clone(), number }
     }
@@ -239,8 +239,8 @@ impl RequestCount {
     pub fn running_for(&self, at_least: Duration) -> Vec<String> {
         let requests = self.lock();
         let long = requests.running.values().filter(|call| call.since.elapsed() >= at_least);
-        long.map(|Running { activity, trouble, .. }| match trouble {
-            Some(trouble) => format!("{activity} ({trouble}; sent again)"),
+        long.map(|Running { activity, last_failure, .. }| match last_failure {
+            Some(last_failure) => format!("{activity} ({last_failure}; sent again)"),
             None => activity.clone(),
         })
         .collect()
@@ -264,9 +264,9 @@ impl RequestCount {
 
 impl RunningCall {
     /// Notes why the last attempt failed: the call is sent again.
-    pub fn sent_again(&self, trouble: String) {
+    pub fn sent_again(&self, last_failure: String) {
         if let Some(call) = self.count.lock().running.get_mut(&self.number) {
-            call.trouble = Some(trouble);
+            call.last_failure = Some(last_failure);
         }
     }
 }

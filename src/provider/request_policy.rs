@@ -186,7 +186,7 @@ impl RequestPolicy {
                 return outcome;
             }
             tracing::debug!(activity = kind.activity, attempt, ?wait, "sending again");
-            running.sent_again(trouble(&outcome));
+            running.sent_again(describe_failure(&outcome));
             tokio::time::sleep(wait).await;
         }
     }
@@ -278,7 +278,7 @@ enum Reason {
 }
 
 /// Why an attempt is repeated, for the user who waits.
-fn trouble(outcome: &Outcome) -> String {
+fn describe_failure(outcome: &Outcome) -> String {
     match outcome {
         Ok(response) => format!("answered {}", response.status().as_u16()),
         Err(error) => match &error.fault {

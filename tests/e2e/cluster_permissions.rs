@@ -12,18 +12,10 @@ use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInject
 use stargate::sandbox::faults::Fault;
 use stargate::topology::names::WorkerName;
 
+use crate::api_use::{Use, use_of};
 use crate::harness::{Deployment, EXAMPLE, RefreshOptions};
 use crate::watch::operations::reboot_by_operation;
 use crate::watch::reports_and_takes_an_approval;
-
-/// A verb on a resource, as RBAC has them.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Use {
-    group: String,
-    resource: String,
-    verb: &'static str,
-    namespace: Option<String>,
-}
 
 /// Collects the requests to the API server, and refuses those that the role does not allow.
 #[derive(Debug, Default)]
@@ -34,7 +26,7 @@ impl FaultInjector for Authorizer {
         let Call::Request { api: Api::Kubernetes, method, path } = call else {
             return Disposition::Pass;
         };
-        let Some(used) = use_of(method, path) else { return Disposition::Pass };
+        let Some(used) = use_of(method, path, false) else { return Disposition::Pass };
         let is_allowed = is_allowed(&used);
         self.0.lock().unwrap().insert(used);
         match is_allowed {
@@ -46,35 +38,6 @@ impl FaultInjector for Authorizer {
     fn after(&self, _: &Call) -> Delivery {
         Delivery::Deliver
     }
-}
-
-/// The use that a request makes, or `None` for discovery, which every account may read.
-fn use_of(method: &http::Method, path: &str) -> Option<Use> {
-    let mut parts: Vec<&str> = path.trim_matches('/').split('/').collect();
-    let group = match *parts.first()? {
-        "api" => String::new(),
-        "apis" => (parts.len() > 2).then(|| parts.remove(1).to_owned())?,
-        _ => return None,
-    };
-    let mut rest = parts.get(2..)?.to_vec();
-    let mut namespace = None;
-    if rest.len() > 2 && rest[0] == "namespaces" {
-        namespace = Some(rest[1].to_owned());
-        rest.drain(..2);
-    }
-    let resource = match rest.get(2) {
-        Some(subresource) => format!("{}/{subresource}", rest[0]),
-        None => (*rest.first()?).to_owned(),
-    };
-    let verb = match (method.as_str(), rest.len()) {
-        ("GET", 1) => "list",
-        ("GET", _) => "get",
-        ("POST", _) => "create",
-        ("PATCH", _) => "patch",
-        ("DELETE", _) => "delete",
-        _ => "unknown",
-    };
-    Some(Use { group, resource, verb, namespace })
 }
 
 fn allows(permission: &Permission, used: &Use) -> bool {
@@ -180,7 +143,7 @@ async fn every_request_is_allowed_and_every_verb_is_used() {
 #[test]
 fn requests_are_uses_of_resources() {
     let used = |method: http::Method, path: &str| {
-        let used = use_of(&method, path).unwrap();
+        let used = use_of(&method, path, false).unwrap();
         format!("{} {}/{} {:?}", used.verb, used.group, used.resource, used.namespace)
     };
     let evict = "/api/v1/namespaces/a/pods/b/eviction";
@@ -189,6 +152,6 @@ fn requests_are_uses_of_resources() {
     let expected = "get rbac.authorization.k8s.io/clusterroles None";
     assert_eq!(used(http::Method::GET, role), expected);
     assert_eq!(used(http::Method::DELETE, "/api/v1/namespaces/a"), "delete /namespaces None");
-    assert_eq!(use_of(&http::Method::GET, "/version"), None);
-    assert_eq!(use_of(&http::Method::GET, "/apis"), None);
+    assert_eq!(use_of(&http::Method::GET, "/version", false), None);
+    assert_eq!(use_of(&http::Method::GET, "/apis", false), None);
 }

@@ -6,6 +6,7 @@
 mod absence;
 mod adoption;
 mod announced_losses;
+mod api_use;
 mod appliers;
 mod block_edits;
 mod canonical_state;

@@ -2,7 +2,7 @@
 //! with a test's clients.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use stargate::diagnostics::{Code, Failure};
@@ -10,8 +10,9 @@ use stargate::pipeline::Pipeline;
 use stargate::topology::load::{Loaded, load_text};
 use stargate::topology::model::Topology;
 use stargate::watch::{
-    BurstGuard, ClusterWatchers, DeploymentMemory, Leadership, ReconcileContext, Reconciled,
-    Reconciler, TopologyRecorder, TopologySource, Trigger, WatchEvent, WatchReporter, reconcile,
+    BurstGuard, ClusterWatchers, Controller, DeploymentMemory, Leadership, ReconcileContext,
+    Reconciled, Reconciler, TopologyRecorder, TopologySource, Trigger, Triggers, WatchEvent,
+    WatchReporter, reconcile,
 };
 
 use crate::harness::{Deployment, IgnoreProgress, clock};
@@ -151,5 +152,36 @@ impl Reconciler for SandboxReconciler<'_> {
             recorder.follow_leader(holder.as_deref());
         }
         holder
+    }
+}
+
+/// Runs a replica's watch until it is stopped, and gives up its leadership.
+pub(crate) async fn run_replica(
+    deployment: Deployment,
+    file: MemoryFile,
+    log: Arc<dyn WatchReporter>,
+    (name, triggers): (&'static str, Triggers),
+    recorder: Option<TopologyRecorder>,
+) {
+    let leadership = Leadership::new(&deployment.topology.name, name, triggers.clone());
+    let reconciler = SandboxReconciler {
+        deployment: &deployment,
+        log: log.as_ref(),
+        guard: Mutex::default(),
+        memory: Mutex::default(),
+        watchers: ClusterWatchers::new(triggers.clone()),
+        leadership: Some(leadership),
+        recorder,
+    };
+    let controller = Controller {
+        source: &file,
+        reconciler: &reconciler,
+        reporter: log.as_ref(),
+        stop: deployment.stop.clone(),
+        jitter: &|| 0.5,
+    };
+    controller.run(&triggers).await.unwrap();
+    if let Some(leadership) = reconciler.leadership {
+        leadership.resign().await.unwrap();
     }
 }

@@ -8,6 +8,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 #![expect(clippy::print_stdout, reason = "how many checks held is what a run is looked at for")]
 
+#[path = "../e2e/api_use.rs"]
+mod api_use;
 #[path = "../e2e/harness.rs"]
 #[expect(dead_code, reason = "the whole loop's tests use all of it")]
 mod harness;

@@ -20,7 +20,7 @@ use crate::topology::names::SubscriptionId;
 pub(crate) const SUBSCRIPTION: &str = "11111111-2222-3333-4444-555555555555";
 
 /// A topology in a few choices.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Sketch {
     pub(crate) existing_cluster: bool,
     pub(crate) protect_cluster: bool,
@@ -33,7 +33,7 @@ pub(crate) struct Sketch {
 
 /// A datacenter: one with an even number consists of VMs, one with an odd number of
 /// existing machines.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct SketchedDatacenter {
     pub(crate) number: u8,
     /// 0 as usual, 1 with its subnets swapped, 2 in another network.

@@ -22,20 +22,13 @@ fn topology(preserve: bool, datacenters: &[u8], workers: u8) -> Topology {
         |number| SketchedWorker { number, writes_ip: true, writes_pod_cidr: false, protect: false };
     let datacenter = |number: &u8| SketchedDatacenter {
         number: *number,
-        layout: 0,
-        moved: false,
-        protect: false,
-        protect_router: false,
         workers: (0..workers).map(worker).collect(),
+        ..SketchedDatacenter::default()
     };
     let sketch = Sketch {
-        existing_cluster: false,
-        protect_cluster: false,
         preserve,
-        goldpinger: false,
-        route_manager: false,
-        other_router_subnet: false,
         datacenters: datacenters.iter().map(datacenter).collect(),
+        ..Sketch::default()
     };
     sketch.topology()
 }

@@ -21,23 +21,8 @@ fn net(text: &str) -> Ipv4Net {
 pub(super) fn topology() -> Topology {
     let worker =
         SketchedWorker { number: 0, writes_ip: true, writes_pod_cidr: true, protect: false };
-    let datacenter = SketchedDatacenter {
-        number: 0,
-        layout: 0,
-        moved: false,
-        protect: false,
-        protect_router: false,
-        workers: vec![worker],
-    };
-    let sketch = Sketch {
-        existing_cluster: false,
-        protect_cluster: false,
-        preserve: false,
-        goldpinger: true,
-        route_manager: false,
-        other_router_subnet: false,
-        datacenters: vec![datacenter],
-    };
+    let datacenter = SketchedDatacenter { workers: vec![worker], ..SketchedDatacenter::default() };
+    let sketch = Sketch { goldpinger: true, datacenters: vec![datacenter], ..Sketch::default() };
     sketch.topology()
 }
 

@@ -200,19 +200,8 @@ pub(super) fn small() -> Sketch {
     };
     let datacenter = |number| SketchedDatacenter {
         number,
-        layout: 0,
-        moved: false,
-        protect: false,
-        protect_router: false,
         workers: vec![worker(0), worker(1)],
+        ..SketchedDatacenter::default()
     };
-    Sketch {
-        existing_cluster: false,
-        protect_cluster: false,
-        preserve: false,
-        goldpinger: false,
-        route_manager: false,
-        other_router_subnet: false,
-        datacenters: vec![datacenter(0), datacenter(1)],
-    }
+    Sketch { datacenters: vec![datacenter(0), datacenter(1)], ..Sketch::default() }
 }

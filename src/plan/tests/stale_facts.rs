@@ -10,15 +10,7 @@ use crate::resource::{ArmId, ObjectKey, Ownership, Resource};
 use crate::topology::model::Topology;
 
 fn topology() -> Topology {
-    let sketch = Sketch {
-        existing_cluster: false,
-        protect_cluster: false,
-        preserve: false,
-        goldpinger: false,
-        route_manager: false,
-        other_router_subnet: false,
-        datacenters: Vec::new(),
-    };
+    let sketch = Sketch { datacenters: Vec::new(), ..Sketch::default() };
     sketch.topology()
 }
 

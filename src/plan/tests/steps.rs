@@ -166,23 +166,9 @@ fn apply_step_by_step(
 fn lab(preserve: bool) -> Topology {
     let worker =
         SketchedWorker { number: 0, writes_ip: true, writes_pod_cidr: false, protect: false };
-    let datacenter = SketchedDatacenter {
-        number: 1,
-        layout: 0,
-        moved: false,
-        protect: false,
-        protect_router: false,
-        workers: vec![worker],
-    };
-    let sketch = Sketch {
-        existing_cluster: false,
-        protect_cluster: false,
-        preserve,
-        goldpinger: false,
-        route_manager: false,
-        other_router_subnet: false,
-        datacenters: vec![datacenter],
-    };
+    let datacenter =
+        SketchedDatacenter { number: 1, workers: vec![worker], ..SketchedDatacenter::default() };
+    let sketch = Sketch { preserve, datacenters: vec![datacenter], ..Sketch::default() };
     sketch.topology()
 }
 

@@ -21,21 +21,14 @@ fn topology(protected: u8) -> Topology {
         protect: number == protected,
     };
     let datacenter = SketchedDatacenter {
-        number: 0,
-        layout: 0,
-        moved: false,
-        protect: false,
-        protect_router: false,
         workers: (0..3).map(worker).collect(),
+        ..SketchedDatacenter::default()
     };
     let sketch = Sketch {
-        existing_cluster: false,
-        protect_cluster: false,
         preserve: true,
-        goldpinger: false,
         route_manager: true,
-        other_router_subnet: false,
         datacenters: vec![datacenter],
+        ..Sketch::default()
     };
     sketch.topology()
 }

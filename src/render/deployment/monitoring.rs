@@ -9,7 +9,7 @@ use super::{DeploymentSettings, METRICS_PORT_NAME, WatchedTopologies, labels, me
 const API_VERSION: &str = "monitoring.coreos.com/v1";
 /// After so many intervals without a success something is wrong.
 const MISSED_INTERVALS: u32 = 3;
-/// A short interval does not make the alert about missing successes nervous.
+/// The least time without a success before the alert, also with a short interval.
 const MIN_WITHOUT_SUCCESS: Duration = Duration::from_secs(900);
 /// Longer than any single change takes, as the creation of a cluster or a drain.
 const MIN_WITHOUT_PROGRESS: Duration = Duration::from_secs(3_600);

@@ -18,18 +18,16 @@ use stargate::resource::Owner;
 use stargate::sandbox::SharedSandbox;
 use stargate::sandbox::faults::Fault;
 use stargate::sandbox::transport::{InMemory, kube_service};
-use stargate::watch::{
-    ClusterWatchers, Controller, Leadership, ReconcileResult, Trigger, Triggers, WatchEvent,
-    WatchReporter,
-};
+use stargate::watch::{ReconcileResult, Trigger, Triggers, WatchEvent, WatchReporter};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::{Instant, sleep};
 use tower::ServiceExt as _;
 
-use super::{MemoryFile, SandboxReconciler, watched};
+use super::{MemoryFile, watched};
 use crate::harness::{Deployment, clients_on, request_layer, summary};
 use crate::node_pools::routes_are_complete;
+use crate::watch_harness::run_replica;
 
 /// The time in which another replica has to go on.
 const MAX_FAILOVER: Duration = Duration::from_secs(20);
@@ -160,7 +158,8 @@ impl Replica {
             subscription: deployment.subscription.clone(),
         };
         let file = MemoryFile::new(text);
-        let task = spawn_local(run(deployment, name, file, log.clone(), triggers.clone()));
+        let task =
+            spawn_local(run_replica(deployment, file, log.clone(), (name, triggers.clone()), None));
         Self { name, log, triggers, gate, stop, task }
     }
 
@@ -185,35 +184,6 @@ impl Replica {
             _ => None,
         })
     }
-}
-
-async fn run(
-    deployment: Deployment,
-    name: &'static str,
-    file: MemoryFile,
-    log: Arc<ReplicaLog>,
-    triggers: Triggers,
-) {
-    let topology = &deployment.topology.name;
-    let leadership = Leadership::new(topology, name, triggers.clone());
-    let reconciler = SandboxReconciler {
-        deployment: &deployment,
-        log: log.as_ref(),
-        guard: Mutex::default(),
-        memory: Mutex::default(),
-        watchers: ClusterWatchers::new(triggers.clone()),
-        leadership: Some(leadership),
-        recorder: None,
-    };
-    let controller = Controller {
-        source: &file,
-        reconciler: &reconciler,
-        reporter: log.as_ref(),
-        stop: deployment.stop.clone(),
-        jitter: &|| 0.5,
-    };
-    controller.run(&triggers).await.unwrap();
-    reconciler.leadership.unwrap().resign().await.unwrap();
 }
 
 pub(super) const NAMES: [&str; 3] = ["replica-a", "replica-b", "replica-c"];

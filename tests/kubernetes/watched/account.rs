@@ -12,10 +12,11 @@ use tokio::time::sleep;
 
 use super::operations::{FIRST, OPERATIONS, SECOND, request, succeeds};
 use super::replica::Replica;
-use super::requests::{Requests, Sent, Use};
+use super::requests::{Requests, Sent};
 use super::stage::{Stage, text};
 use super::{manifests, requests};
 use crate::api_server::Caller;
+use crate::api_use::Use;
 use crate::harness::{EXAMPLE, failures};
 use crate::refresh_options::RefreshOptions;
 

@@ -1,19 +1,16 @@
 //! A watch of the deployment, as one replica runs it.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use stargate::apply::StopSignal;
-use stargate::watch::{
-    ClusterWatchers, Controller, Leadership, ReconcileResult, TopologyRecorder, Triggers,
-    WatchEvent,
-};
+use stargate::watch::{ReconcileResult, TopologyRecorder, Triggers, WatchEvent};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{Instant, sleep};
 
 use crate::harness::Deployment;
-use crate::watch_harness::{EventLog, MemoryFile, SandboxReconciler};
+use crate::watch_harness::{EventLog, MemoryFile, run_replica};
 
 /// Longer than anything takes that a watch does here.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -31,7 +28,14 @@ impl Replica {
     pub(super) fn start(name: &'static str, deployment: Deployment, text: &str) -> Self {
         let (log, triggers) = (Arc::new(EventLog::default()), Triggers::default());
         let (stop, file) = (deployment.stop.clone(), MemoryFile::new(text));
-        let task = spawn_local(run(deployment, name, file, log.clone(), triggers.clone()));
+        let recorder = TopologyRecorder::new("1.2.3", Timestamp::now);
+        let task = spawn_local(run_replica(
+            deployment,
+            file,
+            log.clone(),
+            (name, triggers.clone()),
+            Some(recorder),
+        ));
         Self { name, log, triggers, stop, task }
     }
 
@@ -97,34 +101,4 @@ pub(super) async fn until(
         sleep(Duration::from_millis(20)).await;
     }
     begin.elapsed()
-}
-
-async fn run(
-    deployment: Deployment,
-    name: &'static str,
-    file: MemoryFile,
-    log: Arc<EventLog>,
-    triggers: Triggers,
-) {
-    let topology = &deployment.topology.name;
-    let reconciler = SandboxReconciler {
-        deployment: &deployment,
-        log: log.as_ref(),
-        guard: Mutex::default(),
-        memory: Mutex::default(),
-        watchers: ClusterWatchers::new(triggers.clone()),
-        leadership: Some(Leadership::new(topology, name, triggers.clone())),
-        recorder: Some(TopologyRecorder::new("1.2.3", Timestamp::now)),
-    };
-    let controller = Controller {
-        source: &file,
-        reconciler: &reconciler,
-        reporter: log.as_ref(),
-        stop: deployment.stop.clone(),
-        jitter: &|| 0.5,
-    };
-    controller.run(&triggers).await.unwrap();
-    if let Some(leadership) = reconciler.leadership {
-        leadership.resign().await.unwrap();
-    }
 }

@@ -10,15 +10,7 @@ use kube::client::Body;
 use serde_json::Value;
 
 use crate::api_server::{APPLY, Caller};
-
-/// A verb on a resource, as RBAC has them.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Use {
-    pub(super) group: String,
-    pub(super) resource: String,
-    pub(super) verb: String,
-    pub(super) namespace: Option<String>,
-}
+use crate::api_use::{Use, use_of};
 
 /// A request that can be sent again.
 #[derive(Debug, Clone)]
@@ -55,7 +47,7 @@ impl Requests {
         };
         let mut found = self.0.lock().unwrap();
         found.total += 1;
-        if let Some(used) = use_of(&sent) {
+        if let Some(used) = use_by(&sent) {
             let path = sent.uri.path().to_owned();
             found.sent.entry(used).or_default().entry(path).or_insert(sent);
         }
@@ -141,33 +133,8 @@ impl Sent {
     }
 }
 
-/// The use that a request makes; `None` for discovery, which every account may read.
-fn use_of(sent: &Sent) -> Option<Use> {
-    let mut parts: Vec<&str> = sent.uri.path().trim_matches('/').split('/').collect();
-    let group = match *parts.first()? {
-        "api" => String::new(),
-        "apis" => (parts.len() > 2).then(|| parts.remove(1).to_owned())?,
-        _ => return None,
-    };
-    let mut rest = parts.get(2..)?.to_vec();
-    let mut namespace = None;
-    if rest.len() > 2 && rest[0] == "namespaces" {
-        namespace = Some(rest[1].to_owned());
-        rest.drain(..2);
-    }
-    let resource = match rest.get(2) {
-        Some(subresource) => format!("{}/{subresource}", rest[0]),
-        None => (*rest.first()?).to_owned(),
-    };
-    let watches = sent.uri.query().is_some_and(|it| it.contains("watch=true"));
-    let verb = match (&sent.method, rest.len()) {
-        (&Method::GET, 1) if watches => "watch",
-        (&Method::GET, 1) => "list",
-        (&Method::GET, _) => "get",
-        (&Method::POST, _) => "create",
-        (&Method::PATCH, _) => "patch",
-        (&Method::DELETE, _) => "delete",
-        _ => "update",
-    };
-    Some(Use { group, resource, verb: verb.to_owned(), namespace })
+/// The use that a request makes; `None` for discovery.
+fn use_by(sent: &Sent) -> Option<Use> {
+    let is_watch = sent.uri.query().is_some_and(|it| it.contains("watch=true"));
+    use_of(&sent.method, sent.uri.path(), is_watch)
 }
