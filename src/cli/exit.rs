@@ -87,10 +87,13 @@ pub fn from_apply(applied: &Applied) -> u8 {
     }
 }
 
-/// Whether an apply left nothing to change, but packets are dropped.
+/// Whether an apply left nothing to change, but packets are dropped. Changes that a saved plan
+/// omitted may be what is missing.
 pub(crate) fn is_unreachable(applied: &Applied) -> bool {
     let unreachable = |plan: &Plan| plan.status() == PlanStatus::Unreachable;
-    applied.status == ApplyStatus::Converged && applied.remaining.as_ref().is_some_and(unreachable)
+    applied.status == ApplyStatus::Converged
+        && applied.omitted.is_empty()
+        && applied.remaining.as_ref().is_some_and(unreachable)
 }
 
 /// The exit code for a saved plan that is not applied.
