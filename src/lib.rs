@@ -17,7 +17,7 @@
 //! | [`bootstrap`] | a worker's life as typed steps |
 //! | [`sandbox`] | emulated services behind the same protocols; only `cli` opens it; cargo feature `sandbox` |
 //! | [`provider`] | clients of Azure, the tailnet, the cluster and the hosts |
-//! | — *the pure half* — | no async, no I/O, no clock |
+//! | — *the pure half* — | no async, no I/O, no clock: the crate `stargate-core` in `src/core` |
 //! | [`plan`] | desired state and inventory in, plan out |
 //! | [`connectivity`] | builds the data plane of a state; knows states only, and no plan |
 //! | [`desired`] | topology and facts in, resources and their dependencies out |
@@ -31,23 +31,18 @@
 //! The test in `tests/architecture` reads this table and every path that the
 //! sources name, and fails when one points up or the pure half reaches out.
 
+pub use stargate_core::{
+    connectivity, dataplane, desired, diagnostics, inventory, net, plan, resource, topology,
+};
+
 pub mod apply;
 pub mod bootstrap;
 pub mod cli;
-pub mod connectivity;
-pub mod dataplane;
-pub mod desired;
-pub mod diagnostics;
-pub mod inventory;
 pub mod lease;
-pub mod net;
 pub mod pipeline;
-pub mod plan;
 pub mod provider;
 pub mod refresh;
 pub mod render;
-pub mod resource;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
-pub mod topology;
 pub mod watch;

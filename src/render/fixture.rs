@@ -10,9 +10,11 @@ use crate::plan::cost::Cost;
 use crate::plan::diff::{FieldChange, FieldPath};
 use crate::plan::impact::{Loss, Reachability};
 use crate::plan::{
-    Action, Blocked, Change, Deferred, Finding, FindingSeverity, Plan, PlanContents, StepGraph,
+    Action, ApplySettings, Blocked, Change, Deferred, Finding, FindingSeverity, ManagedNodeFields,
+    Plan, PlanContents, StepGraph,
 };
-use crate::resource::{Address, Api, ObjectKey};
+use crate::resource::{Address, Api, ObjectKey, Owner};
+use crate::topology::names::{TailnetTag, TopologyName};
 
 pub(super) fn address(text: &str) -> Address {
     text.parse().expect("an address")
@@ -36,14 +38,25 @@ pub(super) fn change(text: &str, action: Action, fields: Vec<FieldChange>) -> Ch
 }
 
 pub(super) fn plan(changes: Vec<Change>) -> Plan {
-    contents(changes).into()
+    with_contents(contents(changes))
+}
+
+/// Only planning makes plans, but a saved one is read.
+pub(super) fn with_contents(contents: PlanContents) -> Plan {
+    let saved = serde_json::to_value(contents).expect("contents are written");
+    serde_json::from_value(saved).expect("contents are read")
+}
+
+fn settings() -> ApplySettings {
+    let owner = Owner::new(TopologyName::new("lab"), TailnetTag::new("tag:stargate"));
+    ApplySettings { owner, managed: ManagedNodeFields::default(), upgrade_patches: false }
 }
 
 pub(super) fn contents(changes: Vec<Change>) -> PlanContents {
     PlanContents {
         topology: "lab".to_owned(),
         steps: StepGraph::of(&changes),
-        settings: Default::default(),
+        settings: settings(),
         changes,
         deferred: Vec::new(),
         blocked: Vec::new(),
@@ -166,7 +179,7 @@ pub(super) fn everything() -> Plan {
     adopted.planned_because_of = "--adopt resource-group/dc1/lab-dc1".into();
     let removed = vec![field(&["location"], json!("eastus"), Value::Null)];
     let deleted = change("public-ip-address/dc1/lab-old-ip", Action::Delete, removed);
-    PlanContents {
+    with_contents(PlanContents {
         deferred: vec![
             deferred("subnet/cluster/lab-router"),
             deferred("route-table-association/cluster/aks"),
@@ -218,8 +231,7 @@ pub(super) fn everything() -> Plan {
             ..Reachability::default()
         },
         ..contents(vec![adopted, machine("worker-1", 5), table(), node(), deleted])
-    }
-    .into()
+    })
 }
 
 /// A plan that creates similar workers.

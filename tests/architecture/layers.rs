@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::imports::{paths, without_tests};
-use crate::sources::{module_of, production_sources, read_rust};
+use crate::sources::{module_of, production_sources, read_rust, read_sources};
 use crate::tokens::{code, tokenize};
 
 /// Crates and paths of `std` that no module of the pure half may name.
@@ -133,6 +133,24 @@ fn dependencies_point_down() {
     }
     assert!(found.is_empty(), "\n{}\n", found.join("\n"));
     assert!(files.len() > 200 && layers.pure.len() >= 8, "{} files read", files.len());
+}
+
+/// The pure half is a crate of its own, and depends on nothing that could reach out.
+#[test]
+fn the_pure_half_is_the_core_crate() {
+    let library = read_rust("src")[Path::new("src/lib.rs")].clone();
+    let core: BTreeSet<String> =
+        read_rust("src/core").keys().map(|path| module_of(path)[0].clone()).collect();
+    let mut pure = Layers::read(&library).pure;
+    pure.insert("lib".to_owned());
+    assert_eq!(core, pure);
+    let manifest = read_sources("src/core", &["toml"])[Path::new("src/core/Cargo.toml")].clone();
+    let manifest: toml::Table = manifest.parse().unwrap();
+    let dependencies = manifest["dependencies"].as_table().unwrap();
+    let impure: Vec<_> =
+        dependencies.keys().filter(|name| is_impure(&name.replace('-', "_"))).collect();
+    assert!(impure.is_empty(), "stargate-core depends on {impure:?}");
+    assert!(dependencies.len() > 5);
 }
 
 fn violations_in(layer: &str, source: &str) -> Vec<String> {

@@ -36,9 +36,11 @@ fn read_folder(folder: &Path, extensions: &[&str], found: &mut Sources) {
     }
 }
 
-/// The module of a file: `src/a/b.rs` and `src/a/b/mod.rs` are `a::b`.
+/// The module of a file: `src/a/b.rs` and `src/a/b/mod.rs` are `a::b`, and so are those below
+/// `src/core`, whose modules the package shows as its own.
 pub(crate) fn module_of(path: &Path) -> Vec<String> {
     let path = path.strip_prefix("src").unwrap().with_extension("");
+    let path = path.strip_prefix("core").unwrap_or(&path);
     let mut words: Vec<String> =
         path.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     if words.last().is_some_and(|last| last == "mod") {

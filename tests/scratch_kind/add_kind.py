@@ -30,7 +30,7 @@ def create(path, text):
 
 # The row of the table.
 insert(
-    "src/resource/kind.rs",
+    "src/core/resource/kind.rs",
     r"^(?:    ///[^\n]*\n)+    TailnetDevice = ",
     """\
     /// An IP group.
@@ -42,7 +42,7 @@ insert(
 
 # The value.
 insert(
-    "src/resource/value.rs",
+    "src/core/resource/value.rs",
     r"^    RouteTable\(Shared<azure::RouteTable>\),\n",
     """\
     /// An IP group.
@@ -50,18 +50,18 @@ insert(
 """,
 )
 insert(
-    "src/resource/value.rs",
+    "src/core/resource/value.rs",
     r"^            Self::RouteTable\(_\) => Kind::RouteTable,\n",
     "            Self::IpGroup(_) => Kind::IpGroup,\n",
 )
 for method in ("references", "awaits"):
     insert(
-        "src/resource/value.rs",
+        "src/core/resource/value.rs",
         rf"^            Self::Subnet\(subnet\) => subnet.{method}\(\),\n",
         "            Self::IpGroup(_) => Vec::new(),\n",
     )
 insert(
-    "src/resource/azure.rs",
+    "src/core/resource/azure.rs",
     r"\Z",
     """
 /// An IP group: a named set of prefixes.
@@ -125,12 +125,12 @@ pub fn encode(group: &IpGroup, base: Option<&Value>, marks: &Marks<'_>) -> Value
 
 # The desired state.
 insert(
-    "src/desired/cluster_site.rs",
+    "src/core/desired/cluster_site.rs",
     r"^pub\(super\) fn route_tables\([^\n]*\n",
     "    ip_group(context, set);\n",
 )
 insert(
-    "src/desired/cluster_site.rs",
+    "src/core/desired/cluster_site.rs",
     r"\Z",
     """
 /// The networks of the datacenters, for the rules of firewalls.

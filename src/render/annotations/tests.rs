@@ -76,7 +76,8 @@ fn an_ignored_difference_is_suppressed_with_its_reason() {
         reason: "the network team keeps it".to_owned(),
         until: None,
     };
-    let plan = Plan::from(PlanContents { ignored: vec![ignored], ..(*everything).clone() });
+    let plan =
+        fixture::with_contents(PlanContents { ignored: vec![ignored], ..(*everything).clone() });
     let report = report(&plan, Purpose::Drift);
     let ignored: Vec<&str> =
         report.annotations.iter().filter_map(|one| one.ignored.as_deref()).collect();

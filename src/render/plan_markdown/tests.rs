@@ -48,7 +48,7 @@ fn fits_and_begins_with(text: &str, parts: &[&str]) {
 }
 
 fn of(contents: PlanContents) -> String {
-    render(&contents.into(), Purpose::Plan, TARGET)
+    render(&fixture::with_contents(contents), Purpose::Plan, TARGET)
 }
 
 fn numbered(kind: &str, number: usize) -> String {
@@ -212,7 +212,7 @@ fn hostile_names_of_any_length_leave_room_for_every_consequence() {
         },
         ..fixture::contents(changes.clone())
     };
-    let text = render(&contents.into(), Purpose::Plan, &format!("Target: {long}"));
+    let text = render(&fixture::with_contents(contents), Purpose::Plan, &format!("Target: {long}"));
     fits_and_begins_with(
         &text,
         &[

@@ -2,7 +2,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::plan::PlanContents;
-use crate::render::fixture;
+use crate::render::fixture::{self, with_contents};
 use crate::render::text::width;
 
 fn plain(plan: &Plan) -> String {
@@ -41,7 +41,7 @@ fn nothing() {
 #[test]
 fn unread_sources_are_not_reported_as_a_match() {
     let gaps = fixture::everything().gaps.clone();
-    let plan = PlanContents { gaps, ..fixture::contents(Vec::new()) }.into();
+    let plan = with_contents(PlanContents { gaps, ..fixture::contents(Vec::new()) });
     insta::assert_snapshot!(plain(&plan));
 }
 
@@ -49,7 +49,7 @@ fn unread_sources_are_not_reported_as_a_match() {
 fn errors_are_not_reported_as_a_match() {
     let mut findings = fixture::everything().findings.clone();
     findings.iter_mut().for_each(|finding| finding.severity = crate::plan::FindingSeverity::Error);
-    let plan = PlanContents { findings, ..fixture::contents(Vec::new()) }.into();
+    let plan = with_contents(PlanContents { findings, ..fixture::contents(Vec::new()) });
     assert!(
         plain(&plan)
             .ends_with("\nNo plan: resolve the errors above, then run `stargate plan` again.\n")

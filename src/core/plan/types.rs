@@ -41,7 +41,7 @@ pub struct Plan {
 
 impl Plan {
     /// The same with the pairs of another plan, none of whose changes is made.
-    pub(crate) fn with_reachability_of(mut self, other: &Self) -> Self {
+    pub fn with_reachability_of(mut self, other: &Self) -> Self {
         self.contents.reachability = other.reachability.of_nothing_changed();
         self
     }

@@ -70,7 +70,7 @@ pub struct PlanOptions {
 
 impl PlanOptions {
     /// Whether the cluster is deleted even if its facts could not be read.
-    pub(crate) fn deletes_unread_cluster(&self) -> bool {
+    pub fn deletes_unread_cluster(&self) -> bool {
         self.destroy && self.allow_unread_cluster
     }
 }

@@ -304,7 +304,7 @@ mod tests {
 
     /// Everything that an example asks for, before any of it exists.
     fn desired() -> Vec<Resource> {
-        let text = include_str!("../../examples/ten-datacenters/stargate.toml");
+        let text = include_str!("../../../examples/ten-datacenters/stargate.toml");
         let topology = load_text("stargate.toml", text).unwrap().topology;
         let facts = Facts {
             subscription: SubscriptionId::new("s"),

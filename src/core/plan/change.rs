@@ -109,7 +109,7 @@ impl Change {
     }
 
     /// The site that a replaced object leaves for another one.
-    pub(crate) fn moves_from(&self) -> Option<Site> {
+    pub fn moves_from(&self) -> Option<Site> {
         let is_moved = |site: &Site| *site != self.address.site;
         (self.action == Action::Replace).then(|| self.old_site()).flatten().filter(is_moved)
     }
@@ -125,7 +125,7 @@ impl Change {
 
     /// Whether a router only joins the tailnet again, or for the first time: its machine stays,
     /// so that its protection does not forbid it.
-    pub(crate) fn only_rejoins(&self) -> bool {
+    pub fn only_rejoins(&self) -> bool {
         self.action == Action::Replace && self.address.kind == Kind::RouterHost
     }
 

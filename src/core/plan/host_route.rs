@@ -41,7 +41,7 @@ pub enum HostLocation {
 
 impl HostRoute {
     /// The AKS router, through the tailnet.
-    pub(crate) fn cluster_router(topology: &Topology) -> Self {
+    pub fn cluster_router(topology: &Topology) -> Self {
         let location = HostLocation::Tailnet { before_joining: None };
         Self::new(topology, topology.cluster.router.name.as_str(), location)
     }
@@ -49,7 +49,7 @@ impl HostRoute {
     /// A datacenter's router: through the tailnet, and before it has joined where
     /// the topology says that SSH reaches it. Without such an address, a machine
     /// that existed before is reached in the router's own network.
-    pub(crate) fn datacenter_router(topology: &Topology, datacenter: &Datacenter) -> Self {
+    pub fn datacenter_router(topology: &Topology, datacenter: &Datacenter) -> Self {
         let router = &datacenter.router;
         let own = || match &datacenter.kind {
             DatacenterKind::Existing(_) => Some(router.ip.to_string()),
@@ -63,7 +63,7 @@ impl HostRoute {
     }
 
     /// The router of a datacenter that left the topology, through the tailnet.
-    pub(crate) fn departed_router(topology: &Topology, hostname: &str) -> Self {
+    pub fn departed_router(topology: &Topology, hostname: &str) -> Self {
         Self::new(topology, hostname, HostLocation::Tailnet { before_joining: None })
     }
 
@@ -80,7 +80,7 @@ impl HostRoute {
     }
 
     /// A worker, through its datacenter's router.
-    pub(crate) fn worker(
+    pub fn worker(
         topology: &Topology,
         datacenter: &Datacenter,
         name: &str,

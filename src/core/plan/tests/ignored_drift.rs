@@ -22,7 +22,7 @@ use crate::topology::model::Topology;
 const DAY: Date = Date::constant(2026, 1, 2);
 
 fn topology() -> Topology {
-    let text = include_str!("../../../tests/e2e/two_datacenters.toml");
+    let text = include_str!("../../../../tests/e2e/two_datacenters.toml");
     let text = text.replace("[network]\n", "[network]\ngoldpinger = true\n");
     let text = text.replace("[datacenters.attic]\n", "[datacenters.attic]\nprotect = true\n");
     load_text("stargate.toml", &text).unwrap_or_else(|errors| panic!("{errors:#?}")).topology

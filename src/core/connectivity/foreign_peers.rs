@@ -112,7 +112,7 @@ mod tests {
     /// A device of others never has the address of a resource of a datacenter.
     #[test]
     fn no_datacenter_can_have_the_name_of_the_site_of_foreign_devices() {
-        let text = include_str!("../../examples/aks-e2e/stargate.toml");
+        let text = include_str!("../../../examples/aks-e2e/stargate.toml");
         let named = |name: &str| text.replace("datacenters.dc1", &format!("datacenters.{name:?}"));
         load_text("stargate.toml", &named("tailnet")).unwrap();
         load_text("stargate.toml", &named(SITE_OF_PEERS)).unwrap_err();
