@@ -28,8 +28,9 @@ impl Observation {
                 Ok(contents) => {
                     self.inventory.foreign_contents.insert(key, contents);
                 }
-                // Its contents are unknown, so it must not be deleted.
-                Err(error) => self.unread(key, Source::Kubernetes, &error),
+                Err(error) => {
+                    self.unlisted(key, Source::Kubernetes, error.is_refused(), &error);
+                }
             }
         }
     }

@@ -79,7 +79,8 @@ pub(super) fn known<'a>(
     match contents {
         Ok(contents) => Some(contents),
         Err(error) => {
-            observation.unread(ObjectKey::Azure(container.clone()), Source::Azure, error);
+            let key = ObjectKey::Azure(container.clone());
+            observation.unlisted(key, Source::Azure, error.is_refused(), error);
             None
         }
     }

@@ -113,6 +113,22 @@ impl Observation {
         self.inventory.note_unread(key, Gap { source, failure, explained: false, in_part: false });
     }
 
+    /// Records that what an object contains could not be listed, so that it must not be
+    /// deleted. A refusal says nothing about the object itself, and does not end by itself.
+    pub(super) fn unlisted(
+        &mut self,
+        key: ObjectKey,
+        source: Source,
+        is_refused: bool,
+        failure: impl Into<Failure>,
+    ) {
+        if is_refused {
+            self.inventory.unlisted_contents.insert(key, failure.into());
+        } else {
+            self.unread(key, source, failure);
+        }
+    }
+
     /// Records that the facts of the cluster could not be read, while the rest of Azure could.
     pub(super) fn cluster_gap(&mut self, cluster: ObjectKey, failure: impl Into<Failure>) {
         let (source, failure) = (Source::Azure, failure.into());

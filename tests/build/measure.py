@@ -71,10 +71,11 @@ def show(name, figures):
     """Prints the figures of one build."""
     crates = figures["crates"]
     by_time = sorted(crates, key=lambda crate: -crate[1])[:CRATES_SHOWN]
-    largest = max(crates, key=lambda crate: crate[2])
+    by_memory = sorted(crates, key=lambda crate: -crate[2])[:CRATES_SHOWN]
     print(f"{name}:")
     print(f"  {'CPU time':<16}{figures['cpu_seconds']:>8,.0f} s")
-    print(f"  {'largest rustc':<16}{largest[2] / GIB:>8.2f} GiB {largest[0]}")
+    memory = ", ".join(f"{c[0]} {c[2] / GIB:.2f}" for c in by_memory)
+    print(f"  {'largest rustc':<16}{by_memory[0][2] / GIB:>8.2f} GiB: {memory}")
     print(f"  {'binary':<16}{figures['binary'] / 1e6:>8.1f} MB")
     print(f"  {'crates':<16}{len(crates):>8}    " + ", ".join(f"{c[0]} {c[1]:.0f} s" for c in by_time))
     sys.stdout.flush()

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use serde_json::json;
+use stargate::apply::ApplyStatus;
 use stargate::plan::{WorkerOperation, WorkerRequest};
 use stargate::provider::cluster::{PERMISSIONS, Permission};
 use stargate::provider::http::Api;
@@ -13,7 +14,7 @@ use stargate::sandbox::faults::Fault;
 use stargate::topology::names::WorkerName;
 
 use crate::api_use::{Use, use_of};
-use crate::harness::{Deployment, EXAMPLE, RefreshOptions};
+use crate::harness::{Deployment, EXAMPLE, RefreshOptions, summary};
 use crate::watch::operations::reboot_by_operation;
 use crate::watch::reports_and_takes_an_approval;
 
@@ -126,7 +127,13 @@ async fn every_request_is_allowed_and_every_verb_is_used() {
     assert!(refused.is_empty(), "not allowed: {refused:#?}");
     // A namespace is deleted last, and its contents may not be listed.
     let without = EXAMPLE.replace("[network]", "[network]\ngoldpinger = false");
-    deployment.edited(&without).apply(&RefreshOptions::default()).await;
+    let edited = deployment.edited(&without);
+    assert_eq!(edited.apply(&RefreshOptions::default()).await.status, ApplyStatus::Blocked);
+    let plan = edited.plan().await;
+    assert!(plan.gaps.is_empty(), "{}", summary(&plan));
+    let [blocked] = &plan.blocked[..] else { panic!("{}", summary(&plan)) };
+    assert_eq!(blocked.address.to_string(), "namespace/cluster/goldpinger");
+    assert!(blocked.failure.message.contains("could not be listed"), "{}", blocked.failure.message);
     deployment.sandbox.read(|sandbox| {
         let store = sandbox.kubernetes.as_ref().unwrap();
         assert!(store.get("v1", "DaemonSet", Some("goldpinger"), "goldpinger").is_none());

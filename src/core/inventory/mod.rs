@@ -35,6 +35,8 @@ pub struct Inventory {
     pub failed_before: BTreeSet<String>,
     /// Resource groups of ours that hold objects without our mark.
     pub foreign_contents: BTreeMap<ObjectKey, Vec<String>>,
+    /// Containers of ours whose contents the credentials may not list, with the refusal.
+    pub unlisted_contents: BTreeMap<ObjectKey, Failure>,
     /// Kernel routes of others on hosts, by prefix and metric, as they are shown.
     pub foreign_routes: BTreeMap<ObjectKey, BTreeMap<(Ipv4Net, u32), String>>,
     /// Nodes of the cluster that neither AKS nor the topology made.

@@ -7,7 +7,7 @@ use super::dependencies::references;
 use super::protection_records::ProtectionRecords;
 use super::{Action, Blocked, Change};
 use crate::diagnostics::{Code, Failure};
-use crate::inventory::Observed;
+use crate::inventory::{Inventory, Observed};
 use crate::resource::{Address, ArmId, Kind, ObjectKey, Resource, Site};
 
 const LIFT_PROTECTION: &str = "undo the change of the topology that causes it, or set `protect = false` and run `stargate \
@@ -58,7 +58,8 @@ pub(super) fn protect(input: Comparison<'_>, decisions: &mut ResourceDecisions) 
 /// is deleted: it is deleted with the cluster, or stays with it. Blocks it if the plan
 /// retains the cluster.
 pub(super) fn retain_shared_containers(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
-    if input.inventory.foreign_contents.is_empty() {
+    let Inventory { foreign_contents, unlisted_contents, .. } = input.inventory;
+    if foreign_contents.is_empty() && unlisted_contents.is_empty() {
         return;
     }
     let cluster_goes = deletes_cluster(decisions);
@@ -84,7 +85,9 @@ fn deletes_cluster(decisions: &ResourceDecisions) -> bool {
 /// Deleting a resource group, a network, a namespace or a definition deletes everything in
 /// it.
 fn holds_foreign(input: Comparison<'_>, change: &Change) -> Option<Blocked> {
-    let contents = input.inventory.foreign_contents.get(&change.key)?;
+    let Some(contents) = input.inventory.foreign_contents.get(&change.key) else {
+        return may_hold_foreign(input, change);
+    };
     let what = match change.action {
         Action::Delete => "it holds",
         _ => "it would be replaced, but it holds",
@@ -92,6 +95,20 @@ fn holds_foreign(input: Comparison<'_>, change: &Change) -> Option<Blocked> {
     let reason = format!("{what} objects that the topology does not own: {}", contents.join(", "));
     let remedy = "move or delete those objects, then run the same command again";
     Some(blocked(change, Failure::new(Code::GroupHasForeignObjects, reason, remedy)))
+}
+
+/// Objects that cannot be listed may be foreign.
+fn may_hold_foreign(input: Comparison<'_>, change: &Change) -> Option<Blocked> {
+    let refused = input.inventory.unlisted_contents.get(&change.key)?;
+    let deletes = match change.action {
+        Action::Delete => "its deletion would delete",
+        _ => "its replacement would delete",
+    };
+    let reason =
+        format!("{deletes} what it holds, and that could not be listed: {}", refused.message);
+    let remedy = "run the same command with credentials that may list everything in it";
+    let failure = Failure::new(refused.code, reason, remedy);
+    Some(blocked(change, refused.source.iter().fold(failure, Failure::caused_by)))
 }
 
 fn is_protected(input: Comparison<'_>, change: &Change) -> Option<Blocked> {
