@@ -122,7 +122,7 @@ async fn stages(
     let name = context.worker.as_str();
     let failed = |error: ClusterError| LeaveError::cluster(name, &error);
     let mut must_reset = context.retention == HostRetention::Retained;
-    let mut is_continued = false;
+    let (mut is_continued, mut uid) = (false, None);
     if let Some(node) = context.cluster.node(name).await.map_err(failed)? {
         must_reset |= context.retention == HostRetention::DeletedLater && node.ready;
         // Not after the drain: the worker would be left without pods.
@@ -135,6 +135,7 @@ async fn stages(
         }
         report.evicted =
             drain::clear(context.cluster, &node, context.drain_within, progress).await?;
+        uid = Some(node.uid);
     }
     if is_continued && is_reset(context).await {
         report.reset = true;
@@ -144,8 +145,11 @@ async fn stages(
         progress(StepEvent::StageCompleted(Stage::Reset));
     }
     progress(StepEvent::StageStarted(Stage::Removal));
-    context.cluster.delete_node(name).await.map_err(failed)?;
-    context.cluster.delete_cilium_node(name).await.map_err(failed)?;
+    let cilium_uid = context.cluster.cilium_node_uid(name).await.map_err(failed)?;
+    context.cluster.delete_node(name, uid.as_deref()).await.map_err(failed)?;
+    if let Some(uid) = cilium_uid {
+        context.cluster.delete_cilium_node(name, &uid).await.map_err(failed)?;
+    }
     let now = (context.now)();
     let tokens = context.cluster.delete_stale_bootstrap_tokens(Some(&context.worker), now).await;
     tokens.map_err(failed)?;

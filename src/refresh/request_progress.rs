@@ -134,6 +134,7 @@ mod tests {
 
     fn past(worker: &str, phase: &str, request: &str) -> PastOperation {
         PastOperation {
+            uid: String::new(),
             name: String::new(),
             worker: worker.to_owned(),
             kind: "reboot".to_owned(),

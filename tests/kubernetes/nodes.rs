@@ -208,13 +208,21 @@ async fn deletion(server: &ApiServer, check_log: &mut CheckLog) {
         .ok()
         .and_then(|all| all.into_iter().find(|it| it.name == NODE));
     check_log.is_true("the Node is among all", all.is_some(), &"it is not");
-    check_log.equals("a Node is deleted", stargate_client.delete_node(NODE).await, Ok(()));
+    let earlier = stargate_client.delete_node(NODE, Some("another-uid")).await;
+    let conflict = earlier.is_err_and(|error| error.is_conflict());
+    check_log.is_true("a Node of another uid is not deleted", conflict, &"no conflict");
+    let node = stargate_client.node(NODE).await.ok().flatten();
+    check_log.is_true("it stays", node.is_some(), &"it is gone");
+    let uid = node.map(|node| node.uid);
+    let cilium = stargate_client.cilium_node_uid(NODE).await.ok().flatten();
+    check_log.is_true("a CiliumNode has a uid", cilium.is_some(), &"it has none");
+    let deleted = stargate_client.delete_node(NODE, uid.as_deref()).await;
+    check_log.equals("a Node is deleted", deleted, Ok(()));
     check_log.equals("and gone", stargate_client.node(NODE).await, Ok(None));
-    check_log.equals("once", stargate_client.delete_node(NODE).await, Ok(()));
-    check_log.equals(
-        "its CiliumNode follows",
-        stargate_client.delete_cilium_node(NODE).await,
-        Ok(()),
-    );
+    check_log.equals("once", stargate_client.delete_node(NODE, None).await, Ok(()));
+    if let Some(uid) = cilium {
+        let deleted = stargate_client.delete_cilium_node(NODE, &uid).await;
+        check_log.equals("its CiliumNode follows", deleted, Ok(()));
+    }
     check_log.equals("and is deleted", stargate_client.cilium_node(NODE).await, Ok(None));
 }

@@ -69,6 +69,7 @@ async fn status(server: &ApiServer, check_log: &mut CheckLog, found: &OperationO
         node_uid: None,
         boot_id: None,
         request: Some(RequestStatus {
+            uid: found.uid.clone(),
             requested: found.created,
             generation: found.generation,
             attempts: 0,
@@ -111,11 +112,23 @@ async fn held(server: &ApiServer, check_log: &mut CheckLog, requested: &Requeste
     check_log.equals("it is held although it is deleted", found, Some((true, true)));
     let started = client.start_operation(requested).await;
     check_log.equals("its work goes on", started, Ok(OperationStart::Started));
-    check_log.equals("it is released", client.release_operation("please").await, Ok(()));
+    let other = client.release_operation("please", "another").await;
+    check_log.equals("another object of the name is not released", other, Ok(()));
+    let found = object(server).await.map(|it| it.is_held);
+    check_log.equals("it is still held", found, Some(true));
+    check_log.equals(
+        "it is released",
+        client.release_operation("please", &requested.uid).await,
+        Ok(()),
+    );
     check_log.equals("and is gone", object(server).await, None);
     let started = client.start_operation(requested).await;
     check_log.equals("what is gone is not started", started, cancelled);
-    check_log.equals("nor released", client.release_operation("please").await, Ok(()));
+    check_log.equals(
+        "nor released",
+        client.release_operation("please", &requested.uid).await,
+        Ok(()),
+    );
 }
 
 async fn events(server: &ApiServer, check_log: &mut CheckLog, found: &OperationObject) {

@@ -26,6 +26,8 @@ pub const REQUEST_KEPT_FOR: SignedDuration = SignedDuration::from_hours(1);
 pub struct PastOperation {
     /// The name of its object.
     pub name: String,
+    /// The uid of its object.
+    pub uid: String,
     /// The worker.
     pub worker: String,
     /// The kind of the operation, as in `repave`.
@@ -79,6 +81,7 @@ impl PastOperation {
         let time = |field: &str| status[field].as_str().and_then(|text| text.parse().ok());
         Self {
             name: text_at(&object["metadata"], "name"),
+            uid: text_at(&object["metadata"], "uid"),
             worker: text_at(&spec["serverRef"], "name"),
             kind: text_at(spec, "operation"),
             phase: text_at(status, "phase"),
@@ -142,7 +145,7 @@ impl ClusterClient {
         // With the one that begins there are as many as are kept.
         let surplus = past.iter().skip(MAX_OPERATIONS - 1);
         for operation in surplus.filter(|operation| !operation.is_awaited(now)) {
-            self.delete_operation(&operation.name).await?;
+            self.delete_operation(&operation.name, &operation.uid).await?;
         }
         Ok(())
     }
@@ -163,7 +166,7 @@ impl ClusterClient {
             if past.is_request && !past.is_finished() {
                 self.end_with_worker(&self.operation(&object), worker, now).await?;
             } else if !past.is_awaited(now) {
-                self.delete_operation(&past.name).await?;
+                self.delete_operation(&past.name, &past.uid).await?;
             }
         }
         Ok(())
@@ -192,7 +195,7 @@ impl ClusterClient {
         };
         match self.write_operation_status(&request.name, &status).await {
             // It was deleted after it was listed: the others end nevertheless.
-            Err(error) if error.is_not_found() => return Ok(()),
+            Err(error) if error.is_not_found() || error.is_conflict() => return Ok(()),
             written => written?,
         }
         let event = OperationEvent {
@@ -207,7 +210,7 @@ impl ClusterClient {
         if let Err(error) = self.record_operation_event(&event).await {
             tracing::warn!(%error, "the event of an Operation was not recorded");
         }
-        self.release_operation(&request.name).await
+        self.release_operation(&request.name, &request.uid).await
     }
 
     /// Marks the records of a worker, made under the topology's former name, as its own.

@@ -140,7 +140,7 @@ impl ClusterClient {
         namespace: Option<&str>,
         name: &str,
     ) -> Result<(), ClusterError> {
-        delete_and_wait(&self.collection(kind.api(), namespace), name).await
+        delete_and_wait(&self.collection(kind.api(), namespace), name, None).await
     }
 
     /// Selects the objects that the topology owns, under its own or its former name.
@@ -197,14 +197,25 @@ async fn established(collection: &Collection, name: &str) -> Result<Value, Clust
     }
 }
 
+/// Deletes the object of a uid, by default that of the one that is there, and waits until it
+/// is deleted. A request that arrives late does not delete a later object of the same name.
 pub(super) async fn delete_and_wait(
     collection: &Collection,
     name: &str,
+    uid: Option<&str>,
 ) -> Result<(), ClusterError> {
-    collection.delete(name).await?;
+    let uid_of = |object: &Value| text_at(&object["metadata"], "uid");
+    let uid = match uid {
+        Some(uid) => uid.to_owned(),
+        None => match collection.get(name).await? {
+            Some(object) => uid_of(&object),
+            None => return Ok(()),
+        },
+    };
+    collection.delete_uid(name, &uid).await?;
     let polled = DELETE.poll_until(|| async {
-        let found = collection.get(name).await;
-        found.map(|object| object.map_or(ControlFlow::Break(()), ControlFlow::Continue))
+        let found = collection.get(name).await?.filter(|object| uid_of(object) == uid);
+        Ok(found.map_or(ControlFlow::Break(()), ControlFlow::Continue))
     });
     let ControlFlow::Continue(object) = polled.await? else { return Ok(()) };
     let finalizers = &object["metadata"]["finalizers"];

@@ -66,14 +66,23 @@ impl ClusterClient {
         self.collection(apis::CILIUM_NODE, None).merge(name, &patch).await.map(|_| ())
     }
 
-    /// Deletes a CiliumNode whose Node is deleted. An absent one is no error, nor is a
-    /// cluster without Cilium.
+    /// The uid of a CiliumNode; `None` as well in a cluster without Cilium.
     ///
     /// # Errors
     ///
     /// The cluster did not respond, or refused.
-    pub async fn delete_cilium_node(&self, name: &str) -> Result<(), ClusterError> {
-        delete_and_wait(&self.collection(apis::CILIUM_NODE, None), name).await
+    pub async fn cilium_node_uid(&self, name: &str) -> Result<Option<String>, ClusterError> {
+        let object = self.collection(apis::CILIUM_NODE, None).get(name).await?;
+        Ok(object.map(|object| text_at(&object["metadata"], "uid")))
+    }
+
+    /// Deletes the CiliumNode of this uid, whose Node is deleted. An absent one is no error.
+    ///
+    /// # Errors
+    ///
+    /// Another CiliumNode has the name, or the cluster did not respond or refused.
+    pub async fn delete_cilium_node(&self, name: &str, uid: &str) -> Result<(), ClusterError> {
+        delete_and_wait(&self.collection(apis::CILIUM_NODE, None), name, Some(uid)).await
     }
 }
 

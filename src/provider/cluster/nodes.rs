@@ -283,13 +283,14 @@ impl ClusterClient {
         self.node_collection().merge(name, &patch).await.map(|_| ())
     }
 
-    /// Deletes a Node and waits until it is deleted. An absent one is no error.
+    /// Deletes a Node and waits until it is deleted. An absent one is no error. With a uid,
+    /// only the Node of that uid is deleted, and not one that joined since.
     ///
     /// # Errors
     ///
-    /// The cluster did not respond, or refused.
-    pub async fn delete_node(&self, name: &str) -> Result<(), ClusterError> {
-        delete_and_wait(&self.node_collection(), name).await
+    /// Another Node has the name, or the cluster did not respond or refused.
+    pub async fn delete_node(&self, name: &str, uid: Option<&str>) -> Result<(), ClusterError> {
+        delete_and_wait(&self.node_collection(), name, uid).await
     }
 }
 

@@ -32,8 +32,10 @@ pub struct OperationUpdate {
 }
 
 /// The part of the status of an Operation that a person created.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestStatus {
+    /// The uid of its object: the status is not written to a later one of the same name.
+    pub uid: String,
     /// When it was created.
     pub requested: Timestamp,
     /// The generation of the spec.
@@ -46,6 +48,7 @@ impl OperationUpdate {
     /// The status of work that is recorded.
     pub(super) fn of(record: &OperationRecord) -> Self {
         let request = |requested: &RequestedOperation| RequestStatus {
+            uid: requested.uid.clone(),
             requested: requested.requested,
             generation: requested.generation,
             attempts: requested.next_attempt(),
@@ -74,7 +77,7 @@ impl OperationUpdate {
         set("completionTime", self.completed.map(time));
         set("nodeUID", self.node_uid.as_ref().map(|uid| json!(uid)));
         set("bootID", self.boot_id.as_ref().map(|boot| json!(boot)));
-        let Some(request) = self.request else {
+        let Some(request) = &self.request else {
             status["conditions"] = json!([self.complete(self.started.unwrap_or_default())]);
             return status;
         };
@@ -95,7 +98,7 @@ impl OperationUpdate {
     }
 
     /// The conditions by which kstatus, and with it `kubectl wait` and Flux, judges.
-    fn conditions(&self, request: RequestStatus) -> Value {
+    fn conditions(&self, request: &RequestStatus) -> Value {
         let (is_final, has_succeeded) =
             (self.phase.is_final(), self.phase == OperationPhase::Succeeded);
         let begin = request.requested;
@@ -144,13 +147,16 @@ impl ClusterClient {
     ///
     /// # Errors
     ///
-    /// There is no such Operation, or the cluster did not answer.
+    /// There is no such Operation, another has its name, or the cluster did not answer.
     pub async fn write_operation_status(
         &self,
         name: &str,
         status: &OperationUpdate,
     ) -> Result<(), ClusterError> {
-        let patch = json!({ "status": status.to_value() });
+        let mut patch = json!({ "status": status.to_value() });
+        if let Some(request) = &status.request {
+            patch["metadata"]["uid"] = json!(request.uid);
+        }
         self.collection(apis::OPERATION, Some(NAMESPACE))
             .patch(name, Some("status"), PatchKind::Merge, &patch)
             .await

@@ -132,6 +132,7 @@ impl OperationObject {
     /// The fields of its status that only a request has, as they were read.
     pub fn request_status(&self) -> RequestStatus {
         RequestStatus {
+            uid: self.uid.clone(),
             requested: self.created,
             generation: self.generation,
             attempts: self.attempts,
@@ -271,19 +272,19 @@ impl ClusterClient {
         conflict.map_or(Ok(OperationStart::Cancelled), Err)
     }
 
-    /// Releases an Operation from the finalizer once its work has ended.
+    /// Releases the Operation of this uid from the finalizer once its work has ended.
     ///
     /// # Errors
     ///
     /// The cluster did not answer, or refused.
-    pub async fn release_operation(&self, name: &str) -> Result<(), ClusterError> {
+    pub async fn release_operation(&self, name: &str, uid: &str) -> Result<(), ClusterError> {
         let operations = self.all_operations();
         let mut conflict = None;
         for _ in 0..MAX_WRITES {
             let Some(object) = operations.get(name).await? else { return Ok(()) };
             let metadata = &object["metadata"];
             let mut finalizers = finalizers(metadata);
-            if !finalizers.contains(&FINALIZER) {
+            if metadata["uid"] != uid || !finalizers.contains(&FINALIZER) {
                 return Ok(());
             }
             finalizers.retain(|finalizer| *finalizer != FINALIZER);
@@ -296,14 +297,18 @@ impl ClusterClient {
         conflict.map_or(Ok(()), Err)
     }
 
-    /// Deletes an Operation, held or not; one that is not there is fine.
+    /// Deletes the Operation of this uid, held or not; one that is not there is fine, and a
+    /// later one of the same name stays.
     ///
     /// # Errors
     ///
     /// The cluster did not answer, or refused.
-    pub async fn delete_operation(&self, name: &str) -> Result<(), ClusterError> {
-        self.release_operation(name).await?;
-        self.all_operations().delete(name).await
+    pub async fn delete_operation(&self, name: &str, uid: &str) -> Result<(), ClusterError> {
+        self.release_operation(name, uid).await?;
+        match self.all_operations().delete_uid(name, uid).await {
+            Err(error) if !error.is_conflict() => Err(error),
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn all_operations(&self) -> Collection {

@@ -316,6 +316,14 @@ impl Collection {
         self.delete_with(name, &params).await
     }
 
+    /// Deletes the object with this uid; one that is not there is fine.
+    pub(super) async fn delete_uid(&self, name: &str, uid: &str) -> Result<(), ClusterError> {
+        let preconditions =
+            Some(Preconditions { resource_version: None, uid: Some(uid.to_owned()) });
+        let params = DeleteParams { preconditions, ..DeleteParams::background() };
+        self.delete_with(name, &params).await
+    }
+
     async fn delete_with(&self, name: &str, params: &DeleteParams) -> Result<(), ClusterError> {
         let about = self.about("delete", name);
         match self.send(&about, self.requests().delete(name, params)).await {

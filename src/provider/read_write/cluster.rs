@@ -48,6 +48,9 @@ pub trait ClusterRead: Debug + Send + Sync {
     /// `spec.ipam.podCIDRs` of one CiliumNode; nothing where it is not there.
     async fn cilium_node(&self, name: &str) -> Result<Option<Vec<Ipv4Net>>, ClusterError>;
 
+    /// The uid of a CiliumNode; `None` as well in a cluster without Cilium.
+    async fn cilium_node_uid(&self, name: &str) -> Result<Option<String>, ClusterError>;
+
     /// Every object of a kind, regardless of its owner; empty if the cluster
     /// does not know the kind yet.
     async fn list_all(&self, kind: ManifestKind) -> Result<Vec<LiveManifest>, ClusterError>;
@@ -136,7 +139,7 @@ pub trait ClusterWrite: ClusterRead {
 
     /// Deletes a CiliumNode whose Node is deleted. An absent one is no error, nor is a
     /// cluster without Cilium.
-    async fn delete_cilium_node(&self, name: &str) -> Result<(), ClusterError>;
+    async fn delete_cilium_node(&self, name: &str, uid: &str) -> Result<(), ClusterError>;
 
     /// Sets a Node's pod CIDR; the API server takes it once and never again.
     async fn set_node_pod_cidr(&self, name: &str, pod_cidr: Ipv4Net) -> Result<(), ClusterError>;
@@ -168,8 +171,9 @@ pub trait ClusterWrite: ClusterRead {
     /// Lets pods come again to a Node that stargate has cordoned.
     async fn uncordon_after_work(&self, name: &str) -> Result<(), ClusterError>;
 
-    /// Deletes a Node and waits until it is deleted. An absent one is no error.
-    async fn delete_node(&self, name: &str) -> Result<(), ClusterError>;
+    /// Deletes a Node and waits until it is deleted. An absent one is no error. With a uid,
+    /// only the Node of that uid is deleted.
+    async fn delete_node(&self, name: &str, uid: Option<&str>) -> Result<(), ClusterError>;
 
     /// Evicts all pods except static pods, completed ones and those of DaemonSets, and
     /// waits until they are deleted.
@@ -234,11 +238,11 @@ pub trait ClusterWrite: ClusterRead {
         requested: &RequestedOperation,
     ) -> Result<OperationStart, ClusterError>;
 
-    /// Releases an Operation from the finalizer once its work has ended.
-    async fn release_operation(&self, name: &str) -> Result<(), ClusterError>;
+    /// Releases the Operation of this uid from the finalizer once its work has ended.
+    async fn release_operation(&self, name: &str, uid: &str) -> Result<(), ClusterError>;
 
-    /// Deletes an Operation, held or not; one that is not there is fine.
-    async fn delete_operation(&self, name: &str) -> Result<(), ClusterError>;
+    /// Deletes the Operation of this uid, held or not; one that is not there is fine.
+    async fn delete_operation(&self, name: &str, uid: &str) -> Result<(), ClusterError>;
 
     /// Writes the status of an Operation.
     async fn write_operation_status(

@@ -50,6 +50,10 @@ impl ClusterRead for ClusterClient {
         Self::cilium_node(self, name).await
     }
 
+    async fn cilium_node_uid(&self, name: &str) -> Result<Option<String>, ClusterError> {
+        Self::cilium_node_uid(self, name).await
+    }
+
     async fn list_all(&self, kind: ManifestKind) -> Result<Vec<LiveManifest>, ClusterError> {
         Self::list_all(self, kind).await
     }
@@ -147,8 +151,8 @@ impl ClusterWrite for ClusterClient {
         Self::set_cilium_pod_cidrs(self, name, pod_cidrs).await
     }
 
-    async fn delete_cilium_node(&self, name: &str) -> Result<(), ClusterError> {
-        Self::delete_cilium_node(self, name).await
+    async fn delete_cilium_node(&self, name: &str, uid: &str) -> Result<(), ClusterError> {
+        Self::delete_cilium_node(self, name, uid).await
     }
 
     async fn set_node_pod_cidr(&self, name: &str, pod_cidr: Ipv4Net) -> Result<(), ClusterError> {
@@ -188,8 +192,8 @@ impl ClusterWrite for ClusterClient {
         Self::uncordon_after_work(self, name).await
     }
 
-    async fn delete_node(&self, name: &str) -> Result<(), ClusterError> {
-        Self::delete_node(self, name).await
+    async fn delete_node(&self, name: &str, uid: Option<&str>) -> Result<(), ClusterError> {
+        Self::delete_node(self, name, uid).await
     }
 
     async fn drain(&self, node: &str, within: Duration) -> Result<DrainReport, ClusterError> {
@@ -259,12 +263,12 @@ impl ClusterWrite for ClusterClient {
         Self::start_operation(self, requested).await
     }
 
-    async fn release_operation(&self, name: &str) -> Result<(), ClusterError> {
-        Self::release_operation(self, name).await
+    async fn release_operation(&self, name: &str, uid: &str) -> Result<(), ClusterError> {
+        Self::release_operation(self, name, uid).await
     }
 
-    async fn delete_operation(&self, name: &str) -> Result<(), ClusterError> {
-        Self::delete_operation(self, name).await
+    async fn delete_operation(&self, name: &str, uid: &str) -> Result<(), ClusterError> {
+        Self::delete_operation(self, name, uid).await
     }
 
     async fn write_operation_status(

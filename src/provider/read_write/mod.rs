@@ -58,7 +58,7 @@
 //! # use stargate::resource::Owner;
 //! async fn call(clients: &Given, owner: Owner) {
 //!     if let Ok(cluster) = clients.cluster.connect("kubeconfig", owner).await {
-//!         let _ = cluster.delete_node("worker-1").await;
+//!         let _ = cluster.delete_node("worker-1", None).await;
 //!     }
 //! }
 //! ```
@@ -68,7 +68,7 @@
 //! # use stargate::resource::Owner;
 //! async fn call(clients: &Given, owner: Owner) {
 //!     if let Ok(cluster) = clients.cluster.connect("kubeconfig", owner).await {
-//!         let _ = cluster.delete_node("worker-1").await;
+//!         let _ = cluster.delete_node("worker-1", None).await;
 //!     }
 //! }
 //! ```

@@ -158,7 +158,7 @@ async fn tidy(writer: &Writer<'_>, objects: &[OperationObject]) -> Result<(), Cl
         writer.tolerate(writer.conclude(object).await)?;
     }
     for object in retention::expired(objects, (writer.now)()) {
-        writer.tolerate(writer.cluster.delete_operation(&object.name).await)?;
+        writer.tolerate(writer.cluster.delete_operation(&object.name, &object.uid).await)?;
     }
     Ok(())
 }

@@ -80,7 +80,7 @@ impl Writer<'_> {
         }
         self.write(object, phase, reason, Some((self.now)())).await?;
         self.announce(object, worker, phase, &reason.message).await?;
-        self.cluster.release_operation(&object.name).await
+        self.cluster.release_operation(&object.name, &object.uid).await
     }
 
     /// Releases an Operation whose status is final.
@@ -90,7 +90,7 @@ impl Writer<'_> {
         let reason = Reason::new(phase.as_str(), object.message.clone());
         self.report(object, phase, &reason);
         self.announce(object, Some(&worker), phase, &object.message).await?;
-        self.cluster.release_operation(&object.name).await
+        self.cluster.release_operation(&object.name, &object.uid).await
     }
 
     /// Warns of a status that the API server refuses, as with the definitions of an earlier
@@ -146,7 +146,7 @@ impl Writer<'_> {
         };
         match self.cluster.write_operation_status(&object.name, &status).await {
             // It was deleted, and nothing was started.
-            Err(error) if error.is_not_found() => return Ok(()),
+            Err(error) if error.is_not_found() || error.is_conflict() => return Ok(()),
             written => written?,
         }
         self.report(object, phase, reason);
