@@ -5,11 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use ipnet::Ipv4Net;
-
 use super::facts::JoinedPlace;
 use super::{AddressAssignment, Facts};
 use crate::net::prefix::overlaps;
+use crate::net::range_index::RangeIndex;
 use crate::topology::model::{Datacenter, DatacenterKind, Topology};
 use crate::topology::names::{DatacenterName, WorkerName};
 
@@ -57,8 +56,8 @@ impl Mover<'_> {
 /// The workers whose places change.
 struct Movers<'a> {
     by_name: BTreeMap<&'a WorkerName, Mover<'a>>,
-    /// The present ranges of workers that leave them, which do not overlap, by their beginnings.
-    ranges: BTreeMap<Ipv4Addr, (Ipv4Net, &'a WorkerName)>,
+    /// The workers that leave their present ranges.
+    ranges: RangeIndex<&'a WorkerName>,
     /// The present addresses of VMs that leave them.
     addresses: BTreeMap<(&'a DatacenterName, Ipv4Addr), &'a WorkerName>,
 }
@@ -94,7 +93,7 @@ impl<'a> Movers<'a> {
         };
         let leaves = place.datacenter != datacenter.name;
         if leaves || place.pod_cidr != next.pod_cidr {
-            self.ranges.insert(place.pod_cidr.network(), (place.pod_cidr, name));
+            self.ranges.insert(place.pod_cidr, name);
         }
         // A worker that moves from another datacenter is held by nothing. A machine whose
         // operator gave it another address is there already, and in a network that is replaced
@@ -115,19 +114,12 @@ impl<'a> Movers<'a> {
 
     /// The other workers that have a part of a mover's next range.
     fn holders(&self, name: &WorkerName, mover: &Mover<'_>) -> Vec<&'a WorkerName> {
-        let range = mover.next.pod_cidr;
-        let before = self.ranges.range(..range.network()).next_back();
-        let inside = self.ranges.range(range.network()..=range.broadcast());
-        let holding = before.into_iter().chain(inside).map(|(_, held)| *held);
-        let holding = holding.filter(|(held, holder)| overlaps(held, &range) && *holder != name);
-        holding.map(|(_, holder)| holder).collect()
+        let holders = self.ranges.overlapping(&mover.next.pod_cidr).map(|(_, holder)| *holder);
+        holders.filter(|holder| *holder != name).collect()
     }
 
     fn has_holders(&self, mover: &Mover<'_>) -> bool {
-        let range = mover.next.pod_cidr;
-        let before = self.ranges.range(..range.network()).next_back();
-        let inside = self.ranges.range(range.network()..=range.broadcast());
-        before.into_iter().chain(inside).any(|(_, (held, _))| overlaps(held, &range))
+        self.ranges.overlapping(&mover.next.pod_cidr).next().is_some()
     }
 
     /// Whether paths to its present and to its next range can exist side by side.

@@ -4,7 +4,6 @@
 //! between the two halves of the replacement.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
@@ -13,6 +12,7 @@ use super::follow_ups::{FollowUp, FollowUps};
 use super::withdrawal::{adds_path_to, gained, redirected, sends_packets};
 use super::{Action, Change};
 use crate::net::prefix::overlaps;
+use crate::net::range_index::RangeIndex;
 use crate::resource::host::JoinedWorker;
 use crate::resource::{Address, Kind, Resource};
 
@@ -134,27 +134,19 @@ fn moves<'a>(changes: &[&'a Change]) -> Vec<Move<'a>> {
     moves.collect()
 }
 
-/// The present ranges of workers that move, which do not overlap, by their beginnings.
-struct HeldRanges<'a>(BTreeMap<Ipv4Addr, (Ipv4Net, &'a Address)>);
+/// The present ranges of workers that move.
+struct HeldRanges<'a>(RangeIndex<&'a Address>);
 
 impl<'a> HeldRanges<'a> {
     fn of(moves: &[Move<'a>]) -> Self {
         let set = moves.iter().filter(|one| one.before.pod_cidr != JoinedWorker::NO_POD_CIDR);
-        let ranges = set.map(|one| {
-            let range = one.before.pod_cidr;
-            (range.network(), (range, one.address))
-        });
-        Self(ranges.collect())
+        Self(set.map(|one| (one.before.pod_cidr, one.address)).collect())
     }
 
     /// The workers that have a part of another one's next range, that one included.
     fn holders(&self, one: &Move<'_>) -> Vec<&'a Address> {
-        let range = one.after.pod_cidr;
         let Self(held) = self;
-        let before = held.range(..range.network()).next_back();
-        let inside = held.range(range.network()..=range.broadcast());
-        let holding = before.into_iter().chain(inside).map(|(_, held)| held);
-        holding.filter(|(held, _)| overlaps(held, &range)).map(|(_, holder)| *holder).collect()
+        held.overlapping(&one.after.pod_cidr).map(|(_, holder)| *holder).collect()
     }
 }
 
