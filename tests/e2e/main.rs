@@ -38,6 +38,7 @@ mod half_changed_workers;
 mod harness;
 mod host_effects;
 mod ignore;
+mod ignored_conflicts;
 mod kill;
 mod lease;
 mod lease_pauses;

@@ -210,6 +210,9 @@ pub(super) fn compare_states(
     if input.options.destroy {
         unread_cluster::withhold(input, &mut contents);
     }
+    if has_errors(&contents.findings) && !input.options.destroy {
+        return without_changes(input, contents.findings, kept);
+    }
     let Some((facts, inventory)) = surviving(input.facts, input.inventory, &contents) else {
         return Plan { contents, desired: kept };
     };
@@ -219,6 +222,9 @@ pub(super) fn compare_states(
         return without_changes(input, findings, desired);
     }
     let mut later = compare(&findings, &mut desired, (&facts, &inventory));
+    if has_errors(&later.findings) && !input.options.destroy {
+        return without_changes(input, later.findings, desired);
+    }
     mark_replaced(&contents, &mut later);
     Plan { contents: later, desired }
 }
