@@ -40,6 +40,7 @@ mod host_effects;
 mod ignore;
 mod ignored_conflicts;
 mod kill;
+mod later_exchanges;
 mod lease;
 mod lease_pauses;
 mod lifted_protection;

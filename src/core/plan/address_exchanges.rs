@@ -9,17 +9,44 @@ use super::protection::blocked_for;
 use super::rollout::lasting_workers;
 use super::succession::{Takeovers, cycles, worker_of};
 use super::{Action, Change};
+use crate::desired::LaterIteration;
 use crate::diagnostics::{Code, Failure};
 use crate::resource::{Address, Kind, Resource};
 
+/// Why each worker does not change.
+pub(super) type Refused = BTreeMap<Address, Failure>;
+
 /// Blocks the workers of each exchange that is wider than the rollout permits.
 pub(super) fn refuse(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
-    let exchanges = exchanges(decisions);
+    let replaced = decisions.values().filter_map(|decision| match decision {
+        ResourceDecision::Change(change) if change.action == Action::Replace => Some(&**change),
+        _ => None,
+    });
+    let refused = too_wide(input, &replaced.collect::<Vec<_>>());
+    block(&refused, decisions);
+}
+
+/// The workers of exchanges in a later iteration that are wider than the rollout permits.
+pub(super) fn refused_later(input: Comparison<'_>, iteration: &LaterIteration) -> Refused {
+    let replaced = iteration.changed.iter().filter_map(|(before, after)| {
+        let key = after.key.clone()?;
+        let reason = &after.planned_because_of;
+        let mut change = Change::new(after.address.clone(), key, Action::Replace, reason);
+        change.before = Some(before.as_ref()?.resource.clone());
+        change.after = Some(after.resource.clone());
+        Some(change)
+    });
+    let replaced: Vec<Change> = replaced.filter(can_stay).collect();
+    too_wide(input, &replaced.iter().collect::<Vec<_>>())
+}
+
+fn too_wide(input: Comparison<'_>, replaced: &[&Change]) -> Refused {
+    let exchanges = exchanges(replaced);
+    let mut refused = Refused::new();
     if exchanges.is_empty() {
-        return;
+        return refused;
     }
     let sizes = lasting_workers(input);
-    let mut refused: BTreeMap<Address, Failure> = BTreeMap::new();
     for workers in exchanges {
         let too_wide = workers.iter().find_map(|worker| {
             let on_site = workers.iter().filter(|other| other.site == worker.site).count();
@@ -30,36 +57,41 @@ pub(super) fn refuse(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
         let Some(failure) = too_wide else { continue };
         refused.extend(workers.into_iter().map(|worker| (worker, failure.clone())));
     }
-    block(&refused, decisions);
+    refused
 }
 
 /// Blocks every change of these workers and of their machines.
-fn block(refused: &BTreeMap<Address, Failure>, decisions: &mut ResourceDecisions) {
+fn block(refused: &Refused, decisions: &mut ResourceDecisions) {
     for (address, decision) in decisions.iter_mut().filter(|_| !refused.is_empty()) {
-        let is_part = matches!(
-            address.kind,
-            Kind::Worker
-                | Kind::CiliumNode
-                | Kind::Server
-                | Kind::VirtualMachine
-                | Kind::NetworkInterface
-        );
-        let worker =
-            worker_of(address).unwrap_or_else(|| Address { kind: Kind::Worker, ..address.clone() });
-        let Some(failure) = refused.get(&worker).filter(|_| is_part) else { continue };
+        let Some((worker, failure)) = refusal(refused, address) else { continue };
         let ResourceDecision::Change(change) = decision else { continue };
-        let cause = (*address != worker).then_some(worker);
+        let cause = (address != worker).then(|| worker.clone());
         *decision = blocked_for(change, failure.clone(), cause).into();
     }
 }
 
-/// The workers of each exchange.
-fn exchanges(decisions: &ResourceDecisions) -> Vec<BTreeSet<Address>> {
-    let replaced = decisions.values().filter_map(|decision| match decision {
-        ResourceDecision::Change(change) if change.action == Action::Replace => Some(&**change),
-        _ => None,
-    });
-    let changes: Vec<&Change> = replaced.filter(|change| can_stay(change)).collect();
+/// The refused worker that a resource is a part of, with the reason.
+pub(super) fn refusal<'a>(
+    refused: &'a Refused,
+    address: &Address,
+) -> Option<(&'a Address, &'a Failure)> {
+    let is_part = matches!(
+        address.kind,
+        Kind::Worker
+            | Kind::CiliumNode
+            | Kind::Server
+            | Kind::VirtualMachine
+            | Kind::NetworkInterface
+    );
+    let worker =
+        worker_of(address).unwrap_or_else(|| Address { kind: Kind::Worker, ..address.clone() });
+    refused.get_key_value(&worker).filter(|_| is_part)
+}
+
+/// The workers of each exchange among replacements.
+fn exchanges(replaced: &[&Change]) -> Vec<BTreeSet<Address>> {
+    let changes: Vec<&Change> =
+        replaced.iter().copied().filter(|change| can_stay(change)).collect();
     if changes.len() < 2 {
         return Vec::new();
     }
