@@ -49,7 +49,10 @@ fn changed(plan: &Plan) -> BTreeSet<&str> {
 /// The plan refuses the exchange, one apply makes the rest of the plan, and the next plan refuses
 /// the same.
 async fn assert_first_plan_refuses(text: &str, expected: &[&str]) {
-    let deployment = deployed().await.edited(text);
+    assert_refuses(deployed().await.edited(text), expected).await;
+}
+
+async fn assert_refuses(deployment: Deployment, expected: &[&str]) {
     let plan = deployment.plan().await;
     assert_eq!(plan.status(), PlanStatus::Blocked, "{}", summary(&plan));
     let expected: BTreeSet<&str> = expected.iter().copied().collect();
@@ -75,6 +78,17 @@ async fn an_exchange_behind_a_takeover_is_refused_by_the_first_plan() {
     let new =
         "\n[[datacenters.cloud.workers]]\nname = \"cloud-n\"\npod_cidr = \"10.244.66.0/24\"\n";
     assert_first_plan_refuses(&edited(&lines, new), &["cloud-b", "cloud-c", "cloud-n"]).await;
+}
+
+/// The VM of a worker that is not in the cluster has its address, too.
+#[tokio::test(start_paused = true)]
+async fn a_worker_without_a_node_exchanges_its_address_as_others_do() {
+    let deployment = deployed().await;
+    let owner = deployment.scope(&RefreshOptions::default()).owner();
+    let cluster = deployment.clients.cluster.connect("", owner).await.unwrap();
+    cluster.delete_node("cloud-c").await.unwrap();
+    let lines = [FREE_A, EXCHANGE[0], EXCHANGE[1]];
+    assert_refuses(deployment.edited(&edited(&lines, "")), &["cloud-b", "cloud-c"]).await;
 }
 
 /// With the width that the message names, one apply makes the edit.

@@ -26,6 +26,7 @@ mod disruption;
 mod earlier_version;
 mod edit_pairs;
 mod edits;
+mod edits_beside_losses;
 mod end_state;
 mod exclusive_claims;
 mod executor;

@@ -73,7 +73,7 @@ impl<'a> Movers<'a> {
         for datacenter in &topology.datacenters {
             for worker in &datacenter.workers {
                 if let Some(next) = next(&worker.name) {
-                    movers.add(datacenter, &worker.name, facts.joined.get(&worker.name), next);
+                    movers.add(datacenter, &worker.name, facts, next);
                 }
             }
         }
@@ -84,10 +84,12 @@ impl<'a> Movers<'a> {
         &mut self,
         datacenter: &'a Datacenter,
         name: &'a WorkerName,
-        present: Option<&'a JoinedPlace>,
+        facts: &'a Facts,
         next: AddressAssignment,
     ) {
+        let present = facts.joined.get(name);
         let Some(place) = present else {
+            self.add_vm_without_node(datacenter, name, facts, next);
             self.by_name.insert(name, Mover { datacenter, present, next });
             return;
         };
@@ -110,6 +112,22 @@ impl<'a> Movers<'a> {
             self.addresses.insert((&datacenter.name, place.ip), name);
         }
         self.by_name.insert(name, Mover { datacenter, present, next });
+    }
+
+    /// Adds the address of a VM that is to have another one and whose worker is not in the
+    /// cluster.
+    fn add_vm_without_node(
+        &mut self,
+        datacenter: &'a Datacenter,
+        name: &'a WorkerName,
+        facts: &Facts,
+        next: AddressAssignment,
+    ) {
+        let DatacenterKind::Azure(azure) = &datacenter.kind else { return };
+        let held = facts.assigned.get(name).and_then(|assigned| assigned.ip);
+        if let Some(held) = held.filter(|ip| *ip != next.ip && azure.subnet_cidr.contains(ip)) {
+            self.addresses.insert((&datacenter.name, held), name);
+        }
     }
 
     /// The other workers that have a part of a mover's next range.

@@ -2,6 +2,7 @@
 //! them can be recreated, so they are disturbed at the same time.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
 use super::exclusive_claims::Claims;
@@ -9,8 +10,9 @@ use super::protection::blocked_for;
 use super::rollout::lasting_workers;
 use super::succession::{Takeovers, cycles, worker_of};
 use super::{Action, Change};
-use crate::desired::LaterIteration;
+use crate::desired::{DesiredResource, LaterIteration};
 use crate::diagnostics::{Code, Failure};
+use crate::inventory::Inventory;
 use crate::resource::{Address, Kind, Resource};
 
 /// Why each worker does not change.
@@ -32,12 +34,23 @@ pub(super) fn refused_later(input: Comparison<'_>, iteration: &LaterIteration) -
         let key = after.key.clone()?;
         let reason = &after.planned_because_of;
         let mut change = Change::new(after.address.clone(), key, Action::Replace, reason);
-        change.before = Some(before.as_ref()?.resource.clone());
+        change.before = Some(value_before(input.inventory, before.as_ref(), after)?.clone());
         change.after = Some(after.resource.clone());
         Some(change)
     });
     let replaced: Vec<Change> = replaced.filter(can_stay).collect();
     too_wide(input, &replaced.iter().collect::<Vec<_>>())
+}
+
+/// The value of an object before a later iteration. Objects of a worker that joins then may exist
+/// already: they stay until then.
+pub(super) fn value_before<'a>(
+    inventory: &'a Inventory,
+    before: Option<&'a Arc<DesiredResource>>,
+    after: &DesiredResource,
+) -> Option<&'a Resource> {
+    let observed = || inventory.get(after.key.as_ref()?).map(|observed| &observed.resource);
+    before.map(|before| &before.resource).or_else(observed)
 }
 
 fn too_wide(input: Comparison<'_>, replaced: &[&Change]) -> Refused {

@@ -2,7 +2,6 @@
 //! the same apply, and are shown and approved with the first plan.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt};
 
@@ -14,7 +13,8 @@ use super::new_places::WITHDRAWAL;
 use super::{Action, Blocked, Deferred, Finding, FindingSeverity};
 use crate::desired::{DesiredResource, DesiredSet, LaterIteration};
 use crate::diagnostics::{Code, Failure};
-use crate::resource::{Address, Kind};
+use crate::inventory::Inventory;
+use crate::resource::{Address, Kind, Resource};
 
 /// Says that iterations follow whose changes the plan does not show.
 pub(super) fn unknown_iterations(desired: &DesiredSet) -> Option<Finding> {
@@ -113,7 +113,10 @@ fn block_deferred(
 }
 
 /// The resources of the topology by their containers.
-struct Contents<'a>(HashMap<&'a Address, Vec<&'a DesiredResource>>);
+struct Contents<'a> {
+    by_container: HashMap<&'a Address, Vec<&'a DesiredResource>>,
+    inventory: &'a Inventory,
+}
 
 impl<'a> Contents<'a> {
     fn of(input: Comparison<'a>) -> Self {
@@ -123,20 +126,23 @@ impl<'a> Contents<'a> {
                 contents.entry(container).or_default().push(desired);
             }
         }
-        Self(contents)
+        Self { by_container: contents, inventory: input.inventory }
     }
 
     /// The changes of an iteration, with the contents of what it replaces.
     fn deferred_in(&self, iteration: &LaterIteration) -> Vec<Deferred> {
         let changed = iteration.changed.iter();
-        let changed = changed.map(|(before, after)| change(before.as_ref(), after, iteration));
+        let changed = changed.map(|(before, after)| {
+            let before = address_exchanges::value_before(self.inventory, before.as_ref(), after);
+            change(before, after, iteration)
+        });
         let mut all: BTreeMap<Address, Deferred> =
             changed.map(|it| (it.address.clone(), it)).collect();
         let replaced = all.values().filter(|it| it.action == Action::Replace);
         let mut open: Vec<Address> = replaced.map(|it| it.address.clone()).collect();
         let mut replaced: BTreeSet<Address> = open.iter().cloned().collect();
         while let Some(container) = open.pop() {
-            for resource in self.0.get(&container).into_iter().flatten() {
+            for resource in self.by_container.get(&container).into_iter().flatten() {
                 let address = &resource.address;
                 if !replaced.insert(address.clone()) {
                     continue;
@@ -155,14 +161,14 @@ impl<'a> Contents<'a> {
 }
 
 fn change(
-    before: Option<&Arc<DesiredResource>>,
+    before: Option<&Resource>,
     after: &DesiredResource,
     iteration: &LaterIteration,
 ) -> Deferred {
     let (action, fields) = match before {
         None => (Action::Create, diff::whole(&after.resource, ObjectDiff::Created)),
         Some(before) => {
-            let fields = diff::between(&before.resource, &after.resource);
+            let fields = diff::between(before, &after.resource);
             match fields.iter().any(|field| field.forces_replacement) {
                 true => (Action::Replace, fields),
                 // Its values in between are those of one iteration only.
