@@ -244,3 +244,37 @@ async fn a_range_that_stays_is_led_to_the_new_place_in_the_wave() {
            mac = \"52:54:00:00:00:09\"\npod_cidr = \"10.244.210.0/24\"\n";
     Case { before, ..Case::of("another datacenter", moved) }.check().await;
 }
+
+/// A worker cannot wait at a place of another datacenter, so the workers whose places it gets
+/// leave them first.
+#[tokio::test(start_paused = true)]
+async fn a_worker_from_another_datacenter_gets_the_range_of_one_that_moves_on() {
+    let attic_c = "\n[[datacenters.attic.workers]]\nname = \"attic-c\"\nip = \"10.60.1.7\"\n\
+                   mac = \"52:54:00:00:00:07\"\n";
+    let to_cloud = |number: u8| {
+        let block = "\n[[datacenters.cloud.workers]]\nname = \"attic-c\"\n";
+        without(&base(), attic_c) + block + &range(number) + "\n"
+    };
+    let of_a = with(&to_cloud(64), CLOUD_A, &range(70));
+    Case { width: 2, ..Case::of("of one that gets a free range", of_a) }.check().await;
+    Case { width: 2, ..Case::of("of one that gets any range", to_cloud(66)) }.check().await;
+    // Here one update leads to the ranges of two workers of one datacenter.
+    let of_c = at_width(&with(&to_cloud(66), CLOUD_A, &range(70)), 2);
+    let plan = Case { width: 3, ..Case::of("of one that waits", of_c) }.plan().await;
+    assert_eq!(later(&plan), BTreeSet::new(), "{}", summary(&plan));
+    let cloud_c = "\n[[datacenters.cloud.workers]]\nname = \"cloud-c\"\n";
+    let text = with_ranges(&without(&base(), cloud_c), &[(ATTIC_B, 140)]);
+    let moved = "\n[[datacenters.attic.workers]]\nname = \"cloud-c\"\nip = \"10.60.1.9\"\n\
+                 mac = \"52:54:00:00:00:09\"\n";
+    let text = text + moved + &range(129) + "\n";
+    Case { width: 2, ..Case::of("of an existing machine", text) }.check().await;
+}
+
+/// One gets the range of the other, which gets its address.
+#[tokio::test(start_paused = true)]
+async fn an_address_and_a_range_are_taken_over_in_opposite_directions() {
+    let own = format!("ip = \"10.50.1.30\"\n{}", range(65));
+    let text = with(&base(), CLOUD_A, &own);
+    let text = with(&text, CLOUD_B, &format!("ip = \"10.50.1.4\"\n{}", range(70)));
+    Case { width: 2, ..Case::of("at width 2", at_width(&text, 2)) }.check().await;
+}

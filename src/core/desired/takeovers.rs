@@ -60,6 +60,8 @@ struct Movers<'a> {
     ranges: RangeIndex<&'a WorkerName>,
     /// The present addresses of VMs that leave them.
     addresses: BTreeMap<(&'a DatacenterName, Ipv4Addr), &'a WorkerName>,
+    /// The datacenters and places of workers that come from other datacenters.
+    arrivals: Vec<(&'a DatacenterName, AddressAssignment)>,
 }
 
 impl<'a> Movers<'a> {
@@ -68,8 +70,8 @@ impl<'a> Movers<'a> {
         facts: &'a Facts,
         next: impl Fn(&WorkerName) -> Option<AddressAssignment>,
     ) -> Self {
-        let (by_name, ranges, addresses) = Default::default();
-        let mut movers = Self { by_name, ranges, addresses };
+        let (by_name, ranges, addresses, arrivals) = Default::default();
+        let mut movers = Self { by_name, ranges, addresses, arrivals };
         for datacenter in &topology.datacenters {
             for worker in &datacenter.workers {
                 if let Some(next) = next(&worker.name) {
@@ -96,6 +98,9 @@ impl<'a> Movers<'a> {
         let leaves = place.datacenter != datacenter.name;
         if leaves || place.pod_cidr != next.pod_cidr {
             self.ranges.insert(place.pod_cidr, name);
+        }
+        if leaves {
+            self.arrivals.push((&datacenter.name, next));
         }
         // A worker that moves from another datacenter is held by nothing. A machine whose
         // operator gave it another address is there already, and in a network that is replaced
@@ -160,6 +165,7 @@ impl<'a> Movers<'a> {
             }
         }
         self.hold_addresses(&mut moving);
+        self.make_room_for_arrivals(&mut moving);
         // Workers that wait for each other in other ways all move: the plan orders or refuses it.
         if moving.is_empty() { self.by_name.keys().copied().collect() } else { moving }
     }
@@ -191,6 +197,20 @@ impl<'a> Movers<'a> {
         let holder = *self.addresses.get(&(&mover.datacenter.name, mover.next.ip))?;
         let is_free = self.by_name.get(holder).is_some_and(|holder| self.is_free(holder));
         (holder != name && !is_free).then_some(holder)
+    }
+
+    /// Moves the workers whose places others get that come from other datacenters, and those that
+    /// must leave first: a worker that moves between datacenters cannot wait at its present place.
+    fn make_room_for_arrivals(&self, moving: &mut BTreeSet<&'a WorkerName>) {
+        for (datacenter, next) in &self.arrivals {
+            let holders = self.ranges.overlapping(&next.pod_cidr).map(|(_, holder)| *holder);
+            let holders = holders.chain(self.addresses.get(&(*datacenter, next.ip)).copied());
+            let held: Vec<&WorkerName> = holders
+                .filter(|name| self.by_name.contains_key(name) && !moving.contains(name))
+                .collect();
+            let before = held.into_iter().flat_map(|holder| self.before(holder));
+            moving.extend(before.filter(|name| self.by_name.contains_key(name)));
+        }
     }
 
     /// Holds the VMs whose next addresses are those of held VMs.

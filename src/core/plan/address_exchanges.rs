@@ -8,12 +8,12 @@ use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
 use super::exclusive_claims::Claims;
 use super::protection::blocked_for;
 use super::rollout::lasting_workers;
-use super::succession::{Takeovers, cycles, worker_of};
-use super::{Action, Change};
+use super::succession::{Takeovers, cycles, takeovers, worker_of};
+use super::{Action, Change, PlanContents};
 use crate::desired::{DesiredResource, LaterIteration};
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::Inventory;
-use crate::resource::{Address, Kind, Resource};
+use crate::resource::{Address, Kind, ObjectKey, Resource, Site};
 
 /// Why each worker does not change.
 pub(super) type Refused = BTreeMap<Address, Failure>;
@@ -53,6 +53,31 @@ pub(super) fn value_before<'a>(
     before.map(|before| &before.resource).or_else(observed)
 }
 
+/// Why a plan is refused in which more workers of a site wait for each other to leave than the
+/// rollout permits: one takes the range of another one, which takes its address, or the routes to
+/// their ranges are changed by one update.
+pub(super) fn in_plan(input: Comparison<'_>, plan: &PlanContents) -> Option<Failure> {
+    let cycles = cycles(&takeovers(&plan.changes));
+    if cycles.is_empty() {
+        return None;
+    }
+    let replaced = || plan.changes.iter().filter(|it| it.action == Action::Replace);
+    let is_subnet = |change: &&Change| change.address.kind == Kind::Subnet;
+    let subnets: BTreeSet<&ObjectKey> = replaced().filter(is_subnet).map(|it| &it.key).collect();
+    let has_subnet = |change: &&Change| !subnet(change).is_some_and(|it| subnets.contains(&it));
+    let staying = replaced().filter(|change| can_stay(change)).filter(has_subnet);
+    let staying: BTreeSet<Address> = staying.filter_map(|it| worker_of(&it.address)).collect();
+    let mut exchanges = cycles.iter().map(|cycle| cycle.intersection(&staying).cloned().collect());
+    let sizes = lasting_workers(input);
+    exchanges.find_map(|workers| wide(input, &sizes, &workers))
+}
+
+/// The subnet of an interface.
+fn subnet(change: &Change) -> Option<ObjectKey> {
+    let Some(Resource::NetworkInterface(interface)) = &change.before else { return None };
+    interface.subnet.known().cloned().map(ObjectKey::Azure)
+}
+
 fn too_wide(input: Comparison<'_>, replaced: &[&Change]) -> Refused {
     let exchanges = exchanges(replaced);
     let mut refused = Refused::new();
@@ -61,16 +86,24 @@ fn too_wide(input: Comparison<'_>, replaced: &[&Change]) -> Refused {
     }
     let sizes = lasting_workers(input);
     for workers in exchanges {
-        let too_wide = workers.iter().find_map(|worker| {
-            let on_site = workers.iter().filter(|other| other.site == worker.site).count();
-            let size = sizes.get(&worker.site).copied().unwrap_or_default();
-            let width = input.rollout.width.of(size).max(1);
-            (on_site > width as usize).then(|| failure(worker, &workers, width))
-        });
-        let Some(failure) = too_wide else { continue };
+        let Some(failure) = wide(input, &sizes, &workers) else { continue };
         refused.extend(workers.into_iter().map(|worker| (worker, failure.clone())));
     }
     refused
+}
+
+/// Why workers do not exchange places, if more of a site would than the rollout permits.
+fn wide(
+    input: Comparison<'_>,
+    sizes: &BTreeMap<Site, usize>,
+    workers: &BTreeSet<Address>,
+) -> Option<Failure> {
+    workers.iter().find_map(|worker| {
+        let on_site = workers.iter().filter(|other| other.site == worker.site).count();
+        let size = sizes.get(&worker.site).copied().unwrap_or_default();
+        let width = input.rollout.width.of(size).max(1);
+        (on_site > width as usize).then(|| failure(worker, workers, width))
+    })
 }
 
 /// Blocks every change of these workers and of their machines.

@@ -44,12 +44,11 @@ impl<'a> NewPaths<'a> {
         let redirected: Vec<BTreeSet<Ipv4Net>> =
             paths.iter().map(|path| redirected(path)).collect();
         let held = HeldRanges::of(&moves);
+        let mut free = Vec::new();
         for one in &moves {
             let holders = held.holders(one);
             if holders.is_empty() {
-                let leading = paths.iter().filter(|path| adds_path_to(path, &one.after.pod_cidr));
-                let leading = leading.filter(|_| !one.is_elsewhere).map(|path| &path.address);
-                found.before_work.insert(one.address, leading.collect());
+                free.extend((!one.is_elsewhere).then_some(one));
                 continue;
             }
             let range = one.after.pod_cidr;
@@ -61,7 +60,23 @@ impl<'a> NewPaths<'a> {
                 found.after_destroy.entry(&path.address).or_default().extend(&holders);
             }
         }
+        free.into_iter().for_each(|one| found.add_paths_to_free_range(one, &paths));
         found
+    }
+
+    /// Adds the updates that lead to a range that no other worker has. They come before the
+    /// worker is drained, but for those that lead its present range to another worker.
+    fn add_paths_to_free_range(&mut self, one: &Move<'a>, paths: &[&'a Change]) {
+        let leading = paths.iter().filter(|path| adds_path_to(path, &one.after.pod_cidr));
+        let waits = |path: &Address| {
+            self.after_destroy.get(path).is_some_and(|holders| holders.contains(one.address))
+        };
+        let (after, before): (Vec<&Address>, Vec<&Address>) =
+            leading.map(|path| &path.address).partition(|path| waits(path));
+        self.before_work.insert(one.address, before);
+        if !after.is_empty() {
+            self.before_creation.insert(one.address, after);
+        }
     }
 
     /// The updates that a worker waits for before it is drained.

@@ -184,7 +184,7 @@ pub(super) fn compare_states(
         let applied = known_drift::ignore(rules, input.today, inventory, desired);
         let findings: Vec<Finding> =
             findings.iter().cloned().chain(applied.findings.iter().cloned()).collect();
-        let mut contents = plan_changes(Comparison {
+        let comparison = Comparison {
             settings: &settings,
             desired,
             inventory,
@@ -199,10 +199,11 @@ pub(super) fn compare_states(
             nodes: &facts.nodes,
             control_plane: applied.control_plane(input.topology, facts),
             requests: input.requests,
-        });
+        };
+        let mut contents = plan_changes(comparison);
         execution_details::attach(input.topology, facts, inventory, &mut contents.changes);
         contents.ignored = applied.drift;
-        cyclic_waits::block(&mut contents);
+        cyclic_waits::block(comparison, &mut contents);
         contents
     };
     let mut kept = if input.options.destroy { DesiredSet::default() } else { desired };
