@@ -84,6 +84,7 @@ mod tokens;
 mod undone_changes;
 mod unread_cluster;
 mod unread_cluster_destroys;
+mod unread_tailnet_destroys;
 mod unread_workers;
 mod unreliable;
 mod upgrades;
