@@ -2,12 +2,14 @@
 //! worker that runs with it until that one has left, and one apply makes what its plan shows.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use stargate::apply::ApplyStatus;
 use stargate::apply::events::Outcome;
 use stargate::plan::{Plan, PlanStatus};
-use stargate::resource::{Address, Kind};
-use stargate::sandbox::SandboxState;
+use stargate::provider::azure::client::Precondition;
+use stargate::resource::{Address, ArmId, Kind};
+use stargate::sandbox::{SandboxState, arm};
 
 use crate::harness::{Deployment, RefreshOptions, failures, summary};
 use crate::worker_waves::{PairObserver, base, connected, interrupted, waves};
@@ -185,6 +187,32 @@ async fn a_saved_chain_continues_after_an_iteration() {
         let is_it = |it: &Address| it.kind == Kind::Worker && *it.name == *worker;
         let replaced = applied.outcomes.iter().find(|(address, _)| is_it(address));
         assert_eq!(replaced.map(|(_, outcome)| outcome), Some(&Outcome::Done), "{worker}");
+    }
+}
+
+/// The VM of a member was deleted: the plan creates it and joins its worker, which is replaced once
+/// more in a later iteration.
+#[tokio::test(start_paused = true)]
+async fn a_saved_chain_with_a_deleted_vm_continues_after_each_iteration() {
+    for member in ["cloud-a", "cloud-b", "cloud-c"] {
+        let before = Deployment::of(&base(), SandboxState::new(7));
+        before.iterate().await;
+        let group = ArmId::resource_group(arm::SUBSCRIPTION, "lab-cloud");
+        let id = group.in_group("Microsoft.Compute/virtualMachines", member);
+        before.clients.azure.delete(&id, Precondition::None).await.unwrap();
+        tokio::time::advance(Duration::from_secs(300)).await;
+        let ranges = [(CLOUD_A, 65), (CLOUD_B, 66), (CLOUD_C, 70)];
+        let deployment = before.edited(&with_ranges(&base(), &ranges));
+        let plan = deployment.plan().await;
+        assert_eq!(later(&plan).len(), 2, "{member}\n{}", summary(&plan));
+        for number in 1..=4 {
+            let applied = deployment.apply_saved(&plan).await;
+            let applied =
+                applied.unwrap_or_else(|it| panic!("{member}, {number}: {:?}", it.failures()));
+            assert_eq!(failures(&applied), Vec::<String>::new(), "{member}, {number}");
+        }
+        let left = deployment.plan().await;
+        assert_eq!(left.status(), PlanStatus::Matches, "{member}\n{}", summary(&left));
     }
 }
 

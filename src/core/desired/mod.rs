@@ -5,6 +5,7 @@
 //! [`Pending`](crate::resource::Pending) on the resource that yields the fact.
 
 mod allocation;
+mod closed_groups;
 mod cluster_site;
 mod context;
 mod datacenter_site;

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
+use super::closed_groups::closed_groups;
 use super::facts::JoinedPlace;
 use super::{AddressAssignment, Facts};
 use crate::net::prefix::overlaps;
@@ -155,12 +156,9 @@ impl<'a> Movers<'a> {
         let free = self.by_name.iter().filter(|(_, mover)| self.is_free(mover));
         let mut moving: BTreeSet<&WorkerName> = free.map(|(name, _)| *name).collect();
         let mut batch = Batch::of(topology, self);
-        let joined = self.by_name.iter().filter(|(_, mover)| mover.present.is_some());
-        for (name, _) in joined {
-            if !moving.contains(name)
-                && let Some(group) = self.group(name)
-                && batch.admits(&group)
-            {
+        for group in self.groups() {
+            let waits = |name: &&&WorkerName| self.is_joined(name) && !moving.contains(**name);
+            if group.iter().any(|name| waits(&name)) && batch.admits(&group) {
                 moving.extend(group);
             }
         }
@@ -170,13 +168,24 @@ impl<'a> Movers<'a> {
         if moving.is_empty() { self.by_name.keys().copied().collect() } else { moving }
     }
 
-    /// The workers that can move only together with a worker: it alone, or the members of an
-    /// exchange; `None` if it can wait until others have moved.
-    fn group(&self, name: &'a WorkerName) -> Option<BTreeSet<&'a WorkerName>> {
-        let group = self.before(name);
-        let is_mutual = |other: &&'a WorkerName| self.before(other).contains(name);
-        let mut others = group.iter().filter(|other| **other != name);
-        others.all(is_mutual).then_some(group)
+    /// The workers that can move only together, and do not wait for others: those of an exchange,
+    /// in the order of the first one that is in the cluster.
+    fn groups(&self) -> Vec<BTreeSet<&'a WorkerName>> {
+        let mut groups = closed_groups(self.by_name.keys().copied(), |name| self.next_before(name));
+        groups.sort_by_key(|group| group.iter().find(|name| self.is_joined(name)).copied());
+        groups
+    }
+
+    fn is_joined(&self, name: &WorkerName) -> bool {
+        self.by_name.get(name).is_some_and(|mover| mover.present.is_some())
+    }
+
+    /// The workers that must leave their places before a worker can have its own.
+    fn next_before(&self, name: &'a WorkerName) -> Vec<&'a WorkerName> {
+        let Some(mover) = self.by_name.get(name) else { return Vec::new() };
+        let mut holders = self.holders(name, mover);
+        holders.extend(self.held_address(name, mover));
+        holders
     }
 
     /// A worker and those that must leave their ranges before it can have its own.
@@ -184,10 +193,7 @@ impl<'a> Movers<'a> {
         let mut found = BTreeSet::from([name]);
         let mut open = vec![name];
         while let Some(next) = open.pop() {
-            let Some(mover) = self.by_name.get(next) else { continue };
-            let holders = self.holders(next, mover).into_iter();
-            let holders = holders.chain(self.held_address(next, mover));
-            open.extend(holders.filter(|holder| found.insert(*holder)));
+            open.extend(self.next_before(next).into_iter().filter(|holder| found.insert(*holder)));
         }
         found
     }
