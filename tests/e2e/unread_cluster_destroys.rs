@@ -134,11 +134,11 @@ async fn a_destroy_ends_incomplete_where_hosts_that_left_the_file_may_remain() {
     let ApplyStatus::Partial(failure) = &ended.status else { panic!("{:?}", ended.status) };
     assert!(failure.message.contains("attic-router"), "{}", failure.message);
     assert_eq!(failures(&ended), Vec::<String>::new());
-    let is_worker = |host: &&str| {
+    let is_worker = |host: &str| {
         let state = edited.copy_of_state();
-        state.hosts.get(*host).is_some_and(|it| it.worker.kubelet.is_some())
+        state.hosts.get(host).is_some_and(|it| it.worker.kubelet.is_some())
     };
-    assert!(is_worker(&"attic-a"));
+    assert!(is_worker("attic-a"));
     let complete = edited.edited(TWO_DATACENTERS);
     is_complete(&complete.apply(&permitting()).await);
     let state = complete.copy_of_state();
