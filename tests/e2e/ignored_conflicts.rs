@@ -68,11 +68,11 @@ async fn assert_refused(
 async fn a_place_that_an_ignored_field_keeps_is_given_to_nothing_else() {
     let before = deployed(&[]).await;
     let of_a = |kind: &str| format!("{kind}/cloud/cloud-a");
-    let exchange = with(&[("cloud-a", &range(65)), ("cloud-b", &range(64))]);
+    let swapped = with(&[("cloud-a", &range(65)), ("cloud-b", &range(64))]);
     let chain = with(&[("cloud-a", &range(70)), ("cloud-b", &range(64))]);
     let outside_of_pools = deployed(&[("cloud-a", &range(210))]).await;
     let elsewhere = with(&[("cloud-a", &range(70)), ("attic-a", &range(210))]);
-    let edits = [(&before, &exchange), (&before, &chain), (&outside_of_pools, &elsewhere)];
+    let edits = [(&before, &swapped), (&before, &chain), (&outside_of_pools, &elsewhere)];
     for (before, text) in edits {
         assert_refused(before, "worker", text, (&of_a("worker"), "pod_cidr")).await;
         assert_refused(before, "CiliumNode", text, (&of_a("cilium-node"), "pod_cidrs")).await;

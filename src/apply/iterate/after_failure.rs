@@ -1,4 +1,4 @@
-//! What an apply does after an iteration with failed steps: another process may be the cause.
+//! The continuation of an apply after an iteration with failed steps: another process may be the cause.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

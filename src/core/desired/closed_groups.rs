@@ -10,22 +10,22 @@ pub(super) fn closed_groups<K: Ord + Copy>(
 ) -> Vec<BTreeSet<K>> {
     let mut search = Search {
         next,
-        seen: BTreeMap::new(),
+        visits: BTreeMap::new(),
         path: Vec::new(),
         open: Vec::new(),
         found: Vec::new(),
     };
     for node in nodes {
-        if !search.seen.contains_key(&node) {
+        if !search.visits.contains_key(&node) {
             search.run(node);
         }
     }
     search.found
 }
 
-/// What is known of a node.
+/// The facts about a node that was visited.
 #[derive(Debug, Clone, Copy)]
-struct Seen {
+struct Visit {
     number: usize,
     /// The smallest number that it leads to.
     lowest: usize,
@@ -43,7 +43,7 @@ struct Step<K> {
 
 struct Search<K, F> {
     next: F,
-    seen: BTreeMap<K, Seen>,
+    visits: BTreeMap<K, Visit>,
     path: Vec<Step<K>>,
     /// The nodes whose groups are open, in the order in which they were found.
     open: Vec<K>,
@@ -56,7 +56,7 @@ impl<K: Ord + Copy, F: Fn(K) -> Vec<K>> Search<K, F> {
         while let Some(step) = self.path.last_mut() {
             let (node, next) = (step.node, step.left.pop());
             match next {
-                Some(next) if !self.seen.contains_key(&next) => self.enter(next),
+                Some(next) if !self.visits.contains_key(&next) => self.enter(next),
                 Some(next) => self.join(node, next),
                 None => self.leave(node),
             }
@@ -64,19 +64,19 @@ impl<K: Ord + Copy, F: Fn(K) -> Vec<K>> Search<K, F> {
     }
 
     fn enter(&mut self, node: K) {
-        let number = self.seen.len();
-        self.seen.insert(node, Seen { number, lowest: number, is_open: true, leads_on: false });
+        let number = self.visits.len();
+        self.visits.insert(node, Visit { number, lowest: number, is_open: true, leads_on: false });
         self.open.push(node);
         self.path.push(Step { node, left: (self.next)(node) });
     }
 
-    /// Notes that a node leads to one that was seen.
+    /// Notes that a node leads to one that was visited.
     fn join(&mut self, node: K, next: K) {
-        let Some(other) = self.seen.get(&next).copied() else { return };
-        if let Some(seen) = self.seen.get_mut(&node) {
+        let Some(other) = self.visits.get(&next).copied() else { return };
+        if let Some(visit) = self.visits.get_mut(&node) {
             match other.is_open {
-                true => seen.lowest = seen.lowest.min(other.lowest),
-                false => seen.leads_on = true,
+                true => visit.lowest = visit.lowest.min(other.lowest),
+                false => visit.leads_on = true,
             }
         }
     }
@@ -84,7 +84,7 @@ impl<K: Ord + Copy, F: Fn(K) -> Vec<K>> Search<K, F> {
     /// Ends the visit of a node, and the group that begins with it.
     fn leave(&mut self, node: K) {
         let _ended = self.path.pop();
-        let is_first = self.seen.get(&node).is_some_and(|it| it.lowest == it.number);
+        let is_first = self.visits.get(&node).is_some_and(|it| it.lowest == it.number);
         if is_first {
             self.close(node);
         }
@@ -98,9 +98,9 @@ impl<K: Ord + Copy, F: Fn(K) -> Vec<K>> Search<K, F> {
         let group: BTreeSet<K> = self.open.split_off(at).into_iter().collect();
         let mut leads_on = false;
         for node in &group {
-            if let Some(seen) = self.seen.get_mut(node) {
-                seen.is_open = false;
-                leads_on |= seen.leads_on;
+            if let Some(visit) = self.visits.get_mut(node) {
+                visit.is_open = false;
+                leads_on |= visit.leads_on;
             }
         }
         if !leads_on {
@@ -137,9 +137,9 @@ mod tests {
                 edges.entry(from).or_default().insert(to);
             }
             // Each node is asked once, however long the paths are.
-            let asked = Cell::new(0);
+            let calls = Cell::new(0);
             let next = |node: u8| {
-                asked.set(asked.get() + 1);
+                calls.set(calls.get() + 1);
                 edges.get(&node).into_iter().flatten().copied().collect()
             };
             let found: BTreeSet<BTreeSet<u8>> = closed_groups(0..12, next).into_iter().collect();
@@ -149,7 +149,7 @@ mod tests {
             let all = (0..12).map(|node| reached(&edges, node));
             let expected: BTreeSet<BTreeSet<u8>> = all.filter(is_closed).collect();
             prop_assert_eq!(found, expected);
-            prop_assert_eq!(asked.get(), 12);
+            prop_assert_eq!(calls.get(), 12);
         }
     }
 }

@@ -45,7 +45,7 @@ struct KeptRange<'a> {
 
 /// A resource at the end of the apply that keeps an observed value because of a rule.
 pub(super) struct KeptResource<'a> {
-    /// What the topology asks for.
+    /// The resource that the topology asks for.
     pub(super) desired: &'a DesiredResource,
     /// The value that it keeps.
     pub(super) kept: Resource,
@@ -90,9 +90,9 @@ pub(super) fn refuse(
 fn kept_ranges<'a>(kept: &'a [KeptResource<'a>]) -> BTreeMap<Space, RangeIndex<KeptRange<'a>>> {
     let mut found: BTreeMap<Space, RangeIndex<KeptRange<'a>>> = BTreeMap::new();
     for KeptResource { desired, kept, rule } in kept {
-        let asked_for = claims(desired, &desired.resource);
+        let without_rule = claims(desired, &desired.resource);
         let kept = claims(desired, kept);
-        for Claim { space, range } in kept.into_iter().filter(|it| !asked_for.contains(it)) {
+        for Claim { space, range } in kept.into_iter().filter(|it| !without_rule.contains(it)) {
             let owner = owner(&space, &desired.address);
             let kept = KeptRange { address: &desired.address, owner, rule };
             found.entry(space).or_default().insert(range, kept);
@@ -112,7 +112,7 @@ fn holder<'a>(
     found.find(|(_, kept)| kept.owner != owner)
 }
 
-/// Who owns a range in a space: a worker has several objects, and a site several routers' ones.
+/// The owner of a range in a space: several objects belong to one worker, or to one site.
 fn owner(space: &Space, address: &Address) -> String {
     match space {
         Space::Pods | Space::Machines(_) => address.name.to_string(),
