@@ -78,6 +78,19 @@ impl KnownObjects {
             .retain(|known, _| known != id && !known.is_inside(id) && !is_of_cluster(known));
     }
 
+    /// Whether a step of the last plan failed in Azure, as it does if an object is missing.
+    pub(super) fn has_failed_step(
+        &self,
+        plan: &Plan,
+        outcomes: &BTreeMap<Address, Outcome>,
+    ) -> bool {
+        let in_azure = plan.changes.iter().filter(|it| matches!(it.key, ObjectKey::Azure(_)));
+        let has_failed =
+            |outcome: &Outcome| matches!(outcome, Outcome::Failed(_) | Outcome::GuardFailed { .. });
+        !self.objects.is_empty()
+            && in_azure.filter_map(|it| outcomes.get(&it.address)).any(has_failed)
+    }
+
     /// The changes of the next plan that would create what another process deleted.
     pub(super) fn deleted_in<'a>(&self, plan: &'a Plan) -> Vec<&'a Change> {
         let is_deleted = |change: &&Change| match &change.key {

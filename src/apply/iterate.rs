@@ -1,9 +1,8 @@
 //! The loop of an apply: pipeline → execute, until the plan is empty.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+mod after_failure;
 
-use tokio::time::timeout;
+use std::collections::BTreeMap;
 
 use super::approval::Approved;
 use super::cluster_wait::TransientCluster;
@@ -18,8 +17,9 @@ use super::routers::RouterAddresses;
 use super::stages::CompletedStages;
 use super::status::{Applied, ApplyStatus};
 use super::unfinished::Unfinished;
+use super::unread_destroy;
 use super::write_lease::{Permission, WriteLease};
-use crate::diagnostics::{Code, Failure};
+use crate::diagnostics::Failure;
 use crate::inventory::Source;
 use crate::pipeline::Planned;
 use crate::plan::{Action, Change, Plan};
@@ -35,6 +35,7 @@ type Approve<'a> = dyn Fn(&Plan) -> bool + Send + Sync + 'a;
 /// changes of later iterations.
 pub async fn apply(context: &ApplyContext<'_>, first: Planned, approve: &Approve<'_>) -> Applied {
     let mut planned = first;
+    let began_unread = unread_destroy::begins(context, &planned.observation);
     let mut iterations = Iterations::of(context, &planned.plan, approve);
     let status = loop {
         if let Err(status) = iterations.advance(&mut planned).await {
@@ -43,13 +44,14 @@ pub async fn apply(context: &ApplyContext<'_>, first: Planned, approve: &Approve
     };
     iterations.lease.release().await;
     let Iterations { outcomes, changes_made, count, .. } = iterations;
-    let Planned { plan, omitted, .. } = planned;
-    Applied { outcomes, changes_made, iterations: count, status, remaining: Some(plan), omitted }
+    let Planned { plan, omitted, observation, .. } = planned;
+    let status = match status {
+        ApplyStatus::Converged if began_unread => unread_destroy::end(&observation),
+        status => status,
+    };
+    let remaining = Some(plan);
+    Applied { outcomes, changes_made, iterations: count, status, remaining, omitted, began_unread }
 }
-
-/// How long live state is read after a service did not respond, to find out whether another
-/// process is the cause. It delays the report of the failure.
-const MAX_REPLAN_TIME: Duration = Duration::from_secs(30);
 
 /// How often a destroy waits for a cluster that Azure creates or deletes for others.
 const MAX_CLUSTER_WAITS: u32 = 5;
@@ -154,40 +156,6 @@ impl<'a> Iterations<'a> {
         }
     }
 
-    /// Determines whether steps failed because of another process. A destroy continues if
-    /// objects were created that its plan did not contain; an apply without a Lease reports
-    /// the objects that another process deleted. Otherwise the apply ends with `status`.
-    async fn plan_after_failure(
-        &mut self,
-        status: ApplyStatus,
-        planned: &mut Planned,
-    ) -> Result<(), ApplyStatus> {
-        let may_be_overtaken = matches!(status, ApplyStatus::Partial(_) | ApplyStatus::Stale);
-        let is_alone = !self.lease.destroys() && self.lease.is_held().await;
-        if self.context.stop.is_set() || !may_be_overtaken || is_alone {
-            return Err(status);
-        }
-        let next = next_plan(self.context, &self.lease);
-        let next = match is_outage(&self.outcomes) {
-            true => timeout(MAX_REPLAN_TIME, next).await.map_err(|_| status.clone())??,
-            false => next.await?,
-        };
-        let before = planned.plan.changes.iter().map(|change| &change.address);
-        let before: BTreeSet<&Address> = before.collect();
-        let is_new = |change: &Change| !before.contains(&change.address);
-        if self.lease.destroys() {
-            let has_new = next.plan.changes.iter().any(is_new);
-            *planned = next;
-            return if has_new { Ok(()) } else { Err(status) };
-        }
-        self.ensure_not_deleted(&next.plan).await?;
-        let cluster = TransientCluster::of(&next.observation);
-        match cluster.as_ref().and_then(TransientCluster::deleted) {
-            Some(cluster) => Err(end_conditions::cluster_deleted_by_others(cluster)),
-            None => Err(status),
-        }
-    }
-
     /// Waits for the cluster if it is to be destroyed and Azure creates or deletes it for
     /// another process. Returns whether it did.
     async fn waits_for_cluster(&mut self, observation: &Observation) -> Result<bool, ApplyStatus> {
@@ -271,18 +239,6 @@ impl<'a> Iterations<'a> {
     }
 }
 
-/// Whether steps failed, and each of them because a service did not respond.
-fn is_outage(outcomes: &BTreeMap<Address, Outcome>) -> bool {
-    let mut failures = outcomes.values().filter_map(|outcome| match outcome {
-        Outcome::Failed(failure) => Some(failure.code),
-        _ => None,
-    });
-    let is_no_response = |code| {
-        matches!(code, Code::Throttled | Code::ServiceUnavailable | Code::ServiceUnreachable)
-    };
-    failures.next().is_some_and(is_no_response) && failures.all(is_no_response)
-}
-
 fn count_done(outcomes: &BTreeMap<Address, Outcome>) -> usize {
     outcomes.values().filter(|outcome| **outcome == Outcome::Done).count()
 }
@@ -322,7 +278,15 @@ pub async fn apply_once(context: &ApplyContext<'_>, mut planned: Planned) -> App
     match executed {
         Ok((outcomes, status)) => {
             let changes_made = count_done(&outcomes);
-            Applied { outcomes, changes_made, iterations: 1, status, remaining: None, omitted }
+            Applied {
+                outcomes,
+                changes_made,
+                iterations: 1,
+                status,
+                remaining: None,
+                omitted,
+                began_unread: false,
+            }
         }
         Err(status) => Applied {
             outcomes: BTreeMap::new(),
@@ -331,6 +295,7 @@ pub async fn apply_once(context: &ApplyContext<'_>, mut planned: Planned) -> App
             status,
             remaining: Some(plan),
             omitted,
+            began_unread: false,
         },
     }
 }

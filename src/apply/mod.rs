@@ -30,6 +30,7 @@ mod step_limit;
 mod steps;
 mod stop;
 mod unfinished;
+mod unread_destroy;
 mod waves;
 mod write_lease;
 

@@ -24,6 +24,9 @@ pub struct Applied {
     /// Changes that a saved plan does not contain and that live state and topology need, by the
     /// last plan.
     pub omitted: Vec<OmittedChange>,
+    /// Whether the Nodes, which record the hosts of workers, could not be read when a destroy
+    /// began.
+    pub began_unread: bool,
 }
 
 /// How an apply ended.

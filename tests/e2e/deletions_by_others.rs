@@ -72,6 +72,16 @@ async fn an_apply_creates_once_more_what_others_deleted() {
     assert!(deployment.plan().await.is_empty());
 }
 
+/// The same if steps that need it fail before the next plan.
+#[tokio::test(start_paused = true)]
+async fn an_apply_continues_after_steps_that_others_made_fail() {
+    let deployment = Deployment::example();
+    let (applied, warnings) = applied(&deployment, &[TABLE]).await;
+    assert_eq!(applied.status, ApplyStatus::Converged, "{}", failures(&applied).join("\n"));
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(deployment.plan().await.is_empty());
+}
+
 /// It does not fight with a program that deletes it again, and without a Lease a destroy may
 /// run.
 #[tokio::test(start_paused = true)]

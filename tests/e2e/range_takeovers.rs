@@ -2,12 +2,14 @@
 //! worker that runs with it until that one has left, and one apply makes what its plan shows.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use stargate::apply::ApplyStatus;
 use stargate::apply::events::Outcome;
 use stargate::plan::{Plan, PlanStatus};
-use stargate::resource::{Address, Kind};
-use stargate::sandbox::SandboxState;
+use stargate::provider::azure::client::Precondition;
+use stargate::resource::{Address, ArmId, Kind};
+use stargate::sandbox::{SandboxState, arm};
 
 use crate::harness::{Deployment, RefreshOptions, failures, summary};
 use crate::worker_waves::{PairObserver, base, connected, interrupted, waves};
@@ -188,6 +190,32 @@ async fn a_saved_chain_continues_after_an_iteration() {
     }
 }
 
+/// The VM of a member was deleted: the plan creates it and joins its worker, which is replaced once
+/// more in a later iteration.
+#[tokio::test(start_paused = true)]
+async fn a_saved_chain_with_a_deleted_vm_continues_after_each_iteration() {
+    for member in ["cloud-a", "cloud-b", "cloud-c"] {
+        let before = Deployment::of(&base(), SandboxState::new(7));
+        before.iterate().await;
+        let group = ArmId::resource_group(arm::SUBSCRIPTION, "lab-cloud");
+        let id = group.in_group("Microsoft.Compute/virtualMachines", member);
+        before.clients.azure.delete(&id, Precondition::None).await.unwrap();
+        tokio::time::advance(Duration::from_secs(300)).await;
+        let ranges = [(CLOUD_A, 65), (CLOUD_B, 66), (CLOUD_C, 70)];
+        let deployment = before.edited(&with_ranges(&base(), &ranges));
+        let plan = deployment.plan().await;
+        assert_eq!(later(&plan).len(), 2, "{member}\n{}", summary(&plan));
+        for number in 1..=4 {
+            let applied = deployment.apply_saved(&plan).await;
+            let applied =
+                applied.unwrap_or_else(|it| panic!("{member}, {number}: {:?}", it.failures()));
+            assert_eq!(failures(&applied), Vec::<String>::new(), "{member}, {number}");
+        }
+        let left = deployment.plan().await;
+        assert_eq!(left.status(), PlanStatus::Matches, "{member}\n{}", summary(&left));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_range_of_a_removed_worker_leads_to_another_one_once_it_has_left() {
     let removed = without(&base(), CLOUD_B_BLOCK);
@@ -243,4 +271,38 @@ async fn a_range_that_stays_is_led_to_the_new_place_in_the_wave() {
             + "\n[[datacenters.attic.workers]]\nname = \"cloud-a\"\nip = \"10.60.1.9\"\n\
            mac = \"52:54:00:00:00:09\"\npod_cidr = \"10.244.210.0/24\"\n";
     Case { before, ..Case::of("another datacenter", moved) }.check().await;
+}
+
+/// A worker cannot wait at a place of another datacenter, so the workers whose places it gets
+/// leave them first.
+#[tokio::test(start_paused = true)]
+async fn a_worker_from_another_datacenter_gets_the_range_of_one_that_moves_on() {
+    let attic_c = "\n[[datacenters.attic.workers]]\nname = \"attic-c\"\nip = \"10.60.1.7\"\n\
+                   mac = \"52:54:00:00:00:07\"\n";
+    let to_cloud = |number: u8| {
+        let block = "\n[[datacenters.cloud.workers]]\nname = \"attic-c\"\n";
+        without(&base(), attic_c) + block + &range(number) + "\n"
+    };
+    let of_a = with(&to_cloud(64), CLOUD_A, &range(70));
+    Case { width: 2, ..Case::of("of one that gets a free range", of_a) }.check().await;
+    Case { width: 2, ..Case::of("of one that gets any range", to_cloud(66)) }.check().await;
+    // Here one update leads to the ranges of two workers of one datacenter.
+    let of_c = at_width(&with(&to_cloud(66), CLOUD_A, &range(70)), 2);
+    let plan = Case { width: 3, ..Case::of("of one that waits", of_c) }.plan().await;
+    assert_eq!(later(&plan), BTreeSet::new(), "{}", summary(&plan));
+    let cloud_c = "\n[[datacenters.cloud.workers]]\nname = \"cloud-c\"\n";
+    let text = with_ranges(&without(&base(), cloud_c), &[(ATTIC_B, 140)]);
+    let moved = "\n[[datacenters.attic.workers]]\nname = \"cloud-c\"\nip = \"10.60.1.9\"\n\
+                 mac = \"52:54:00:00:00:09\"\n";
+    let text = text + moved + &range(129) + "\n";
+    Case { width: 2, ..Case::of("of an existing machine", text) }.check().await;
+}
+
+/// One gets the range of the other, which gets its address.
+#[tokio::test(start_paused = true)]
+async fn an_address_and_a_range_are_taken_over_in_opposite_directions() {
+    let own = format!("ip = \"10.50.1.30\"\n{}", range(65));
+    let text = with(&base(), CLOUD_A, &own);
+    let text = with(&text, CLOUD_B, &format!("ip = \"10.50.1.4\"\n{}", range(70)));
+    Case { width: 2, ..Case::of("at width 2", at_width(&text, 2)) }.check().await;
 }

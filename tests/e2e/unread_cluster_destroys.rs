@@ -120,3 +120,29 @@ async fn hosts_that_left_the_file_are_not_forgotten() {
         drop(is_withheld(&edited).await);
     }
 }
+
+/// With the permission, all that is known is deleted, and the end names what may remain. With its
+/// blocks in the file again, a destroy resets the hosts.
+#[tokio::test(start_paused = true)]
+async fn a_destroy_ends_incomplete_where_hosts_that_left_the_file_may_remain() {
+    let start = TWO_DATACENTERS.find("[datacenters.attic]").unwrap();
+    let applied = Deployment::of(TWO_DATACENTERS, SandboxState::new(12));
+    applied.iterate().await;
+    let edited = applied.edited(&TWO_DATACENTERS[..start]);
+    edited.inject("source-down".parse().unwrap(), Some("kubernetes"));
+    let ended = edited.apply(&permitting()).await;
+    let ApplyStatus::Partial(failure) = &ended.status else { panic!("{:?}", ended.status) };
+    assert!(failure.message.contains("attic-router"), "{}", failure.message);
+    assert_eq!(failures(&ended), Vec::<String>::new());
+    let is_worker = |host: &str| {
+        let state = edited.copy_of_state();
+        state.hosts.get(host).is_some_and(|it| it.worker.kubelet.is_some())
+    };
+    assert!(is_worker("attic-a"));
+    let complete = edited.edited(TWO_DATACENTERS);
+    is_complete(&complete.apply(&permitting()).await);
+    let state = complete.copy_of_state();
+    for host in state.hosts.values() {
+        assert!(host.worker.kubelet.is_none(), "{} is still a worker", host.name);
+    }
+}

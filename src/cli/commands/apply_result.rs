@@ -93,6 +93,11 @@ fn made(applied: &Applied) -> String {
 fn ending(applied: &Applied, request: &ApplyRequest) -> (&'static str, String) {
     let (status, note) = match (&applied.status, &applied.remaining) {
         (ApplyStatus::Converged, _) if exit::is_unreachable(applied) => ("incomplete", ""),
+        (ApplyStatus::Converged, _) if applied.began_unread => (
+            "complete",
+            " No known resources of the topology remain. The cluster was not read: hosts and \
+             routers that had left the topology before may still be configured.",
+        ),
         (ApplyStatus::Converged, _) if request.purpose == Purpose::Destroy => {
             ("complete", " No resources of the topology remain.")
         }

@@ -5,6 +5,7 @@
 //! [`Pending`](crate::resource::Pending) on the resource that yields the fact.
 
 mod allocation;
+mod closed_groups;
 mod cluster_site;
 mod context;
 mod datacenter_site;
@@ -76,7 +77,7 @@ pub(crate) fn build_at_most(
         let last = Arc::new(allocation.at_next_places());
         let mut last = build_in(&DesiredContext::new(topology, facts, &last), &last);
         protect(topology, &mut last);
-        set.note_waiting(last);
+        set.note_last(&last);
     }
     set
 }

@@ -9,6 +9,7 @@ use ipnet::Ipv4Net;
 use super::facts::JoinedPlace;
 use super::{Allocation, Facts};
 use crate::net::prefix::overlaps;
+use crate::net::range_index::RangeIndex;
 use crate::topology::model::{Datacenter, Topology, Worker};
 use crate::topology::names::DatacenterName;
 
@@ -90,9 +91,8 @@ fn leaving<'a>(
 
 /// The ranges that something else is to have: a path to them leads there.
 struct ClaimedRanges<'a> {
-    /// The ranges of pods of workers and AKS nodes, which do not overlap, by their beginnings,
-    /// with the datacenter.
-    pods: BTreeMap<Ipv4Addr, (Ipv4Net, Option<&'a DatacenterName>)>,
+    /// The ranges of pods of workers and AKS nodes, with the datacenter.
+    pods: RangeIndex<Option<&'a DatacenterName>>,
     /// The networks and pools of datacenters.
     datacenters: Vec<(&'a DatacenterName, Ipv4Net)>,
 }
@@ -104,7 +104,7 @@ impl<'a> ClaimedRanges<'a> {
             positions.map(|place| (place.pod_cidr, Some(&datacenter.name)))
         });
         let nodes = facts.nodes.iter().map(|node| (node.pod_cidr, None));
-        let pods = workers.chain(nodes).map(|pods| (pods.0.network(), pods)).collect();
+        let pods = workers.chain(nodes).collect();
         let ranges = topology.datacenters.iter().flat_map(|datacenter| {
             let ranges = std::iter::once(datacenter.network()).chain(datacenter.pod_pool);
             ranges.map(|range| (&datacenter.name, range))
@@ -114,10 +114,7 @@ impl<'a> ClaimedRanges<'a> {
 
     /// The ranges of pods that overlap a range, each with the datacenter.
     fn pods_in(&self, range: &Ipv4Net) -> impl Iterator<Item = Option<&'a DatacenterName>> {
-        let before = self.pods.range(..range.network()).next_back();
-        let inside = self.pods.range(range.network()..=range.broadcast());
-        let around = before.into_iter().chain(inside).map(|(_, pods)| *pods);
-        around.filter(move |(taken, _)| overlaps(taken, range)).map(|(_, datacenter)| datacenter)
+        self.pods.overlapping(range).map(|(_, datacenter)| *datacenter)
     }
 
     /// Whether a range overlaps one of another datacenter or of an AKS node.

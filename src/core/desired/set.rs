@@ -43,9 +43,9 @@ pub struct DesiredSet {
     narrowed_later: BTreeSet<Address>,
     /// Later iterations of the same apply, in which workers get the places of others.
     later_iterations: LaterIterations,
-    /// Resources of workers that join once others have left their places. What exists of them
-    /// stays until then.
-    waiting: BTreeMap<Address, Arc<DesiredResource>>,
+    /// The resources that this set lacks or has with another value than once every worker is at
+    /// its next place. What exists of those that it lacks stays until then.
+    last: BTreeMap<Address, Arc<DesiredResource>>,
 }
 
 /// The later iterations of the same apply that are known.
@@ -138,7 +138,14 @@ impl DesiredSet {
 
     /// Resources of workers that join once others have left their places.
     pub(crate) fn waiting(&self) -> impl Iterator<Item = &DesiredResource> {
-        self.waiting.values().map(Arc::as_ref)
+        let lacks = |(at, _): &(&Address, _)| !self.resources.contains_key(*at);
+        self.last.iter().filter(lacks).map(|(_, resource)| &**resource)
+    }
+
+    /// All resources as they are once every worker is at its next place.
+    pub(crate) fn last_values(&self) -> impl Iterator<Item = &DesiredResource> {
+        let stays = |it: &&DesiredResource| !self.last.contains_key(&it.address);
+        self.iter().filter(stays).chain(self.last.values().map(Arc::as_ref))
     }
 
     /// Notes the changes of later iterations.
@@ -146,11 +153,10 @@ impl DesiredSet {
         self.later_iterations = iterations;
     }
 
-    /// Notes the resources that this set lacks, and has once every worker is at its next place.
-    pub(super) fn note_waiting(&mut self, last: Self) {
-        let Self { resources, .. } = last;
-        self.waiting =
-            resources.into_iter().filter(|(at, _)| !self.resources.contains_key(at)).collect();
+    /// Notes the resources that differ once every worker is at its next place.
+    pub(super) fn note_last(&mut self, last: &Self) {
+        let differing = last.differing_from(self);
+        self.last = differing.map(|(_, it)| (it.address.clone(), it.clone())).collect();
     }
 
     /// The resources of this set that another one lacks or has with another value, each with its
@@ -238,7 +244,7 @@ impl DesiredSet {
 
     /// A resource of the set, or of a worker that waits.
     fn find(&self, address: &Address) -> Option<&DesiredResource> {
-        let waiting = || self.waiting.get(address).map(Arc::as_ref);
+        let waiting = || self.last.get(address).map(Arc::as_ref);
         self.get(address).or_else(waiting)
     }
 

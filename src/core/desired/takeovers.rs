@@ -5,11 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use ipnet::Ipv4Net;
-
+use super::closed_groups::closed_groups;
 use super::facts::JoinedPlace;
 use super::{AddressAssignment, Facts};
 use crate::net::prefix::overlaps;
+use crate::net::range_index::RangeIndex;
 use crate::topology::model::{Datacenter, DatacenterKind, Topology};
 use crate::topology::names::{DatacenterName, WorkerName};
 
@@ -57,10 +57,12 @@ impl Mover<'_> {
 /// The workers whose places change.
 struct Movers<'a> {
     by_name: BTreeMap<&'a WorkerName, Mover<'a>>,
-    /// The present ranges of workers that leave them, which do not overlap, by their beginnings.
-    ranges: BTreeMap<Ipv4Addr, (Ipv4Net, &'a WorkerName)>,
+    /// The workers that leave their present ranges.
+    ranges: RangeIndex<&'a WorkerName>,
     /// The present addresses of VMs that leave them.
     addresses: BTreeMap<(&'a DatacenterName, Ipv4Addr), &'a WorkerName>,
+    /// The datacenters and places of workers that come from other datacenters.
+    arrivals: Vec<(&'a DatacenterName, AddressAssignment)>,
 }
 
 impl<'a> Movers<'a> {
@@ -69,12 +71,12 @@ impl<'a> Movers<'a> {
         facts: &'a Facts,
         next: impl Fn(&WorkerName) -> Option<AddressAssignment>,
     ) -> Self {
-        let (by_name, ranges, addresses) = Default::default();
-        let mut movers = Self { by_name, ranges, addresses };
+        let (by_name, ranges, addresses, arrivals) = Default::default();
+        let mut movers = Self { by_name, ranges, addresses, arrivals };
         for datacenter in &topology.datacenters {
             for worker in &datacenter.workers {
                 if let Some(next) = next(&worker.name) {
-                    movers.add(datacenter, &worker.name, facts.joined.get(&worker.name), next);
+                    movers.add(datacenter, &worker.name, facts, next);
                 }
             }
         }
@@ -85,16 +87,21 @@ impl<'a> Movers<'a> {
         &mut self,
         datacenter: &'a Datacenter,
         name: &'a WorkerName,
-        present: Option<&'a JoinedPlace>,
+        facts: &'a Facts,
         next: AddressAssignment,
     ) {
+        let present = facts.joined.get(name);
         let Some(place) = present else {
+            self.add_vm_without_node(datacenter, name, facts, next);
             self.by_name.insert(name, Mover { datacenter, present, next });
             return;
         };
         let leaves = place.datacenter != datacenter.name;
         if leaves || place.pod_cidr != next.pod_cidr {
-            self.ranges.insert(place.pod_cidr.network(), (place.pod_cidr, name));
+            self.ranges.insert(place.pod_cidr, name);
+        }
+        if leaves {
+            self.arrivals.push((&datacenter.name, next));
         }
         // A worker that moves from another datacenter is held by nothing. A machine whose
         // operator gave it another address is there already, and in a network that is replaced
@@ -113,21 +120,30 @@ impl<'a> Movers<'a> {
         self.by_name.insert(name, Mover { datacenter, present, next });
     }
 
+    /// Adds the address of a VM that is to have another one and whose worker is not in the
+    /// cluster.
+    fn add_vm_without_node(
+        &mut self,
+        datacenter: &'a Datacenter,
+        name: &'a WorkerName,
+        facts: &Facts,
+        next: AddressAssignment,
+    ) {
+        let DatacenterKind::Azure(azure) = &datacenter.kind else { return };
+        let held = facts.assigned.get(name).and_then(|assigned| assigned.ip);
+        if let Some(held) = held.filter(|ip| *ip != next.ip && azure.subnet_cidr.contains(ip)) {
+            self.addresses.insert((&datacenter.name, held), name);
+        }
+    }
+
     /// The other workers that have a part of a mover's next range.
     fn holders(&self, name: &WorkerName, mover: &Mover<'_>) -> Vec<&'a WorkerName> {
-        let range = mover.next.pod_cidr;
-        let before = self.ranges.range(..range.network()).next_back();
-        let inside = self.ranges.range(range.network()..=range.broadcast());
-        let holding = before.into_iter().chain(inside).map(|(_, held)| *held);
-        let holding = holding.filter(|(held, holder)| overlaps(held, &range) && *holder != name);
-        holding.map(|(_, holder)| holder).collect()
+        let holders = self.ranges.overlapping(&mover.next.pod_cidr).map(|(_, holder)| *holder);
+        holders.filter(|holder| *holder != name).collect()
     }
 
     fn has_holders(&self, mover: &Mover<'_>) -> bool {
-        let range = mover.next.pod_cidr;
-        let before = self.ranges.range(..range.network()).next_back();
-        let inside = self.ranges.range(range.network()..=range.broadcast());
-        before.into_iter().chain(inside).any(|(_, (held, _))| overlaps(held, &range))
+        self.ranges.overlapping(&mover.next.pod_cidr).next().is_some()
     }
 
     /// Whether paths to its present and to its next range can exist side by side.
@@ -140,27 +156,36 @@ impl<'a> Movers<'a> {
         let free = self.by_name.iter().filter(|(_, mover)| self.is_free(mover));
         let mut moving: BTreeSet<&WorkerName> = free.map(|(name, _)| *name).collect();
         let mut batch = Batch::of(topology, self);
-        let joined = self.by_name.iter().filter(|(_, mover)| mover.present.is_some());
-        for (name, _) in joined {
-            if !moving.contains(name)
-                && let Some(group) = self.group(name)
-                && batch.admits(&group)
-            {
+        for group in self.groups() {
+            let waits = |name: &&&WorkerName| self.is_joined(name) && !moving.contains(**name);
+            if group.iter().any(|name| waits(&name)) && batch.admits(&group) {
                 moving.extend(group);
             }
         }
         self.hold_addresses(&mut moving);
+        self.make_room_for_arrivals(&mut moving);
         // Workers that wait for each other in other ways all move: the plan orders or refuses it.
         if moving.is_empty() { self.by_name.keys().copied().collect() } else { moving }
     }
 
-    /// The workers that can move only together with a worker: it alone, or the members of an
-    /// exchange; `None` if it can wait until others have moved.
-    fn group(&self, name: &'a WorkerName) -> Option<BTreeSet<&'a WorkerName>> {
-        let group = self.before(name);
-        let is_mutual = |other: &&'a WorkerName| self.before(other).contains(name);
-        let mut others = group.iter().filter(|other| **other != name);
-        others.all(is_mutual).then_some(group)
+    /// The workers that can move only together, and do not wait for others: those of an exchange,
+    /// in the order of the first one that is in the cluster.
+    fn groups(&self) -> Vec<BTreeSet<&'a WorkerName>> {
+        let mut groups = closed_groups(self.by_name.keys().copied(), |name| self.next_before(name));
+        groups.sort_by_key(|group| group.iter().find(|name| self.is_joined(name)).copied());
+        groups
+    }
+
+    fn is_joined(&self, name: &WorkerName) -> bool {
+        self.by_name.get(name).is_some_and(|mover| mover.present.is_some())
+    }
+
+    /// The workers that must leave their places before a worker can have its own.
+    fn next_before(&self, name: &'a WorkerName) -> Vec<&'a WorkerName> {
+        let Some(mover) = self.by_name.get(name) else { return Vec::new() };
+        let mut holders = self.holders(name, mover);
+        holders.extend(self.held_address(name, mover));
+        holders
     }
 
     /// A worker and those that must leave their ranges before it can have its own.
@@ -168,10 +193,7 @@ impl<'a> Movers<'a> {
         let mut found = BTreeSet::from([name]);
         let mut open = vec![name];
         while let Some(next) = open.pop() {
-            let Some(mover) = self.by_name.get(next) else { continue };
-            let holders = self.holders(next, mover).into_iter();
-            let holders = holders.chain(self.held_address(next, mover));
-            open.extend(holders.filter(|holder| found.insert(*holder)));
+            open.extend(self.next_before(next).into_iter().filter(|holder| found.insert(*holder)));
         }
         found
     }
@@ -181,6 +203,20 @@ impl<'a> Movers<'a> {
         let holder = *self.addresses.get(&(&mover.datacenter.name, mover.next.ip))?;
         let is_free = self.by_name.get(holder).is_some_and(|holder| self.is_free(holder));
         (holder != name && !is_free).then_some(holder)
+    }
+
+    /// Moves the workers whose places others get that come from other datacenters, and those that
+    /// must leave first: a worker that moves between datacenters cannot wait at its present place.
+    fn make_room_for_arrivals(&self, moving: &mut BTreeSet<&'a WorkerName>) {
+        for (datacenter, next) in &self.arrivals {
+            let holders = self.ranges.overlapping(&next.pod_cidr).map(|(_, holder)| *holder);
+            let holders = holders.chain(self.addresses.get(&(*datacenter, next.ip)).copied());
+            let held: Vec<&WorkerName> = holders
+                .filter(|name| self.by_name.contains_key(name) && !moving.contains(name))
+                .collect();
+            let before = held.into_iter().flat_map(|holder| self.before(holder));
+            moving.extend(before.filter(|name| self.by_name.contains_key(name)));
+        }
     }
 
     /// Holds the VMs whose next addresses are those of held VMs.

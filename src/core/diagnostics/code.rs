@@ -192,6 +192,8 @@ pub enum Code {
     AddressExchange,
     /// SG0439: a new part of the topology lies behind a route that `[[ignore]]` leaves out.
     IgnoredRoute,
+    /// SG0440: another object would get a range or an address that `[[ignore]]` keeps.
+    IgnoredConflict,
     /// SG0501: an object that the topology does not own has the same name.
     NotOwned,
     /// SG0502: the change is blocked by `protect = true`.

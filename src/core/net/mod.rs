@@ -1,4 +1,5 @@
-//! IPv4 prefixes and their allocation.
+//! IPv4 prefixes, their allocation, and an index of them.
 
 pub mod allocate;
 pub mod prefix;
+pub mod range_index;

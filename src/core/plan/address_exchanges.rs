@@ -2,64 +2,142 @@
 //! them can be recreated, so they are disturbed at the same time.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
 use super::exclusive_claims::Claims;
 use super::protection::blocked_for;
 use super::rollout::lasting_workers;
-use super::succession::{Takeovers, cycles, worker_of};
-use super::{Action, Change};
+use super::succession::{Takeovers, cycles, takeovers, worker_of};
+use super::{Action, Change, PlanContents};
+use crate::desired::{DesiredResource, LaterIteration};
 use crate::diagnostics::{Code, Failure};
-use crate::resource::{Address, Kind, Resource};
+use crate::inventory::Inventory;
+use crate::resource::{Address, Kind, ObjectKey, Resource, Site};
+
+/// Why each worker does not change.
+pub(super) type Refused = BTreeMap<Address, Failure>;
 
 /// Blocks the workers of each exchange that is wider than the rollout permits.
 pub(super) fn refuse(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
-    let exchanges = exchanges(decisions);
-    if exchanges.is_empty() {
-        return;
-    }
-    let sizes = lasting_workers(input);
-    let mut refused: BTreeMap<Address, Failure> = BTreeMap::new();
-    for workers in exchanges {
-        let too_wide = workers.iter().find_map(|worker| {
-            let on_site = workers.iter().filter(|other| other.site == worker.site).count();
-            let size = sizes.get(&worker.site).copied().unwrap_or_default();
-            let width = input.rollout.width.of(size).max(1);
-            (on_site > width as usize).then(|| failure(worker, &workers, width))
-        });
-        let Some(failure) = too_wide else { continue };
-        refused.extend(workers.into_iter().map(|worker| (worker, failure.clone())));
-    }
-    block(&refused, decisions);
-}
-
-/// Blocks every change of these workers and of their machines.
-fn block(refused: &BTreeMap<Address, Failure>, decisions: &mut ResourceDecisions) {
-    for (address, decision) in decisions.iter_mut().filter(|_| !refused.is_empty()) {
-        let is_part = matches!(
-            address.kind,
-            Kind::Worker
-                | Kind::CiliumNode
-                | Kind::Server
-                | Kind::VirtualMachine
-                | Kind::NetworkInterface
-        );
-        let worker =
-            worker_of(address).unwrap_or_else(|| Address { kind: Kind::Worker, ..address.clone() });
-        let Some(failure) = refused.get(&worker).filter(|_| is_part) else { continue };
-        let ResourceDecision::Change(change) = decision else { continue };
-        let cause = (*address != worker).then_some(worker);
-        *decision = blocked_for(change, failure.clone(), cause).into();
-    }
-}
-
-/// The workers of each exchange.
-fn exchanges(decisions: &ResourceDecisions) -> Vec<BTreeSet<Address>> {
     let replaced = decisions.values().filter_map(|decision| match decision {
         ResourceDecision::Change(change) if change.action == Action::Replace => Some(&**change),
         _ => None,
     });
-    let changes: Vec<&Change> = replaced.filter(|change| can_stay(change)).collect();
+    let refused = too_wide(input, &replaced.collect::<Vec<_>>());
+    block(&refused, decisions);
+}
+
+/// The workers of exchanges in a later iteration that are wider than the rollout permits.
+pub(super) fn refused_later(input: Comparison<'_>, iteration: &LaterIteration) -> Refused {
+    let replaced = iteration.changed.iter().filter_map(|(before, after)| {
+        let key = after.key.clone()?;
+        let reason = &after.planned_because_of;
+        let mut change = Change::new(after.address.clone(), key, Action::Replace, reason);
+        change.before = Some(value_before(input.inventory, before.as_ref(), after)?.clone());
+        change.after = Some(after.resource.clone());
+        Some(change)
+    });
+    let replaced: Vec<Change> = replaced.filter(can_stay).collect();
+    too_wide(input, &replaced.iter().collect::<Vec<_>>())
+}
+
+/// The value of an object before a later iteration. Objects of a worker that joins then may exist
+/// already: they stay until then.
+pub(super) fn value_before<'a>(
+    inventory: &'a Inventory,
+    before: Option<&'a Arc<DesiredResource>>,
+    after: &DesiredResource,
+) -> Option<&'a Resource> {
+    let observed = || inventory.get(after.key.as_ref()?).map(|observed| &observed.resource);
+    before.map(|before| &before.resource).or_else(observed)
+}
+
+/// Why a plan is refused in which more workers of a site wait for each other to leave than the
+/// rollout permits: one takes the range of another one, which takes its address, or the routes to
+/// their ranges are changed by one update.
+pub(super) fn in_plan(input: Comparison<'_>, plan: &PlanContents) -> Option<Failure> {
+    let cycles = cycles(&takeovers(&plan.changes));
+    if cycles.is_empty() {
+        return None;
+    }
+    let replaced = || plan.changes.iter().filter(|it| it.action == Action::Replace);
+    let is_subnet = |change: &&Change| change.address.kind == Kind::Subnet;
+    let subnets: BTreeSet<&ObjectKey> = replaced().filter(is_subnet).map(|it| &it.key).collect();
+    let has_subnet = |change: &&Change| !subnet(change).is_some_and(|it| subnets.contains(&it));
+    let staying = replaced().filter(|change| can_stay(change)).filter(has_subnet);
+    let staying: BTreeSet<Address> = staying.filter_map(|it| worker_of(&it.address)).collect();
+    let mut exchanges = cycles.iter().map(|cycle| cycle.intersection(&staying).cloned().collect());
+    let sizes = lasting_workers(input);
+    exchanges.find_map(|workers| wide(input, &sizes, &workers))
+}
+
+/// The subnet of an interface.
+fn subnet(change: &Change) -> Option<ObjectKey> {
+    let Some(Resource::NetworkInterface(interface)) = &change.before else { return None };
+    interface.subnet.known().cloned().map(ObjectKey::Azure)
+}
+
+fn too_wide(input: Comparison<'_>, replaced: &[&Change]) -> Refused {
+    let exchanges = exchanges(replaced);
+    let mut refused = Refused::new();
+    if exchanges.is_empty() {
+        return refused;
+    }
+    let sizes = lasting_workers(input);
+    for workers in exchanges {
+        let Some(failure) = wide(input, &sizes, &workers) else { continue };
+        refused.extend(workers.into_iter().map(|worker| (worker, failure.clone())));
+    }
+    refused
+}
+
+/// Why workers do not exchange places, if more of a site would than the rollout permits.
+fn wide(
+    input: Comparison<'_>,
+    sizes: &BTreeMap<Site, usize>,
+    workers: &BTreeSet<Address>,
+) -> Option<Failure> {
+    workers.iter().find_map(|worker| {
+        let on_site = workers.iter().filter(|other| other.site == worker.site).count();
+        let size = sizes.get(&worker.site).copied().unwrap_or_default();
+        let width = input.rollout.width.of(size).max(1);
+        (on_site > width as usize).then(|| failure(worker, workers, width))
+    })
+}
+
+/// Blocks every change of these workers and of their machines.
+fn block(refused: &Refused, decisions: &mut ResourceDecisions) {
+    for (address, decision) in decisions.iter_mut().filter(|_| !refused.is_empty()) {
+        let Some((worker, failure)) = refusal(refused, address) else { continue };
+        let ResourceDecision::Change(change) = decision else { continue };
+        let cause = (address != worker).then(|| worker.clone());
+        *decision = blocked_for(change, failure.clone(), cause).into();
+    }
+}
+
+/// The refused worker that a resource is a part of, with the reason.
+pub(super) fn refusal<'a>(
+    refused: &'a Refused,
+    address: &Address,
+) -> Option<(&'a Address, &'a Failure)> {
+    let is_part = matches!(
+        address.kind,
+        Kind::Worker
+            | Kind::CiliumNode
+            | Kind::Server
+            | Kind::VirtualMachine
+            | Kind::NetworkInterface
+    );
+    let worker =
+        worker_of(address).unwrap_or_else(|| Address { kind: Kind::Worker, ..address.clone() });
+    refused.get_key_value(&worker).filter(|_| is_part)
+}
+
+/// The workers of each exchange among replacements.
+fn exchanges(replaced: &[&Change]) -> Vec<BTreeSet<Address>> {
+    let changes: Vec<&Change> =
+        replaced.iter().copied().filter(|change| can_stay(change)).collect();
     if changes.len() < 2 {
         return Vec::new();
     }

@@ -9,6 +9,7 @@ use ipnet::Ipv4Net;
 
 use super::{Action, Change};
 use crate::net::prefix::overlaps;
+use crate::net::range_index::RangeIndex;
 use crate::resource::azure::MachineRole;
 use crate::resource::host::JoinedWorker;
 use crate::resource::{Address, ArmId, ObjectKey, Resource};
@@ -19,8 +20,8 @@ pub(super) struct Claims<'a> {
     interfaces: BTreeMap<(&'a ArmId, Ipv4Addr), &'a Change>,
     /// The ranges of subnets, by their network.
     subnets: BTreeMap<ArmId, Vec<(Ipv4Net, &'a Change)>>,
-    /// The ranges of workers' pods, which do not overlap, by their beginnings.
-    pods: BTreeMap<Ipv4Addr, (Ipv4Net, &'a Change)>,
+    /// The ranges of workers' pods.
+    pods: RangeIndex<&'a Change>,
     /// Workers that leave their machines, by the machine's address.
     hosts: BTreeMap<Ipv4Addr, &'a Change>,
     /// The machines of routers that leave for good, by their names in the tailnet.
@@ -33,7 +34,7 @@ impl<'a> Claims<'a> {
         let mut claims = Self {
             interfaces: BTreeMap::new(),
             subnets: BTreeMap::new(),
-            pods: BTreeMap::new(),
+            pods: RangeIndex::default(),
             hosts: BTreeMap::new(),
             machines: BTreeMap::new(),
         };
@@ -54,8 +55,7 @@ impl<'a> Claims<'a> {
                 (Some(Resource::Worker(worker)), _) => {
                     claims.hosts.insert(worker.ip, change);
                     if worker.pod_cidr != JoinedWorker::NO_POD_CIDR {
-                        let range = (worker.pod_cidr, change);
-                        claims.pods.insert(worker.pod_cidr.network(), range);
+                        claims.pods.insert(worker.pod_cidr, change);
                     }
                 }
                 (Some(Resource::VirtualMachine(machine)), ObjectKey::Azure(id))
@@ -81,9 +81,8 @@ impl<'a> Claims<'a> {
                 self.subnets_in(id.parent(), |range| overlaps(range, &subnet.address_prefix))
             }
             (Some(Resource::Worker(worker)), _) => {
-                let mut holders = self.pods_in(&worker.pod_cidr);
-                holders.extend(self.hosts.get(&worker.ip));
-                holders
+                let pods = self.pods.overlapping(&worker.pod_cidr).map(|(_, holder)| *holder);
+                pods.chain(self.hosts.get(&worker.ip).copied()).collect()
             }
             (Some(Resource::VirtualMachine(machine)), ObjectKey::Azure(id))
                 if machine.role == MachineRole::Router =>
@@ -104,14 +103,6 @@ impl<'a> Claims<'a> {
         let addresses =
             |changes: Vec<&'a Change>| changes.into_iter().map(|it| &it.address).collect();
         (addresses(leaving), addresses(moving))
-    }
-
-    /// The holders of ranges of pods that overlap one.
-    fn pods_in(&self, range: &Ipv4Net) -> Vec<&'a Change> {
-        let around = self.pods.range(..range.network()).next_back();
-        let inside = self.pods.range(range.network()..=range.broadcast());
-        let holders = around.into_iter().chain(inside).map(|(_, holder)| holder);
-        holders.filter(|(held, _)| overlaps(held, range)).map(|(_, change)| *change).collect()
     }
 
     fn subnets_in(

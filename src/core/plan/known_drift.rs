@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::diff::{self, FieldChange};
 use super::ignore_fields;
+use super::ignored_conflicts::{self, KeptResource};
 use super::{Finding, FindingSeverity};
 use crate::desired::{self, DesiredResource, DesiredSet, Facts};
 use crate::diagnostics::{Code, Failure};
@@ -74,6 +75,8 @@ pub(super) fn ignore(
     if rules.is_empty() {
         return applied;
     }
+    applied.findings =
+        ignored_conflicts::refuse(&kept_resources(&rules, inventory, desired), desired, inventory);
     let mut changed = Vec::new();
     for desired in desired.iter() {
         let Some(observed) = owned(inventory, desired) else { continue };
@@ -92,6 +95,25 @@ pub(super) fn ignore(
     }
     changed.into_iter().for_each(|resource| desired.add(resource));
     applied
+}
+
+/// The resources that keep observed values at the end of the apply.
+fn kept_resources<'a>(
+    rules: &[&'a IgnoreRule],
+    inventory: &Inventory,
+    desired: &'a DesiredSet,
+) -> Vec<KeptResource<'a>> {
+    let mut found = Vec::new();
+    for desired in desired.last_values() {
+        let Some(observed) = owned(inventory, desired) else { continue };
+        let mut kept = desired.resource.clone();
+        for rule in rules.iter().filter(|rule| rule.address.matches(&desired.address)) {
+            if let Ok(Some(_)) = apply(rule, &desired.address, observed, &mut kept) {
+                found.push(KeptResource { desired, kept: kept.clone(), rule });
+            }
+        }
+    }
+    found
 }
 
 /// The observed object, unless it is another's: a refusal because of its owner stays.

@@ -1,9 +1,11 @@
 //! Workers that get places which others leave first: their changes follow in later iterations of
 //! the same apply, and are shown and approved with the first plan.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 
+use foldhash::{HashMap, HashMapExt};
+
+use super::address_exchanges::{self, Refused};
 use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
 use super::diff::{self, ObjectDiff};
 use super::follow_ups::FollowUps;
@@ -11,7 +13,8 @@ use super::new_places::WITHDRAWAL;
 use super::{Action, Blocked, Deferred, Finding, FindingSeverity};
 use crate::desired::{DesiredResource, DesiredSet, LaterIteration};
 use crate::diagnostics::{Code, Failure};
-use crate::resource::{Address, Kind};
+use crate::inventory::Inventory;
+use crate::resource::{Address, Kind, Resource};
 
 /// Says that iterations follow whose changes the plan does not show.
 pub(super) fn unknown_iterations(desired: &DesiredSet) -> Option<Finding> {
@@ -33,94 +36,139 @@ pub(super) fn defer(
     decisions: &mut ResourceDecisions,
     follow_ups: &mut FollowUps,
 ) {
-    let moves = |decision: Option<&ResourceDecision>| {
-        matches!(decision, Some(ResourceDecision::Change(_) | ResourceDecision::Deferred(_)))
-    };
     let iterations = input.desired.later_iterations();
+    if iterations.is_empty() {
+        return;
+    }
+    let contents = Contents::of(input);
     for (number, iteration) in iterations.iter().enumerate() {
         // Workers whose moves are blocked keep their places, and those that wait for them too.
         if !iteration.after.iter().any(|worker| moves(decisions.get(worker))) {
-            return block(input, &iterations[number..], decisions);
+            return block(&contents, &iterations[number..], decisions);
         }
-        for deferred in deferred_in(input, iteration) {
-            follow_ups.add_known(deferred, decisions);
+        let reasons = address_exchanges::refused_later(input, iteration);
+        let deferred = contents.deferred_in(iteration);
+        let (refused, rest): (Vec<Deferred>, Vec<Deferred>) = deferred
+            .into_iter()
+            .partition(|it| address_exchanges::refusal(&reasons, &it.address).is_some());
+        let is_move = |it: &Deferred| it.address.kind == Kind::Worker;
+        let moves_others = refused.is_empty() || rest.iter().any(is_move);
+        refuse(refused, &reasons, decisions);
+        if moves_others {
+            rest.into_iter().for_each(|deferred| follow_ups.add_known(deferred, decisions));
         }
     }
 }
 
+fn moves(decision: Option<&ResourceDecision>) -> bool {
+    matches!(decision, Some(ResourceDecision::Change(_) | ResourceDecision::Deferred(_)))
+}
+/// Blocks workers of a later iteration.
+fn refuse(refused: Vec<Deferred>, reasons: &Refused, decisions: &mut ResourceDecisions) {
+    for deferred in refused.into_iter().filter(|it| it.action != Action::Update) {
+        let Some((worker, failure)) = address_exchanges::refusal(reasons, &deferred.address) else {
+            continue;
+        };
+        // What changes before is not made either, as in an exchange of the first iteration.
+        if moves(decisions.get(&deferred.address)) {
+            decisions.remove(&deferred.address);
+        }
+        let cause = (deferred.address != *worker).then(|| worker.clone());
+        block_deferred(deferred, failure.clone(), cause, decisions);
+    }
+}
+
 /// Blocks the workers that wait until blocked ones have moved.
-fn block(input: Comparison<'_>, iterations: &[LaterIteration], decisions: &mut ResourceDecisions) {
+fn block(
+    contents: &Contents<'_>,
+    iterations: &[LaterIteration],
+    decisions: &mut ResourceDecisions,
+) {
     let after = iterations.iter().flat_map(|iteration| &iteration.after);
     let mut blocked = after.filter_map(|worker| match decisions.get(worker) {
         Some(ResourceDecision::Blocked(blocked)) => Some((worker, blocked.failure.clone())),
         _ => None,
     });
     let Some((cause, failure)) = blocked.next() else { return };
-    let waiting = iterations.iter().flat_map(|iteration| deferred_in(input, iteration));
+    let waiting = iterations.iter().flat_map(|iteration| contents.deferred_in(iteration));
     let waiting =
         waiting.filter(|it| it.address.kind == Kind::Worker && it.action != Action::Update);
-    for Deferred { address, action, fields, planned_because_of, .. } in waiting {
-        if matches!(decisions.get(&address), None | Some(ResourceDecision::Unchanged)) {
-            let failure = failure
-                .clone()
-                .within(format!("{address} waits for a place that {cause} does not leave"));
-            let caused_by = Some(cause.clone());
-            let blocked =
-                Blocked { address, action, fields, failure, caused_by, planned_because_of };
-            decisions.insert(blocked.address.clone(), blocked.into());
-        }
+    for deferred in waiting {
+        let waits = format!("{} waits for a place that {cause} does not leave", deferred.address);
+        block_deferred(deferred, failure.clone().within(waits), Some(cause.clone()), decisions);
     }
 }
 
-fn deferred_in(input: Comparison<'_>, iteration: &LaterIteration) -> Vec<Deferred> {
-    let changed =
-        iteration.changed.iter().map(|(before, after)| change(before.as_ref(), after, iteration));
-    let mut all: Vec<Deferred> = changed.collect();
-    let mut replaced: BTreeSet<Address> =
-        all.iter().filter(|it| it.action == Action::Replace).map(|it| it.address.clone()).collect();
-    for container in replaced.clone() {
-        replace_contents(input, &container, iteration, &mut replaced, &mut all);
-    }
-    all
-}
-
-/// Adds the replacements of the contents of a replaced resource.
-fn replace_contents(
-    input: Comparison<'_>,
-    container: &Address,
-    iteration: &LaterIteration,
-    replaced: &mut BTreeSet<Address>,
-    all: &mut Vec<Deferred>,
+fn block_deferred(
+    deferred: Deferred,
+    failure: Failure,
+    caused_by: Option<Address>,
+    decisions: &mut ResourceDecisions,
 ) {
-    let contents = input.desired.iter().filter(|it| it.contained_in.contains(container));
-    for resource in contents {
-        if !replaced.insert(resource.address.clone()) {
-            continue;
+    let Deferred { address, action, fields, planned_because_of, .. } = deferred;
+    if matches!(decisions.get(&address), None | Some(ResourceDecision::Unchanged)) {
+        let blocked = Blocked { address, action, fields, failure, caused_by, planned_because_of };
+        decisions.insert(blocked.address.clone(), blocked.into());
+    }
+}
+
+/// The resources of the topology by their containers.
+struct Contents<'a> {
+    by_container: HashMap<&'a Address, Vec<&'a DesiredResource>>,
+    inventory: &'a Inventory,
+}
+
+impl<'a> Contents<'a> {
+    fn of(input: Comparison<'a>) -> Self {
+        let mut contents: HashMap<&Address, Vec<&DesiredResource>> = HashMap::new();
+        for desired in input.desired.iter() {
+            for container in &desired.contained_in {
+                contents.entry(container).or_default().push(desired);
+            }
         }
-        match all.iter_mut().find(|it| it.address == resource.address) {
-            Some(deferred) => deferred.action = Action::Replace,
-            None => all.push(Deferred {
-                waits_for: iteration.after.clone(),
-                ..Deferred::new(
-                    resource.address.clone(),
-                    Action::Replace,
-                    resource.planned_because_of.clone(),
-                )
-            }),
+        Self { by_container: contents, inventory: input.inventory }
+    }
+
+    /// The changes of an iteration, with the contents of what it replaces.
+    fn deferred_in(&self, iteration: &LaterIteration) -> Vec<Deferred> {
+        let changed = iteration.changed.iter();
+        let changed = changed.map(|(before, after)| {
+            let before = address_exchanges::value_before(self.inventory, before.as_ref(), after);
+            change(before, after, iteration)
+        });
+        let mut all: BTreeMap<Address, Deferred> =
+            changed.map(|it| (it.address.clone(), it)).collect();
+        let replaced = all.values().filter(|it| it.action == Action::Replace);
+        let mut open: Vec<Address> = replaced.map(|it| it.address.clone()).collect();
+        let mut replaced: BTreeSet<Address> = open.iter().cloned().collect();
+        while let Some(container) = open.pop() {
+            for resource in self.by_container.get(&container).into_iter().flatten() {
+                let address = &resource.address;
+                if !replaced.insert(address.clone()) {
+                    continue;
+                }
+                let reason = &resource.planned_because_of;
+                let new = || Deferred {
+                    waits_for: iteration.after.clone(),
+                    ..Deferred::new(address.clone(), Action::Replace, reason.clone())
+                };
+                all.entry(address.clone()).or_insert_with(new).action = Action::Replace;
+                open.push(address.clone());
+            }
         }
-        replace_contents(input, &resource.address, iteration, replaced, all);
+        all.into_values().collect()
     }
 }
 
 fn change(
-    before: Option<&Arc<DesiredResource>>,
+    before: Option<&Resource>,
     after: &DesiredResource,
     iteration: &LaterIteration,
 ) -> Deferred {
     let (action, fields) = match before {
         None => (Action::Create, diff::whole(&after.resource, ObjectDiff::Created)),
         Some(before) => {
-            let fields = diff::between(&before.resource, &after.resource);
+            let fields = diff::between(before, &after.resource);
             match fields.iter().any(|field| field.forces_replacement) {
                 true => (Action::Replace, fields),
                 // Its values in between are those of one iteration only.

@@ -29,6 +29,7 @@ mod held_prefixes;
 mod hidden_contents;
 mod host_route;
 mod ignore_fields;
+mod ignored_conflicts;
 mod ignored_routes;
 pub mod impact;
 mod interruptions;

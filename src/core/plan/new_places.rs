@@ -4,7 +4,6 @@
 //! between the two halves of the replacement.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
@@ -13,6 +12,7 @@ use super::follow_ups::{FollowUp, FollowUps};
 use super::withdrawal::{adds_path_to, gained, redirected, sends_packets};
 use super::{Action, Change};
 use crate::net::prefix::overlaps;
+use crate::net::range_index::RangeIndex;
 use crate::resource::host::JoinedWorker;
 use crate::resource::{Address, Kind, Resource};
 
@@ -44,12 +44,11 @@ impl<'a> NewPaths<'a> {
         let redirected: Vec<BTreeSet<Ipv4Net>> =
             paths.iter().map(|path| redirected(path)).collect();
         let held = HeldRanges::of(&moves);
+        let mut free = Vec::new();
         for one in &moves {
             let holders = held.holders(one);
             if holders.is_empty() {
-                let leading = paths.iter().filter(|path| adds_path_to(path, &one.after.pod_cidr));
-                let leading = leading.filter(|_| !one.is_elsewhere).map(|path| &path.address);
-                found.before_work.insert(one.address, leading.collect());
+                free.extend((!one.is_elsewhere).then_some(one));
                 continue;
             }
             let range = one.after.pod_cidr;
@@ -61,7 +60,23 @@ impl<'a> NewPaths<'a> {
                 found.after_destroy.entry(&path.address).or_default().extend(&holders);
             }
         }
+        free.into_iter().for_each(|one| found.add_paths_to_free_range(one, &paths));
         found
+    }
+
+    /// Adds the updates that lead to a range that no other worker has. They come before the
+    /// worker is drained, but for those that lead its present range to another worker.
+    fn add_paths_to_free_range(&mut self, one: &Move<'a>, paths: &[&'a Change]) {
+        let leading = paths.iter().filter(|path| adds_path_to(path, &one.after.pod_cidr));
+        let waits = |path: &Address| {
+            self.after_destroy.get(path).is_some_and(|holders| holders.contains(one.address))
+        };
+        let (after, before): (Vec<&Address>, Vec<&Address>) =
+            leading.map(|path| &path.address).partition(|path| waits(path));
+        self.before_work.insert(one.address, before);
+        if !after.is_empty() {
+            self.before_creation.insert(one.address, after);
+        }
     }
 
     /// The updates that a worker waits for before it is drained.
@@ -134,27 +149,19 @@ fn moves<'a>(changes: &[&'a Change]) -> Vec<Move<'a>> {
     moves.collect()
 }
 
-/// The present ranges of workers that move, which do not overlap, by their beginnings.
-struct HeldRanges<'a>(BTreeMap<Ipv4Addr, (Ipv4Net, &'a Address)>);
+/// The present ranges of workers that move.
+struct HeldRanges<'a>(RangeIndex<&'a Address>);
 
 impl<'a> HeldRanges<'a> {
     fn of(moves: &[Move<'a>]) -> Self {
         let set = moves.iter().filter(|one| one.before.pod_cidr != JoinedWorker::NO_POD_CIDR);
-        let ranges = set.map(|one| {
-            let range = one.before.pod_cidr;
-            (range.network(), (range, one.address))
-        });
-        Self(ranges.collect())
+        Self(set.map(|one| (one.before.pod_cidr, one.address)).collect())
     }
 
     /// The workers that have a part of another one's next range, that one included.
     fn holders(&self, one: &Move<'_>) -> Vec<&'a Address> {
-        let range = one.after.pod_cidr;
         let Self(held) = self;
-        let before = held.range(..range.network()).next_back();
-        let inside = held.range(range.network()..=range.broadcast());
-        let holding = before.into_iter().chain(inside).map(|(_, held)| held);
-        holding.filter(|(held, _)| overlaps(held, &range)).map(|(_, holder)| *holder).collect()
+        held.overlapping(&one.after.pod_cidr).map(|(_, holder)| *holder).collect()
     }
 }
 

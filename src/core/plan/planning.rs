@@ -184,7 +184,7 @@ pub(super) fn compare_states(
         let applied = known_drift::ignore(rules, input.today, inventory, desired);
         let findings: Vec<Finding> =
             findings.iter().cloned().chain(applied.findings.iter().cloned()).collect();
-        let mut contents = plan_changes(Comparison {
+        let comparison = Comparison {
             settings: &settings,
             desired,
             inventory,
@@ -199,16 +199,20 @@ pub(super) fn compare_states(
             nodes: &facts.nodes,
             control_plane: applied.control_plane(input.topology, facts),
             requests: input.requests,
-        });
+        };
+        let mut contents = plan_changes(comparison);
         execution_details::attach(input.topology, facts, inventory, &mut contents.changes);
         contents.ignored = applied.drift;
-        cyclic_waits::block(&mut contents);
+        cyclic_waits::block(comparison, &mut contents);
         contents
     };
     let mut kept = if input.options.destroy { DesiredSet::default() } else { desired };
     let mut contents = compare(&findings, &mut kept, (input.facts, input.inventory));
     if input.options.destroy {
         unread_cluster::withhold(input, &mut contents);
+    }
+    if has_errors(&contents.findings) && !input.options.destroy {
+        return without_changes(input, contents.findings, kept);
     }
     let Some((facts, inventory)) = surviving(input.facts, input.inventory, &contents) else {
         return Plan { contents, desired: kept };
@@ -219,6 +223,9 @@ pub(super) fn compare_states(
         return without_changes(input, findings, desired);
     }
     let mut later = compare(&findings, &mut desired, (&facts, &inventory));
+    if has_errors(&later.findings) && !input.options.destroy {
+        return without_changes(input, later.findings, desired);
+    }
     mark_replaced(&contents, &mut later);
     Plan { contents: later, desired }
 }

@@ -1,7 +1,5 @@
 //! Lints that need live facts.
 
-use std::collections::BTreeMap;
-
 use ipnet::Ipv4Net;
 
 use super::{Finding, FindingSeverity, prefix_conflicts};
@@ -12,6 +10,7 @@ use crate::desired::names::CLUSTER_ROUTER_SUBNET;
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::{ForeignNode, Inventory, Source};
 use crate::net::prefix::{AKS_DEFAULT_SUBNETS, overlaps};
+use crate::net::range_index::RangeIndex;
 use crate::topology::model::Topology;
 
 /// The tailnet facts that the lints use.
@@ -132,28 +131,18 @@ fn pod_cidrs(
         };
         Some((node.pod_cidr?, name))
     });
-    let mut ranges: Vec<(Ipv4Net, String)> = of_aks.chain(of_others).collect();
-    let node_count = ranges.len();
-    for worker in topology.datacenters.iter().flat_map(|datacenter| &datacenter.workers) {
-        if let Some(place) = allocation.place(&worker.name) {
-            ranges.push((place.pod_cidr, format!("worker {}", worker.name)));
-        }
-    }
-    let (nodes, workers) = ranges.split_at(node_count);
-    let by_start: BTreeMap<_, _> =
-        workers.iter().map(|(range, name)| (range.network(), (range, name))).collect();
-    for (range, node) in nodes {
-        let hit = by_start
-            .range(..=range.broadcast())
-            .next_back()
-            .filter(|(_, (other, _))| overlaps(range, other));
-        if let Some((_, (other, worker))) = hit {
+    let workers = topology.datacenters.iter().flat_map(|datacenter| &datacenter.workers);
+    let workers: RangeIndex<_> = workers
+        .filter_map(|worker| Some((allocation.place(&worker.name)?.pod_cidr, &worker.name)))
+        .collect();
+    for (range, node) in of_aks.chain(of_others) {
+        if let Some((other, worker)) = workers.overlapping(&range).next() {
             findings.push(error(
                 Code::LivePodOverlap,
-                format!("{node} has pod CIDR {range}, which overlaps {other} of {worker}"),
+                format!("{node} has pod CIDR {range}, which overlaps {other} of worker {worker}"),
                 format!(
-                    "give {worker} a `pod_cidr` that no node has (choose it at the end of the \
-                     cluster's pod CIDR), or drain and remove {node}"
+                    "give worker {worker} a `pod_cidr` that no node has (choose it at the end of \
+                     the cluster's pod CIDR), or drain and remove {node}"
                 ),
             ));
         }

@@ -1,4 +1,5 @@
-//! Deletions that a destroy withholds while the cluster could not be read.
+//! Deletions that a destroy withholds while the cluster, or the routers in the tailnet, could not
+//! be read.
 
 use std::collections::BTreeMap;
 
@@ -22,6 +23,10 @@ const IF_LOST: &str = "if it is lost for good, `stargate destroy --allow-unread-
 /// cluster, and their pods with it, is gone.
 pub(super) fn withhold(input: PlanningInput<'_>, plan: &mut PlanContents) {
     let is_permitted = input.options.deletes_unread_cluster();
+    if let Some((worker, gap)) = unread_router(input, plan) {
+        block(input, plan, &unreachable_hosts(&worker, gap), |_| true);
+        return;
+    }
     if let Some(gap) = input.inventory.cluster_gap().filter(|_| !is_permitted) {
         block(input, plan, &unknown_facts(gap), |_| true);
         return;
@@ -51,6 +56,23 @@ pub(super) fn withhold(input: PlanningInput<'_>, plan: &mut PlanContents) {
             None => block(input, plan, &waiting_hosts(datacenter, gap), is_of_site),
         }
     }
+}
+
+/// A worker that leaves through a router whose device could not be read, with the reason.
+fn unread_router<'a>(input: PlanningInput<'a>, plan: &PlanContents) -> Option<(Address, &'a Gap)> {
+    let inventory = input.inventory;
+    let of_all = inventory.gap_for(Kind::TailnetDevice, None);
+    let is_leaving = |it: &&Change| it.address.kind == Kind::Worker && it.action == Action::Delete;
+    plan.changes.iter().filter(is_leaving).find_map(|change| {
+        let Address { site, .. } = &change.address;
+        let listed =
+            input.topology.datacenters.iter().find(|it| *site == Site::Datacenter(it.name.clone()));
+        let listed = listed.map(|it| it.router.name.as_str());
+        let present = input.facts.present_routers.get(site).map(String::as_str);
+        let mut devices = listed.into_iter().chain(present).map(|it| ObjectKey::Device(it.into()));
+        let of_device = || devices.find_map(|it| inventory.gap_for(Kind::TailnetDevice, Some(&it)));
+        of_all.or_else(of_device).map(|gap| (change.address.clone(), gap))
+    })
 }
 
 /// Leaves the hosts of a datacenter to a later iteration: without the cluster, all that is
@@ -145,6 +167,20 @@ fn unread_site(router: &str, gap: &Gap) -> Failure {
              another topology's, give each its own `[tailnet] tag`; {IF_LOST}"
         ),
     )
+}
+
+fn unreachable_hosts(worker: &Address, gap: &Gap) -> Failure {
+    let cause = gap.failure.clone();
+    let message = format!(
+        "nothing is deleted while the routers in the tailnet are unknown: {worker} and others are \
+         drained and reset through them, and their devices would stay"
+    );
+    let remedy = format!(
+        "{}; if the tailnet is lost for good, delete the Nodes of the workers with `kubectl delete \
+         node`, then run the same command again: their hosts stay configured",
+        cause.remedy
+    );
+    Failure { remedy, ..cause.within(message) }
 }
 
 fn unknown_facts(gap: &Gap) -> Failure {

@@ -4,7 +4,7 @@ use super::Code;
 
 impl Code {
     /// Every code, in order.
-    pub const ALL: [Self; 161] = [
+    pub const ALL: [Self; 162] = [
         Self::NotUtf8,
         Self::EmptyFile,
         Self::TooLarge,
@@ -93,6 +93,7 @@ impl Code {
         Self::OtherSubscription,
         Self::AddressExchange,
         Self::IgnoredRoute,
+        Self::IgnoredConflict,
         Self::NotOwned,
         Self::Protected,
         Self::RouterOffline,

@@ -246,4 +246,14 @@ pub(super) const ENTRIES: &[Entry] = &[
                       none of its resources are created. Remove the block, or limit `field` to \
                       the routes that something else manages, as in `routes[10.0.0.0/8]`.",
     },
+    Entry {
+        code: Code::IgnoredConflict,
+        text: "SG0440",
+        title: "an `[[ignore]]` keeps a range or address that another object would get",
+        explanation: "An ignored field keeps its live value. Here that value is an address, a \
+                      pod CIDR or a prefix that the topology gives to another object, so both \
+                      would have it, and packets would reach the wrong one. Nothing is changed. \
+                      Remove the block, so that the first object gives the value up, or give the \
+                      other object one that nothing has.",
+    },
 ];

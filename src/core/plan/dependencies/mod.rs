@@ -1,6 +1,7 @@
 //! Dependencies between the changes of a plan.
 
 mod deletions;
+mod returning_routers;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,6 +18,7 @@ use crate::plan::rollout::is_rolled_out;
 use crate::plan::withdrawal::may_withdraw;
 use crate::plan::{Action, Change};
 use crate::resource::{Address, ArmId, Kind, ObjectKey, PlaceIndex, Resource, Site};
+use returning_routers::ReturningRouters;
 
 /// Adds the edges between changes, and the interruption of each change.
 pub(super) fn add(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
@@ -86,6 +88,7 @@ struct Index<'a> {
     claims: Claims<'a>,
     pace: RemovalPace<'a>,
     new_paths: NewPaths<'a>,
+    returning_routers: ReturningRouters<'a>,
 }
 
 impl<'a> Index<'a> {
@@ -95,6 +98,7 @@ impl<'a> Index<'a> {
             claims: Claims::of(&changes),
             pace: RemovalPace::of(input, &changes),
             new_paths: NewPaths::of(&changes),
+            returning_routers: ReturningRouters::of(input, &changes),
             positions: PlaceIndex::of(changes.iter().map(|change| &change.address)),
             changes,
             contained: HashMap::new(),
@@ -178,12 +182,14 @@ impl<'a> Index<'a> {
                 found.create_after_destroy_of.extend(ends);
                 found.depends_on.extend(comes);
                 found.depends_on.extend(self.pace.before_removal(change));
+                found.depends_on.extend(self.returning_routers.before_departure(change));
                 return found.into();
             }
             Action::Replace => {
                 found.destroy_after.extend(self.replaced_dependents(change));
                 found.destroy_after.extend(self.joining_before(input, change));
                 found.destroy_after.extend(self.new_paths.before_work(change));
+                found.destroy_after.extend(self.returning_routers.before_departure(change));
             }
             // Children of the lost container are deleted before the new one is created, or
             // refresh would take them for children of the new one.

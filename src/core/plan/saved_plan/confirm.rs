@@ -204,8 +204,13 @@ impl<'a> SavedComparison<'a> {
                 && saved.after.as_ref() == Some(&desired.resource)
         });
         // A later iteration of the same apply changes it once more.
+        let again = [Action::Update, Action::Replace];
         let after = match desired.filter(|it| it.key.as_ref() == Some(&saved.key)) {
-            Some(desired) if self.is_changed_again(&saved.address) => Some(&desired.resource),
+            Some(desired)
+                if again.into_iter().any(|it| self.is_changed_again(&saved.address, it)) =>
+            {
+                Some(&desired.resource)
+            }
             _ => saved.after.as_ref().filter(|_| is_desired),
         };
         let observed = self.inventory.get(&saved.key);
@@ -214,20 +219,20 @@ impl<'a> SavedComparison<'a> {
         })
     }
 
-    /// Whether a change was made, and the new plan continues with the update of the resource
-    /// that the saved plan defers.
+    /// Whether a change was made, and the new plan continues with the update or replacement of
+    /// the resource that the saved plan defers.
     fn is_continued(&self, saved: &Change, fresh: &Change) -> bool {
         let states = saved.after.as_ref().zip(fresh.before.as_ref());
-        self.is_changed_again(&saved.address)
+        matches!(fresh.action, Action::Update | Action::Replace)
+            && self.is_changed_again(&saved.address, fresh.action)
             && saved.key == fresh.key
-            && fresh.action == Action::Update
             && states.is_some_and(|(after, live)| holds(saved.before.as_ref(), after, live))
     }
 
-    /// Whether the saved plan defers another update of a resource that it changes.
-    fn is_changed_again(&self, address: &Address) -> bool {
+    /// Whether the saved plan defers another change of a resource that it changes.
+    fn is_changed_again(&self, address: &Address, action: Action) -> bool {
         let mut deferred = self.saved.deferred.iter();
-        deferred.any(|it| it.action == Action::Update && it.address == *address)
+        deferred.any(|it| it.action == action && it.address == *address)
     }
 
     /// Whether an object that the topology does not describe is deleted. If it could not be
