@@ -92,6 +92,8 @@ pub enum Code {
     InvalidIgnore,
     /// SG0231: the cluster has no system node pool.
     NoSystemPool,
+    /// SG0232: the support plan needs another tier.
+    SupportPlanTier,
     /// SG0301: not an IPv4 prefix.
     InvalidCidr,
     /// SG0302: the prefix has bits set beyond its length.
@@ -192,6 +194,10 @@ pub enum Code {
     AddressExchange,
     /// SG0439: a new part of the topology lies behind a route that `[[ignore]]` leaves out.
     IgnoredRoute,
+    /// SG0440: another process holds the lease.
+    LeaseHeld,
+    /// SG0441: the clock of this machine is wrong.
+    ClockSkew,
     /// SG0501: an object that the topology does not own has the same name.
     NotOwned,
     /// SG0502: the change is blocked by `protect = true`.

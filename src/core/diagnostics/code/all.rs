@@ -4,7 +4,7 @@ use super::Code;
 
 impl Code {
     /// Every code, in order.
-    pub const ALL: [Self; 161] = [
+    pub const ALL: [Self; 164] = [
         Self::NotUtf8,
         Self::EmptyFile,
         Self::TooLarge,
@@ -43,6 +43,7 @@ impl Code {
         Self::IllegalTailnetName,
         Self::InvalidIgnore,
         Self::NoSystemPool,
+        Self::SupportPlanTier,
         Self::InvalidCidr,
         Self::HostBits,
         Self::Overlap,
@@ -93,6 +94,8 @@ impl Code {
         Self::OtherSubscription,
         Self::AddressExchange,
         Self::IgnoredRoute,
+        Self::LeaseHeld,
+        Self::ClockSkew,
         Self::NotOwned,
         Self::Protected,
         Self::RouterOffline,

@@ -246,4 +246,22 @@ pub(super) const ENTRIES: &[Entry] = &[
                       none of its resources are created. Remove the block, or limit `field` to \
                       the routes that something else manages, as in `routes[10.0.0.0/8]`.",
     },
+    Entry {
+        code: Code::LeaseHeld,
+        text: "SG0440",
+        title: "another process holds the lease",
+        explanation: "The process that makes changes to a topology holds the Lease \
+                      `stargate-write-<topology>` in `kube-system`. A second one waits until \
+                      the Lease is released, and then plans again from the new state. The \
+                      Lease of a process that was killed expires after a minute.",
+    },
+    Entry {
+        code: Code::ClockSkew,
+        text: "SG0441",
+        title: "the clock of this machine is wrong",
+        explanation: "The clock of this machine differs from that of a service. Azure refuses \
+                      tokens if the clocks differ by more than five minutes, and bootstrap \
+                      tokens and auth keys are valid for an hour at most. Synchronise the \
+                      clock, for example with `timedatectl set-ntp true`.",
+    },
 ];
