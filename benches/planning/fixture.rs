@@ -184,7 +184,7 @@ fn facts(topology: &Topology, nodes: u32) -> Facts {
             .collect(),
         assigned: BTreeMap::new(),
         joined: BTreeMap::new(),
-        offered_version: None,
+        offered_versions: None,
         upgrade_patches: false,
         today: Default::default(),
     }

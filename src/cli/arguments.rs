@@ -85,6 +85,7 @@ pub(crate) enum Format {
 pub(crate) enum Command {
     Init(commands::init::InitArguments),
     Validate(commands::validate::ValidateArguments),
+    Doctor(commands::doctor::DoctorArguments),
     Plan(commands::plan::PlanArguments),
     Apply(commands::apply::ApplyArguments),
     Drift(commands::drift::DriftArguments),

@@ -26,7 +26,8 @@ pub const INTERRUPTED: u8 = 130;
 pub const MEANINGS: [(u8, &str); 8] = [
     (
         DONE,
-        "success, or nothing to do; for `status`, `routes` and `graph`: the state could be read",
+        "success, or nothing to do; for `status`, `routes` and `graph`: the state could be read; no \
+         check failed (`doctor`)",
     ),
     (ERROR, "error; also if not everything could be read, so that the result may be incomplete"),
     (
@@ -45,7 +46,7 @@ pub const MEANINGS: [(u8, &str); 8] = [
         BLOCKED,
         "no apply helps: blocked by an error, a protection, a router that is offline, an object \
          that the topology does not own, or lost reachability; or packets are dropped although the \
-         infrastructure matches the topology",
+         infrastructure matches the topology; a failed check (`doctor`)",
     ),
     (
         USAGE,

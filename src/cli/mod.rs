@@ -100,6 +100,9 @@ fn execute(arguments: &Arguments, ui: &Ui) -> Result<u8, CliError> {
             wait(reading(global, ui, async |session| commands::plan::run(plan, session, ui).await))
         }
         Command::Apply(apply) => wait(commands::apply::run(apply, global, ui)),
+        Command::Doctor(doctor) => wait(reading(global, ui, async |session| {
+            commands::doctor::run(doctor, session, ui).await
+        })),
         Command::Drift(drift) => wait(reading(global, ui, async |session| {
             commands::drift::run(drift, session, ui).await
         })),

@@ -5,6 +5,7 @@
 //! [`ReadClients`]: nothing here can write.
 
 mod present_cluster;
+mod readiness;
 
 use std::collections::BTreeMap;
 
@@ -24,6 +25,7 @@ use crate::resource::Api;
 use crate::topology::model::Topology;
 
 pub use present_cluster::PresentCluster;
+pub use readiness::Examined;
 
 /// The inputs of a pipeline that makes plans.
 #[derive(Clone, Copy)]

@@ -3,6 +3,10 @@
 use super::host::HostAddress;
 use crate::diagnostics::{Code, Failure};
 
+/// The remedy if the login user needs a password for sudo.
+pub(crate) const SUDO_REMEDY: &str = "let the login user use sudo without a password, as in `USER \
+                                      ALL=(ALL) NOPASSWD: ALL`, or log in as root";
+
 /// Work on a host failed. `Failure::from` gives it a code and a remedy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HostError {

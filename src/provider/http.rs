@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use crate::diagnostics::ServiceText;
@@ -128,6 +129,8 @@ struct Requests {
     begun: u64,
     /// Whether a request was sent that changes something.
     has_written: bool,
+    /// The date of the last response of each API, by the API's clock, and when it came.
+    dates: BTreeMap<Api, (Timestamp, Instant)>,
 }
 
 /// A running call.
@@ -244,6 +247,21 @@ impl RequestCount {
             None => activity.clone(),
         })
         .collect()
+    }
+
+    /// Notes the date of a response, by the clock of the API.
+    pub fn note_date(&self, api: Api, date: Timestamp) {
+        self.lock().dates.insert(api, (date, Instant::now()));
+    }
+
+    /// The current time by the clock of each API that sent a date.
+    pub fn clocks(&self) -> BTreeMap<Api, Timestamp> {
+        let requests = self.lock();
+        let now = |(date, since): &(Timestamp, Instant)| {
+            let passed = SignedDuration::try_from(since.elapsed()).unwrap_or_default();
+            date.checked_add(passed).unwrap_or(*date)
+        };
+        requests.dates.iter().map(|(api, noted)| (*api, now(noted))).collect()
     }
 
     /// Notes that a request which changes something is sent.

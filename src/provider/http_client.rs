@@ -118,7 +118,9 @@ impl HttpClient {
             self.transport.send(request)
         };
         let outcome = self.policy.run(kind, &AtomicU32::new(0), send).await;
-        outcome.map_err(|source| self.no_response(&call.activity, source))
+        let response = outcome.map_err(|source| self.no_response(&call.activity, source))?;
+        self.policy.note_date(response.headers());
+        Ok(response)
     }
 
     fn no_response(&self, activity: &str, source: TransportError) -> RequestError {

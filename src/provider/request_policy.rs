@@ -132,6 +132,15 @@ impl RequestPolicy {
         Self::new(self.0.api, self.0.limits.clone(), self.0.count.clone(), settings)
     }
 
+    /// Notes the date of a response, by the clock of the service.
+    pub fn note_date(&self, headers: &http::HeaderMap) {
+        let date = headers.get(http::header::DATE).and_then(|date| date.to_str().ok());
+        let parsed = date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok());
+        if let Some(date) = parsed {
+            self.0.count.note_date(self.0.api, date.timestamp());
+        }
+    }
+
     /// Waits until the budget allows a request, and counts it.
     pub async fn acquire(&self, method: &Method) {
         self.0.limits.acquire(self.0.api, CallClass::of(method)).await;

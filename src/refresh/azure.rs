@@ -9,7 +9,10 @@ use serde_json::Value;
 
 use super::cluster_facts::{self, ClusterResponse};
 use super::single::unreadable;
-use super::{Observation, Scope, groups, node_group, node_pools, provisioning, subnets};
+use super::{
+    Observation, Scope, groups, node_group, node_pools, offered_versions, provisioning, subnets,
+};
+use crate::desired::OfferedVersions;
 use crate::desired::facts::ClusterFacts;
 use crate::desired::names;
 use crate::inventory::Source;
@@ -17,7 +20,6 @@ use crate::provider::azure::codec;
 use crate::provider::clients::ReadClients;
 use crate::provider::error::RequestError;
 use crate::resource::arm_type::RESOURCES as GROUPS_VERSION;
-use crate::resource::version::KubernetesVersion;
 use crate::resource::{Address, ArmId, ArmType, Kind, ObjectKey, Owner, Ownership, Resource, Site};
 use crate::topology::names::Location;
 
@@ -42,8 +44,8 @@ pub(super) struct AzureResponses {
     node_groups: groups::Contents,
     /// The facts from the cluster's object and its network, or why they are unknown.
     cluster: ClusterResponse,
-    /// The patch that a pending upgrade to a minor version leads to.
-    offered_version: Result<Option<KubernetesVersion>, RequestError>,
+    /// The versions on offer, if the cluster is created or upgraded.
+    offered_versions: Result<Option<OfferedVersions>, RequestError>,
 }
 
 /// Reads all lists side by side. A list that cannot be read hides the objects of its kind
@@ -74,13 +76,8 @@ pub(super) async fn read(
     let contents = groups::read_contents(clients, scope, groups).await;
     let cluster = cluster_facts::read(clients, scope, &mut objects).await;
     let node_groups = node_group::read_contents(clients, scope, &objects).await;
-    let offered_version = match &cluster {
-        ClusterResponse::Facts(facts) => {
-            node_pools::offered_version(clients, facts.version, scope).await
-        }
-        _ => Ok(None),
-    };
-    Ok(AzureResponses { objects, unlisted, contents, node_groups, cluster, offered_version })
+    let offered_versions = offered_versions::read(clients, &cluster, scope).await;
+    Ok(AzureResponses { objects, unlisted, contents, node_groups, cluster, offered_versions })
 }
 
 async fn lists(
@@ -136,7 +133,7 @@ pub(super) fn note(
     subnets::note_unreadable_attachments(cluster.as_ref(), observation);
     observation.facts.cluster = cluster;
     cluster_facts::note_unknown(&responses.cluster, scope, observation);
-    node_pools::note_offered_version(responses.offered_version, scope, observation);
+    offered_versions::note(responses.offered_versions, scope, observation);
 }
 
 fn note_objects(

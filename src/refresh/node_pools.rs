@@ -4,16 +4,12 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::single::get_printable;
 use super::{Observation, Scope, azure};
 use crate::desired::facts::LivePool;
 use crate::diagnostics::{Code, Failure};
 use crate::plan::{Finding, FindingSeverity};
 use crate::provider::azure::codec::{self, node_pool};
-use crate::provider::clients::ReadClients;
-use crate::provider::error::RequestError;
-use crate::resource::version::KubernetesVersion;
-use crate::resource::{Address, ArmId, Kind, Site};
+use crate::resource::{Address, Kind, Site};
 
 /// How many pools a message names.
 const MAX_NAMED: usize = 5;
@@ -82,74 +78,4 @@ fn foreign_pools(scope: &Scope<'_>, names: &[String]) -> Finding {
     );
     let failure = Failure::new(Code::ForeignNodePool, message, remedy);
     Finding::new(FindingSeverity::Warning, failure)
-}
-
-/// The newest patch that AKS offers of the minor version that the topology upgrades the
-/// cluster to.
-pub(super) async fn offered_version(
-    clients: &ReadClients,
-    live: KubernetesVersion,
-    scope: &Scope<'_>,
-) -> Result<Option<KubernetesVersion>, RequestError> {
-    let cluster = &scope.topology.cluster;
-    let desired = cluster.kubernetes_version;
-    let is_upgrade = desired.patch.is_none() && desired.is_newer_than(live);
-    if cluster.existing || !is_upgrade {
-        return Ok(None);
-    }
-    let id = ArmId::new(format!(
-        "/subscriptions/{}/providers/Microsoft.ContainerService/locations/{}/kubernetesVersions",
-        scope.subscription, scope.topology.azure.location
-    ));
-    let response = get_printable(clients, &id).await?;
-    Ok(response.and_then(|response| newest_patch(&response, desired)))
-}
-
-/// Notes the patch that AKS offers. Without an answer, AKS chooses it during the upgrade.
-pub(super) fn note_offered_version(
-    offered: Result<Option<KubernetesVersion>, RequestError>,
-    scope: &Scope<'_>,
-    observation: &mut Observation,
-) {
-    match offered {
-        Ok(version) => observation.facts.offered_version = version,
-        Err(error) => {
-            let message = format!(
-                "it is unknown which patch of {} AKS offers, so that AKS chooses it during the \
-                 upgrade",
-                scope.topology.cluster.kubernetes_version
-            );
-            let failure = Failure::from(&error).within(&message);
-            observation.findings.push(Finding::new(FindingSeverity::Warning, failure));
-        }
-    }
-}
-
-/// `values` is a list of minor versions, each with its patches by their full versions
-/// (*Managed Clusters - List Kubernetes Versions*).
-fn newest_patch(response: &Value, minor: KubernetesVersion) -> Option<KubernetesVersion> {
-    let minors = response.get("values")?.as_array()?.iter();
-    let patches = minors.filter(|it| it["isPreview"] != true);
-    let patches = patches.filter_map(|it| it.get("patchVersions")?.as_object());
-    let versions = patches.flat_map(|it| it.keys()).filter_map(|text| text.parse().ok());
-    versions.filter(|version: &KubernetesVersion| version.satisfies(minor)).max()
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn the_newest_patch_of_a_minor_version_is_found() {
-        let response = json!({ "values": [
-            { "version": "1.34", "patchVersions": { "1.34.2": {}, "1.34.10": {}, "1.34.9": {} } },
-            { "version": "1.35", "isPreview": true, "patchVersions": { "1.35.0": {} } },
-        ]});
-        let newest = |text: &str| newest_patch(&response, text.parse().unwrap());
-        assert_eq!(newest("1.34"), Some("1.34.10".parse().unwrap()));
-        assert_eq!(newest("1.35"), None);
-        assert_eq!(newest_patch(&json!({ "error": {} }), "1.34".parse().unwrap()), None);
-    }
 }

@@ -66,7 +66,7 @@ impl Observation {
                 assigned: BTreeMap::new(),
                 joined: BTreeMap::new(),
                 nodes_without_pod_cidr: Vec::new(),
-                offered_version: None,
+                offered_versions: None,
                 upgrade_patches: scope.options.upgrade_patches,
                 today: time.to_zoned(TimeZone::UTC).date(),
             },

@@ -7,6 +7,7 @@ mod cost_json;
 mod deferred;
 pub mod deployment;
 pub mod diagnostic;
+pub mod doctor;
 pub mod drift_json;
 #[cfg(test)]
 mod fixture;

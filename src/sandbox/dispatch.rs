@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::arm::ArmContext;
@@ -22,7 +22,7 @@ impl SandboxState {
     /// The URI may be absolute, or a path with a query.
     pub fn handle(&mut self, api: Api, request: &Request<Bytes>, now: Timestamp) -> ApiResponse {
         let before = self.arm.version();
-        let response = if self.down.contains(&api) {
+        let mut response = if self.down.contains(&api) {
             ApiResponse::Complete(unavailable(api))
         } else {
             match api {
@@ -38,12 +38,24 @@ impl SandboxState {
             ApiResponse::Complete(response) => response.status().as_u16(),
             ApiResponse::Watch(_) => 200,
         };
+        if let ApiResponse::Complete(response) = &mut response {
+            add_date(response, now, self.clock_ahead_seconds);
+        }
         self.log.record(api, request, status, now);
         // A read changes nothing, except that a read of Azure may complete an operation.
         if request.method() != http::Method::GET || self.arm.version() != before {
             controllers::reconcile(self, now);
         }
         response
+    }
+}
+
+/// The date of a response, by the clock of the service.
+fn add_date(response: &mut Response<Bytes>, now: Timestamp, ahead_seconds: i64) {
+    let ahead = SignedDuration::from_secs(ahead_seconds);
+    let date = now.checked_add(ahead).unwrap_or(now).strftime("%a, %d %b %Y %H:%M:%S GMT");
+    if let Ok(value) = header::HeaderValue::try_from(date.to_string()) {
+        response.headers_mut().insert(header::DATE, value);
     }
 }
 

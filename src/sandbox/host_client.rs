@@ -8,15 +8,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::fault_injector::{Call, Delivery, Disposition};
-use super::hosts::EmulatedHost;
 use super::hosts::change::{HostEnvironment, change_name};
 use super::hosts::step::step_name;
+use super::hosts::{EmulatedHost, HostAccess};
 use super::shared::SharedSandbox;
 use super::state::SandboxState;
 use crate::provider::host::{
     HostAddress, HostError, HostRead, HostTarget, HostWrite, RouterChange, RouterProbe,
     WorkerProbe, WorkerStep,
 };
+use crate::provider::host_error::SUDO_REMEDY;
 
 #[async_trait]
 impl HostRead for SharedSandbox {
@@ -130,7 +131,7 @@ fn reachable_host<'a>(
     }
     let mut expected = sandbox.hosts.named(&target.hostname);
     if let Some(found) = expected.find(|(_, host)| has_address(host, &target.address)) {
-        return Ok(found);
+        return permitted(found.1.access, target).map(|()| found);
     }
     match sandbox.hosts.values().find(|host| has_address(host, &target.address)) {
         Some(other) => {
@@ -138,6 +139,25 @@ fn reachable_host<'a>(
             Err(HostError::WrongHost { hostname, address, found: other.name.clone() })
         }
         None => Err(unreachable(target, "connection timed out")),
+    }
+}
+
+/// Logs in and becomes root.
+fn permitted(access: HostAccess, target: &HostTarget) -> Result<(), HostError> {
+    let hostname = target.hostname.clone();
+    match access {
+        HostAccess::Granted => Ok(()),
+        HostAccess::LoginRefused => {
+            let tried = "the key of the sandbox: refused".to_owned();
+            Err(HostError::LoginRefused { hostname, user: target.user.clone(), tried })
+        }
+        HostAccess::SudoPassword => Err(HostError::Failed {
+            hostname,
+            activity: "sudo".to_owned(),
+            reason: "exit status 1".to_owned(),
+            output: "sudo: a password is required".to_owned(),
+            remedy: Some(SUDO_REMEDY.to_owned()),
+        }),
     }
 }
 

@@ -48,6 +48,9 @@ pub struct SandboxState {
     /// 0. Other clients ignore 0 and wait for their default interval.
     #[serde(skip)]
     pub pause: u32,
+    /// How far the clocks of the services are ahead of this machine's, in seconds.
+    #[serde(default)]
+    pub clock_ahead_seconds: i64,
     /// Generates names and ids that look random and are the same in every run.
     pub entropy: Entropy,
     /// The reconciled state.
@@ -94,6 +97,7 @@ impl SandboxState {
             down: BTreeSet::new(),
             endpoints: SandboxEndpoints::default(),
             pause: 0,
+            clock_ahead_seconds: 0,
             entropy: Entropy::new(seed),
             reconciled: ReconciledVersions::default(),
         }
@@ -118,7 +122,9 @@ impl SandboxState {
     /// Adds an owner for a tag to the policy, as the administrator of a real tailnet does before
     /// stargate can use it.
     pub fn seed_tag(&mut self, tag: &TailnetTag) {
-        self.tailnet.policy_mut().add_tag(tag.as_str());
+        if !self.tailnet.unowned_tags.contains(tag.as_str()) {
+            self.tailnet.policy_mut().add_tag(tag.as_str());
+        }
     }
 
     /// Adds a machine that existed before stargate, unless it is already there. A machine with the

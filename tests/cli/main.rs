@@ -8,6 +8,7 @@ mod ci;
 mod connectivity;
 mod counts;
 mod credentials;
+mod doctor;
 mod edited_plans;
 mod first_steps;
 mod graphs;

@@ -72,7 +72,7 @@ async fn a_healthy_network_has_no_findings() {
 /// A fault, and the expected result of a check: causes of drops, and violated rules.
 pub(crate) type Case = (Fault, &'static [&'static str], &'static [&'static str]);
 
-pub(crate) const CASES: [Case; 41] = [
+pub(crate) const CASES: [Case; 54] = [
     (Fault::RouteMissing, &["RouteNone route-table/cluster/stargate-workers-rt"], &[]),
     (
         Fault::RouteWrongHop,
@@ -223,12 +223,31 @@ pub(crate) const CASES: [Case; 41] = [
     (Fault::ForeignObject, &["Denied network-security-group/dc1/stargate-router-subnet-nsg"], &[]),
     // No fact that stargate reads shows it; `check --live` does.
     (Fault::WorkerFirewall, &[], &[]),
+    // Rules of the account do not affect packets.
+    (Fault::AzureActionMissing, &[], &[]),
+    (Fault::ProviderUnregistered, &[], &[]),
+    (Fault::QuotaExhausted, &[], &[]),
+    (Fault::SizeRestricted, &[], &[]),
+    (Fault::VersionEnded, &[], &[]),
+    (Fault::VersionLongTermOnly, &[], &[]),
+    (Fault::PolicyDenies, &[], &[]),
+    (Fault::ManagementLock, &[], &[]),
+    (Fault::TagUnowned, &[], &[]),
+    (Fault::TailnetScopeMissing, &[], &[]),
+    (Fault::LoginRefused, &[], &[]),
+    (Fault::SudoPassword, &[], &[]),
+    (Fault::ClockSkew, &[], &[]),
     (Fault::SourceDown, &[], &[]),
 ];
 
 /// Faults that make facts unavailable: hosts behind an offline router cannot be read.
-const FAULTS_THAT_HIDE_FACTS: [Fault; 3] =
-    [Fault::SourceDown, Fault::RouterOffline, Fault::DeviceKeyExpired];
+const FAULTS_THAT_HIDE_FACTS: [Fault; 5] = [
+    Fault::SourceDown,
+    Fault::RouterOffline,
+    Fault::DeviceKeyExpired,
+    Fault::LoginRefused,
+    Fault::SudoPassword,
+];
 
 /// Faults that stargate reports and that an administrator repairs.
 const FAULTS_REPAIRED_BY_HAND: [Fault; 3] =

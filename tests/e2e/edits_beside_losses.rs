@@ -86,7 +86,7 @@ async fn the_address_of_a_vm_without_a_node_is_taken_over_once_it_has_left() {
         let deployment = Deployment::of(&text, before.copy_of_state());
         let owner = deployment.scope(&RefreshOptions::default()).owner();
         let cluster = deployment.clients.cluster.connect("", owner).await.unwrap();
-        cluster.delete_node("cloud-c").await.unwrap();
+        cluster.delete_node("cloud-c", None).await.unwrap();
         assert_converges(&deployment, name).await;
     }
 }

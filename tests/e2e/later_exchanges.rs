@@ -86,7 +86,7 @@ async fn a_worker_without_a_node_exchanges_its_address_as_others_do() {
     let deployment = deployed().await;
     let owner = deployment.scope(&RefreshOptions::default()).owner();
     let cluster = deployment.clients.cluster.connect("", owner).await.unwrap();
-    cluster.delete_node("cloud-c").await.unwrap();
+    cluster.delete_node("cloud-c", None).await.unwrap();
     let lines = [FREE_A, EXCHANGE[0], EXCHANGE[1]];
     assert_refuses(deployment.edited(&edited(&lines, "")), &["cloud-b", "cloud-c"]).await;
 }

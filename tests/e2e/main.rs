@@ -23,6 +23,7 @@ mod deployment_makespan;
 mod destroy;
 mod device_ownership;
 mod disruption;
+mod doctor;
 mod earlier_version;
 mod edit_pairs;
 mod edits;

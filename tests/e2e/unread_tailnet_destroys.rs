@@ -48,7 +48,7 @@ async fn a_destroy_without_workers_needs_no_tailnet() {
     let owner = deployment.scope(&RefreshOptions::default()).owner();
     let cluster = deployment.clients.cluster.connect("", owner).await.unwrap();
     for worker in &deployment.topology.datacenters[0].workers {
-        cluster.delete_node(worker.name.as_str()).await.unwrap();
+        cluster.delete_node(worker.name.as_str(), None).await.unwrap();
     }
     let ended = deployment.apply(&RefreshOptions::destroying()).await;
     assert!(matches!(ended.status, ApplyStatus::Partial(_)), "{:?}", ended.status);

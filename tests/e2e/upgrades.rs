@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 use stargate::apply::ApplyStatus;
 use stargate::apply::events::{Event, Reporter};
 use stargate::diagnostics::Code;
-use stargate::plan::{Action, FindingSeverity, Plan};
+use stargate::plan::{Action, Finding, FindingSeverity, Plan};
 use stargate::resource::{Kind, Resource};
 use stargate::sandbox::SandboxState;
+use stargate::sandbox::faults::Fault;
 
 use crate::harness::{Deployment, EXAMPLE, RefreshOptions, failures, summary};
 use crate::node_pools::{change_cluster, cluster_id, live_pools};
@@ -124,10 +125,35 @@ async fn a_minor_version_of_unknown_patch_is_upgraded_in_one_apply() {
     let waiting = plan.deferred.iter().filter(|it| it.address.kind == Kind::Worker);
     assert_eq!(waiting.count(), 2, "{}", summary(&plan));
     let mut said = plan.findings.iter().map(|it| it.failure.message.as_str());
-    let reason = "it is unknown which patch of 1.34 AKS offers";
+    let reason = "it is unknown whether AKS offers Kubernetes 1.34";
     assert!(said.any(|it| it.starts_with(reason)), "{}", summary(&plan));
     converges(&edited).await;
     assert_eq!(live(&edited), all_at("1.34.5"));
+}
+
+/// An upgrade to a version that AKS does not offer is blocked by itself, and a cluster that
+/// runs such a version is edited as before.
+#[tokio::test(start_paused = true)]
+async fn an_upgrade_to_a_version_that_is_not_on_offer_is_blocked() {
+    let deployment = applied("1.33", "1.33").await;
+    deployment.inject(Fault::VersionEnded, Some("1.33"));
+    let plan = deployment.plan().await;
+    assert!(plan.is_empty() && plan.findings.is_empty(), "{}", summary(&plan));
+    for (fault, remedy) in [
+        (Fault::VersionLongTermOnly, "support_plan = \"AKSLongTermSupport\""),
+        (Fault::VersionEnded, "kubernetes_version"),
+    ] {
+        deployment.inject(fault, Some("1.34"));
+        let edited = deployment.edited(&versions("1.34", "1.33.5"));
+        let plan = edited.plan().await;
+        let blocked: Vec<_> = plan.blocked.iter().map(|it| it.address.kind).collect();
+        assert_eq!(blocked, [Kind::ManagedCluster], "{}", summary(&plan));
+        let failure = &plan.blocked[0].failure;
+        assert_eq!(failure.code, Code::VersionUnsupported);
+        assert!(failure.remedy.contains(remedy), "{}", failure.remedy);
+        let is_error = |it: &Finding| it.severity == FindingSeverity::Error;
+        assert!(!plan.findings.iter().any(is_error), "{}", summary(&plan));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,6 +6,7 @@ mod apply_saved;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod destroy;
+pub(crate) mod doctor;
 pub(crate) mod drift;
 pub(crate) mod explain;
 pub(crate) mod graph;

@@ -11,7 +11,7 @@ use crate::resource::azure::{
     MachineRole, ManagedCluster, NetworkInterface, NextHop, Provisioning, PublicIpAddress,
     ResourceGroup, RouteTable, RouteTableAssociation, Subnet, VirtualMachine,
 };
-use crate::resource::{Address, Kind, ObjectKey, Pending, Resource, Site};
+use crate::resource::{Address, Kind, ObjectKey, Observable, Pending, Resource, Site};
 
 fn address(kind: Kind, name: &str) -> Address {
     Address::new(kind, Site::Cluster, name)
@@ -57,6 +57,8 @@ fn managed_cluster(context: &DesiredContext<'_>, location: String) -> ManagedClu
         node_resource_group: names::node_resource_group(cluster, &location),
         location,
         kubernetes_version: versions::control_plane(context),
+        tier: observable(cluster.tier),
+        support_plan: observable(cluster.support_plan),
         network_plugin: "azure".to_owned(),
         network_plugin_mode: "overlay".to_owned(),
         network_dataplane: "cilium".to_owned(),
@@ -67,6 +69,11 @@ fn managed_cluster(context: &DesiredContext<'_>, location: String) -> ManagedClu
         provisioning: Provisioning::Ready,
         protected_by: None,
     }
+}
+
+/// A setting that is compared only if the topology has it.
+fn observable<T>(setting: Option<T>) -> Observable<T> {
+    setting.map_or_else(Observable::unobserved, Observable::Observed)
 }
 
 /// The router's security group, subnet, public address, interface and VM.

@@ -7,6 +7,7 @@ use ipnet::Ipv4Net;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
+use super::OfferedVersions;
 use crate::resource::azure::NodePool;
 use crate::resource::work_request::RequestedOperation;
 use crate::resource::{ArmId, Kind, ObjectKey, Site};
@@ -43,9 +44,9 @@ pub struct Facts {
     pub assigned: BTreeMap<WorkerName, AssignedAddresses>,
     /// Where the pods of each worker are that has joined.
     pub joined: BTreeMap<WorkerName, JoinedPlace>,
-    /// The patch that AKS offers for the minor version that the cluster is to be
-    /// upgraded to; `None` if no upgrade is pending or AKS did not say.
-    pub offered_version: Option<KubernetesVersion>,
+    /// The versions that AKS offers; `None` if the cluster is neither created nor upgraded,
+    /// or if AKS did not say.
+    pub offered_versions: Option<OfferedVersions>,
     /// Whether node pools and workers that run another patch than the control plane are
     /// upgraded to it.
     pub upgrade_patches: bool,

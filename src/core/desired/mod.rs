@@ -17,6 +17,7 @@ mod later_iterations;
 pub mod manifests;
 pub mod names;
 mod node_pools;
+mod offered_versions;
 mod protection;
 mod retained;
 mod routers;
@@ -30,6 +31,9 @@ mod workers;
 
 pub use allocation::{AddressAssignment, Allocation, AllocationError, allocate};
 pub use facts::Facts;
+pub use offered_versions::{
+    OfferedMinor, OfferedVersions, refusal_of_new_cluster, refusal_of_upgrade,
+};
 #[cfg(test)]
 pub(crate) use protection::unprotected_blocks;
 pub(crate) use set::LaterIteration;

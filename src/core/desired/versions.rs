@@ -2,8 +2,8 @@
 //! AKS offers. No result is older than the current version; the comparison refuses versions
 //! beyond that.
 
-use super::Facts;
 use super::context::DesiredContext;
+use super::{Facts, offered_versions};
 use crate::resource::azure::NodePool;
 use crate::resource::version::KubernetesVersion;
 use crate::topology::model::{Profile, Topology};
@@ -26,8 +26,9 @@ fn requested(topology: &Topology, facts: &Facts, live: KubernetesVersion) -> Kub
     if is_kept || topology.cluster.existing {
         return live;
     }
-    let offered = facts.offered_version.filter(|offered| offered.satisfies(desired));
-    offered.unwrap_or(desired)
+    let is_upgrade = desired.patch.is_none() && desired.is_newer_than(live);
+    let offered = facts.offered_versions.as_ref().filter(|_| is_upgrade);
+    offered.and_then(|offered| offered.newest_patch(desired)).unwrap_or(desired)
 }
 
 /// The version that the control plane will run: the live one if the requested one will
@@ -38,7 +39,9 @@ pub(super) fn reached(
     live: KubernetesVersion,
 ) -> KubernetesVersion {
     let requested = requested(topology, facts, live);
-    let is_refused = live.is_newer_than(requested) || live.skips_minor(requested);
+    let is_refused = live.is_newer_than(requested)
+        || live.skips_minor(requested)
+        || offered_versions::refusal_of_upgrade(topology, facts).is_some();
     if is_refused { live } else { requested }
 }
 

@@ -92,6 +92,8 @@ pub enum Code {
     InvalidIgnore,
     /// SG0231: the cluster has no system node pool.
     NoSystemPool,
+    /// SG0232: the support plan needs another tier.
+    SupportPlanTier,
     /// SG0301: not an IPv4 prefix.
     InvalidCidr,
     /// SG0302: the prefix has bits set beyond its length.
@@ -194,6 +196,10 @@ pub enum Code {
     IgnoredRoute,
     /// SG0440: another object would get a range or an address that `[[ignore]]` keeps.
     IgnoredConflict,
+    /// SG0441: another process holds the lease.
+    LeaseHeld,
+    /// SG0442: the clock of this machine is wrong.
+    ClockSkew,
     /// SG0501: an object that the topology does not own has the same name.
     NotOwned,
     /// SG0502: the change is blocked by `protect = true`.

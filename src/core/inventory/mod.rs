@@ -4,7 +4,9 @@ mod foreign_node;
 mod foreign_peer;
 mod gaps;
 mod measurement;
+pub mod readiness;
 mod service;
+pub mod subscription;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

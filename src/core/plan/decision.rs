@@ -7,6 +7,7 @@ use super::worker_request::WorkerRequest;
 use super::{Action, ApplySettings, Blocked, Change, Deferred, Finding};
 use crate::desired::facts::{AksNode, DepartedSite};
 use crate::desired::{DesiredResource, DesiredSet, Protected};
+use crate::diagnostics::Failure;
 use crate::inventory::{Gap, Inventory, Observed};
 use crate::resource::version::KubernetesVersion;
 use crate::resource::{Address, Api, Site};
@@ -42,6 +43,8 @@ pub(super) struct Comparison<'a> {
     /// The version that the control plane runs once the plan is applied; `None` while
     /// there is no cluster.
     pub(super) control_plane: Option<KubernetesVersion>,
+    /// Why AKS would refuse the version that the cluster is to be upgraded to, if it would.
+    pub(super) refused_upgrade: Option<&'a Failure>,
     /// The requests that it took to read live state.
     pub(super) requests: &'a BTreeMap<Api, u64>,
 }

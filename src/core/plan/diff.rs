@@ -319,7 +319,7 @@ mod tests {
             assigned: BTreeMap::new(),
             joined: BTreeMap::new(),
             nodes_without_pod_cidr: Vec::new(),
-            offered_version: None,
+            offered_versions: None,
             upgrade_patches: false,
             today: Default::default(),
         };

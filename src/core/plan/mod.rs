@@ -55,6 +55,7 @@ mod protected_departures;
 mod protection;
 mod protection_records;
 mod readdressing;
+pub mod readiness;
 mod remaining_time;
 mod removal_pace;
 mod replacement;

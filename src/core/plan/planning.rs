@@ -184,6 +184,7 @@ pub(super) fn compare_states(
         let applied = known_drift::ignore(rules, input.today, inventory, desired);
         let findings: Vec<Finding> =
             findings.iter().cloned().chain(applied.findings.iter().cloned()).collect();
+        let refused_upgrade = desired::refusal_of_upgrade(input.topology, facts);
         let comparison = Comparison {
             settings: &settings,
             desired,
@@ -198,6 +199,7 @@ pub(super) fn compare_states(
             present_routers: &facts.present_routers,
             nodes: &facts.nodes,
             control_plane: applied.control_plane(input.topology, facts),
+            refused_upgrade: refused_upgrade.as_ref(),
             requests: input.requests,
         };
         let mut contents = plan_changes(comparison);

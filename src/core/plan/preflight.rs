@@ -3,10 +3,10 @@
 use ipnet::Ipv4Net;
 
 use super::{Finding, FindingSeverity, prefix_conflicts};
-use crate::desired::Allocation;
 use crate::desired::Facts;
 use crate::desired::facts::ClusterFacts;
 use crate::desired::names::CLUSTER_ROUTER_SUBNET;
+use crate::desired::{self, Allocation};
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::{ForeignNode, Inventory, Source};
 use crate::net::prefix::{AKS_DEFAULT_SUBNETS, overlaps};
@@ -40,6 +40,8 @@ pub fn live_lints(
         // The subnets come with the new cluster, before the router's.
         router_subnet(topology, AKS_DEFAULT_SUBNETS.into_iter(), &mut findings);
     }
+    let refusal = desired::refusal_of_new_cluster(topology, facts, inventory);
+    findings.extend(refusal.map(|it| Finding::new(FindingSeverity::Error, it)));
     if let Some(allocation) = allocation {
         let others = &inventory.foreign_nodes;
         pod_cidrs(topology, (facts, others), allocation, &mut findings);

@@ -1,5 +1,5 @@
 //! Kubernetes versions that cannot be reached: older ones, ones beyond the next minor
-//! version, and kubelets that the control plane does not support.
+//! version, ones that AKS does not offer, and kubelets that the control plane does not support.
 
 use super::decision::{Comparison, ResourceDecision, deferred};
 use super::diff::{self, FieldChange, ObjectDiff};
@@ -66,7 +66,13 @@ fn blocked(desired: &DesiredResource, live: Option<&Resource>, failure: Failure)
 /// Whether a failure only says that a version stays: dependents of the object can be
 /// changed, because the object exists and works.
 pub(super) fn keeps_version(code: Code) -> bool {
-    matches!(code, Code::KubernetesDowngrade | Code::KubernetesMinorSkipped | Code::LiveVersionSkew)
+    matches!(
+        code,
+        Code::KubernetesDowngrade
+            | Code::KubernetesMinorSkipped
+            | Code::LiveVersionSkew
+            | Code::VersionUnsupported
+    )
 }
 
 fn control_plane(
@@ -100,6 +106,9 @@ fn control_plane(
                  then continue with the next minor version"
             ),
         ));
+    }
+    if let Some(failure) = input.refused_upgrade {
+        return Some(failure.clone());
     }
     let (address, kubelet) = oldest_kubelet(input).filter(|(_, it)| !it.may_join(desired))?;
     if live.is_same_minor(desired) {

@@ -7,7 +7,7 @@ use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
 use super::{Address, ArmId, Observable, Pending, Reference};
-use crate::resource::settings::{NodePoolMode, NodePoolScale};
+use crate::resource::settings::{ClusterTier, NodePoolMode, NodePoolScale, SupportPlan};
 use crate::resource::version::KubernetesVersion;
 
 /// The state of a creation that takes Azure minutes.
@@ -48,6 +48,12 @@ pub struct ManagedCluster {
     pub location: String,
     /// The version of the control plane.
     pub kubernetes_version: KubernetesVersion,
+    /// The pricing tier; compared only if the topology sets it.
+    #[serde(default = "Observable::unobserved")]
+    pub tier: Observable<ClusterTier>,
+    /// The support plan; compared only if the topology sets it.
+    #[serde(default = "Observable::unobserved")]
+    pub support_plan: Observable<SupportPlan>,
     /// The group that AKS makes for nodes and network.
     pub node_resource_group: String,
     /// `azure` for Azure CNI.

@@ -58,7 +58,8 @@ kinds! {
         conditional_creation: Some("ManagedClusters_CreateOrUpdate in Azure/azure-rest-api-specs, \
             Microsoft.ContainerService/aks/stable/2025-05-01/managedClusters.json"),
         fixed: FixedFields::AllBut(
-            &["kubernetes_version", "node_pools", "provisioning", "protected_by"]),
+            &["kubernetes_version", "tier", "support_plan", "node_pools", "provisioning",
+              "protected_by"]),
         creation_only: &["node_pools"],
         restarts: &[("kubernetes_version", Restart::ControlPlane)],
         role: DataPlaneRole::Path,

@@ -66,6 +66,65 @@ pub enum AutoApply {
     All,
 }
 
+/// The pricing tier of an AKS cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClusterTier {
+    /// Without an uptime guarantee; for tests.
+    Free,
+    /// With an uptime guarantee.
+    Standard,
+    /// With an uptime guarantee and long-term support.
+    Premium,
+}
+
+impl ClusterTier {
+    /// The name in Azure's API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Free => "Free",
+            Self::Standard => "Standard",
+            Self::Premium => "Premium",
+        }
+    }
+
+    /// The tier with a name in Azure's API.
+    pub fn parse(text: &str) -> Option<Self> {
+        let all = [Self::Free, Self::Standard, Self::Premium];
+        all.into_iter().find(|tier| tier.as_str().eq_ignore_ascii_case(text))
+    }
+}
+
+/// How long AKS supports the Kubernetes version of a cluster.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
+pub enum SupportPlan {
+    /// As long as the community does, about a year.
+    #[default]
+    #[serde(rename = "KubernetesOfficial")]
+    Official,
+    /// Two years, in the tier `premium` only.
+    #[serde(rename = "AKSLongTermSupport")]
+    LongTerm,
+}
+
+impl SupportPlan {
+    /// The name in Azure's API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Official => "KubernetesOfficial",
+            Self::LongTerm => "AKSLongTermSupport",
+        }
+    }
+
+    /// The plan with a name in Azure's API.
+    pub fn parse(text: &str) -> Option<Self> {
+        let all = [Self::Official, Self::LongTerm];
+        all.into_iter().find(|plan| plan.as_str().eq_ignore_ascii_case(text))
+    }
+}
+
 /// The purpose of a node pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]

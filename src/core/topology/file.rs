@@ -8,11 +8,16 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+mod ignore;
 mod watch;
 mod workers;
 use super::located::{AddressText, CidrText, Located, SurgeText, VersionText, WidthText};
-use super::model::{ContainerRuntime, HostKeyPolicy, NodePoolMode, PackageSource, SourceAddresses};
+use super::model::{
+    ClusterTier, ContainerRuntime, HostKeyPolicy, NodePoolMode, PackageSource, SourceAddresses,
+    SupportPlan,
+};
 
+pub use ignore::IgnoreSection;
 pub use watch::WatchSection;
 pub use workers::{WorkerRangeSection, WorkerSection};
 
@@ -54,23 +59,6 @@ pub struct TopologyFile {
     /// Known drift that plans ignore, one `[[ignore]]` each.
     #[serde(default)]
     pub ignore: Vec<IgnoreSection>,
-}
-
-/// A field that others set, such as a policy that adds a security rule. Plans show it as
-/// ignored and keep its value. Dropped packets and foreign objects are still reported.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct IgnoreSection {
-    /// The address of the resources; `*` stands for any characters of its kind, site or
-    /// name.
-    pub address: Located<String>,
-    /// The field as plans print it, such as `rules[policy-*]`, and everything below it.
-    pub field: Located<String>,
-    /// The owner of the field, and why it sets it.
-    pub reason: Located<String>,
-    /// The last day on which the drift is ignored, such as `2026-12-31`. By default it is
-    /// ignored forever.
-    pub until: Option<Located<String>>,
 }
 
 /// The identity of the topology.
@@ -149,6 +137,12 @@ pub struct ClusterSection {
     /// as `1.33`, which any of its patches satisfies, or an exact one such as `1.33.5`. An
     /// upgrade goes to the next minor version at most, and AKS cannot downgrade a cluster.
     pub kubernetes_version: Located<VersionText>,
+    /// The pricing tier: `free`, `standard` with an uptime guarantee, or `premium` with
+    /// long-term support. The default is chosen by AKS.
+    pub tier: Option<ClusterTier>,
+    /// How long AKS supports the Kubernetes version: `KubernetesOfficial`, or
+    /// `AKSLongTermSupport` in the tier `premium`. The default is chosen by AKS.
+    pub support_plan: Option<Located<SupportPlan>>,
     /// The prefix of all pods, on AKS nodes and on workers.
     pub pod_cidr: Located<CidrText>,
     /// The prefix of service addresses. It is neither routed nor advertised.

@@ -17,7 +17,8 @@ use super::names::{
 };
 use super::version::KubernetesVersion;
 pub use crate::resource::settings::{
-    AutoApply, HostKeyPolicy, NodePoolMode, NodePoolScale, PackageSource, SourceAddresses,
+    AutoApply, ClusterTier, HostKeyPolicy, NodePoolMode, NodePoolScale, PackageSource,
+    SourceAddresses, SupportPlan,
 };
 
 /// The desired configuration.
@@ -104,6 +105,10 @@ pub struct Cluster {
     /// The Kubernetes version of the control plane and the node pools; without a patch,
     /// any patch satisfies it.
     pub kubernetes_version: KubernetesVersion,
+    /// The pricing tier, if set.
+    pub tier: Option<ClusterTier>,
+    /// The support plan, if set.
+    pub support_plan: Option<SupportPlan>,
     /// The prefix of all pods, on AKS nodes and on workers.
     pub pod_cidr: Ipv4Net,
     /// The prefix of service addresses; neither routed nor advertised.

@@ -34,6 +34,10 @@ pub fn describe(id: &ArmId) -> String {
         (Some(arm), _) => arm.noun,
         (None, Some("disks")) => "disk",
         (None, Some("agentpools")) => "node pool",
+        // The id of a resource provider has a namespace and no type.
+        (None, Some(namespace)) if !resource_type.contains('/') && !namespace.is_empty() => {
+            "resource provider"
+        }
         _ => &resource_type,
     };
     format!("{noun} {}", id.name())
@@ -49,6 +53,8 @@ mod tests {
         let group = ArmId::resource_group("s", "g");
         assert_eq!(of(&group), RESOURCES);
         assert_eq!(describe(&group), "resource group g");
+        let provider = ArmId::new("/subscriptions/s/providers/Microsoft.Network");
+        assert_eq!(describe(&provider), "resource provider Microsoft.Network");
         let table = group.in_group("microsoft.network/routetables", "t");
         assert_eq!(of(&table), NETWORK);
         assert_eq!(describe(&table), "route table t");

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::api_version;
 use super::operation::{OperationProgress, PollInterval};
-use super::page::{Page, identity, same_origin, same_service};
+use super::page::{Entries, Page, identity, same_origin, same_service};
 use crate::provider::credentials::TokenSource;
 use crate::provider::error::RequestError;
 use crate::provider::http::{Api, RequestCount, Transport, TransportError, TransportFault};
@@ -85,6 +85,24 @@ impl ArmClient {
     /// All objects of a list such as `/subscriptions/S/resourceGroups`; the path
     /// may carry a query, percent-encoded.
     pub async fn list(&self, path: &str, api_version: &str) -> Result<Vec<Value>, RequestError> {
+        self.pages(path, api_version, Entries::Objects).await
+    }
+
+    /// All entries of a list of values without ids, such as quotas.
+    pub async fn list_values(
+        &self,
+        path: &str,
+        api_version: &str,
+    ) -> Result<Vec<Value>, RequestError> {
+        self.pages(path, api_version, Entries::Values).await
+    }
+
+    async fn pages(
+        &self,
+        path: &str,
+        api_version: &str,
+        entries: Entries,
+    ) -> Result<Vec<Value>, RequestError> {
         let activity = format!("GET {path}");
         check_path(path.split('?').next().unwrap_or_default(), &activity)?;
         let joint = if path.contains('?') { '&' } else { '?' };
@@ -92,7 +110,8 @@ impl ArmClient {
         let mut list = Listing::new(self.http.policy().settings(), identity);
         loop {
             let response = self.call(ApiCall::new(Method::GET, &url, &activity)).await?;
-            let page = Page::read(self.successful(response, &activity)?.body(), &activity)?;
+            let response = self.successful(response, &activity)?;
+            let page = Page::read(response.body(), &activity, entries)?;
             list.add(page.value).map_err(|fault| malformed(&activity, &fault.to_string()))?;
             let Some(link) = page.next else { return Ok(list.finish()) };
             list.follow(&link).map_err(|fault| malformed(&activity, &fault.to_string()))?;

@@ -8,6 +8,15 @@ use crate::provider::error::RequestError;
 use crate::provider::http::Api;
 use crate::provider::http_client::{kind_of, malformed, raw_object};
 
+/// The entries of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Entries {
+    /// Objects with ids.
+    Objects,
+    /// Values without ids, such as quotas.
+    Values,
+}
+
 /// One page of a list; its text is safe to print.
 #[derive(Debug)]
 pub(super) struct Page {
@@ -25,7 +34,11 @@ impl Page {
     /// It has no array `value`, an entry is no object with an ID, or the link to the next
     /// page is not a string. Such a page must not pass for an empty list, because objects
     /// that a list lacks count as absent.
-    pub(super) fn read(body: &[u8], activity: &str) -> Result<Self, RequestError> {
+    pub(super) fn read(
+        body: &[u8],
+        activity: &str,
+        entries: Entries,
+    ) -> Result<Self, RequestError> {
         let broken = |reason: &str| malformed(Api::Azure, activity, reason);
         let mut page = raw_object(Api::Azure, body, activity)?;
         let next = match page.get_mut("nextLink").map(Value::take) {
@@ -40,8 +53,14 @@ impl Page {
             }
             None => return Err(broken("the page of the list has no array `value`")),
         };
-        if value.iter().any(|item| !item["id"].is_string()) {
-            return Err(broken("an entry of the list is not an object with an `id`"));
+        match entries {
+            Entries::Objects if value.iter().any(|item| !item["id"].is_string()) => {
+                return Err(broken("an entry of the list is not an object with an `id`"));
+            }
+            Entries::Values if value.iter().any(|item| !item.is_object()) => {
+                return Err(broken("an entry of the list is not a JSON object"));
+            }
+            _ => {}
         }
         value.iter_mut().for_each(|item| make_safe(item, Breaks::Escape));
         Ok(Self { value, next })
@@ -97,10 +116,12 @@ mod tests {
             r#"{"error": {"code": "AuthorizationFailed", "message": "no"}}"#,
             r#"{"value": [], "nextLink": 7}"#,
         ] {
-            let error = Page::read(body.as_bytes(), "GET /x").unwrap_err().to_string();
+            let error =
+                Page::read(body.as_bytes(), "GET /x", Entries::Objects).unwrap_err().to_string();
             assert!(error.contains("GET /x") && error.contains("Azure"), "{error}");
         }
-        let page = Page::read(br#"{"value": [], "nextLink": ""}"#, "GET /x").unwrap();
+        let page =
+            Page::read(br#"{"value": [], "nextLink": ""}"#, "GET /x", Entries::Objects).unwrap();
         assert!(page.value.is_empty() && page.next.is_none());
     }
 

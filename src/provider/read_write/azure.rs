@@ -18,6 +18,9 @@ pub trait AzureRead: Debug + Send + Sync {
     /// All objects of a list such as `/subscriptions/S/resourceGroups`.
     async fn list(&self, path: &str, api_version: &str) -> Result<Vec<Value>, RequestError>;
 
+    /// All entries of a list of values without ids, such as quotas.
+    async fn list_values(&self, path: &str, api_version: &str) -> Result<Vec<Value>, RequestError>;
+
     /// One object; `None` if it does not exist.
     async fn get(&self, id: &ArmId) -> Result<Option<Value>, RequestError>;
 
@@ -53,6 +56,10 @@ pub trait AzureWrite: AzureRead {
 impl AzureRead for ArmClient {
     async fn list(&self, path: &str, api_version: &str) -> Result<Vec<Value>, RequestError> {
         Self::list(self, path, api_version).await
+    }
+
+    async fn list_values(&self, path: &str, api_version: &str) -> Result<Vec<Value>, RequestError> {
+        Self::list_values(self, path, api_version).await
     }
 
     async fn get(&self, id: &ArmId) -> Result<Option<Value>, RequestError> {

@@ -22,6 +22,13 @@ pub trait TailnetRead: Debug + Send + Sync {
     /// The tailnet's policy.
     async fn policy(&self) -> Result<TailnetPolicy, RequestError>;
 
+    /// The scopes of the credential; `None` for an API key, and for servers that do not report
+    /// scopes.
+    async fn granted_scopes(&self) -> Result<Option<BTreeSet<String>>, RequestError>;
+
+    /// How many auth keys can be listed.
+    async fn key_count(&self) -> Result<usize, RequestError>;
+
     /// Whether a machine can still join with an auth key of this description.
     async fn has_unused_key(&self, description: &str, tag: &str) -> Result<bool, RequestError>;
 }
@@ -61,6 +68,14 @@ impl TailnetRead for TailnetClient {
 
     async fn policy(&self) -> Result<TailnetPolicy, RequestError> {
         Self::policy(self).await
+    }
+
+    async fn granted_scopes(&self) -> Result<Option<BTreeSet<String>>, RequestError> {
+        Self::granted_scopes(self).await
+    }
+
+    async fn key_count(&self) -> Result<usize, RequestError> {
+        Self::key_count(self).await
     }
 
     async fn has_unused_key(&self, description: &str, tag: &str) -> Result<bool, RequestError> {

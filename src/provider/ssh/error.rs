@@ -6,6 +6,7 @@ use super::command::{CommandError, Exit};
 use super::host_keys::HostKeyError;
 use crate::diagnostics::Failure;
 use crate::provider::host::{HostAddress, HostError, HostTarget};
+use crate::provider::host_error::SUDO_REMEDY;
 
 /// A command did not run to its end, or failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -144,11 +145,7 @@ impl SshError {
     /// The remedy, where the cause has one of its own.
     fn remedy(&self) -> Option<String> {
         Some(match self {
-            Self::Command { printed, .. } if printed.starts_with("sudo:") => {
-                "let the login user use sudo without a password, as in `USER ALL=(ALL) NOPASSWD: \
-                 ALL`, or log in as root"
-                    .to_owned()
-            }
+            Self::Command { printed, .. } if printed.starts_with("sudo:") => SUDO_REMEDY.to_owned(),
             Self::TimedOut { hostname, .. } => {
                 format!("find out what delays it on {hostname}, then run the same command again")
             }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use base64::Engine;
@@ -40,6 +40,8 @@ pub struct TailnetClient {
     tailnet: String,
     credentials: TailnetCredentials,
     tokens: TokenCache,
+    /// The scopes of the last token, if the server reported them.
+    scopes: Mutex<Option<BTreeSet<String>>>,
 }
 
 impl fmt::Debug for TailnetClient {
@@ -70,6 +72,7 @@ impl TailnetClient {
             tailnet: tailnet.into(),
             credentials,
             tokens: TokenCache::default(),
+            scopes: Mutex::default(),
         }
     }
 
@@ -145,15 +148,29 @@ impl TailnetClient {
         Ok(Secret::new(self.fetch::<CreatedKey>(call).await?.key))
     }
 
+    /// The scopes of an OAuth client; `None` for an API key, and for servers that do not report
+    /// scopes.
+    pub async fn granted_scopes(&self) -> Result<Option<BTreeSet<String>>, RequestError> {
+        self.authorization("GET scopes of the credential").await?;
+        Ok(self.scopes.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    /// How many auth keys can be listed.
+    pub async fn key_count(&self) -> Result<usize, RequestError> {
+        Ok(self.key_list().await?.keys.len())
+    }
+
+    async fn key_list(&self) -> Result<KeyList, RequestError> {
+        // Keys of OAuth clients belong to the tailnet, and are listed only with `all`.
+        let path = self.tailnet_path("keys?all=true")?;
+        self.fetch(ApiCall::new(Method::GET, path, "GET auth keys of the tailnet")).await
+    }
+
     /// Whether an auth key of this description exists with which a machine can still
     /// join: a single-use key that was used is no longer listed, or is invalid.
     pub async fn has_unused_key(&self, description: &str, tag: &str) -> Result<bool, RequestError> {
         let description = sound_description(description);
-        // Keys of OAuth clients belong to the tailnet, and are listed only with `all`.
-        let path = self.tailnet_path("keys?all=true")?;
-        let list: KeyList =
-            self.fetch(ApiCall::new(Method::GET, path, "GET auth keys of the tailnet")).await?;
-        for key in list.keys {
+        for key in self.key_list().await?.keys {
             check_segment(&key.id, "the auth key's id")?;
             let path = self.tailnet_path(&format!("keys/{}", key.id))?;
             let call = ApiCall::new(Method::GET, path, format!("GET auth key {}", key.id));
@@ -261,6 +278,7 @@ impl TailnetClient {
             return Err(refused_client(response.body()));
         }
         let granted: GrantedToken = parse(self.successful(response, DOING)?.body(), DOING)?;
+        *self.scopes.lock().unwrap_or_else(PoisonError::into_inner) = granted.scopes();
         Ok((Secret::new(granted.access_token), Duration::from_secs(granted.expires_in)))
     }
 

@@ -283,6 +283,16 @@ pub(super) struct GrantedToken {
     /// Tailscale's tokens last an hour; so does one that does not say.
     #[serde(default = "an_hour")]
     pub(super) expires_in: u64,
+    #[serde(default)]
+    scope: String,
+}
+
+impl GrantedToken {
+    /// The scopes, if the server reported any.
+    pub(super) fn scopes(&self) -> Option<BTreeSet<String>> {
+        let scopes: BTreeSet<String> = self.scope.split_whitespace().map(str::to_owned).collect();
+        (!scopes.is_empty()).then_some(scopes)
+    }
 }
 
 fn an_hour() -> u64 {

@@ -34,13 +34,29 @@ pub(super) fn complete(
         keep_members(body, old);
     }
     add_names(draft, body, context);
+    refuse_support_plan(body)?;
     add_network_profile(body);
     let version =
         json::text(body, "/properties/kubernetesVersion").unwrap_or(DEFAULT_VERSION).to_owned();
     let running = draft.old.and_then(|old| json::text(old, "/properties/currentKubernetesVersion"));
-    let current = aks_version::control_plane(&version, running)?;
+    let plan = json::text(body, "/properties/supportPlan").unwrap_or_default();
+    let offer = (&draft.store.account, plan);
+    let current = aks_version::control_plane(offer, &version, running)?;
     json::set(body, &["properties", "currentKubernetesVersion"], json!(current));
     aks_pools::complete(draft, body, (&version, &current))
+}
+
+/// Long-term support is part of the tier Premium.
+fn refuse_support_plan(body: &Value) -> Result<(), ArmError> {
+    let is = |pointer: &str, expected: &str| {
+        json::text(body, pointer).is_some_and(|text| text.eq_ignore_ascii_case(expected))
+    };
+    if is("/properties/supportPlan", "AKSLongTermSupport") && !is("/sku/tier", "Premium") {
+        let message = "Long term support is only available with the Premium tier. Please set the \
+                       tier to Premium, or the support plan to KubernetesOfficial.";
+        return Err(ArmError::bad("BadRequest", message));
+    }
+    Ok(())
 }
 
 fn refuse_changes(draft: &Draft<'_>, body: &Value) -> Result<(), ArmError> {

@@ -3,6 +3,7 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use super::account::ArmAccount;
 use super::aks_version;
 use super::children::{find_child, is_named};
 use super::draft::Draft;
@@ -40,6 +41,7 @@ pub(super) fn complete(
         json::set(body, &["properties", "agentPoolProfiles"], Value::Array(old.to_vec()));
     }
     let overlay = json::text(body, "/properties/networkProfile/networkPluginMode").is_some();
+    let plan = json::text(body, "/properties/supportPlan").unwrap_or_default().to_owned();
     let pools = json::items_mut(body, pointer);
     if !pools.iter().any(|pool| json::text(pool, "/mode").is_none_or(|mode| mode == "System")) {
         let message = "There must be at least one system agent pool.";
@@ -65,7 +67,7 @@ pub(super) fn complete(
                            https://aka.ms/agent-pool-rest-api";
             return Err(ArmError::bad("BadRequest", message));
         }
-        complete_pool(pool, before, version, overlay)?;
+        complete_pool(pool, before, (&draft.store.account, &plan), version, overlay)?;
     }
     Ok(())
 }
@@ -73,6 +75,7 @@ pub(super) fn complete(
 fn complete_pool(
     pool: &mut Value,
     before: Option<&Value>,
+    offer: (&ArmAccount, &str),
     version: (&str, &str),
     overlay: bool,
 ) -> Result<(), ArmError> {
@@ -118,7 +121,7 @@ fn complete_pool(
     check_system_pool(pool)?;
     let expected = json::text(pool, "/orchestratorVersion").unwrap_or(version.0);
     let running = before.and_then(|it| json::text(it, "/currentOrchestratorVersion"));
-    let current = aks_version::pool(expected, running, version.1)?;
+    let current = aks_version::pool(offer, expected, running, version.1)?;
     json::set(pool, &["currentOrchestratorVersion"], json!(current));
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::account::{ArmAccount, VersionSupport};
 use super::errors::ArmError;
 use crate::resource::version::KubernetesVersion;
 
@@ -16,16 +17,27 @@ const LAST_PATCH: u16 = 9;
 const MINORS: std::ops::RangeInclusive<u16> = 28..=38;
 /// A pool may be this many minor versions older than its control plane.
 const MAX_SKEW: u16 = 3;
+/// The support plan for versions that the community no longer supports.
+const LONG_TERM: &str = "AKSLongTermSupport";
 
 fn parse(text: &str) -> Option<KubernetesVersion> {
     text.parse().ok().filter(|_| !text.starts_with('v'))
 }
 
-/// A version that is on offer.
-fn offered(text: &str) -> Result<KubernetesVersion, ArmError> {
+/// A version that is on offer to a cluster with this support plan.
+fn offered(
+    (account, plan): (&ArmAccount, &str),
+    text: &str,
+) -> Result<KubernetesVersion, ArmError> {
     let is_offered = |version: &KubernetesVersion| {
+        let is_supported = match account.versions.get(&version.minor) {
+            None => true,
+            Some(VersionSupport::LongTermOnly) => plan.eq_ignore_ascii_case(LONG_TERM),
+            Some(VersionSupport::Ended) => false,
+        };
         version.major == 1
             && MINORS.contains(&version.minor)
+            && is_supported
             && version.patch.is_none_or(|patch| patch <= LAST_PATCH)
     };
     parse(text).filter(is_offered).ok_or_else(|| {
@@ -39,6 +51,12 @@ fn offered(text: &str) -> Result<KubernetesVersion, ArmError> {
     })
 }
 
+/// Whether the running version satisfies the requested one.
+fn runs(requested: &str, running: Option<&str>) -> bool {
+    let versions = parse(requested).zip(running.and_then(parse));
+    versions.is_some_and(|(requested, running)| running.satisfies(requested))
+}
+
 /// The version with the patch release: the running one, if that is a patch of the requested minor
 /// version, else the newest one.
 pub(super) fn full_version(requested: &str, running: Option<&str>) -> String {
@@ -50,8 +68,14 @@ pub(super) fn full_version(requested: &str, running: Option<&str>) -> String {
 
 /// The current version of a control plane after a write. Refuses unknown versions, downgrades and
 /// skipped minor versions.
-pub(super) fn control_plane(requested: &str, running: Option<&str>) -> Result<String, ArmError> {
-    offered(requested)?;
+pub(super) fn control_plane(
+    offer: (&ArmAccount, &str),
+    requested: &str,
+    running: Option<&str>,
+) -> Result<String, ArmError> {
+    if !runs(requested, running) {
+        offered(offer, requested)?;
+    }
     let full = full_version(requested, running);
     let (Some(before), Some(after)) = (running.and_then(parse), parse(&full)) else {
         return Ok(full);
@@ -78,11 +102,15 @@ pub(super) fn control_plane(requested: &str, running: Option<&str>) -> Result<St
 
 /// The current version of a pool after a write, given that of the control plane.
 pub(super) fn pool(
+    offer: (&ArmAccount, &str),
     requested: &str,
     running: Option<&str>,
     control_plane: &str,
 ) -> Result<String, ArmError> {
-    offered(requested)?;
+    // A pool may have the version of a control plane whose support has ended.
+    if !runs(requested, running) && !runs(requested, Some(control_plane)) {
+        offered(offer, requested)?;
+    }
     let same_minor = |one: &str, other: &str| {
         parse(one).zip(parse(other)).is_some_and(|(one, other)| one.is_same_minor(other))
     };
@@ -111,16 +139,30 @@ pub(super) fn pool(
 }
 
 /// The versions on offer in a region.
-pub(super) fn list() -> Value {
+pub(super) fn list(account: &ArmAccount) -> Value {
     let minor = |minor: u16| {
+        let plans: &[&str] = match account.versions.get(&minor) {
+            Some(VersionSupport::Ended) => return None,
+            Some(VersionSupport::LongTermOnly) => &[LONG_TERM],
+            None => &["KubernetesOfficial", LONG_TERM],
+        };
         let patches: serde_json::Map<String, Value> = (0..=NEWEST_PATCH)
             .map(|patch| (format!("1.{minor}.{patch}"), json!({ "upgrades": [] })))
             .collect();
-        json!({
+        Some(json!({
             "version": format!("1.{minor}"),
-            "capabilities": { "supportPlan": ["KubernetesOfficial", "AKSLongTermSupport"] },
+            "capabilities": { "supportPlan": plans },
             "patchVersions": patches,
-        })
+        }))
     };
-    json!({ "values": MINORS.map(minor).collect::<Vec<_>>() })
+    // Later patches are accepted as previews are, and never selected.
+    let preview = |minor: u16| {
+        let patches: serde_json::Map<String, Value> = (NEWEST_PATCH + 1..=LAST_PATCH)
+            .map(|patch| (format!("1.{minor}.{patch}"), json!({ "upgrades": [] })))
+            .collect();
+        let version = format!("1.{minor}");
+        json!({ "version": version, "isPreview": true, "patchVersions": patches })
+    };
+    let previews = MINORS.filter(|minor| !account.versions.contains_key(minor)).map(preview);
+    json!({ "values": MINORS.filter_map(minor).chain(previews).collect::<Vec<_>>() })
 }

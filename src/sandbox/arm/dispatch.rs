@@ -11,12 +11,13 @@ use super::index::key;
 use super::kind::ArmKind;
 use super::operation::OperationEffect;
 use super::operations::OperationStart;
-use super::path::{ArmAction, ArmTarget, ObjectPath, PathError};
+use super::path::{AccountFact, ArmAction, ArmTarget, ObjectPath, PathError};
 use super::request::ArmRequest;
 use super::{
-    ArmContext, ArmStore, aks_version, credentials, deletion, etags, groups, list, network, render,
-    responses, subscriptions, tags, write,
+    ArmContext, ArmStore, aks_version, credentials, deletion, etags, groups, guards, list, network,
+    render, responses, sizes, subscriptions, tags, write,
 };
+use crate::resource::ArmId;
 
 type ArmResult = Result<Response<Bytes>, ArmError>;
 
@@ -97,6 +98,7 @@ fn route(
     context: &mut ArmContext<'_>,
 ) -> ArmResult {
     let reads = call.method == Method::GET || call.method == Method::HEAD;
+    guards::refuse_request(store, &target, call)?;
     match target {
         ArmTarget::Operation { id, url } => store.poll(&id, url, call.query(), context),
         ArmTarget::Group(id) => groups::handle(store, &id, call, context),
@@ -126,15 +128,48 @@ fn route(
         ArmTarget::Groups { subscription } => list::groups(store, &subscription, call, context),
         ArmTarget::Tenants => Ok(found(&subscriptions::tenants())),
         ArmTarget::Subscriptions => Ok(found(&subscriptions::list(store))),
-        ArmTarget::KubernetesVersions => Ok(found(&aks_version::list())),
+        ArmTarget::KubernetesVersions => Ok(found(&aks_version::list(&store.account))),
+        ArmTarget::Account { subscription, group, what } => {
+            account_fact(store, &subscription, group.as_ref(), &what, call)
+        }
         ArmTarget::Subscription(id) => Ok(found(&subscriptions::subscription(&id))),
         ArmTarget::Registration { subscription, provider } => {
-            Ok(found(&subscriptions::registration(&subscription, provider)))
+            Ok(found(&subscriptions::registration(&store.account, &subscription, provider)))
         }
         ArmTarget::Token | ArmTarget::OpenIdConfiguration { .. } | ArmTarget::Action { .. } => {
             Err(ArmError::method_not_allowed())
         }
     }
+}
+
+fn account_fact(
+    store: &ArmStore,
+    subscription: &str,
+    group: Option<&ArmId>,
+    what: &AccountFact,
+    call: &ArmRequest<'_>,
+) -> ArmResult {
+    if let Some(group) = group {
+        store.existing_group(group)?;
+    }
+    let account = &store.account;
+    Ok(found(&match what {
+        AccountFact::Sizes => {
+            // Without the filter the list of all regions has tens of thousands of entries.
+            let filter = call.parameter("$filter").unwrap_or_default();
+            let region = filter.strip_prefix("location eq '").and_then(|it| it.strip_suffix('\''));
+            let Some(region) = region else {
+                let message = "The sandbox lists sizes with the filter location eq 'REGION' only.";
+                return Err(ArmError::bad("InvalidFilter", message));
+            };
+            sizes::list(account, region)
+        }
+        AccountFact::ComputeUsages(region) => sizes::compute_usages(store, region),
+        AccountFact::NetworkUsages(region) => sizes::network_usages(store, region),
+        AccountFact::Permissions => account.permissions(),
+        AccountFact::PolicyAssignments => account.policy_assignments(subscription),
+        AccountFact::Locks => account.management_locks(subscription),
+    }))
 }
 
 fn found(body: &Value) -> Response<Bytes> {

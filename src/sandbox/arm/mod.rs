@@ -7,6 +7,7 @@
 //!
 //! Children (subnets, routes, rules, agent pools) are stored only in the body of their parent.
 
+mod account;
 mod aks;
 mod aks_network;
 mod aks_pools;
@@ -22,6 +23,7 @@ mod draft;
 mod errors;
 mod etags;
 mod groups;
+mod guards;
 mod index;
 mod json;
 mod kind;
@@ -36,6 +38,7 @@ mod render;
 mod request;
 mod resource_body;
 mod responses;
+mod sizes;
 mod store;
 mod subscriptions;
 mod tags;
@@ -45,7 +48,9 @@ mod usage;
 mod vm_attachments;
 mod write;
 
+pub use account::{AccountLock, AccountPolicy, ArmAccount, PolicyRule, VersionSupport};
 pub use errors::OperationFailure;
 pub use request::ArmContext;
+pub use sizes::{quota_names, size_names};
 pub use store::ArmStore;
 pub use subscriptions::{SUBSCRIPTION, TENANT};

@@ -52,6 +52,57 @@ pub(super) enum ArmTarget {
     },
     /// The Kubernetes versions that AKS offers in a region.
     KubernetesVersions,
+    /// A fact about the account.
+    Account {
+        subscription: String,
+        /// The resource group, for facts about one.
+        group: Option<ArmId>,
+        what: AccountFact,
+    },
+}
+
+/// A fact about the account that a list returns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum AccountFact {
+    /// The VM sizes of all regions.
+    Sizes,
+    /// The quotas of compute in a region.
+    ComputeUsages(String),
+    /// The quotas of the network in a region.
+    NetworkUsages(String),
+    Permissions,
+    PolicyAssignments,
+    Locks,
+}
+
+impl AccountFact {
+    /// The action that reads it.
+    pub(super) fn action(&self) -> &'static str {
+        match self {
+            Self::Sizes => "Microsoft.Compute/skus/read",
+            Self::ComputeUsages(_) => "Microsoft.Compute/locations/usages/read",
+            Self::NetworkUsages(_) => "Microsoft.Network/locations/usages/read",
+            Self::Permissions => "Microsoft.Authorization/permissions/read",
+            Self::PolicyAssignments => "Microsoft.Authorization/policyAssignments/read",
+            Self::Locks => "Microsoft.Authorization/locks/read",
+        }
+    }
+
+    fn parse(segments: &[&str]) -> Option<Self> {
+        match segments {
+            ["microsoft.compute", "skus"] => Some(Self::Sizes),
+            ["microsoft.compute", "locations", region, "usages"] => {
+                Some(Self::ComputeUsages((*region).to_owned()))
+            }
+            ["microsoft.network", "locations", region, "usages"] => {
+                Some(Self::NetworkUsages((*region).to_owned()))
+            }
+            ["microsoft.authorization", "permissions"] => Some(Self::Permissions),
+            ["microsoft.authorization", "policyassignments"] => Some(Self::PolicyAssignments),
+            ["microsoft.authorization", "locks"] => Some(Self::Locks),
+            _ => None,
+        }
+    }
 }
 
 /// A subscription, or one of its groups.
@@ -121,6 +172,11 @@ fn below_subscription(
     folded: &[&str],
 ) -> Result<ArmTarget, PathError> {
     let subscription = subscription.to_owned();
+    if let ["providers", rest @ ..] = folded
+        && let Some(what) = AccountFact::parse(rest)
+    {
+        return Ok(ArmTarget::Account { subscription, group: None, what });
+    }
     match folded {
         ["resourcegroups"] => Ok(ArmTarget::Groups { subscription }),
         ["resources"] => Ok(ArmTarget::Resources(ListScope { subscription, group: None })),
@@ -176,6 +232,11 @@ fn below_group(
             };
             Ok(ArmTarget::Tags { group, object })
         }
+        ["providers", "microsoft.authorization", "permissions"] => Ok(ArmTarget::Account {
+            subscription,
+            group: Some(group),
+            what: AccountFact::Permissions,
+        }),
         ["providers", _, _] => {
             let kind = kind(segments[1], segments[2])?;
             Ok(ArmTarget::Collection {

@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::account::ArmAccount;
 use super::children::{self, find_child, is_named};
 use super::errors::OperationFailure;
 use super::index::{self, Index, IndexedReference, key};
@@ -28,6 +29,9 @@ pub struct ArmStore {
     pub(super) custom_data: BTreeMap<String, String>,
     pub(super) kubeconfigs: BTreeMap<String, String>,
     pub(super) subscriptions: BTreeSet<String>,
+    /// The rules of the subscription.
+    #[serde(default)]
+    pub account: ArmAccount,
     version: u64,
     /// The keys of objects that changed since the last call of `take_touched`.
     #[serde(skip)]

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::ArmStore;
+use super::account::ArmAccount;
 use super::kind::Provider;
 
 /// The subscription that always exists.
@@ -38,11 +39,12 @@ pub(super) fn subscription(id: &str) -> Value {
 }
 
 /// The registration of a provider in a subscription.
-pub(super) fn registration(subscription: &str, provider: Provider) -> Value {
+pub(super) fn registration(account: &ArmAccount, subscription: &str, provider: Provider) -> Value {
     let namespace = provider.namespace();
+    let state = if account.is_registered(provider) { "Registered" } else { "NotRegistered" };
     json!({
         "id": format!("/subscriptions/{subscription}/providers/{namespace}"),
         "namespace": namespace,
-        "registrationState": "Registered",
+        "registrationState": state,
     })
 }

@@ -14,8 +14,8 @@ use super::operations::OperationStart;
 use super::path::ObjectPath;
 use super::request::ArmRequest;
 use super::{
-    ArmContext, ArmStore, completion, compute, etags, json, render, resource_body, responses,
-    vm_attachments,
+    ArmContext, ArmStore, completion, compute, etags, guards, json, render, resource_body,
+    responses, vm_attachments,
 };
 use crate::resource::ArmId;
 
@@ -128,6 +128,7 @@ fn write(
         child: write.child.map(|(_, id)| id),
     };
     let mut body = completion::complete(&draft, body, context)?;
+    guards::refuse_body(&draft, &body)?;
     check_references(store, kind, &id, &body, write.child.map(|(_, id)| id), context)?;
     let creates = write.creates(old.as_ref());
     let state = state_while_written(kind, creates);

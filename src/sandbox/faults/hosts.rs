@@ -5,7 +5,7 @@ use ipnet::Ipv4Net;
 use super::{Fault, FaultError, Injection};
 use crate::resource::azure::MachineRole;
 use crate::resource::host::KernelRoute;
-use crate::sandbox::hosts::{CNI_FILE, EmulatedHost, EmulatedRule, Route};
+use crate::sandbox::hosts::{CNI_FILE, EmulatedHost, EmulatedRule, HostAccess, Route};
 use crate::sandbox::state::SandboxState;
 
 /// The table and the rule of tailscaled.
@@ -70,6 +70,14 @@ fn apply_fault(host: &mut EmulatedHost, fault: Fault) -> Option<String> {
         Fault::WorkerFirewall if !router && !host.drops_pods => {
             host.drops_pods = true;
             Some("added a firewall that drops connections to its pods".to_owned())
+        }
+        Fault::LoginRefused => {
+            let before = std::mem::replace(&mut host.access, HostAccess::LoginRefused);
+            (before == HostAccess::Granted).then(|| "refuses the login".to_owned())
+        }
+        Fault::SudoPassword => {
+            let before = std::mem::replace(&mut host.access, HostAccess::SudoPassword);
+            (before == HostAccess::Granted).then(|| "asks for a password for sudo".to_owned())
         }
         Fault::RouterOffline if router => clear(&mut host.powered_on, "powered off"),
         _ => None,

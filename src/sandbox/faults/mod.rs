@@ -1,5 +1,6 @@
 //! Faults that occur in real networks, injected into the sandbox from outside of stargate.
 
+mod account;
 mod azure;
 mod cluster;
 mod devices;
@@ -85,6 +86,19 @@ faults! {
     TagRemoved = "tag-removed", "stargate's ownership tags are missing from `stargate-workers-rt`.";
     ForeignObject = "foreign-object", "A router subnet's security group is replaced with one of the same name that stargate does not own.";
     WorkerFirewall = "worker-firewall", "A firewall that stargate cannot read drops connections to a worker's pods.";
+    AzureActionMissing = "azure-action-missing", "The role of the credential lacks an action in Azure.";
+    ProviderUnregistered = "provider-unregistered", "A resource provider is not registered in the subscription.";
+    QuotaExhausted = "quota-exhausted", "A quota of the subscription is 0 in every region.";
+    SizeRestricted = "size-restricted", "The subscription may not use a VM size.";
+    VersionEnded = "version-ended", "AKS no longer offers a minor version of Kubernetes.";
+    VersionLongTermOnly = "version-long-term-only", "AKS offers a minor version of Kubernetes with long-term support only.";
+    PolicyDenies = "policy-denies", "A policy assignment denies resources that stargate creates.";
+    ManagementLock = "management-lock", "A management lock makes the subscription or a resource group read-only.";
+    TagUnowned = "tag-unowned", "The tailnet's policy has no owner for the tag of the topology.";
+    TailnetScopeMissing = "tailnet-scope-missing", "The credential of the tailnet lacks a scope.";
+    LoginRefused = "login-refused", "A host does not accept the login.";
+    SudoPassword = "sudo-password", "The login user of a host needs a password for sudo.";
+    ClockSkew = "clock-skew", "The clocks of the services are ten minutes ahead of this machine's.";
     SourceDown = "source-down", "A service answers 503: azure, tailscale (the default) or kubernetes; `none` restores all services.";
 }
 
@@ -160,6 +174,20 @@ pub fn inject(
         Fault::CiliumNodeEmpty => cluster::cilium_node_empty(sandbox, injection),
         Fault::ServerRouterIpHostname => cluster::server_router_hostname(sandbox, injection),
         Fault::AksPodCidrCollision => cluster::pod_cidr_collision(sandbox, injection),
+        Fault::AzureActionMissing
+        | Fault::ProviderUnregistered
+        | Fault::QuotaExhausted
+        | Fault::SizeRestricted
+        | Fault::VersionEnded
+        | Fault::VersionLongTermOnly
+        | Fault::PolicyDenies
+        | Fault::ManagementLock
+        | Fault::TagUnowned
+        | Fault::TailnetScopeMissing => account::inject(sandbox, injection),
+        Fault::ClockSkew => {
+            sandbox.clock_ahead_seconds = CLOCK_SKEW_SECONDS;
+            Ok("the clocks of the services are ten minutes ahead".to_owned())
+        }
         Fault::SourceDown => source_down(sandbox, injection),
         Fault::CniConfigMissing
         | Fault::RouterShieldsUp
@@ -174,11 +202,16 @@ pub fn inject(
         | Fault::AcceptRoutesOff
         | Fault::MssClampMissing
         | Fault::RouterOffline
+        | Fault::LoginRefused
+        | Fault::SudoPassword
         | Fault::WorkerFirewall => hosts::inject(sandbox, injection),
     }?;
     controllers::reconcile(sandbox, now);
     Ok(done)
 }
+
+/// How far the fault `clock-skew` sets the clocks of the services ahead.
+const CLOCK_SKEW_SECONDS: i64 = 600;
 
 /// The fault, its target and the time.
 #[derive(Debug, Clone, Copy)]

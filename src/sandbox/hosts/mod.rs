@@ -1,5 +1,6 @@
 //! Emulated hosts: their disks and kernels.
 
+mod access;
 pub mod change;
 mod collection;
 mod probe;
@@ -18,6 +19,7 @@ use crate::resource::host::KernelRoute;
 use crate::resource::ownership::ROUTE_PROTOCOL;
 use crate::topology::version::KubernetesVersion;
 
+pub use access::HostAccess;
 pub(in crate::sandbox) use collection::is_label_of;
 pub use collection::{Hosts, Touched};
 
@@ -65,6 +67,9 @@ pub struct EmulatedHost {
     /// The block of the topology whose protection the router's stamp records.
     #[serde(default)]
     pub protected_by: Option<String>,
+    /// Whether the login user may log in and use sudo.
+    #[serde(default)]
+    pub access: HostAccess,
     /// The number of boots.
     #[serde(default)]
     pub boots: u32,
@@ -275,6 +280,7 @@ impl EmulatedHost {
             worker: WorkerState::default(),
             on_link: None,
             drops_pods: false,
+            access: HostAccess::Granted,
             boots: 0,
             protected_by: None,
             work_milliseconds: 0,

@@ -64,6 +64,11 @@ impl TailnetStore {
         };
         let segments: Vec<String> = path.split('/').map(decoded).collect();
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        let required = required_scope(request.method(), &segments);
+        if required.is_some_and(|scope| self.missing_scopes.contains(scope)) {
+            let message = "calling actor does not have enough permissions to perform this function";
+            return failure(StatusCode::FORBIDDEN, message);
+        }
         let mut call = ApiRequest { request, caller, now, entropy };
         match (request.method(), &segments[..]) {
             (method, ["device", id, rest @ ..]) => self.device_call(&mut call, method, id, rest),
@@ -72,6 +77,17 @@ impl TailnetStore {
             (method, ["tailnet", _, "acl", rest @ ..]) => self.acl_call(&call, method, rest),
             _ => not_found(),
         }
+    }
+}
+
+/// The scope that a call needs, for reading or for writing.
+fn required_scope(method: &Method, segments: &[&str]) -> Option<&'static str> {
+    match segments {
+        ["device", _, "routes"] => Some("devices:routes"),
+        ["device", ..] | ["tailnet", _, "devices"] => Some("devices:core"),
+        ["tailnet", _, "keys", ..] => Some("auth_keys"),
+        ["tailnet", _, "acl", ..] if *method == Method::GET => Some("policy_file"),
+        _ => None,
     }
 }
 

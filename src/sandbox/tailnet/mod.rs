@@ -26,6 +26,10 @@ use super::entropy::Entropy;
 /// The DNS name of the sandbox's tailnet.
 const TAILNET_DOMAIN: &str = "sandbox.ts.net";
 
+/// The scopes of the Tailscale API that stargate's requests need.
+pub const TAILNET_SCOPES: [&str; 4] =
+    ["auth_keys", "devices:core", "devices:routes", "policy_file"];
+
 /// The state of the tailnet's control plane.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct TailnetStore {
@@ -35,6 +39,12 @@ pub struct TailnetStore {
     policy: AccessPolicy,
     /// Expiry times of the access tokens of OAuth clients, by digest.
     tokens: BTreeMap<String, Timestamp>,
+    /// Scopes that no credential has.
+    #[serde(default)]
+    pub missing_scopes: BTreeSet<String>,
+    /// Tags that get no owner again when the sandbox is opened.
+    #[serde(default)]
+    pub unowned_tags: BTreeSet<String>,
 }
 
 /// The request of a host to join the tailnet.

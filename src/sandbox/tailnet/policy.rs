@@ -106,6 +106,15 @@ impl AccessPolicy {
         }
     }
 
+    /// Removes the owners of a tag. All other text stays unchanged.
+    pub fn remove_tag(&mut self, tag: &str) {
+        let is_owner = |line: &&str| line.trim_start().starts_with(&format!("\"{tag}\":"));
+        let kept: String = self.text.split_inclusive('\n').filter(|it| !is_owner(it)).collect();
+        if Self::check(&kept).is_ok() {
+            self.text = kept;
+        }
+    }
+
     /// Whether `autoApprovers` approve a prefix for a device with these tags.
     pub fn approves(&self, prefix: &IpNet, tags: &[String]) -> bool {
         let value = self.value();

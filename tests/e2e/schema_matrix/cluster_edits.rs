@@ -82,6 +82,10 @@ pub(super) const CLUSTER_EDITS: &[Edit] = &[
     edit("its own minor version", &[("cluster.kubernetes_version", "'1.33'")]),
     edit("an older version", &[("cluster.kubernetes_version", "'1.33.4'")]),
     edit("a version after the next minor version", &[("cluster.kubernetes_version", "'1.35'")]),
+    other(&[("cluster.tier", "'premium'")]),
+    edit("removed", &[("cluster.tier", "")]),
+    other(&[("cluster.support_plan", "'AKSLongTermSupport'"), ("cluster.tier", "'premium'")]),
+    edit("removed", &[("cluster.support_plan", "")]),
     other(&[
         ("cluster.pod_cidr", "'10.246.0.0/16'"),
         ("datacenters.cloud.pod_pool", "'10.246.64.0/20'"),

@@ -230,7 +230,7 @@ pub(crate) fn no_facts() -> Facts {
         assigned: BTreeMap::new(),
         joined: BTreeMap::new(),
         nodes_without_pod_cidr: Vec::new(),
-        offered_version: None,
+        offered_versions: None,
         upgrade_patches: false,
         today: Default::default(),
     }

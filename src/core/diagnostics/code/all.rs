@@ -4,7 +4,7 @@ use super::Code;
 
 impl Code {
     /// Every code, in order.
-    pub const ALL: [Self; 162] = [
+    pub const ALL: [Self; 165] = [
         Self::NotUtf8,
         Self::EmptyFile,
         Self::TooLarge,
@@ -43,6 +43,7 @@ impl Code {
         Self::IllegalTailnetName,
         Self::InvalidIgnore,
         Self::NoSystemPool,
+        Self::SupportPlanTier,
         Self::InvalidCidr,
         Self::HostBits,
         Self::Overlap,
@@ -94,6 +95,8 @@ impl Code {
         Self::AddressExchange,
         Self::IgnoredRoute,
         Self::IgnoredConflict,
+        Self::LeaseHeld,
+        Self::ClockSkew,
         Self::NotOwned,
         Self::Protected,
         Self::RouterOffline,

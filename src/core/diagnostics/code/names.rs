@@ -190,4 +190,13 @@ pub(super) const ENTRIES: &[Entry] = &[
                       Set `mode = \"system\"` in a pool, or leave `mode` out: the first pool in the \
                       file is then a system pool.",
     },
+    Entry {
+        code: Code::SupportPlanTier,
+        text: "SG0232",
+        title: "the support plan needs another tier",
+        explanation: "AKS supports a minor version of Kubernetes for about a year. With \
+                      `support_plan = \"AKSLongTermSupport\"` it does so for two years, in clusters of \
+                      the tier `premium` only, and refuses the plan in other tiers. Set \
+                      `tier = \"premium\"`, or remove `support_plan`.",
+    },
 ];

@@ -256,4 +256,22 @@ pub(super) const ENTRIES: &[Entry] = &[
                       Remove the block, so that the first object gives the value up, or give the \
                       other object one that nothing has.",
     },
+    Entry {
+        code: Code::LeaseHeld,
+        text: "SG0441",
+        title: "another process holds the lease",
+        explanation: "The process that makes changes to a topology holds the Lease \
+                      `stargate-write-<topology>` in `kube-system`. A second one waits until \
+                      the Lease is released, and then plans again from the new state. The \
+                      Lease of a process that was killed expires after a minute.",
+    },
+    Entry {
+        code: Code::ClockSkew,
+        text: "SG0442",
+        title: "the clock of this machine is wrong",
+        explanation: "The clock of this machine differs from that of a service. Azure refuses \
+                      tokens if the clocks differ by more than five minutes, and bootstrap \
+                      tokens and auth keys are valid for an hour at most. Synchronise the \
+                      clock, for example with `timedatectl set-ntp true`.",
+    },
 ];

@@ -114,6 +114,7 @@ impl Case {
             present_routers: &BTreeMap::new(),
             nodes: &[],
             control_plane: None,
+            refused_upgrade: None,
             requests: &BTreeMap::new(),
         });
         Plan { contents, desired: desired.clone() }

@@ -135,6 +135,7 @@ pub(super) fn compare(desired: &DesiredSet, inventory: &Inventory) -> PlanConten
         present_routers: &BTreeMap::new(),
         nodes: &[],
         control_plane: None,
+        refused_upgrade: None,
         requests: &BTreeMap::new(),
     })
 }

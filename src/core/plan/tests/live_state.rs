@@ -176,6 +176,7 @@ impl LiveState {
                 present_routers: &BTreeMap::new(),
                 nodes: &[],
                 control_plane: None,
+                refused_upgrade: None,
                 requests: &BTreeMap::new(),
             })
         };

@@ -3,9 +3,9 @@
 use super::ChangeOutcome::{InPlace, NoChange, Recreation, Refused, Replacement, Rollout};
 use super::sources::{
     AKS_AUTOSCALER, AKS_LABELS, AKS_NAME, AKS_NETWORK, AKS_POD_CIDR, AKS_POOL, AKS_RESIZE,
-    AKS_SCALE, AKS_SURGE, AKS_SYSTEM_POOL, AKS_TAINTS, AKS_UPGRADE, CILIUM, MARKS, MAX_PODS,
-    NODE_LABELS, NODE_TAINTS, RESOURCE_GROUP, SKEW, SKEW_LIMIT, STARGATE, SUBNET, TOPOLOGY_FILE,
-    VM_NAME, VM_SIZE,
+    AKS_SCALE, AKS_SUPPORT_PLAN, AKS_SURGE, AKS_SYSTEM_POOL, AKS_TAINTS, AKS_TIER, AKS_UPGRADE,
+    CILIUM, MARKS, MAX_PODS, NODE_LABELS, NODE_TAINTS, RESOURCE_GROUP, SKEW, SKEW_LIMIT, STARGATE,
+    SUBNET, TOPOLOGY_FILE, VM_NAME, VM_SIZE,
 };
 use super::{ChangeRule, OTHER, rule};
 use crate::diagnostics::Code;
@@ -76,6 +76,20 @@ pub(super) const RULES: &[ChangeRule] = &[
         "a version after the next minor version",
         Refused(Code::KubernetesMinorSkipped),
         ("AKS upgrades a control plane by one minor version at a time", AKS_UPGRADE),
+    ),
+    rule("cluster.tier", OTHER, InPlace, ("AKS changes the tier; no node restarts", AKS_TIER)),
+    rule("cluster.tier", "removed", NoChange, ("the cluster keeps its current value", AKS_TIER)),
+    rule(
+        "cluster.support_plan",
+        OTHER,
+        InPlace,
+        ("AKS changes the plan; no node restarts", AKS_SUPPORT_PLAN),
+    ),
+    rule(
+        "cluster.support_plan",
+        "removed",
+        NoChange,
+        ("the cluster keeps its current value", AKS_SUPPORT_PLAN),
     ),
     rule(
         "cluster.pod_cidr",

@@ -35,6 +35,9 @@ pub(super) const AKS_LABELS: &str = "Azure, *Use labels in an AKS cluster*: labe
                                      updated";
 pub(super) const AKS_TAINTS: &str = "Azure, *Use node taints in an AKS cluster*: taints of a node pool \
                                      can be updated";
+pub(super) const AKS_TIER: &str =
+    "Azure, *Free, Standard, and Premium pricing tiers for AKS cluster management*";
+pub(super) const AKS_SUPPORT_PLAN: &str = "Azure, *Long-term support for AKS versions*";
 pub(super) const AKS_SURGE: &str = "Azure, *Customize node surge upgrade in AKS*";
 pub(super) const AKS_DELETE_POOL: &str = "Azure, *Delete a node pool from an AKS cluster*: its nodes are \
                                           deleted";

@@ -4,7 +4,7 @@ use super::Checker;
 use crate::diagnostics::{Code, Diagnostic};
 use crate::topology::file::{ClusterSection, NodePoolSection, TopologyFile};
 use crate::topology::located::Located;
-use crate::topology::model::{Cluster, ClusterRouter, NodePoolScale};
+use crate::topology::model::{Cluster, ClusterRouter, ClusterTier, NodePoolScale, SupportPlan};
 use crate::topology::names::{ClusterName, NodePoolName, ResourceGroupName, RouterName, VmSize};
 use crate::topology::spans::ClusterSpans;
 
@@ -12,6 +12,7 @@ impl Checker<'_> {
     pub(super) fn cluster(&mut self, file: &TopologyFile) -> Option<(Cluster, ClusterSpans)> {
         let section = &file.cluster;
         self.cluster_names(section, &file.azure.location);
+        self.support_plan(section);
         let version = self.version(&section.kubernetes_version);
         let pod_cidr = self.cidr(&section.pod_cidr);
         let service_cidr = self.cidr(&section.service_cidr);
@@ -22,6 +23,8 @@ impl Checker<'_> {
             name: ClusterName::new(&section.name.value),
             resource_group: ResourceGroupName::new(&section.resource_group.value),
             kubernetes_version: version?,
+            tier: section.tier,
+            support_plan: section.support_plan.as_ref().map(|written| written.value),
             pod_cidr: pod_cidr?,
             service_cidr: service_cidr?,
             node_pools,
@@ -36,6 +39,20 @@ impl Checker<'_> {
         self.resource_group(&section.resource_group);
         if !section.existing {
             self.node_group_length(&section.resource_group, &section.name, region);
+        }
+    }
+
+    /// AKS has long-term support in one tier only.
+    fn support_plan(&mut self, section: &ClusterSection) {
+        let is_premium = section.tier == Some(ClusterTier::Premium);
+        let Some(plan) = section.support_plan.as_ref().filter(|_| !is_premium) else { return };
+        if plan.value == SupportPlan::LongTerm {
+            let message = "long-term support needs the tier `premium`";
+            self.found.push(
+                Diagnostic::error(Code::SupportPlanTier, message)
+                    .at(plan.span.clone(), "AKS refuses this plan in other tiers")
+                    .remedy("set `tier = \"premium\"` in [cluster], or remove `support_plan`"),
+            );
         }
     }
 

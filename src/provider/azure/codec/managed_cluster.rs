@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use super::body::merge_onto;
 use super::fields::{location, missing, prefix, provisioning, read};
 use super::{DecodeError, Marks, node_pool};
+use crate::resource::Observable;
 use crate::resource::azure::{ManagedCluster, NodePool};
+use crate::resource::settings::{ClusterTier, SupportPlan};
 use crate::resource::version::KubernetesVersion;
 
 const WHAT: &str = "AKS cluster";
@@ -19,12 +21,21 @@ const WHAT: &str = "AKS cluster";
 struct Body {
     location: Option<String>,
     #[serde(default)]
+    sku: Sku,
+    #[serde(default)]
     properties: Properties,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Sku {
+    tier: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Properties {
+    support_plan: Option<String>,
     kubernetes_version: Option<String>,
     current_kubernetes_version: Option<String>,
     node_resource_group: Option<String>,
@@ -49,7 +60,7 @@ struct Network {
 /// A pool that cannot be decoded is omitted: pools are resources of their own, and a pool
 /// of others must not hide the cluster.
 pub fn decode(body: &Value) -> Result<ManagedCluster, DecodeError> {
-    let Body { location: region, properties } = read(WHAT, body)?;
+    let Body { location: region, sku, properties } = read(WHAT, body)?;
     let network = properties.network_profile;
     let range = |field: &str, text: Option<String>| -> Result<Ipv4Net, DecodeError> {
         prefix(WHAT, field, &text.ok_or_else(|| missing(WHAT, field))?)
@@ -65,6 +76,8 @@ pub fn decode(body: &Value) -> Result<ManagedCluster, DecodeError> {
     Ok(ManagedCluster {
         location: location(WHAT, region.as_deref())?,
         kubernetes_version: version_of(version)?,
+        tier: observed(sku.tier.as_deref().and_then(ClusterTier::parse)),
+        support_plan: observed(properties.support_plan.as_deref().and_then(SupportPlan::parse)),
         node_resource_group: properties
             .node_resource_group
             .ok_or_else(|| missing(WHAT, "properties.nodeResourceGroup"))?,
@@ -79,6 +92,11 @@ pub fn decode(body: &Value) -> Result<ManagedCluster, DecodeError> {
         provisioning: provisioning(body),
         protected_by: None,
     })
+}
+
+/// A value that AKS did not send, or that is not known here, differs from nothing.
+fn observed<T>(value: Option<T>) -> Observable<T> {
+    value.map_or_else(Observable::unobserved, Observable::Observed)
 }
 
 fn version_of(text: Option<String>) -> Result<KubernetesVersion, DecodeError> {
@@ -118,6 +136,12 @@ pub fn encode(cluster: &ManagedCluster, base: Option<&Value>, marks: &Marks<'_>)
             },
         },
     });
+    if let Some(tier) = cluster.tier.observed() {
+        ours["sku"] = json!({ "name": "Base", "tier": tier.as_str() });
+    }
+    if let Some(plan) = cluster.support_plan.observed() {
+        ours["properties"]["supportPlan"] = json!(plan.as_str());
+    }
     if base.is_none() {
         let properties = &mut ours["properties"];
         properties["dnsPrefix"] = json!(dns_prefix(marks.owner.topology.as_str()));

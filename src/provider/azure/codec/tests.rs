@@ -14,7 +14,7 @@ use crate::provider::secret::Secret;
 use crate::resource::azure::*;
 use crate::resource::names::{TailnetTag, TopologyName};
 use crate::resource::settings::NodePoolScale;
-use crate::resource::{Address, ArmId, Owner, Pending, Site};
+use crate::resource::{Address, ArmId, Observable, Owner, Pending, Site};
 
 pub(super) fn owner() -> Owner {
     Owner::new(TopologyName::new("lab"), TailnetTag::new("tag:stargate-lab"))
@@ -102,6 +102,8 @@ pub(super) fn cluster(pools: BTreeMap<String, NodePool>, location: String) -> Ma
     ManagedCluster {
         location,
         kubernetes_version: "1.33.5".parse().unwrap(),
+        tier: Observable::unobserved(),
+        support_plan: Observable::unobserved(),
         node_resource_group: "MC_g".to_owned(),
         network_plugin: "azure".to_owned(),
         network_plugin_mode: "overlay".to_owned(),

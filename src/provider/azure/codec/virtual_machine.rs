@@ -84,7 +84,7 @@ pub fn encode(
         "tags": tags,
         "properties": {
             "hardwareProfile": { "vmSize": machine.vm_size },
-            "storageProfile": creation.map(storage),
+            "storageProfile": creation.map(|creation| storage(&machine.vm_size, creation)),
             // Azure refuses another login of a machine that exists.
             "osProfile": creation.map(|creation| operating_system(machine, creation)),
             "networkProfile": { "networkInterfaces": [interface_reference(machine)] },
@@ -106,7 +106,16 @@ fn writable(base: &Value) -> Value {
     body
 }
 
-fn storage(creation: &MachineCreation) -> models::StorageProfile {
+/// The image for the processors of a size: the features of Arm sizes have a `p`
+/// (<https://learn.microsoft.com/azure/virtual-machines/vm-naming-conventions>).
+fn image_sku(size: &str) -> &'static str {
+    let series = size.trim_start_matches("Standard_").split('_').next().unwrap_or_default();
+    let is_letter = |c: &char| c.is_ascii_alphabetic();
+    let features: String = series.chars().skip_while(is_letter).filter(is_letter).collect();
+    if features.contains('p') { "22_04-lts-arm64" } else { "22_04-lts-gen2" }
+}
+
+fn storage(size: &str, creation: &MachineCreation) -> models::StorageProfile {
     let mut disk = models::OsDisk::new(models::CreateOption::FromImage);
     disk.managed_disk = Some(models::ManagedDiskParameters {
         storage_account_type: Some(models::StorageAccountType::StandardSsdLrs),
@@ -118,7 +127,7 @@ fn storage(creation: &MachineCreation) -> models::StorageProfile {
         image_reference: Some(models::ImageReference {
             publisher: Some("Canonical".to_owned()),
             offer: Some("0001-com-ubuntu-server-jammy".to_owned()),
-            sku: Some("22_04-lts-gen2".to_owned()),
+            sku: Some(image_sku(size).to_owned()),
             version: Some(creation.image_version.clone()),
             ..Default::default()
         }),
@@ -156,5 +165,22 @@ fn interface_reference(machine: &VirtualMachine) -> models::NetworkInterfaceRefe
             primary: Some(true),
             ..Default::default()
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_have_the_architecture_of_the_size() {
+        for size in
+            ["Standard_D2ps_v5", "Standard_D4pds_v6", "Standard_B2pts_v2", "Standard_E8ps_v5"]
+        {
+            assert_eq!(image_sku(size), "22_04-lts-arm64", "{size}");
+        }
+        for size in ["Standard_D2s_v5", "Standard_D2ads_v5", "Standard_NP10s", "Standard_PB6s"] {
+            assert_eq!(image_sku(size), "22_04-lts-gen2", "{size}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use http::{Request, Response, StatusCode, header};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use super::super::{TailnetStore, key::digest, response::json_response};
+use super::super::{TAILNET_SCOPES, TailnetStore, key::digest, response::json_response};
 use super::Caller;
 use crate::sandbox::entropy::Entropy;
 
@@ -44,9 +44,17 @@ impl TailnetStore {
             "access_token": token,
             "token_type": "Bearer",
             "expires_in": 3600,
-            "scope": "all",
+            "scope": self.granted_scopes(),
         });
         json_response(StatusCode::OK, &body)
+    }
+
+    fn granted_scopes(&self) -> String {
+        if self.missing_scopes.is_empty() {
+            return "all".to_owned();
+        }
+        let granted = TAILNET_SCOPES.into_iter().filter(|it| !self.missing_scopes.contains(*it));
+        granted.collect::<Vec<_>>().join(" ")
     }
 
     pub(super) fn caller(&self, request: &Request<Bytes>, now: Timestamp) -> Option<Caller> {

@@ -1,0 +1,175 @@
+//! Permissions, quotas and rules of a subscription, as Azure reports them.
+//!
+//! Only `stargate doctor` reads these facts: a plan needs none of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::diagnostics::Failure;
+
+/// The answer to one read, or why it failed: a missing permission hides this answer alone.
+pub type Answer<T> = Result<T, Failure>;
+
+/// The facts of a subscription.
+#[derive(Debug, Clone)]
+pub struct SubscriptionFacts {
+    /// The permissions of the credential on the subscription.
+    pub permissions: Answer<Vec<PermissionSet>>,
+    /// The permissions on each resource group of the topology that exists, by its name.
+    pub group_permissions: BTreeMap<String, Answer<Vec<PermissionSet>>>,
+    /// The state of each resource provider, such as `Registered`, by its namespace.
+    pub registrations: BTreeMap<String, Answer<String>>,
+    /// The facts of each region of the topology.
+    pub regions: BTreeMap<String, RegionFacts>,
+    /// The policy assignments that apply to the subscription or to objects in it.
+    pub policies: Answer<Vec<PolicyAssignment>>,
+    /// The management locks.
+    pub locks: Answer<Vec<ManagementLock>>,
+}
+
+/// The facts of a region.
+#[derive(Debug, Clone)]
+pub struct RegionFacts {
+    /// Quotas of `Microsoft.Compute`, by name, such as `standardDSv5Family`.
+    pub compute: Answer<BTreeMap<String, Quota>>,
+    /// Quotas of `Microsoft.Network`, by name, such as `StandardSkuPublicIpAddresses`.
+    pub network: Answer<BTreeMap<String, Quota>>,
+    /// The VM sizes, by their names in lower case.
+    pub sizes: Answer<BTreeMap<String, VmSizeFacts>>,
+}
+
+/// Actions that a role grants: those that match `actions` and no entry of `not_actions`. `*`
+/// stands for any characters.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PermissionSet {
+    /// The granted actions.
+    pub actions: Vec<String>,
+    /// The actions that are left out.
+    pub not_actions: Vec<String>,
+}
+
+impl PermissionSet {
+    /// Whether the role grants an action. The letter case does not count.
+    pub fn grants(&self, action: &str) -> bool {
+        let among = |patterns: &[String]| patterns.iter().any(|it| matches_action(it, action));
+        among(&self.actions) && !among(&self.not_actions)
+    }
+}
+
+/// Whether a pattern with `*` matches an action.
+fn matches_action(pattern: &str, action: &str) -> bool {
+    let (pattern, action) = (pattern.to_ascii_lowercase(), action.to_ascii_lowercase());
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = parts.next().and_then(|first| action.strip_prefix(first)) else {
+        return false;
+    };
+    let mut parts = parts.peekable();
+    if parts.peek().is_none() {
+        return rest.is_empty();
+    }
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            return rest.ends_with(part);
+        }
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+    }
+    true
+}
+
+/// A quota.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quota {
+    /// The name for people, such as `Standard DSv5 Family vCPUs`.
+    pub title: String,
+    /// How much is in use.
+    pub used: u64,
+    /// How much may be in use.
+    pub limit: u64,
+}
+
+/// A VM size in a region.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VmSizeFacts {
+    /// The family whose quota it counts against.
+    pub family: String,
+    /// The number of virtual CPUs.
+    pub cpus: u64,
+    /// The availability zones that offer it.
+    pub zones: BTreeSet<String>,
+    /// Why the subscription may not use it in the region, such as
+    /// `NotAvailableForSubscription`.
+    pub restriction: Option<String>,
+    /// The zones in which the subscription may not use it.
+    pub restricted_zones: BTreeSet<String>,
+}
+
+/// A policy assignment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyAssignment {
+    /// Its id.
+    pub id: String,
+    /// Its name for people.
+    pub title: String,
+    /// The id of the policy or initiative.
+    pub definition: String,
+    /// Where it applies: an id, such as that of a resource group.
+    pub scope: String,
+    /// Where it does not apply, though its scope covers it.
+    pub not_scopes: Vec<String>,
+    /// Whether it denies; assignments with `DoNotEnforce` only report.
+    pub is_enforced: bool,
+    /// Parameters with a text or a list of texts, by name.
+    pub parameters: BTreeMap<String, Vec<String>>,
+}
+
+/// A management lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ManagementLock {
+    /// Its name.
+    pub name: String,
+    /// The locked scope: an id.
+    pub scope: String,
+    /// Whether it forbids every change, not only deletions.
+    pub is_read_only: bool,
+}
+
+/// Whether the object of an id is at a scope or below it. The letter case does not count.
+pub fn is_in_scope(id: &str, scope: &str) -> bool {
+    let (id, scope) = (id.to_ascii_lowercase(), scope.to_ascii_lowercase());
+    let scope = scope.trim_end_matches('/');
+    id.strip_prefix(scope).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn actions_match_patterns_in_any_letter_case() {
+        for (pattern, action, expected) in [
+            ("*", "Microsoft.Network/virtualNetworks/write", true),
+            ("*/read", "microsoft.network/virtualnetworks/READ", true),
+            ("*/read", "Microsoft.Network/virtualNetworks/write", false),
+            ("Microsoft.Network/*", "Microsoft.Network/virtualNetworks/write", true),
+            ("Microsoft.Network/*/write", "Microsoft.Network/virtualNetworks/read", false),
+            ("Microsoft.Network/routeTables/write", "Microsoft.Network/routeTables/write", true),
+            ("Microsoft.Network/routeTables", "Microsoft.Network/routeTables/write", false),
+        ] {
+            assert_eq!(matches_action(pattern, action), expected, "{pattern} {action}");
+        }
+        let set = PermissionSet {
+            actions: vec!["*".to_owned()],
+            not_actions: vec!["Microsoft.Authorization/*/Write".to_owned()],
+        };
+        assert!(set.grants("Microsoft.Compute/virtualMachines/write"));
+        assert!(!set.grants("Microsoft.Authorization/roleAssignments/write"));
+    }
+
+    #[test]
+    fn a_scope_covers_ids_below_it_by_whole_segments() {
+        let id = "/subscriptions/s/resourceGroups/Group/providers/A/b/c";
+        assert!(is_in_scope(id, "/subscriptions/S"));
+        assert!(is_in_scope(id, "/subscriptions/s/resourcegroups/group"));
+        assert!(!is_in_scope(id, "/subscriptions/s/resourceGroups/Gro"));
+    }
+}

@@ -1,0 +1,155 @@
+//! Reads a subscription: permissions, registrations, quotas, sizes, policies and locks.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::future::join_all;
+use serde_json::Value;
+
+use super::super::Scope;
+use super::super::single::get_printable;
+use super::decode;
+use crate::diagnostics::Failure;
+use crate::inventory::subscription::{Answer, PermissionSet, RegionFacts, SubscriptionFacts};
+use crate::provider::clients::ReadClients;
+use crate::resource::arm_type::{NETWORK, RESOURCES};
+use crate::resource::ownership::TOPOLOGY_TAG;
+use crate::resource::{ArmId, Kind};
+use crate::topology::model::{DatacenterKind, Topology};
+
+/// The version of `Microsoft.Compute/skus`, which has versions of its own.
+const SKUS: &str = "2021-07-01";
+/// The version of the usages of `Microsoft.Compute`.
+const COMPUTE_USAGES: &str = "2024-07-01";
+/// The version of `Microsoft.Authorization/permissions`.
+const PERMISSIONS: &str = "2022-04-01";
+/// The version of `Microsoft.Authorization/policyAssignments`.
+const POLICY_ASSIGNMENTS: &str = "2022-06-01";
+/// The version of `Microsoft.Authorization/locks`.
+const LOCKS: &str = "2016-09-01";
+
+/// Reads everything side by side.
+pub(super) async fn read(clients: &ReadClients, scope: &Scope<'_>) -> SubscriptionFacts {
+    let subscription = format!("/subscriptions/{}", scope.subscription);
+    let authorization = format!("{subscription}/providers/Microsoft.Authorization");
+    let (assignments, locks) =
+        (format!("{authorization}/policyAssignments"), format!("{authorization}/locks"));
+    let (permissions, group_permissions, registrations, regions, policies, locks) = tokio::join!(
+        permissions(clients, &subscription),
+        group_permissions(clients, scope),
+        registrations(clients, &subscription),
+        regions(clients, &subscription, scope.topology),
+        list(clients, &assignments, POLICY_ASSIGNMENTS),
+        list(clients, &locks, LOCKS),
+    );
+    SubscriptionFacts {
+        permissions,
+        group_permissions,
+        registrations,
+        regions,
+        policies: policies.map(|list| list.iter().filter_map(decode::policy).collect()),
+        locks: locks.map(|list| list.iter().filter_map(decode::lock).collect()),
+    }
+}
+
+async fn list(clients: &ReadClients, path: &str, version: &str) -> Answer<Vec<Value>> {
+    clients.azure.list(path, version).await.map_err(Failure::from)
+}
+
+async fn values(clients: &ReadClients, path: &str, version: &str) -> Answer<Vec<Value>> {
+    clients.azure.list_values(path, version).await.map_err(Failure::from)
+}
+
+async fn permissions(clients: &ReadClients, scope: &str) -> Answer<Vec<PermissionSet>> {
+    let path = format!("{scope}/providers/Microsoft.Authorization/permissions");
+    let sets = values(clients, &path, PERMISSIONS).await?;
+    Ok(sets.iter().map(decode::permission_set).collect())
+}
+
+/// The permissions on the groups of the topology that exist.
+async fn group_permissions(
+    clients: &ReadClients,
+    scope: &Scope<'_>,
+) -> BTreeMap<String, Answer<Vec<PermissionSet>>> {
+    let of_group = |group: String| async move {
+        let id = ArmId::resource_group(scope.subscription.as_str(), &group);
+        let path = format!("{id}/providers/Microsoft.Authorization/permissions");
+        match clients.azure.list_values(&path, PERMISSIONS).await {
+            Ok(sets) => Some((group, Ok(sets.iter().map(decode::permission_set).collect()))),
+            Err(error) if error.is_not_found() => None,
+            Err(error) => Some((group, Err(Failure::from(error)))),
+        }
+    };
+    let groups = resource_groups(scope.topology).into_iter().map(of_group);
+    join_all(groups).await.into_iter().flatten().collect()
+}
+
+fn resource_groups(topology: &Topology) -> BTreeSet<String> {
+    let of_datacenters = topology.datacenters.iter().filter_map(|it| match &it.kind {
+        DatacenterKind::Azure(azure) => Some(azure.resource_group.to_string()),
+        DatacenterKind::Existing(_) => None,
+    });
+    of_datacenters.chain([topology.cluster.resource_group.to_string()]).collect()
+}
+
+async fn registrations(
+    clients: &ReadClients,
+    subscription: &str,
+) -> BTreeMap<String, Answer<String>> {
+    let providers: BTreeSet<&str> =
+        Kind::ALL.iter().filter_map(|kind| Some(kind.arm()?.provider())).collect();
+    let read = |namespace: &'static str| async move {
+        let id = ArmId::new(format!("{subscription}/providers/{namespace}"));
+        let answer = get_printable(clients, &id).await.map_err(Failure::from);
+        (namespace.to_owned(), answer.map(|body| decode::registration(body.as_ref())))
+    };
+    join_all(providers.into_iter().map(read)).await.into_iter().collect()
+}
+
+async fn regions(
+    clients: &ReadClients,
+    subscription: &str,
+    topology: &Topology,
+) -> BTreeMap<String, RegionFacts> {
+    let of_datacenters = topology.datacenters.iter().filter_map(|it| match &it.kind {
+        DatacenterKind::Azure(azure) => Some(azure.location.to_string()),
+        DatacenterKind::Existing(_) => None,
+    });
+    let names: BTreeSet<String> =
+        of_datacenters.chain([topology.azure.location.to_string()]).collect();
+    let read = |name: String| async move {
+        let facts = region(clients, subscription, &name).await;
+        (name, facts)
+    };
+    join_all(names.into_iter().map(read)).await.into_iter().collect()
+}
+
+async fn region(clients: &ReadClients, subscription: &str, region: &str) -> RegionFacts {
+    let usages =
+        |provider: &str| format!("{subscription}/providers/{provider}/locations/{region}/usages");
+    let (compute, network) = (usages("Microsoft.Compute"), usages("Microsoft.Network"));
+    let sizes = format!(
+        "{subscription}/providers/Microsoft.Compute/skus?$filter=location%20eq%20%27{region}%27"
+    );
+    let (compute, network, sizes) = tokio::join!(
+        values(clients, &compute, COMPUTE_USAGES),
+        values(clients, &network, NETWORK),
+        values(clients, &sizes, SKUS),
+    );
+    RegionFacts {
+        compute: compute.map(|list| decode::quotas(&list)),
+        network: network.map(|list| decode::quotas(&list)),
+        sizes: sizes.map(|list| decode::sizes(&list, region)),
+    }
+}
+
+/// Other topologies whose tag a resource group carries.
+pub(super) async fn other_topologies(
+    clients: &ReadClients,
+    scope: &Scope<'_>,
+) -> Answer<BTreeSet<String>> {
+    let path = format!("/subscriptions/{}/resourcegroups", scope.subscription);
+    let groups = list(clients, &path, RESOURCES).await?;
+    let names = groups.iter().filter_map(|it| it["tags"][TOPOLOGY_TAG].as_str());
+    let others = names.filter(|name| *name != scope.topology.name.as_str());
+    Ok(others.map(str::to_owned).collect())
+}
