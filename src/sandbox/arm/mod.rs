@@ -17,6 +17,7 @@ mod completion;
 mod compute;
 mod credentials;
 mod deletion;
+mod directory;
 mod dispatch;
 mod draft;
 mod errors;
@@ -45,6 +46,7 @@ mod usage;
 mod vm_attachments;
 mod write;
 
+pub use directory::{Directory, DirectoryIdentity, FederatedCredential};
 pub use errors::OperationFailure;
 pub use request::ArmContext;
 pub use store::ArmStore;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::children::{self, find_child, is_named};
+use super::directory::Directory;
 use super::errors::OperationFailure;
 use super::index::{self, Index, IndexedReference, key};
 use super::kind::{ArmKind, ChildKind};
@@ -28,6 +29,9 @@ pub struct ArmStore {
     pub(super) custom_data: BTreeMap<String, String>,
     pub(super) kubeconfigs: BTreeMap<String, String>,
     pub(super) subscriptions: BTreeSet<String>,
+    /// The identities of the tenant.
+    #[serde(default)]
+    pub directory: Directory,
     version: u64,
     /// The keys of objects that changed since the last call of `take_touched`.
     #[serde(skip)]
