@@ -26,7 +26,7 @@
 //! | [`inventory`] | objects, facts, gaps and sources: what was observed |
 //! | [`resource`] | ids, the table of kinds, typed values, names, ownership |
 //! | [`diagnostics`] | codes, spans, remedies |
-//! | [`net`] | prefixes and their allocation |
+//! | [`net`] | prefixes and their allocation, URLs of services |
 //!
 //! The test in `tests/architecture` reads this table and every path that the
 //! sources name, and fails when one points up or the pure half reaches out.

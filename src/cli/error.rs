@@ -24,6 +24,9 @@ pub struct CliError {
     /// The errors of the topology, if the error is that it is invalid. Already printed
     /// on stderr.
     pub diagnostics: Option<Box<Diagnostics>>,
+    /// Errors that are independent of this one and were found with it, such as credentials
+    /// of other services that are missing, too.
+    pub others: Vec<CliError>,
     /// The exit code of the process.
     pub exit: u8,
 }
@@ -37,6 +40,7 @@ impl CliError {
             remedies: Vec::new(),
             causes: Vec::new(),
             diagnostics: None,
+            others: Vec::new(),
             exit: exit::ERROR,
         }
     }
@@ -60,9 +64,25 @@ impl CliError {
         self
     }
 
+    /// Independent errors as one; `None` without any.
+    pub(crate) fn all(errors: Vec<Self>) -> Option<Self> {
+        let mut errors = errors.into_iter();
+        let first = errors.next()?;
+        Some(Self { others: errors.collect(), ..first })
+    }
+
+    /// This error and those that were found with it.
+    pub(crate) fn each(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(&self.others)
+    }
+
     /// The error as lines of text of at most `columns`, the last one ended; with the
     /// chain of causes if `verbose`.
     pub fn render(&self, style: Style, columns: usize, verbose: bool) -> String {
+        self.each().map(|error| error.render_one(style, columns, verbose)).collect()
+    }
+
+    fn render_one(&self, style: Style, columns: usize, verbose: bool) -> String {
         let mut lines = self.message_lines(style, columns);
         let mut add = |role: Role, label: &str, text: &str| {
             let text = format!("{label}: {}", redact(text));
@@ -106,8 +126,10 @@ impl From<Failure> for CliError {
 impl From<CliError> for Failure {
     /// An error without a code is one of this machine: a file or a setting.
     fn from(error: CliError) -> Self {
-        let CliError { code, message, remedies, causes, .. } = error;
-        let remedy = remedies.into_iter().next().unwrap_or_default();
+        let message = error.each().map(|it| it.message.as_str()).collect::<Vec<_>>().join("; ");
+        let remedies = error.each().filter_map(|it| it.remedies.first().map(String::as_str));
+        let remedy = remedies.collect::<Vec<_>>().join("; ");
+        let CliError { code, causes, .. } = error;
         let failure = Self::new(code.unwrap_or(Code::Unreadable), message, remedy);
         causes.into_iter().fold(failure, Failure::caused_by)
     }

@@ -22,7 +22,7 @@ pub(crate) fn print(
     let mut report = AnnotationReport::of_failed_command(&global.command, &name, text);
     match &error.diagnostics {
         Some(found) => report.extend(found.list.iter().map(Annotation::from), None),
-        None => report.extend([annotation(error)], None),
+        None => report.extend(error.each().map(annotation), None),
     }
     ui.data(&match format {
         ErrorFormat::Markdown => report.to_markdown(),

@@ -1,8 +1,9 @@
 //! The command line: arguments, output channels, and one file for each command.
 
 mod arguments;
+pub mod cloud_session;
 mod commands;
-pub mod error;
+mod error;
 mod error_report;
 pub mod exit;
 mod findings;

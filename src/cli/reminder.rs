@@ -58,6 +58,24 @@ pub(crate) async fn reading<T>(
     reminded.await
 }
 
+/// Completes a part of the sign-in to Azure; names it before a second has passed.
+pub(crate) async fn signing_in<T>(
+    work: impl Future<Output = T>,
+    origin: &str,
+    ui: Option<&Ui>,
+) -> T {
+    let mut work = std::pin::pin!(work);
+    tokio::select! {
+        biased;
+        result = &mut work => return result,
+        () = tokio::time::sleep(LONG_CALL) => {}
+    }
+    if let Some(ui) = ui {
+        print(ui, &format!("Signing in to Azure with {origin}"));
+    }
+    work.await
+}
+
 fn print(ui: &Ui, text: &str) {
     ui.status(&wrap_to(ui.columns(), text, "", "  ").join("\n"));
 }
@@ -120,6 +138,12 @@ mod tests {
             "Reading the live state; waiting for ssh: router-1\n\
              Reading the live state for 30.0 s\n"
         );
+        let (ui, _, err) = buffered(None, false);
+        for seconds in [0, 3] {
+            let work = tokio::time::sleep(Duration::from_secs(seconds));
+            signing_in(work, "AZURE_CLIENT_SECRET", Some(&ui)).await;
+        }
+        assert_eq!(err.text(), "Signing in to Azure with AZURE_CLIENT_SECRET\n");
         let (silent, _, err) = buffered(None, true);
         reading(tokio::time::sleep(Duration::from_secs(40)), &requests, &silent).await;
         assert_eq!(err.text(), "");

@@ -9,26 +9,17 @@ use super::arguments::Global;
 use super::error::CliError;
 use super::sandbox_state::{self, Sandbox};
 use super::ui::Ui;
-use super::{exit, interrupt, process_name, reminder, ssh_access, topology};
+use super::{cloud_session, exit, interrupt, process_name, reminder, topology};
 use crate::apply::events::Reporter;
 use crate::apply::{ApplyContext, StopSignal};
 use crate::diagnostics::{Code, Failure};
 use crate::lease::{LeaseIdentity, LeaseSlot};
 use crate::pipeline::{Pipeline, Planned, PresentCluster};
 use crate::plan::{Plan, PlanOptions};
-use crate::provider::azure::ArmClient;
-use crate::provider::azure::client::PUBLIC_CLOUD;
-use crate::provider::clients::{Clients, KubeconfigConnector, KubeconfigSource, ReadClients};
-use crate::provider::credentials::{AzureTokens, TailnetCredentials};
+use crate::provider::clients::{Clients, ReadClients};
 use crate::provider::error::RequestError;
 use crate::provider::http::RequestCount;
-use crate::provider::limits::Limits;
 use crate::provider::reqwest_transport::{ReqwestTransport, install_cryptography};
-use crate::provider::secret::Secret;
-use crate::provider::service_account::{self, ServiceAccount};
-use crate::provider::settings::ClientSettings;
-use crate::provider::tailnet::TailnetClient;
-use crate::provider::tailnet::client::PUBLIC_SERVICE;
 use crate::refresh::{Clock, Scope};
 use crate::render::annotations::AnnotationReport;
 use crate::topology::load::Loaded;
@@ -131,20 +122,22 @@ impl ReadSession {
 impl WriteSession {
     /// Loads the topology and creates the clients.
     pub(crate) async fn open(global: &Global, ui: &Ui, stop: StopSignal) -> Result<Self, CliError> {
-        Self::of(topology::load_or_report(global, ui)?, global, stop).await
+        Self::of(topology::load_or_report(global, ui)?, global, Some(ui), stop).await
     }
 
-    /// Creates the clients for a loaded topology.
+    /// Creates the clients for a loaded topology, and signs in to Azure. A sign-in that takes
+    /// long is shown in `ui`.
     pub(crate) async fn of(
         loaded: Loaded,
         global: &Global,
+        ui: Option<&Ui>,
         stop: StopSignal,
     ) -> Result<Self, CliError> {
         match global.sandbox_folder() {
             Some(folder) => sandbox_state::session(loaded, &folder, &global.command, stop).await,
             None => {
                 let folder = global.topology.parent().unwrap_or(Path::new(""));
-                Self::open_clouds(loaded, folder, stop)
+                cloud_session::open(loaded, folder, ui, stop).await
             }
         }
     }
@@ -183,66 +176,9 @@ impl WriteSession {
     pub(crate) async fn close(self) -> Result<(), CliError> {
         self.reads.close().await
     }
-
-    fn open_clouds(loaded: Loaded, folder: &Path, stop: StopSignal) -> Result<Self, CliError> {
-        let lookup = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let subscription = loaded
-            .topology
-            .azure
-            .subscription
-            .clone()
-            .or_else(|| lookup("AZURE_SUBSCRIPTION_ID").map(SubscriptionId::new))
-            .ok_or_else(|| {
-                CliError::coded(Code::AzureCredentialsMissing, "no Azure subscription is set")
-                    .remedy("set `[azure] subscription`, or AZURE_SUBSCRIPTION_ID")
-            })?;
-        let tailnet = TailnetCredentials::from_environment(&lookup).map_err(|e| of_api(&e))?;
-        let azure = AzureTokens::from_environment(&lookup).map_err(|error| of_api(&error))?;
-        let ssh_public_key = public_key(&loaded.topology)?;
-        let requests = RequestCount::default();
-        let transport = transport()?;
-        let limits = Limits::published();
-        let kubeconfig = kubeconfig_source(&lookup)?;
-        let hosts =
-            ssh_access::hosts(&loaded.topology, folder, &ssh_public_key, &lookup, &requests)?;
-        let clients = Clients {
-            kubeconfig,
-            azure: Arc::new(ArmClient::new(
-                transport.clone(),
-                PUBLIC_CLOUD,
-                Arc::new(azure),
-                limits.clone(),
-                requests.clone(),
-            )),
-            tailnet: Arc::new(TailnetClient::new(
-                transport,
-                PUBLIC_SERVICE,
-                &loaded.topology.tailnet.name,
-                tailnet,
-                limits.clone(),
-                requests.clone(),
-            )),
-            cluster: Arc::new(KubeconfigConnector {
-                limits,
-                requests: requests.clone(),
-                settings: ClientSettings::default(),
-            }),
-            hosts,
-            requests,
-        };
-        let reads = ReadSession {
-            loaded,
-            clients: clients.read_only(),
-            subscription,
-            ssh_public_key,
-            sandbox: None,
-            stop,
-        };
-        Ok(Self { reads, clients })
-    }
 }
 
-const CLOCK: &Clock = &Timestamp::now;
+pub(super) const CLOCK: &Clock = &Timestamp::now;
 
 pub(super) fn transport() -> Result<Arc<ReqwestTransport>, CliError> {
     install_cryptography();
@@ -253,24 +189,6 @@ pub(super) fn transport() -> Result<Arc<ReqwestTransport>, CliError> {
 /// Converts an error of an API.
 pub(crate) fn of_api(error: &RequestError) -> CliError {
     Failure::from(error).into()
-}
-
-/// The file in `KUBECONFIG` if it is set, the account of the pod within one, and Azure
-/// elsewhere.
-fn kubeconfig_source(
-    lookup: &dyn Fn(&str) -> Option<String>,
-) -> Result<KubeconfigSource, CliError> {
-    let Some(path) = lookup("KUBECONFIG") else {
-        let account = ServiceAccount::of_pod(lookup, Path::new(service_account::MOUNT));
-        return Ok(account.map_or_else(KubeconfigSource::default, KubeconfigSource::Pod));
-    };
-    let text = std::fs::read_to_string(&path).map_err(|error| {
-        let problem = format!("could not read `{path}` of KUBECONFIG: {error}");
-        CliError::coded(Code::KubeconfigMissing, problem).remedy(
-            "correct the path, or unset KUBECONFIG to use the cluster credentials from Azure",
-        )
-    })?;
-    Ok(KubeconfigSource::Given(Secret::new(text)))
 }
 
 pub(super) fn public_key(topology: &Topology) -> Result<String, CliError> {

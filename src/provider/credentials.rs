@@ -1,18 +1,14 @@
 //! Credentials for each service, from the usual environment variables.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use azure_core::credentials::TokenCredential;
-use azure_core::time::OffsetDateTime;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::error::RequestError;
 use super::http::Api;
-use super::reqwest_transport::install_cryptography;
 use super::secret::Secret;
 
 /// Looks up a variable of the environment.
@@ -20,9 +16,8 @@ pub type Lookup<'a> = &'a (dyn Fn(&str) -> Option<String> + Sync);
 
 /// A token is renewed this long before it expires.
 const MARGIN: Duration = Duration::from_secs(300);
-/// The origin of credentials if the environment has none.
-const AZURE_CLI: &str = "the Azure CLI's login";
-const ARM_SCOPE: &str = "https://management.azure.com/.default";
+/// The wait between two attempts to renew a token that is still valid.
+const RENEWAL_PAUSE: Duration = Duration::from_secs(30);
 
 /// A source of bearer tokens.
 #[async_trait]
@@ -33,6 +28,10 @@ pub trait TokenSource: Send + Sync + fmt::Debug {
     ///
     /// Credentials are missing, or the identity provider did not accept them.
     async fn token(&self) -> Result<Secret, RequestError>;
+
+    /// Notes that the service did not accept a token: the next one is another, if the source
+    /// can fetch one.
+    async fn forget(&self, _: &Secret) {}
 }
 
 /// A token that never changes.
@@ -46,132 +45,74 @@ impl TokenSource for StaticToken {
     }
 }
 
-/// A token and the end of its use; after it, a new token is fetched.
+/// A token that is renewed before it expires.
 #[derive(Debug, Default)]
-pub(crate) struct TokenCache(Mutex<Option<(Secret, Instant)>>);
+pub(crate) struct TokenCache(Mutex<Cached>);
+
+#[derive(Debug, Default)]
+struct Cached {
+    token: Option<CachedToken>,
+    /// The last failure, and when it was.
+    failure: Option<(RequestError, Instant)>,
+}
+
+#[derive(Debug)]
+struct CachedToken {
+    token: Secret,
+    renewed_after: Instant,
+    expires: Instant,
+}
 
 impl TokenCache {
-    /// The cached token, or a new one: `fetch` returns it with its lifetime.
+    /// The cached token, or a new one: `fetch` returns it with its lifetime. If the service
+    /// that issues tokens is unavailable, the cached one is used until it expires.
     pub(crate) async fn get<F>(&self, fetch: F) -> Result<Secret, RequestError>
     where
         F: Future<Output = Result<(Secret, Duration), RequestError>>,
     {
+        let called_at = Instant::now();
         // Held while fetching, so that concurrent callers send one request.
         let mut cached = self.0.lock().await;
-        if let Some((token, until)) = cached.as_ref()
-            && Instant::now() < *until
-        {
-            return Ok(token.clone());
+        if let Some(valid) = cached.token.as_ref().filter(|it| called_at < it.renewed_after) {
+            return Ok(valid.token.clone());
         }
-        let (token, lifetime) = fetch.await?;
+        // It was fetched for this caller, too. Each caller fetching again would wait once more.
+        if let Some((error, _)) = cached.failure.as_ref().filter(|(_, at)| *at > called_at) {
+            return Err(error.clone());
+        }
+        let result = fetch.await;
+        let now = Instant::now();
+        match (result, cached.token.as_mut()) {
+            (Ok((token, lifetime)), _) => {
+                cached.token = Some(CachedToken::new(token.clone(), lifetime, now));
+                Ok(token)
+            }
+            (Err(error), Some(valid)) if error.is_unavailable() && now < valid.expires => {
+                tracing::warn!(%error, "the token cannot be renewed yet");
+                valid.renewed_after = now + RENEWAL_PAUSE;
+                Ok(valid.token.clone())
+            }
+            (Err(error), _) => {
+                cached.failure = Some((error.clone(), now));
+                Err(error)
+            }
+        }
+    }
+
+    /// Drops the cached token if it is this one. Another task may have renewed it.
+    pub(crate) async fn forget(&self, token: &Secret) {
+        let mut cached = self.0.lock().await;
+        if cached.token.as_ref().is_some_and(|cached| cached.token == *token) {
+            cached.token = None;
+        }
+    }
+}
+
+impl CachedToken {
+    fn new(token: Secret, lifetime: Duration, now: Instant) -> Self {
         // A lifetime shorter than the margin would fetch a token for every request.
         let usable = lifetime.checked_sub(MARGIN).unwrap_or(lifetime / 2);
-        *cached = Some((token.clone(), Instant::now() + usable));
-        Ok(token)
-    }
-}
-
-/// Tokens for Azure Resource Manager.
-pub struct AzureTokens {
-    credential: Arc<dyn TokenCredential>,
-    origin: &'static str,
-    cache: TokenCache,
-}
-
-impl fmt::Debug for AzureTokens {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("AzureTokens").field("origin", &self.origin).finish_non_exhaustive()
-    }
-}
-
-impl AzureTokens {
-    /// A service principal's secret or a workload identity from `AZURE_*`, else
-    /// the login of the Azure CLI.
-    pub fn from_environment(lookup: Lookup<'_>) -> Result<Self, RequestError> {
-        install_cryptography();
-        let value = |name: &str| lookup(name).filter(|value| !value.is_empty());
-        let tenant = value("AZURE_TENANT_ID");
-        let client = value("AZURE_CLIENT_ID");
-        if let Some(secret) = value("AZURE_CLIENT_SECRET") {
-            let tenant = required(tenant, "AZURE_TENANT_ID", "AZURE_CLIENT_SECRET")?;
-            let client = required(client, "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET")?;
-            return Self::client_secret(&tenant, client, secret);
-        }
-        if let Some(file) = value("AZURE_FEDERATED_TOKEN_FILE") {
-            let tenant = required(tenant, "AZURE_TENANT_ID", "AZURE_FEDERATED_TOKEN_FILE")?;
-            let client = required(client, "AZURE_CLIENT_ID", "AZURE_FEDERATED_TOKEN_FILE")?;
-            return Self::workload_identity(tenant, client, file);
-        }
-        let credential = azure_identity::AzureCliCredential::new(None)
-            .map_err(|error| no_token(&error, AZURE_CLI))?;
-        Ok(Self::new(credential, AZURE_CLI))
-    }
-
-    fn client_secret(tenant: &str, client: String, secret: String) -> Result<Self, RequestError> {
-        let credential =
-            azure_identity::ClientSecretCredential::new(tenant, client, secret.into(), None)
-                .map_err(|error| no_token(&error, "AZURE_CLIENT_SECRET"))?;
-        Ok(Self::new(credential, "AZURE_CLIENT_SECRET"))
-    }
-
-    fn workload_identity(
-        tenant: String,
-        client: String,
-        file: String,
-    ) -> Result<Self, RequestError> {
-        let options = azure_identity::WorkloadIdentityCredentialOptions {
-            client_id: Some(client),
-            tenant_id: Some(tenant),
-            token_file_path: Some(file.into()),
-            ..Default::default()
-        };
-        let credential = azure_identity::WorkloadIdentityCredential::new(Some(options))
-            .map_err(|error| no_token(&error, "AZURE_FEDERATED_TOKEN_FILE"))?;
-        Ok(Self::new(credential, "AZURE_FEDERATED_TOKEN_FILE"))
-    }
-
-    fn new(credential: Arc<dyn TokenCredential>, origin: &'static str) -> Self {
-        Self { credential, origin, cache: TokenCache::default() }
-    }
-
-    /// Where the credentials come from, for messages.
-    pub fn origin(&self) -> &'static str {
-        self.origin
-    }
-}
-
-#[async_trait]
-impl TokenSource for AzureTokens {
-    async fn token(&self) -> Result<Secret, RequestError> {
-        let fetch = async {
-            let token = self.credential.get_token(&[ARM_SCOPE], None).await;
-            let token = token.map_err(|error| no_token(&error, self.origin))?;
-            let left = token.expires_on - OffsetDateTime::now_utc();
-            let lifetime = Duration::try_from(left).unwrap_or_default();
-            Ok((Secret::new(token.token.secret()), lifetime))
-        };
-        self.cache.get(fetch).await
-    }
-}
-
-fn required(value: Option<String>, name: &str, beside: &str) -> Result<String, RequestError> {
-    value.ok_or_else(|| RequestError::Credentials {
-        api: Api::Azure,
-        reason: format!("{beside} is set, and {name} is not"),
-        refused: false,
-        remedy: format!("set {name}, or unset {beside} to use the login of `az login`"),
-    })
-}
-
-/// Without a login of the Azure CLI, credentials are missing rather than refused.
-fn no_token(error: &azure_core::Error, origin: &str) -> RequestError {
-    RequestError::Credentials {
-        api: Api::Azure,
-        reason: error.to_string(),
-        refused: origin != AZURE_CLI,
-        remedy: "run `az login`, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and either \
-                 AZURE_CLIENT_SECRET or AZURE_FEDERATED_TOKEN_FILE"
-            .to_owned(),
+        Self { token, renewed_after: now + usable, expires: now + lifetime }
     }
 }
 
@@ -214,58 +155,81 @@ impl TailnetCredentials {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU64, Ordering};
-
-    use azure_core::credentials::{AccessToken, TokenRequestOptions};
-
     use super::*;
     use crate::diagnostics::Failure;
+    use crate::provider::http::TransportError;
 
-    #[derive(Debug, Default)]
-    struct Counting(AtomicU64);
+    fn granted(token: &str) -> Result<(Secret, Duration), RequestError> {
+        Ok((Secret::new(token), Duration::from_secs(3600)))
+    }
 
-    #[async_trait]
-    impl TokenCredential for Counting {
-        async fn get_token(
-            &self,
-            scopes: &[&str],
-            _: Option<TokenRequestOptions<'_>>,
-        ) -> azure_core::Result<AccessToken> {
-            assert_eq!(scopes, [ARM_SCOPE]);
-            let number = self.0.fetch_add(1, Ordering::Relaxed);
-            let lapses = OffsetDateTime::now_utc() + Duration::from_secs(3600);
-            Ok(AccessToken::new(format!("marked-{number}"), lapses))
-        }
+    fn unavailable() -> Result<(Secret, Duration), RequestError> {
+        let source = TransportError::lost("login.example", "reset");
+        Err(RequestError::Transport { api: Api::Azure, activity: "sign in".to_owned(), source })
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_token_is_kept_until_shortly_before_it_lapses() {
-        let tokens = AzureTokens::new(Arc::new(Counting::default()), "test");
-        assert_eq!(tokens.token().await.unwrap().expose(), "marked-0");
+    async fn a_token_is_kept_until_shortly_before_it_expires() {
+        let cache = TokenCache::default();
+        let get = async |next: &str| cache.get(async { granted(next) }).await.unwrap();
+        assert_eq!(get("marked-0").await.expose(), "marked-0");
         tokio::time::advance(Duration::from_secs(3000)).await;
-        assert_eq!(tokens.token().await.unwrap().expose(), "marked-0");
+        assert_eq!(get("marked-1").await.expose(), "marked-0");
         tokio::time::advance(Duration::from_secs(400)).await;
-        assert_eq!(tokens.token().await.unwrap().expose(), "marked-1");
-        assert!(!format!("{tokens:?} {:?}", tokens.cache).contains("marked"));
+        assert_eq!(get("marked-1").await.expose(), "marked-1");
+        assert!(!format!("{cache:?}").contains("marked"));
     }
 
-    #[test]
-    fn the_chain_follows_the_environment() {
-        let tenant = "00000000-0000-0000-0000-000000000001";
-        let set = |names: &'static [&'static str]| {
-            move |name: &str| names.contains(&name).then(|| tenant.to_owned())
+    #[tokio::test(start_paused = true)]
+    async fn a_token_that_cannot_be_renewed_is_used_until_it_expires() {
+        let cache = TokenCache::default();
+        cache.get(async { granted("first") }).await.unwrap();
+        tokio::time::advance(Duration::from_secs(3400)).await;
+        let kept = cache.get(async { unavailable() }).await.unwrap();
+        assert_eq!(kept.expose(), "first");
+        tokio::time::advance(Duration::from_secs(10)).await;
+        let kept = cache.get(async { granted("second") }).await.unwrap();
+        assert_eq!(kept.expose(), "first", "the service has a pause");
+        let refused = async {
+            Err(RequestError::Credentials {
+                api: Api::Azure,
+                reason: "disabled".to_owned(),
+                refused: true,
+                remedy: String::new(),
+            })
         };
-        let azure = |names| AzureTokens::from_environment(&set(names));
-        assert_eq!(azure(&[]).unwrap().origin(), "the Azure CLI's login");
-        let all = azure(&["AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET"]).unwrap();
-        assert_eq!(all.origin(), "AZURE_CLIENT_SECRET");
-        let error = azure(&["AZURE_CLIENT_SECRET", "AZURE_CLIENT_ID"]).unwrap_err();
-        assert!(
-            Failure::from(&error).remedy.contains("AZURE_TENANT_ID"),
-            "{}",
-            Failure::from(&error).remedy
-        );
-        assert!(error.is_refused());
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert!(cache.get(refused).await.is_err(), "a refusal is final");
+        tokio::time::advance(Duration::from_secs(200)).await;
+        assert!(cache.get(async { unavailable() }).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn callers_that_waited_for_a_failure_share_it() {
+        let cache = TokenCache::default();
+        let fetched = std::sync::atomic::AtomicU32::new(0);
+        let get = || {
+            cache.get(async {
+                fetched.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                tokio::time::sleep(Duration::from_secs(12)).await;
+                unavailable()
+            })
+        };
+        let all = tokio::join!(get(), get(), get());
+        assert!(all.0.is_err() && all.1.is_err() && all.2.is_err());
+        assert_eq!(fetched.load(std::sync::atomic::Ordering::Relaxed), 1);
+        assert!(get().await.is_err());
+        assert_eq!(fetched.load(std::sync::atomic::Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_the_refused_token_is_dropped() {
+        let cache = TokenCache::default();
+        let first = cache.get(async { granted("first") }).await.unwrap();
+        cache.forget(&Secret::new("another")).await;
+        assert_eq!(cache.get(async { granted("second") }).await.unwrap(), first);
+        cache.forget(&first).await;
+        assert_eq!(cache.get(async { granted("second") }).await.unwrap().expose(), "second");
     }
 
     #[test]

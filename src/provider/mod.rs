@@ -34,6 +34,7 @@ pub(crate) mod scripted;
 pub mod secret;
 pub mod service_account;
 pub mod settings;
+pub mod sign_in;
 pub mod ssh;
 pub mod ssh_hosts;
 pub mod tailnet;

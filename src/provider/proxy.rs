@@ -90,6 +90,11 @@ pub(super) fn is_loopback(uri: &Uri) -> bool {
         || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
+/// Whether a server is the instance metadata service of a VM.
+pub(super) fn is_metadata_service(uri: &Uri) -> bool {
+    uri.host() == Some("169.254.169.254")
+}
+
 /// The user and the password, which the matcher takes out of the address.
 fn login(proxy: &Intercept) -> Option<(String, String)> {
     if let Some((user, password)) = proxy.raw_auth() {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::http::{Transport, TransportError, TransportFault};
-use super::proxy::is_loopback;
+use super::proxy::{is_loopback, is_metadata_service};
 use super::response_body::BodyCollector;
 use super::settings::ClientSettings;
 use crate::diagnostics::ServiceText;
@@ -16,8 +16,8 @@ use crate::diagnostics::ServiceText;
 pub struct ReqwestTransport {
     /// Takes a proxy from the environment, as tools behind one expect.
     outside: reqwest::Client,
-    /// Never uses a proxy: a server on this machine is not behind one.
-    loopback: reqwest::Client,
+    /// Never uses a proxy: a server on this machine or its link is not behind one.
+    direct: reqwest::Client,
     settings: ClientSettings,
 }
 
@@ -55,13 +55,18 @@ impl ReqwestTransport {
         install_cryptography();
         let builder = || reqwest::Client::builder().connect_timeout(settings.connect_timeout);
         let outside = client(builder(), extra_roots)?;
-        let loopback = client(builder().no_proxy(), extra_roots)?;
-        Ok(Self { outside, loopback, settings })
+        let direct = client(builder().no_proxy(), extra_roots)?;
+        Ok(Self { outside, direct, settings })
     }
 
     fn client_for(&self, uri: &http::Uri) -> &reqwest::Client {
-        if is_loopback(uri) { &self.loopback } else { &self.outside }
+        if is_direct(uri) { &self.direct } else { &self.outside }
     }
+}
+
+/// The metadata service of a VM answers its own VM only: a proxy would ask for its own.
+fn is_direct(uri: &http::Uri) -> bool {
+    is_loopback(uri) || is_metadata_service(uri)
 }
 
 fn client(
@@ -156,14 +161,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn distinguishes_loopback_from_other_addresses() {
+    fn servers_on_this_machine_and_its_link_are_reached_directly() {
         for (uri, expected) in [
             ("http://127.0.0.1:8080/x", true),
             ("http://[::1]:8080/x", true),
             ("https://LOCALHOST/x", true),
+            ("http://169.254.169.254/metadata", true),
+            ("http://169.254.170.1/metadata", false),
             ("https://management.azure.com/x", false),
         ] {
-            assert_eq!(is_loopback(&uri.parse().unwrap()), expected, "{uri}");
+            assert_eq!(is_direct(&uri.parse().unwrap()), expected, "{uri}");
         }
     }
 

@@ -62,10 +62,22 @@ fn add_date(response: &mut Response<Bytes>, now: Timestamp, ahead_seconds: i64) 
 fn azure(sandbox: &mut SandboxState, request: &Request<Bytes>, now: Timestamp) -> ApiResponse {
     let SandboxState { arm, endpoints, entropy, pause, .. } = sandbox;
     let served = Some(endpoints.azure.as_str()).filter(|url| !url.is_empty());
-    let base_url = served.unwrap_or("https://azure.sandbox");
+    let base_url = served.map(|url| base_url_of(url, request));
+    let base_url = base_url.as_deref().unwrap_or("https://azure.sandbox");
     let mut guid = || entropy.next_guid();
     let mut context = ArmContext { base_url, now, pause: *pause, guid: &mut guid };
     ApiResponse::Complete(arm.handle(request, &mut context))
+}
+
+/// The URL by which the client reaches Azure: behind a proxy or a name of its own it is another
+/// one than the listener's, and the links in responses must lead back there.
+fn base_url_of(served: &str, request: &Request<Bytes>) -> String {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let scheme = served.split("://").next().unwrap_or_default();
+    match host {
+        Some(host) => format!("{scheme}://{host}"),
+        None => served.to_owned(),
+    }
 }
 
 fn kubernetes(sandbox: &mut SandboxState, request: &Request<Bytes>, now: Timestamp) -> ApiResponse {

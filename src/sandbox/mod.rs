@@ -6,6 +6,7 @@
 
 pub mod arm;
 pub mod controllers;
+mod digest;
 mod dispatch;
 mod entropy;
 pub mod fault_injector;

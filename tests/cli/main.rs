@@ -28,6 +28,8 @@ mod sarif_schema;
 mod saved_plans;
 mod secrets;
 #[cfg(unix)]
+mod sign_in;
+#[cfg(unix)]
 mod signals;
 mod systemd;
 mod topology_file;

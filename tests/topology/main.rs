@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod changes;
+mod endpoints;
 mod follow_ups;
 mod gateways;
 mod messages;

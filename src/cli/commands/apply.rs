@@ -125,7 +125,7 @@ pub(crate) async fn run(
         None => None,
     };
     let options = apply_saved::options(arguments, saved.as_ref(), key.is_some())?;
-    let session = WriteSession::of(loaded, global, interrupt::watch()?).await?;
+    let session = WriteSession::of(loaded, global, Some(ui), interrupt::watch()?).await?;
     let request = ApplyRequest {
         options,
         yes: arguments.yes || saved.is_some(),

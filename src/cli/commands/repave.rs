@@ -46,7 +46,7 @@ pub(crate) async fn run(
 ) -> Result<u8, CliError> {
     let loaded = topology::load_or_report(global, ui)?;
     let worker_request = named(&loaded.topology, &arguments.workers, WorkerOperation::Repave)?;
-    let session = WriteSession::of(loaded, global, interrupt::watch()?).await?;
+    let session = WriteSession::of(loaded, global, Some(ui), interrupt::watch()?).await?;
     let request = ApplyRequest {
         options: PlanOptions { worker_request: Some(worker_request), ..PlanOptions::default() },
         yes: arguments.yes,

@@ -1,5 +1,6 @@
 //! `stargate sandbox`.
 
+mod identity;
 mod log;
 
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use crate::cli::{exit, sandbox_state, topology};
 use crate::diagnostics::Code;
 use crate::render::text::wrap;
 use crate::sandbox::SharedSandbox;
+use crate::sandbox::arm::TENANT;
 use crate::sandbox::faults::{Fault, FaultError, inject as inject_fault};
 use crate::sandbox::folder::{Folder, write_private};
 use crate::sandbox::log::RequestLog;
@@ -34,6 +36,9 @@ pub(crate) enum SandboxCommand {
         /// Serve without TLS
         #[arg(long)]
         http: bool,
+        /// Seconds until access tokens expire; the default is about an hour
+        #[arg(long, value_name = "SECONDS")]
+        token_lifetime: Option<u32>,
     },
     /// Show the requests of the last command that used the sandbox
     ///
@@ -59,6 +64,11 @@ pub(crate) enum SandboxCommand {
         #[arg(value_name = "TARGET")]
         target: Option<String>,
     },
+    /// Register an identity that can sign in, or change one
+    ///
+    /// Without identities, the sandbox accepts any credential. With one, Azure accepts only
+    /// registered identities and the tokens that they got; the tailnet likewise.
+    Identity(identity::IdentityArguments),
     /// List the faults that `break` can inject
     Faults,
 }
@@ -71,7 +81,10 @@ pub(crate) async fn run(
 ) -> Result<u8, CliError> {
     let beside = || folder_of(global);
     match &arguments.command {
-        SandboxCommand::Serve { http } => serve(global, ui, !http).await?,
+        SandboxCommand::Serve { http, token_lifetime } => {
+            serve(global, ui, !http, *token_lifetime).await?;
+        }
+        SandboxCommand::Identity(arguments) => identity::run(arguments, &beside(), ui).await?,
         SandboxCommand::Log { all, format } => {
             ui.data(&log::text(&read_log(&beside())?, *all, *format))?;
         }
@@ -99,7 +112,12 @@ fn folder_of(global: &Global) -> PathBuf {
 }
 
 /// Serves until SIGINT or SIGTERM.
-async fn serve(global: &Global, ui: &Ui, tls: bool) -> Result<(), CliError> {
+async fn serve(
+    global: &Global,
+    ui: &Ui,
+    tls: bool,
+    token_seconds: Option<u32>,
+) -> Result<(), CliError> {
     let folder = folder_of(global);
     let topology = match global.topology.exists() {
         true => Some(topology::load_or_report(global, ui)?.topology),
@@ -109,6 +127,8 @@ async fn serve(global: &Global, ui: &Ui, tls: bool) -> Result<(), CliError> {
     sandbox.change(|sandbox, now| {
         sandbox.log.begin(&global.command, now);
         sandbox.pause = 1;
+        sandbox.arm.directory.set_token_seconds(token_seconds);
+        sandbox.tailnet.credentials.set_token_seconds(token_seconds);
     });
     let server = sandbox_state::serve(&sandbox, tls, &folder).await?;
     let kubeconfig = folder.join("kubeconfig");
@@ -118,6 +138,7 @@ async fn serve(global: &Global, ui: &Ui, tls: bool) -> Result<(), CliError> {
         "kubernetes": server.endpoints.kubernetes,
         "certificate": server.certificate_path,
         "kubeconfig": kubeconfig,
+        "tenant": TENANT,
         "token": SERVED_TOKEN,
     });
     write_kubeconfig(&kubeconfig, &server, &sandbox);
@@ -162,7 +183,7 @@ async fn wait_for_signal() {
     }
 }
 
-/// The emulated ARM and Tailscale APIs accept any bearer token.
+/// The emulated ARM and Tailscale APIs accept it whatever identities are registered.
 const SERVED_TOKEN: &str = "sandbox";
 
 /// Writes the kubeconfig; the token changes when the cluster is created.

@@ -88,6 +88,8 @@ pub enum Code {
     ReservedName,
     /// SG0220: not the name of a tailnet.
     IllegalTailnetName,
+    /// SG0221: not the URL of a service.
+    InvalidUrl,
     /// SG0230: an `[[ignore]]` is not valid.
     InvalidIgnore,
     /// SG0231: the cluster has no system node pool.

@@ -12,6 +12,18 @@ pub enum HostKeyPolicy {
     KnownHosts,
 }
 
+/// A cloud of Azure, which has endpoints and accounts of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AzureCloud {
+    /// The global cloud.
+    Public,
+    /// Azure Government, of the United States.
+    UsGovernment,
+    /// Azure operated by 21Vianet, in China.
+    China,
+}
+
 /// How many nodes a pool has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 mod ignore;
+mod services;
 mod watch;
 mod workers;
 use super::located::{AddressText, CidrText, Located, SurgeText, VersionText, WidthText};
@@ -18,6 +19,7 @@ use super::model::{
 };
 
 pub use ignore::IgnoreSection;
+pub use services::{AzureEndpointsSection, AzureSection, TailnetSection};
 pub use watch::WatchSection;
 pub use workers::{WorkerRangeSection, WorkerSection};
 
@@ -68,28 +70,6 @@ pub struct StargateSection {
     /// The name of the topology, recorded on every object that stargate creates as
     /// its owner. Choose a name that no other topology has.
     pub name: Located<String>,
-}
-
-/// The Azure subscription and region.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct AzureSection {
-    /// The subscription ID (a GUID). The default is `AZURE_SUBSCRIPTION_ID`.
-    pub subscription: Option<Located<String>>,
-    /// The region, such as `canadacentral`.
-    pub location: Located<String>,
-}
-
-/// The tailnet that connects the sites.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TailnetSection {
-    /// The name of the tailnet. The default, `-`, is the tailnet of the credential.
-    #[schemars(extend("default" = "-"))]
-    pub name: Option<Located<String>>,
-    /// The tag of the router devices, unique to this topology. The default is
-    /// `tag:stargate-<name>`. The tailnet policy must define an owner for the tag.
-    pub tag: Option<Located<String>>,
 }
 
 /// SSH access to hosts.

@@ -10,14 +10,18 @@ use std::time::Duration;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
+mod services;
+
 use super::ignore::IgnoreRule;
 use super::names::{
     ClusterName, DatacenterName, Location, NodePoolName, ProfileName, ResourceGroupName,
-    RouterName, SubscriptionId, TailnetTag, TopologyName, VmSize, WorkerName,
+    RouterName, TopologyName, VmSize, WorkerName,
 };
 use super::version::KubernetesVersion;
+pub use services::{Azure, EndpointOverrides, Tailnet};
+
 pub use crate::resource::settings::{
-    AutoApply, ClusterTier, HostKeyPolicy, NodePoolMode, NodePoolScale, PackageSource,
+    AutoApply, AzureCloud, ClusterTier, HostKeyPolicy, NodePoolMode, NodePoolScale, PackageSource,
     SourceAddresses, SupportPlan,
 };
 
@@ -46,24 +50,6 @@ pub struct Topology {
     pub datacenters: Vec<Datacenter>,
     /// Known drift that a plan leaves as it is.
     pub ignores: Vec<IgnoreRule>,
-}
-
-/// The Azure subscription and region.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Azure {
-    /// The subscription; `None` if `AZURE_SUBSCRIPTION_ID` sets it.
-    pub subscription: Option<SubscriptionId>,
-    /// The region of all resources of the cluster site.
-    pub location: Location,
-}
-
-/// The tailnet and the tag of the routers in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tailnet {
-    /// The name; `-` is the tailnet of the credential.
-    pub name: String,
-    /// The tag of devices that the topology owns.
-    pub tag: TailnetTag,
 }
 
 /// SSH access to hosts.

@@ -18,12 +18,10 @@ use crate::provider::http_client::{self, ApiCall, HttpClient, RetryClass};
 use crate::provider::limits::Limits;
 use crate::provider::listing::Listing;
 use crate::provider::request_policy::RequestPolicy;
+use crate::provider::secret::Secret;
 use crate::provider::settings::ClientSettings;
 use crate::resource::arm_type::RESOURCES;
 use crate::resource::{ArmId, Kind};
-
-/// The public cloud's address.
-pub const PUBLIC_CLOUD: &str = "https://management.azure.com";
 
 /// How long a write usually takes; Azure answers a creation with 201.
 fn usual_duration(id: &ArmId, status: StatusCode) -> Duration {
@@ -266,24 +264,42 @@ impl ArmClient {
         Ok(format!("{}{path}?api-version={RESOURCES}", self.base_url))
     }
 
-    pub(super) async fn call(
-        &self,
-        mut call: ApiCall,
-    ) -> Result<http::Response<Bytes>, RequestError> {
-        let after = self.http.policy().settings().call_timeout;
-        let token = tokio::time::timeout(after, self.tokens.token()).await.map_err(|_| {
-            let fault = TransportFault::TimedOut { what: "no token", after };
-            let source = TransportError { host: "the sign-in service".to_owned(), fault };
-            RequestError::Transport { api: Api::Azure, activity: call.activity.clone(), source }
-        })??;
-        let mut value =
-            HeaderValue::try_from(format!("Bearer {}", token.expose())).map_err(|_| {
-                malformed(&call.activity, "the token contains characters that are not allowed")
-            })?;
-        value.set_sensitive(true);
-        call = call.header(header::AUTHORIZATION, value);
+    /// Sends a call with a token. A token that the service refuses, because it was revoked or
+    /// expired on the way, is replaced once.
+    pub(super) async fn call(&self, call: ApiCall) -> Result<http::Response<Bytes>, RequestError> {
+        let token = self.token(&call.activity).await?;
+        let value = bearer(&token, &call.activity)?;
+        let call = call.header(header::AUTHORIZATION, value);
+        let response = self.http.send(&call).await?;
+        if response.status() != StatusCode::UNAUTHORIZED {
+            return Ok(response);
+        }
+        self.tokens.forget(&token).await;
+        let renewed = self.token(&call.activity).await?;
+        if renewed == token {
+            return Ok(response);
+        }
+        let value = bearer(&renewed, &call.activity)?;
+        let call = call.header(header::AUTHORIZATION, value);
         self.http.send(&call).await
     }
+
+    async fn token(&self, activity: &str) -> Result<Secret, RequestError> {
+        let after = self.http.policy().settings().call_timeout;
+        tokio::time::timeout(after, self.tokens.token()).await.unwrap_or_else(|_| {
+            let fault = TransportFault::TimedOut { what: "no token", after };
+            let source = TransportError { host: "the sign-in service".to_owned(), fault };
+            let activity = activity.to_owned();
+            Err(RequestError::Transport { api: Api::Azure, activity, source })
+        })
+    }
+}
+
+fn bearer(token: &Secret, activity: &str) -> Result<HeaderValue, RequestError> {
+    let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose()))
+        .map_err(|_| malformed(activity, "the token contains characters that are not allowed"))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 fn guarded(

@@ -251,3 +251,45 @@ async fn refused_credentials_have_a_code_and_a_remedy_and_are_not_shown() {
 fn not_found() -> Value {
     json!({"error": {"code": "ResourceNotFound", "message": "The Resource was not found."}})
 }
+
+/// A token is the number of those that were refused.
+#[derive(Debug, Default)]
+struct Renewing(std::sync::atomic::AtomicU32);
+
+#[async_trait::async_trait]
+impl TokenSource for Renewing {
+    async fn token(&self) -> Result<Secret, RequestError> {
+        Ok(Secret::new(self.0.load(std::sync::atomic::Ordering::Relaxed).to_string()))
+    }
+
+    async fn forget(&self, _: &Secret) {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_token_is_replaced_once() {
+    let refused = || {
+        let error = json!({"error": {"code": "ExpiredAuthenticationToken", "message": "m"}});
+        ScriptedStep::new("GET", TABLE).respond(401, error)
+    };
+    let with = |tokens: Arc<dyn TokenSource>, steps: Vec<ScriptedStep>| {
+        let script = Arc::new(Scripted::new(steps));
+        let transport: Arc<dyn Transport> = Arc::<Scripted>::clone(&script);
+        let limits = Limits::published();
+        (ArmClient::new(transport, BASE, tokens, limits, RequestCount::default()), script)
+    };
+    let renewing = || Arc::new(Renewing::default());
+    let (client, script) = with(renewing(), vec![refused(), get("Succeeded")]);
+    assert_eq!(client.get(&table()).await.unwrap(), Some(state("Succeeded")));
+    assert_eq!(script.seen_header(0, "authorization").as_deref(), Some("Bearer 0"));
+    assert_eq!(script.seen_header(1, "authorization").as_deref(), Some("Bearer 1"));
+    let (client, script) = with(renewing(), vec![refused(), refused()]);
+    assert!(client.get(&table()).await.unwrap_err().is_refused());
+    script.assert_finished();
+    // The same token would be refused again.
+    let fixed = Arc::new(StaticToken(Secret::new("marked-token")));
+    let (client, script) = with(fixed, vec![refused()]);
+    assert!(client.get(&table()).await.unwrap_err().is_refused());
+    script.assert_finished();
+}

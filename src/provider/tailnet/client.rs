@@ -151,7 +151,9 @@ impl TailnetClient {
     /// The scopes of an OAuth client; `None` for an API key, and for servers that do not report
     /// scopes.
     pub async fn granted_scopes(&self) -> Result<Option<BTreeSet<String>>, RequestError> {
-        self.authorization("GET scopes of the credential").await?;
+        if let TailnetCredentials::OAuthClient { id, secret } = &self.credentials {
+            self.tokens.get(self.fetch_token(id, secret)).await?;
+        }
         Ok(self.scopes.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
@@ -233,26 +235,37 @@ impl TailnetClient {
     }
 
     async fn send(&self, call: ApiCall) -> Result<http::Response<Bytes>, RequestError> {
-        let authorization = self.authorization(&call.activity).await?;
-        let call = call.header(header::AUTHORIZATION, authorization);
-        self.successful(self.http.send(&call).await?, &call.activity)
-    }
-
-    async fn authorization(&self, activity: &str) -> Result<HeaderValue, RequestError> {
-        let text = match &self.credentials {
+        let activity = call.activity.clone();
+        let response = match &self.credentials {
             TailnetCredentials::ApiKey(key) => {
-                format!("Basic {}", STANDARD.encode(format!("{}:", key.expose())))
+                let basic = format!("Basic {}", STANDARD.encode(format!("{}:", key.expose())));
+                self.http.send(&authorized(call, &basic)?).await?
             }
             TailnetCredentials::OAuthClient { id, secret } => {
-                let token = self.tokens.get(self.fetch_token(id, secret)).await?;
-                format!("Bearer {}", token.expose())
+                self.send_with_token(call, id, secret).await?
             }
         };
-        let mut value = HeaderValue::try_from(text).map_err(|_| {
-            malformed(activity, "the token contains characters that are not allowed")
-        })?;
-        value.set_sensitive(true);
-        Ok(value)
+        self.successful(response, &activity)
+    }
+
+    /// Sends a call with a token. A token that the service refuses, because it was revoked or
+    /// expired on the way, is replaced once.
+    async fn send_with_token(
+        &self,
+        call: ApiCall,
+        id: &str,
+        secret: &Secret,
+    ) -> Result<http::Response<Bytes>, RequestError> {
+        let token = self.tokens.get(self.fetch_token(id, secret)).await?;
+        let call = authorized(call, &format!("Bearer {}", token.expose()))?;
+        let response = self.http.send(&call).await?;
+        if response.status() != StatusCode::UNAUTHORIZED {
+            return Ok(response);
+        }
+        self.tokens.forget(&token).await;
+        let token = self.tokens.get(self.fetch_token(id, secret)).await?;
+        let call = authorized(call, &format!("Bearer {}", token.expose()))?;
+        self.http.send(&call).await
     }
 
     async fn fetch_token(
@@ -310,6 +323,14 @@ impl TailnetClient {
         check_segment(id, "the device's id")?;
         Ok(format!("{}/api/v2/device/{id}{rest}", self.base_url))
     }
+}
+
+fn authorized(call: ApiCall, authorization: &str) -> Result<ApiCall, RequestError> {
+    let mut value = HeaderValue::try_from(authorization).map_err(|_| {
+        malformed(&call.activity, "the token contains characters that are not allowed")
+    })?;
+    value.set_sensitive(true);
+    Ok(call.header(header::AUTHORIZATION, value))
 }
 
 /// A path's segment is checked instead of encoded: no sound one needs encoding.

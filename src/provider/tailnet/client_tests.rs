@@ -185,3 +185,33 @@ async fn a_refused_oauth_client_is_a_matter_of_credentials() {
     assert_eq!(Failure::from(&error).code, Code::TailscaleRefused);
     assert!(error.to_string().contains("invalid_client") && !error.to_string().contains("marked"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_token_is_replaced_once() {
+    let token = |token: &str| {
+        let body = json!({"access_token": token, "expires_in": 3600});
+        ScriptedStep::new("POST", "/api/v2/oauth/token").respond(200, body)
+    };
+    let device = |status: u16| {
+        ScriptedStep::new("GET", "/api/v2/device/n1").respond(status, json!({"message": "no"}))
+    };
+    let steps = vec![token("one"), device(401), token("two"), device(404)];
+    let (client, script) = client(oauth(), steps);
+    assert_eq!(client.device("n1").await.unwrap(), None);
+    assert_eq!(script.seen_header(3, "authorization").as_deref(), Some("Bearer two"));
+    script.assert_finished();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_is_refused_twice_is_an_error() {
+    let token = || {
+        let body = json!({"access_token": "one", "expires_in": 3600});
+        ScriptedStep::new("POST", "/api/v2/oauth/token").respond(200, body)
+    };
+    let refused = || {
+        ScriptedStep::new("GET", "/api/v2/device/n1").respond(401, json!({"message": "invalid"}))
+    };
+    let (client, script) = client(oauth(), vec![token(), refused(), token(), refused()]);
+    assert!(client.device("n1").await.unwrap_err().is_refused());
+    script.assert_finished();
+}

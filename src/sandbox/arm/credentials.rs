@@ -1,54 +1,92 @@
-//! Authentication: bearer tokens, and a stub of the service that issues them.
+//! Authentication: bearer tokens, and what describes the services that issue them.
 
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, Response, StatusCode};
-use serde_json::json;
+use http::{Response, StatusCode};
+use serde_json::{Value, json};
 
+use super::directory::TokenRefusal;
 use super::errors::ArmError;
-use super::responses;
+use super::request::ArmRequest;
+use super::subscriptions::TENANT;
+use super::{ArmContext, ArmStore, responses};
 
 /// A bearer token with this value is refused.
 pub(super) const REFUSED_TOKEN: &str = "refused";
+/// The token that the sandbox hands out; it is accepted whatever identities there are.
+const SERVED_TOKEN: &str = "sandbox";
 
-/// The lifetime reported for a token, in seconds.
-const LIFETIME_SECONDS: u32 = 3599;
+/// The audiences of tokens for Azure Resource Manager in the three clouds.
+const ARM_AUDIENCES: [&str; 5] = [
+    "https://management.azure.com",
+    "https://management.core.windows.net",
+    "https://management.usgovcloudapi.net",
+    "https://management.core.usgovcloudapi.net",
+    "https://management.chinacloudapi.cn",
+];
+/// The audiences of tokens for other services: Microsoft Graph, and the API servers of AKS.
+const OTHER_AUDIENCES: [&str; 2] =
+    ["https://graph.microsoft.com", "6dae42f8-4368-4678-94ff-3960e28e3630"];
 
-/// Accepts any request with a bearer token other than the refused one.
-pub(super) fn check(headers: &HeaderMap) -> Result<(), ArmError> {
-    let authorization = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+/// Whether the tenant knows a service by an audience.
+pub(super) fn is_known(audience: &str) -> bool {
+    is_of_arm(audience) || OTHER_AUDIENCES.contains(&audience.trim_end_matches('/'))
+}
+
+fn is_of_arm(audience: &str) -> bool {
+    ARM_AUDIENCES.contains(&audience.trim_end_matches('/'))
+}
+
+/// Checks the bearer token of a request.
+pub(super) fn check(
+    store: &ArmStore,
+    call: &ArmRequest<'_>,
+    context: &ArmContext<'_>,
+) -> Result<(), ArmError> {
+    let authorization = call.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = authorization.and_then(|authorization| {
         let (scheme, token) = authorization.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     });
-    let challenge = "Bearer authorization_uri=\"https://login.microsoftonline.com/common\", \
-                     error=\"invalid_token\"";
-    match token {
-        None | Some("") => Err(ArmError::new(
-            StatusCode::UNAUTHORIZED,
-            "AuthenticationFailed",
-            "Authentication failed. The 'Authorization' header is missing.",
-        )
-        .header("www-authenticate", challenge)),
-        Some(REFUSED_TOKEN) => Err(ArmError::new(
-            StatusCode::UNAUTHORIZED,
-            "InvalidAuthenticationToken",
-            "The access token is invalid.",
-        )
-        .header("www-authenticate", challenge)),
-        Some(_) => Ok(()),
-    }
+    let token = match token {
+        None | Some("") => {
+            return Err(refusal(
+                "AuthenticationFailed",
+                "Authentication failed. The 'Authorization' header is missing.",
+            ));
+        }
+        Some(SERVED_TOKEN) => return Ok(()),
+        Some(REFUSED_TOKEN) => {
+            return Err(refusal("InvalidAuthenticationToken", "The access token is invalid."));
+        }
+        Some(token) => token,
+    };
+    store.directory.check(token, is_of_arm, context.now).map_err(|why| match why {
+        TokenRefusal::Invalid => {
+            refusal("InvalidAuthenticationToken", "The access token is invalid.")
+        }
+        TokenRefusal::Expired(end) => refusal(
+            "ExpiredAuthenticationToken",
+            format!(
+                "The access token expiry UTC time '{end}' is earlier than current UTC time '{}'.",
+                context.now
+            ),
+        ),
+        TokenRefusal::Audience(audience) => refusal(
+            "InvalidAuthenticationTokenAudience",
+            format!(
+                "The access token has been obtained for wrong audience or resource '{audience}'. \
+                 It should exactly match with one of the allowed audiences \
+                 'https://management.core.windows.net/','https://management.azure.com/'."
+            ),
+        ),
+    })
 }
 
-/// Issues a token without checking credentials.
-pub(super) fn token(guid: &mut dyn FnMut() -> String) -> Response<Bytes> {
-    let body = json!({
-        "token_type": "Bearer",
-        "expires_in": LIFETIME_SECONDS,
-        "ext_expires_in": LIFETIME_SECONDS,
-        "access_token": format!("sandbox-{}", guid()),
-    });
-    responses::json(StatusCode::OK, &body)
+fn refusal(code: &'static str, message: impl Into<String>) -> ArmError {
+    let challenge = "Bearer authorization_uri=\"https://login.microsoftonline.com/common\", \
+                     error=\"invalid_token\"";
+    ArmError::new(StatusCode::UNAUTHORIZED, code, message).header("www-authenticate", challenge)
 }
 
 /// The OpenID configuration, which names the token endpoint.
@@ -65,5 +103,37 @@ pub(super) fn configuration(base: &str, tenant: &str) -> Response<Bytes> {
         "tenant_region_scope": "EU",
         "cloud_instance_name": "microsoftonline.com",
     });
+    responses::json(StatusCode::OK, &body)
+}
+
+/// The endpoints of the cloud, which `az cloud register` and Terraform ask for. Versions
+/// before 2018 have an object of their own, those before 2022 a list of clouds.
+pub(super) fn cloud(base: &str, version: &str) -> Response<Bytes> {
+    let authentication = json!({
+        "loginEndpoint": base,
+        "audiences": ["https://management.core.windows.net/", "https://management.azure.com/"],
+        "tenant": TENANT,
+        "identityProvider": "AAD",
+    });
+    let body = if version < "2018" {
+        json!({
+            "galleryEndpoint": base,
+            "graphEndpoint": base,
+            "portalEndpoint": base,
+            "authentication": authentication,
+        })
+    } else {
+        let cloud = json!({
+            "name": "Sandbox",
+            "portal": base,
+            "authentication": authentication,
+            "graph": base,
+            "microsoftGraphResourceId": base,
+            "resourceManager": base,
+            "gallery": base,
+            "suffixes": {},
+        });
+        if version < "2022" { Value::Array(vec![cloud]) } else { cloud }
+    };
     responses::json(StatusCode::OK, &body)
 }

@@ -14,8 +14,8 @@ use super::operations::OperationStart;
 use super::path::{AccountFact, ArmAction, ArmTarget, ObjectPath, PathError};
 use super::request::ArmRequest;
 use super::{
-    ArmContext, ArmStore, aks_version, credentials, deletion, etags, groups, guards, list, network,
-    render, responses, sizes, subscriptions, tags, write,
+    ArmContext, ArmStore, aks_version, credentials, deletion, directory, etags, groups, guards,
+    list, network, render, responses, sizes, subscriptions, tags, write,
 };
 use crate::resource::ArmId;
 
@@ -56,15 +56,22 @@ fn handle_target(
     let mut call = ArmRequest::new(request);
     let target = ArmTarget::parse(call.path()).map_err(unknown);
     match &target {
-        Ok(ArmTarget::Token) if call.method == Method::POST => {
-            return Ok(credentials::token(context.guid));
+        Ok(ArmTarget::Token { tenant }) if call.method == Method::POST => {
+            return Ok(directory::token(&mut store.directory, tenant, request.body(), context));
+        }
+        Ok(ArmTarget::ManagedIdentityToken(endpoint)) if call.method == Method::GET => {
+            let directory = &mut store.directory;
+            return Ok(directory::managed_identity_token(directory, *endpoint, &call, context));
+        }
+        Ok(ArmTarget::CloudMetadata) if call.method == Method::GET => {
+            return Ok(credentials::cloud(context.base_url, &call.api_version));
         }
         Ok(ArmTarget::OpenIdConfiguration { tenant }) => {
             return Ok(credentials::configuration(context.base_url, tenant));
         }
         _ => {}
     }
-    credentials::check(call.headers)?;
+    credentials::check(store, &call, context)?;
     if call.api_version.is_empty() {
         let message =
             "The api-version query parameter (?api-version=) is required for all requests.";
@@ -136,9 +143,11 @@ fn route(
         ArmTarget::Registration { subscription, provider } => {
             Ok(found(&subscriptions::registration(&store.account, &subscription, provider)))
         }
-        ArmTarget::Token | ArmTarget::OpenIdConfiguration { .. } | ArmTarget::Action { .. } => {
-            Err(ArmError::method_not_allowed())
-        }
+        ArmTarget::Token { .. }
+        | ArmTarget::ManagedIdentityToken(_)
+        | ArmTarget::CloudMetadata
+        | ArmTarget::OpenIdConfiguration { .. }
+        | ArmTarget::Action { .. } => Err(ArmError::method_not_allowed()),
     }
 }
 

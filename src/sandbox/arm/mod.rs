@@ -18,6 +18,7 @@ mod completion;
 mod compute;
 mod credentials;
 mod deletion;
+mod directory;
 mod dispatch;
 mod draft;
 mod errors;
@@ -49,6 +50,7 @@ mod vm_attachments;
 mod write;
 
 pub use account::{AccountLock, AccountPolicy, ArmAccount, PolicyRule, VersionSupport};
+pub use directory::{Directory, DirectoryIdentity, FederatedCredential};
 pub use errors::OperationFailure;
 pub use request::ArmContext;
 pub use sizes::{quota_names, size_names};

@@ -1,12 +1,18 @@
 //! Parses URL paths.
 
+use super::directory::IdentityEndpoint;
 use super::kind::{ArmKind, ChildKind, Provider};
 use crate::resource::ArmId;
 
 /// The target of a request.
 #[derive(Debug, Clone)]
 pub(super) enum ArmTarget {
-    Token,
+    Token {
+        tenant: String,
+    },
+    ManagedIdentityToken(IdentityEndpoint),
+    /// The endpoints of the cloud.
+    CloudMetadata,
     OpenIdConfiguration {
         tenant: String,
     },
@@ -150,7 +156,14 @@ impl ArmTarget {
         let folded: Vec<String> = segments.iter().map(|s| s.to_ascii_lowercase()).collect();
         let folded: Vec<&str> = folded.iter().map(String::as_str).collect();
         match folded.as_slice() {
-            [_, "oauth2", "v2.0", "token"] | [_, "oauth2", "token"] => Ok(Self::Token),
+            ["metadata", "identity", "oauth2", "token"] => {
+                Ok(Self::ManagedIdentityToken(IdentityEndpoint::Imds))
+            }
+            ["msi", "token"] => Ok(Self::ManagedIdentityToken(IdentityEndpoint::AppService)),
+            ["metadata", "endpoints"] => Ok(Self::CloudMetadata),
+            [_, "oauth2", "v2.0", "token"] | [_, "oauth2", "token"] => {
+                Ok(Self::Token { tenant: segments[0].to_owned() })
+            }
             [_, "v2.0", ".well-known", "openid-configuration"]
             | [_, ".well-known", "openid-configuration"] => {
                 Ok(Self::OpenIdConfiguration { tenant: segments[0].to_owned() })

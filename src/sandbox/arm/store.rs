@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::account::ArmAccount;
 use super::children::{self, find_child, is_named};
+use super::directory::Directory;
 use super::errors::OperationFailure;
 use super::index::{self, Index, IndexedReference, key};
 use super::kind::{ArmKind, ChildKind};
@@ -32,6 +33,9 @@ pub struct ArmStore {
     /// The rules of the subscription.
     #[serde(default)]
     pub account: ArmAccount,
+    /// The identities of the tenant.
+    #[serde(default)]
+    pub directory: Directory,
     version: u64,
     /// The keys of objects that changed since the last call of `take_touched`.
     #[serde(skip)]

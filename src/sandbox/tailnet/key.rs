@@ -3,7 +3,8 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
+
+use crate::sandbox::digest::digest;
 
 /// The maximum lifetime of a key, in seconds. It is also the default.
 pub(super) const MAX_LIFETIME_SECONDS: i64 = 90 * 24 * 3600;
@@ -92,9 +93,4 @@ impl AuthKey {
         }
         rendered
     }
-}
-
-/// The stored digest of a secret.
-pub(super) fn digest(secret: &str) -> String {
-    Sha256::digest(secret.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }

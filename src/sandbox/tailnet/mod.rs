@@ -4,6 +4,7 @@
 //! lists are independent, except that the policy's `autoApprovers` approve a prefix when it is
 //! advertised for the first time.
 
+mod credentials;
 mod device;
 mod endpoint;
 pub mod hujson;
@@ -17,10 +18,12 @@ use ipnet::{IpNet, Ipv4Net};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use credentials::{AcceptedCredential, AcceptedCredentials};
 pub use device::EmulatedDevice;
 pub use key::AuthKey;
 pub use policy::AccessPolicy;
 
+use super::digest::digest;
 use super::entropy::Entropy;
 
 /// The DNS name of the sandbox's tailnet.
@@ -45,6 +48,9 @@ pub struct TailnetStore {
     /// Tags that get no owner again when the sandbox is opened.
     #[serde(default)]
     pub unowned_tags: BTreeSet<String>,
+    /// The credentials that are accepted; without any, all are.
+    #[serde(default)]
+    pub credentials: AcceptedCredentials,
 }
 
 /// The request of a host to join the tailnet.
@@ -113,7 +119,7 @@ impl TailnetStore {
         now: Timestamp,
         entropy: &mut Entropy,
     ) -> Option<String> {
-        let digest = key::digest(enrolment.auth_key);
+        let digest = digest(enrolment.auth_key);
         let key = self.keys.values_mut().find(|key| key.digest == digest)?;
         if !key.is_valid(now) {
             return None;

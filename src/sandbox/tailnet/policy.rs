@@ -4,7 +4,8 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{hujson, key};
+use super::hujson;
+use crate::sandbox::digest::digest;
 
 const INITIAL_POLICY: &str = r#"// The policy of the sandbox's tailnet.
 {
@@ -45,7 +46,7 @@ impl AccessPolicy {
 
     /// The quoted ETag.
     pub fn etag(&self) -> String {
-        format!("\"{}\"", key::digest(&self.text))
+        format!("\"{}\"", digest(&self.text))
     }
 
     /// Whether the `If-Match` header allows a write.

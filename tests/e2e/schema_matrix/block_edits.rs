@@ -28,6 +28,7 @@ const LOFT: &[Assignment] = &[
 pub(super) const BLOCKS: &[Edit] = &[
     edit("removed", &[("stargate", "")]).of("[stargate]"),
     edit("removed", &[("azure", "")]).of("[azure]"),
+    edit("removed", &[("azure.endpoints", "")]).of("[azure.endpoints]").from(&[("azure.endpoints.audience", "'https://management.example'")]),
     edit("removed", &[("cluster", "")]).of("[cluster]"),
     edit("removed", &[("cluster.router", "")]).of("[cluster.router]"),
     edit("removed", &[("tailnet", "")]).of("[tailnet]").from(&[("tailnet.name", "'-'")]),

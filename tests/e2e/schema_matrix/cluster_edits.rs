@@ -39,7 +39,12 @@ pub(super) const SETTINGS: &[Edit] = &[
     other(&[("azure.location", "'canadacentral'")])
         .from(UNPROTECTED)
         .naming(&["resource-group/cluster/lab", "resource-group/cloud/lab-cloud"]),
+    other(&[("azure.cloud", "'usgovernment'")]),
+    other(&[("azure.endpoints.resource_manager", "'https://management.example'")]),
+    other(&[("azure.endpoints.authority", "'https://login.example'")]),
+    other(&[("azure.endpoints.audience", "'https://management.example'")]),
     edit("the name of the credential's tailnet", &[("tailnet.name", "'example.com'")]),
+    other(&[("tailnet.api", "'https://headscale.example'")]),
     edit("another value than the default", &[("tailnet.tag", "'tag:other'")])
         .prepared(|it| it.tailnet.policy_mut().add_tag("tag:other")),
     edit(

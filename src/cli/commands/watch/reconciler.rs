@@ -179,7 +179,8 @@ impl SessionReconciler<'_> {
         if let Some(former) = session.take() {
             former.close().await?;
         }
-        *session = Some(WriteSession::of(topology.clone(), &self.global, self.stop.clone()).await?);
+        *session =
+            Some(WriteSession::of(topology.clone(), &self.global, None, self.stop.clone()).await?);
         Ok(())
     }
 }

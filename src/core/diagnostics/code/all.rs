@@ -4,7 +4,7 @@ use super::Code;
 
 impl Code {
     /// Every code, in order.
-    pub const ALL: [Self; 165] = [
+    pub const ALL: [Self; 166] = [
         Self::NotUtf8,
         Self::EmptyFile,
         Self::TooLarge,
@@ -41,6 +41,7 @@ impl Code {
         Self::UnusedProfile,
         Self::ReservedName,
         Self::IllegalTailnetName,
+        Self::InvalidUrl,
         Self::InvalidIgnore,
         Self::NoSystemPool,
         Self::SupportPlanTier,

@@ -173,6 +173,14 @@ pub(super) const ENTRIES: &[Entry] = &[
                       to.",
     },
     Entry {
+        code: Code::InvalidUrl,
+        text: "SG0221",
+        title: "not the URL of a service",
+        explanation: "Requests to the service carry credentials, so its URL must begin with `https://`; \
+                      `http://` is accepted for a loopback address only. It has a host, perhaps with a \
+                      port, and neither a user, a path, a query nor a fragment.",
+    },
+    Entry {
         code: Code::InvalidIgnore,
         text: "SG0230",
         title: "an `[[ignore]]` is not valid",

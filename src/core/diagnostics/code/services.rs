@@ -7,18 +7,20 @@ pub(super) const ENTRIES: &[Entry] = &[
         code: Code::AzureCredentialsMissing,
         text: "SG0601",
         title: "no Azure credentials were found",
-        explanation: "stargate looks for the `AZURE_*` environment variables of a service principal, for a \
-                      workload identity, and for the login of the Azure CLI, and found none of them. Run \
-                      `az login`, or set the variables. Credentials never belong in the topology.",
+        explanation: "stargate looks for the environment variables of a service principal, of a token of \
+                      another issuer and of a managed identity, and for the login of the Azure CLI. It \
+                      found none of them, or a file that they name cannot be used. Run `az login`, or set \
+                      the variables. Credentials never belong in the topology.",
     },
     Entry {
         code: Code::AzureRefused,
         text: "SG0602",
         title: "Azure refused the credentials",
         explanation: "Azure knows the identity, but it lacks the permission that the message \
-                      names, or its token or secret has expired. Assign the role Contributor on \
-                      the subscription or on the resource groups, and Network Contributor on the \
-                      AKS VNet (`az role assignment create`), or log in again with `az login`.",
+                      names, or its token or secret has expired; or Microsoft Entra ID refused \
+                      the sign-in, for the cause with the code `AADSTS…`. Assign the role \
+                      Contributor on the subscription or on the resource groups, and Network \
+                      Contributor on the AKS VNet (`az role assignment create`), or log in again with `az login`.",
     },
     Entry {
         code: Code::TailscaleCredentialsMissing,

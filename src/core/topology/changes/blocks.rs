@@ -16,6 +16,7 @@ const MOVED: &str = "the worker is drained and leaves its old machine, which is 
 pub(super) const RULES: &[ChangeRule] = &[
     rule("[stargate]", "removed", Refused(Code::MissingKey), (REQUIRED, TOPOLOGY_FILE)),
     rule("[azure]", "removed", Refused(Code::MissingKey), (REQUIRED, TOPOLOGY_FILE)),
+    rule("[azure.endpoints]", "removed", NoChange, ("the endpoints of the cloud apply", STARGATE)),
     rule("[cluster]", "removed", Refused(Code::MissingKey), (REQUIRED, TOPOLOGY_FILE)),
     rule("[cluster.router]", "removed", Refused(Code::MissingKey), (REQUIRED, TOPOLOGY_FILE)),
     rule("[tailnet]", "removed", NoChange, (DEFAULTS, STARGATE)),

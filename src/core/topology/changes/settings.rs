@@ -10,6 +10,10 @@ use crate::diagnostics::Code;
 
 const NEXT_RECONCILE: &str = "it applies from the next reconcile of `stargate watch` on";
 
+const OTHER_ENDPOINTS: &str =
+    "requests go to the other endpoint, which must serve the same objects";
+const OTHER_SIGN_IN: &str = "tokens come from the other endpoint, or are for the other audience";
+
 pub(super) const RULES: &[ChangeRule] = &[
     rule(
         "stargate.name",
@@ -43,12 +47,17 @@ pub(super) const RULES: &[ChangeRule] = &[
         ),
     )
     .losing(),
+    rule("azure.cloud", OTHER, NoChange, (OTHER_ENDPOINTS, STARGATE)),
+    rule("azure.endpoints.resource_manager", OTHER, NoChange, (OTHER_ENDPOINTS, STARGATE)),
+    rule("azure.endpoints.authority", OTHER, NoChange, (OTHER_SIGN_IN, STARGATE)),
+    rule("azure.endpoints.audience", OTHER, NoChange, (OTHER_SIGN_IN, STARGATE)),
     rule(
         "tailnet.name",
         "the name of the credential's tailnet",
         NoChange,
         ("the devices are in it already", TAILNET),
     ),
+    rule("tailnet.api", OTHER, NoChange, (OTHER_ENDPOINTS, STARGATE)),
     rule(
         "tailnet.tag",
         "another value than the default",

@@ -8,6 +8,7 @@ mod datacenter;
 mod ignores;
 mod names;
 mod node_pools;
+mod urls;
 mod values;
 mod workers;
 
@@ -17,9 +18,9 @@ use std::time::Duration;
 use super::file::{ProfileSection, TopologyFile};
 use super::located::{Located, WidthText};
 use super::model::{
-    Azure, ContainerRuntime, HostKeyPolicy, NetworkSettings, PackageSource, Profile,
-    PublicKeySource, RolloutSettings, RolloutWidth, SourceAddresses, Ssh, Tailnet, Topology,
-    WatchSettings,
+    Azure, ContainerRuntime, EndpointOverrides, HostKeyPolicy, NetworkSettings, PackageSource,
+    Profile, PublicKeySource, RolloutSettings, RolloutWidth, SourceAddresses, Ssh, Tailnet,
+    Topology, WatchSettings,
 };
 use super::names::{Location, ProfileName, SubscriptionId, TailnetTag, TopologyName};
 use super::spans::{ProfileSpans, TopologySpans};
@@ -160,7 +161,17 @@ impl Checker<'_> {
             SubscriptionId::new(written.value.to_ascii_lowercase())
         });
         self.region(&file.azure.location);
-        Azure { subscription, location: Location::new(&file.azure.location.value) }
+        let endpoints = &file.azure.endpoints;
+        Azure {
+            subscription,
+            location: Location::new(&file.azure.location.value),
+            cloud: file.azure.cloud,
+            endpoints: EndpointOverrides {
+                resource_manager: self.optional_url(endpoints.resource_manager.as_ref()),
+                authority: self.optional_url(endpoints.authority.as_ref()),
+                audience: endpoints.audience.as_ref().map(|written| self.audience(written)),
+            },
+        }
     }
 
     fn tailnet(&mut self, file: &TopologyFile) -> Tailnet {
@@ -175,7 +186,8 @@ impl Checker<'_> {
             self.tailnet_name(name);
         }
         let name = file.tailnet.name.as_ref().map_or("-", |name| name.value.as_str());
-        Tailnet { name: name.to_owned(), tag: TailnetTag::new(tag) }
+        let api = self.optional_url(file.tailnet.api.as_ref());
+        Tailnet { name: name.to_owned(), api, tag: TailnetTag::new(tag) }
     }
 
     fn ssh(&mut self, file: &TopologyFile) -> Ssh {

@@ -7,12 +7,15 @@ use http::{Request, Response, StatusCode, header};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use super::super::{TAILNET_SCOPES, TailnetStore, key::digest, response::json_response};
+use super::super::{TAILNET_SCOPES, TailnetStore, response::json_response};
 use super::Caller;
+use crate::sandbox::digest::digest;
 use crate::sandbox::entropy::Entropy;
 
 /// The one credential that the sandbox refuses, to demonstrate the error.
 const REFUSED_TOKEN: &str = "refused";
+/// The credential of `--sandbox`.
+const SERVED_TOKEN: &str = "sandbox";
 /// The prefix of OAuth clients' tokens.
 const TOKEN_PREFIX: &str = "tskey-sandbox-token-";
 
@@ -28,7 +31,12 @@ impl TailnetStore {
         let field = |name: &str| form.iter().find(|(key, _)| key == name).map(|(_, value)| value);
         let basic = credential(request);
         let secret = field("client_secret").cloned().or(basic);
-        let refused = |secret: &String| secret.is_empty() || secret == REFUSED_TOKEN;
+        // The user of Basic authentication is the client, whose ID the secret holds, too.
+        let client = field("client_id").map(String::as_str);
+        let refused = |secret: &String| {
+            let known = self.credentials.accepts(client, secret, true);
+            secret.is_empty() || secret == REFUSED_TOKEN || !known
+        };
         if request.method() != http::Method::POST || secret.as_ref().is_none_or(refused) {
             let body = json!({
                 "error": "invalid_client",
@@ -38,12 +46,13 @@ impl TailnetStore {
         }
         let token = format!("{TOKEN_PREFIX}{:016x}", entropy.next_number());
         self.tokens.retain(|_, end| *end > now);
-        let end = now.checked_add(SignedDuration::from_hours(1)).unwrap_or(now);
+        let seconds = self.credentials.token_seconds();
+        let end = now.checked_add(SignedDuration::from_secs(seconds.into())).unwrap_or(now);
         self.tokens.insert(digest(&token), end);
         let body = json!({
             "access_token": token,
             "token_type": "Bearer",
-            "expires_in": 3600,
+            "expires_in": seconds,
             "scope": self.granted_scopes(),
         });
         json_response(StatusCode::OK, &body)
@@ -63,7 +72,9 @@ impl TailnetStore {
             return None;
         }
         if !token.starts_with(TOKEN_PREFIX) {
-            return Some(Caller::User);
+            // The sandbox hands out a token of its own.
+            let known = token == SERVED_TOKEN || self.credentials.accepts(None, &token, false);
+            return known.then_some(Caller::User);
         }
         self.tokens.get(&digest(&token)).filter(|end| **end > now).map(|_| Caller::OAuthClient)
     }
