@@ -28,13 +28,15 @@ const ARM_AUDIENCES: [&str; 5] = [
 const OTHER_AUDIENCES: [&str; 2] =
     ["https://graph.microsoft.com", "6dae42f8-4368-4678-94ff-3960e28e3630"];
 
-/// Whether the tenant knows a service by an audience.
-pub(super) fn is_known(audience: &str) -> bool {
-    is_of_arm(audience) || OTHER_AUDIENCES.contains(&audience.trim_end_matches('/'))
+/// Whether the tenant knows a service by an audience. `base` is the URL of this service.
+pub(super) fn is_known(audience: &str, base: &str) -> bool {
+    is_of_arm(audience, base) || OTHER_AUDIENCES.contains(&audience.trim_end_matches('/'))
 }
 
-fn is_of_arm(audience: &str) -> bool {
-    ARM_AUDIENCES.contains(&audience.trim_end_matches('/'))
+/// The resource manager of a private cloud is an audience by its own URL, too.
+fn is_of_arm(audience: &str, base: &str) -> bool {
+    let audience = audience.trim_end_matches('/');
+    ARM_AUDIENCES.contains(&audience) || audience == base
 }
 
 /// Checks the bearer token of a request.
@@ -61,7 +63,8 @@ pub(super) fn check(
         }
         Some(token) => token,
     };
-    store.directory.check(token, is_of_arm, context.now).map_err(|why| match why {
+    let accepts = |audience: &str| is_of_arm(audience, context.base_url);
+    store.directory.check(token, accepts, context.now).map_err(|why| match why {
         TokenRefusal::Invalid => {
             refusal("InvalidAuthenticationToken", "The access token is invalid.")
         }

@@ -46,7 +46,7 @@ pub(in crate::sandbox::arm) fn token(
     let audience = call.parameter("resource").unwrap_or_default();
     let id = call.parameter("client_id").or_else(|| call.parameter("clientid"));
     let found = match chosen(directory, id.as_deref()) {
-        Ok((name, client)) if credentials::is_known(&audience) => (name, client),
+        Ok((name, client)) if credentials::is_known(&audience, context.base_url) => (name, client),
         Ok(_) => return refusal(StatusCode::BAD_REQUEST, "The resource is not known"),
         Err(message) => return refusal(StatusCode::BAD_REQUEST, message),
     };

@@ -55,9 +55,11 @@ pub(in crate::sandbox::arm) fn token(
     } else {
         let endpoint = format!("{}/{tenant}/", context.base_url);
         let request = TokenRequest { tenant, endpoint: &endpoint, form: &form, now: context.now };
-        request.identity(directory).and_then(|name| match credentials::is_known(audience) {
-            true => Ok(name),
-            false => Err(unknown_audience(audience)),
+        request.identity(directory).and_then(|name| {
+            match credentials::is_known(audience, context.base_url) {
+                true => Ok(name),
+                false => Err(unknown_audience(audience)),
+            }
         })
     };
     match name {
