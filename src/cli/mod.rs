@@ -1,9 +1,9 @@
 //! The command line: arguments, output channels, and one file for each command.
 
 mod arguments;
-pub mod cloud_session;
+mod cloud_session;
 mod commands;
-mod error;
+pub mod error;
 mod error_report;
 pub mod exit;
 mod findings;

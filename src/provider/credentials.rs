@@ -16,6 +16,8 @@ pub type Lookup<'a> = &'a (dyn Fn(&str) -> Option<String> + Sync);
 
 /// A token is renewed this long before it expires.
 const MARGIN: Duration = Duration::from_secs(300);
+/// The longest time that a token is used.
+const MAX_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 /// The wait between two attempts to renew a token that is still valid.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(30);
 
@@ -110,6 +112,8 @@ impl TokenCache {
 
 impl CachedToken {
     fn new(token: Secret, lifetime: Duration, now: Instant) -> Self {
+        // No service issues longer ones, and a time further away could not be represented.
+        let lifetime = lifetime.min(MAX_LIFETIME);
         // A lifetime shorter than the margin would fetch a token for every request.
         let usable = lifetime.checked_sub(MARGIN).unwrap_or(lifetime / 2);
         Self { token, renewed_after: now + usable, expires: now + lifetime }
@@ -202,6 +206,15 @@ mod tests {
         assert!(cache.get(refused).await.is_err(), "a refusal is final");
         tokio::time::advance(Duration::from_secs(200)).await;
         assert!(cache.get(async { unavailable() }).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_that_never_expires_is_renewed_after_a_day() {
+        let cache = TokenCache::default();
+        let endless = async { Ok((Secret::new("first"), Duration::from_secs(u64::MAX))) };
+        cache.get(endless).await.unwrap();
+        tokio::time::advance(MAX_LIFETIME).await;
+        assert_eq!(cache.get(async { granted("second") }).await.unwrap().expose(), "second");
     }
 
     #[tokio::test(start_paused = true)]

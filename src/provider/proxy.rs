@@ -90,9 +90,11 @@ pub(super) fn is_loopback(uri: &Uri) -> bool {
         || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// Whether a server is the instance metadata service of a VM.
-pub(super) fn is_metadata_service(uri: &Uri) -> bool {
-    uri.host() == Some("169.254.169.254")
+/// Whether a server is on the link of this machine, as the metadata service of a VM and the
+/// identity service of App Service are.
+pub(super) fn is_link_local(uri: &Uri) -> bool {
+    let address = uri.host().unwrap_or_default().parse::<std::net::Ipv4Addr>();
+    address.is_ok_and(|address| address.is_link_local())
 }
 
 /// The user and the password, which the matcher takes out of the address.

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::http::{Transport, TransportError, TransportFault};
-use super::proxy::{is_loopback, is_metadata_service};
+use super::proxy::{is_link_local, is_loopback};
 use super::response_body::BodyCollector;
 use super::settings::ClientSettings;
 use crate::diagnostics::ServiceText;
@@ -64,9 +64,10 @@ impl ReqwestTransport {
     }
 }
 
-/// The metadata service of a VM answers its own VM only: a proxy would ask for its own.
+/// Services on the link give this machine its identity: a proxy would get that of its own
+/// machine, or read this one's.
 fn is_direct(uri: &http::Uri) -> bool {
-    is_loopback(uri) || is_metadata_service(uri)
+    is_loopback(uri) || is_link_local(uri)
 }
 
 fn client(
@@ -167,7 +168,8 @@ mod tests {
             ("http://[::1]:8080/x", true),
             ("https://LOCALHOST/x", true),
             ("http://169.254.169.254/metadata", true),
-            ("http://169.254.170.1/metadata", false),
+            ("http://169.254.130.2:8081/msi/token", true),
+            ("http://169.255.0.1/metadata", false),
             ("https://management.azure.com/x", false),
         ] {
             assert_eq!(is_direct(&uri.parse().unwrap()), expected, "{uri}");

@@ -91,6 +91,13 @@ async fn status(server: &ApiServer, check_log: &mut CheckLog, found: &OperationO
     let expected: Vec<(&Value, &Value)> = expected.iter().map(|(a, b)| (a, b)).collect();
     check_log.equals("with the conditions of kstatus", conditions, expected);
     check_log.equals("and its generation", &live["status"]["observedGeneration"], &json!(1));
+    let mut other = OperationUpdate { phase: OperationPhase::Failed, ..status.clone() };
+    other.request = other.request.map(|it| RequestStatus { uid: "another".to_owned(), ..it });
+    let written = server.stargate_client.write_operation_status(&found.name, &other).await;
+    let conflict = written.is_err_and(|error| error.is_conflict());
+    check_log.is_true("the status of another object is not written", conflict, &"no conflict");
+    let phase = server.admin.get(&path()).await.body["status"]["phase"].clone();
+    check_log.equals("it stays", phase, json!("Pending"));
     let refused = OperationUpdate { phase: OperationPhase::Refused, ..status };
     let written = server.stargate_client.write_operation_status(&found.name, &refused).await;
     check_log.equals("an Operation can be refused", written, Ok(()));

@@ -23,23 +23,32 @@ pub enum ServiceUrlError {
 /// It is no such URL.
 pub fn parse(text: &str) -> Result<String, ServiceUrlError> {
     let url = Url::parse(text).map_err(|_| ServiceUrlError::NoUrl)?;
-    let is_loopback = match url.host().ok_or(ServiceUrlError::NoUrl)? {
-        Host::Domain(name) => name == "localhost",
-        Host::Ipv4(address) => address.is_loopback(),
-        Host::Ipv6(address) => address.is_loopback(),
-    };
-    match url.scheme() {
-        "https" => {}
-        "http" if is_loopback => {}
-        "http" => return Err(ServiceUrlError::Plain),
-        _ => return Err(ServiceUrlError::NoUrl),
-    }
+    check_transport(&url)?;
     let has_login = !url.username().is_empty() || url.password().is_some();
     let has_rest = !matches!(url.path(), "" | "/") || url.query().is_some();
     if has_login || has_rest || url.fragment().is_some() {
         return Err(ServiceUrlError::Parts);
     }
     Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+/// Checks that credentials can be sent to a URL: encrypted, or within this machine.
+///
+/// # Errors
+///
+/// They would be sent in clear text, or the scheme is not HTTP.
+pub fn check_transport(url: &Url) -> Result<(), ServiceUrlError> {
+    let is_loopback = match url.host().ok_or(ServiceUrlError::NoUrl)? {
+        Host::Domain(name) => name == "localhost",
+        Host::Ipv4(address) => address.is_loopback(),
+        Host::Ipv6(address) => address.is_loopback(),
+    };
+    match url.scheme() {
+        "https" => Ok(()),
+        "http" if is_loopback => Ok(()),
+        "http" => Err(ServiceUrlError::Plain),
+        _ => Err(ServiceUrlError::NoUrl),
+    }
 }
 
 #[cfg(test)]

@@ -63,6 +63,7 @@ pub(super) fn defer(
 fn moves(decision: Option<&ResourceDecision>) -> bool {
     matches!(decision, Some(ResourceDecision::Change(_) | ResourceDecision::Deferred(_)))
 }
+
 /// Blocks workers of a later iteration.
 fn refuse(refused: Vec<Deferred>, reasons: &Refused, decisions: &mut ResourceDecisions) {
     for deferred in refused.into_iter().filter(|it| it.action != Action::Update) {

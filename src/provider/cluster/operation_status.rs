@@ -4,10 +4,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::ClusterClient;
-use super::error::ClusterError;
+use super::error::{ClusterCause, ClusterError};
 use super::records::{OperationPhase, OperationRecord};
-use super::request::{PatchKind, apis};
-use crate::resource::custom_resources::NAMESPACE;
+use super::request::{Collection, MAX_WRITES, PatchKind};
 use crate::resource::work_request::RequestedOperation;
 
 /// A status of an Operation, to be written.
@@ -120,6 +119,22 @@ impl OperationUpdate {
     }
 }
 
+/// The version of a request's object. The API server ignores a uid in a write of the status,
+/// so that only the version keeps it away from a later object of the same name.
+async fn version_of(
+    operations: &Collection,
+    name: &str,
+    request: &RequestStatus,
+) -> Result<Value, ClusterError> {
+    let Some(object) = operations.get(name).await? else { return Ok(Value::Null) };
+    if object["metadata"]["uid"] != request.uid.as_str() {
+        let reason = "another Operation has its name";
+        let about = operations.about("write the status of", name);
+        return Err(about.error(ClusterCause::Conflict, reason));
+    }
+    Ok(object["metadata"]["resourceVersion"].clone())
+}
+
 pub(super) fn seconds(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
@@ -153,13 +168,19 @@ impl ClusterClient {
         name: &str,
         status: &OperationUpdate,
     ) -> Result<(), ClusterError> {
+        let operations = self.all_operations();
         let mut patch = json!({ "status": status.to_value() });
-        if let Some(request) = &status.request {
-            patch["metadata"]["uid"] = json!(request.uid);
+        let mut conflict = None;
+        for _ in 0..MAX_WRITES {
+            if let Some(request) = &status.request {
+                let version = version_of(&operations, name, request).await?;
+                patch["metadata"]["resourceVersion"] = version;
+            }
+            match operations.patch(name, Some("status"), PatchKind::Merge, &patch).await {
+                Err(error) if error.is_conflict() => conflict = Some(error),
+                written => return written.map(|_| ()),
+            }
         }
-        self.collection(apis::OPERATION, Some(NAMESPACE))
-            .patch(name, Some("status"), PatchKind::Merge, &patch)
-            .await
-            .map(|_| ())
+        conflict.map_or(Ok(()), Err)
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::error::ClusterError;
 use super::operation_status::RequestStatus;
 use super::records::{ORIGIN_LABEL, ORIGIN_RECORD, ORIGIN_REQUEST, OperationPhase, SERVER_LABEL};
-use super::request::{Collection, apis};
+use super::request::{Collection, MAX_WRITES, apis};
 use super::{ClusterClient, text_at};
 use crate::resource::Ownership;
 use crate::resource::custom_resources::NAMESPACE;
@@ -18,9 +18,6 @@ use crate::resource::work_request::{EarlierAttempt, RequestedOperation};
 
 /// The finalizer of an Operation that was started: its worker must not be left drained.
 const FINALIZER: &str = "stargate.io/operation";
-
-/// How often a write is repeated if another writer was faster.
-const MAX_WRITES: usize = 5;
 
 /// The creator of an Operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

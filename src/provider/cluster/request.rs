@@ -20,6 +20,9 @@ use crate::provider::settings::ClientSettings;
 use crate::resource::kubernetes::KubernetesApi;
 use crate::resource::ownership::FIELD_MANAGER;
 
+/// How often a write is repeated if another writer was faster.
+pub(super) const MAX_WRITES: usize = 5;
+
 /// A request that could be put together, or why not.
 type Made = Result<http::Request<Vec<u8>>, kube::core::request::Error>;
 

@@ -62,7 +62,7 @@ fn remedy(code: u32, application: &Application) -> Option<String> {
         ),
         700_024 => match proof {
             Proof::TokenFile(path) => format!(
-                "the token in `{}` has expired: whatever writes the file must renew it",
+                "the token in `{}` has expired: its issuer must renew the file",
                 path.display()
             ),
             _ => "set the clock of this machine: the assertion is not valid at the time of the \

@@ -15,6 +15,7 @@ use super::endpoints::AzureEndpoints;
 use super::method::{Application, Proof, missing};
 use super::{SignInClient, seconds};
 use crate::diagnostics::service_text::safe_refusal;
+use crate::net::service_url;
 use crate::provider::error::{RequestError, ServiceError};
 use crate::provider::http::Api;
 use crate::provider::http_client::{ApiCall, RetryClass, malformed, raw_object};
@@ -143,9 +144,13 @@ async fn read_token(path: &Path) -> Result<Secret, RequestError> {
 }
 
 fn oidc_url(text: &str, variable: &str) -> Result<url::Url, RequestError> {
-    text.parse().map_err(|_| {
-        missing(format!("{variable} is not a URL"), "leave the variable as the job sets it")
-    })
+    let remedy = "leave the variable as the job sets it";
+    let url: url::Url =
+        text.parse().map_err(|_| missing(format!("{variable} is not a URL"), remedy))?;
+    match service_url::check_transport(&url) {
+        Ok(()) => Ok(url),
+        Err(error) => Err(missing(format!("{variable} cannot be used: {error}"), remedy)),
+    }
 }
 
 /// Asks the service of a job for an OIDC token: sends the job's authorization, and reads the

@@ -10,6 +10,7 @@ use super::endpoints::AzureEndpoints;
 use super::method::{IdentitySource, ManagedIdentity, missing};
 use super::{SignInClient, seconds};
 use crate::diagnostics::service_text::safe_refusal;
+use crate::net::service_url;
 use crate::provider::error::{RequestError, ServiceError};
 use crate::provider::http::Api;
 use crate::provider::http_client::{ApiCall, malformed, raw_object};
@@ -27,6 +28,9 @@ const APP_SERVICE_VERSION: &str = "2019-08-01";
 const METADATA: HeaderName = HeaderName::from_static("metadata");
 const IDENTITY: HeaderName = HeaderName::from_static("x-identity-header");
 
+/// App Service refuses requests with another header.
+const KEEP_HEADER: &str = "leave IDENTITY_ENDPOINT and IDENTITY_HEADER as the app sets them";
+
 const ACTIVITY: &str = "GET token of the managed identity";
 
 /// A token, with its lifetime.
@@ -41,7 +45,7 @@ pub(super) async fn token(
         status if status.is_success() => granted(response.body()),
         StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             let error = ServiceError::parse(&safe_refusal(response.body()));
-            Err(refused(identity, &error))
+            Err(refused(identity, response.status(), &error))
         }
         _ => Err(client.http.refusal(ACTIVITY, &response)),
     }
@@ -61,6 +65,7 @@ fn call(identity: &ManagedIdentity, audience: &str) -> Result<ApiCall, RequestEr
         )
     };
     let mut url: url::Url = base.parse().map_err(|_| no_url())?;
+    check_endpoint(&url)?;
     url.query_pairs_mut().append_pair("api-version", version).append_pair("resource", audience);
     if let Some(id) = &identity.client {
         url.query_pairs_mut().append_pair("client_id", id);
@@ -69,11 +74,26 @@ fn call(identity: &ManagedIdentity, audience: &str) -> Result<ApiCall, RequestEr
     Ok(match &identity.source {
         IdentitySource::Imds(_) => call.header(METADATA, HeaderValue::from_static("true")),
         IdentitySource::AppService { header, .. } => {
-            let mut value = HeaderValue::try_from(header.expose()).map_err(|_| no_url())?;
+            let mut value = HeaderValue::try_from(header.expose()).map_err(|_| {
+                missing("IDENTITY_HEADER cannot be sent as a header".to_owned(), KEEP_HEADER)
+            })?;
             value.set_sensitive(true);
             call.header(IDENTITY, value)
         }
     })
+}
+
+/// Tokens do not cross a network in clear text, but the link of the machine.
+fn check_endpoint(url: &url::Url) -> Result<(), RequestError> {
+    let is_on_link =
+        matches!(url.host(), Some(url::Host::Ipv4(address)) if address.is_link_local());
+    match service_url::check_transport(url) {
+        Err(error) if !is_on_link => Err(missing(
+            format!("the endpoint of the managed identity cannot be used: {error}"),
+            "correct IDENTITY_ENDPOINT or AZURE_POD_IDENTITY_AUTHORITY_HOST, or unset it",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// The metadata service writes numbers as strings; App Service sends no `expires_in`.
@@ -102,7 +122,11 @@ fn unreachable(identity: &ManagedIdentity, error: RequestError) -> RequestError 
     missing(format!("{ACTIVITY}: {source}"), remedy)
 }
 
-fn refused(identity: &ManagedIdentity, error: &ServiceError) -> RequestError {
+fn refused(identity: &ManagedIdentity, status: StatusCode, error: &ServiceError) -> RequestError {
+    let command = match identity.source {
+        IdentitySource::Imds(_) => "`az vm identity assign`",
+        IdentitySource::AppService { .. } => "`az webapp identity assign`",
+    };
     let which = match &identity.client {
         Some(id) => format!("the identity with the client ID {id} (AZURE_CLIENT_ID)"),
         None => "a system-assigned identity, or set AZURE_CLIENT_ID to that of a user-assigned \
@@ -113,6 +137,11 @@ fn refused(identity: &ManagedIdentity, error: &ServiceError) -> RequestError {
         api: Api::Azure,
         reason: format!("{ACTIVITY}: {} {}", error.code, error.message),
         refused: true,
-        remedy: format!("assign {which} to this machine: `az vm identity assign`"),
+        remedy: match identity.source {
+            IdentitySource::AppService { .. } if status == StatusCode::UNAUTHORIZED => {
+                KEEP_HEADER.to_owned()
+            }
+            _ => format!("assign {which} to this machine: {command}"),
+        },
     }
 }

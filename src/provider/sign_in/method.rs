@@ -1,4 +1,4 @@
-//! The way to sign in to Azure, from the environment.
+//! The method of sign-in to Azure, from the environment.
 
 use std::path::PathBuf;
 
@@ -91,7 +91,7 @@ pub enum IdentitySource {
 }
 
 impl SignIn {
-    /// The way that the environment provides, the most specific first.
+    /// The method that the environment provides, the most specific first.
     ///
     /// # Errors
     ///

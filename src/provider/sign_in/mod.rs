@@ -61,7 +61,7 @@ impl fmt::Debug for AzureTokens {
 }
 
 impl AzureTokens {
-    /// Tokens by a way to sign in; none is fetched yet. `requests` shows the running sign-in.
+    /// Tokens by a method of sign-in; none is fetched yet. `requests` shows the running sign-in.
     pub fn new(
         sign_in: SignIn,
         endpoints: AzureEndpoints,

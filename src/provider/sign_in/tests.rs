@@ -73,7 +73,7 @@ async fn a_forgotten_token_is_replaced_and_the_token_file_is_read_again() {
 #[tokio::test]
 async fn the_tokens_of_jobs_stand_for_the_application() {
     let token = || Secret::new("job");
-    let github = Proof::GitHub { url: "http://job.test/token?id=1".to_owned(), token: token() };
+    let github = Proof::GitHub { url: "https://job.test/token?id=1".to_owned(), token: token() };
     let issued =
         ScriptedStep::new("GET", "/token?id=1&audience=api%3A%2F%2FAzureADTokenExchangeUSGov")
             .respond(200, json!({ "value": "from-github" }));
@@ -83,7 +83,7 @@ async fn the_tokens_of_jobs_stand_for_the_application() {
     assert_eq!(field(&script, 1, "client_assertion"), "from-github");
 
     let pipelines = Proof::AzurePipelines {
-        url: "http://job.test/oidc".to_owned(),
+        url: "https://job.test/oidc".to_owned(),
         connection: "c-1".to_owned(),
         token: token(),
     };
@@ -97,7 +97,7 @@ async fn the_tokens_of_jobs_stand_for_the_application() {
 
 #[tokio::test]
 async fn a_job_without_permission_is_refused_with_its_remedy() {
-    let url = "http://job.test/token".to_owned();
+    let url = "https://job.test/token".to_owned();
     let proof = Proof::GitHub { url, token: Secret::new("job") };
     let step = ScriptedStep::new("GET", "/token").respond(403, json!({ "message": "no" }));
     let (tokens, _) = tokens(application(proof), vec![step]);
@@ -130,7 +130,7 @@ const RESOURCE: &str = "resource=https%3A%2F%2Fmanagement.usgovcloudapi.net&clie
 
 #[tokio::test(start_paused = true)]
 async fn managed_identities_of_machines_and_apps() {
-    let imds = || IdentitySource::Imds("http://imds.test".to_owned());
+    let imds = || IdentitySource::Imds("http://169.254.169.254".to_owned());
     let path = format!("/metadata/identity/oauth2/token?api-version=2018-02-01&{RESOURCE}");
     let step = |status: u16, body: Value| ScriptedStep::new("GET", &path).respond(status, body);
     let body = json!({ "access_token": "one", "expires_in": "86399", "expires_on": "1" });
@@ -154,6 +154,22 @@ async fn managed_identities_of_machines_and_apps() {
     let (tokens, script) = managed(source, ScriptedStep::new("GET", path).respond(200, body));
     assert_eq!(tokens.token().await.unwrap().expose(), "two");
     assert_eq!(script.seen_header(0, "x-identity-header").as_deref(), Some("h"));
+}
+
+#[tokio::test]
+async fn nothing_is_sent_in_clear_text_over_a_network() {
+    let (url, token) = ("http://192.0.2.1/token".to_owned(), Secret::new("job"));
+    let github = application(Proof::GitHub { url: url.clone(), token: token.clone() });
+    let (connection, token) = ("c-1".to_owned(), token);
+    let pipelines =
+        application(Proof::AzurePipelines { url: url.clone(), connection, token: token.clone() });
+    let source = IdentitySource::AppService { url, header: token };
+    let app = SignIn::ManagedIdentity(ManagedIdentity { source, client: None });
+    for sign_in in [github, pipelines, app] {
+        let (tokens, _) = tokens(sign_in, Vec::new());
+        let failure = Failure::from(tokens.token().await.unwrap_err());
+        assert!(failure.message.contains("loopback addresses only"), "{failure:?}");
+    }
 }
 
 /// A transport on which nothing answers.

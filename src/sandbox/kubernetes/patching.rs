@@ -48,6 +48,7 @@ impl KubernetesStore {
                 object
             }
         };
+        let object = checked_uid(call, &old, object)?;
         let rendered = object.to_string();
         let written = self.update(&call.write_context(false), &old, object);
         let written = written.map_err(|error| patch_error(error, &rendered))?;
@@ -92,6 +93,27 @@ impl KubernetesStore {
             }
         }
     }
+}
+
+/// Refuses a patch that names another uid. A uid in the patch of a subresource is ignored: only
+/// replacing an object makes it a precondition.
+fn checked_uid(
+    call: &ResourceRequest<'_>,
+    old: &Value,
+    mut object: Value,
+) -> Result<Value, StatusError> {
+    let (before, after) = (&old["metadata"]["uid"], &object["metadata"]["uid"]);
+    if before == after {
+        return Ok(object);
+    }
+    if call.path.subresource.is_none() {
+        let cause = StatusCause::invalid("metadata.uid", after, "field is immutable");
+        let name = old["metadata"]["name"].as_str().unwrap_or_default();
+        return Err(StatusError::invalid(&call.definition, name, &[cause]));
+    }
+    let uid = before.clone();
+    object["metadata"]["uid"] = uid;
+    Ok(object)
 }
 
 /// Blames the patch for an object that is invalid after the patch.

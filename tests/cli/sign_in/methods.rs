@@ -109,7 +109,7 @@ impl Method {
             Self::AppService => (
                 "IDENTITY_HEADER",
                 "wrong".to_owned(),
-                ["The identity header is wrong", "az vm identity assign"],
+                ["The identity header is wrong", "IDENTITY_HEADER as the app sets"],
             ),
             Self::AzureCli => {
                 let script = "echo \"Please run 'az login' to setup account.\" >&2; exit 1";
@@ -123,7 +123,8 @@ impl Method {
     /// Words of the error once the identity is disabled.
     pub(super) fn disabled(self) -> [&'static str; 2] {
         match self {
-            Self::Imds | Self::AppService => ["Identity not found", "az vm identity assign"],
+            Self::Imds => ["Identity not found", "az vm identity assign"],
+            Self::AppService => ["Identity not found", "az webapp identity assign"],
             Self::AzureCli => ["InvalidAuthenticationToken", "az login"],
             _ => ["AADSTS7000112", "accountEnabled=true"],
         }
