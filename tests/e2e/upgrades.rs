@@ -263,13 +263,32 @@ async fn a_skipped_minor_version_is_refused() {
             matches!(it.address.kind, Kind::ManagedCluster | Kind::NodePool | Kind::Worker)
         });
         assert_eq!(upgrades.count(), 0, "{}", summary(&plan));
-        // Workers that would be newer than the control plane wait, and say why.
+        // Workers that would be newer than the control plane wait with their profile, and say
+        // why.
         let skew = blocked(&plan, Code::LiveVersionSkew).len();
-        assert_eq!(skew, if profile == "1.33.5" { 0 } else { 2 }, "{}", summary(&plan));
+        assert_eq!(skew, if profile == "1.33.5" { 0 } else { 3 }, "{}", summary(&plan));
     }
 }
 
 /// A kubelet alone does not go back either.
+/// A refused upgrade leaves pools and profiles as they are, and the former file fits again.
+#[tokio::test(start_paused = true)]
+async fn what_needs_a_refused_upgrade_stays() {
+    for (cluster, profile) in [("1.35", "1.35"), ("1.34.99", "1.34"), ("1.33.99", "1.33.99")] {
+        let deployment = applied("1.33.5", "1.33.7").await;
+        let edited = deployment.edited(&versions(cluster, profile));
+        let applied = edited.apply(&RefreshOptions::default()).await;
+        let remaining = applied.remaining.as_ref().map(summary).unwrap_or_default();
+        assert_eq!(applied.status, ApplyStatus::Blocked, "{cluster}: {remaining}");
+        let (control_plane, pool, workers) = live(&deployment);
+        assert_eq!((&*control_plane, &*pool), ("1.33.5", "1.33.5"), "{cluster}");
+        assert!(workers.iter().all(|it| it == "v1.33.7"), "{cluster}: {workers:?}");
+        let plan = deployment.plan().await;
+        assert!(plan.blocked.is_empty(), "{cluster}: {}", summary(&plan));
+        converges(&deployment).await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_worker_is_not_taken_back() {
     let deployment = applied("1.33.5", "1.33.7").await;

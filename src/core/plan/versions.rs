@@ -19,6 +19,10 @@ pub(super) fn refuse(
     observed: Option<&Observed>,
 ) -> Option<ResourceDecision> {
     let live = observed.map(|observed| &observed.resource);
+    if let Some((cluster, failure)) = live.and_then(|_| refused_upgrade(input, desired)) {
+        let blocked = blocked(desired, live, failure);
+        return Some(Blocked { caused_by: Some(cluster), ..blocked }.into());
+    }
     let failure = match (live, &desired.resource) {
         (Some(Resource::ManagedCluster(live)), Resource::ManagedCluster(desired)) => {
             // The kubelets that the new version must support are not known.
@@ -28,7 +32,9 @@ pub(super) fn refuse(
             }
             control_plane(input, live.kubernetes_version, desired.kubernetes_version)
         }
-        (Some(Resource::Manifest(live)), Resource::Manifest(desired)) => profile(live, desired),
+        (Some(Resource::Manifest(live)), Resource::Manifest(manifest)) => {
+            profile(input, desired, live, manifest)
+        }
         (live, Resource::Worker(worker_spec)) => {
             let live = match live {
                 Some(Resource::Worker(live)) => Some(live.kubelet_version),
@@ -137,19 +143,70 @@ fn oldest_kubelet(input: Comparison<'_>) -> Option<(Address, KubernetesVersion)>
     all.min_by_key(|(_, version)| (version.major, version.minor))
 }
 
-/// The version of a profile in the cluster does not go back either.
-fn profile(live: &Manifest, desired: &Manifest) -> Option<Failure> {
-    if Kind::from(desired.kind) != Kind::ProvisioningProfile {
+/// The cluster whose upgrade is blocked, and why, if a pool or a profile would get a version
+/// that needs the upgrade.
+fn refused_upgrade(input: Comparison<'_>, desired: &DesiredResource) -> Option<(Address, Failure)> {
+    let (version, is_pool) = match &desired.resource {
+        Resource::NodePool(pool) => (pool.kubernetes_version, true),
+        Resource::Manifest(manifest) => (profile_version(manifest)?, false),
+        _ => return None,
+    };
+    let cluster = input.desired.iter().find(|it| it.address.kind == Kind::ManagedCluster)?;
+    let Resource::ManagedCluster(upgraded) = &cluster.resource else { return None };
+    let live = &input.inventory.get(cluster.key.as_ref()?)?.resource;
+    let Resource::ManagedCluster(live) = live else { return None };
+    let live = live.kubernetes_version;
+    let needs_upgrade = if is_pool { version.is_newer_than(live) } else { !version.may_join(live) };
+    let refused = control_plane(input, live, upgraded.kubernetes_version)?;
+    let message = format!(
+        "it would get Kubernetes {version}, which the control plane of version {live} does not \
+         support, and the upgrade of the cluster is blocked"
+    );
+    let failure = Failure::new(Code::LiveVersionSkew, message, refused.remedy);
+    needs_upgrade.then(|| (cluster.address.clone(), failure))
+}
+
+fn profile_version(manifest: &Manifest) -> Option<KubernetesVersion> {
+    if Kind::from(manifest.kind) != Kind::ProvisioningProfile {
         return None;
     }
-    let version = |manifest: &Manifest| -> Option<KubernetesVersion> {
-        manifest.body.pointer("/spec/kubernetesVersion")?.as_str()?.parse().ok()
-    };
-    let (live, desired_version) = (version(live)?, version(desired)?);
-    live.is_newer_than(desired_version).then(|| {
-        let name = &desired.name;
-        downgrade(&format!("profile {name}"), live, desired_version)
-    })
+    manifest.body.pointer("/spec/kubernetesVersion")?.as_str()?.parse().ok()
+}
+
+/// The version of a profile does not go below that of its workers. The version in the cluster
+/// alone is none that was ever installed.
+fn profile(
+    input: Comparison<'_>,
+    desired: &DesiredResource,
+    live: &Manifest,
+    manifest: &Manifest,
+) -> Option<Failure> {
+    let (live, version) = (profile_version(live)?, profile_version(manifest)?);
+    if !live.is_newer_than(version) {
+        return None;
+    }
+    let name = &manifest.name;
+    if input.inventory.gap_for(Kind::Worker, None).is_some() {
+        return Some(downgrade(&format!("profile {name}"), live, version));
+    }
+    let (worker, kubelet) = newest_kubelet(input, &desired.address)?;
+    let subject = format!("worker {worker} of the profile {name}");
+    kubelet.is_newer_than(version).then(|| downgrade(&subject, kubelet, version))
+}
+
+/// The newest kubelet of the workers of a profile.
+fn newest_kubelet<'a>(
+    input: Comparison<'a>,
+    profile: &Address,
+) -> Option<(&'a str, KubernetesVersion)> {
+    let workers = input.desired.iter().filter(|it| it.address.kind == Kind::Worker);
+    let live = workers.filter(|it| it.depends_on.contains(profile)).filter_map(|it| {
+        match &input.inventory.get(it.key.as_ref()?)?.resource {
+            Resource::Worker(worker) => Some((it.address.name.as_str(), worker.kubelet_version)),
+            _ => None,
+        }
+    });
+    live.max_by_key(|(_, version)| (version.major, version.minor, version.patch))
 }
 
 fn downgrade(subject: &str, live: KubernetesVersion, desired: KubernetesVersion) -> Failure {
