@@ -1,10 +1,12 @@
 //! A client of the API server that a kubeconfig names.
 
 use kube::client::ClientBuilder;
-use kube::config::{Cluster, Config, KubeConfigOptions, Kubeconfig};
+use kube::config::{AuthInfo, Cluster, Config, KubeConfigOptions, Kubeconfig};
 
 use super::error::{About, ClusterCause, ClusterError};
+use super::login::ClusterLogin;
 use super::request_layer::RequestLayer;
+use super::token_layer::TokenLayer;
 use crate::provider::proxy::{self, Proxies};
 use crate::provider::request_policy::RequestPolicy;
 use crate::provider::reqwest_transport::install_cryptography;
@@ -24,37 +26,42 @@ pub struct KubeconfigServer {
     pub certificate_authority_data: Option<String>,
 }
 
-/// Builds a client for the current context of a kubeconfig, with a policy for its requests
-/// and the proxy of the environment.
+/// Builds a client for the current context of a kubeconfig, without a credential of Azure;
+/// see [`ClusterLogin::client`].
 ///
 /// # Errors
 ///
-/// The text is no kubeconfig, or refers to a missing entry.
+/// As [`ClusterLogin::client`].
 pub async fn client_from_kubeconfig(
     text: &str,
     policy: RequestPolicy,
 ) -> Result<kube::Client, ClusterError> {
-    client_through(text, policy, &Proxies::of_environment()).await
+    ClusterLogin::default().client(text, policy).await
 }
 
-async fn client_through(
-    text: &str,
+pub(super) fn parse(text: &str) -> Result<Kubeconfig, ClusterError> {
+    Kubeconfig::from_yaml(text).map_err(|error| about().malformed(error.to_string()))
+}
+
+/// A client whose requests have tokens, or else the credential in the kubeconfig.
+pub(super) async fn build(
+    kubeconfig: Kubeconfig,
+    tokens: Option<TokenLayer>,
     policy: RequestPolicy,
     proxies: &Proxies,
 ) -> Result<kube::Client, ClusterError> {
-    let about = About::new("read", "kubeconfig", "for the cluster");
+    let about = about();
     let other = |error: &dyn std::fmt::Display| about.malformed(error.to_string());
     install_cryptography();
-    let kubeconfig = Kubeconfig::from_yaml(text).map_err(|error| other(&error))?;
-    let mut config =
-        Config::from_custom_kubeconfig(kubeconfig.clone(), &KubeConfigOptions::default())
-            .await
-            .map_err(|error| other(&error))?;
+    let proxy = proxy_of_cluster(&kubeconfig);
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+        .await
+        .map_err(|error| other(&error))?;
     // The policy repeats requests; kube's own way can take half an hour. It
     // also ends reads: kube's timeout would count the idle time of connections
     // that are kept for later.
     config.default_retry = false;
-    config.proxy_url = match proxy_of_cluster(&kubeconfig) {
+    config.proxy_url = match proxy {
         Some(url) => proxy::of_text(&url).map(Some),
         None => proxies.for_server(&config.cluster_url),
     }
@@ -63,7 +70,15 @@ async fn client_through(
     config.connect_timeout = Some(policy.settings().connect_timeout);
     config.write_timeout = Some(policy.settings().attempt_timeout);
     let builder = ClientBuilder::try_from(config).map_err(|error| about.failed(error))?;
-    Ok(builder.with_layer(&RequestLayer::new(policy)).build())
+    let builder = builder.with_layer(&RequestLayer::new(policy));
+    Ok(match tokens {
+        Some(tokens) => builder.with_layer(&tokens).build(),
+        None => builder.build(),
+    })
+}
+
+fn about() -> About {
+    About::new("read", "kubeconfig", "for the cluster")
 }
 
 /// The API server of a kubeconfig's current context, for the check that it is
@@ -73,9 +88,9 @@ async fn client_through(
 ///
 /// The text is no kubeconfig, or names no server.
 pub fn server_of_kubeconfig(text: &str) -> Result<KubeconfigServer, ClusterError> {
-    let about = About::new("read", "kubeconfig", "for the cluster");
+    let about = about();
     let missing = |what: &str| about.error(ClusterCause::Other, format!("it names no {what}"));
-    let config = Kubeconfig::from_yaml(text).map_err(|error| about.malformed(error.to_string()))?;
+    let config = parse(text)?;
     let cluster = current_cluster(&config).map_err(missing)?;
     let server = cluster.server.clone().ok_or_else(|| missing("server"))?;
     let url = url::Url::parse(&server).map_err(|error| about.malformed(error.to_string()))?;
@@ -86,6 +101,14 @@ pub fn server_of_kubeconfig(text: &str) -> Result<KubeconfigServer, ClusterError
         insecure: cluster.insecure_skip_tls_verify.unwrap_or(false),
         certificate_authority_data: cluster.certificate_authority_data.clone(),
     })
+}
+
+/// The user of the current context.
+pub(super) fn current_user(config: &mut Kubeconfig) -> Option<&mut AuthInfo> {
+    let current = config.current_context.as_deref()?;
+    let named = config.contexts.iter().find(|context| context.name == current)?;
+    let name = named.context.as_ref()?.user.clone()?;
+    config.auth_infos.iter_mut().find(|user| user.name == name)?.auth_info.as_mut()
 }
 
 /// The cluster of the current context, or the part that the kubeconfig lacks.
@@ -166,7 +189,8 @@ users:
         let proxy = format!("{scheme}://u:p@{}", listener.local_addr().unwrap());
         let kubeconfig = kubeconfig.replace("PROXY", &proxy);
         let proxies = Proxies::through(&proxy, exceptions);
-        let client = client_through(&kubeconfig, policy(), &proxies).await.unwrap();
+        let kubeconfig = parse(&kubeconfig).unwrap();
+        let client = build(kubeconfig, None, policy(), &proxies).await.unwrap();
         let request = tokio::spawn(async move { client.apiserver_version().await });
         let (mut connection, _) = listener.accept().await.unwrap();
         let mut received = vec![0; 512];

@@ -1,6 +1,8 @@
 //! Errors of requests to the Kubernetes API server, with their codes and remedies.
 
+use super::entra::EntraRefusal;
 use crate::diagnostics::{Code, Failure, ServiceText};
+use crate::provider::error::RequestError;
 use crate::provider::http::TransportError;
 use crate::provider::request_policy::NOT_IN_SCHEMA;
 
@@ -45,6 +47,13 @@ pub enum ClusterCause {
     Unavailable,
     /// The credentials do not allow the request.
     Refused,
+    /// The sign-in to the cluster failed, or the identity lacks a role.
+    SignIn {
+        /// What gives the identity access.
+        remedy: Box<str>,
+        /// Whether the service that signs in did not answer.
+        unavailable: bool,
+    },
     /// The API server rejected the request, or its answer is not understood.
     Other,
 }
@@ -70,12 +79,18 @@ impl ClusterError {
 
     /// True if the same request may succeed later.
     pub fn is_unavailable(&self) -> bool {
-        self.cause == ClusterCause::Unavailable
+        matches!(
+            self.cause,
+            ClusterCause::Unavailable | ClusterCause::SignIn { unavailable: true, .. }
+        )
     }
 
     /// True if the credentials do not allow the request.
     pub fn is_refused(&self) -> bool {
-        self.cause == ClusterCause::Refused
+        matches!(
+            self.cause,
+            ClusterCause::Refused | ClusterCause::SignIn { unavailable: false, .. }
+        )
     }
 }
 
@@ -93,6 +108,9 @@ impl From<ClusterError> for Failure {
 }
 
 fn remedy(error: &ClusterError) -> String {
+    if let ClusterCause::SignIn { remedy, .. } = &error.cause {
+        return remedy.to_string();
+    }
     let text = match error.code {
         Code::FieldConflict => {
             let manager = error.conflicting_manager().unwrap_or("the other manager");
@@ -150,7 +168,7 @@ impl About {
             ClusterCause::FieldConflict { .. } => Code::FieldConflict,
             ClusterCause::Conflict => Code::Conflict,
             ClusterCause::Unavailable => Code::ServiceUnavailable,
-            ClusterCause::Refused => Code::ClusterRefused,
+            ClusterCause::Refused | ClusterCause::SignIn { .. } => Code::ClusterRefused,
             ClusterCause::Other => Code::UnexpectedResponse,
         };
         self.coded(cause, code, reason)
@@ -178,6 +196,13 @@ impl About {
         self.error(ClusterCause::Other, reason)
     }
 
+    /// The error of a request that has no token, or whose credential cannot be fetched.
+    pub(super) fn not_signed_in(&self, error: &RequestError) -> ClusterError {
+        let failure = Failure::from(error);
+        let (remedy, unavailable) = (failure.remedy.as_str().into(), error.is_unavailable());
+        self.coded(ClusterCause::SignIn { remedy, unavailable }, failure.code, error.to_string())
+    }
+
     /// An error of kube, classified, with text that is safe to print.
     pub(super) fn failed(&self, mut error: kube::Error) -> ClusterError {
         if let kube::Error::Api(status) = &mut error {
@@ -185,6 +210,11 @@ impl About {
         }
         let (cause, code) = match &error {
             kube::Error::Api(status) => return self.answered(status),
+            kube::Error::Service(source)
+                if source.is::<EntraRefusal>() || source.is::<RequestError>() =>
+            {
+                return self.refused_sign_in(source.as_ref());
+            }
             kube::Error::Service(source) if is_permanent(source.as_ref()) => {
                 return self.malformed(String::from(ServiceText::message(&source.to_string())));
             }
@@ -195,6 +225,16 @@ impl About {
             _ => (ClusterCause::Other, Code::UnexpectedResponse),
         };
         self.coded(cause, code, String::from(ServiceText::message(&chain(&error))))
+    }
+
+    fn refused_sign_in(&self, source: &(dyn std::error::Error + 'static)) -> ClusterError {
+        if let Some(error) = source.downcast_ref::<RequestError>() {
+            return self.not_signed_in(error);
+        }
+        let refusal = source.downcast_ref::<EntraRefusal>();
+        let remedy = refusal.map_or(CLUSTER_ROLES, |refusal| &refusal.remedy).into();
+        let cause = ClusterCause::SignIn { remedy, unavailable: false };
+        self.coded(cause, Code::ClusterRefused, source.to_string())
     }
 
     fn answered(&self, status: &kube::core::Status) -> ClusterError {
@@ -227,10 +267,14 @@ fn make_printable(status: &mut kube::core::Status) {
     }
 }
 
+/// Whether an admission webhook or policy rejected the request.
+pub(super) fn is_of_admission(message: &str) -> bool {
+    let words = ["admission webhook", "ValidatingAdmissionPolicy", "admission policy"];
+    words.iter().any(|words| message.contains(words))
+}
+
 fn classify(status: &kube::core::Status) -> (ClusterCause, Code) {
-    let admission = ["admission webhook", "ValidatingAdmissionPolicy", "admission policy"]
-        .iter()
-        .any(|words| status.message.contains(words));
+    let admission = is_of_admission(&status.message);
     match status.code {
         404 if says_not_found(status) => (ClusterCause::NotFound, Code::ObjectMissing),
         404 => (ClusterCause::Other, Code::UnexpectedResponse),
