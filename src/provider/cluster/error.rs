@@ -48,14 +48,18 @@ pub enum ClusterCause {
     /// The credentials do not allow the request.
     Refused,
     /// The sign-in to the cluster failed, or the identity lacks a role.
-    SignIn {
-        /// What gives the identity access.
-        remedy: Box<str>,
-        /// Whether the service that signs in did not answer.
-        unavailable: bool,
-    },
+    SignIn(Box<SignInFailure>),
     /// The API server rejected the request, or its answer is not understood.
     Other,
+}
+
+/// How a failed sign-in can succeed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignInFailure {
+    /// The remedy.
+    pub remedy: String,
+    /// Whether the service that signs in did not answer.
+    pub unavailable: bool,
 }
 
 impl ClusterError {
@@ -79,18 +83,18 @@ impl ClusterError {
 
     /// True if the same request may succeed later.
     pub fn is_unavailable(&self) -> bool {
-        matches!(
-            self.cause,
-            ClusterCause::Unavailable | ClusterCause::SignIn { unavailable: true, .. }
-        )
+        match &self.cause {
+            ClusterCause::SignIn(failure) => failure.unavailable,
+            cause => *cause == ClusterCause::Unavailable,
+        }
     }
 
     /// True if the credentials do not allow the request.
     pub fn is_refused(&self) -> bool {
-        matches!(
-            self.cause,
-            ClusterCause::Refused | ClusterCause::SignIn { unavailable: false, .. }
-        )
+        match &self.cause {
+            ClusterCause::SignIn(failure) => !failure.unavailable,
+            cause => *cause == ClusterCause::Refused,
+        }
     }
 }
 
@@ -108,8 +112,8 @@ impl From<ClusterError> for Failure {
 }
 
 fn remedy(error: &ClusterError) -> String {
-    if let ClusterCause::SignIn { remedy, .. } = &error.cause {
-        return remedy.to_string();
+    if let ClusterCause::SignIn(failure) = &error.cause {
+        return failure.remedy.clone();
     }
     let text = match error.code {
         Code::FieldConflict => {
@@ -168,7 +172,7 @@ impl About {
             ClusterCause::FieldConflict { .. } => Code::FieldConflict,
             ClusterCause::Conflict => Code::Conflict,
             ClusterCause::Unavailable => Code::ServiceUnavailable,
-            ClusterCause::Refused | ClusterCause::SignIn { .. } => Code::ClusterRefused,
+            ClusterCause::Refused | ClusterCause::SignIn(_) => Code::ClusterRefused,
             ClusterCause::Other => Code::UnexpectedResponse,
         };
         self.coded(cause, code, reason)
@@ -199,8 +203,9 @@ impl About {
     /// The error of a request that has no token, or whose credential cannot be fetched.
     pub(super) fn not_signed_in(&self, error: &RequestError) -> ClusterError {
         let failure = Failure::from(error);
-        let (remedy, unavailable) = (failure.remedy.as_str().into(), error.is_unavailable());
-        self.coded(ClusterCause::SignIn { remedy, unavailable }, failure.code, error.to_string())
+        let (remedy, unavailable) = (failure.remedy, error.is_unavailable());
+        let cause = ClusterCause::SignIn(Box::new(SignInFailure { remedy, unavailable }));
+        self.coded(cause, failure.code, error.to_string())
     }
 
     /// An error of kube, classified, with text that is safe to print.
@@ -232,8 +237,8 @@ impl About {
             return self.not_signed_in(error);
         }
         let refusal = source.downcast_ref::<EntraRefusal>();
-        let remedy = refusal.map_or(CLUSTER_ROLES, |refusal| &refusal.remedy).into();
-        let cause = ClusterCause::SignIn { remedy, unavailable: false };
+        let remedy = refusal.map_or(CLUSTER_ROLES, |refusal| &refusal.remedy).to_owned();
+        let cause = ClusterCause::SignIn(Box::new(SignInFailure { remedy, unavailable: false }));
         self.coded(cause, Code::ClusterRefused, source.to_string())
     }
 

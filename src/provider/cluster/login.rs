@@ -19,8 +19,15 @@ use crate::provider::secret::Secret;
 #[derive(Debug, Clone, Default)]
 pub struct ClusterLogin {
     azure: Option<Arc<dyn TokenSource>>,
-    /// The plugin that ran last, and its settings.
-    plugin: Arc<Mutex<Option<(Secret, Arc<ExecPlugin>)>>>,
+    /// The plugin that ran last.
+    plugin: Arc<Mutex<Option<KeptPlugin>>>,
+}
+
+#[derive(Debug)]
+struct KeptPlugin {
+    /// Its settings in the kubeconfig.
+    settings: Secret,
+    plugin: Arc<ExecPlugin>,
 }
 
 impl ClusterLogin {
@@ -79,10 +86,10 @@ impl ClusterLogin {
         let settings = Secret::new(serde_json::to_string(&exec).unwrap_or_default());
         let mut kept = self.plugin.lock().await;
         match &*kept {
-            Some((same, plugin)) if *same == settings => Arc::clone(plugin),
+            Some(it) if it.settings == settings => Arc::clone(&it.plugin),
             _ => {
                 let plugin = Arc::new(ExecPlugin::new(exec));
-                *kept = Some((settings, Arc::clone(&plugin)));
+                *kept = Some(KeptPlugin { settings, plugin: Arc::clone(&plugin) });
                 plugin
             }
         }

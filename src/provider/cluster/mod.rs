@@ -49,7 +49,7 @@ pub use certificate_request::CertificateRefusal;
 pub use client::{KubeconfigServer, client_from_kubeconfig, server_of_kubeconfig};
 pub use drain::{DrainReport, Eviction};
 pub use entra::with_entra_user;
-pub use error::{ClusterCause, ClusterError};
+pub use error::{ClusterCause, ClusterError, SignInFailure};
 pub use events::OperationEvent;
 pub use goldpinger::MeasureError;
 pub use history::{MAX_OPERATIONS, PastOperation, REQUEST_KEPT_FOR};

@@ -161,15 +161,19 @@ async fn each_reason_why_the_api_server_refuses_has_its_remedy() {
     refused(gap(&deployment).await, &words);
     register(&deployment, |identity| identity.cluster_admin = true);
     // Tokens for another service.
-    let right = deployment.clients.cluster.clone();
-    deployment.clients.cluster = Arc::new(connector(tokens));
+    deployment.clients.cluster = Arc::new(connector(tokens.clone()));
     refused(gap(&deployment).await, &[ROLE, &scope, "does not accept the token", "tenantID"]);
-    deployment.clients.cluster = right;
     let before = deployment.copy_of_state().arm;
+    // Azure still accepts its token, and there is none for the cluster.
     register(&deployment, |identity| identity.disabled = true);
+    deployment.clients.cluster = Arc::new(connector(Arc::new(tokens.for_clusters())));
+    let failure = gap(&deployment).await.unwrap();
+    assert_eq!(failure.code, Code::AzureRefused, "{failure:?}");
+    assert!(failure.message.contains("AADSTS7000112"), "{failure:?}");
+    assert!(failure.remedy.contains("accountEnabled=true"), "{failure:?}");
     directory(&deployment, |it| it.revoke_tokens("app"));
     let failure = gap(&deployment).await.unwrap();
-    assert!(failure.message.contains("AADSTS7000112"), "{failure:?}");
+    assert!(failure.remedy.contains("accountEnabled=true"), "{failure:?}");
     let _applied = deployment.apply(&RefreshOptions::default()).await;
     assert_eq!(deployment.copy_of_state().arm.version(), before.version());
 }
