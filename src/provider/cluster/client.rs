@@ -1,10 +1,10 @@
 //! A client of the API server that a kubeconfig names.
 
 use kube::client::ClientBuilder;
-use kube::config::{AuthInfo, Cluster, Config, KubeConfigOptions, Kubeconfig};
+use kube::config::{Cluster, Config, KubeConfigOptions, Kubeconfig};
 
-use super::error::{About, ClusterCause, ClusterError};
-use super::login::ClusterLogin;
+use super::error::{ClusterCause, ClusterError};
+use super::kubeconfig::{about, parse};
 use super::request_layer::RequestLayer;
 use super::token_layer::TokenLayer;
 use crate::provider::proxy::{self, Proxies};
@@ -24,23 +24,6 @@ pub struct KubeconfigServer {
     pub insecure: bool,
     /// The cluster's CA in base64, where the kubeconfig holds it.
     pub certificate_authority_data: Option<String>,
-}
-
-/// Builds a client for the current context of a kubeconfig, without a credential of Azure;
-/// see [`ClusterLogin::client`].
-///
-/// # Errors
-///
-/// As [`ClusterLogin::client`].
-pub async fn client_from_kubeconfig(
-    text: &str,
-    policy: RequestPolicy,
-) -> Result<kube::Client, ClusterError> {
-    ClusterLogin::default().client(text, policy).await
-}
-
-pub(super) fn parse(text: &str) -> Result<Kubeconfig, ClusterError> {
-    Kubeconfig::from_yaml(text).map_err(|error| about().malformed(error.to_string()))
 }
 
 /// A client whose requests have tokens, or else the credential in the kubeconfig.
@@ -77,10 +60,6 @@ pub(super) async fn build(
     })
 }
 
-fn about() -> About {
-    About::new("read", "kubeconfig", "for the cluster")
-}
-
 /// The API server of a kubeconfig's current context, for the check that it is
 /// the cluster's own.
 ///
@@ -101,14 +80,6 @@ pub fn server_of_kubeconfig(text: &str) -> Result<KubeconfigServer, ClusterError
         insecure: cluster.insecure_skip_tls_verify.unwrap_or(false),
         certificate_authority_data: cluster.certificate_authority_data.clone(),
     })
-}
-
-/// The user of the current context.
-pub(super) fn current_user(config: &mut Kubeconfig) -> Option<&mut AuthInfo> {
-    let current = config.current_context.as_deref()?;
-    let named = config.contexts.iter().find(|context| context.name == current)?;
-    let name = named.context.as_ref()?.user.clone()?;
-    config.auth_infos.iter_mut().find(|user| user.name == name)?.auth_info.as_mut()
 }
 
 /// The cluster of the current context, or the part that the kubeconfig lacks.
@@ -135,6 +106,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::provider::cluster::login::client_from_kubeconfig;
     use crate::provider::http::{Api, RequestCount};
     use crate::provider::limits::Limits;
     use crate::provider::settings::ClientSettings;

@@ -1,6 +1,6 @@
 //! Errors of requests to the Kubernetes API server, with their codes and remedies.
 
-use super::entra::EntraRefusal;
+use super::entra_refusal::{EntraRefusal, is_of_admission};
 use crate::diagnostics::{Code, Failure, ServiceText};
 use crate::provider::error::RequestError;
 use crate::provider::http::TransportError;
@@ -270,12 +270,6 @@ fn make_printable(status: &mut kube::core::Status) {
     for cause in status.details.iter_mut().flat_map(|details| &mut details.causes) {
         cause.message = ServiceText::message(&cause.message).into();
     }
-}
-
-/// Whether an admission webhook or policy rejected the request.
-pub(super) fn is_of_admission(message: &str) -> bool {
-    let words = ["admission webhook", "ValidatingAdmissionPolicy", "admission policy"];
-    words.iter().any(|words| message.contains(words))
 }
 
 fn classify(status: &kube::core::Status) -> (ClusterCause, Code) {

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use kube::config::{ExecConfig, Kubeconfig};
 use tokio::sync::Mutex;
 
-use super::client::{self, current_user};
+use super::client;
 use super::entra;
 use super::error::{About, ClusterCause, ClusterError};
 use super::exec_plugin::ExecPlugin;
+use super::kubeconfig::{self, current_user};
 use super::token_layer::TokenLayer;
 use crate::provider::credentials::TokenSource;
 use crate::provider::proxy::Proxies;
@@ -48,7 +49,7 @@ impl ClusterLogin {
         text: &str,
         policy: RequestPolicy,
     ) -> Result<kube::Client, ClusterError> {
-        let mut kubeconfig = client::parse(text)?;
+        let mut kubeconfig = kubeconfig::parse(text)?;
         let tokens = self.take_tokens(&mut kubeconfig).await?;
         client::build(kubeconfig, tokens, policy, &Proxies::of_environment()).await
     }
@@ -94,4 +95,17 @@ impl ClusterLogin {
             }
         }
     }
+}
+
+/// Builds a client for the current context of a kubeconfig, without a credential of Azure;
+/// see [`ClusterLogin::client`].
+///
+/// # Errors
+///
+/// As [`ClusterLogin::client`].
+pub async fn client_from_kubeconfig(
+    text: &str,
+    policy: RequestPolicy,
+) -> Result<kube::Client, ClusterError> {
+    ClusterLogin::default().client(text, policy).await
 }

@@ -9,12 +9,14 @@ mod client;
 mod contents;
 mod drain;
 mod entra;
+mod entra_refusal;
 mod error;
 mod events;
 mod exec_plugin;
 mod fields;
 mod goldpinger;
 mod history;
+mod kubeconfig;
 mod lease;
 mod login;
 mod manifests;
@@ -46,7 +48,7 @@ use crate::resource::kubernetes::KubernetesApi;
 
 pub use approval::{Approval, Refusal};
 pub use certificate_request::CertificateRefusal;
-pub use client::{KubeconfigServer, client_from_kubeconfig, server_of_kubeconfig};
+pub use client::{KubeconfigServer, server_of_kubeconfig};
 pub use drain::{DrainReport, Eviction};
 pub use entra::with_entra_user;
 pub use error::{ClusterCause, ClusterError, SignInFailure};
@@ -57,7 +59,7 @@ pub use lease::{
     COMMAND_ANNOTATION, DESTROY_COMMAND, LAST_SUCCESS_ANNOTATION, LeaseClaim, LeaseRecord,
     NEXT_RECONCILE_ANNOTATION,
 };
-pub use login::ClusterLogin;
+pub use login::{ClusterLogin, client_from_kubeconfig};
 pub use manifests::LiveManifest;
 pub use nodes::{
     CORDONED_ANNOTATION, KERNEL_ROUTES_ANNOTATION, LABELS_ANNOTATION, NodeFacts,

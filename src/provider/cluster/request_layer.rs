@@ -33,7 +33,7 @@ impl Attempts {
         self.0.load(Ordering::Relaxed) > 1
     }
 
-    /// Counts from the start again, after an attempt that was certainly not carried out.
+    /// Counts from the start again, after an attempt that had no effect.
     pub(super) fn reset(&self) {
         self.0.store(0, Ordering::Relaxed);
     }

@@ -13,7 +13,7 @@ use http_body_util::{BodyExt as _, Full};
 use kube::client::Body;
 use tower::{BoxError, Layer, Service, ServiceExt as _};
 
-use super::entra::{self, EntraCluster};
+use super::entra_refusal::{self, EntraCluster};
 use super::request_layer::Attempts;
 use crate::provider::credentials::TokenSource;
 use crate::provider::response_body;
@@ -88,7 +88,7 @@ where
             tokens.forget(&token).await;
             let next = tokens.token().await?;
             if next != token {
-                // The API server did not carry out the first request.
+                // The first request had no effect.
                 parts.extensions.get::<Attempts>().into_iter().for_each(Attempts::reset);
                 response = self.attempt(&parts, &body, &next).await?;
             }
@@ -126,7 +126,7 @@ async fn judge(
 ) -> Result<Response<ResponseBody>, BoxError> {
     let (parts, body) = response.into_parts();
     let body = response_body::read(body, MAX_REFUSAL_BYTES, REFUSAL_TIMEOUT).await?;
-    match entra::refusal(cluster, parts.status, &body) {
+    match entra_refusal::refusal(cluster, parts.status, &body) {
         Some(refusal) => Err(refusal.into()),
         None => {
             let body = Full::new(body).map_err(|never| match never {}).boxed_unsync();

@@ -58,7 +58,9 @@ fn client(tokens: &[&'static str]) -> (kube::Client, Received) {
     let text = r#"{"current-context":"c","contexts":[{"name":"c","context":{"cluster":"k",
         "user":"u"}}],"users":[{"name":"u","user":{"auth-provider":{"name":"azure","config":
         {"cluster-id":"/the/cluster"}}}}]}"#;
-    let cluster = entra::take_sign_in(&mut super::super::client::parse(text).unwrap()).unwrap();
+    let cluster =
+        super::super::entra::take_sign_in(&mut super::super::kubeconfig::parse(text).unwrap())
+            .unwrap();
     let tokens = Tokens(Mutex::new(tokens.iter().copied().collect()));
     let layer = TokenLayer { tokens: Arc::new(tokens), entra: Some(Arc::new(cluster)) };
     let (count, settings) = (RequestCount::default(), ClientSettings::default());

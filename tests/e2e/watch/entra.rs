@@ -164,7 +164,7 @@ async fn each_reason_why_the_api_server_refuses_has_its_remedy() {
     deployment.clients.cluster = Arc::new(connector(tokens.clone()));
     refused(gap(&deployment).await, &[ROLE, &scope, "does not accept the token", "tenantID"]);
     let before = deployment.copy_of_state().arm;
-    // Azure still accepts its token, and there is none for the cluster.
+    // Azure still accepts its token; one for the cluster is not issued.
     register(&deployment, |identity| identity.disabled = true);
     deployment.clients.cluster = Arc::new(connector(Arc::new(tokens.for_clusters())));
     let failure = gap(&deployment).await.unwrap();
