@@ -21,7 +21,6 @@ use crate::provider::limits::Limits;
 use crate::provider::reqwest_transport::ReqwestTransport;
 use crate::provider::secret::Secret;
 use crate::provider::service_account::{self, ServiceAccount};
-use crate::provider::settings::ClientSettings;
 use crate::provider::sign_in::{
     AzureEndpoints, AzureTokens, CustomEndpoints, SignIn, is_azure_cli_installed,
 };
@@ -146,6 +145,7 @@ impl Access {
         requests: RequestCount,
     ) -> Clients {
         let limits = Limits::published();
+        let cluster_tokens = Arc::new(self.tokens.for_clusters());
         let azure = ArmClient::new(
             transport.clone(),
             &self.endpoints.resource_manager,
@@ -164,8 +164,9 @@ impl Access {
         let cluster = KubeconfigConnector {
             limits,
             requests: requests.clone(),
-            settings: ClientSettings::default(),
+            ..KubeconfigConnector::default()
         };
+        let cluster = cluster.with_azure_tokens(cluster_tokens);
         Clients {
             kubeconfig: self.kubeconfig,
             azure: Arc::new(azure),

@@ -12,7 +12,6 @@ use crate::provider::http::RequestCount;
 use crate::provider::limits::Limits;
 use crate::provider::retry::RetryingHosts;
 use crate::provider::secret::Secret;
-use crate::provider::settings::ClientSettings;
 use crate::provider::tailnet::TailnetClient;
 use crate::sandbox::SharedSandbox;
 use crate::sandbox::folder::{Folder, FolderError, Saver};
@@ -83,12 +82,17 @@ fn clients(
     let requests = RequestCount::default();
     let transport = transport()?;
     let token = Arc::new(StaticToken(Secret::new("sandbox")));
+    let connector = KubeconfigConnector {
+        limits: Limits::unlimited(),
+        requests: requests.clone(),
+        ..KubeconfigConnector::default()
+    };
     Ok(Clients {
         kubeconfig: KubeconfigSource::Azure,
         azure: Arc::new(ArmClient::new(
             transport.clone(),
             &endpoints.azure,
-            token,
+            token.clone(),
             Limits::unlimited(),
             requests.clone(),
         )),
@@ -100,11 +104,7 @@ fn clients(
             Limits::unlimited(),
             requests.clone(),
         )),
-        cluster: Arc::new(KubeconfigConnector {
-            limits: Limits::unlimited(),
-            requests: requests.clone(),
-            settings: ClientSettings::default(),
-        }),
+        cluster: Arc::new(connector.with_azure_tokens(token)),
         hosts: Arc::new(RetryingHosts::new(Arc::new(sandbox)).noted_in(requests.clone())),
         requests,
     })

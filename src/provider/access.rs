@@ -6,7 +6,7 @@ use base64::Engine as _;
 use serde_json::Value;
 
 use super::clients::{Clients, KubeconfigSource, ReadClients};
-use super::cluster::{ClusterError, KubeconfigServer, server_of_kubeconfig};
+use super::cluster::{ClusterError, KubeconfigServer, server_of_kubeconfig, with_entra_user};
 use super::error::RequestError;
 use super::read_write::{ClusterRead, ClusterWrite};
 use super::secret::Secret;
@@ -152,11 +152,12 @@ pub async fn open(
 async fn from_azure(clients: &ReadClients, cluster: &ArmId) -> Result<String, AccessError> {
     let response = clients.azure.cluster_user_credential(cluster).await;
     let response = response.map_err(|error| AccessError::Credentials(Box::new(error)))?;
-    response
+    let text = response
         .pointer("/kubeconfigs/0/value")
         .and_then(Value::as_str)
         .and_then(decode)
-        .ok_or(AccessError::NoKubeconfig)
+        .ok_or(AccessError::NoKubeconfig)?;
+    Ok(with_entra_user(&text, cluster)?.unwrap_or(text))
 }
 
 fn decode(text: &str) -> Option<String> {

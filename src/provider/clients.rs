@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::cluster::{ClusterClient, ClusterError, client_from_kubeconfig};
+use super::cluster::{ClusterClient, ClusterError, ClusterLogin};
+use super::credentials::TokenSource;
 use super::http::{Api, RequestCount};
 use super::limits::Limits;
 use super::read_write::{
@@ -124,6 +125,18 @@ pub struct KubeconfigConnector {
     pub requests: RequestCount,
     /// Timeouts and limits.
     pub settings: ClientSettings,
+    /// How clusters are signed in to.
+    pub login: ClusterLogin,
+}
+
+impl KubeconfigConnector {
+    /// The connector with tokens of the Azure credential for AKS clusters that accept
+    /// identities of Microsoft Entra ID.
+    #[must_use]
+    pub fn with_azure_tokens(mut self, tokens: Arc<dyn TokenSource>) -> Self {
+        self.login = ClusterLogin::with_azure_tokens(tokens);
+        self
+    }
 }
 
 #[async_trait]
@@ -135,7 +148,7 @@ impl ClusterConnector for KubeconfigConnector {
     ) -> Result<Arc<dyn ClusterWrite>, ClusterError> {
         let (limits, count) = (self.limits.clone(), self.requests.clone());
         let policy = RequestPolicy::new(Api::Kubernetes, limits, count, self.settings);
-        let client = client_from_kubeconfig(kubeconfig, policy).await?;
+        let client = self.login.client(kubeconfig, policy).await?;
         let client = ClusterClient::new(client, owner, self.requests.clone());
         Ok(Arc::new(client.with_settings(self.settings)))
     }

@@ -84,7 +84,7 @@ fn kubernetes(sandbox: &mut SandboxState, request: &Request<Bytes>, now: Timesta
     if request.uri().path().contains("/endpointslices") {
         controllers::services::refresh(sandbox, now);
     }
-    let SandboxState { kubernetes, cluster_access, .. } = sandbox;
+    let SandboxState { arm, kubernetes, cluster_access, .. } = sandbox;
     let (Some(store), Some(access)) = (kubernetes, cluster_access) else {
         let message = "the sandbox has no cluster";
         return ApiResponse::Complete(failure(
@@ -99,7 +99,9 @@ fn kubernetes(sandbox: &mut SandboxState, request: &Request<Bytes>, now: Timesta
             name: "clusterUser".to_owned(),
             groups: vec!["system:masters".to_owned(), "system:authenticated".to_owned()],
         }),
-        Some(token) => tokens::user(store, token, now),
+        Some(token) => {
+            tokens::user(store, token, now).or_else(|| arm.entra_user(&access.cluster, token, now))
+        }
         None => {
             let presented = request.extensions().get::<PresentedCertificates>();
             presented.and_then(|presented| identity::user(presented, &access.instance, now))

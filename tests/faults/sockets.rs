@@ -93,7 +93,12 @@ pub(crate) async fn behind_sockets(settings: ClientSettings) -> Deployment {
         ),
         cluster: Arc::new(Elsewhere {
             kubeconfig: kubeconfig(&deployment, &url(Api::Kubernetes)),
-            connector: KubeconfigConnector { limits, requests: requests.clone(), settings },
+            connector: KubeconfigConnector {
+                limits,
+                requests: requests.clone(),
+                settings,
+                ..KubeconfigConnector::default()
+            },
         }),
         hosts: Arc::new(RetryingHosts::new(Arc::new(deployment.sandbox.clone()))),
         requests,

@@ -3,8 +3,10 @@
 use kube::client::ClientBuilder;
 use kube::config::{Cluster, Config, KubeConfigOptions, Kubeconfig};
 
-use super::error::{About, ClusterCause, ClusterError};
+use super::error::{ClusterCause, ClusterError};
+use super::kubeconfig::{about, parse};
 use super::request_layer::RequestLayer;
+use super::token_layer::TokenLayer;
 use crate::provider::proxy::{self, Proxies};
 use crate::provider::request_policy::RequestPolicy;
 use crate::provider::reqwest_transport::install_cryptography;
@@ -24,37 +26,25 @@ pub struct KubeconfigServer {
     pub certificate_authority_data: Option<String>,
 }
 
-/// Builds a client for the current context of a kubeconfig, with a policy for its requests
-/// and the proxy of the environment.
-///
-/// # Errors
-///
-/// The text is no kubeconfig, or refers to a missing entry.
-pub async fn client_from_kubeconfig(
-    text: &str,
-    policy: RequestPolicy,
-) -> Result<kube::Client, ClusterError> {
-    client_through(text, policy, &Proxies::of_environment()).await
-}
-
-async fn client_through(
-    text: &str,
+/// A client whose requests have tokens, or else the credential in the kubeconfig.
+pub(super) async fn build(
+    kubeconfig: Kubeconfig,
+    tokens: Option<TokenLayer>,
     policy: RequestPolicy,
     proxies: &Proxies,
 ) -> Result<kube::Client, ClusterError> {
-    let about = About::new("read", "kubeconfig", "for the cluster");
+    let about = about();
     let other = |error: &dyn std::fmt::Display| about.malformed(error.to_string());
     install_cryptography();
-    let kubeconfig = Kubeconfig::from_yaml(text).map_err(|error| other(&error))?;
-    let mut config =
-        Config::from_custom_kubeconfig(kubeconfig.clone(), &KubeConfigOptions::default())
-            .await
-            .map_err(|error| other(&error))?;
+    let proxy = proxy_of_cluster(&kubeconfig);
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+        .await
+        .map_err(|error| other(&error))?;
     // The policy repeats requests; kube's own way can take half an hour. It
     // also ends reads: kube's timeout would count the idle time of connections
     // that are kept for later.
     config.default_retry = false;
-    config.proxy_url = match proxy_of_cluster(&kubeconfig) {
+    config.proxy_url = match proxy {
         Some(url) => proxy::of_text(&url).map(Some),
         None => proxies.for_server(&config.cluster_url),
     }
@@ -63,7 +53,11 @@ async fn client_through(
     config.connect_timeout = Some(policy.settings().connect_timeout);
     config.write_timeout = Some(policy.settings().attempt_timeout);
     let builder = ClientBuilder::try_from(config).map_err(|error| about.failed(error))?;
-    Ok(builder.with_layer(&RequestLayer::new(policy)).build())
+    let builder = builder.with_layer(&RequestLayer::new(policy));
+    Ok(match tokens {
+        Some(tokens) => builder.with_layer(&tokens).build(),
+        None => builder.build(),
+    })
 }
 
 /// The API server of a kubeconfig's current context, for the check that it is
@@ -73,9 +67,9 @@ async fn client_through(
 ///
 /// The text is no kubeconfig, or names no server.
 pub fn server_of_kubeconfig(text: &str) -> Result<KubeconfigServer, ClusterError> {
-    let about = About::new("read", "kubeconfig", "for the cluster");
+    let about = about();
     let missing = |what: &str| about.error(ClusterCause::Other, format!("it names no {what}"));
-    let config = Kubeconfig::from_yaml(text).map_err(|error| about.malformed(error.to_string()))?;
+    let config = parse(text)?;
     let cluster = current_cluster(&config).map_err(missing)?;
     let server = cluster.server.clone().ok_or_else(|| missing("server"))?;
     let url = url::Url::parse(&server).map_err(|error| about.malformed(error.to_string()))?;
@@ -112,6 +106,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::provider::cluster::login::client_from_kubeconfig;
     use crate::provider::http::{Api, RequestCount};
     use crate::provider::limits::Limits;
     use crate::provider::settings::ClientSettings;
@@ -166,7 +161,8 @@ users:
         let proxy = format!("{scheme}://u:p@{}", listener.local_addr().unwrap());
         let kubeconfig = kubeconfig.replace("PROXY", &proxy);
         let proxies = Proxies::through(&proxy, exceptions);
-        let client = client_through(&kubeconfig, policy(), &proxies).await.unwrap();
+        let kubeconfig = parse(&kubeconfig).unwrap();
+        let client = build(kubeconfig, None, policy(), &proxies).await.unwrap();
         let request = tokio::spawn(async move { client.apiserver_version().await });
         let (mut connection, _) = listener.accept().await.unwrap();
         let mut received = vec![0; 512];

@@ -1,6 +1,8 @@
 //! Errors of requests to the Kubernetes API server, with their codes and remedies.
 
+use super::entra_refusal::{EntraRefusal, is_of_admission};
 use crate::diagnostics::{Code, Failure, ServiceText};
+use crate::provider::error::RequestError;
 use crate::provider::http::TransportError;
 use crate::provider::request_policy::NOT_IN_SCHEMA;
 
@@ -45,8 +47,19 @@ pub enum ClusterCause {
     Unavailable,
     /// The credentials do not allow the request.
     Refused,
+    /// The sign-in to the cluster failed, or the identity lacks a role.
+    SignIn(Box<SignInFailure>),
     /// The API server rejected the request, or its answer is not understood.
     Other,
+}
+
+/// How a failed sign-in can succeed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignInFailure {
+    /// The remedy.
+    pub remedy: String,
+    /// Whether the service that signs in did not answer.
+    pub unavailable: bool,
 }
 
 impl ClusterError {
@@ -70,12 +83,18 @@ impl ClusterError {
 
     /// True if the same request may succeed later.
     pub fn is_unavailable(&self) -> bool {
-        self.cause == ClusterCause::Unavailable
+        match &self.cause {
+            ClusterCause::SignIn(failure) => failure.unavailable,
+            cause => *cause == ClusterCause::Unavailable,
+        }
     }
 
     /// True if the credentials do not allow the request.
     pub fn is_refused(&self) -> bool {
-        self.cause == ClusterCause::Refused
+        match &self.cause {
+            ClusterCause::SignIn(failure) => !failure.unavailable,
+            cause => *cause == ClusterCause::Refused,
+        }
     }
 }
 
@@ -93,6 +112,9 @@ impl From<ClusterError> for Failure {
 }
 
 fn remedy(error: &ClusterError) -> String {
+    if let ClusterCause::SignIn(failure) = &error.cause {
+        return failure.remedy.clone();
+    }
     let text = match error.code {
         Code::FieldConflict => {
             let manager = error.conflicting_manager().unwrap_or("the other manager");
@@ -150,7 +172,7 @@ impl About {
             ClusterCause::FieldConflict { .. } => Code::FieldConflict,
             ClusterCause::Conflict => Code::Conflict,
             ClusterCause::Unavailable => Code::ServiceUnavailable,
-            ClusterCause::Refused => Code::ClusterRefused,
+            ClusterCause::Refused | ClusterCause::SignIn(_) => Code::ClusterRefused,
             ClusterCause::Other => Code::UnexpectedResponse,
         };
         self.coded(cause, code, reason)
@@ -178,6 +200,14 @@ impl About {
         self.error(ClusterCause::Other, reason)
     }
 
+    /// The error of a request that has no token, or whose credential cannot be fetched.
+    pub(super) fn not_signed_in(&self, error: &RequestError) -> ClusterError {
+        let failure = Failure::from(error);
+        let (remedy, unavailable) = (failure.remedy, error.is_unavailable());
+        let cause = ClusterCause::SignIn(Box::new(SignInFailure { remedy, unavailable }));
+        self.coded(cause, failure.code, error.to_string())
+    }
+
     /// An error of kube, classified, with text that is safe to print.
     pub(super) fn failed(&self, mut error: kube::Error) -> ClusterError {
         if let kube::Error::Api(status) = &mut error {
@@ -185,6 +215,11 @@ impl About {
         }
         let (cause, code) = match &error {
             kube::Error::Api(status) => return self.answered(status),
+            kube::Error::Service(source)
+                if source.is::<EntraRefusal>() || source.is::<RequestError>() =>
+            {
+                return self.refused_sign_in(source.as_ref());
+            }
             kube::Error::Service(source) if is_permanent(source.as_ref()) => {
                 return self.malformed(String::from(ServiceText::message(&source.to_string())));
             }
@@ -195,6 +230,16 @@ impl About {
             _ => (ClusterCause::Other, Code::UnexpectedResponse),
         };
         self.coded(cause, code, String::from(ServiceText::message(&chain(&error))))
+    }
+
+    fn refused_sign_in(&self, source: &(dyn std::error::Error + 'static)) -> ClusterError {
+        if let Some(error) = source.downcast_ref::<RequestError>() {
+            return self.not_signed_in(error);
+        }
+        let refusal = source.downcast_ref::<EntraRefusal>();
+        let remedy = refusal.map_or(CLUSTER_ROLES, |refusal| &refusal.remedy).to_owned();
+        let cause = ClusterCause::SignIn(Box::new(SignInFailure { remedy, unavailable: false }));
+        self.coded(cause, Code::ClusterRefused, source.to_string())
     }
 
     fn answered(&self, status: &kube::core::Status) -> ClusterError {
@@ -228,9 +273,7 @@ fn make_printable(status: &mut kube::core::Status) {
 }
 
 fn classify(status: &kube::core::Status) -> (ClusterCause, Code) {
-    let admission = ["admission webhook", "ValidatingAdmissionPolicy", "admission policy"]
-        .iter()
-        .any(|words| status.message.contains(words));
+    let admission = is_of_admission(&status.message);
     match status.code {
         404 if says_not_found(status) => (ClusterCause::NotFound, Code::ObjectMissing),
         404 => (ClusterCause::Other, Code::UnexpectedResponse),
@@ -289,95 +332,5 @@ fn field_conflict(status: &kube::core::Status) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn failed(body: serde_json::Value) -> ClusterError {
-        let status: kube::core::Status = serde_json::from_value(body).unwrap();
-        About::new("apply", "DaemonSet", "a/b").failed(kube::Error::Api(Box::new(status)))
-    }
-
-    #[test]
-    fn a_field_conflict_names_the_other_manager() {
-        let error = failed(serde_json::json!({
-            "status": "Failure", "code": 409, "reason": "Conflict",
-            "message": "Apply failed with 1 conflict: conflict with \"kubectl\" using v1: .spec.x",
-            "details": { "causes": [{
-                "reason": "FieldManagerConflict", "field": ".spec.x",
-                "message": "conflict with \"kubectl\" using v1",
-            }]},
-        }));
-        assert_eq!(error.conflicting_manager(), Some("kubectl"));
-        assert!(error.is_conflict());
-        assert!(error.to_string().starts_with("cannot apply DaemonSet a/b: Apply failed"));
-    }
-
-    #[test]
-    fn only_the_api_server_says_that_an_object_is_missing() {
-        for (reason, message, expected) in [
-            ("NotFound", "nodes \"a\" not found", true),
-            ("Failed to parse error data", "404 page not found\n", true),
-            ("Failed to parse error data", "<html>404 Not Found</html>", false),
-            ("", "", false),
-        ] {
-            let status = serde_json::json!({
-                "status": "Failure", "code": 404, "reason": reason, "message": message,
-            });
-            assert_eq!(failed(status).is_not_found(), expected, "{reason} {message}");
-        }
-    }
-
-    #[test]
-    fn distinguishes_statuses() {
-        for (code, cause, stable) in [
-            (404, ClusterCause::Other, Code::UnexpectedResponse),
-            (401, ClusterCause::Refused, Code::ClusterRefused),
-            (403, ClusterCause::Refused, Code::ClusterRefused),
-            (409, ClusterCause::Conflict, Code::ChangedSinceRead),
-            (429, ClusterCause::Unavailable, Code::Throttled),
-            (503, ClusterCause::Unavailable, Code::ServiceUnavailable),
-            (422, ClusterCause::Other, Code::InvalidRequest),
-            (405, ClusterCause::Other, Code::RequestError),
-        ] {
-            let error = failed(serde_json::json!({ "status": "Failure", "code": code }));
-            assert_eq!((&error.cause, error.code), (&cause, stable), "{code}");
-            assert!(!Failure::from(error).remedy.is_empty());
-        }
-        for (message, cause) in [
-            ("etcdserver: request timed out", ClusterCause::Unavailable),
-            (
-                "failed to create typed patch object (a/b; stargate.io/v1alpha1, Kind=Server): \
-                 .spec.c: field not declared in schema",
-                ClusterCause::Other,
-            ),
-        ] {
-            let status =
-                serde_json::json!({ "status": "Failure", "code": 500, "message": message });
-            assert_eq!(failed(status).cause, cause, "{message}");
-        }
-    }
-
-    #[test]
-    fn an_admission_webhook_and_an_existing_object_have_their_codes() {
-        let denied = failed(serde_json::json!({
-            "status": "Failure", "code": 403, "reason": "Forbidden",
-            "message": "admission webhook \"validation.gatekeeper.sh\" denied the request: no tags",
-        }));
-        assert_eq!(denied.code, Code::AdmissionRefused);
-        let exists = failed(serde_json::json!({
-            "status": "Failure", "code": 409, "reason": "AlreadyExists", "message": "exists",
-        }));
-        assert_eq!(exists.code, Code::Conflict);
-    }
-
-    #[test]
-    fn the_causes_of_an_invalid_object_are_the_source() {
-        let error = failed(serde_json::json!({
-            "status": "Failure", "code": 422, "reason": "Invalid", "message": "is invalid",
-            "details": { "causes": [{
-                "reason": "FieldValueInvalid", "field": "spec.podCIDR", "message": "bad prefix",
-            }]},
-        }));
-        assert_eq!(Failure::from(error).source, ["spec.podCIDR: bad prefix"]);
-    }
-}
+#[path = "error_tests.rs"]
+mod tests;

@@ -8,12 +8,17 @@ mod certificate_request;
 mod client;
 mod contents;
 mod drain;
+mod entra;
+mod entra_refusal;
 mod error;
 mod events;
+mod exec_plugin;
 mod fields;
 mod goldpinger;
 mod history;
+mod kubeconfig;
 mod lease;
+mod login;
 mod manifests;
 mod networks;
 mod nodes;
@@ -25,6 +30,7 @@ mod request;
 mod request_layer;
 mod services;
 mod shared_list;
+mod token_layer;
 mod tokens;
 mod topology_object;
 mod watch;
@@ -42,9 +48,10 @@ use crate::resource::kubernetes::KubernetesApi;
 
 pub use approval::{Approval, Refusal};
 pub use certificate_request::CertificateRefusal;
-pub use client::{KubeconfigServer, client_from_kubeconfig, server_of_kubeconfig};
+pub use client::{KubeconfigServer, server_of_kubeconfig};
 pub use drain::{DrainReport, Eviction};
-pub use error::{ClusterCause, ClusterError};
+pub use entra::with_entra_user;
+pub use error::{ClusterCause, ClusterError, SignInFailure};
 pub use events::OperationEvent;
 pub use goldpinger::MeasureError;
 pub use history::{MAX_OPERATIONS, PastOperation, REQUEST_KEPT_FOR};
@@ -52,6 +59,7 @@ pub use lease::{
     COMMAND_ANNOTATION, DESTROY_COMMAND, LAST_SUCCESS_ANNOTATION, LeaseClaim, LeaseRecord,
     NEXT_RECONCILE_ANNOTATION,
 };
+pub use login::{ClusterLogin, client_from_kubeconfig};
 pub use manifests::LiveManifest;
 pub use nodes::{
     CORDONED_ANNOTATION, KERNEL_ROUTES_ANNOTATION, LABELS_ANNOTATION, NodeFacts,
@@ -89,7 +97,7 @@ impl std::fmt::Debug for ClusterClient {
 
 impl ClusterClient {
     /// A client of the cluster. The requests of `client` are counted into
-    /// `count` by its own policy (see [`client_from_kubeconfig`] and
+    /// `count` by its own policy (see [`ClusterLogin::client`] and
     /// [`RequestLayer`]).
     pub fn new(client: kube::Client, owner: Owner, count: RequestCount) -> Self {
         let settings = ClientSettings::default();

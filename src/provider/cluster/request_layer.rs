@@ -32,6 +32,11 @@ impl Attempts {
     pub(super) fn repeated(&self) -> bool {
         self.0.load(Ordering::Relaxed) > 1
     }
+
+    /// Counts from the start again, after an attempt that had no effect.
+    pub(super) fn reset(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
 }
 
 /// Puts requests to the API server under a policy: budget, Retry-After,

@@ -16,7 +16,7 @@ pub struct AzureEndpoints {
     pub resource_manager: String,
     /// The URL of Microsoft Entra ID, without a trailing slash.
     pub authority: String,
-    /// The audience of tokens for Azure Resource Manager.
+    /// The audience of tokens: that of Azure Resource Manager, or of another service.
     pub audience: String,
     /// The audience that Microsoft Entra ID expects of a token of another issuer.
     pub exchange_audience: &'static str,
@@ -97,7 +97,7 @@ impl AzureEndpoints {
         Ok(endpoints)
     }
 
-    /// The scope that stands for all permissions of an identity on Azure Resource Manager.
+    /// The scope that stands for all permissions of an identity on the service of the audience.
     pub fn scope(&self) -> String {
         format!("{}/.default", self.audience)
     }

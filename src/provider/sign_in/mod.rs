@@ -43,11 +43,15 @@ const SIGN_IN_TIMEOUT: Duration = Duration::from_secs(12);
 /// The wait before the second attempt.
 const FIRST_DELAY: Duration = Duration::from_millis(500);
 
-/// Tokens for Azure Resource Manager.
+/// The audience of tokens for the API servers of AKS clusters: the application *Azure
+/// Kubernetes Service AAD Server*, which is the same in every cloud and tenant.
+const AKS_SERVER: &str = "6dae42f8-4368-4678-94ff-3960e28e3630";
+
+/// Tokens for one service: Azure Resource Manager, unless it is made for another.
 pub struct AzureTokens {
     sign_in: SignIn,
     endpoints: AzureEndpoints,
-    client: SignInClient,
+    client: Arc<SignInClient>,
     cache: TokenCache,
 }
 
@@ -72,8 +76,19 @@ impl AzureTokens {
             SignIn::ManagedIdentity(_) => managed_identity::TIMEOUT,
             _ => SIGN_IN_TIMEOUT,
         };
-        let client = SignInClient::new(transport, requests, call_timeout);
+        let client = Arc::new(SignInClient::new(transport, requests, call_timeout));
         Self { sign_in, endpoints, client, cache: TokenCache::default() }
+    }
+
+    /// Tokens of the same identity for the API servers of AKS clusters.
+    #[must_use]
+    pub fn for_clusters(&self) -> Self {
+        Self {
+            sign_in: self.sign_in.clone(),
+            endpoints: AzureEndpoints { audience: AKS_SERVER.to_owned(), ..self.endpoints.clone() },
+            client: Arc::clone(&self.client),
+            cache: TokenCache::default(),
+        }
     }
 
     /// Where the credentials come from, for messages.

@@ -206,3 +206,15 @@ async fn services_that_do_not_answer_fail_in_time() {
         assert!(begin.elapsed() <= Duration::from_secs(15), "{:?}", begin.elapsed());
     }
 }
+
+#[tokio::test]
+async fn tokens_for_clusters_are_fetched_and_kept_apart() {
+    let sign_in = application(Proof::Secret(Secret::new("right")));
+    let (tokens, script) = tokens(sign_in, vec![granted("azure"), granted("cluster")]);
+    let clusters = tokens.for_clusters();
+    for _ in 0..2 {
+        assert_eq!(tokens.token().await.unwrap().expose(), "azure");
+        assert_eq!(clusters.token().await.unwrap().expose(), "cluster");
+    }
+    assert_eq!(field(&script, 1, "scope"), "6dae42f8-4368-4678-94ff-3960e28e3630/.default");
+}

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::aks_version::{self, DEFAULT_VERSION};
 use super::draft::Draft;
 use super::errors::ArmError;
-use super::{ArmContext, TENANT, aks_pools, json};
+use super::{ArmContext, TENANT, aks_entra, aks_pools, json};
 /// Properties that are immutable after creation.
 const IMMUTABLE_PROPERTIES: [&str; 9] = [
     "dnsPrefix",
@@ -35,6 +35,7 @@ pub(super) fn complete(
     }
     add_names(draft, body, context);
     refuse_support_plan(body)?;
+    aks_entra::complete(body)?;
     add_network_profile(body);
     let version =
         json::text(body, "/properties/kubernetesVersion").unwrap_or(DEFAULT_VERSION).to_owned();

@@ -14,7 +14,7 @@ use super::{ArmContext, ArmStore, responses};
 /// A bearer token with this value is refused.
 pub(super) const REFUSED_TOKEN: &str = "refused";
 /// The token that the sandbox hands out; it is accepted whatever identities there are.
-const SERVED_TOKEN: &str = "sandbox";
+pub(super) const SERVED_TOKEN: &str = "sandbox";
 
 /// The audiences of tokens for Azure Resource Manager in the three clouds.
 const ARM_AUDIENCES: [&str; 5] = [
@@ -24,13 +24,14 @@ const ARM_AUDIENCES: [&str; 5] = [
     "https://management.core.usgovcloudapi.net",
     "https://management.chinacloudapi.cn",
 ];
-/// The audiences of tokens for other services: Microsoft Graph, and the API servers of AKS.
-const OTHER_AUDIENCES: [&str; 2] =
-    ["https://graph.microsoft.com", "6dae42f8-4368-4678-94ff-3960e28e3630"];
+/// The audience of tokens for Microsoft Graph.
+const GRAPH: &str = "https://graph.microsoft.com";
+/// The audience of tokens for the API servers of AKS.
+pub(super) const AKS_SERVER: &str = "6dae42f8-4368-4678-94ff-3960e28e3630";
 
 /// Whether the tenant knows a service by an audience. `base` is the URL of this service.
 pub(super) fn is_known(audience: &str, base: &str) -> bool {
-    is_of_arm(audience, base) || OTHER_AUDIENCES.contains(&audience.trim_end_matches('/'))
+    is_of_arm(audience, base) || [GRAPH, AKS_SERVER].contains(&audience.trim_end_matches('/'))
 }
 
 /// The resource manager of a private cloud is an audience by its own URL, too.

@@ -255,7 +255,7 @@ fn act(
         let message = format!("The cluster is in state {state} and has no credentials yet.");
         return Err(ArmError::conflict("OperationNotAllowed", message));
     };
-    let value = STANDARD.encode(kubeconfig);
+    let value = STANDARD.encode(super::aks_entra::kubeconfig(&stored.body, action, kubeconfig)?);
     Ok(found(&json!({"kubeconfigs": [{"name": name, "value": value}]})))
 }
 

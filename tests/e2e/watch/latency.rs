@@ -14,7 +14,6 @@ use stargate::provider::http::RequestCount;
 use stargate::provider::limits::Limits;
 use stargate::provider::reqwest_transport::ReqwestTransport;
 use stargate::provider::secret::Secret;
-use stargate::provider::settings::ClientSettings;
 use stargate::provider::tailnet::TailnetClient;
 use stargate::sandbox::SandboxState;
 use stargate::sandbox::faults::{self, Fault};
@@ -67,7 +66,7 @@ pub(super) async fn served_with(text: &str, state: SandboxState) -> (Deployment,
         cluster: Arc::new(KubeconfigConnector {
             limits,
             requests: requests.clone(),
-            settings: ClientSettings::default(),
+            ..KubeconfigConnector::default()
         }),
         requests,
         ..deployment.clients

@@ -5,6 +5,7 @@ mod after_destroy;
 mod approval;
 mod approval_by_digest;
 mod cluster;
+mod entra;
 mod file_events;
 mod footprint;
 mod former_leader;

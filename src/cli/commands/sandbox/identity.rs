@@ -22,7 +22,7 @@ pub(crate) struct IdentityArguments {
     #[arg(value_name = "NAME")]
     name: String,
     /// Register a credential of the tailnet instead of an identity of Azure
-    #[arg(long, value_enum, value_name = "KIND", conflicts_with_all = ["secret", "certificate", "issuer", "managed"])]
+    #[arg(long, value_enum, value_name = "KIND", conflicts_with_all = ["secret", "certificate", "issuer", "managed", "cluster_admin"])]
     tailscale: Option<TailnetKind>,
     /// Create a client secret and print it
     #[arg(long)]
@@ -43,7 +43,10 @@ pub(crate) struct IdentityArguments {
     /// Issue tokens to machines without a proof, as for a managed identity
     #[arg(long)]
     managed: bool,
-    /// Remove the secrets, certificates and issuers of the identity first
+    /// Assign the role `Azure Kubernetes Service RBAC Cluster Admin`
+    #[arg(long)]
+    cluster_admin: bool,
+    /// Remove the secrets, certificates, issuers and the role of the identity first
     #[arg(long)]
     reset: bool,
     /// Refuse the identity and revoke its access tokens
@@ -102,8 +105,10 @@ fn azure(
     if arguments.reset {
         identity.remove_credentials();
         identity.disabled = false;
+        identity.cluster_admin = false;
     }
     identity.managed |= arguments.managed;
+    identity.cluster_admin |= arguments.cluster_admin;
     identity.disabled |= arguments.disable;
     if let Some(secret) = &secret {
         let lifetime = arguments.secret_lifetime.map(|it| SignedDuration::from_secs(it.into()));

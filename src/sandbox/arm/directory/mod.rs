@@ -47,6 +47,9 @@ pub struct DirectoryIdentity {
     pub disabled: bool,
     /// Whether machines get tokens of it without a proof.
     pub managed: bool,
+    /// Whether it has the role *Azure Kubernetes Service RBAC Cluster Admin*.
+    #[serde(default)]
+    pub cluster_admin: bool,
     /// The ends of the client secrets, by their digests.
     secrets: BTreeMap<String, Option<Timestamp>>,
     /// The registered certificates: DER in base64.
@@ -130,7 +133,7 @@ impl Directory {
         self.identities.iter().find(is_it).map(|(name, identity)| (name.as_str(), identity))
     }
 
-    fn issue(
+    pub(super) fn issue(
         &mut self,
         identity: &str,
         audience: &str,
@@ -154,22 +157,38 @@ impl Directory {
         GrantedToken { token, expires, seconds }
     }
 
-    /// Checks a token for a service, which accepts these audiences.
+    /// Checks a token for a service, which accepts these audiences. Without identities, the
+    /// tokens of other issuers are accepted, too.
     pub(super) fn check(
         &self,
         token: &str,
         accepts: impl Fn(&str) -> bool,
         now: Timestamp,
     ) -> Result<(), TokenRefusal> {
+        match self.identity_of(token, accepts, now) {
+            Err(TokenRefusal::Invalid) if self.is_open() && !token.starts_with(TOKEN_PREFIX) => {
+                Ok(())
+            }
+            checked => checked.map(drop),
+        }
+    }
+
+    /// The identity that a token was issued to, for a service that accepts these audiences;
+    /// `None` if no identity was registered then.
+    pub(super) fn identity_of(
+        &self,
+        token: &str,
+        accepts: impl Fn(&str) -> bool,
+        now: Timestamp,
+    ) -> Result<Option<&DirectoryIdentity>, TokenRefusal> {
         match self.tokens.get(&digest(token)) {
-            None if self.is_open() && !token.starts_with(TOKEN_PREFIX) => Ok(()),
             None => Err(TokenRefusal::Invalid),
             Some(issued) if issued.revoked => Err(TokenRefusal::Invalid),
             Some(issued) if issued.expires <= now => Err(TokenRefusal::Expired(issued.expires)),
             Some(issued) if !accepts(&issued.audience) => {
                 Err(TokenRefusal::Audience(issued.audience.clone()))
             }
-            Some(_) => Ok(()),
+            Some(issued) => Ok(self.identities.get(&issued.identity)),
         }
     }
 }
