@@ -218,11 +218,19 @@ impl Waiting<'_> {
 }
 
 fn subscription(topology: &Topology, lookup: Lookup<'_>) -> Result<SubscriptionId, CliError> {
-    let written = topology.azure.subscription.clone();
-    written.or_else(|| lookup("AZURE_SUBSCRIPTION_ID").map(SubscriptionId::new)).ok_or_else(|| {
-        CliError::coded(Code::AzureCredentialsMissing, "no Azure subscription is set")
-            .remedy("set `[azure] subscription`, or AZURE_SUBSCRIPTION_ID")
-    })
+    if let Some(written) = &topology.azure.subscription {
+        return Ok(written.clone());
+    }
+    match lookup("AZURE_SUBSCRIPTION_ID") {
+        Some(id) if SubscriptionId::is_legal(&id) => Ok(SubscriptionId::new(id)),
+        Some(_) => Err(CliError::coded(
+            Code::IllegalSubscription,
+            "AZURE_SUBSCRIPTION_ID is not the ID of a subscription, a GUID",
+        )
+        .remedy("set it to the output of `az account show --query id`")),
+        None => Err(CliError::coded(Code::AzureCredentialsMissing, "no Azure subscription is set")
+            .remedy("set `[azure] subscription`, or AZURE_SUBSCRIPTION_ID")),
+    }
 }
 
 fn azure(

@@ -142,12 +142,16 @@ impl TailnetCredentials {
             return Ok(Self::ApiKey(Secret::new(key)));
         }
         let pair = |id: &str, secret: &str| Some((value(id)?, value(secret)?));
+        let missing = match ["TAILSCALE_OAUTH_CLIENT_ID", "TAILSCALE_CLIENT_ID"].map(value) {
+            [None, None] => "TAILSCALE_API_KEY and TAILSCALE_OAUTH_CLIENT_ID are not set",
+            _ => "the ID of an OAuth client is set, and TAILSCALE_OAUTH_CLIENT_SECRET is not",
+        };
         pair("TAILSCALE_CLIENT_ID", "TAILSCALE_CLIENT_SECRET")
             .or_else(|| pair("TAILSCALE_OAUTH_CLIENT_ID", "TAILSCALE_OAUTH_CLIENT_SECRET"))
             .map(|(id, secret)| Self::OAuthClient { id, secret: Secret::new(secret) })
             .ok_or_else(|| RequestError::Credentials {
                 api: Api::Tailscale,
-                reason: "TAILSCALE_API_KEY and TAILSCALE_OAUTH_CLIENT_ID are not set".to_owned(),
+                reason: missing.to_owned(),
                 refused: false,
                 remedy: "set TAILSCALE_API_KEY, or TAILSCALE_OAUTH_CLIENT_ID and \
                          TAILSCALE_OAUTH_CLIENT_SECRET of an OAuth client with the scopes \
@@ -255,5 +259,9 @@ mod tests {
         assert!(!format!("{found:?}").contains("tskey-marked"));
         let error = TailnetCredentials::from_environment(&|_| None).unwrap_err();
         assert!(Failure::from(&error).remedy.contains("TAILSCALE_API_KEY"));
+        let id = |name: &str| (name == "TAILSCALE_CLIENT_ID").then(|| "marked".to_owned());
+        let error = TailnetCredentials::from_environment(&id).unwrap_err();
+        let message = Failure::from(&error).message;
+        assert!(message.contains("TAILSCALE_OAUTH_CLIENT_SECRET is not"), "{message}");
     }
 }

@@ -49,6 +49,10 @@ fn a_subscription_is_required() {
         .join("\n");
     let location = TestFolder::with(&topology);
     plan(&location, &[TAILSCALE]).fails(1, "SG0601", "AZURE_SUBSCRIPTION_ID");
+    for id in ["nonsense", "44654aed-2753-4b88-9142-af7132933b6b/../b?c#d"] {
+        let variables = [TAILSCALE, ("AZURE_SUBSCRIPTION_ID", id)];
+        plan(&location, &variables).fails(1, "SG0210", "az account show");
+    }
     location.run("plan --sandbox").exits(0);
 }
 

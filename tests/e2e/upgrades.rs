@@ -273,7 +273,7 @@ async fn a_skipped_minor_version_is_refused() {
 /// A kubelet alone does not go back either.
 /// A refused upgrade leaves pools and profiles as they are, and the former file fits again.
 #[tokio::test(start_paused = true)]
-async fn what_needs_a_refused_upgrade_stays() {
+async fn a_refused_upgrade_keeps_pools_and_profiles() {
     for (cluster, profile) in [("1.35", "1.35"), ("1.34.99", "1.34"), ("1.33.99", "1.33.99")] {
         let deployment = applied("1.33.5", "1.33.7").await;
         let edited = deployment.edited(&versions(cluster, profile));

@@ -174,7 +174,7 @@ fn profile_version(manifest: &Manifest) -> Option<KubernetesVersion> {
 }
 
 /// The version of a profile does not go below that of its workers. The version in the cluster
-/// alone is none that was ever installed.
+/// may never have been installed.
 fn profile(
     input: Comparison<'_>,
     desired: &DesiredResource,

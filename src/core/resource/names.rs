@@ -93,6 +93,16 @@ name_types! {
     TailnetTag;
 }
 
+impl SubscriptionId {
+    /// Whether a text is a GUID, as every subscription ID is.
+    pub fn is_legal(text: &str) -> bool {
+        let groups: Vec<&str> = text.split('-').collect();
+        let lengths: Vec<usize> = groups.iter().map(|group| group.len()).collect();
+        let hexadecimal = |group: &&str| group.chars().all(|one| one.is_ascii_hexdigit());
+        lengths == [8, 4, 4, 4, 12] && groups.iter().all(hexadecimal)
+    }
+}
+
 macro_rules! resources_named_by {
     ($($name:ident),*) => {$(
         impl From<&$name> for ResourceName {

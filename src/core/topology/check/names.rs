@@ -2,6 +2,7 @@
 
 use super::Checker;
 use crate::diagnostics::{Code, Diagnostic};
+use crate::resource::names::SubscriptionId;
 use crate::topology::located::Located;
 
 fn lower_or_digit(one: char) -> bool {
@@ -157,10 +158,7 @@ impl Checker<'_> {
     }
 
     pub(super) fn subscription(&mut self, written: &Located<String>) {
-        let groups: Vec<&str> = written.value.split('-').collect();
-        let lengths: Vec<usize> = groups.iter().map(|group| group.len()).collect();
-        let hexadecimal = |group: &&str| group.chars().all(|one| one.is_ascii_hexdigit());
-        if lengths == [8, 4, 4, 4, 12] && groups.iter().all(hexadecimal) {
+        if SubscriptionId::is_legal(&written.value) {
             return;
         }
         self.found.push(
