@@ -60,11 +60,11 @@ write_azure_token() {
 
 # Tokens of GitHub and Azure DevOps last for minutes; an apply may take longer.
 keep_azure_token() {
-  trap 'kill "$pause" 2>/dev/null; exit 0' TERM
+  # Nothing is written to the pipe: the shell waits without a child that could outlive it.
+  mkfifo "$work/pause"
+  exec 9<>"$work/pause"
   while :; do
-    sleep 240 &
-    pause=$!
-    wait "$pause"
+    read -r -t 240 -u 9 _ || true
     write_azure_token || true
   done
 }
