@@ -213,6 +213,7 @@ fn cluster_facts(topology: &Topology) -> ClusterFacts {
         service_cidr: topology.cluster.service_cidr,
         dns_service_ip: Ipv4Addr::new(10, 0, 0, 10),
         version: topology.cluster.kubernetes_version,
+        support_plan: None,
         fqdn: "large.hcp.canadacentral.azmk8s.io".to_owned(),
         private: false,
         overlay_with_cilium: true,

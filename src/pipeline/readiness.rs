@@ -4,8 +4,9 @@ use jiff::SignedDuration;
 
 use super::{Pipeline, Planned};
 use crate::inventory::readiness::ReadinessFacts;
+use crate::inventory::subscription::SubscriptionFacts;
 use crate::plan::readiness::{Check, ReadinessInput, check};
-use crate::refresh::readiness::{lease_holder, probe_hosts, read_account};
+use crate::refresh::readiness::{lease_holder, probe_hosts, read_account, read_group_permissions};
 
 /// A plan and the checks of what its apply needs.
 #[derive(Debug, Clone)]
@@ -22,7 +23,8 @@ impl Pipeline<'_> {
     pub async fn examine(&self, lease: &str) -> Examined {
         let (planned, account) = tokio::join!(self.run(), read_account(self.clients, self.scope));
         let observation = &planned.observation;
-        let (hosts, lease) = tokio::join!(
+        let (group_permissions, hosts, lease) = tokio::join!(
+            read_group_permissions(self.clients, self.scope, &planned.plan),
             probe_hosts(self.clients, self.scope, observation),
             lease_holder(observation, lease, (self.now)()),
         );
@@ -30,7 +32,7 @@ impl Pipeline<'_> {
         let ahead = |time: jiff::Timestamp| -> SignedDuration { time.duration_since(now) };
         let clocks = self.clients.requests.clocks();
         let readiness = ReadinessFacts {
-            subscription: account.subscription,
+            subscription: SubscriptionFacts { group_permissions, ..account.subscription },
             tailnet: account.tailnet,
             other_topologies: account.other_topologies,
             hosts,

@@ -213,6 +213,7 @@ fn facts(profile: ClusterProfile, network: &Value) -> Result<ClusterFacts, Failu
         service_cidr: profile.service_cidr,
         dns_service_ip: profile.dns_service_ip,
         version: profile.version,
+        support_plan: profile.support_plan,
         fqdn: profile.fqdn,
         private: profile.private,
         node_group_locked: profile.node_group_locked,

@@ -12,7 +12,7 @@ use crate::diagnostics::Failure;
 use crate::plan::{Finding, FindingSeverity};
 use crate::provider::clients::ReadClients;
 use crate::provider::error::RequestError;
-use crate::resource::ArmId;
+use crate::resource::{Api, ArmId};
 
 /// The versions on offer; `None` if the plan needs none.
 pub(super) async fn read(
@@ -33,7 +33,12 @@ pub(super) async fn read(
         "/subscriptions/{}/providers/Microsoft.ContainerService/locations/{}/kubernetesVersions",
         scope.subscription, scope.topology.azure.location
     ));
-    Ok(get_printable(clients, &id).await?.as_ref().and_then(decode))
+    let body = get_printable(clients, &id).await?.unwrap_or_default();
+    decode(&body).map(Some).map_err(|reason| RequestError::Malformed {
+        api: Api::Azure,
+        activity: format!("GET {id}"),
+        reason,
+    })
 }
 
 /// Notes the versions on offer. Without an answer, AKS itself refuses a version that it does
@@ -58,21 +63,29 @@ pub(super) fn note(
 }
 
 /// `values` is a list of minor versions, each with its patches by their full versions
-/// (*Managed Clusters - List Kubernetes Versions*).
-fn decode(response: &Value) -> Option<OfferedVersions> {
-    let minors = response.get("values")?.as_array()?.iter();
-    let minors: Vec<OfferedMinor> = minors.filter_map(decode_minor).collect();
-    // An empty list would refuse every version.
-    (!minors.is_empty()).then_some(OfferedVersions { minors })
+/// (*Managed Clusters - List Kubernetes Versions*). A list without versions would refuse every
+/// version, and one without an entry that cannot be decoded would refuse that.
+fn decode(response: &Value) -> Result<OfferedVersions, String> {
+    let values = response.get("values").and_then(Value::as_array).ok_or("it has no `values`")?;
+    let minors: Vec<OfferedMinor> = values.iter().map(decode_minor).collect::<Result<_, _>>()?;
+    let minors: Vec<_> = minors.into_iter().filter(|it| !it.patches.is_empty()).collect();
+    match minors.is_empty() {
+        true => Err("it lists no version".to_owned()),
+        false => Ok(OfferedVersions { minors }),
+    }
 }
 
-fn decode_minor(minor: &Value) -> Option<OfferedMinor> {
-    let patches = minor.get("patchVersions")?.as_object()?;
-    let patches: BTreeSet<_> = patches.keys().filter_map(|text| text.parse().ok()).collect();
+fn decode_minor(minor: &Value) -> Result<OfferedMinor, String> {
+    let patches = minor.get("patchVersions").and_then(Value::as_object);
+    let patches = patches.ok_or("an entry of `values` has no `patchVersions`")?;
+    let parse = |text: &String| {
+        text.parse().map_err(|_| format!("`patchVersions` has `{text}`, which is no version"))
+    };
+    let patches: BTreeSet<_> = patches.keys().map(parse).collect::<Result<_, _>>()?;
     let plans = minor.pointer("/capabilities/supportPlan").and_then(Value::as_array);
     let plans = plans.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
     let is_preview = minor["isPreview"] == true;
-    (!patches.is_empty()).then(|| OfferedMinor { patches, plans: plans.collect(), is_preview })
+    Ok(OfferedMinor { patches, plans: plans.collect(), is_preview })
 }
 
 #[cfg(test)]
@@ -94,8 +107,19 @@ mod tests {
         assert!(released.plans.contains("AKSLongTermSupport") && !released.is_preview);
         assert!(preview.plans.is_empty() && preview.is_preview);
         assert_eq!(versions.newest_patch("1.34".parse().unwrap()), "1.34.10".parse().ok());
-        for unusable in [json!({ "error": {} }), json!({ "values": [] })] {
-            assert_eq!(decode(&unusable), None);
+    }
+
+    #[test]
+    fn undecodable_responses_are_errors() {
+        for unusable in [
+            json!(null),
+            json!({ "error": {} }),
+            json!({ "values": [] }),
+            json!({ "values": [{ "version": "1.34", "patchVersions": {} }] }),
+            json!({ "values": [{ "version": "1.34" }, { "patchVersions": { "1.35.0": {} } }] }),
+            json!({ "values": [{ "patchVersions": { "latest": {}, "1.35.0": {} } }] }),
+        ] {
+            assert!(decode(&unusable).is_err(), "{unusable}");
         }
     }
 }

@@ -156,6 +156,24 @@ async fn an_upgrade_to_a_version_that_is_not_on_offer_is_blocked() {
     }
 }
 
+/// A topology that names no support plan keeps that of the cluster: AKS upgrades a cluster with
+/// long-term support to a version that has only that.
+#[tokio::test(start_paused = true)]
+async fn an_upgrade_keeps_the_support_plan_of_the_cluster() {
+    let premium = |text: String, plan: &str| {
+        text.replace("[cluster] ", &format!("[cluster]\ntier = \"premium\"\n{plan}# "))
+    };
+    let long_term = premium(versions("1.33", "1.33"), "support_plan = \"AKSLongTermSupport\"\n");
+    let deployment = Deployment::of(&long_term, SandboxState::new(31));
+    deployment.iterate().await;
+    deployment.inject(Fault::VersionLongTermOnly, Some("1.34"));
+    let edited = deployment.edited(&premium(versions("1.34", "1.34"), ""));
+    let plan = edited.plan().await;
+    assert!(blocked(&plan, Code::VersionUnsupported).is_empty(), "{}", summary(&plan));
+    converges(&edited).await;
+    assert_eq!(live(&edited), all_at("1.34.5"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_minor_version_matches_any_patch() {
     let deployment = applied("1.33", "1.33").await;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::OfferedVersions;
 use crate::resource::azure::NodePool;
+use crate::resource::settings::SupportPlan;
 use crate::resource::work_request::RequestedOperation;
 use crate::resource::{ArmId, Kind, ObjectKey, Site};
 use crate::topology::names::{DatacenterName, SubscriptionId, WorkerName};
@@ -99,6 +100,8 @@ pub struct ClusterFacts {
     pub dns_service_ip: Ipv4Addr,
     /// The version that the control plane runs.
     pub version: KubernetesVersion,
+    /// The support plan; `None` if AKS names none that is known.
+    pub support_plan: Option<SupportPlan>,
     /// The name that the API server's certificate holds.
     pub fqdn: String,
     /// Whether the API server has no public address.

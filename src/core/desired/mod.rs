@@ -32,7 +32,7 @@ mod workers;
 pub use allocation::{AddressAssignment, Allocation, AllocationError, allocate};
 pub use facts::Facts;
 pub use offered_versions::{
-    OfferedMinor, OfferedVersions, refusal_of_new_cluster, refusal_of_upgrade,
+    OfferedMinor, OfferedVersions, VersionRequest, refusal_of_new_cluster, refusal_of_upgrade,
 };
 #[cfg(test)]
 pub(crate) use protection::unprotected_blocks;

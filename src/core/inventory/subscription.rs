@@ -6,8 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diagnostics::Failure;
 
-/// The answer to one read, or why it failed: a missing permission hides this answer alone.
+/// The answer to one read, or why it failed: a missing permission hides this answer alone. In a
+/// list, an entry that cannot be decoded hides this entry alone.
 pub type Answer<T> = Result<T, Failure>;
+
+/// Quotas by name.
+pub type Quotas = BTreeMap<String, Answer<Quota>>;
 
 /// The facts of a subscription.
 #[derive(Debug, Clone)]
@@ -21,18 +25,18 @@ pub struct SubscriptionFacts {
     /// The facts of each region of the topology.
     pub regions: BTreeMap<String, RegionFacts>,
     /// The policy assignments that apply to the subscription or to objects in it.
-    pub policies: Answer<Vec<PolicyAssignment>>,
+    pub policies: Answer<Vec<Answer<PolicyAssignment>>>,
     /// The management locks.
-    pub locks: Answer<Vec<ManagementLock>>,
+    pub locks: Answer<Vec<Answer<ManagementLock>>>,
 }
 
 /// The facts of a region.
 #[derive(Debug, Clone)]
 pub struct RegionFacts {
     /// Quotas of `Microsoft.Compute`, by name, such as `standardDSv5Family`.
-    pub compute: Answer<BTreeMap<String, Quota>>,
+    pub compute: Answer<Quotas>,
     /// Quotas of `Microsoft.Network`, by name, such as `StandardSkuPublicIpAddresses`.
-    pub network: Answer<BTreeMap<String, Quota>>,
+    pub network: Answer<Quotas>,
     /// The VM sizes, by their names in lower case.
     pub sizes: Answer<BTreeMap<String, VmSizeFacts>>,
 }
@@ -90,10 +94,10 @@ pub struct Quota {
 /// A VM size in a region.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VmSizeFacts {
-    /// The family whose quota it counts against.
-    pub family: String,
-    /// The number of virtual CPUs.
-    pub cpus: u64,
+    /// The family whose quota it counts against; `None` if Azure did not say.
+    pub family: Option<String>,
+    /// The number of virtual CPUs; `None` if Azure did not say.
+    pub cpus: Option<u64>,
     /// The availability zones that offer it.
     pub zones: BTreeSet<String>,
     /// Why the subscription may not use it in the region, such as

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use crate::diagnostics::{Code, Failure};
 use crate::inventory::subscription::{
-    ManagementLock, PermissionSet, PolicyAssignment, Quota, VmSizeFacts,
+    Answer, ManagementLock, PermissionSet, PolicyAssignment, Quota, Quotas, VmSizeFacts,
 };
 
 fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
@@ -20,42 +21,62 @@ fn texts(value: &Value) -> Vec<String> {
     }
 }
 
+/// An entry of an answer that does not follow the documented API.
+fn undecodable(what: &str, value: &Value) -> Failure {
+    let id = text(value, "/id").or(text(value, "/name")).or(text(value, "/name/value"));
+    let of = id.map(|id| format!(" {id}")).unwrap_or_default();
+    Failure::new(
+        Code::SourceGap,
+        format!("cannot decode the {what}{of}: a documented field is missing"),
+        "run the command again; if the answer stays the same, compare it with `az rest`",
+    )
+}
+
 /// *Permissions - List For Resource Group*.
-pub(super) fn permission_set(value: &Value) -> PermissionSet {
-    PermissionSet { actions: texts(&value["actions"]), not_actions: texts(&value["notActions"]) }
+pub(super) fn permission_set(value: &Value) -> Answer<PermissionSet> {
+    let actions = value.get("actions").filter(|it| it.is_array());
+    let actions = actions.ok_or_else(|| undecodable("permissions of the credential", value))?;
+    Ok(PermissionSet { actions: texts(actions), not_actions: texts(&value["notActions"]) })
 }
 
 /// *Providers - Get*. A provider that the subscription does not know is not registered.
-pub(super) fn registration(body: Option<&Value>) -> String {
-    let state = body.and_then(|body| text(body, "/registrationState"));
-    state.unwrap_or("NotRegistered").to_owned()
+pub(super) fn registration(body: Option<&Value>) -> Answer<String> {
+    let Some(body) = body else { return Ok("NotRegistered".to_owned()) };
+    let state = text(body, "/registrationState");
+    state.map(str::to_owned).ok_or_else(|| undecodable("resource provider", body))
 }
 
-/// *Usage - List* of `Microsoft.Compute` and *Usages - List* of `Microsoft.Network`.
-pub(super) fn quotas(list: &[Value]) -> BTreeMap<String, Quota> {
-    let quota = |value: &Value| {
-        let name = text(value, "/name/value")?.to_owned();
-        let title = text(value, "/name/localizedValue").unwrap_or(&name).to_owned();
-        let number = |field: &str| value.get(field).and_then(Value::as_i64);
-        // A limit of -1 stands for no limit.
-        let limit = u64::try_from(number("limit")?).unwrap_or(u64::MAX);
-        let used = u64::try_from(number("currentValue")?).unwrap_or_default();
-        Some((name, Quota { title, used, limit }))
+/// *Usage - List* of `Microsoft.Compute` and *Usages - List* of `Microsoft.Network`. An entry
+/// without a name could be that of any quota.
+pub(super) fn quotas(list: &[Value]) -> Answer<Quotas> {
+    let entry = |value: &Value| {
+        let name = text(value, "/name/value").ok_or_else(|| undecodable("quota", value))?;
+        let quota = quota(value, name).ok_or_else(|| undecodable("quota", value));
+        Ok((name.to_owned(), quota))
     };
-    list.iter().filter_map(quota).collect()
+    list.iter().map(entry).collect()
 }
 
-/// *Resource Skus - List*.
-pub(super) fn sizes(list: &[Value], region: &str) -> BTreeMap<String, VmSizeFacts> {
+fn quota(value: &Value, name: &str) -> Option<Quota> {
+    let title = text(value, "/name/localizedValue").unwrap_or(name).to_owned();
+    let number = |field: &str| value.get(field).and_then(Value::as_i64);
+    // A limit of -1 stands for no limit.
+    let limit = u64::try_from(number("limit")?).unwrap_or(u64::MAX);
+    let used = u64::try_from(number("currentValue")?).unwrap_or_default();
+    Some(Quota { title, used, limit })
+}
+
+/// *Resource Skus - List*. An entry without a name could be that of any size.
+pub(super) fn sizes(list: &[Value], region: &str) -> Answer<BTreeMap<String, VmSizeFacts>> {
     let machines = list.iter().filter(|value| value["resourceType"] == "virtualMachines");
-    let size = |value: &Value| {
-        let name = text(value, "/name")?.to_ascii_lowercase();
-        Some((name, size(value, region)?))
+    let entry = |value: &Value| {
+        let name = text(value, "/name").ok_or_else(|| undecodable("VM size", value))?;
+        Ok((name.to_ascii_lowercase(), size(value, region)))
     };
-    machines.filter_map(size).collect()
+    machines.map(entry).collect()
 }
 
-fn size(value: &Value, region: &str) -> Option<VmSizeFacts> {
+fn size(value: &Value, region: &str) -> VmSizeFacts {
     let items = |pointer: &str| {
         value.pointer(pointer).and_then(Value::as_array).map_or(&[][..], Vec::as_slice)
     };
@@ -75,24 +96,29 @@ fn size(value: &Value, region: &str) -> Option<VmSizeFacts> {
     // Numbers of CPUs and GiB are far below the limits of the conversion.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small numbers")]
     let whole = |number: f64| number as u64;
-    Some(VmSizeFacts {
-        family: text(value, "/family")?.to_owned(),
-        cpus: capability("vCPUsAvailable").or_else(|| capability("vCPUs")).map(whole)?,
+    VmSizeFacts {
+        family: text(value, "/family").map(str::to_owned),
+        cpus: capability("vCPUsAvailable").or_else(|| capability("vCPUs")).map(whole),
         zones,
         restriction: of_kind("Location").next().map(reason),
         restricted_zones: of_kind("Zone").flat_map(zones_of).collect::<BTreeSet<_>>(),
-    })
+    }
 }
 
 /// *Policy Assignments - List*.
-pub(super) fn policy(value: &Value) -> Option<PolicyAssignment> {
+pub(super) fn policy(value: &Value) -> Answer<PolicyAssignment> {
+    let decoded = policy_of(value);
+    decoded.ok_or_else(|| undecodable("policy assignment", value))
+}
+
+fn policy_of(value: &Value) -> Option<PolicyAssignment> {
     let id = text(value, "/id")?.to_owned();
     let properties = value.get("properties")?;
     let parameters = properties.get("parameters").and_then(Value::as_object);
     let parameters = parameters.into_iter().flatten();
     let mode = text(properties, "/enforcementMode").unwrap_or("Default");
     Some(PolicyAssignment {
-        title: text(properties, "/displayName").or(text(value, "/name"))?.to_owned(),
+        title: text(properties, "/displayName").or(text(value, "/name")).unwrap_or(&id).to_owned(),
         definition: text(properties, "/policyDefinitionId")?.to_owned(),
         scope: text(properties, "/scope")?.to_owned(),
         not_scopes: texts(&properties["notScopes"]),
@@ -103,13 +129,19 @@ pub(super) fn policy(value: &Value) -> Option<PolicyAssignment> {
 }
 
 /// *Management Locks - List At Subscription Level*.
-pub(super) fn lock(value: &Value) -> Option<ManagementLock> {
+pub(super) fn lock(value: &Value) -> Answer<ManagementLock> {
+    lock_of(value).ok_or_else(|| undecodable("management lock", value))
+}
+
+fn lock_of(value: &Value) -> Option<ManagementLock> {
+    const MARK: &str = "/providers/microsoft.authorization/locks/";
     let id = text(value, "/id")?;
-    let (scope, _) = id.rsplit_once("/providers/Microsoft.Authorization/locks/")?;
+    // The letter case of ids differs between answers.
+    let at = id.to_ascii_lowercase().rfind(MARK)?;
     Some(ManagementLock {
-        name: text(value, "/name")?.to_owned(),
-        scope: scope.to_owned(),
-        is_read_only: text(value, "/properties/level") == Some("ReadOnly"),
+        name: id.get(at + MARK.len()..)?.to_owned(),
+        scope: id.get(..at)?.to_owned(),
+        is_read_only: text(value, "/properties/level")?.eq_ignore_ascii_case("ReadOnly"),
     })
 }
 
@@ -134,21 +166,48 @@ mod tests {
             }),
             json!({"resourceType": "disks", "name": "Premium_LRS"}),
         ];
-        let sizes = sizes(&listed, "canadacentral");
+        let sizes = sizes(&listed, "canadacentral").unwrap();
         let size = &sizes["standard_d2s_v5"];
-        assert_eq!((sizes.len(), size.cpus, size.family.as_str()), (1, 2, "f"));
+        assert_eq!((sizes.len(), size.cpus, size.family.as_deref()), (1, Some(2), Some("f")));
         assert_eq!(size.zones.iter().collect::<Vec<_>>(), ["1", "2"]);
         assert_eq!(size.restricted_zones.iter().collect::<Vec<_>>(), ["2"]);
         assert_eq!(size.restriction.as_deref(), Some("QuotaId"));
     }
 
     #[test]
-    fn a_lock_is_at_the_scope_of_its_id() {
-        let id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Authorization/locks/l";
-        let value = json!({"id": id, "name": "l", "properties": {"level": "ReadOnly"}});
-        let lock = lock(&value).unwrap();
-        assert_eq!(lock.scope, "/subscriptions/s/resourceGroups/g");
-        assert!(lock.is_read_only);
+    fn a_lock_is_at_the_scope_of_its_id_in_any_letter_case() {
+        for provider in ["Microsoft.Authorization", "microsoft.authorization"] {
+            let id = format!("/subscriptions/s/resourceGroups/G/providers/{provider}/locks/L");
+            let value = json!({"id": id, "name": "L", "properties": {"level": "readOnly"}});
+            let lock = lock(&value).unwrap();
+            assert_eq!(
+                (lock.scope.as_str(), lock.name.as_str()),
+                ("/subscriptions/s/resourceGroups/G", "L")
+            );
+            assert!(lock.is_read_only);
+        }
+    }
+
+    /// An entry that is left out would look like one that does not exist.
+    #[test]
+    fn undecodable_entries_are_not_left_out() {
+        let id = "/subscriptions/s/providers/Microsoft.Authorization/locks/l";
+        for value in [json!({"name": "l"}), json!({"id": id}), json!({"id": "other"})] {
+            assert_eq!(lock(&value).unwrap_err().code, Code::SourceGap, "{value}");
+        }
+        for value in [json!({"id": "i"}), json!({"id": "i", "properties": {"scope": "s"}})] {
+            assert_eq!(policy(&value).unwrap_err().code, Code::SourceGap, "{value}");
+        }
+        let listed = quotas(&[json!({"name": {"value": "cores"}, "limit": 3})]).unwrap();
+        assert!(listed["cores"].is_err());
+        assert!(quotas(&[json!({"limit": 3, "currentValue": 1})]).is_err());
+        let size = json!({"resourceType": "virtualMachines", "name": "Standard_A1"});
+        let listed = sizes(&[size], "here").unwrap();
+        assert_eq!((&listed["standard_a1"].family, listed["standard_a1"].cpus), (&None, None));
+        assert!(sizes(&[json!({"resourceType": "virtualMachines"})], "here").is_err());
+        assert!(permission_set(&json!({"notActions": []})).is_err());
+        assert!(registration(Some(&json!({}))).is_err());
+        assert_eq!(registration(None).as_deref(), Ok("NotRegistered"));
     }
 
     #[test]

@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use super::{Observation, Scope, targets};
 use crate::diagnostics::Failure;
 use crate::inventory::readiness::{LeaseHolder, TailnetRights};
-use crate::inventory::subscription::{Answer, SubscriptionFacts};
-use crate::plan::HostRoute;
+use crate::inventory::subscription::{Answer, PermissionSet, SubscriptionFacts};
+use crate::plan::{HostRoute, Plan};
 use crate::provider::clients::ReadClients;
 use crate::provider::host::HostTarget;
 use crate::resource::ObjectKey;
@@ -23,7 +23,7 @@ const WIDTH: usize = 32;
 /// Facts that can be read before the live state is known.
 #[derive(Debug, Clone)]
 pub struct AccountReading {
-    /// The subscription.
+    /// The subscription, without the permissions on its resource groups.
     pub subscription: SubscriptionFacts,
     /// The rights in the tailnet.
     pub tailnet: TailnetRights,
@@ -39,6 +39,15 @@ pub async fn read_account(clients: &ReadClients, scope: &Scope<'_>) -> AccountRe
         tailnet_rights(clients),
     );
     AccountReading { subscription, tailnet, other_topologies }
+}
+
+/// Reads the permissions on every resource group of a plan's objects.
+pub async fn read_group_permissions(
+    clients: &ReadClients,
+    scope: &Scope<'_>,
+    plan: &Plan,
+) -> BTreeMap<String, Answer<Vec<PermissionSet>>> {
+    subscription::group_permissions(clients, scope, plan).await
 }
 
 async fn tailnet_rights(clients: &ReadClients) -> TailnetRights {

@@ -9,11 +9,14 @@ use super::super::Scope;
 use super::super::single::get_printable;
 use super::decode;
 use crate::diagnostics::Failure;
-use crate::inventory::subscription::{Answer, PermissionSet, RegionFacts, SubscriptionFacts};
+use crate::inventory::subscription::{
+    Answer, PermissionSet, RegionFacts, SubscriptionFacts, is_in_scope,
+};
+use crate::plan::Plan;
 use crate::provider::clients::ReadClients;
 use crate::resource::arm_type::{NETWORK, RESOURCES};
 use crate::resource::ownership::TOPOLOGY_TAG;
-use crate::resource::{ArmId, Kind};
+use crate::resource::{ArmId, Kind, ObjectKey};
 use crate::topology::model::{DatacenterKind, Topology};
 
 /// The version of `Microsoft.Compute/skus`, which has versions of its own.
@@ -33,9 +36,8 @@ pub(super) async fn read(clients: &ReadClients, scope: &Scope<'_>) -> Subscripti
     let authorization = format!("{subscription}/providers/Microsoft.Authorization");
     let (assignments, locks) =
         (format!("{authorization}/policyAssignments"), format!("{authorization}/locks"));
-    let (permissions, group_permissions, registrations, regions, policies, locks) = tokio::join!(
+    let (permissions, registrations, regions, policies, locks) = tokio::join!(
         permissions(clients, &subscription),
-        group_permissions(clients, scope),
         registrations(clients, &subscription),
         regions(clients, &subscription, scope.topology),
         list(clients, &assignments, POLICY_ASSIGNMENTS),
@@ -43,11 +45,11 @@ pub(super) async fn read(clients: &ReadClients, scope: &Scope<'_>) -> Subscripti
     );
     SubscriptionFacts {
         permissions,
-        group_permissions,
+        group_permissions: BTreeMap::new(),
         registrations,
         regions,
-        policies: policies.map(|list| list.iter().filter_map(decode::policy).collect()),
-        locks: locks.map(|list| list.iter().filter_map(decode::lock).collect()),
+        policies: policies.map(|list| list.iter().map(decode::policy).collect()),
+        locks: locks.map(|list| list.iter().map(decode::lock).collect()),
     }
 }
 
@@ -62,33 +64,49 @@ async fn values(clients: &ReadClients, path: &str, version: &str) -> Answer<Vec<
 async fn permissions(clients: &ReadClients, scope: &str) -> Answer<Vec<PermissionSet>> {
     let path = format!("{scope}/providers/Microsoft.Authorization/permissions");
     let sets = values(clients, &path, PERMISSIONS).await?;
-    Ok(sets.iter().map(decode::permission_set).collect())
+    sets.iter().map(decode::permission_set).collect()
 }
 
-/// The permissions on the groups of the topology that exist.
-async fn group_permissions(
+/// The permissions on the groups that exist: those of the topology, and those of all objects
+/// that a plan reads or changes, such as those of the node resource group.
+pub(super) async fn group_permissions(
     clients: &ReadClients,
     scope: &Scope<'_>,
+    plan: &Plan,
 ) -> BTreeMap<String, Answer<Vec<PermissionSet>>> {
     let of_group = |group: String| async move {
         let id = ArmId::resource_group(scope.subscription.as_str(), &group);
         let path = format!("{id}/providers/Microsoft.Authorization/permissions");
         match clients.azure.list_values(&path, PERMISSIONS).await {
-            Ok(sets) => Some((group, Ok(sets.iter().map(decode::permission_set).collect()))),
+            Ok(sets) => Some((group, sets.iter().map(decode::permission_set).collect())),
             Err(error) if error.is_not_found() => None,
             Err(error) => Some((group, Err(Failure::from(error)))),
         }
     };
-    let groups = resource_groups(scope.topology).into_iter().map(of_group);
+    let groups = resource_groups(scope, plan).into_iter().map(of_group);
     join_all(groups).await.into_iter().flatten().collect()
 }
 
-fn resource_groups(topology: &Topology) -> BTreeSet<String> {
-    let of_datacenters = topology.datacenters.iter().filter_map(|it| match &it.kind {
+fn resource_groups(scope: &Scope<'_>, plan: &Plan) -> Vec<String> {
+    let of_datacenters = scope.topology.datacenters.iter().filter_map(|it| match &it.kind {
         DatacenterKind::Azure(azure) => Some(azure.resource_group.to_string()),
         DatacenterKind::Existing(_) => None,
     });
-    of_datacenters.chain([topology.cluster.resource_group.to_string()]).collect()
+    let subscription = format!("/subscriptions/{}", scope.subscription);
+    let desired = plan.desired().iter().filter_map(|it| it.key.as_ref());
+    let keys = desired.chain(plan.changes.iter().map(|it| &it.key));
+    let of_keys = keys.filter_map(|key| match key {
+        ObjectKey::Azure(id) | ObjectKey::AzureAssociation(id) => {
+            id.resource_group_name().filter(|_| is_in_scope(id.as_str(), &subscription))
+        }
+        _ => None,
+    });
+    let of_topology = of_datacenters.chain([scope.topology.cluster.resource_group.to_string()]);
+    let all = of_topology.chain(of_keys.map(str::to_owned));
+    // The letter case of names differs between answers.
+    let distinct: BTreeMap<String, String> =
+        all.map(|name| (name.to_ascii_lowercase(), name)).collect();
+    distinct.into_values().collect()
 }
 
 async fn registrations(
@@ -100,7 +118,7 @@ async fn registrations(
     let read = |namespace: &'static str| async move {
         let id = ArmId::new(format!("{subscription}/providers/{namespace}"));
         let answer = get_printable(clients, &id).await.map_err(Failure::from);
-        (namespace.to_owned(), answer.map(|body| decode::registration(body.as_ref())))
+        (namespace.to_owned(), answer.and_then(|body| decode::registration(body.as_ref())))
     };
     join_all(providers.into_iter().map(read)).await.into_iter().collect()
 }
@@ -136,9 +154,9 @@ async fn region(clients: &ReadClients, subscription: &str, region: &str) -> Regi
         values(clients, &sizes, SKUS),
     );
     RegionFacts {
-        compute: compute.map(|list| decode::quotas(&list)),
-        network: network.map(|list| decode::quotas(&list)),
-        sizes: sizes.map(|list| decode::sizes(&list, region)),
+        compute: compute.and_then(|list| decode::quotas(&list)),
+        network: network.and_then(|list| decode::quotas(&list)),
+        sizes: sizes.and_then(|list| decode::sizes(&list, region)),
     }
 }
 

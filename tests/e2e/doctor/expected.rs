@@ -66,7 +66,7 @@ pub(super) const EXPECTED: &[Expected] = &[
         Fault::QuotaExhausted,
         "StandardSkuPublicIpAddresses",
         ("public-ips", Code::QuotaExceeded),
-        ["needs 4 more addresses", "quota of at least 4"],
+        ["needs 4 more addresses", "az network list-usages --location canadacentral"],
     ),
     expected(
         Fault::SizeRestricted,

@@ -2,6 +2,8 @@
 //! check, code and remedy.
 
 mod expected;
+mod roles;
+mod unread;
 
 use std::sync::Arc;
 use std::time::Duration;

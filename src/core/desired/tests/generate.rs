@@ -12,6 +12,7 @@ use crate::desired::Facts;
 use crate::desired::facts::{AksNode, ClusterFacts, NodeSubnet};
 use crate::desired::names;
 use crate::resource::ArmId;
+use crate::resource::settings::SupportPlan;
 use crate::topology::load::load_text;
 use crate::topology::model::Topology;
 use crate::topology::names::SubscriptionId;
@@ -260,6 +261,7 @@ pub(crate) fn cluster_facts(topology: &Topology) -> ClusterFacts {
         service_cidr: topology.cluster.service_cidr,
         dns_service_ip: Ipv4Addr::new(10, 0, 0, 10),
         version: topology.cluster.kubernetes_version,
+        support_plan: Some(SupportPlan::Official),
         fqdn: "lab.example".to_owned(),
         private: false,
         node_group_locked: false,

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::types::{Check, CheckArea, ReadinessInput, named};
 use crate::diagnostics::{Code, Failure, counted};
-use crate::inventory::subscription::{Quota, RegionFacts, VmSizeFacts};
+use crate::inventory::subscription::{Quota, Quotas, RegionFacts, VmSizeFacts};
 use crate::resource::azure::NodePool;
-use crate::resource::{Address, Resource};
+use crate::resource::{Address, Kind, Resource};
 
 /// The quota of all CPUs of a region.
 const ALL_CORES: &str = "cores";
@@ -59,6 +59,10 @@ fn machines(input: ReadinessInput<'_>) -> Vec<Machines<'_>> {
     machines
 }
 
+fn has_machines(kind: Kind) -> bool {
+    matches!(kind, Kind::VirtualMachine | Kind::ManagedCluster | Kind::NodePool)
+}
+
 fn of_pool<'a>(address: &'a Address, region: &'a str, pool: &'a NodePool) -> Machines<'a> {
     let (min, max) = (pool.scale.min_nodes(), pool.scale.max_nodes());
     Machines {
@@ -83,6 +87,7 @@ fn sizes(input: ReadinessInput<'_>, machines: &[Machines<'_>]) -> Check {
         count => format!("{} on offer", counted(count, "size")),
     };
     let mut check = Check::passed(CheckArea::Azure, "vm-sizes", summary);
+    check.gaps = input.creation_gaps(has_machines);
     let mut seen = BTreeSet::new();
     for machine in machines {
         let Some(facts) = region(input, machine.region) else { continue };
@@ -135,6 +140,7 @@ struct Need {
 /// CPUs by region and quota.
 fn cores(input: ReadinessInput<'_>, machines: &[Machines<'_>]) -> Check {
     let mut check = Check::passed(CheckArea::Azure, "cores", "");
+    check.gaps = input.creation_gaps(has_machines);
     let mut needs: BTreeMap<(&str, &str), Need> = BTreeMap::new();
     for machine in machines {
         let Some(facts) = region(input, machine.region) else { continue };
@@ -146,35 +152,96 @@ fn cores(input: ReadinessInput<'_>, machines: &[Machines<'_>]) -> Check {
         let Some(size) = sizes.and_then(|it| it.get(&machine.size.to_ascii_lowercase())) else {
             continue;
         };
-        for name in [ALL_CORES, size.family.as_str()] {
+        let (Some(family), Some(cpus)) = (size.family.as_deref(), size.cpus) else {
+            note_gap(&mut check, unknown_cpus(machine));
+            continue;
+        };
+        for name in [ALL_CORES, family] {
             let need = needs.entry((machine.region, name)).or_default();
-            need.now += size.cpus * machine.count;
-            need.later += size.cpus * machine.later;
+            need.now += cpus * machine.count;
+            need.later += cpus * machine.later;
         }
     }
     let total: u64 =
         needs.iter().filter(|((_, it), _)| *it == ALL_CORES).map(|(_, it)| it.now).sum();
     check.summary = format!("{} needed", counted(total, "vCPU"));
     for ((name, quota), need) in needs {
-        let quotas = region(input, name).and_then(|it| it.compute.as_ref().ok());
-        if let Some(quota) = quotas.and_then(|quotas| find(quotas, quota)) {
-            compare(&mut check, name, quota, need, "vCPUs");
+        if let Some(Ok(quotas)) = region(input, name).map(|facts| &facts.compute) {
+            against(&mut check, (name, COMPUTE), (quotas, quota), need);
         }
     }
     check
 }
 
-/// The names of quotas differ in letter case between answers.
-fn find<'a>(quotas: &'a BTreeMap<String, Quota>, name: &str) -> Option<&'a Quota> {
-    quotas.iter().find(|(it, _)| it.eq_ignore_ascii_case(name)).map(|(_, quota)| quota)
+fn note_gap(check: &mut Check, failure: Failure) {
+    if !check.gaps.contains(&failure) {
+        check.gaps.push(failure);
+    }
 }
 
-fn compare(check: &mut Check, region: &str, quota: &Quota, need: Need, noun: &str) {
+fn unknown_cpus(machine: &Machines<'_>) -> Failure {
+    let Machines { region, size, .. } = machine;
+    Failure::new(
+        Code::SourceGap,
+        format!("Azure does not say how many vCPUs the VM size {size} has, or of which family"),
+        format!(
+            "`az vm list-skus --location {region} --size {size} --output json` shows what Azure \
+             answers"
+        ),
+    )
+}
+
+/// Quotas of a resource provider.
+#[derive(Debug, Clone, Copy)]
+struct QuotaKind {
+    noun: &'static str,
+    /// The command that shows them.
+    command: &'static str,
+    /// Changes of the topology that need less of it.
+    alternative: &'static str,
+}
+
+const COMPUTE: QuotaKind = QuotaKind {
+    noun: "vCPUs",
+    command: "az vm list-usage",
+    alternative: "other sizes or another region",
+};
+const NETWORK: QuotaKind = QuotaKind {
+    noun: "addresses",
+    command: "az network list-usages",
+    alternative: "another region",
+};
+
+/// Compares a need with a quota of the list, which is unknown if the list lacks it.
+fn against(
+    check: &mut Check,
+    (region, kind): (&str, QuotaKind),
+    (quotas, name): (&Quotas, &str),
+    need: Need,
+) {
+    // The names of quotas differ in letter case between answers.
+    let found = quotas.iter().find(|(it, _)| it.eq_ignore_ascii_case(name));
+    match found.map(|(_, quota)| quota) {
+        Some(Ok(quota)) => compare(check, (region, kind), quota, need),
+        Some(Err(failure)) => note_gap(check, failure.clone()),
+        None => note_gap(
+            check,
+            Failure::new(
+                Code::SourceGap,
+                format!("the quotas of {region} do not include {name}"),
+                format!("`{} --location {region}` lists them", kind.command),
+            ),
+        ),
+    }
+}
+
+fn compare(check: &mut Check, (region, kind): (&str, QuotaKind), quota: &Quota, need: Need) {
     let Quota { title, used, limit } = quota;
+    let QuotaKind { noun, command, alternative } = kind;
     let remedy = |required: u64| {
         format!(
-            "request a quota of at least {required} for {title} in {region} (`az vm list-usage \
-             --location {region}` shows it), or choose other sizes or another region"
+            "request a quota of at least {required} for {title} in {region} (`{command} \
+             --location {region}` shows it), or choose {alternative}"
         )
     };
     let required = used.saturating_add(need.now);
@@ -211,13 +278,14 @@ fn public_ips(input: ReadinessInput<'_>) -> Check {
         total => format!("{total} needed"),
     };
     let mut check = Check::passed(CheckArea::Azure, "public-ips", summary);
+    check.gaps =
+        input.creation_gaps(|kind| matches!(kind, Kind::PublicIpAddress | Kind::ManagedCluster));
     for (name, now) in needs {
         match region(input, name).map(|facts| &facts.network) {
             Some(Err(failure)) => check.gaps.push(failure.clone()),
             Some(Ok(quotas)) => {
-                if let Some(quota) = find(quotas, PUBLIC_IPS) {
-                    compare(&mut check, name, quota, Need { now, later: 0 }, "addresses");
-                }
+                let need = Need { now, later: 0 };
+                against(&mut check, (name, NETWORK), (quotas, PUBLIC_IPS), need);
             }
             None => {}
         }

@@ -11,12 +11,14 @@ pub(super) fn check(input: ReadinessInput<'_>) -> Check {
         Ok(locks) => locks,
         Err(failure) => return Check::unknown(CheckArea::Azure, NAME, failure.clone()),
     };
-    let locks: Vec<&ManagementLock> = locks.iter().filter(|lock| concerns(input, lock)).collect();
+    let gaps = locks.iter().filter_map(|lock| lock.as_ref().err()).cloned().collect();
+    let known = locks.iter().filter_map(|lock| lock.as_ref().ok());
+    let locks: Vec<&ManagementLock> = known.filter(|lock| concerns(input, lock)).collect();
     let summary = match locks.len() {
         0 => "none on what the topology owns".to_owned(),
         count => counted(count, "lock"),
     };
-    let mut check = Check::passed(CheckArea::Azure, NAME, summary);
+    let mut check = Check { gaps, ..Check::passed(CheckArea::Azure, NAME, summary) };
     for lock in locks {
         let ManagementLock { name, scope, .. } = lock;
         let id = format!("{scope}/providers/Microsoft.Authorization/locks/{name}");

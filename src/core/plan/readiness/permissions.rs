@@ -3,18 +3,24 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::types::{Check, CheckArea, ReadinessInput, id_of, named};
+use crate::desired::DesiredResource;
 use crate::diagnostics::{Code, counted};
 use crate::inventory::subscription::PermissionSet;
-use crate::resource::{ArmId, Kind};
+use crate::plan::Action;
+use crate::resource::azure::NodePool;
+use crate::resource::{ArmId, Kind, ObjectKey, Resource};
 
 const NAME: &str = "permissions";
 /// How many actions a message names.
 const MAX_NAMED: usize = 4;
 
+/// The type of resource groups in the names of actions.
+const RESOURCE_GROUPS: &str = "Microsoft.Resources/subscriptions/resourceGroups";
+const JOIN_SUBNET: &str = "Microsoft.Network/virtualNetworks/subnets/join/action";
 /// Actions on objects that others refer to
 /// (<https://learn.microsoft.com/azure/virtual-network/virtual-network-manage-subnet#permissions>).
 const JOIN: [(Kind, &str); 6] = [
-    (Kind::Subnet, "Microsoft.Network/virtualNetworks/subnets/join/action"),
+    (Kind::Subnet, JOIN_SUBNET),
     (Kind::RouteTable, "Microsoft.Network/routeTables/join/action"),
     (Kind::NetworkSecurityGroup, "Microsoft.Network/networkSecurityGroups/join/action"),
     (Kind::PublicIpAddress, "Microsoft.Network/publicIPAddresses/join/action"),
@@ -41,7 +47,15 @@ pub(super) fn check(input: ReadinessInput<'_>) -> Check {
             Ok(sets) => report(&mut check, scope, actions, sets),
         }
     }
-    check.gaps.dedup();
+    let unlocated = input.desired().iter().filter(|it| !is_located(input, it));
+    let gaps = unlocated.filter(|it| it.resource.kind().arm().is_some());
+    check.gaps.extend(gaps.filter_map(|it| input.gap_of(it)).map(|gap| gap.failure.clone()));
+    let mut seen = Vec::new();
+    check.gaps.retain(|gap| {
+        let is_new = !seen.contains(gap);
+        seen.push(gap.clone());
+        is_new
+    });
     check
 }
 
@@ -64,24 +78,81 @@ fn report(check: &mut Check, scope: &str, actions: &BTreeSet<String>, sets: &[Pe
     );
 }
 
-/// The actions by scope: a resource group that exists, else the subscription.
-fn needed(input: ReadinessInput<'_>) -> BTreeMap<String, BTreeSet<String>> {
-    let mut needed: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for desired in input.desired().iter() {
-        let kind = desired.resource.kind();
-        let Some(arm) = kind.arm() else { continue };
-        let actions = needed.entry(scope(input, id_of(desired))).or_default();
-        if kind == Kind::ResourceGroup {
-            actions.insert("Microsoft.Resources/subscriptions/resourceGroups/write".to_owned());
+/// Actions by scope.
+type Needed = BTreeMap<String, BTreeSet<String>>;
+
+/// The actions by scope: a resource group that exists, else the subscription. Every object of
+/// the topology is read. A role needs the other actions only on what an apply creates, changes
+/// or deletes.
+fn needed(input: ReadinessInput<'_>) -> Needed {
+    let mut needed = Needed::new();
+    for desired in input.desired().iter().filter(|it| is_located(input, it)) {
+        add(&mut needed, input, id_of(desired), desired.resource.kind(), "read");
+    }
+    for desired in input.created().filter(|it| is_located(input, it)) {
+        write(&mut needed, input, id_of(desired), &desired.resource);
+    }
+    for change in &input.plan.changes {
+        let (ObjectKey::Azure(id) | ObjectKey::AzureAssociation(id)) = &change.key else {
             continue;
+        };
+        let kind = change.address.kind;
+        let is_deleted = matches!(change.action, Action::Delete | Action::Replace);
+        if is_deleted {
+            // A property is deleted by a write of the object that has it.
+            let is_property = matches!(change.key, ObjectKey::AzureAssociation(_));
+            let verb = if is_property { "write" } else { "delete" };
+            add(&mut needed, input, Some(id), kind, verb);
         }
-        actions.extend(["read", "write"].map(|verb| format!("{}/{verb}", arm.name)));
-        let join = JOIN.iter().find(|(of, _)| *of == kind);
-        actions.extend(join.map(|(_, action)| (*action).to_owned()));
+        // A restart is a command on the machine.
+        if let Some(after) = change.after.as_ref().filter(|_| change.action != Action::Reboot) {
+            write(&mut needed, input, Some(id), after);
+        }
     }
     let cluster = cluster_id(input);
     needed.entry(scope(input, Some(&cluster))).or_default().insert(CREDENTIAL.to_owned());
     needed
+}
+
+/// Whether it is known which resource group an object is in: an object that a gap hides may be
+/// in one that exists.
+fn is_located(input: ReadinessInput<'_>, desired: &DesiredResource) -> bool {
+    desired.key.is_some() || input.gap_of(desired).is_none()
+}
+
+fn add(needed: &mut Needed, input: ReadinessInput<'_>, id: Option<&ArmId>, kind: Kind, verb: &str) {
+    let Some(arm) = kind.arm() else { return };
+    let name = if kind == Kind::ResourceGroup { RESOURCE_GROUPS } else { arm.name };
+    needed.entry(scope(input, id)).or_default().insert(format!("{name}/{verb}"));
+}
+
+/// A write of an object, with the actions on those that it refers to.
+fn write(needed: &mut Needed, input: ReadinessInput<'_>, id: Option<&ArmId>, resource: &Resource) {
+    add(needed, input, id, resource.kind(), "write");
+    let pools: Vec<&NodePool> = match resource {
+        Resource::ManagedCluster(cluster) => cluster.node_pools.values().collect(),
+        Resource::NodePool(pool) => vec![&**pool],
+        _ => Vec::new(),
+    };
+    let references = resource.references();
+    let of_pools = pools.into_iter().filter_map(|pool| pool.subnet.as_ref());
+    for id in references.iter().map(|reference| reference.id).chain(of_pools) {
+        join(needed, input, id);
+    }
+    // The subnet of a cluster that does not exist yet has no id.
+    if let Resource::NetworkInterface(interface) = resource
+        && interface.subnet.known().is_none()
+    {
+        needed.entry(scope(input, None)).or_default().insert(JOIN_SUBNET.to_owned());
+    }
+}
+
+fn join(needed: &mut Needed, input: ReadinessInput<'_>, id: &ArmId) {
+    let kind = id.resource_type().and_then(|name| Kind::of_arm_type(&name));
+    let action = JOIN.iter().find(|(of, _)| Some(*of) == kind);
+    if let Some((_, action)) = action {
+        needed.entry(scope(input, Some(id))).or_default().insert((*action).to_owned());
+    }
 }
 
 fn cluster_id(input: ReadinessInput<'_>) -> ArmId {
@@ -93,7 +164,7 @@ fn cluster_id(input: ReadinessInput<'_>) -> ArmId {
 
 fn scope(input: ReadinessInput<'_>, id: Option<&ArmId>) -> String {
     let groups = &input.readiness.subscription.group_permissions;
-    let group = id.filter(|id| id.resource_type().is_some()).and_then(ArmId::resource_group_name);
+    let group = id.and_then(ArmId::resource_group_name);
     let known = group.and_then(|name| groups.keys().find(|it| it.eq_ignore_ascii_case(name)));
     match known {
         Some(group) => format!("{}/resourceGroups/{group}", input.subscription),

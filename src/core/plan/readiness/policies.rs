@@ -46,13 +46,18 @@ pub(super) fn check(input: ReadinessInput<'_>) -> Check {
         Ok(assignments) => assignments,
         Err(failure) => return Check::unknown(CheckArea::Azure, NAME, failure.clone()),
     };
-    let enforced: Vec<_> = assignments.iter().filter(|it| it.is_enforced && denies(it)).collect();
+    let gaps = assignments.iter().filter_map(|it| it.as_ref().err()).cloned().collect();
+    let known = assignments.iter().filter_map(|it| it.as_ref().ok());
+    let enforced: Vec<_> = known.filter(|it| it.is_enforced && denies(it)).collect();
     let others = enforced.iter().filter(|it| rule(it).is_none()).count();
     let summary = match others {
         0 => "none denies what the topology asks for".to_owned(),
         others => format!("{} not evaluated: Azure names what it denies", counted(others, "other")),
     };
-    let mut check = Check::passed(CheckArea::Azure, NAME, summary);
+    let mut check = Check { gaps, ..Check::passed(CheckArea::Azure, NAME, summary) };
+    if enforced.iter().any(|it| rule(it).is_some()) {
+        check.gaps.extend(input.creation_gaps(|_| true));
+    }
     for assignment in enforced {
         let Some(rule) = rule(assignment) else { continue };
         let refused: Vec<&DesiredResource> =

@@ -1,13 +1,16 @@
 //! Checks of what a plan read: each service, the version, hosts, the lease and the plan itself.
 
+use std::collections::BTreeMap;
+
 use jiff::SignedDuration;
 
 use super::types::{Check, CheckArea, ReadinessInput, named};
+use crate::desired::facts::ClusterFacts;
 use crate::diagnostics::{Code, Failure, counted};
 use crate::inventory::Source;
 use crate::inventory::readiness::LeaseHolder;
 use crate::plan::{Finding, FindingSeverity};
-use crate::resource::Api;
+use crate::resource::{Api, ObjectKey};
 
 /// Azure refuses tokens of machines whose clocks differ by more
 /// (<https://learn.microsoft.com/entra/identity-platform/reference-error-codes>, AADSTS500133).
@@ -95,8 +98,10 @@ pub(super) fn version(input: ReadinessInput<'_>) -> Check {
     let desired = input.topology.cluster.kubernetes_version;
     let summary = match (&input.facts.offered_versions, &input.facts.cluster) {
         (Some(_), _) => format!("AKS offers {desired}"),
-        (None, Some(cluster)) => format!("the cluster runs {}", cluster.version),
-        (None, None) => String::new(),
+        (None, Some(cluster)) if !is_upgraded(input, cluster) => {
+            format!("the cluster runs {}", cluster.version)
+        }
+        (None, _) => String::new(),
     };
     let mut check = Check::passed(CheckArea::Azure, "kubernetes-version", summary);
     check.findings = findings_of(input, &[Code::VersionUnsupported]);
@@ -115,6 +120,12 @@ pub(super) fn version(input: ReadinessInput<'_>) -> Check {
     check
 }
 
+/// Whether an apply asks AKS for a newer version than the cluster runs.
+fn is_upgraded(input: ReadinessInput<'_>, cluster: &ClusterFacts) -> bool {
+    let desired = &input.topology.cluster;
+    !desired.existing && desired.kubernetes_version.is_newer_than(cluster.version)
+}
+
 pub(super) fn other_topologies(input: ReadinessInput<'_>) -> Check {
     const NAME: &str = "other-topologies";
     let mut others = match &input.readiness.other_topologies {
@@ -129,12 +140,28 @@ pub(super) fn other_topologies(input: ReadinessInput<'_>) -> Check {
     Check::passed(CheckArea::Azure, NAME, summary)
 }
 
+/// Why facts behind whole sources are unknown: sources that did not answer, and the facts of
+/// the AKS cluster, without which there is no access to its API server.
+fn gaps_of(input: ReadinessInput<'_>, sources: &[Source]) -> Vec<Failure> {
+    let inventory = input.inventory;
+    let of_sources = sources.iter().filter_map(|source| inventory.gap_at(source));
+    let gaps = of_sources.chain(inventory.cluster_gap()).filter(|gap| !gap.explained);
+    let mut failures: Vec<Failure> = Vec::new();
+    for gap in gaps {
+        if !failures.contains(&gap.failure) {
+            failures.push(gap.failure.clone());
+        }
+    }
+    failures
+}
+
 pub(super) fn lease(input: ReadinessInput<'_>) -> Check {
     const NAME: &str = "lease";
     match &input.readiness.lease {
         None => {
             let reason = "there is no cluster that could hold it";
-            Check::skipped(CheckArea::Kubernetes, NAME, reason)
+            let gaps = gaps_of(input, &[Source::Azure, Source::Kubernetes]);
+            Check { gaps, ..Check::skipped(CheckArea::Kubernetes, NAME, reason) }
         }
         Some(Err(failure)) => Check::unknown(CheckArea::Kubernetes, NAME, failure.clone()),
         Some(Ok(None)) => Check::passed(CheckArea::Kubernetes, NAME, "free"),
@@ -151,10 +178,11 @@ pub(super) fn lease(input: ReadinessInput<'_>) -> Check {
     }
 }
 
-/// Routers and existing machines that can be reached before an apply.
+/// Routers and existing machines that can be reached before an apply. Which of them exist is
+/// unknown without Azure, the tailnet or the cluster.
 pub(super) fn hosts(input: ReadinessInput<'_>) -> Check {
-    let probed = input.readiness.hosts.len();
-    let mut check = Check::passed(CheckArea::Hosts, "ssh", "");
+    const NAME: &str = "ssh";
+    let mut check = Check::passed(CheckArea::Hosts, NAME, "");
     let gaps = input.inventory.gaps().filter(|gap| matches!(gap.source, Source::Host(_)));
     for gap in gaps.filter(|gap| !gap.explained) {
         note(&mut check, &gap.failure);
@@ -162,19 +190,32 @@ pub(super) fn hosts(input: ReadinessInput<'_>) -> Check {
     for failure in input.readiness.hosts.values().filter_map(|answer| answer.as_ref().err()) {
         note(&mut check, failure);
     }
-    let routers = input.inventory.primary_routes.len();
-    let existing = input.topology.datacenters.iter().filter(|it| it.is_existing());
-    let waiting: usize = existing.map(|it| it.workers.len()).sum::<usize>().saturating_sub(probed);
-    let is_empty = check.findings.is_empty() && check.gaps.is_empty() && probed + routers == 0;
-    if is_empty && waiting == 0 {
-        return Check::skipped(CheckArea::Hosts, "ssh", "no host exists yet");
-    }
-    check.summary = format!("{} reached", counted(probed + routers, "host"));
-    if is_empty && waiting > 0 {
-        check.summary =
-            format!("{} probed once their routers have joined", counted(waiting, "worker"));
-    }
+    check.gaps.extend(gaps_of(input, &[Source::Azure, Source::Tailscale, Source::Kubernetes]));
+    let reached = input.readiness.hosts.len() + input.inventory.primary_routes.len();
+    let not_probed = not_probed(input);
+    let names = named(&not_probed, MAX_NAMED);
+    check.is_skipped = reached == 0;
+    check.summary = match (reached, not_probed.is_empty()) {
+        (0, true) => "no host exists yet".to_owned(),
+        (0, false) => format!("not probed yet: {names}"),
+        (reached, true) => format!("{} reached", counted(reached, "host")),
+        (reached, false) => {
+            format!("{} reached; not probed yet: {names}", counted(reached, "host"))
+        }
+    };
     check
+}
+
+/// Existing machines that have not joined and were not probed: their router is not in the
+/// tailnet, or they have no address or host key that a connection could use.
+fn not_probed<'a>(input: ReadinessInput<'a>) -> Vec<&'a str> {
+    let existing = input.topology.datacenters.iter().filter(|it| it.is_existing());
+    let names = existing.flat_map(|it| &it.workers).map(|worker| worker.name.as_str());
+    let is_known = |name: &str| {
+        let is_node = input.inventory.get(&ObjectKey::node(name)).is_some();
+        is_node || input.readiness.hosts.contains_key(name)
+    };
+    names.filter(|name| !is_known(name)).collect()
 }
 
 pub(super) fn clocks(input: ReadinessInput<'_>) -> Check {
@@ -185,22 +226,26 @@ pub(super) fn clocks(input: ReadinessInput<'_>) -> Check {
         let remedy = "compare the clock of this machine with `timedatectl`";
         check.gaps.push(Failure::new(Code::SourceGap, message, remedy));
     }
-    // The dates of services are whole seconds.
-    let minutes_of = |ahead: &SignedDuration| (ahead.abs().as_secs() + 30) / 60;
-    let worst = clocks.iter().max_by_key(|(_, ahead)| minutes_of(ahead));
-    let Some((api, ahead)) = worst.filter(|(_, ahead)| ahead.abs() >= NOTABLE_SKEW) else {
+    let Some((api, ahead)) = worst(clocks).filter(|(_, ahead)| ahead.abs() >= NOTABLE_SKEW) else {
         return check;
     };
     let direction = if ahead.is_negative() { "ahead of" } else { "behind" };
-    let minutes = minutes_of(ahead);
+    // The dates of services are whole seconds.
+    let minutes = (ahead.abs().as_secs() + 30) / 60;
     let message =
-        format!("the clock of this machine is {minutes} min {direction} that of {}", service(*api));
+        format!("the clock of this machine is {minutes} min {direction} that of {}", service(api));
     let remedy = "set the clock: `timedatectl set-ntp true`";
     match ahead.abs() >= MAX_SKEW {
         true => check.error(Code::ClockSkew, message, remedy),
         false => check.warning(Code::ClockSkew, message, remedy),
     }
     check
+}
+
+/// The clock that differs most.
+fn worst(clocks: &BTreeMap<Api, SignedDuration>) -> Option<(Api, SignedDuration)> {
+    let worst = clocks.iter().max_by_key(|(_, ahead)| ahead.abs());
+    worst.map(|(api, ahead)| (*api, *ahead))
 }
 
 fn service(api: Api) -> &'static str {
@@ -223,6 +268,11 @@ pub(super) fn plan(input: ReadinessInput<'_>) -> Check {
     };
     let mut check = Check::passed(CheckArea::Plan, "preflight", summary);
     check.is_skipped = is_refused;
+    for gap in plan.unexplained_gaps() {
+        if !check.gaps.contains(&gap.failure) {
+            check.gaps.push(gap.failure.clone());
+        }
+    }
     let findings = plan.findings.iter().filter(|it| !OWN_CHECKS.contains(&it.failure.code));
     check.findings = findings.cloned().collect();
     let blocked = plan.blocked.iter().filter(|it| !OWN_CHECKS.contains(&it.failure.code));
@@ -232,4 +282,19 @@ pub(super) fn plan(input: ReadinessInput<'_>) -> Check {
         failure: it.failure.clone(),
     }));
     check
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Both differences are five minutes when rounded, and only one of them is refused.
+    #[test]
+    fn the_worst_clock_is_that_with_the_largest_difference() {
+        let (more, less) = (SignedDuration::from_secs(-310), SignedDuration::from_secs(280));
+        for (azure, tailscale) in [(more, less), (less, more)] {
+            let clocks = BTreeMap::from([(Api::Azure, azure), (Api::Tailscale, tailscale)]);
+            assert_eq!(worst(&clocks).map(|(_, ahead)| ahead), Some(more));
+        }
+    }
 }

@@ -83,7 +83,12 @@ fn routes(input: ReadinessInput<'_>) -> Check {
         Check::passed(CheckArea::Tailscale, "route-approval", "stargate approves routes");
     let scopes = match &rights.scopes {
         Ok(Some(scopes)) if !grants(scopes, ROUTES_SCOPE) => scopes,
-        Ok(_) => return check,
+        Ok(scopes) => {
+            // The rights of an API key show in what it may read.
+            let unknown = rights.keys.as_ref().err().filter(|_| scopes.is_none());
+            check.gaps.extend(unknown.cloned());
+            return check;
+        }
         Err(failure) => {
             check.gaps.push(failure.clone());
             return check;

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use crate::desired::{DesiredResource, DesiredSet, Facts};
 use crate::diagnostics::{Code, Failure};
-use crate::inventory::Inventory;
 use crate::inventory::readiness::ReadinessFacts;
+use crate::inventory::{Gap, Inventory};
 use crate::plan::{Finding, FindingSeverity, Plan};
-use crate::resource::{Address, ArmId, ArmType, ObjectKey, Resource};
+use crate::resource::{Address, ArmId, ArmType, Kind, ObjectKey, Resource};
 use crate::topology::model::Topology;
 
 /// The input of the checks.
@@ -136,13 +136,35 @@ impl<'a> ReadinessInput<'a> {
         self.plan.desired()
     }
 
-    /// The resources of Azure that an apply creates.
+    /// The resources of Azure that an apply creates. One that a gap hides may exist.
     pub(super) fn created(self) -> impl Iterator<Item = &'a DesiredResource> {
+        self.absent().filter(move |desired| self.gap_of(desired).is_none())
+    }
+
+    /// Why it is unknown whether an apply creates resources of these kinds.
+    pub(super) fn creation_gaps(self, is_kind: impl Fn(Kind) -> bool) -> Vec<Failure> {
+        let mut failures = Vec::new();
+        let of_kinds = self.absent().filter(|desired| is_kind(desired.resource.kind()));
+        for gap in of_kinds.filter_map(|desired| self.gap_of(desired)) {
+            if !failures.contains(&gap.failure) {
+                failures.push(gap.failure.clone());
+            }
+        }
+        failures
+    }
+
+    /// The resources of Azure that the inventory does not have.
+    fn absent(self) -> impl Iterator<Item = &'a DesiredResource> {
         self.desired().iter().filter(move |desired| {
             let is_azure = desired.resource.kind().arm().is_some();
             let exists = desired.key.as_ref().is_some_and(|key| self.inventory.get(key).is_some());
             is_azure && !exists
         })
+    }
+
+    /// The gap that hides an object.
+    pub(super) fn gap_of(self, desired: &DesiredResource) -> Option<&'a Gap> {
+        self.inventory.gap_for(desired.resource.kind(), desired.key.as_ref())
     }
 }
 

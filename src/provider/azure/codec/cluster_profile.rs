@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::DecodeError;
 use super::fields::{address, missing, prefix, read};
 use crate::resource::ArmId;
+use crate::resource::settings::SupportPlan;
 use crate::resource::version::KubernetesVersion;
 
 const WHAT: &str = "AKS cluster";
@@ -28,6 +29,8 @@ pub struct ClusterProfile {
     pub dns_service_ip: Ipv4Addr,
     /// The version that the control plane runs.
     pub version: KubernetesVersion,
+    /// The support plan; `None` if AKS names none that is known.
+    pub support_plan: Option<SupportPlan>,
     /// The name in the API server's certificate.
     pub fqdn: String,
     /// Whether the API server has no public address.
@@ -51,6 +54,7 @@ struct Properties {
     network_profile: Option<Network>,
     current_kubernetes_version: Option<String>,
     kubernetes_version: Option<String>,
+    support_plan: Option<String>,
     fqdn: Option<String>,
     #[serde(rename = "privateFQDN")]
     private_fqdn: Option<String>,
@@ -108,6 +112,7 @@ pub fn decode(body: &Value) -> Result<ClusterProfile, DecodeError> {
         service_cidr: range("networkProfile.serviceCidr", network.service_cidr)?,
         dns_service_ip: dns(network.dns_service_ip)?,
         version: version(properties.current_kubernetes_version.or(properties.kubernetes_version))?,
+        support_plan: properties.support_plan.as_deref().and_then(SupportPlan::parse),
         // A private cluster may have no public name.
         fqdn: required_text(
             "fqdn",
