@@ -103,7 +103,7 @@ async fn remove_goldpinger(stage: &Stage, account: &str, seen: &Requests) {
     let text = text("apply = \"all\"").replace("[network]", "[network]\ngoldpinger = false");
     let deployment = stage.deployment_of(&text, account.to_owned(), Some(seen.clone()));
     let replica = Replica::start("replica-a", deployment, &text);
-    replica.results_in(ReconcileResult::Failed).await;
+    replica.results_in(ReconcileResult::Blocked).await;
     replica.end().await;
     let path = "/apis/apps/v1/namespaces/goldpinger/daemonsets/goldpinger";
     assert_eq!(stage.admin.get(path).await.code, 404);
