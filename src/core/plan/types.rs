@@ -20,13 +20,13 @@ use crate::resource::{Address, Resource};
 /// read as its [`PlanContents`] and cannot be changed:
 ///
 /// ```
-/// fn call(plan: &mut stargate::plan::Plan) -> usize {
+/// fn call(plan: &mut stargate_core::plan::Plan) -> usize {
 ///     plan.changes.len()
 /// }
 /// ```
 ///
 /// ```compile_fail,E0596
-/// fn call(plan: &mut stargate::plan::Plan) {
+/// fn call(plan: &mut stargate_core::plan::Plan) {
 ///     plan.changes.clear()
 /// }
 /// ```
