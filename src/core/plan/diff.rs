@@ -294,36 +294,17 @@ fn is_empty(value: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
-    use crate::desired::{Facts, build};
+    use crate::desired::build;
+    use crate::desired::tests::generate::no_facts;
     use crate::resource::kubernetes::collect_awaited;
     use crate::topology::load::load_text;
-    use crate::topology::names::SubscriptionId;
 
     /// Everything that an example asks for, before any of it exists.
     fn desired() -> Vec<Resource> {
         let text = include_str!("../../../examples/ten-datacenters/stargate.toml");
         let topology = load_text("stargate.toml", text).unwrap().topology;
-        let facts = Facts {
-            subscription: SubscriptionId::new("s"),
-            ssh_public_key: "k".to_owned(),
-            cluster: None,
-            nodes: Vec::new(),
-            router_addresses: BTreeMap::new(),
-            unauthorized_routers: BTreeMap::new(),
-            departed: BTreeMap::new(),
-            present_routers: BTreeMap::new(),
-            request: None,
-            assigned: BTreeMap::new(),
-            joined: BTreeMap::new(),
-            nodes_without_pod_cidr: Vec::new(),
-            offered_versions: None,
-            upgrade_patches: false,
-            today: Default::default(),
-        };
-        build(&topology, &facts).unwrap().iter().map(|one| one.resource.clone()).collect()
+        build(&topology, &no_facts()).unwrap().iter().map(|one| one.resource.clone()).collect()
     }
 
     #[test]
