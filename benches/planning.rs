@@ -72,7 +72,7 @@ pub(crate) const MAX_GROWTH: f64 = 1.1;
 
 /// Enough to find the median of a short run, and not for ever for a long one.
 const TIME_FOR_A_CASE: Duration = Duration::from_secs(3);
-const MIN_RUNS: usize = 5;
+const MIN_RUNS: usize = 11;
 const MAX_RUNS: usize = 200;
 
 const GOAL_10_000: Duration = Duration::from_millis(300);
