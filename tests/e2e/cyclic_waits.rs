@@ -6,14 +6,7 @@ use stargate::diagnostics::Code;
 use stargate::sandbox::SandboxState;
 
 use crate::harness::{Deployment, RefreshOptions, failures, summary};
-use crate::worker_waves::base;
-
-/// The text with a line added after the name of a worker.
-fn with(text: &str, worker: &str, line: &str) -> String {
-    let name = format!("name = \"{worker}\"\n");
-    assert!(text.contains(&name), "{worker}");
-    text.replace(&name, &format!("{name}{line}\n"))
-}
+use crate::worker_waves::{base, with_worker_line};
 
 /// Whether the plan refuses the edit. An edit that it accepts is made by one apply.
 async fn is_refused(text: &str, width: u32) -> bool {
@@ -39,8 +32,10 @@ async fn is_refused(text: &str, width: u32) -> bool {
 
 #[tokio::test(start_paused = true)]
 async fn an_address_and_a_range_that_are_taken_in_opposite_directions_are_refused() {
-    let text = with(&base(), "cloud-a", "ip = \"10.50.1.30\"\npod_cidr = \"10.244.65.0/24\"");
-    let text = with(&text, "cloud-b", "ip = \"10.50.1.4\"\npod_cidr = \"10.244.70.0/24\"");
+    let text =
+        with_worker_line(&base(), "cloud-a", "ip = \"10.50.1.30\"\npod_cidr = \"10.244.65.0/24\"");
+    let text =
+        with_worker_line(&text, "cloud-b", "ip = \"10.50.1.4\"\npod_cidr = \"10.244.70.0/24\"");
     assert!(is_refused(&text, 1).await);
     assert!(!is_refused(&text, 2).await);
 }
@@ -52,7 +47,7 @@ async fn a_worker_from_another_datacenter_does_not_disturb_two_at_once() {
                    mac = \"52:54:00:00:00:07\"\n";
     let moved = "\n[[datacenters.cloud.workers]]\nname = \"attic-c\"\npod_cidr = \
                  \"10.244.66.0/24\"\n";
-    let text = with(&base(), "cloud-a", "pod_cidr = \"10.244.70.0/24\"");
+    let text = with_worker_line(&base(), "cloud-a", "pod_cidr = \"10.244.70.0/24\"");
     assert!(text.contains(attic_c));
     assert!(is_refused(&(text.replace(attic_c, "") + moved), 1).await);
 }

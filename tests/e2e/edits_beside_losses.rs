@@ -6,18 +6,7 @@ use stargate::sandbox::SandboxState;
 use stargate::sandbox::faults::Fault;
 
 use crate::harness::{Deployment, RefreshOptions, failures, summary};
-use crate::worker_waves::base;
-
-/// The text with a line added after the name of a worker.
-fn with(text: &str, worker: &str, line: &str) -> String {
-    let name = format!("name = \"{worker}\"\n");
-    assert!(text.contains(&name), "{worker}");
-    text.replace(&name, &format!("{name}{line}\n"))
-}
-
-fn range(number: u8) -> String {
-    format!("pod_cidr = \"10.244.{number}.0/24\"")
-}
+use crate::worker_waves::{base, pod_range, with_worker_line};
 
 async fn assert_converges(deployment: &Deployment, name: &str) {
     let options = RefreshOptions { allow_loss: true, ..RefreshOptions::default() };
@@ -48,8 +37,15 @@ async fn work_on_workers_waits_for_a_router_that_joins_again() {
                [[datacenters.attic.workers]]\nname = \"attic-n\"\nip = \"10.60.1.8\"\n\
                mac = \"52:54:00:00:00:08\"\n";
     let edits = [
-        ("ranges", with(&with(&base(), "cloud-a", &range(70)), "attic-a", &range(140))),
-        ("an address", with(&base(), "cloud-a", "ip = \"10.50.1.40\"")),
+        (
+            "ranges",
+            with_worker_line(
+                &with_worker_line(&base(), "cloud-a", &pod_range(70)),
+                "attic-a",
+                &pod_range(140),
+            ),
+        ),
+        ("an address", with_worker_line(&base(), "cloud-a", "ip = \"10.50.1.40\"")),
         ("a removed machine", base().replace(attic_c, "")),
         ("new workers", base() + new),
         ("removed workers", base().replace(attic_c, "").replace(cloud_c, "")),
@@ -76,13 +72,17 @@ async fn the_address_of_a_vm_without_a_node_is_taken_over_once_it_has_left() {
     let before = Deployment::of(&base(), SandboxState::new(7));
     before.iterate().await;
     for (name, of_c) in [
-        ("to a free place", format!("ip = \"10.50.1.40\"\n{}", range(70))),
-        ("to a range that another worker leaves", format!("ip = \"10.50.1.40\"\n{}", range(64))),
-        ("to each other's addresses", format!("ip = \"10.50.1.5\"\n{}", range(64))),
+        ("to a free place", format!("ip = \"10.50.1.40\"\n{}", pod_range(70))),
+        (
+            "to a range that another worker leaves",
+            format!("ip = \"10.50.1.40\"\n{}", pod_range(64)),
+        ),
+        ("to each other's addresses", format!("ip = \"10.50.1.5\"\n{}", pod_range(64))),
     ] {
-        let text = with(&base(), "cloud-a", &range(71));
-        let text = with(&text, "cloud-b", &format!("ip = \"10.50.1.6\"\n{}", range(72)));
-        let text = with(&text, "cloud-c", &of_c) + "\n[rollout]\nwidth = 2\n";
+        let text = with_worker_line(&base(), "cloud-a", &pod_range(71));
+        let text =
+            with_worker_line(&text, "cloud-b", &format!("ip = \"10.50.1.6\"\n{}", pod_range(72)));
+        let text = with_worker_line(&text, "cloud-c", &of_c) + "\n[rollout]\nwidth = 2\n";
         let deployment = Deployment::of(&text, before.copy_of_state());
         let owner = deployment.scope(&RefreshOptions::default()).owner();
         let cluster = deployment.clients.cluster.connect("", owner).await.unwrap();

@@ -7,15 +7,11 @@ use stargate::plan::{Plan, PlanStatus};
 use stargate::sandbox::SandboxState;
 
 use crate::harness::{Deployment, RefreshOptions, failures, summary};
-use crate::worker_waves::base;
+use crate::worker_waves::{base, pod_range, with_worker_line};
 
 /// Lines that are added after the names of workers.
-fn with(lines: &[(&str, &str)]) -> String {
-    lines.iter().fold(base(), |text, (worker, line)| {
-        let name = format!("name = \"{worker}\"\n");
-        assert!(text.contains(&name), "{worker}");
-        text.replace(&name, &format!("{name}{line}\n"))
-    })
+fn with_lines(lines: &[(&str, &str)]) -> String {
+    lines.iter().fold(base(), |text, (worker, line)| with_worker_line(&text, worker, line))
 }
 
 fn ignoring(text: &str, address: &str, field: &str) -> String {
@@ -25,12 +21,8 @@ fn ignoring(text: &str, address: &str, field: &str) -> String {
     )
 }
 
-fn range(number: u8) -> String {
-    format!("pod_cidr = \"10.244.{number}.0/24\"")
-}
-
 async fn deployed(lines: &[(&str, &str)]) -> Deployment {
-    let deployment = Deployment::of(&with(lines), SandboxState::new(7));
+    let deployment = Deployment::of(&with_lines(lines), SandboxState::new(7));
     deployment.iterate().await;
     deployment
 }
@@ -68,17 +60,18 @@ async fn assert_refused(
 async fn a_place_that_an_ignored_field_keeps_is_given_to_nothing_else() {
     let before = deployed(&[]).await;
     let of_a = |kind: &str| format!("{kind}/cloud/cloud-a");
-    let swapped = with(&[("cloud-a", &range(65)), ("cloud-b", &range(64))]);
-    let chain = with(&[("cloud-a", &range(70)), ("cloud-b", &range(64))]);
-    let outside_of_pools = deployed(&[("cloud-a", &range(210))]).await;
-    let elsewhere = with(&[("cloud-a", &range(70)), ("attic-a", &range(210))]);
+    let swapped = with_lines(&[("cloud-a", &pod_range(65)), ("cloud-b", &pod_range(64))]);
+    let chain = with_lines(&[("cloud-a", &pod_range(70)), ("cloud-b", &pod_range(64))]);
+    let outside_of_pools = deployed(&[("cloud-a", &pod_range(210))]).await;
+    let elsewhere = with_lines(&[("cloud-a", &pod_range(70)), ("attic-a", &pod_range(210))]);
     let edits = [(&before, &swapped), (&before, &chain), (&outside_of_pools, &elsewhere)];
     for (before, text) in edits {
         assert_refused(before, "worker", text, (&of_a("worker"), "pod_cidr")).await;
         assert_refused(before, "CiliumNode", text, (&of_a("cilium-node"), "pod_cidrs")).await;
         assert_refused(before, "Server", text, (&of_a("server"), "spec.podCIDR")).await;
     }
-    let addresses = with(&[("cloud-a", "ip = \"10.50.1.40\""), ("cloud-b", "ip = \"10.50.1.4\"")]);
+    let addresses =
+        with_lines(&[("cloud-a", "ip = \"10.50.1.40\""), ("cloud-b", "ip = \"10.50.1.4\"")]);
     let interface = ("network-interface/cloud/cloud-a-nic", "private_ip");
     assert_refused(&before, "interface", &addresses, interface).await;
     assert_refused(&before, "machine", &addresses, (&of_a("worker"), "ip")).await;
@@ -112,7 +105,7 @@ async fn a_network_that_an_ignored_field_keeps_is_no_other_datacenters() {
 #[tokio::test(start_paused = true)]
 async fn a_kept_place_that_nothing_takes_is_no_conflict() {
     let before = deployed(&[]).await;
-    let text = with(&[("cloud-a", &range(70))]);
+    let text = with_lines(&[("cloud-a", &pod_range(70))]);
     for (address, field) in [
         ("worker/cloud/cloud-a", "pod_cidr"),
         ("cilium-node/cloud/cloud-a", "pod_cidrs"),

@@ -12,7 +12,9 @@ use stargate::resource::{Address, ArmId, Kind};
 use stargate::sandbox::{SandboxState, arm};
 
 use crate::harness::{Deployment, RefreshOptions, failures, summary};
-use crate::worker_waves::{PairObserver, base, connected, interrupted, waves};
+use crate::worker_waves::{
+    PairObserver, base, connected, interrupted, pod_range, waves, with_line,
+};
 
 const CLOUD_A: &str = "name = \"cloud-a\"\n";
 const CLOUD_B: &str = "name = \"cloud-b\"\n";
@@ -33,24 +35,14 @@ struct Case {
     others: &'static [&'static str],
 }
 
-/// The text with a line added after another one.
-fn with(text: &str, after: &str, line: &str) -> String {
-    assert!(text.contains(after), "{after}");
-    text.replace(after, &format!("{after}{line}\n"))
-}
-
 fn without(text: &str, part: &str) -> String {
     assert!(text.contains(part), "{part}");
     text.replace(part, "")
 }
 
-/// The line of a worker with this range of pods.
-fn range(number: u8) -> String {
-    format!("pod_cidr = \"10.244.{number}.0/24\"")
-}
-
 fn with_ranges(text: &str, ranges: &[(&str, u8)]) -> String {
-    let add = |text: String, (worker, number): &(&str, u8)| with(&text, worker, &range(*number));
+    let add =
+        |text: String, (worker, number): &(&str, u8)| with_line(&text, worker, &pod_range(*number));
     ranges.iter().fold(text.to_owned(), add)
 }
 
@@ -159,11 +151,11 @@ async fn a_chain_of_ranges_moves_from_its_end() {
 async fn a_long_chain_of_ranges_needs_one_apply() {
     let worker = |first: u8, number: u8| {
         let name = format!("[[datacenters.cloud.workers]]\nname = \"cloud-{number:02}\"\n");
-        name + &range(first + number) + "\n"
+        name + &pod_range(first + number) + "\n"
     };
     let text = |first: u8| {
         let more: String = (1..=12).map(|number| worker(first, number)).collect();
-        with(&base(), CLOUD_C, &more)
+        with_line(&base(), CLOUD_C, &more)
     };
     let case = Case { before: text(66), ..Case::of("twelve workers", text(67)) };
     let plan = case.plan().await;
@@ -220,12 +212,12 @@ async fn a_saved_chain_with_a_deleted_vm_continues_after_each_iteration() {
 async fn the_range_of_a_removed_worker_leads_to_another_one_once_it_has_left() {
     let removed = without(&base(), CLOUD_B_BLOCK);
     let others: &[&str] = &["cloud-b", "cloud-n"];
-    let to_existing = with(&removed, CLOUD_A, &range(65));
+    let to_existing = with_line(&removed, CLOUD_A, &pod_range(65));
     Case { others, ..Case::of("to an existing one", to_existing) }.check().await;
-    let to_new = base().replace(CLOUD_B, &format!("name = \"cloud-n\"\n{}\n", range(65)));
+    let to_new = base().replace(CLOUD_B, &format!("name = \"cloud-n\"\n{}\n", pod_range(65)));
     Case { others, ..Case::of("to a new one", to_new) }.check().await;
     let before = with_ranges(&base(), &[(CLOUD_B, 210)]);
-    let block = format!("{CLOUD_B_BLOCK}{}\n", range(210));
+    let block = format!("{CLOUD_B_BLOCK}{}\n", pod_range(210));
     let after = with_ranges(&without(&before, &block), &[(ATTIC_A, 210)]);
     let elsewhere = Case { before, others, ..Case::of("to another datacenter", after) };
     elsewhere.check().await;
@@ -235,10 +227,10 @@ async fn the_range_of_a_removed_worker_leads_to_another_one_once_it_has_left() {
 async fn a_new_worker_gets_the_range_or_address_of_one_that_moves() {
     let with_new = |own: &str, of_new: &str| {
         let new = format!("\n[[datacenters.cloud.workers]]\nname = \"cloud-n\"\n{of_new}");
-        with(&with(&base(), CLOUD_B, own), CLOUD_C, &new)
+        with_line(&with_line(&base(), CLOUD_B, own), CLOUD_C, &new)
     };
     let others: &[&str] = &["cloud-n"];
-    let text = with_new(&range(70), &range(65));
+    let text = with_new(&pod_range(70), &pod_range(65));
     let plan = Case { others, ..Case::of("a range", text) }.plan().await;
     assert_eq!(later(&plan), BTreeSet::from(["cloud-n".to_owned()]), "{}", summary(&plan));
     let text = with_new("ip = \"10.50.1.40\"", "ip = \"10.50.1.5\"");
@@ -247,11 +239,11 @@ async fn a_new_worker_gets_the_range_or_address_of_one_that_moves() {
 
 #[tokio::test(start_paused = true)]
 async fn addresses_of_other_vms_are_taken_over_in_the_waves() {
-    let text = with(&base(), CLOUD_A, "ip = \"10.50.1.5\"");
-    let text = with(&text, CLOUD_B, "ip = \"10.50.1.4\"");
+    let text = with_line(&base(), CLOUD_A, "ip = \"10.50.1.5\"");
+    let text = with_line(&text, CLOUD_B, "ip = \"10.50.1.4\"");
     Case { width: 2, ..Case::of("an exchange", at_width(&text, 2)) }.check().await;
     let others: &[&str] = &["cloud-b", "cloud-n"];
-    let removed = with(&without(&base(), CLOUD_B_BLOCK), CLOUD_A, "ip = \"10.50.1.5\"");
+    let removed = with_line(&without(&base(), CLOUD_B_BLOCK), CLOUD_A, "ip = \"10.50.1.5\"");
     Case { others, ..Case::of("of a removed one", removed) }.check().await;
     let new = base().replace(CLOUD_B, "name = \"cloud-n\"\nip = \"10.50.1.5\"\n");
     Case { others, ..Case::of("of a removed one, to a new one", new) }.check().await;
@@ -262,12 +254,12 @@ async fn addresses_of_other_vms_are_taken_over_in_the_waves() {
 async fn a_range_that_stays_is_led_to_the_new_place_in_the_wave() {
     let before = with_ranges(&base(), &[(CLOUD_A, 210), (CLOUD_B, 211)]);
     let address =
-        |text: &str, worker: &str, ip: &str| with(text, worker, &format!("ip = \"{ip}\""));
+        |text: &str, worker: &str, ip: &str| with_line(text, worker, &format!("ip = \"{ip}\""));
     let after = address(&address(&before, CLOUD_A, "10.50.1.44"), CLOUD_B, "10.50.1.45");
     let case = Case { before: before.clone(), ..Case::of("other addresses", after) };
     case.check().await;
     let moved =
-        without(&before, &format!("[[datacenters.cloud.workers]]\n{CLOUD_A}{}\n", range(210)))
+        without(&before, &format!("[[datacenters.cloud.workers]]\n{CLOUD_A}{}\n", pod_range(210)))
             + "\n[[datacenters.attic.workers]]\nname = \"cloud-a\"\nip = \"10.60.1.9\"\n\
            mac = \"52:54:00:00:00:09\"\npod_cidr = \"10.244.210.0/24\"\n";
     Case { before, ..Case::of("another datacenter", moved) }.check().await;
@@ -281,28 +273,28 @@ async fn a_worker_from_another_datacenter_gets_the_range_of_one_that_moves_on() 
                    mac = \"52:54:00:00:00:07\"\n";
     let to_cloud = |number: u8| {
         let block = "\n[[datacenters.cloud.workers]]\nname = \"attic-c\"\n";
-        without(&base(), attic_c) + block + &range(number) + "\n"
+        without(&base(), attic_c) + block + &pod_range(number) + "\n"
     };
-    let of_a = with(&to_cloud(64), CLOUD_A, &range(70));
+    let of_a = with_line(&to_cloud(64), CLOUD_A, &pod_range(70));
     Case { width: 2, ..Case::of("of one that gets a free range", of_a) }.check().await;
     Case { width: 2, ..Case::of("of one that gets any range", to_cloud(66)) }.check().await;
     // Here one update leads to the ranges of two workers of one datacenter.
-    let of_c = at_width(&with(&to_cloud(66), CLOUD_A, &range(70)), 2);
+    let of_c = at_width(&with_line(&to_cloud(66), CLOUD_A, &pod_range(70)), 2);
     let plan = Case { width: 3, ..Case::of("of one that waits", of_c) }.plan().await;
     assert_eq!(later(&plan), BTreeSet::new(), "{}", summary(&plan));
     let cloud_c = "\n[[datacenters.cloud.workers]]\nname = \"cloud-c\"\n";
     let text = with_ranges(&without(&base(), cloud_c), &[(ATTIC_B, 140)]);
     let moved = "\n[[datacenters.attic.workers]]\nname = \"cloud-c\"\nip = \"10.60.1.9\"\n\
                  mac = \"52:54:00:00:00:09\"\n";
-    let text = text + moved + &range(129) + "\n";
+    let text = text + moved + &pod_range(129) + "\n";
     Case { width: 2, ..Case::of("of an existing machine", text) }.check().await;
 }
 
 /// One gets the range of the other, which gets its address.
 #[tokio::test(start_paused = true)]
 async fn an_address_and_a_range_are_taken_over_in_opposite_directions() {
-    let own = format!("ip = \"10.50.1.30\"\n{}", range(65));
-    let text = with(&base(), CLOUD_A, &own);
-    let text = with(&text, CLOUD_B, &format!("ip = \"10.50.1.4\"\n{}", range(70)));
+    let own = format!("ip = \"10.50.1.30\"\n{}", pod_range(65));
+    let text = with_line(&base(), CLOUD_A, &own);
+    let text = with_line(&text, CLOUD_B, &format!("ip = \"10.50.1.4\"\n{}", pod_range(70)));
     Case { width: 2, ..Case::of("at width 2", at_width(&text, 2)) }.check().await;
 }

@@ -29,6 +29,22 @@ pub(crate) fn base() -> String {
             mac = \"52:54:00:00:00:07\"\n"
 }
 
+/// The text with a line added after another one.
+pub(crate) fn with_line(text: &str, after: &str, line: &str) -> String {
+    assert!(text.contains(after), "{after}");
+    text.replace(after, &format!("{after}{line}\n"))
+}
+
+/// The text with a line added to a worker.
+pub(crate) fn with_worker_line(text: &str, worker: &str, line: &str) -> String {
+    with_line(text, &format!("name = \"{worker}\"\n"), line)
+}
+
+/// The line of a worker with this range of pods.
+pub(crate) fn pod_range(number: u8) -> String {
+    format!("pod_cidr = \"10.244.{number}.0/24\"")
+}
+
 /// The pairs that were cut at one write.
 #[derive(Debug, Clone)]
 pub(crate) struct Sample {
