@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
+use tokio::sync::oneshot;
 
 use super::cluster_facts::{self, ClusterResponse};
 use super::single::unreadable;
@@ -49,7 +50,7 @@ pub(super) struct AzureResponses {
 }
 
 /// Reads all lists side by side. A list that cannot be read hides the objects of its kind
-/// and no others.
+/// and no others. The cluster's object is handed over as soon as it is listed.
 ///
 /// # Errors
 ///
@@ -57,8 +58,9 @@ pub(super) struct AzureResponses {
 pub(super) async fn read(
     clients: &ReadClients,
     scope: &Scope<'_>,
+    cluster: oneshot::Sender<Value>,
 ) -> Result<AzureResponses, RequestError> {
-    let lists = lists(clients, scope).await;
+    let lists = lists(clients, scope, cluster).await;
     let mut objects = BTreeMap::new();
     let mut unlisted = BTreeMap::new();
     for (kind, list) in lists {
@@ -83,16 +85,35 @@ pub(super) async fn read(
 async fn lists(
     clients: &ReadClients,
     scope: &Scope<'_>,
+    cluster: oneshot::Sender<Value>,
 ) -> Vec<(Kind, Result<Vec<Value>, RequestError>)> {
     let subscription = format!("/subscriptions/{}", scope.subscription);
     let groups = (Kind::ResourceGroup, format!("{subscription}/resourcegroups"), GROUPS_VERSION);
     let others = listed().map(|(kind, arm)| {
         (kind, format!("{subscription}/providers/{}", arm.name), arm.api_version)
     });
-    let lists = std::iter::once(groups).chain(others).map(|(kind, path, version)| async move {
-        (kind, clients.azure.list(&path, version).await)
+    let mut cluster = Some(cluster);
+    let lists = std::iter::once(groups).chain(others).map(|(kind, path, version)| {
+        let cluster = cluster.take_if(|_| kind == Kind::ManagedCluster);
+        async move {
+            let list = clients.azure.list(&path, version).await;
+            if let (Some(cluster), Ok(list)) = (cluster, &list) {
+                hand_over(scope, list, cluster);
+            }
+            (kind, list)
+        }
     });
     join_all(lists).await
+}
+
+/// Hands the cluster's object over, if it is listed.
+fn hand_over(scope: &Scope<'_>, clusters: &[Value], receiver: oneshot::Sender<Value>) {
+    let id = scope.cluster_id();
+    let listed = clusters.iter().find(|value| codec::id(value).as_ref() == Some(&id));
+    if let Some(cluster) = listed {
+        // The receiver only lacks if the refresh has ended.
+        drop(receiver.send(cluster.clone()));
+    }
 }
 
 /// Adds objects to the inventory that the topology owns, or that have the ID of a desired

@@ -5,17 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::future::join_all;
 use ipnet::Ipv4Net;
 
-use super::{Observation, Scope, aks_nodes, foreign_nodes};
+use super::cluster_lists::{self, ClusterAnswer, ClusterResponses};
+use super::{Clock, Observation, Scope, aks_nodes, foreign_nodes};
 use crate::desired::DesiredSet;
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::Source;
 use crate::plan::{Finding, FindingSeverity, ManagedNodeFields};
-use crate::provider::access::{self, ClusterAccess};
+use crate::provider::access::ClusterAccess;
 use crate::provider::clients::ReadClients;
 use crate::provider::cluster::{
     ClusterError, KERNEL_ROUTES_ANNOTATION, LiveManifest, NodeFacts, PROFILE_DIGEST_ANNOTATION,
 };
-use crate::provider::read_write::ClusterRead;
 use crate::resource::host::JoinedWorker;
 use crate::resource::kubernetes::{CiliumNode, Manifest, ManifestKind, ObjectName};
 use crate::resource::ownership::{SITE_LABEL, SiteName, TOPOLOGY_LABEL};
@@ -26,28 +26,14 @@ use crate::resource::{Kind, ObjectKey, Observable, Owner, Ownership, Resource};
 /// The label that names a worker's datacenter.
 const DATACENTER_LABEL: &str = "stargate.io/datacenter";
 
-/// The response of the cluster to each list.
-struct ClusterResponses {
-    nodes: Result<Vec<NodeFacts>, ClusterError>,
-    network_configs: Result<BTreeMap<String, Ipv4Net>, ClusterError>,
-    cilium_nodes: Result<BTreeMap<String, Vec<Ipv4Net>>, ClusterError>,
-    manifests: Vec<(ManifestKind, Result<Vec<LiveManifest>, ClusterError>)>,
-    auto_approves: Result<bool, ClusterError>,
-}
-
-impl ClusterResponses {
-    /// Why the cluster could not be read, if no list was answered.
-    fn failure(&self) -> Option<&ClusterError> {
-        let ClusterResponses { nodes, network_configs, cilium_nodes, manifests, .. } = self;
-        let is_answered = network_configs.is_ok()
-            || cilium_nodes.is_ok()
-            || manifests.iter().any(|(_, list)| list.is_ok());
-        nodes.as_ref().err().filter(|_| !is_answered)
-    }
-}
-
-/// Reads the cluster, if there is one.
-pub(super) async fn read(clients: &ReadClients, scope: &Scope<'_>, observation: &mut Observation) {
+/// Records the cluster, if there is one: what it answered already while Azure was read, or what
+/// it answers now.
+pub(super) async fn read(
+    clients: &ReadClients,
+    scope: &Scope<'_>,
+    (answered, now): (Option<ClusterAnswer>, &Clock),
+    observation: &mut Observation,
+) {
     let Some(facts) = &observation.facts.cluster else {
         // Without Azure it is unknown whether the cluster exists.
         let inventory = &observation.inventory;
@@ -62,15 +48,18 @@ pub(super) async fn read(clients: &ReadClients, scope: &Scope<'_>, observation: 
         }
         return;
     };
-    let id = scope.cluster_id();
-    let access = match access::open(clients, &id, &facts.fqdn, scope.owner()).await {
-        Ok(access) => access,
+    let answer = match answered.filter(|it| it.fqdn == facts.fqdn) {
+        Some(answer) => answer,
+        None => cluster_lists::read(clients, scope, (facts.fqdn.clone(), now)).await,
+    };
+    observation.read_at.insert(Source::Kubernetes, answer.at);
+    let (access, responses) = match answer.opened {
+        Ok(opened) => opened,
         Err(error) => {
             observation.gap(Source::Kubernetes, &error);
             return;
         }
     };
-    let responses = lists(access.client.as_ref()).await;
     match responses.failure() {
         Some(error) => observation.gap(Source::Kubernetes, error),
         None => {
@@ -78,41 +67,6 @@ pub(super) async fn read(clients: &ReadClients, scope: &Scope<'_>, observation: 
             observation.access = Some(access);
         }
     }
-}
-
-/// Reads all lists side by side. A list that cannot be read hides the objects of its kind
-/// and no others.
-async fn lists(client: &dyn ClusterRead) -> ClusterResponses {
-    let kinds = ManifestKind::ALL.iter().copied();
-    let manifests = join_all(kinds.map(|kind| async move { (kind, client.list_ours(kind).await) }));
-    // A check alone: that it may not be made hides nothing of the cluster.
-    let mut review = std::pin::pin!(client.review_bootstrap_auto_approval());
-    let mut reviewed = None;
-    let mut lists = std::pin::pin!(async {
-        tokio::join!(
-            client.nodes(),
-            client.node_network_configs(),
-            client.cilium_nodes(),
-            manifests
-        )
-    });
-    let (nodes, network_configs, cilium_nodes, manifests) = loop {
-        tokio::select! {
-            biased;
-            answer = &mut review, if reviewed.is_none() => reviewed = Some(answer),
-            lists = &mut lists => break lists,
-        }
-    };
-    let auto_approves = Ok(false);
-    let responses =
-        ClusterResponses { nodes, network_configs, cilium_nodes, manifests, auto_approves };
-    let auto_approves = match reviewed {
-        Some(answer) => answer,
-        // A cluster that answers no list is not waited for.
-        None if responses.failure().is_some() => Ok(false),
-        None => review.await,
-    };
-    ClusterResponses { auto_approves, ..responses }
 }
 
 fn note(responses: ClusterResponses, scope: &Scope<'_>, observation: &mut Observation) {

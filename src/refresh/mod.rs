@@ -5,6 +5,7 @@ mod azure;
 mod by_id;
 mod cluster;
 mod cluster_facts;
+mod cluster_lists;
 mod contents;
 mod departed;
 mod device_ownership;
@@ -32,6 +33,7 @@ pub(crate) mod targets;
 mod unable_to_join;
 
 use jiff::Timestamp;
+use tokio::sync::oneshot;
 
 use crate::inventory::Source;
 use crate::provider::clients::ReadClients;
@@ -41,19 +43,22 @@ pub use scope::Scope;
 pub use single::{Current, object_of_body, read_one};
 pub(crate) use single::{device_of, find_device, no_cluster};
 
-/// Reads Azure and the tailnet concurrently, then the cluster (with credentials from
-/// Azure), then the hosts (through the tailnet).
+/// Reads Azure and the tailnet concurrently, the cluster as soon as Azure has listed it (its
+/// credentials come from Azure), then the hosts (through the tailnet).
 pub async fn observe(clients: &ReadClients, scope: &Scope<'_>, now: &Clock) -> Observation {
     let mut observation = Observation::begin(scope, now());
-    let ((azure, azure_at), (tailnet, tailnet_at)) =
-        tokio::join!(timed(azure::read(clients, scope), now), timed(tailnet::read(clients), now));
+    let (found, listed) = oneshot::channel();
+    let ((azure, azure_at), (tailnet, tailnet_at), cluster) = tokio::join!(
+        timed(azure::read(clients, scope, found), now),
+        timed(tailnet::read(clients), now),
+        cluster_lists::read_listed(clients, scope, (listed, now)),
+    );
     observation.read_at.insert(Source::Azure, azure_at);
     observation.read_at.insert(Source::Tailscale, tailnet_at);
     azure::note(azure, scope, &mut observation);
     let mut tagged = tailnet::note(tailnet, scope, &mut observation);
-    cluster::read(clients, scope, &mut observation).await;
+    cluster::read(clients, scope, (cluster, now), &mut observation).await;
     device_ownership::check(clients, &mut tagged, scope, &mut observation).await;
-    observation.read_at.insert(Source::Kubernetes, now());
     request_progress::note(scope, now, &mut observation).await;
     departed::note(scope, &mut observation);
     hosts::read(clients, scope, (&mut tagged.devices, now), &mut observation).await;
