@@ -8,6 +8,7 @@ mod adoption;
 mod announced_losses;
 mod api_use;
 mod appliers;
+mod azure_errors;
 mod block_edits;
 mod canonical_state;
 mod checks;
