@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::future::join_all;
 use ipnet::Ipv4Net;
 
-use super::{Observation, Scope, aks_nodes, foreign_nodes};
+use super::{Observation, Scope, aks_nodes, foreign_nodes, unsupported_cluster};
 use crate::desired::DesiredSet;
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::Source;
@@ -58,10 +58,17 @@ pub(super) async fn read(clients: &ReadClients, scope: &Scope<'_>, observation: 
                 "the cluster's credentials come from Azure, and {subject} could not be read"
             );
             let failure = gap.failure.clone().within(message);
-            observation.gap(Source::Kubernetes, failure);
+            match gap.explained {
+                true => observation.explained_gap(Source::Kubernetes, failure),
+                false => observation.gap(Source::Kubernetes, failure),
+            }
         }
         return;
     };
+    if facts.stopped {
+        unsupported_cluster::note_stopped(scope, observation);
+        return;
+    }
     let id = scope.cluster_id();
     let access = match access::open(clients, &id, &facts.fqdn, scope.owner()).await {
         Ok(access) => access,

@@ -8,6 +8,7 @@ mod cluster_facts;
 mod contents;
 mod departed;
 mod device_ownership;
+mod egress;
 mod foreign_nodes;
 mod groups;
 mod host_findings;
@@ -15,6 +16,7 @@ mod hosts;
 mod joined_places;
 mod key_expiry;
 pub mod measure;
+mod network_group;
 mod node_group;
 mod node_pools;
 mod observation;
@@ -30,6 +32,7 @@ mod subnets;
 mod tailnet;
 pub(crate) mod targets;
 mod unable_to_join;
+mod unsupported_cluster;
 
 use jiff::Timestamp;
 

@@ -32,6 +32,7 @@ mod edits_beside_losses;
 mod end_state;
 mod exclusive_claims;
 mod executor;
+mod existing_clusters;
 mod fault_plans;
 mod faults;
 mod first_deployment;
