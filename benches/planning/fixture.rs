@@ -182,6 +182,7 @@ fn facts(topology: &Topology, nodes: u32) -> Facts {
             .zip(0x6440_0001_u32..)
             .map(|(name, address)| (name.to_string(), Ipv4Addr::from_bits(address)))
             .collect(),
+        egress_addresses: BTreeMap::new(),
         assigned: BTreeMap::new(),
         joined: BTreeMap::new(),
         offered_versions: None,
@@ -207,6 +208,7 @@ fn cluster_facts(topology: &Topology) -> ClusterFacts {
             security_group: None,
         }],
         virtual_network: network,
+        network_location: topology.azure.location.to_string(),
         address_prefixes: vec![range(0x0ae0_0000, 12)],
         subnets: BTreeMap::from([("aks-subnet".to_owned(), nodes_prefix)]),
         pod_cidr: topology.cluster.pod_cidr,
@@ -216,7 +218,9 @@ fn cluster_facts(topology: &Topology) -> ClusterFacts {
         support_plan: None,
         fqdn: "large.hcp.canadacentral.azmk8s.io".to_owned(),
         private: false,
-        overlay_with_cilium: true,
+        has_public_name: true,
+        authorized_ranges: Vec::new(),
+        stopped: false,
         node_pools: BTreeMap::new(),
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::error::CliError;
-use super::session::{ReadSession, WriteSession, of_api, public_key, transport};
+use super::session::{ReadSession, SignInRefusal, WriteSession, of_api, public_key, transport};
 use super::ui::Ui;
 use super::{exit, reminder, ssh_access};
 use crate::apply::StopSignal;
@@ -13,8 +13,9 @@ use crate::diagnostics::Code;
 use crate::net::service_url;
 use crate::provider::azure::ArmClient;
 use crate::provider::clients::{Clients, KubeconfigConnector, KubeconfigSource};
-use crate::provider::credentials::{TailnetCredentials, TokenSource as _};
+use crate::provider::credentials::{FailedSignIn, TailnetCredentials, TokenSource};
 use crate::provider::error::RequestError;
+use crate::provider::files::unreadable;
 use crate::provider::host::HostWrite;
 use crate::provider::http::{RequestCount, Transport};
 use crate::provider::limits::Limits;
@@ -40,11 +41,12 @@ type Lookup<'a> = &'a (dyn Fn(&str) -> Option<String> + Sync);
 ///
 /// # Errors
 ///
-/// Credentials are missing, all of which the error has; or Azure did not accept them.
+/// Credentials are missing, all of which the error has; or Azure did not accept them and
+/// `refusal` ends the command.
 pub(super) async fn open(
     loaded: Loaded,
     folder: &Path,
-    ui: Option<&Ui>,
+    (ui, refusal): (Option<&Ui>, SignInRefusal),
     stop: StopSignal,
 ) -> Result<WriteSession, CliError> {
     let lookup = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
@@ -57,11 +59,17 @@ pub(super) async fn open(
     let waiting = Waiting { ui, stop: &stop };
     let access = Access::find(&loaded.topology, &machine, &waiting).await?;
     let tokens = &access.tokens;
-    let first = async { tokens.token().await.map_err(|error| of_api(&error)) };
-    waiting.for_sign_in(first, tokens).await?;
+    let first = async {
+        match (tokens.token().await, refusal) {
+            (Err(error), SignInRefusal::EndsCommand) => Err(of_api(&error)),
+            (Err(error), SignInRefusal::IsReported) => Ok(Some(FailedSignIn(error))),
+            (Ok(_), _) => Ok(None),
+        }
+    };
+    let failed = waiting.for_sign_in(first, tokens).await?;
     let (subscription, ssh_public_key) =
         (access.subscription.clone(), access.ssh_public_key.clone());
-    let clients = access.clients(&loaded.topology, machine.transport, machine.requests);
+    let clients = access.clients(&loaded.topology, machine.transport, machine.requests, failed);
     let reads = ReadSession {
         loaded,
         clients: clients.read_only(),
@@ -143,13 +151,21 @@ impl Access {
         topology: &Topology,
         transport: Arc<ReqwestTransport>,
         requests: RequestCount,
+        failed: Option<FailedSignIn>,
     ) -> Clients {
         let limits = Limits::published();
-        let cluster_tokens = Arc::new(self.tokens.for_clusters());
+        let (tokens, cluster_tokens): (Arc<dyn TokenSource>, Arc<dyn TokenSource>) = match failed {
+            // Another attempt for each request would take its time, and lock the account.
+            Some(failed) => (Arc::new(failed.clone()), Arc::new(failed)),
+            None => {
+                let of_clusters = self.tokens.for_clusters();
+                (Arc::new(self.tokens), Arc::new(of_clusters))
+            }
+        };
         let azure = ArmClient::new(
             transport.clone(),
             &self.endpoints.resource_manager,
-            Arc::new(self.tokens),
+            tokens,
             limits.clone(),
             requests.clone(),
         );
@@ -284,7 +300,7 @@ fn kubeconfig_source(lookup: Lookup<'_>) -> Result<KubeconfigSource, CliError> {
         return Ok(account.map_or_else(KubeconfigSource::default, KubeconfigSource::Pod));
     };
     let text = std::fs::read_to_string(&path).map_err(|error| {
-        let problem = format!("could not read `{path}` of KUBECONFIG: {error}");
+        let problem = format!("`{path}` of KUBECONFIG {}", unreadable(&error));
         CliError::coded(Code::KubeconfigMissing, problem).remedy(
             "correct the path, or unset KUBECONFIG to use the cluster credentials from Azure",
         )

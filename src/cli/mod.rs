@@ -42,7 +42,7 @@ pub use ui::Ui;
 use crate::render::Style;
 
 use arguments::{Arguments, Command};
-use session::reading;
+use session::{examining, reading};
 
 /// Parses the command line, runs the command and prints its error.
 pub fn main() -> ExitCode {
@@ -101,7 +101,7 @@ fn execute(arguments: &Arguments, ui: &Ui) -> Result<u8, CliError> {
             wait(reading(global, ui, async |session| commands::plan::run(plan, session, ui).await))
         }
         Command::Apply(apply) => wait(commands::apply::run(apply, global, ui)),
-        Command::Doctor(doctor) => wait(reading(global, ui, async |session| {
+        Command::Doctor(doctor) => wait(examining(global, ui, async |session| {
             commands::doctor::run(doctor, session, ui).await
         })),
         Command::Drift(drift) => wait(reading(global, ui, async |session| {

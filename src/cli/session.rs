@@ -18,6 +18,7 @@ use crate::pipeline::{Pipeline, Planned, PresentCluster};
 use crate::plan::{Plan, PlanOptions};
 use crate::provider::clients::{Clients, ReadClients};
 use crate::provider::error::RequestError;
+use crate::provider::files::{check_certificates, unreadable};
 use crate::provider::http::RequestCount;
 use crate::provider::reqwest_transport::{ReqwestTransport, install_cryptography};
 use crate::refresh::{Clock, Scope};
@@ -53,14 +54,42 @@ pub(crate) struct WriteSession {
     pub(super) clients: Clients,
 }
 
+/// The effect of a sign-in to Azure that is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SignInRefusal {
+    /// The command ends with it.
+    EndsCommand,
+    /// The command reports it, and reads the other services.
+    IsReported,
+}
+
 /// Runs a read-only command until it ends or a signal arrives.
 pub(crate) async fn reading(
     global: &Global,
     ui: &Ui,
     command: impl AsyncFnOnce(&ReadSession) -> Result<u8, CliError>,
 ) -> Result<u8, CliError> {
+    read(global, ui, SignInRefusal::EndsCommand, command).await
+}
+
+/// The same for a command that reports a refused sign-in.
+pub(crate) async fn examining(
+    global: &Global,
+    ui: &Ui,
+    command: impl AsyncFnOnce(&ReadSession) -> Result<u8, CliError>,
+) -> Result<u8, CliError> {
+    read(global, ui, SignInRefusal::IsReported, command).await
+}
+
+async fn read(
+    global: &Global,
+    ui: &Ui,
+    refusal: SignInRefusal,
+    command: impl AsyncFnOnce(&ReadSession) -> Result<u8, CliError>,
+) -> Result<u8, CliError> {
     let stop = interrupt::watch()?;
-    let session = WriteSession::open(global, ui, stop).await?.reads;
+    let loaded = topology::load_or_report(global, ui)?;
+    let session = WriteSession::signed_in(loaded, global, (Some(ui), refusal), stop).await?.reads;
     let code = session.unless_interrupted(command(&session)).await;
     session.close().await?;
     code.unwrap_or_else(|| {
@@ -133,11 +162,20 @@ impl WriteSession {
         ui: Option<&Ui>,
         stop: StopSignal,
     ) -> Result<Self, CliError> {
+        Self::signed_in(loaded, global, (ui, SignInRefusal::EndsCommand), stop).await
+    }
+
+    async fn signed_in(
+        loaded: Loaded,
+        global: &Global,
+        (ui, refusal): (Option<&Ui>, SignInRefusal),
+        stop: StopSignal,
+    ) -> Result<Self, CliError> {
         match global.sandbox_folder() {
             Some(folder) => sandbox_state::session(loaded, &folder, &global.command, stop).await,
             None => {
                 let folder = global.topology.parent().unwrap_or(Path::new(""));
-                cloud_session::open(loaded, folder, ui, stop).await
+                cloud_session::open(loaded, folder, (ui, refusal), stop).await
             }
         }
     }
@@ -178,10 +216,23 @@ impl WriteSession {
     }
 }
 
+/// The file with the certificates that are trusted in place of the machine's.
+const CERTIFICATES_VARIABLE: &str = "SSL_CERT_FILE";
+
 pub(super) const CLOCK: &Clock = &Timestamp::now;
 
 pub(super) fn transport() -> Result<Arc<ReqwestTransport>, CliError> {
     install_cryptography();
+    if let Some(path) = std::env::var_os(CERTIFICATES_VARIABLE).filter(|path| !path.is_empty()) {
+        let path = PathBuf::from(path);
+        check_certificates(&path).map_err(|reason| {
+            let problem = format!("`{}` of {CERTIFICATES_VARIABLE} {reason}", path.display());
+            CliError::coded(Code::Unreadable, problem).remedy(format!(
+                "correct the path, or unset {CERTIFICATES_VARIABLE} to trust the certificates of \
+                 this machine"
+            ))
+        })?;
+    }
     let made = ReqwestTransport::new(None);
     made.map(Arc::new).map_err(|error| CliError::new(error.to_string()))
 }
@@ -199,7 +250,7 @@ pub(super) fn public_key(topology: &Topology) -> Result<String, CliError> {
     let text = std::fs::read_to_string(&path).map_err(|error| {
         CliError::coded(
             Code::Unreadable,
-            format!("the public key `{}` cannot be read: {error}", path.display()),
+            format!("the public key `{}` {}", path.display(), unreadable(&error)),
         )
         .remedy("create one with `ssh-keygen -t ed25519`, or set the key in `[ssh] public_key`")
     })?;

@@ -21,7 +21,8 @@ impl Pipeline<'_> {
     /// Reads everything that an apply needs, side by side as far as possible, and checks it.
     /// `lease` is the name of the Lease of the process that makes changes.
     pub async fn examine(&self, lease: &str) -> Examined {
-        let (planned, account) = tokio::join!(self.run(), read_account(self.clients, self.scope));
+        let account = read_account(self.clients, self.scope, (self.now)());
+        let (planned, account) = tokio::join!(self.run(), account);
         let observation = &planned.observation;
         let (group_permissions, hosts, lease) = tokio::join!(
             read_group_permissions(self.clients, self.scope, &planned.plan),

@@ -47,6 +47,17 @@ impl TokenSource for StaticToken {
     }
 }
 
+/// A sign-in that failed: every token has its error.
+#[derive(Debug, Clone)]
+pub struct FailedSignIn(pub RequestError);
+
+#[async_trait]
+impl TokenSource for FailedSignIn {
+    async fn token(&self) -> Result<Secret, RequestError> {
+        Err(self.0.clone())
+    }
+}
+
 /// A token that is renewed before it expires.
 #[derive(Debug, Default)]
 pub(crate) struct TokenCache(Mutex<Cached>);

@@ -12,6 +12,7 @@ pub mod clients;
 pub mod cluster;
 pub mod credentials;
 pub mod error;
+pub mod files;
 pub mod host;
 pub mod host_error;
 pub mod http;

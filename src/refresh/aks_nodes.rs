@@ -13,7 +13,7 @@ use crate::diagnostics::{Code, Failure};
 use crate::plan::{Finding, FindingSeverity};
 use crate::provider::cluster::NodeFacts;
 use crate::resource::azure::NextHop;
-use crate::resource::{ArmId, Kind, ObjectKey, Resource};
+use crate::resource::{Kind, ObjectKey, Resource};
 
 /// The label with the pool of a node; nodes that AKS provisions outside of pools
 /// have none.
@@ -79,7 +79,7 @@ fn warn(node: &NodeFacts, pod_cidr: Option<Ipv4Net>, observation: &mut Observati
 /// The one range that the live route table of the AKS router's subnet sends to a node.
 fn remembered(node: Ipv4Addr, observation: &Observation) -> Option<Ipv4Net> {
     let cluster = observation.facts.cluster.as_ref()?;
-    let key = router_table(cluster, observation);
+    let key = router_table(cluster);
     let Resource::RouteTable(table) = &observation.inventory.get(&key)?.resource else {
         return None;
     };
@@ -89,8 +89,7 @@ fn remembered(node: Ipv4Addr, observation: &Observation) -> Option<Ipv4Net> {
     ranges.next().is_none().then_some(range)
 }
 
-fn router_table(cluster: &ClusterFacts, observation: &Observation) -> ObjectKey {
-    let subscription = observation.facts.subscription.as_str();
-    let group = ArmId::resource_group(subscription, &cluster.node_resource_group);
+fn router_table(cluster: &ClusterFacts) -> ObjectKey {
+    let group = cluster.network_group();
     ObjectKey::Azure(group.in_group(Kind::RouteTable.arm_type(), names::ROUTER_ROUTE_TABLE))
 }

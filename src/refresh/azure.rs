@@ -11,7 +11,8 @@ use tokio::sync::oneshot;
 use super::cluster_facts::{self, ClusterResponse};
 use super::single::unreadable;
 use super::{
-    Observation, Scope, groups, node_group, node_pools, offered_versions, provisioning, subnets,
+    Observation, Scope, egress, groups, network_group, node_group, node_pools, offered_versions,
+    provisioning, subnets,
 };
 use crate::desired::OfferedVersions;
 use crate::desired::facts::ClusterFacts;
@@ -25,7 +26,7 @@ use crate::resource::{Address, ArmId, ArmType, Kind, ObjectKey, Owner, Ownership
 use crate::topology::names::Location;
 
 /// The kinds that are listed, each with its collection below the subscription.
-fn listed() -> impl Iterator<Item = (Kind, &'static ArmType)> {
+pub(super) fn listed() -> impl Iterator<Item = (Kind, &'static ArmType)> {
     let kinds = Kind::ALL.iter().filter_map(|kind| Some((*kind, kind.arm()?)));
     kinds.filter(|(_, arm)| arm.is_listed)
 }
@@ -77,6 +78,13 @@ pub(super) async fn read(
     let groups = objects.get(&Kind::ResourceGroup).map(Vec::as_slice).unwrap_or_default();
     let contents = groups::read_contents(clients, scope, groups).await;
     let cluster = cluster_facts::read(clients, scope, &mut objects).await;
+    let of_network = network_group::lists(clients, scope, &cluster).await;
+    for (kind, list) in of_network {
+        match list {
+            Ok(list) => network_group::add(objects.entry(kind).or_default(), list),
+            Err(error) => drop(unlisted.insert(kind, error)),
+        }
+    }
     let node_groups = node_group::read_contents(clients, scope, &objects).await;
     let offered_versions = offered_versions::read(clients, &cluster, scope).await;
     Ok(AzureResponses { objects, unlisted, contents, node_groups, cluster, offered_versions })
@@ -149,6 +157,7 @@ pub(super) fn note(
         observation,
     );
     note_held(&responses, scope, observation);
+    egress::note(responses.objects.get(&Kind::PublicIpAddress), scope, observation);
     groups::note_foreign_contents(&responses.contents, scope, observation);
     node_group::note_foreign_contents(&responses.node_groups, scope, observation);
     subnets::note_unreadable_attachments(cluster.as_ref(), observation);
@@ -211,10 +220,15 @@ fn is_relevant(
     let group = id.resource_group_name().unwrap_or_default().to_ascii_lowercase();
     let in_node_group =
         cluster.is_some_and(|facts| facts.node_resource_group.eq_ignore_ascii_case(&group));
+    let at_network = cluster.is_some_and(|facts| id.is_inside(&facts.network_group()));
     let on_nodes = cluster.is_some_and(|facts| {
         facts.node_subnets.iter().any(|subnet| subnet.security_group.as_ref() == Some(&id))
     });
-    ownership.is_ours() || in_node_group || on_nodes || desired_groups.contains_key(&group)
+    ownership.is_ours()
+        || in_node_group
+        || at_network
+        || on_nodes
+        || desired_groups.contains_key(&group)
 }
 
 pub(super) fn note_object(value: &Value, ownership: Ownership, observation: &mut Observation) {

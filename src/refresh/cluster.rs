@@ -6,7 +6,7 @@ use futures::future::join_all;
 use ipnet::Ipv4Net;
 
 use super::cluster_lists::{self, ClusterAnswer, ClusterResponses};
-use super::{Clock, Observation, Scope, aks_nodes, foreign_nodes};
+use super::{Clock, Observation, Scope, aks_nodes, foreign_nodes, unsupported_cluster};
 use crate::desired::DesiredSet;
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::Source;
@@ -44,10 +44,17 @@ pub(super) async fn read(
                 "the cluster's credentials come from Azure, and {subject} could not be read"
             );
             let failure = gap.failure.clone().within(message);
-            observation.gap(Source::Kubernetes, failure);
+            match gap.explained {
+                true => observation.explained_gap(Source::Kubernetes, failure),
+                false => observation.gap(Source::Kubernetes, failure),
+            }
         }
         return;
     };
+    if facts.stopped {
+        unsupported_cluster::note_stopped(scope, observation);
+        return;
+    }
     let answer = match answered.filter(|it| it.fqdn == facts.fqdn) {
         Some(answer) => answer,
         None => cluster_lists::read(clients, scope, (facts.fqdn.clone(), now)).await,

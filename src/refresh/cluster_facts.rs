@@ -9,7 +9,7 @@ use ipnet::Ipv4Net;
 use serde_json::Value;
 
 use super::single::{get_printable, unreadable};
-use super::{Observation, Scope};
+use super::{Observation, Scope, unsupported_cluster};
 use crate::desired::facts::{ClusterFacts, NodeSubnet};
 use crate::desired::names;
 use crate::diagnostics::{Code, Failure};
@@ -31,6 +31,8 @@ pub(super) enum ClusterResponse {
     Facts(Box<ClusterFacts>),
     /// It exists, and the facts that depend on it are unknown.
     Unknown(Failure),
+    /// It exists, and no worker can join it, for these reasons.
+    Unsupported(Vec<Failure>),
 }
 
 /// Finds the cluster and its network, each by its id if a list lacks it, and adds
@@ -58,6 +60,10 @@ pub(super) async fn read(
         Some("Creating") => return ClusterResponse::NotYet { exists: true },
         Some("Deleting") => return ClusterResponse::Unknown(being_deleted(&id)),
         _ => {}
+    }
+    let reasons = unsupported_cluster::reasons(&id, &cluster);
+    if !reasons.is_empty() {
+        return ClusterResponse::Unsupported(reasons);
     }
     let facts = match cluster_profile::decode(&cluster) {
         Ok(profile) => network(clients, scope, profile, objects).await,
@@ -214,6 +220,7 @@ fn facts(profile: ClusterProfile, network: &Value) -> Result<ClusterFacts, Failu
     contains_subnets(&id, &decoded.address_prefixes, &node_subnets)?;
     Ok(ClusterFacts {
         virtual_network: id,
+        network_location: decoded.location,
         address_prefixes: decoded.address_prefixes,
         node_subnets,
         subnets,
@@ -225,8 +232,10 @@ fn facts(profile: ClusterProfile, network: &Value) -> Result<ClusterFacts, Failu
         support_plan: profile.support_plan,
         fqdn: profile.fqdn,
         private: profile.private,
+        has_public_name: profile.has_public_name,
+        authorized_ranges: profile.authorized_ranges,
+        stopped: profile.stopped,
         node_group_locked: profile.node_group_locked,
-        overlay_with_cilium: profile.overlay_with_cilium,
         node_pools: BTreeMap::new(),
     })
 }
@@ -305,6 +314,15 @@ pub(super) fn note(
             };
             observation.findings.push(Finding::new(severity, failure));
         }
+        ClusterResponse::Unsupported(reasons) => {
+            // What was created before can be destroyed.
+            let severity = match scope.options.destroy {
+                true => FindingSeverity::Warning,
+                false => FindingSeverity::Error,
+            };
+            let findings = reasons.iter().map(|it| Finding::new(severity, it.clone()));
+            observation.findings.extend(findings);
+        }
         ClusterResponse::Unknown(_) | ClusterResponse::NotYet { .. } => {}
     }
     None
@@ -317,14 +335,21 @@ pub(super) fn note_unknown(
     scope: &Scope<'_>,
     observation: &mut Observation,
 ) {
-    let ClusterResponse::Unknown(failure) = response else { return };
+    let (failure, explained) = match response {
+        ClusterResponse::Unknown(failure) => (failure, false),
+        ClusterResponse::Unsupported(reasons) => match reasons.first() {
+            Some(failure) => (failure, !scope.options.destroy),
+            None => return,
+        },
+        ClusterResponse::Facts(_) | ClusterResponse::NotYet { .. } => return,
+    };
     let key = ObjectKey::Azure(scope.cluster_id());
     // Its tags show whose it is, and nothing else is needed to delete it.
     let is_deletable = scope.options.deletes_unread_cluster()
         && observation.inventory.get(&key).is_some_and(|it| it.ownership.is_ours());
     match is_deletable {
         true => observation.gap_of_cluster_facts(failure.clone()),
-        false => observation.cluster_gap(key, failure.clone()),
+        false => observation.cluster_gap(key, failure.clone(), explained),
     }
 }
 

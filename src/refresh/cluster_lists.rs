@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::cluster_facts::may_answer;
-use super::{Clock, Scope};
+use super::{Clock, Scope, unsupported_cluster};
 use crate::provider::access::{self, AccessError, ClusterAccess};
 use crate::provider::azure::codec::cluster_profile;
 use crate::provider::clients::ReadClients;
@@ -56,7 +56,11 @@ pub(super) async fn read_listed(
     (listed, now): (oneshot::Receiver<Value>, &Clock),
 ) -> Option<ClusterAnswer> {
     let cluster = listed.await.ok().filter(may_answer)?;
+    let is_supported = unsupported_cluster::reasons(&scope.cluster_id(), &cluster).is_empty();
     let profile = cluster_profile::decode(&cluster).ok()?;
+    if profile.stopped || !is_supported {
+        return None;
+    }
     Some(read(clients, scope, (profile.fqdn, now)).await)
 }
 

@@ -191,18 +191,18 @@ fn machine_id(name: &str, scope: &Scope<'_>, observation: &Observation) -> Optio
     let topology = scope.topology;
     let mut datacenters = topology.datacenters.iter();
     let datacenter = datacenters.find(|datacenter| datacenter.router.name.as_str() == name);
+    let group_of = |name: &str| ArmId::resource_group(scope.subscription.as_str(), name);
     let group = match datacenter.map(|datacenter| &datacenter.kind) {
         Some(DatacenterKind::Existing(_)) => return None,
-        Some(DatacenterKind::Azure(azure)) => azure.resource_group.to_string(),
+        Some(DatacenterKind::Azure(azure)) => group_of(azure.resource_group.as_str()),
         None => match &observation.facts.cluster {
-            Some(cluster) => cluster.node_resource_group.clone(),
+            Some(cluster) => cluster.network_group(),
             None => {
                 let location = topology.azure.location.as_str();
-                names::node_resource_group(&topology.cluster, location)
+                group_of(&names::node_resource_group(&topology.cluster, location))
             }
         },
     };
-    let group = ArmId::resource_group(scope.subscription.as_str(), &group);
     Some(group.in_group(Kind::VirtualMachine.arm_type(), name))
 }
 

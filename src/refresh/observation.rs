@@ -63,6 +63,7 @@ impl Observation {
                 departed: BTreeMap::new(),
                 present_routers: BTreeMap::new(),
                 request: None,
+                egress_addresses: BTreeMap::new(),
                 assigned: BTreeMap::new(),
                 joined: BTreeMap::new(),
                 nodes_without_pod_cidr: Vec::new(),
@@ -88,8 +89,8 @@ impl Observation {
         self.inventory.note_gap(Gap { source, failure, explained: false, in_part: false });
     }
 
-    /// Records that a source could not be read, for a reason that the plan's changes
-    /// remove.
+    /// Records that a source could not be read, for a reason that a finding gives or that the
+    /// plan's changes remove.
     pub(super) fn explained_gap(&mut self, source: Source, failure: Failure) {
         self.inventory.note_gap(Gap { source, failure, explained: true, in_part: false });
     }
@@ -130,9 +131,9 @@ impl Observation {
     }
 
     /// Records that the facts of the cluster could not be read, while the rest of Azure could.
-    pub(super) fn cluster_gap(&mut self, cluster: ObjectKey, failure: impl Into<Failure>) {
-        let (source, failure) = (Source::Azure, failure.into());
-        let gap = Gap { source, failure, explained: false, in_part: true };
+    /// `explained` says that a finding has the reason already.
+    pub(super) fn cluster_gap(&mut self, cluster: ObjectKey, failure: Failure, explained: bool) {
+        let gap = Gap { source: Source::Azure, failure, explained, in_part: true };
         self.inventory.note_cluster_gap(cluster, gap);
     }
 

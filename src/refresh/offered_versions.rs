@@ -24,7 +24,7 @@ pub(super) async fn read(
     let is_needed = match cluster {
         ClusterResponse::Facts(facts) => desired.is_newer_than(facts.version),
         ClusterResponse::NotYet { exists } => !exists,
-        ClusterResponse::Unknown(_) => false,
+        ClusterResponse::Unknown(_) | ClusterResponse::Unsupported(_) => false,
     };
     if scope.topology.cluster.existing || scope.options.destroy || !is_needed {
         return Ok(None);

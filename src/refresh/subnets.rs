@@ -209,10 +209,9 @@ fn note_cluster_subnet(
     };
     let ours = Ownership::Ours { site: SiteName::from(&Site::Cluster) };
     let of_table = owner_of(&table, observation);
-    let node_group =
-        ArmId::resource_group(observation.facts.subscription.as_str(), &facts.node_resource_group);
+    let network_group = facts.network_group();
     let workers_table =
-        node_group.in_group(Kind::RouteTable.arm_type(), names::WORKERS_ROUTE_TABLE);
+        network_group.in_group(Kind::RouteTable.arm_type(), names::WORKERS_ROUTE_TABLE);
     if is_of_nodes(id, facts) {
         let ownership = match (&table, of_table) {
             (None, _) => Ownership::Inherited,
@@ -235,8 +234,8 @@ fn note_cluster_subnet(
     let of_group = owner_of(&group, observation);
     let is_ours =
         |ownership: &Option<Ownership>| ownership.as_ref().is_some_and(Ownership::is_ours);
-    // The objects that the topology attaches to its subnet are in the node resource group.
-    let is_elsewhere = |id: &ArmId| !id.is_inside(&node_group);
+    // The objects that the topology attaches to its subnet are in the group of the VNet.
+    let is_elsewhere = |id: &ArmId| !id.is_inside(&network_group);
     let ownership = if is_ours(&of_table) || is_ours(&of_group) {
         ours
     } else if table.iter().chain(&group).any(is_elsewhere) {

@@ -121,13 +121,15 @@ impl DoctorReport<'_> {
     pub fn to_text(&self, style: Style) -> String {
         let mut lines = wrap(&self.target.to_string(), "", "        ");
         let mut previous = None;
+        let mut reported: Vec<&Failure> = Vec::new();
         for check in self.checks {
             if previous != Some(check.area) {
                 lines.push(String::new());
                 lines.push(style.paint(Role::Title, area(check.area).0));
                 previous = Some(check.area);
             }
-            lines.extend(check_lines(check, style));
+            lines.extend(check_lines(check, &reported, style));
+            reported.extend(check.findings.iter().map(|it| &it.failure).chain(&check.gaps));
         }
         lines.push(String::new());
         lines.push(self.totals());
@@ -194,10 +196,19 @@ fn gap_json(failure: &Failure) -> FindingJson<'_> {
     }
 }
 
-fn check_lines(check: &Check, style: Style) -> Vec<String> {
+/// The lines of a check. A gap that is reported already, such as that of a service that
+/// could not be read, has only its code.
+fn check_lines(check: &Check, reported: &[&Failure], style: Style) -> Vec<String> {
     let (word, role) = result(check.status());
     let is_quiet = check.findings.is_empty() && check.gaps.is_empty();
-    let summary = if is_quiet { check.summary.as_str() } else { "" };
+    let gaps: Vec<&Failure> = check.gaps.iter().filter(|gap| !reported.contains(gap)).collect();
+    let repeated = check.gaps.iter().find(|_| check.findings.is_empty() && gaps.is_empty());
+    let repeated = repeated.map(|gap| format!("{}, as above", gap.code));
+    let summary = match &repeated {
+        Some(repeated) => repeated,
+        None if is_quiet => &check.summary,
+        None => "",
+    };
     let head = format!("  {word:RESULT$}{:NAME$}", check.name);
     let rest = " ".repeat(head.chars().count());
     let mut lines = wrap(summary, &head, &rest);
@@ -213,7 +224,7 @@ fn check_lines(check: &Check, style: Style) -> Vec<String> {
         let resource = finding.address.as_ref().map(ToString::to_string);
         lines.extend(failure_lines(&finding.failure, (level, role), resource, style));
     }
-    for failure in &check.gaps {
+    for failure in gaps {
         lines.extend(failure_lines(failure, ("unknown", Role::Warning), None, style));
     }
     lines

@@ -23,7 +23,8 @@ pub fn cut(text: &str, to: usize) -> String {
 
 /// Breaks a text between words, and not within backquotes, so that a command can be copied
 /// from one line. The first line begins with `first`, the others with `rest`; a word that
-/// exceeds the width gets a line of its own.
+/// exceeds the width gets a line of its own, and a command that fits only on one of the
+/// others begins there.
 pub fn wrap(text: &str, first: &str, rest: &str) -> Vec<String> {
     wrap_to(WIDTH, text, first, rest)
 }
@@ -34,7 +35,11 @@ pub fn wrap_to(columns: usize, text: &str, first: &str, rest: &str) -> Vec<Strin
     let mut line = first.to_owned();
     let mut empty = true;
     for word in words(text, columns.saturating_sub(width(rest))) {
-        if !empty && width(&line) + 1 + width(&word) > columns {
+        let fits_below = width(rest) + width(&word) <= columns;
+        if empty && width(&line) + width(&word) > columns && fits_below {
+            lines.push(line.trim_end().to_owned());
+            line = rest.to_owned();
+        } else if !empty && width(&line) + 1 + width(&word) > columns {
             lines.push(std::mem::replace(&mut line, rest.to_owned()));
             empty = true;
         }
@@ -120,6 +125,12 @@ mod tests {
         assert_eq!(lines, ["then run", "  `a b c d` (or", "  `x y`),", "  `unclosed", "  quote"]);
         let lines = wrap_to(12, "run `a long command` now", "", "  ");
         assert_eq!(lines, ["run `a long", "  command`", "  now"]);
+    }
+
+    #[test]
+    fn a_command_that_exceeds_the_first_line_begins_on_the_next() {
+        let lines = wrap_to(16, "`a b c d e f` now", "    help: ", "  ");
+        assert_eq!(lines, ["    help:", "  `a b c d e f`", "  now"]);
     }
 
     #[test]

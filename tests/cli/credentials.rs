@@ -62,6 +62,39 @@ fn a_public_key_is_required() {
     plan(&location, &[TAILSCALE]).fails(1, "SG0115", "ssh-keygen");
 }
 
+/// Without certificates no service is trusted, and the errors of connections name no file.
+#[test]
+fn a_file_of_certificates_that_cannot_be_used_is_named() {
+    let location = TestFolder::new();
+    location.write("empty.pem", "");
+    for (file, reason) in [("missing.pem", "cannot be read: "), ("empty.pem", "no certificate")] {
+        let path = location.path(file);
+        let variables = [TAILSCALE, ("SSL_CERT_FILE", path.to_str().expect("text"))];
+        let ran = plan(&location, &variables).fails(1, "SG0115", file);
+        let text = ran.err.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(text.contains(reason) && text.contains("unset SSL_CERT_FILE"), "{text}");
+    }
+}
+
+/// A file of another encoding, such as UTF-16, is called what it is.
+#[test]
+fn a_file_that_is_no_text_is_named() {
+    let location = TestFolder::new();
+    std::fs::create_dir(location.path(".ssh")).expect("a folder");
+    std::fs::write(location.path("other"), [0xff, 0xfe, 0]).expect("a file");
+    location.write(".ssh/id_ed25519.pub", "ssh-ed25519 AAAA me@here\n");
+    let other = location.path("other");
+    let other = other.to_str().expect("text");
+    let home = location.path("");
+    let home = ("HOME", home.to_str().expect("text"));
+    let federated = [home, TAILSCALE, AZURE[0], AZURE[1], ("AZURE_FEDERATED_TOKEN_FILE", other)];
+    let kubeconfig = [home, TAILSCALE, AZURE[0], AZURE[1], AZURE[2], ("KUBECONFIG", other)];
+    for (variables, code) in [(&federated[..], "SG0601"), (&kubeconfig, "SG0605")] {
+        let ran = plan(&location, variables).fails(1, code, "is not UTF-8 text");
+        assert!(!ran.err.contains("stream"), "{}", ran.err);
+    }
+}
+
 /// The next connection, within half a minute.
 fn accepted(listener: &TcpListener) -> TcpStream {
     listener.set_nonblocking(true).expect("a mode of it");

@@ -17,10 +17,12 @@ use stargate::topology::names::WorkerName;
 
 use crate::harness::{Deployment, EXAMPLE, RefreshOptions, failures, summary};
 use crate::observer::Observer;
+use crate::upgrades::with_versions;
 
 /// The example with so many workers in its datacenter of VMs.
 fn azure_workers(count: usize, rollout: &str) -> String {
-    let (head, _) = EXAMPLE.split_once("[[datacenters.dc1.workers]]").unwrap();
+    let text = with_versions(EXAMPLE, "1.33", "1.33.5");
+    let (head, _) = text.split_once("[[datacenters.dc1.workers]]").unwrap();
     let workers = (0..count).map(|number| {
         let ip = 10 + number;
         format!("[[datacenters.dc1.workers]]\nname = \"w{number}\"\nip = \"10.50.1.{ip}\"\n")
@@ -225,7 +227,7 @@ async fn a_worker_that_an_interrupted_apply_left_cordoned_is_uncordoned() {
 
 /// The topology before an upgrade of the workers' kubelets.
 fn older_kubelet(text: &str) -> String {
-    let older = text.replace("1.33.7", "1.33.4");
+    let older = text.replace("1.33.5", "1.33.4");
     assert_ne!(older, text);
     older
 }

@@ -10,6 +10,7 @@ use stargate::sandbox::faults::Fault;
 
 use crate::harness::{Deployment, RefreshOptions, TWO_DATACENTERS, failures, summary};
 use crate::node_pools::{allowing_loss, applied, on_pools, pool, two_pools, with_pools};
+use crate::upgrades::with_versions;
 
 const WORKER: &str = "\n[[datacenters.dc1.workers]]\nname = \"another\"\n";
 
@@ -26,7 +27,7 @@ fn larger() -> String {
 /// Edits of node pools, also beside one that changes the same routers.
 fn edits() -> Vec<(&'static str, String)> {
     let autoscaled = pool("system", "min = 3\nmax = 5");
-    let upgraded = with_pools(&pool("system", "count = 2")).replace("\"1.33.5\"", "\"1.34.1\"");
+    let upgraded = with_versions(&with_pools(&pool("system", "count = 2")), "1.34.1", "1.33.5");
     vec![
         ("more nodes", with_pools(&pool("system", "count = 4"))),
         ("fewer nodes", with_pools(&pool("system", "count = 1"))),
@@ -147,7 +148,7 @@ async fn a_repair_does_not_wait_with_what_follows_another_change() {
 #[tokio::test(start_paused = true)]
 async fn an_upgrade_of_a_pool_announces_the_pairs_of_its_nodes() {
     let deployment = applied(&pool("system", "count = 2")).await;
-    let text = with_pools(&pool("system", "count = 2")).replace("\"1.33.5\"", "\"1.34.1\"");
+    let text = with_versions(&with_pools(&pool("system", "count = 2")), "1.34.1", "1.33.5");
     let plan = deployment.edited(&text).plan().await;
     let mut found = plan.reachability.disruptions.iter();
     let disruption = found.find(|it| it.during[0].kind == Kind::NodePool).unwrap();

@@ -47,6 +47,13 @@ async fn a_private_api_server() {
     change_cluster(&deployment, |cluster| {
         cluster["apiServerAccessProfile"] = json!({ "enablePrivateCluster": true });
     });
+    // Its name is in public DNS, and the kubelets of all workers reach it.
+    let plan = deployment.plan().await;
+    assert_eq!(plan.status(), PlanStatus::Matches, "{}", summary(&plan));
+    change_cluster(&deployment, |cluster| {
+        cluster["privateFQDN"] = json!("k.privatelink.canadacentral.azmk8s.io");
+        cluster.as_object_mut().unwrap().remove("fqdn");
+    });
     refuses(&deployment, Code::PrivateApiServer).await;
 }
 

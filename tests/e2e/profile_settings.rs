@@ -8,7 +8,8 @@ use stargate::resource::Kind;
 use crate::harness::{Deployment, EXAMPLE, summary};
 use crate::workers::put;
 
-const VERSION: &str = "kubernetes_version = \"1.33.7\"\n";
+const PROFILE: &str = "[profiles.azure-k8s-worker]\n";
+const VERSION: &str = "kubernetes_version = \"1.33\"\n";
 
 /// Why the plan changes the workers.
 fn reasons(plan: &Plan) -> Vec<&str> {
@@ -17,8 +18,8 @@ fn reasons(plan: &Plan) -> Vec<&str> {
 }
 
 fn with_settings(settings: &str) -> String {
-    assert!(EXAMPLE.contains(VERSION));
-    EXAMPLE.replace(VERSION, &format!("{VERSION}{settings}\n"))
+    assert!(EXAMPLE.contains(PROFILE));
+    EXAMPLE.replace(PROFILE, &format!("{PROFILE}{settings}\n"))
 }
 
 #[tokio::test(start_paused = true)]

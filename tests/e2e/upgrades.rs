@@ -17,8 +17,17 @@ use crate::refused_calls::{RefusedCalls, is_request};
 
 /// The example with these versions of the cluster and of the profile.
 fn versions(cluster: &str, profile: &str) -> String {
-    let text = EXAMPLE.replace("\"1.33.5\"", &format!("\"{cluster}\""));
-    text.replace("\"1.33.7\"", &format!("\"{profile}\""))
+    with_versions(EXAMPLE, cluster, profile)
+}
+
+/// A variant of the example with these versions of the cluster and of the profile.
+pub(crate) fn with_versions(text: &str, cluster: &str, profile: &str) -> String {
+    let (head, tail) = text.split_once("[profiles").unwrap();
+    let with = |text: &str, version: &str| {
+        assert!(text.contains("\"1.33\""));
+        text.replace("\"1.33\"", &format!("\"{version}\""))
+    };
+    format!("{}[profiles{}", with(head, cluster), with(tail, profile))
 }
 
 async fn applied(cluster: &str, profile: &str) -> Deployment {

@@ -70,7 +70,7 @@ fn every_error_has_a_code() {
     let cases = [
         ("location = \"c", "locatoin = \"c", Code::UnknownKey),
         ("host_keys", "frobnicate", Code::UnknownKey),
-        ("kubernetes_version = \"1.33.5\"", "kubernetes_version = 1.33", Code::WrongType),
+        ("kubernetes_version = \"1.33\"", "kubernetes_version = 1.33", Code::WrongType),
         ("service_cidr = \"10.0.0.0/16\"", "", Code::MissingKey),
         ("\"masquerade\"", "\"masqerade\"", Code::UnknownValue),
         ("user = \"ubuntu\"", "user = \"ubuntu\"\nport = 70000", Code::OutOfBounds),
@@ -88,10 +88,10 @@ fn every_error_has_a_code() {
         ("e2e-2-dc-router", "e2e-2-router", Code::DuplicateName),
         ("\"stargate-aks-e2e-2-dc\"", "\"stargate-AKS-e2e-2\"", Code::DuplicateName),
         ("profile = \"azure-k8s-worker\"", "profile = \"azure-k8s-wroker\"", Code::UnknownProfile),
-        ("\"1.33.7\"", "\"1.32\"", Code::VersionSkew),
-        ("\"1.33.7\"", "\"latest\"", Code::InvalidVersion),
-        ("\"1.33.7\"", "\"1.34.0\"", Code::VersionSkew),
-        ("\"1.33.7\"", "\"1.29.9\"", Code::VersionSkew),
+        ("1.33\"\ncontainer", "1.32\"\ncontainer", Code::VersionSkew),
+        ("1.33\"\ncontainer", "latest\"\ncontainer", Code::InvalidVersion),
+        ("1.33\"\ncontainer", "1.34.0\"\ncontainer", Code::VersionSkew),
+        ("1.33\"\ncontainer", "1.29.9\"\ncontainer", Code::VersionSkew),
         ("name = \"-\"", "tag = \"stargate\"", Code::IllegalTag),
         ("name = \"-\"", "name = \"../x?y\"", Code::IllegalTailnetName),
         ("name = \"-\"", "name = \"a..b\"", Code::IllegalTailnetName),
@@ -314,7 +314,7 @@ fn one_run_reports_many_errors() {
         .replacen("location", "locatoin", 1)
         .replacen("\"masquerade\"", "\"masq\"", 1)
         .replacen("\"10.50.1.0/24\"", "\"10.50.1.7/24\"", 1)
-        .replacen("\"1.33.7\"", "\"1.40.0\"", 1)
+        .replacen("1.33\"\ncontainer", "1.40.0\"\ncontainer", 1)
         .replacen("10.244.66.0/24", "10.244.65.0/24", 1);
     let found = findings(&text, Code::UnknownKey);
     let codes: Vec<_> = found.list.iter().map(|one| one.code).collect();

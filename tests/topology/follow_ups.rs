@@ -158,6 +158,24 @@ fn an_unused_profile_is_a_warning() {
     assert!(load_text("stargate.toml", &text).is_ok());
 }
 
+/// AKS chooses the patch of a minor version, and a kubelet must not be newer.
+#[test]
+fn a_kubelet_with_a_newer_patch_than_the_cluster_s_is_a_warning() {
+    for (cluster, profile, expected) in [
+        ("1.33.5", "1.33.7", vec![Code::VersionSkew]),
+        ("1.33.5", "1.33.5", vec![]),
+        ("1.33.5", "1.33.4", vec![]),
+        ("1.33.5", "1.33", vec![]),
+        ("1.33", "1.33.7", vec![]),
+    ] {
+        let (head, tail) = GOOD.split_once("[profiles").unwrap();
+        let with = |text: &str, version| text.replace("\"1.33\"", &format!("\"{version}\""));
+        let text = format!("{}[profiles{}", with(head, cluster), with(tail, profile));
+        assert_eq!(codes(&text), expected, "{cluster} {profile}");
+        assert!(load_text("stargate.toml", &text).is_ok());
+    }
+}
+
 #[test]
 fn a_secret_in_the_file_is_not_printed() {
     let key = "-----BEGIN OPENSSH PRIVATE KEY-----\nmarked\n-----END OPENSSH PRIVATE KEY-----";

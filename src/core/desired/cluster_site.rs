@@ -89,7 +89,7 @@ fn router_security_group(context: &DesiredContext<'_>) -> DesiredResource {
     let name = names::security_group(router_name(context));
     ResourceBuilder::new(
         address(Kind::NetworkSecurityGroup, &name),
-        context.in_node_group(Kind::NetworkSecurityGroup, &name),
+        context.in_network_group(Kind::NetworkSecurityGroup, &name),
         Resource::NetworkSecurityGroup(security::cluster_router(context)),
     )
     .contained_in_all(context.cluster_dependencies())
@@ -102,13 +102,15 @@ fn router_subnet(context: &DesiredContext<'_>) -> DesiredResource {
         Some(cluster) => Pending::Known(cluster.virtual_network.clone()),
         None => Pending::after(context.cluster_address()),
     };
-    let route_table = context.id_in_node_group(Kind::RouteTable, names::ROUTER_ROUTE_TABLE);
+    let route_table = context.id_in_network_group(Kind::RouteTable, names::ROUTER_ROUTE_TABLE);
     let subnet = Subnet {
         virtual_network,
         address_prefix: context.topology.cluster.router.subnet_cidr,
         route_table: Some(route_table),
         nat_gateway: None,
-        network_security_group: Some(context.id_in_node_group(Kind::NetworkSecurityGroup, &group)),
+        network_security_group: Some(
+            context.id_in_network_group(Kind::NetworkSecurityGroup, &group),
+        ),
     };
     ResourceBuilder::new(
         address(Kind::Subnet, names::CLUSTER_ROUTER_SUBNET),
@@ -126,7 +128,7 @@ fn router_public_ip(context: &DesiredContext<'_>) -> DesiredResource {
     let public_ip = PublicIpAddress { location: context.cluster_location(), protected_by: None };
     ResourceBuilder::new(
         address(Kind::PublicIpAddress, &name),
-        context.in_node_group(Kind::PublicIpAddress, &name),
+        context.in_network_group(Kind::PublicIpAddress, &name),
         Resource::PublicIpAddress(public_ip),
     )
     .contained_in_all(context.cluster_dependencies())
@@ -141,12 +143,12 @@ fn router_interface(context: &DesiredContext<'_>) -> DesiredResource {
         subnet: context.router_subnet_id(),
         private_ip: context.cluster_router_ip(),
         ip_forwarding: true,
-        public_ip: Some(context.id_in_node_group(Kind::PublicIpAddress, &public_ip)),
+        public_ip: Some(context.id_in_network_group(Kind::PublicIpAddress, &public_ip)),
         protected_by: None,
     };
     ResourceBuilder::new(
         address(Kind::NetworkInterface, &name),
-        context.in_node_group(Kind::NetworkInterface, &name),
+        context.in_network_group(Kind::NetworkInterface, &name),
         Resource::NetworkInterface(interface.into()),
     )
     .contained_in(address(Kind::Subnet, names::CLUSTER_ROUTER_SUBNET))
@@ -163,14 +165,14 @@ fn router_vm(context: &DesiredContext<'_>) -> DesiredResource {
         vm_size: router.vm_size.to_string(),
         admin_user: context.topology.ssh.user.clone(),
         ssh_public_key: context.facts.ssh_public_key.clone(),
-        network_interface: context.id_in_node_group(Kind::NetworkInterface, &interface),
+        network_interface: context.id_in_network_group(Kind::NetworkInterface, &interface),
         role: MachineRole::Router,
         provisioning: Provisioning::Ready,
         protected_by: None,
     };
     ResourceBuilder::new(
         address(Kind::VirtualMachine, router_name(context)),
-        context.in_node_group(Kind::VirtualMachine, router_name(context)),
+        context.in_network_group(Kind::VirtualMachine, router_name(context)),
         Resource::VirtualMachine(machine.into()),
     )
     .contained_in(address(Kind::NetworkInterface, &interface))
@@ -201,7 +203,7 @@ pub(super) fn route_tables(context: &DesiredContext<'_>, set: &mut DesiredSet) {
         set.add(
             ResourceBuilder::new(
                 address(Kind::RouteTable, name),
-                context.in_node_group(Kind::RouteTable, name),
+                context.in_network_group(Kind::RouteTable, name),
                 Resource::RouteTable(
                     RouteTable { location: context.cluster_location(), routes, protected_by: None }
                         .into(),
@@ -219,7 +221,7 @@ pub(super) fn route_tables(context: &DesiredContext<'_>, set: &mut DesiredSet) {
                 Resource::RouteTableAssociation(RouteTableAssociation {
                     subnet: Pending::Known(subnet.id.clone()),
                     route_table: Some(
-                        context.id_in_node_group(Kind::RouteTable, names::WORKERS_ROUTE_TABLE),
+                        context.id_in_network_group(Kind::RouteTable, names::WORKERS_ROUTE_TABLE),
                     ),
                 }),
             )
@@ -235,7 +237,7 @@ pub(super) fn route_tables(context: &DesiredContext<'_>, set: &mut DesiredSet) {
                 Resource::RouteTableAssociation(RouteTableAssociation {
                     subnet: Pending::after(context.cluster_address()),
                     route_table: Some(
-                        context.id_in_node_group(Kind::RouteTable, names::WORKERS_ROUTE_TABLE),
+                        context.id_in_network_group(Kind::RouteTable, names::WORKERS_ROUTE_TABLE),
                     ),
                 }),
             )

@@ -86,13 +86,27 @@ impl DesiredContext<'_> {
         self.cluster_address.clone()
     }
 
-    /// The dependencies of all resources in the node resource group.
+    /// The dependencies of all resources beside the cluster's VNet.
     pub(super) fn cluster_dependencies(&self) -> Vec<Address> {
         if self.topology.cluster.existing { Vec::new() } else { vec![self.cluster_address()] }
     }
 
+    /// The region of the cluster's objects. An existing cluster has its own, which is that of
+    /// its VNet.
     pub(super) fn cluster_location(&self) -> String {
-        self.topology.azure.location.to_string()
+        match &self.facts.cluster {
+            Some(cluster) if self.topology.cluster.existing => cluster.network_location.clone(),
+            _ => self.topology.azure.location.to_string(),
+        }
+    }
+
+    /// The resource group of the router and the tables of the cluster's side: that of the
+    /// VNet.
+    pub(super) fn network_group(&self) -> Pending<ArmId> {
+        match &self.facts.cluster {
+            Some(cluster) => Pending::Known(cluster.network_group()),
+            None => self.node_group(),
+        }
     }
 
     /// The private address of the AKS router.
@@ -102,15 +116,15 @@ impl DesiredContext<'_> {
         router_address(&subnet).unwrap_or_else(|| subnet.network())
     }
 
-    pub(super) fn in_node_group(&self, kind: Kind, name: &str) -> Option<ObjectKey> {
-        let group = self.node_group();
+    pub(super) fn in_network_group(&self, kind: Kind, name: &str) -> Option<ObjectKey> {
+        let group = self.network_group();
         let id = group.known()?.in_group(kind.arm_type(), name);
         Some(ObjectKey::Azure(id))
     }
 
-    pub(super) fn id_in_node_group(&self, kind: Kind, name: &str) -> ArmId {
+    pub(super) fn id_in_network_group(&self, kind: Kind, name: &str) -> ArmId {
         let provider_type = kind.arm_type();
-        self.node_group().known().map_or_else(
+        self.network_group().known().map_or_else(
             || ArmId::new(format!("{provider_type}/{name}")),
             |group| group.in_group(provider_type, name),
         )

@@ -41,6 +41,9 @@ pub struct Facts {
     pub present_routers: BTreeMap<Site, String>,
     /// How far the requested work on workers is, if work was requested.
     pub request: Option<RequestProgress>,
+    /// The address that the workers of a datacenter in Azure come from: that of its NAT
+    /// gateway.
+    pub egress_addresses: BTreeMap<DatacenterName, Ipv4Addr>,
     /// The current addresses of each worker.
     pub assigned: BTreeMap<WorkerName, AssignedAddresses>,
     /// Where the pods of each worker are that has joined.
@@ -86,6 +89,8 @@ pub struct ClusterFacts {
     pub node_resource_group: String,
     /// The VNet that its nodes are in.
     pub virtual_network: ArmId,
+    /// The VNet's region.
+    pub network_location: String,
     /// The VNet's address space.
     pub address_prefixes: Vec<Ipv4Net>,
     /// The subnets that node pools are in.
@@ -106,10 +111,14 @@ pub struct ClusterFacts {
     pub fqdn: String,
     /// Whether the API server has no public address.
     pub private: bool,
+    /// Whether its name is in public DNS, also that of a private API server.
+    pub has_public_name: bool,
+    /// The addresses that may reach the API server; empty for all.
+    pub authorized_ranges: Vec<String>,
+    /// Whether its control plane and its nodes are stopped.
+    pub stopped: bool,
     /// Whether only AKS may change its node resource group.
     pub node_group_locked: bool,
-    /// Whether Azure CNI overlay and Cilium are in use.
-    pub overlay_with_cilium: bool,
     /// The node pools by their names in Azure, those of others included.
     pub node_pools: BTreeMap<String, LivePool>,
 }
@@ -132,6 +141,24 @@ impl Facts {
 }
 
 impl ClusterFacts {
+    /// The resource group of the VNet: that of the nodes if AKS made the VNet, and otherwise
+    /// its owner's, which may be in another subscription. Azure attaches route tables and
+    /// security groups of the VNet's own subscription and region only.
+    pub fn network_group(&self) -> ArmId {
+        let network = &self.virtual_network;
+        let group = network.resource_group_name().unwrap_or_default();
+        // The spelling that AKS was asked for.
+        let is_of_nodes = group.eq_ignore_ascii_case(&self.node_resource_group);
+        let group = if is_of_nodes { &self.node_resource_group } else { group };
+        ArmId::resource_group(network.subscription().unwrap_or_default(), group)
+    }
+
+    /// Whether the VNet is in the node resource group, and deleted with the cluster.
+    pub fn owns_network(&self) -> bool {
+        let group = self.virtual_network.resource_group_name();
+        group.is_some_and(|group| group.eq_ignore_ascii_case(&self.node_resource_group))
+    }
+
     /// Whether an object is deleted with the cluster: AKS deletes its node
     /// resource group and all that is in it.
     pub fn is_deleted_with(&self, key: &ObjectKey) -> bool {

@@ -3,6 +3,7 @@
 mod addresses;
 mod all;
 mod apply;
+mod entry;
 mod file;
 mod names;
 mod preflight;
@@ -11,6 +12,7 @@ mod sandbox;
 mod services;
 mod text;
 
+use entry::Entry;
 pub use text::UnknownCode;
 
 /// A stable code such as `SG0303`.
@@ -202,6 +204,10 @@ pub enum Code {
     LeaseHeld,
     /// SG0442: the clock of this machine is wrong.
     ClockSkew,
+    /// SG0451: the cluster is stopped.
+    ClusterStopped,
+    /// SG0452: workers may not reach the API server.
+    ApiServerUnreachable,
     /// SG0501: an object that the topology does not own has the same name.
     NotOwned,
     /// SG0502: the change is blocked by `protect = true`.
@@ -348,14 +354,6 @@ pub enum Code {
     UnknownFault,
     /// SG0704: the sandbox has no such target.
     UnknownTarget,
-}
-
-/// The facts about a code.
-struct Entry {
-    code: Code,
-    text: &'static str,
-    title: &'static str,
-    explanation: &'static str,
 }
 
 /// The entries of each file, in the order of the enum.

@@ -32,6 +32,9 @@ pub struct TailnetRights {
     /// The scopes of an OAuth client; `None` for an API key, which has the rights of its
     /// owner, and for servers that do not report scopes.
     pub scopes: Answer<Option<BTreeSet<String>>>,
+    /// The role of the user whose API key the credential is, such as `admin`; `None` for an
+    /// OAuth client, and for servers that do not report it.
+    pub role: Answer<Option<String>>,
     /// Whether auth keys can be read.
     pub keys: Answer<()>,
     /// For each prefix, the users, groups and tags whose routes need no approval.

@@ -26,6 +26,8 @@ pub struct SubscriptionFacts {
     pub regions: BTreeMap<String, RegionFacts>,
     /// The policy assignments that apply to the subscription or to objects in it.
     pub policies: Answer<Vec<Answer<PolicyAssignment>>>,
+    /// The exemptions from policy assignments that are in force.
+    pub exemptions: Answer<Vec<Answer<PolicyExemption>>>,
     /// The management locks.
     pub locks: Answer<Vec<Answer<ManagementLock>>>,
 }
@@ -124,6 +126,15 @@ pub struct PolicyAssignment {
     pub is_enforced: bool,
     /// Parameters with a text or a list of texts, by name.
     pub parameters: BTreeMap<String, Vec<String>>,
+}
+
+/// An exemption from a policy assignment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyExemption {
+    /// The id of the assignment.
+    pub assignment: String,
+    /// The exempt scope: an id, such as that of a resource group.
+    pub scope: String,
 }
 
 /// A management lock.

@@ -5,6 +5,7 @@
 
 mod address_exchanges;
 mod adoption;
+mod api_server_access;
 mod arrivals;
 mod awaiting;
 mod blocked_moves;

@@ -2,7 +2,7 @@
 
 use ipnet::Ipv4Net;
 
-use super::{Finding, FindingSeverity, prefix_conflicts};
+use super::{Finding, FindingSeverity, api_server_access, prefix_conflicts};
 use crate::desired::Facts;
 use crate::desired::facts::ClusterFacts;
 use crate::desired::names::CLUSTER_ROUTER_SUBNET;
@@ -35,6 +35,7 @@ pub fn live_lints(
         let subnets = cluster.subnets.iter().map(|(name, prefix)| (name.as_str(), *prefix));
         router_subnet(topology, subnets, &mut findings);
         network_settings(cluster, &mut findings);
+        api_server_access::check(topology, facts, inventory, &mut findings);
         address_space(topology, cluster, &mut findings);
     } else if is_absent {
         // The subnets come with the new cluster, before the router's.
@@ -74,15 +75,8 @@ fn router_subnet<'a>(
 }
 
 fn network_settings(cluster: &ClusterFacts, findings: &mut Vec<Finding>) {
-    if !cluster.overlay_with_cilium {
-        findings.push(error(
-            Code::ClusterUnsupported,
-            "the AKS cluster does not run Azure CNI overlay with Cilium".to_owned(),
-            "create the cluster with `--network-plugin azure --network-plugin-mode overlay \
-             --network-dataplane cilium`",
-        ));
-    }
-    if cluster.node_group_locked {
+    // The router is where the VNet is.
+    if cluster.node_group_locked && cluster.owns_network() {
         findings.push(error(
             Code::NodeGroupLocked,
             "the AKS cluster's node resource group is locked: the router cannot be created in it"
@@ -90,11 +84,16 @@ fn network_settings(cluster: &ClusterFacts, findings: &mut Vec<Finding>) {
             "run `az aks update --nrg-lockdown-restriction-level Unrestricted` for the cluster",
         ));
     }
-    if cluster.private {
+    if cluster.private && !cluster.has_public_name {
         findings.push(error(
             Code::PrivateApiServer,
-            "the AKS cluster's API server has no public address".to_owned(),
-            "use a cluster with a public API server address: workers join through it",
+            format!(
+                "the name {} of the private API server is in no public DNS, so that workers cannot \
+                 resolve it",
+                cluster.fqdn
+            ),
+            "run `az aks update --enable-public-fqdn` for the cluster: its public name has the \
+             private address, which workers reach through the routers",
         ));
     }
 }

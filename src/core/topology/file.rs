@@ -105,8 +105,9 @@ pub struct SshSection {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClusterSection {
-    /// The cluster exists: read it and never modify it. The router subnet, route
-    /// tables and their associations are still created.
+    /// The cluster exists: read it and never modify it. The router, its subnet, the
+    /// route tables and their associations are still created, in the resource group,
+    /// the subscription and the region of the cluster's VNet.
     #[serde(default)]
     pub existing: bool,
     /// The name of the cluster.

@@ -21,8 +21,25 @@ pub fn of(id: &ArmId) -> &'static str {
     id.resource_type().map_or(RESOURCES, |resource_type| of_type(&resource_type))
 }
 
-/// The name of an object in messages, as in `route table stargate-workers-rt`.
+/// Between the name of an object and that of its resource group in messages.
+const IN_GROUP: &str = " in resource group ";
+
+/// The name of an object in messages, as in `route table stargate-workers-rt in resource
+/// group net`: the names of subnets and tables repeat from group to group.
 pub fn describe(id: &ArmId) -> String {
+    let name = describe_name(id);
+    match id.resource_group_name().filter(|_| id.resource_type().is_some()) {
+        Some(group) => format!("{name}{IN_GROUP}{group}"),
+        None => name,
+    }
+}
+
+/// The resource group of the object in a text that ends with its description.
+pub fn described_group(text: &str) -> Option<&str> {
+    text.rsplit_once(IN_GROUP).map(|(_, group)| group)
+}
+
+fn describe_name(id: &ArmId) -> String {
     let Some(resource_type) = id.resource_type() else {
         let noun =
             if id.resource_group_name().is_some() { "resource group" } else { "subscription" };
@@ -57,7 +74,9 @@ mod tests {
         assert_eq!(describe(&provider), "resource provider Microsoft.Network");
         let table = group.in_group("microsoft.network/routetables", "t");
         assert_eq!(of(&table), NETWORK);
-        assert_eq!(describe(&table), "route table t");
+        assert_eq!(describe(&table), "route table t in resource group g");
+        assert_eq!(described_group(&format!("PUT {}", describe(&table))), Some("g"));
+        assert_eq!(described_group(&describe(&group)), None);
         assert_eq!(of_type("Microsoft.ContainerService/managedClusters"), CONTAINER_SERVICE);
     }
 }

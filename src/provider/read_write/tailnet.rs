@@ -26,6 +26,10 @@ pub trait TailnetRead: Debug + Send + Sync {
     /// scopes.
     async fn granted_scopes(&self) -> Result<Option<BTreeSet<String>>, RequestError>;
 
+    /// The role of the user whose API key the credential is; `None` for an OAuth client, and
+    /// for servers that do not report it.
+    async fn owner_role(&self) -> Result<Option<String>, RequestError>;
+
     /// How many auth keys can be listed.
     async fn key_count(&self) -> Result<usize, RequestError>;
 
@@ -72,6 +76,10 @@ impl TailnetRead for TailnetClient {
 
     async fn granted_scopes(&self) -> Result<Option<BTreeSet<String>>, RequestError> {
         Self::granted_scopes(self).await
+    }
+
+    async fn owner_role(&self) -> Result<Option<String>, RequestError> {
+        Self::owner_role(self).await
     }
 
     async fn key_count(&self) -> Result<usize, RequestError> {

@@ -196,14 +196,29 @@ proptest! {
             (Code::ProviderNotRegistered, format!("namespace '{text}'")),
             (Code::SkuUnavailable, format!("Standard_{text} in location '{text}'")),
             (Code::DenyAssignment, format!("deny assignment with name '{text}' and Id '{text}' at scope '{text}'")),
+            (Code::QuotaExceeded, format!("Insufficient vcpu quota for family {text} for region {text}")),
+            (Code::QuotaExceeded, format!("Insufficient regional vcpu quota left for location {text}")),
+            (Code::QuotaExceeded, format!("Cannot create more than {text} public IP addresses")),
+            (Code::SubscriptionUnusable, format!("It must match the tenant 'https://sts.windows.net/{text}/'")),
+            (Code::SubscriptionUnusable, format!("The subscription '{text}' is disabled")),
+            (Code::VersionUnsupported, format!("Version {text}.1 is not supported")),
+            (Code::Throttled, json!({"operationGroup": text}).to_string()),
+            (Code::Throttled, format!("Number of '{text}' requests, try again after '{text}'")),
+            (Code::ObjectInUse, format!("in use by /subscriptions/{text}")),
+            (Code::OperationInProgress, format!("The resource group '{text}' is")),
+            (Code::OperationInProgress, format!("Another operation ({text} - {text}) is")),
         ];
         let violation = PolicyViolation {
             assignment: text.clone(),
             assignment_id: format!("/{text}"),
             definition: text.clone(),
         };
-        let policies = remedy(Code::PolicyDenied, "", Some(&violation));
-        let others = messages.iter().filter_map(|(code, message)| remedy(*code, message, None));
+        let activity = format!("PUT subnet s in resource group {text}");
+        let context = Context { activity: &activity, policy: Some(&violation) };
+        let policies = remedy(Code::PolicyDenied, "", context);
+        let others = messages.iter().filter_map(|(code, message)| {
+            remedy(*code, message, Context { activity: "", policy: None })
+        });
         for remedy in others.chain(policies) {
             prop_assert!(!remedy.contains('\n'), "{}", remedy);
             prop_assert_eq!(remedy.matches('`').count() % 2, 0, "{}", remedy);

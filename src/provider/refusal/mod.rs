@@ -6,6 +6,7 @@
 //! code is known.
 
 mod azure;
+mod text;
 
 use std::borrow::Cow;
 
@@ -33,9 +34,15 @@ struct Known {
 
 /// The codes that stargate has a remedy for. The names are those of ARM's common
 /// error codes and of the resource providers of Network, Compute and AKS.
-const KNOWN: [Known; 16] = [
+const KNOWN: [Known; 19] = [
     Known {
-        names: &["RequestDisallowedByPolicy", "RequestDisallowedByAzure"],
+        names: &["RequestDisallowedByAzure"],
+        code: Code::PolicyDenied,
+        remedy: "choose a region that the subscription may use: Azure itself restricts the regions \
+                 of some subscriptions, and grants no exemption",
+    },
+    Known {
+        names: &["RequestDisallowedByPolicy"],
         code: Code::PolicyDenied,
         remedy: "ask the owner of the policy assignment for an exemption of the resource group: \
                  `az policy exemption create`",
@@ -71,30 +78,44 @@ const KNOWN: [Known; 16] = [
     },
     Known {
         names: &[
-            "SkuNotAvailable",
             "AllocationFailed",
             "ZonalAllocationFailed",
             "OverconstrainedAllocationRequest",
             "OverconstrainedZonalAllocationRequest",
-            "VMSizeNotSupported",
         ],
+        code: Code::SkuUnavailable,
+        remedy: "Azure has no capacity for the VM size now: run `stargate apply` again later, or \
+                 choose another vm_size, zone or region in the topology",
+    },
+    Known {
+        names: &["SkuNotAvailable", "VMSizeNotSupported"],
         code: Code::SkuUnavailable,
         remedy: "choose another VM size or region: `az vm list-skus --location REGION --size SIZE \
                  --all` shows what is offered",
+    },
+    Known {
+        names: &["ReadOnlyDisabledSubscription", "SubscriptionDisabled"],
+        code: Code::SubscriptionUnusable,
+        remedy: "enable the subscription again: its spending limit, credit or payment is used up \
+                 (`az account show --query state`)",
     },
     Known {
         names: &[
             "SubscriptionNotFound",
             "InvalidSubscriptionId",
             "InvalidAuthenticationTokenTenant",
-            "ReadOnlyDisabledSubscription",
         ],
         code: Code::SubscriptionUnusable,
         remedy: "compare [azure] subscription with `az account list`; for a subscription of \
                  another tenant run `az login --tenant TENANT`",
     },
     Known {
-        names: &["K8sVersionNotSupported", "AgentPoolK8sVersionNotSupported", "UpgradeNotAllowed"],
+        names: &[
+            "K8sVersionNotSupported",
+            "AgentPoolK8sVersionNotSupported",
+            "NodePoolMcVersionIncompatible",
+            "UpgradeNotAllowed",
+        ],
         code: Code::VersionUnsupported,
         remedy: "set [cluster] kubernetes_version to a version of `az aks get-versions --location \
                  REGION`",
@@ -206,6 +227,15 @@ impl From<&DecodeError> for Failure {
     }
 }
 
+/// The subject of an error, beside its codes and messages.
+#[derive(Debug, Clone, Copy)]
+struct Context<'a> {
+    /// The request, as in `PUT route table t in resource group g`.
+    activity: &'a str,
+    /// The policy that denied it.
+    policy: Option<&'a PolicyViolation>,
+}
+
 fn explain(error: &RequestError) -> (Code, Cow<'static, str>) {
     match error {
         RequestError::Credentials { api, refused, remedy, .. } => {
@@ -226,14 +256,16 @@ fn explain(error: &RequestError) -> (Code, Cow<'static, str>) {
                  in place of the service",
             ),
         ),
-        RequestError::Response { api, status, code, message, details, policy, .. } => {
-            named(*api, code, message, details, policy.as_deref()).unwrap_or_else(|| {
+        RequestError::Response { api, status, code, message, details, policy, activity } => {
+            let context = Context { activity, policy: policy.as_deref() };
+            named(*api, code, message, details, context).unwrap_or_else(|| {
                 let (code, remedy) = by_status(*api, *status, message);
                 (code, Cow::Borrowed(remedy))
             })
         }
-        RequestError::Operation { api, code, message, details, policy, .. } => {
-            named(*api, code, message, details, policy.as_deref())
+        RequestError::Operation { api, code, message, details, policy, activity, .. } => {
+            let context = Context { activity, policy: policy.as_deref() };
+            named(*api, code, message, details, context)
                 .unwrap_or((Code::OperationFailed, Cow::Borrowed(APPLY_AGAIN)))
         }
     }
@@ -256,15 +288,18 @@ fn named(
     code: &str,
     message: &str,
     details: &[Detail],
-    policy: Option<&PolicyViolation>,
+    context: Context<'_>,
 ) -> Option<(Code, Cow<'static, str>)> {
     if api != Api::Azure {
         return None;
     }
     let inner = details.iter().rev().map(|detail| (detail.code.as_str(), detail.message.as_str()));
-    inner.chain([(code, message)]).find_map(|(code, message)| {
+    let all = inner.chain([(code, message)]);
+    let with_embedded = all
+        .flat_map(|(code, message)| azure::embedded(message).into_iter().chain([(code, message)]));
+    with_embedded.into_iter().find_map(|(code, message)| {
         let (code, general) = of_azure(code, message)?;
-        let remedy = azure::remedy(code, message, policy);
+        let remedy = azure::remedy(code, message, context);
         Some((code, remedy.map_or(Cow::Borrowed(general), Cow::Owned)))
     })
 }

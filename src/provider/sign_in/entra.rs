@@ -17,6 +17,7 @@ use super::{SignInClient, seconds};
 use crate::diagnostics::service_text::safe_refusal;
 use crate::net::service_url;
 use crate::provider::error::{RequestError, ServiceError};
+use crate::provider::files::unreadable;
 use crate::provider::http::Api;
 use crate::provider::http_client::{ApiCall, RetryClass, malformed, raw_object};
 use crate::provider::secret::Secret;
@@ -138,7 +139,7 @@ async fn read_token(path: &Path) -> Result<Secret, RequestError> {
     let problem = match tokio::fs::read_to_string(path).await {
         Ok(text) if !text.trim().is_empty() => return Ok(Secret::new(text.trim())),
         Ok(_) => "is empty".to_owned(),
-        Err(error) => format!("cannot be read: {error}"),
+        Err(error) => unreadable(&error),
     };
     Err(missing(format!("the token file `{}` {problem}", path.display()), remedy))
 }

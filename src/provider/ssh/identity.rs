@@ -7,6 +7,7 @@ use russh::keys::{PrivateKey, PublicKey, decode_secret_key, load_public_key};
 use tokio::sync::Mutex;
 
 use super::settings::PassphraseSource;
+use crate::provider::files::unreadable;
 
 /// Why an RSA key cannot be used.
 const NO_RSA: &str = "it is an RSA key, which this build cannot use; create an ed25519 key \
@@ -86,7 +87,7 @@ async fn run_blocking(work: impl FnOnce() -> KeyState + Send + 'static) -> KeySt
 fn read(path: &Path, passphrases: &dyn PassphraseSource) -> KeyState {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
-        Err(error) => return KeyState::Unusable(format!("it cannot be read: {error}")),
+        Err(error) => return KeyState::Unusable(format!("it {}", unreadable(&error))),
     };
     if let Ok(key) = PrivateKey::from_openssh(&text)
         && key.is_encrypted()
@@ -114,7 +115,7 @@ fn read(path: &Path, passphrases: &dyn PassphraseSource) -> KeyState {
 fn unlock(path: &Path, passphrases: &dyn PassphraseSource) -> KeyState {
     match std::fs::read_to_string(path) {
         Ok(text) => opened(&text, path, passphrases, "it is encrypted"),
-        Err(error) => KeyState::Unusable(format!("it cannot be read: {error}")),
+        Err(error) => KeyState::Unusable(format!("it {}", unreadable(&error))),
     }
 }
 

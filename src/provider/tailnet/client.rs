@@ -36,9 +36,9 @@ const MAX_DESCRIPTION: usize = 50;
 /// A client of the Tailscale API for one tailnet.
 pub struct TailnetClient {
     http: HttpClient,
-    base_url: String,
+    pub(super) base_url: String,
     tailnet: String,
-    credentials: TailnetCredentials,
+    pub(super) credentials: TailnetCredentials,
     tokens: TokenCache,
     /// The scopes of the last token, if the server reported them.
     scopes: Mutex<Option<BTreeSet<String>>>,
@@ -228,7 +228,10 @@ impl TailnetClient {
         Ok(self.fetch::<PolicyBody>(call).await?.into())
     }
 
-    async fn fetch<T: DeserializeOwned>(&self, call: ApiCall) -> Result<T, RequestError> {
+    pub(super) async fn fetch<T: DeserializeOwned>(
+        &self,
+        call: ApiCall,
+    ) -> Result<T, RequestError> {
         let activity = call.activity.clone();
         let response = self.send(call).await?;
         parse(response.body(), &activity)
@@ -314,7 +317,7 @@ impl TailnetClient {
         }
     }
 
-    fn tailnet_path(&self, rest: &str) -> Result<String, RequestError> {
+    pub(super) fn tailnet_path(&self, rest: &str) -> Result<String, RequestError> {
         check_segment(&self.tailnet, "the tailnet's name")?;
         Ok(format!("{}/api/v2/tailnet/{}/{rest}", self.base_url, self.tailnet))
     }
@@ -334,7 +337,7 @@ fn authorized(call: ApiCall, authorization: &str) -> Result<ApiCall, RequestErro
 }
 
 /// A path's segment is checked instead of encoded: no sound one needs encoding.
-fn check_segment(text: &str, what: &str) -> Result<(), RequestError> {
+pub(super) fn check_segment(text: &str, what: &str) -> Result<(), RequestError> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.@".contains(&byte);
     if text.bytes().all(allowed) && !matches!(text, "" | "." | "..") {
         return Ok(());

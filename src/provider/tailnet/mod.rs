@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod model;
+mod owner;
 
 pub use client::{TailnetClient, key_description};
 pub use model::{TailnetDevice, TailnetPolicy};

@@ -262,12 +262,26 @@ pub(super) struct ListedKey {
 pub(super) struct KeyDetails {
     #[serde(deserialize_with = "or_default")]
     description: String,
+    #[serde(rename = "userId", deserialize_with = "or_default")]
+    user_id: String,
     invalid: bool,
     #[serde(deserialize_with = "or_default")]
     capabilities: Value,
 }
 
+/// A user of the tailnet.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct UserDetails {
+    pub(super) role: Option<String>,
+}
+
 impl KeyDetails {
+    /// The user who made the key; none for a key of the tailnet.
+    pub(super) fn user(&self) -> Option<&str> {
+        Some(self.user_id.as_str()).filter(|user| !user.is_empty())
+    }
+
     /// Whether a machine can still join with this key of that description, as a device with
     /// that tag. Servers other than Tailscale's need not answer the tags of a key.
     pub(super) fn is_usable(&self, description: &str, tag: &str) -> bool {

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::subscription::{
-    Answer, ManagementLock, PermissionSet, PolicyAssignment, Quota, Quotas, VmSizeFacts,
+    Answer, ManagementLock, PermissionSet, PolicyAssignment, PolicyExemption, Quota, Quotas,
+    VmSizeFacts,
 };
 
 fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
@@ -128,6 +130,30 @@ fn policy_of(value: &Value) -> Option<PolicyAssignment> {
     })
 }
 
+/// *Policy Exemptions - List*. `None` for one that has expired, or that holds for some types
+/// or regions only.
+pub(super) fn exemption(value: &Value, now: Timestamp) -> Answer<Option<PolicyExemption>> {
+    const MARK: &str = "/providers/microsoft.authorization/policyexemptions/";
+    let decoded = || {
+        let id = text(value, "/id")?;
+        // The letter case of ids differs between answers.
+        let at = id.to_ascii_lowercase().rfind(MARK)?;
+        Some(PolicyExemption {
+            assignment: text(value, "/properties/policyAssignmentId")?.to_owned(),
+            scope: id.get(..at)?.to_owned(),
+        })
+    };
+    let exemption = decoded().ok_or_else(|| undecodable("policy exemption", value))?;
+    let expires = text(value, "/properties/expiresOn");
+    let expires = expires.map(str::parse::<Timestamp>).transpose();
+    let expires = expires.map_err(|_| undecodable("policy exemption", value))?;
+    let is_partial = ["resourceSelectors", "policyDefinitionReferenceIds"].iter().any(|field| {
+        value["properties"][*field].as_array().is_some_and(|entries| !entries.is_empty())
+    });
+    let has_expired = expires.is_some_and(|expires| expires <= now);
+    Ok(Some(exemption).filter(|_| !is_partial && !has_expired))
+}
+
 /// *Management Locks - List At Subscription Level*.
 pub(super) fn lock(value: &Value) -> Answer<ManagementLock> {
     lock_of(value).ok_or_else(|| undecodable("management lock", value))
@@ -172,6 +198,29 @@ mod tests {
         assert_eq!(size.zones.iter().collect::<Vec<_>>(), ["1", "2"]);
         assert_eq!(size.restricted_zones.iter().collect::<Vec<_>>(), ["2"]);
         assert_eq!(size.restriction.as_deref(), Some("QuotaId"));
+    }
+
+    #[test]
+    fn an_exemption_holds_until_it_expires_and_for_its_scope() {
+        let now = "2026-01-02T00:00:00Z".parse().unwrap();
+        let with = |name: &str, entry: Value| {
+            let mut value = json!({
+                "id": "/subscriptions/s/resourceGroups/G/providers/microsoft.Authorization/policyExemptions/e",
+                "properties": { "policyAssignmentId": "a", "exemptionCategory": "Waiver" },
+            });
+            value["properties"][name] = entry;
+            exemption(&value, now)
+        };
+        let found = with("metadata", json!({})).unwrap().unwrap();
+        assert_eq!(
+            (found.assignment.as_str(), found.scope.as_str()),
+            ("a", "/subscriptions/s/resourceGroups/G")
+        );
+        assert!(with("expiresOn", json!("2026-01-02T00:00:01Z")).unwrap().is_some());
+        assert!(with("expiresOn", json!("2026-01-02T00:00:00Z")).unwrap().is_none());
+        assert!(with("resourceSelectors", json!([{}])).unwrap().is_none());
+        assert!(with("policyAssignmentId", json!(1)).is_err());
+        assert!(with("expiresOn", json!("soon")).is_err());
     }
 
     #[test]

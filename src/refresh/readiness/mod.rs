@@ -32,9 +32,13 @@ pub struct AccountReading {
 }
 
 /// Reads the subscription and the rights in the tailnet, everything side by side.
-pub async fn read_account(clients: &ReadClients, scope: &Scope<'_>) -> AccountReading {
+pub async fn read_account(
+    clients: &ReadClients,
+    scope: &Scope<'_>,
+    now: Timestamp,
+) -> AccountReading {
     let (subscription, other_topologies, tailnet) = tokio::join!(
-        subscription::read(clients, scope),
+        subscription::read(clients, scope, now),
         subscription::other_topologies(clients, scope),
         tailnet_rights(clients),
     );
@@ -52,10 +56,15 @@ pub async fn read_group_permissions(
 
 async fn tailnet_rights(clients: &ReadClients) -> TailnetRights {
     let tailnet = &clients.tailnet;
-    let (scopes, keys, policy) =
-        tokio::join!(tailnet.granted_scopes(), tailnet.key_count(), tailnet.policy());
+    let (scopes, role, keys, policy) = tokio::join!(
+        tailnet.granted_scopes(),
+        tailnet.owner_role(),
+        tailnet.key_count(),
+        tailnet.policy()
+    );
     TailnetRights {
         scopes: scopes.map_err(Failure::from),
+        role: role.map_err(Failure::from),
         keys: keys.map(drop).map_err(Failure::from),
         auto_approvers: policy.map(|it| it.auto_approver_routes).map_err(Failure::from),
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::join_all;
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::super::Scope;
@@ -27,20 +28,28 @@ const COMPUTE_USAGES: &str = "2024-07-01";
 const PERMISSIONS: &str = "2022-04-01";
 /// The version of `Microsoft.Authorization/policyAssignments`.
 const POLICY_ASSIGNMENTS: &str = "2022-06-01";
+/// The version of `Microsoft.Authorization/policyExemptions`, which has had previews only.
+const POLICY_EXEMPTIONS: &str = "2022-07-01-preview";
 /// The version of `Microsoft.Authorization/locks`.
 const LOCKS: &str = "2016-09-01";
 
-/// Reads everything side by side.
-pub(super) async fn read(clients: &ReadClients, scope: &Scope<'_>) -> SubscriptionFacts {
+/// Reads everything side by side. Exemptions that have expired at `now` are left out.
+pub(super) async fn read(
+    clients: &ReadClients,
+    scope: &Scope<'_>,
+    now: Timestamp,
+) -> SubscriptionFacts {
     let subscription = format!("/subscriptions/{}", scope.subscription);
     let authorization = format!("{subscription}/providers/Microsoft.Authorization");
     let (assignments, locks) =
         (format!("{authorization}/policyAssignments"), format!("{authorization}/locks"));
-    let (permissions, registrations, regions, policies, locks) = tokio::join!(
+    let exemptions = format!("{authorization}/policyExemptions");
+    let (permissions, registrations, regions, policies, exemptions, locks) = tokio::join!(
         permissions(clients, &subscription),
         registrations(clients, &subscription),
         regions(clients, &subscription, scope.topology),
         list(clients, &assignments, POLICY_ASSIGNMENTS),
+        list(clients, &exemptions, POLICY_EXEMPTIONS),
         list(clients, &locks, LOCKS),
     );
     SubscriptionFacts {
@@ -49,6 +58,10 @@ pub(super) async fn read(clients: &ReadClients, scope: &Scope<'_>) -> Subscripti
         registrations,
         regions,
         policies: policies.map(|list| list.iter().map(decode::policy).collect()),
+        exemptions: exemptions.map(|list| {
+            let decoded = list.iter().map(|value| decode::exemption(value, now));
+            decoded.filter_map(Result::transpose).collect()
+        }),
         locks: locks.map(|list| list.iter().map(decode::lock).collect()),
     }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::kind::Provider;
+use crate::resource::ArmId;
 
 /// The state of the account behind every subscription of the sandbox.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -24,6 +25,8 @@ pub struct ArmAccount {
     pub versions: BTreeMap<u16, VersionSupport>,
     /// Policy assignments, by name.
     pub policies: BTreeMap<String, AccountPolicy>,
+    /// Exemptions from the policy assignments, by name.
+    pub exemptions: BTreeMap<String, AccountExemption>,
     /// Management locks, by name.
     pub locks: BTreeMap<String, AccountLock>,
 }
@@ -90,6 +93,28 @@ impl PolicyRule {
     }
 }
 
+/// An exemption from a policy assignment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountExemption {
+    /// The name of the assignment.
+    pub assignment: String,
+    /// The exempt resource group; `None` for the subscription.
+    pub group: Option<String>,
+}
+
+impl AccountExemption {
+    fn scope(&self, subscription: &str) -> String {
+        scope(subscription, self.group.as_deref())
+    }
+}
+
+fn scope(subscription: &str, group: Option<&str>) -> String {
+    match group {
+        Some(group) => format!("/subscriptions/{subscription}/resourceGroups/{group}"),
+        None => format!("/subscriptions/{subscription}"),
+    }
+}
+
 /// A management lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountLock {
@@ -102,14 +127,39 @@ pub struct AccountLock {
 impl AccountLock {
     /// The id of what it locks.
     pub(super) fn scope(&self, subscription: &str) -> String {
-        match &self.group {
-            Some(group) => format!("/subscriptions/{subscription}/resourceGroups/{group}"),
-            None => format!("/subscriptions/{subscription}"),
-        }
+        scope(subscription, self.group.as_deref())
     }
 }
 
 impl ArmAccount {
+    /// Whether an object is exempt from a policy assignment.
+    pub(super) fn is_exempt(&self, assignment: &str, id: &ArmId) -> bool {
+        let subscription = id.subscription().unwrap_or_default();
+        self.exemptions.values().any(|exemption| {
+            let scope = ArmId::new(exemption.scope(subscription));
+            exemption.assignment == assignment && (*id == scope || id.is_inside(&scope))
+        })
+    }
+
+    /// The list of exemptions.
+    pub(super) fn policy_exemptions(&self, subscription: &str) -> Value {
+        let exemptions = self.exemptions.iter().map(|(name, exemption)| {
+            let scope = exemption.scope(subscription);
+            let of_subscription = format!("/subscriptions/{subscription}");
+            json!({
+                "id": format!("{scope}/providers/Microsoft.Authorization/policyExemptions/{name}"),
+                "name": name,
+                "type": "Microsoft.Authorization/policyExemptions",
+                "properties": {
+                    "policyAssignmentId": assignment_id(&of_subscription, &exemption.assignment),
+                    "policyDefinitionReferenceIds": [],
+                    "exemptionCategory": "Waiver",
+                },
+            })
+        });
+        json!({ "value": exemptions.collect::<Vec<_>>() })
+    }
+
     /// Whether the role of the credential has an action.
     pub(super) fn grants(&self, action: &str) -> bool {
         !self.not_actions.iter().any(|it| it.eq_ignore_ascii_case(action))

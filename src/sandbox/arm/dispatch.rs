@@ -177,6 +177,7 @@ fn account_fact(
         AccountFact::NetworkUsages(region) => sizes::network_usages(store, region),
         AccountFact::Permissions => account.permissions(),
         AccountFact::PolicyAssignments => account.policy_assignments(subscription),
+        AccountFact::PolicyExemptions => account.policy_exemptions(subscription),
         AccountFact::Locks => account.management_locks(subscription),
     }))
 }

@@ -50,7 +50,9 @@ mod usage;
 mod vm_attachments;
 mod write;
 
-pub use account::{AccountLock, AccountPolicy, ArmAccount, PolicyRule, VersionSupport};
+pub use account::{
+    AccountExemption, AccountLock, AccountPolicy, ArmAccount, PolicyRule, VersionSupport,
+};
 pub use directory::{Directory, DirectoryIdentity, FederatedCredential};
 pub use errors::OperationFailure;
 pub use request::ArmContext;

@@ -78,6 +78,7 @@ pub(super) enum AccountFact {
     NetworkUsages(String),
     Permissions,
     PolicyAssignments,
+    PolicyExemptions,
     Locks,
 }
 
@@ -90,6 +91,7 @@ impl AccountFact {
             Self::NetworkUsages(_) => "Microsoft.Network/locations/usages/read",
             Self::Permissions => "Microsoft.Authorization/permissions/read",
             Self::PolicyAssignments => "Microsoft.Authorization/policyAssignments/read",
+            Self::PolicyExemptions => "Microsoft.Authorization/policyExemptions/read",
             Self::Locks => "Microsoft.Authorization/locks/read",
         }
     }
@@ -105,6 +107,7 @@ impl AccountFact {
             }
             ["microsoft.authorization", "permissions"] => Some(Self::Permissions),
             ["microsoft.authorization", "policyassignments"] => Some(Self::PolicyAssignments),
+            ["microsoft.authorization", "policyexemptions"] => Some(Self::PolicyExemptions),
             ["microsoft.authorization", "locks"] => Some(Self::Locks),
             _ => None,
         }

@@ -1,5 +1,6 @@
 //! Creates the API server and the nodes of an AKS cluster.
 
+use ipnet::Ipv4Net;
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -10,6 +11,7 @@ use super::machines::succeeded;
 use super::nodes::{EmulatedPool, NodeDefaults, scale, scale_set_number};
 use super::{pool_settings, services};
 use crate::resource::ArmId;
+use crate::sandbox::arm::ArmStore;
 use crate::sandbox::kubernetes::KubernetesStore;
 use crate::sandbox::state::{SandboxClusterAccess, SandboxState};
 
@@ -41,9 +43,9 @@ pub(super) fn reconcile(sandbox: &mut SandboxState, now: Timestamp) {
     }
     write_kubeconfig(sandbox, &id, &cluster);
     let scaled = sandbox.reconciled.cluster.as_ref() == Some(&cluster) && !pools_changed(sandbox);
+    let pools = pools(&sandbox.arm, &cluster);
     if let (Some(store), false) = (&mut sandbox.kubernetes, scaled) {
         let objects = &mut ClusterObjects::new(store, now);
-        let pools = pools(&cluster);
         scale(objects, &facts, &pools);
         pool_settings::apply(objects, &pools);
         services::create_core_services(objects, &facts);
@@ -113,14 +115,27 @@ fn full_version(version: &str) -> String {
     }
 }
 
-fn pools(cluster: &Value) -> Vec<EmulatedPool> {
+fn pools(arm: &ArmStore, cluster: &Value) -> Vec<EmulatedPool> {
     let profiles = cluster.pointer("/properties/agentPoolProfiles").and_then(Value::as_array);
-    profiles.into_iter().flatten().filter_map(pool).collect()
+    profiles.into_iter().flatten().filter_map(|profile| pool(arm, profile)).collect()
+}
+
+/// The range of the subnet that a pool names.
+fn subnet(arm: &ArmStore, profile: &Value) -> Option<Ipv4Net> {
+    let id = ArmId::new(profile["vnetSubnetID"].as_str()?);
+    let network = arm.get(&id.parent()?)?;
+    let mut subnets = network.pointer("/properties/subnets")?.as_array()?.iter();
+    let is_it = |subnet: &&Value| {
+        subnet["name"].as_str().is_some_and(|name| name.eq_ignore_ascii_case(id.name()))
+    };
+    let properties = &subnets.find(is_it)?["properties"];
+    let several = || properties.pointer("/addressPrefixes/0")?.as_str();
+    properties["addressPrefix"].as_str().or_else(several)?.parse().ok()
 }
 
 /// The specification of a pool. The autoscaler's bounds are checked when a pool is written.
 /// Afterwards Azure may remove a machine, and no autoscaler runs in the sandbox.
-fn pool(profile: &Value) -> Option<EmulatedPool> {
+fn pool(arm: &ArmStore, profile: &Value) -> Option<EmulatedPool> {
     let number = |name: &str| profile[name].as_u64();
     let count = number("count").or_else(|| number("minCount")).unwrap_or(1);
     Some(EmulatedPool {
@@ -129,6 +144,7 @@ fn pool(profile: &Value) -> Option<EmulatedPool> {
         vm_size: profile["vmSize"].as_str().unwrap_or_default().to_owned(),
         count: usize::try_from(count).unwrap_or(usize::MAX),
         version: full_version(text(profile, "/currentOrchestratorVersion").unwrap_or_default()),
+        subnet: subnet(arm, profile),
         labels: profile["nodeLabels"].as_object().cloned().unwrap_or_default(),
         taints: profile["nodeTaints"].as_array().cloned().unwrap_or_default(),
     })
@@ -138,7 +154,9 @@ fn pool(profile: &Value) -> Option<EmulatedPool> {
 /// start.
 fn write_kubeconfig(sandbox: &mut SandboxState, id: &ArmId, cluster: &Value) {
     let Some(access) = &mut sandbox.cluster_access else { return };
-    let fqdn = text(cluster, "/properties/fqdn").unwrap_or("kubernetes.sandbox");
+    let name = |field: &str| text(cluster, field).filter(|name| !name.is_empty());
+    let fqdn = name("/properties/fqdn").or(name("/properties/privateFQDN"));
+    let fqdn = fqdn.unwrap_or("kubernetes.sandbox");
     let served = Some(sandbox.endpoints.kubernetes.as_str()).filter(|url| !url.is_empty());
     let server = served.unwrap_or(IN_MEMORY);
     let authority = sandbox.endpoints.certificate.as_deref();

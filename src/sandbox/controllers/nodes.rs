@@ -12,8 +12,10 @@ use super::cluster::{
     name, owner,
 };
 
-/// The first address that AKS assigns to a node in its default virtual network.
-const FIRST_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 224, 0, 4);
+/// The subnet of nodes in the virtual network that AKS creates.
+const DEFAULT_SUBNET: Ipv4Addr = Ipv4Addr::new(10, 224, 0, 0);
+/// Azure keeps the first addresses of a subnet.
+const RESERVED_ADDRESSES: u32 = 4;
 /// The prefix length of a node's pod CIDR.
 const POD_PREFIX: u8 = 24;
 
@@ -39,6 +41,8 @@ pub(crate) struct EmulatedPool {
     pub(crate) count: usize,
     /// The version of the kubelets; empty for that of the control plane.
     pub(crate) version: String,
+    /// The range of its own subnet.
+    pub(crate) subnet: Option<Ipv4Net>,
     pub(crate) labels: serde_json::Map<String, Value>,
     /// As in `key=value:NoSchedule`.
     pub(crate) taints: Vec<Value>,
@@ -80,7 +84,7 @@ pub(crate) fn scale(
     }
     let ranges = free_ranges(cluster, facts.pod_cidr, missing.len());
     for ((pool, index), range) in missing.into_iter().zip(ranges) {
-        let address = free_address(cluster);
+        let address = free_address(cluster, pool);
         add(cluster, facts, pool, index, address, range);
     }
 }
@@ -130,10 +134,11 @@ pub(crate) fn internal_ip(node: &Value) -> Option<Ipv4Addr> {
     internal["address"].as_str()?.parse().ok()
 }
 
-fn free_address(cluster: &ClusterObjects<'_>) -> Ipv4Addr {
+fn free_address(cluster: &ClusterObjects<'_>, pool: &EmulatedPool) -> Ipv4Addr {
     let nodes = cluster.store.list(NODE.0, NODE.1, None).into_iter();
     let taken: BTreeSet<Ipv4Addr> = nodes.filter_map(internal_ip).collect();
-    let mut address = u32::from(FIRST_ADDRESS);
+    let subnet = pool.subnet.map_or(DEFAULT_SUBNET, |subnet| subnet.network());
+    let mut address = u32::from(subnet) + RESERVED_ADDRESSES;
     while taken.contains(&Ipv4Addr::from(address)) {
         address += 1;
     }

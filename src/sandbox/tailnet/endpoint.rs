@@ -14,6 +14,12 @@ use super::TailnetStore;
 use super::response::{failure, json_response};
 use crate::sandbox::entropy::Entropy;
 
+/// The user who owns every API access token.
+const USER: &str = "u1CNTRL";
+const ADMIN: &str = "admin";
+/// Roles that change nothing in the tailnet.
+const READING_ROLES: [&str; 3] = ["auditor", "billing-admin", "member"];
+
 /// The requester.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Caller {
@@ -64,19 +70,43 @@ impl TailnetStore {
         };
         let segments: Vec<String> = path.split('/').map(decoded).collect();
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        if caller == Caller::User && request.method() != Method::GET && !self.owner_may_write() {
+            return forbidden();
+        }
         let required = required_scope(request.method(), &segments);
         if required.is_some_and(|scope| self.missing_scopes.contains(scope)) {
-            let message = "calling actor does not have enough permissions to perform this function";
-            return failure(StatusCode::FORBIDDEN, message);
+            return forbidden();
         }
         let mut call = ApiRequest { request, caller, now, entropy };
         match (request.method(), &segments[..]) {
             (method, ["device", id, rest @ ..]) => self.device_call(&mut call, method, id, rest),
             (&Method::GET, ["tailnet", _, "devices"]) => self.list_devices(&call),
+            (&Method::GET, ["users", USER]) => {
+                let role = self.owner_role.as_deref().unwrap_or(ADMIN);
+                json_response(StatusCode::OK, &json!({ "id": USER, "role": role }))
+            }
+            (&Method::GET, ["tailnet", _, "keys", id]) if self.is_own_key(&call, id) => {
+                let body = json!({ "id": id, "keyType": "api", "userId": USER });
+                json_response(StatusCode::OK, &body)
+            }
             (method, ["tailnet", _, "keys", rest @ ..]) => self.key_call(&mut call, method, rest),
             (method, ["tailnet", _, "acl", rest @ ..]) => self.acl_call(&call, method, rest),
             _ => not_found(),
         }
+    }
+}
+
+impl TailnetStore {
+    fn owner_may_write(&self) -> bool {
+        !self.owner_role.as_deref().is_some_and(|role| READING_ROLES.contains(&role))
+    }
+
+    /// Whether the ID is that of the API access token that a call has.
+    fn is_own_key(&self, call: &ApiRequest<'_>, id: &str) -> bool {
+        let token = login::credential(call.request);
+        let rest = token.as_deref().and_then(|token| token.strip_prefix("tskey-api-"));
+        let own = rest.and_then(|rest| rest.split_once('-')).map(|(own, _)| own);
+        call.caller == Caller::User && own == Some(id)
     }
 }
 
@@ -94,6 +124,11 @@ fn required_scope(method: &Method, segments: &[&str]) -> Option<&'static str> {
 fn decoded(segment: &str) -> String {
     // Ids and tailnet names need no other percent-encoding.
     segment.replace("%40", "@").replace("%2D", "-").replace("%2d", "-")
+}
+
+fn forbidden() -> Response<Bytes> {
+    let message = "calling actor does not have enough permissions to perform this function";
+    failure(StatusCode::FORBIDDEN, message)
 }
 
 fn not_found() -> Response<Bytes> {

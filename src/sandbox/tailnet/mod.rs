@@ -48,6 +48,9 @@ pub struct TailnetStore {
     /// Tags that get no owner again when the sandbox is opened.
     #[serde(default)]
     pub unowned_tags: BTreeSet<String>,
+    /// The role of the user who owns API access tokens; without one, admin.
+    #[serde(default)]
+    pub owner_role: Option<String>,
     /// The credentials that are accepted; without any, all are.
     #[serde(default)]
     pub credentials: AcceptedCredentials,

@@ -78,7 +78,7 @@ pub(super) const EXPECTED: &[Expected] = &[
         Fault::VersionEnded,
         "1.33",
         ("kubernetes-version", Code::VersionUnsupported),
-        ["AKS does not offer Kubernetes 1.33.5 in canadacentral", "to \"1.38\""],
+        ["AKS does not offer Kubernetes 1.33 in canadacentral", "to \"1.38\""],
     ),
     expected(
         Fault::VersionLongTermOnly,

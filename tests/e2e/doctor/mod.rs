@@ -2,6 +2,7 @@
 //! check, code and remedy.
 
 mod expected;
+mod rights;
 mod roles;
 mod unread;
 

@@ -11,6 +11,7 @@ use stargate::sandbox::faults::Fault;
 use super::{BARE_METAL, examine, problems};
 use crate::harness::{Deployment, EXAMPLE};
 use crate::refused_calls::{RefusedCalls, is_request};
+use crate::upgrades::with_versions;
 
 /// Answers the calls that match with a body.
 #[derive(Debug)]
@@ -127,7 +128,7 @@ async fn objects_that_a_gap_hides_do_not_count_as_created() {
 #[tokio::test(start_paused = true)]
 async fn an_upgrade_to_a_version_of_unknown_support_is_unknown() {
     let deployment = Deployment::example_applied().await;
-    let edited = deployment.edited(&EXAMPLE.replace("\"1.33.5\"", "\"1.34\""));
+    let edited = deployment.edited(&with_versions(EXAMPLE, "1.34", "1.33.5"));
     let is_list = |call: &Call| is_request(call, "/kubernetesVersions");
     let answers = |body: &str| Arc::new(Answers { matches: is_list, body: body.to_owned() });
     let injectors: [Arc<dyn FaultInjector>; 4] = [

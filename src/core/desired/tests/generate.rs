@@ -228,6 +228,7 @@ pub(crate) fn no_facts() -> Facts {
         departed: BTreeMap::new(),
         present_routers: BTreeMap::new(),
         request: None,
+        egress_addresses: BTreeMap::new(),
         assigned: BTreeMap::new(),
         joined: BTreeMap::new(),
         nodes_without_pod_cidr: Vec::new(),
@@ -255,6 +256,7 @@ pub(crate) fn cluster_facts(topology: &Topology) -> ClusterFacts {
         }],
         node_resource_group,
         virtual_network,
+        network_location: location.to_owned(),
         address_prefixes: vec![net("10.224.0.0/12")],
         subnets: BTreeMap::from([("aks-subnet".to_owned(), net("10.224.0.0/16"))]),
         pod_cidr: topology.cluster.pod_cidr,
@@ -264,8 +266,10 @@ pub(crate) fn cluster_facts(topology: &Topology) -> ClusterFacts {
         support_plan: Some(SupportPlan::Official),
         fqdn: "lab.example".to_owned(),
         private: false,
+        has_public_name: true,
+        authorized_ranges: Vec::new(),
+        stopped: false,
         node_group_locked: false,
-        overlay_with_cilium: true,
         node_pools: BTreeMap::new(),
     }
 }

@@ -274,4 +274,22 @@ pub(super) const ENTRIES: &[Entry] = &[
                       tokens and auth keys are valid for an hour at most. Synchronise the \
                       clock, for example with `timedatectl set-ntp true`.",
     },
+    Entry {
+        code: Code::ClusterStopped,
+        text: "SG0451",
+        title: "the cluster is stopped",
+        explanation: "A stopped AKS cluster keeps its settings and has neither nodes nor an API server, so \
+                      that nothing in it can be read or changed. Start it with `az aks start \
+                      --resource-group GROUP --name CLUSTER`, then run the same command again.",
+    },
+    Entry {
+        code: Code::ApiServerUnreachable,
+        text: "SG0452",
+        title: "workers may not reach the API server",
+        explanation: "The API server has authorized IP ranges, or a private address. Workers connect to it \
+                      from the address of their datacenter's NAT gateway or internet access, which must be \
+                      in the ranges: `az aks update --api-server-authorized-ip-ranges` replaces the whole \
+                      list. A private address is reached through the routers if it is in a subnet of AKS \
+                      nodes.",
+    },
 ];

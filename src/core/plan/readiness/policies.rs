@@ -6,7 +6,7 @@
 
 use super::types::{Check, CheckArea, ReadinessInput, id_of, named, region_of};
 use crate::desired::DesiredResource;
-use crate::diagnostics::{Code, counted};
+use crate::diagnostics::{Code, Failure, counted};
 use crate::inventory::subscription::{PolicyAssignment, is_in_scope};
 use crate::resource::{Kind, Resource};
 
@@ -60,13 +60,50 @@ pub(super) fn check(input: ReadinessInput<'_>) -> Check {
     }
     for assignment in enforced {
         let Some(rule) = rule(assignment) else { continue };
+        let denied = input.created().filter(|it| is_refused(input, assignment, rule, it));
         let refused: Vec<&DesiredResource> =
-            input.created().filter(|it| is_refused(input, assignment, rule, it)).collect();
+            denied.filter(|it| !is_exempt(input, assignment, it)).collect();
         if let Some(first) = refused.first() {
             report(&mut check, assignment, first, &refused);
+            note_unread_exemptions(input, &mut check);
         }
     }
     check
+}
+
+/// Whether an exemption covers a resource, or the scope that it is created in.
+fn is_exempt(
+    input: ReadinessInput<'_>,
+    assignment: &PolicyAssignment,
+    desired: &DesiredResource,
+) -> bool {
+    let id = id_of(desired).map_or(input.subscription, |id| id.as_str());
+    let known = input.readiness.subscription.exemptions.as_ref().ok().into_iter().flatten();
+    known.filter_map(|it| it.as_ref().ok()).any(|exemption| {
+        exemption.assignment.eq_ignore_ascii_case(&assignment.id)
+            && (is_of_management_group(&exemption.scope) || is_in_scope(id, &exemption.scope))
+    })
+}
+
+/// Without the exemptions it is unknown whether a policy denies anything.
+fn note_unread_exemptions(input: ReadinessInput<'_>, check: &mut Check) {
+    let gaps: Vec<Failure> = match &input.readiness.subscription.exemptions {
+        Ok(exemptions) => exemptions.iter().filter_map(|it| it.as_ref().err()).cloned().collect(),
+        Err(failure) => vec![failure.clone()],
+    };
+    if gaps.is_empty() {
+        return;
+    }
+    let denials = std::mem::take(&mut check.findings).into_iter().map(|it| it.failure);
+    check.gaps.extend(denials.map(|failure| {
+        let message = format!("{}, unless an exemption covers it", failure.message);
+        failure.with_message(message)
+    }));
+    for gap in gaps {
+        if !check.gaps.contains(&gap) {
+            check.gaps.push(gap);
+        }
+    }
 }
 
 /// Whether the effect of an assignment is to deny. Policies without the parameter deny.
@@ -94,7 +131,7 @@ fn report(
          --exemption-category Waiver --policy-assignment '{}' --scope SCOPE`",
         assignment.id
     );
-    let failure = crate::diagnostics::Failure::new(Code::PolicyDenied, message, remedy);
+    let failure = Failure::new(Code::PolicyDenied, message, remedy);
     check.error_at(&first.address, failure);
 }
 
@@ -115,9 +152,13 @@ fn is_covered(
     desired: &DesiredResource,
 ) -> bool {
     let id = id_of(desired).map_or(input.subscription, |id| id.as_str());
-    let is_above = assignment.scope.to_ascii_lowercase().contains("/managementgroups/");
+    let is_above = is_of_management_group(&assignment.scope);
     let is_excluded = assignment.not_scopes.iter().any(|scope| is_in_scope(id, scope));
     (is_above || is_in_scope(id, &assignment.scope)) && !is_excluded
+}
+
+fn is_of_management_group(scope: &str) -> bool {
+    scope.to_ascii_lowercase().contains("/managementgroups/")
 }
 
 fn breaks(assignment: &PolicyAssignment, rule: Rule, resource: &Resource) -> bool {

@@ -7,6 +7,7 @@ use ipnet::Ipv4Net;
 use super::services;
 use super::types::{Check, CheckArea, ReadinessInput, named};
 use crate::diagnostics::{Code, counted};
+use crate::inventory::readiness::TailnetRights;
 use crate::resource::{Pending, Resource};
 
 /// The scopes of the requests of an apply, but for the approval of routes.
@@ -38,6 +39,7 @@ fn scopes(input: ReadinessInput<'_>) -> Check {
         }
         Ok(None) => {
             "an API key has the rights of its owner".clone_into(&mut check.summary);
+            role(rights, &mut check);
             match &rights.keys {
                 Err(failure) if is_refusal(failure.code) => {
                     let message = format!("auth keys cannot be read: {}", failure.message);
@@ -50,6 +52,33 @@ fn scopes(input: ReadinessInput<'_>) -> Check {
         Err(failure) => check.gaps.push(failure.clone()),
     }
     check
+}
+
+/// Whether the owner of an API key may write what an apply writes
+/// (<https://tailscale.com/kb/1138/user-roles>): auth keys, devices and their routes.
+fn role(rights: &TailnetRights, check: &mut Check) {
+    let role = match &rights.role {
+        Ok(Some(role)) => role.as_str(),
+        Ok(None) => return,
+        Err(failure) => {
+            check.gaps.push(failure.clone());
+            return;
+        }
+    };
+    let lacking = match role {
+        "owner" | "admin" => {
+            check.summary = format!("the API key of a user with the role {role}");
+            return;
+        }
+        "it-admin" => "the routes of devices",
+        "network-admin" => "auth keys and devices",
+        "auditor" | "billing-admin" | "member" => "anything of the tailnet",
+        _ => return,
+    };
+    refuse(
+        check,
+        format!("the owner of the API key has the role {role}, which may not change {lacking}"),
+    );
 }
 
 fn is_refusal(code: Code) -> bool {

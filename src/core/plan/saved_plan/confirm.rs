@@ -9,6 +9,7 @@ use std::fmt;
 
 use serde_json::Value;
 
+use crate::desired::Facts;
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::Inventory;
 use crate::plan::diff::{self, FieldChange};
@@ -100,7 +101,7 @@ struct SavedComparison<'a> {
     saved: &'a PlanContents,
     fresh: &'a Plan,
     inventory: &'a Inventory,
-    subscription: &'a str,
+    subscriptions: Vec<&'a str>,
     changes: BTreeMap<&'a Address, &'a Change>,
 }
 
@@ -110,7 +111,7 @@ impl<'a> SavedComparison<'a> {
             saved,
             fresh,
             inventory: input.inventory,
-            subscription: input.facts.subscription.as_str(),
+            subscriptions: subscriptions(input.facts),
             changes: fresh.changes.iter().map(|change| (&change.address, change)).collect(),
         }
     }
@@ -264,7 +265,7 @@ impl<'a> SavedComparison<'a> {
 
 /// The resources that the topology describes or owns.
 struct Scope<'a> {
-    subscription: &'a str,
+    subscriptions: Vec<&'a str>,
     keys: BTreeSet<&'a ObjectKey>,
     /// Resource groups that hold such objects, in lowercase.
     groups: BTreeSet<String>,
@@ -279,14 +280,19 @@ impl<'a> Scope<'a> {
         let keys: BTreeSet<&ObjectKey> =
             desired.chain(owned.map(|(key, _)| key)).chain(planned).collect();
         let groups = keys.iter().filter_map(|key| group(arm_id(key)?)).collect();
-        Self { subscription: comparison.subscription, keys, groups }
+        Self { subscriptions: comparison.subscriptions.clone(), keys, groups }
+    }
+
+    fn has_subscription(&self, id: &ArmId) -> bool {
+        let of_object = id.subscription().unwrap_or_default();
+        self.subscriptions.iter().any(|known| known.eq_ignore_ascii_case(of_object))
     }
 
     /// Why the object of a change is outside.
     fn violation(&self, change: &Change) -> Option<String> {
         let key = &change.key;
         if let Some(id) = arm_id(key)
-            && !id.subscription().is_some_and(|it| it.eq_ignore_ascii_case(self.subscription))
+            && !self.has_subscription(id)
         {
             return Some(format!("{id} is not in the subscription of the topology"));
         }
@@ -303,6 +309,12 @@ impl<'a> Scope<'a> {
         (!is_plausible)
             .then(|| format!("the topology neither describes nor owns {}", key_text(key)))
     }
+}
+
+/// The subscription of the topology, and that of the cluster's VNet.
+fn subscriptions(facts: &Facts) -> Vec<&str> {
+    let network = facts.cluster.as_ref().and_then(|it| it.virtual_network.subscription());
+    network.into_iter().chain([facts.subscription.as_str()]).collect()
 }
 
 fn arm_id(key: &ObjectKey) -> Option<&ArmId> {

@@ -11,6 +11,7 @@ use crate::diagnostics::Code;
 use crate::inventory::{ForeignPeer, Inventory};
 use crate::plan::preflight::{TailnetFacts, live_lints};
 use crate::plan::{Finding, FindingSeverity};
+use crate::resource::ArmId;
 use crate::topology::model::Topology;
 
 fn net(text: &str) -> Ipv4Net {
@@ -71,14 +72,53 @@ fn the_router_subnet_must_not_overlap_other_subnets() {
 #[test]
 fn a_cluster_must_be_supported() {
     let tailnet = TailnetFacts::default();
-    only(&with_cluster(|it| it.overlay_with_cilium = false), &tailnet, Code::ClusterUnsupported);
-    only(&with_cluster(|it| it.private = true), &tailnet, Code::PrivateApiServer);
+    let unresolved = with_cluster(|it| (it.private, it.has_public_name) = (true, false));
+    only(&unresolved, &tailnet, Code::PrivateApiServer);
     only(&with_cluster(|it| it.node_group_locked = true), &tailnet, Code::NodeGroupLocked);
     // Only the workers whose kubelet does not fit are blocked.
     for version in ["1.32.9", "1.36.0"] {
         let other = with_cluster(|it| it.version = version.parse().unwrap());
         assert_eq!(lints(&other, &tailnet), []);
     }
+}
+
+/// Workers come from the address of their NAT gateway.
+#[test]
+fn workers_must_be_in_the_authorized_ranges() {
+    let tailnet = TailnetFacts::default();
+    let ranges = |texts: &[&str]| -> Facts {
+        with_cluster(|it| it.authorized_ranges = texts.iter().map(ToString::to_string).collect())
+    };
+    let datacenter = topology().datacenters[0].name.clone();
+    let from = |mut facts: Facts, address: &str| {
+        facts.egress_addresses.insert(datacenter.clone(), address.parse().unwrap());
+        facts
+    };
+    let unknown = lints(&ranges(&["20.0.0.0/24"]), &tailnet);
+    let [finding] = &unknown[..] else { panic!("{unknown:#?}") };
+    assert_eq!(finding.severity, FindingSeverity::Warning);
+    assert_eq!(finding.failure.code, Code::ApiServerUnreachable);
+    let refused = from(ranges(&["20.0.0.0/24", "40.1.1.1"]), "20.0.1.7");
+    let finding = only(&refused, &tailnet, Code::ApiServerUnreachable);
+    assert!(finding.failure.message.contains("20.0.1.7"), "{}", finding.failure.message);
+    let command = "--api-server-authorized-ip-ranges 20.0.0.0/24,40.1.1.1,20.0.1.7/32`";
+    assert!(finding.failure.remedy.contains(command), "{}", finding.failure.remedy);
+    for address in ["20.0.0.9", "40.1.1.1"] {
+        let facts = from(ranges(&["20.0.0.0/24", "40.1.1.1"]), address);
+        assert_eq!(lints(&facts, &tailnet), [], "{address}");
+    }
+    assert_eq!(lints(&from(ranges(&[]), "20.0.1.7"), &tailnet), []);
+}
+
+/// The router is in the group of the VNet, which is not locked with that of the nodes.
+#[test]
+fn a_locked_node_group_matters_for_a_network_in_it() {
+    let other = ArmId::resource_group("s", "theirs");
+    let network = other.in_group("Microsoft.Network/virtualNetworks", "v");
+    let facts = with_cluster(|it| {
+        (it.node_group_locked, it.virtual_network) = (true, network.clone());
+    });
+    assert_eq!(lints(&facts, &TailnetFacts::default()), []);
 }
 
 #[test]

@@ -28,6 +28,20 @@ pub(super) fn check(context: &LintContext<'_>, found: &mut Vec<Diagnostic>) {
                 )),
             );
         }
+        if kubelet.is_same_minor(server) && kubelet.is_newer_than(server) {
+            found.push(
+                Diagnostic::warning(
+                    Code::VersionSkew,
+                    format!("kubelet {kubelet} is newer than control plane {server}"),
+                )
+                .at(spans.kubernetes_version.clone(), "a newer patch than the cluster's")
+                .with(context.spans.cluster.kubernetes_version.clone(), "the cluster's version")
+                .remedy(format!(
+                    "set \"{}.{}\" for the patch of the control plane",
+                    server.major, server.minor
+                )),
+            );
+        }
         if !kubelet.may_join(server) {
             let newer = (kubelet.major, kubelet.minor) > (server.major, server.minor);
             let why = if newer {

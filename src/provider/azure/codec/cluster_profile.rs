@@ -35,10 +35,14 @@ pub struct ClusterProfile {
     pub fqdn: String,
     /// Whether the API server has no public address.
     pub private: bool,
+    /// Whether its name is in public DNS, also that of a private API server.
+    pub has_public_name: bool,
+    /// The addresses that may reach the API server; empty for all.
+    pub authorized_ranges: Vec<String>,
+    /// Whether its control plane and its nodes are stopped.
+    pub stopped: bool,
     /// Whether only AKS may change its node resource group.
     pub node_group_locked: bool,
-    /// Whether Azure CNI overlay and Cilium are in use.
-    pub overlay_with_cilium: bool,
 }
 
 #[derive(Deserialize)]
@@ -60,6 +64,12 @@ struct Properties {
     private_fqdn: Option<String>,
     api_server_access_profile: Option<ApiServer>,
     node_resource_group_profile: Option<NodeGroup>,
+    power_state: Option<PowerState>,
+}
+
+#[derive(Deserialize)]
+struct PowerState {
+    code: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -71,8 +81,6 @@ struct Pool {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Network {
-    network_plugin_mode: Option<String>,
-    network_dataplane: Option<String>,
     pod_cidr: Option<String>,
     service_cidr: Option<String>,
     #[serde(rename = "dnsServiceIP")]
@@ -83,6 +91,8 @@ struct Network {
 #[serde(rename_all = "camelCase")]
 struct ApiServer {
     enable_private_cluster: Option<bool>,
+    #[serde(rename = "authorizedIPRanges")]
+    authorized_ip_ranges: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -105,6 +115,14 @@ pub fn decode(body: &Value) -> Result<ClusterProfile, DecodeError> {
     let is = |text: Option<&String>, desired: &str| {
         text.is_some_and(|text| text.eq_ignore_ascii_case(desired))
     };
+    let (private, authorized_ranges) = match properties.api_server_access_profile {
+        Some(profile) => (
+            profile.enable_private_cluster.unwrap_or(false),
+            profile.authorized_ip_ranges.unwrap_or_default(),
+        ),
+        None => (false, Vec::new()),
+    };
+    let public_name = non_empty(properties.fqdn);
     Ok(ClusterProfile {
         node_resource_group: required_text("nodeResourceGroup", properties.node_resource_group)?,
         pool_subnets: pool_subnets(properties.agent_pool_profiles)?,
@@ -114,20 +132,15 @@ pub fn decode(body: &Value) -> Result<ClusterProfile, DecodeError> {
         version: version(properties.current_kubernetes_version.or(properties.kubernetes_version))?,
         support_plan: properties.support_plan.as_deref().and_then(SupportPlan::parse),
         // A private cluster may have no public name.
-        fqdn: required_text(
-            "fqdn",
-            non_empty(properties.fqdn).or(non_empty(properties.private_fqdn)),
-        )?,
-        private: properties
-            .api_server_access_profile
-            .and_then(|profile| profile.enable_private_cluster)
-            .unwrap_or(false),
+        has_public_name: public_name.is_some(),
+        fqdn: required_text("fqdn", public_name.or(non_empty(properties.private_fqdn)))?,
+        private,
+        authorized_ranges,
+        stopped: is(properties.power_state.and_then(|state| state.code).as_ref(), "Stopped"),
         node_group_locked: is(
             properties.node_resource_group_profile.and_then(|it| it.restriction_level).as_ref(),
             "ReadOnly",
         ),
-        overlay_with_cilium: is(network.network_plugin_mode.as_ref(), "overlay")
-            && is(network.network_dataplane.as_ref(), "cilium"),
     })
 }
 

@@ -82,7 +82,7 @@ impl TailnetStore {
 
 /// The token of a request: a bearer token, or the user name of Basic authentication if the password
 /// is empty. At the token endpoint, the password of Basic authentication is the client secret.
-fn credential(request: &Request<Bytes>) -> Option<String> {
+pub(super) fn credential(request: &Request<Bytes>) -> Option<String> {
     let header = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, value) = header.split_once(' ')?;
     if scheme.eq_ignore_ascii_case("bearer") {
