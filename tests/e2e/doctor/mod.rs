@@ -9,14 +9,12 @@ mod unread;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use bytes::Bytes;
 use stargate::apply::events::Outcome;
 use stargate::pipeline::{Examined, Pipeline};
 use stargate::plan::readiness::{Check, ReadinessStatus};
 use stargate::provider::clients::Clients;
 use stargate::provider::credentials::TailnetCredentials;
-use stargate::provider::http::{Api, RequestCount, Transport, TransportError};
+use stargate::provider::http::{Api, RequestCount};
 use stargate::provider::limits::Limits;
 use stargate::provider::secret::Secret;
 use stargate::provider::tailnet::TailnetClient;
@@ -25,9 +23,8 @@ use stargate::sandbox::fault_injector::Call;
 use stargate::sandbox::faults::Fault;
 use stargate::sandbox::transport::InMemory;
 
-use crate::harness::{
-    Deployment, EXAMPLE, InMemoryConnector, RefreshOptions, TWO_DATACENTERS, clients_on, clock,
-};
+use crate::delayed;
+use crate::harness::{Deployment, EXAMPLE, RefreshOptions, TWO_DATACENTERS, clock};
 use crate::refused_calls::{RefusedCalls, is_request};
 use expected::{EXPECTED, EXPECTED_OF_HOSTS, Expected};
 
@@ -239,30 +236,10 @@ async fn the_holder_of_the_lease_is_named() {
     assert_eq!(problems(&examine(&deployment).await), [] as [String; 0]);
 }
 
-/// Sends each request with a delay.
-#[derive(Debug)]
-struct Delayed(InMemory);
-
-#[async_trait]
-impl Transport for Delayed {
-    async fn send(
-        &self,
-        request: http::Request<Bytes>,
-    ) -> Result<http::Response<Bytes>, TransportError> {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        self.0.send(request).await
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn ten_datacenters_take_less_than_ten_seconds() {
     let deployment = Deployment::of(TEN_DATACENTERS, SandboxState::new(1));
-    let requests = RequestCount::default();
-    let connector =
-        InMemoryConnector { sandbox: deployment.sandbox.clone(), requests: requests.clone() };
-    let wire = Arc::new(Delayed(InMemory::new(deployment.sandbox.clone())));
-    let topology = &deployment.topology;
-    let clients = clients_on(&deployment.sandbox, topology, (wire, Arc::new(connector)), requests);
+    let clients = delayed::clients(&deployment);
     let start = tokio::time::Instant::now();
     let examined = examine_with(&deployment, &clients).await;
     let taken = start.elapsed();
