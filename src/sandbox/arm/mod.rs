@@ -51,6 +51,7 @@ mod vm_attachments;
 mod write;
 
 pub use account::{AccountLock, AccountPolicy, ArmAccount, PolicyRule, VersionSupport};
+pub(in crate::sandbox) use directory::Assertion;
 pub use directory::{Directory, DirectoryIdentity, FederatedCredential};
 pub use errors::OperationFailure;
 pub use request::ArmContext;
