@@ -79,9 +79,11 @@ impl PastOperation {
         self.completed.or(self.started).or(self.created)
     }
 
-    /// The order of the Operations of a worker: one that runs is later than all others.
-    fn order(&self) -> (bool, Option<Timestamp>, &str) {
-        (!self.is_finished() && self.started.is_some(), self.last_event(), &self.name)
+    /// The order of the Operations of a worker: one that runs is later than all others. Times
+    /// are in seconds: of two that ended in the same one, that which began later.
+    fn order(&self) -> (bool, [Option<Timestamp>; 3], &str) {
+        let times = [self.last_event(), self.started, self.created];
+        (!self.is_finished() && self.started.is_some(), times, &self.name)
     }
 
     fn of(object: &Value) -> Self {
@@ -287,6 +289,7 @@ mod tests {
         let [first, second, third, fourth] = [0, 1, 2, 3].map(minute);
         let none = "";
         let done = past("done", "Succeeded", [&first, &first, &second]);
+        let later = past("later", "Succeeded", [&second, &second, &second]);
         let running = past("running", "Running", [&second, &second, none]);
         let refused = past("refused", "Refused", [&third, none, &third]);
         let waiting = past("waiting", "Pending", [&fourth, none, none]);
@@ -298,6 +301,7 @@ mod tests {
             ("new", vec![&new, &done]),
             ("running", vec![&refused, &running, &waiting, &done]),
             ("done", vec![&done]),
+            ("later", vec![&later, &done]),
         ] {
             let last = last_of_each(of.into_iter().cloned().collect());
             assert_eq!(last["w1"].name, expected);
