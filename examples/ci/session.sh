@@ -5,12 +5,20 @@
 # - if TAILSCALE_CLIENT_ID names a federated identity of the tailnet: a Tailscale API
 #   token, and a userspace tailnet for SSH, with the tags of TAILSCALE_TAGS;
 # - if STARGATE_SSH_KEY_SECRET is the URL of a Key Vault secret: the SSH key in it.
+# AZURE_AUTHORITY_HOST and TAILSCALE_BASE_URL replace the public services, as for stargate.
 # Only the output of the command is written to stdout. The exit code is that of the command.
 set -euo pipefail
 umask 077
 
-azure_audience=api://AzureADTokenExchange
-tailscale_api=https://api.tailscale.com/api/v2
+authority=${AZURE_AUTHORITY_HOST:-https://login.microsoftonline.com}
+authority=${authority%/}
+case $authority in
+  https://*.us) azure_audience=api://AzureADTokenExchangeUSGov ;;
+  https://*.cn) azure_audience=api://AzureADTokenExchangeChina ;;
+  *) azure_audience=api://AzureADTokenExchange ;;
+esac
+tailscale_api=${TAILSCALE_BASE_URL:-https://api.tailscale.com}
+tailscale_api=${tailscale_api%/}/api/v2
 work=$(mktemp -d)
 started=()
 
@@ -33,6 +41,18 @@ fail() {
 
 request() { curl --fail-with-body --silent --show-error --retry 3 "$@"; }
 bearer() { printf 'Authorization: Bearer %s\n' "$1"; }
+# field FILTER: a field of the JSON answer on stdin; without it, the reason of the service.
+field() {
+  local answer value
+  answer=$(cat)
+  value=$(jq -er "$1 // empty" <<<"$answer" 2>/dev/null) || value=
+  if [ -z "$value" ]; then
+    value=$(jq -r '.error_description? // .error.message? // .message? // .error?' <<<"$answer" 2>/dev/null) || value=
+    printf 'session.sh: no %s in the answer: %s\n' "$1" "${value:-it is not JSON}" >&2
+    return 1
+  fi
+  printf '%s' "$value"
+}
 mask() { [ -z "${GITHUB_ACTIONS:-}" ] || printf '::add-mask::%s\n' "$1" >&2; }
 
 # id_token AUDIENCE GITLAB_TOKEN: prints an OIDC token of this job. GitLab made it before
@@ -40,11 +60,11 @@ mask() { [ -z "${GITHUB_ACTIONS:-}" ] || printf '::add-mask::%s\n' "$1" >&2; }
 id_token() {
   if [ -n "${ACTIONS_ID_TOKEN_REQUEST_URL:-}" ]; then
     request --header @<(bearer "$ACTIONS_ID_TOKEN_REQUEST_TOKEN") \
-      "$ACTIONS_ID_TOKEN_REQUEST_URL&audience=$(jq -rn --arg it "$1" '$it | @uri')" | jq -ej .value
+      "$ACTIONS_ID_TOKEN_REQUEST_URL&audience=$(jq -rn --arg it "$1" '$it | @uri')" | field .value
   elif [ -n "${SYSTEM_OIDCREQUESTURI:-}" ]; then
     request --header @<(bearer "$SYSTEM_ACCESSTOKEN") --header 'Content-Type: application/json' \
       --data '' "$SYSTEM_OIDCREQUESTURI?api-version=7.1&serviceConnectionId=$AZURESUBSCRIPTION_SERVICE_CONNECTION_ID" |
-      jq -ej .oidcToken
+      field .oidcToken
   elif [ -n "$2" ]; then
     printf '%s' "$2"
   else
@@ -79,17 +99,21 @@ sign_in_to_azure() {
 }
 
 read_ssh_key() {
-  local token
+  local token vault
+  # Each cloud has its own domain for vaults, which is the scope of the token.
+  vault=${STARGATE_SSH_KEY_SECRET#https://}
+  vault=${vault%%/*}
   token=$(request \
     --data-urlencode grant_type=client_credentials \
     --data-urlencode "client_id=$AZURE_CLIENT_ID" \
-    --data-urlencode scope=https://vault.azure.net/.default \
+    --data-urlencode "scope=https://${vault#*.}/.default" \
     --data-urlencode client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer \
     --data-urlencode "client_assertion@$work/azure-token" \
-    "https://login.microsoftonline.com/$AZURE_TENANT_ID/oauth2/v2.0/token" | jq -er .access_token)
+    "$authority/$AZURE_TENANT_ID/oauth2/v2.0/token" | field .access_token)
   mask "$token"
   request --header @<(bearer "$token") "$STARGATE_SSH_KEY_SECRET?api-version=7.4" |
-    jq -er .value >"$work/ssh-key"
+    field .value >"$work/ssh-key"
+  echo >>"$work/ssh-key"
   export STARGATE_SSH_KEY=$work/ssh-key
 }
 
@@ -112,14 +136,14 @@ join_tailnet() {
   id_token "api.tailscale.com/$TAILSCALE_CLIENT_ID" "${TAILSCALE_ID_TOKEN:-}" >"$work/tailscale-token"
   token=$(request --data-urlencode "client_id=$TAILSCALE_CLIENT_ID" \
     --data-urlencode "jwt@$work/tailscale-token" "$tailscale_api/oauth/token-exchange" |
-    jq -er .access_token)
+    field .access_token)
   mask "$token"
   export TAILSCALE_API_KEY=$token
   tags=$(jq -cn --arg tags "${TAILSCALE_TAGS:-tag:ci}" '$tags | split(",")')
   jq -cn --argjson tags "$tags" '{expirySeconds: 300, capabilities: {devices: {create:
     {reusable: false, ephemeral: true, preauthorized: true, tags: $tags}}}}' >"$work/key-request"
   request --header @<(bearer "$token") --header 'Content-Type: application/json' \
-    --data "@$work/key-request" "$tailscale_api/tailnet/-/keys" | jq -er .key >"$work/auth-key"
+    --data "@$work/key-request" "$tailscale_api/tailnet/-/keys" | field .key >"$work/auth-key"
   command -v tailscaled >/dev/null || install_tailscale
   tailscaled --tun=userspace-networking --state=mem: --statedir="$work/tailscale" \
     --socket="$work/tailscaled.sock" --socks5-server="127.0.0.1:$port" \

@@ -140,6 +140,7 @@ mod tests {
             kind: "reboot".to_owned(),
             phase: phase.to_owned(),
             message: String::new(),
+            created: None,
             started: None,
             completed: None,
             request: request.to_owned(),

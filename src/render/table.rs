@@ -127,7 +127,7 @@ pub struct WorkerStatus {
 pub struct OperationStatus {
     /// `join`, `repave` or `reboot`.
     pub kind: String,
-    /// `Running`, `Succeeded` or `Failed`.
+    /// `Pending`, `Running`, `Succeeded`, `Failed` or `Refused`; empty before the first status.
     pub phase: String,
     /// The current step, or the result.
     pub message: String,
@@ -144,6 +144,8 @@ impl OperationStatus {
             "Succeeded" => format!("{} succeeded", self.kind),
             "Running" => format!("{} running: {}", self.kind, self.message),
             "Failed" => format!("{} failed: {}", self.kind, self.message),
+            "Refused" => format!("{} refused: {}", self.kind, self.message),
+            "Pending" => format!("{} pending: {}", self.kind, self.message),
             _ => format!("{} not started", self.kind),
         }
     }

@@ -247,7 +247,12 @@ impl Candidate {
     async fn run(self) {
         // The reconcile that joined continues by itself, unless it was refused.
         let mut is_awaited = true;
-        if let Some(share) = &self.share {
+        // The API server has another address, or is another one: the Lease is taken there, at
+        // once if it still has the name of this replica.
+        let has_led = self.slot.validity().await.is_some();
+        self.slot.abandon().await;
+        self.write.abandon().await;
+        if let Some(share) = self.share.as_ref().filter(|_| !has_led) {
             share.wait(random_share()).await;
         }
         loop {

@@ -180,10 +180,9 @@ impl TopologyReport<'_> {
     /// approval is taken from the object before anything is done by it, so that no other
     /// process and no later plan uses it again.
     pub(super) async fn approved(&self, plan: &Plan) -> ApprovedChanges {
-        // An approved change may depend on an unread source.
-        let is_complete = plan.unexplained_gaps().next().is_none();
         let object = self.object.lock().await;
-        if let Some(requested) = object.approval.clone().filter(|_| is_complete) {
+        // An approved change may depend on an unread source.
+        if let Some(requested) = object.approval.clone().filter(|_| is_complete(plan)) {
             match self.client.take_approval(&object).await {
                 Ok(()) => self.accept(&requested, plan),
                 Err(error) => note("an approval cannot be taken", &error),
@@ -249,13 +248,18 @@ impl TopologyReport<'_> {
     }
 
     /// The changes that were approved for this version of the topology file and await
-    /// approval in this plan. An approval of any other change expires.
+    /// approval in this plan. An approval of any other change expires, unless the plan lacks
+    /// changes because a source could not be read.
     fn active_approval(&self, plan: &Plan) -> ApprovedChanges {
         let mut state = self.recorder.state();
         match &mut state.approval {
             Some(approval) if approval.topology == self.topology.digest => {
-                approval.changes.retain_awaiting(&plan.awaiting_approval);
-                approval.changes.clone()
+                let mut changes = approval.changes.clone();
+                changes.retain_awaiting(plan);
+                if is_complete(plan) {
+                    approval.changes = changes.clone();
+                }
+                changes
             }
             Some(_) => {
                 self.end_approval(
@@ -344,6 +348,11 @@ impl TopologyReport<'_> {
         };
         changed_status(&facts, progress)
     }
+}
+
+/// Whether every source of a plan could be read.
+fn is_complete(plan: &Plan) -> bool {
+    plan.unexplained_gaps().next().is_none()
 }
 
 /// Written fields replace the read ones.

@@ -38,6 +38,8 @@ fn the_unit_is_valid_and_hardened() {
 #[test]
 fn the_command_of_the_unit_is_accepted() {
     let line = UNIT.lines().find_map(|line| line.strip_prefix("ExecStart=")).expect("a command");
+    let listen = UNIT.lines().find_map(|line| line.strip_prefix("Environment=LISTEN="));
+    let line = line.replace("${LISTEN}", listen.expect("an address"));
     let arguments: Vec<&str> = line.split(' ').skip(1).collect();
     let location = TestFolder::empty();
     let ran = location.run(&arguments.join(" "));

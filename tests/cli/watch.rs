@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -165,6 +167,49 @@ fn no_lease_remains_after_the_grace_time() {
     watch.send("TERM");
     assert_eq!(watch.ends(), Some(3));
     apply_continues(&location);
+}
+
+/// The names of Leases in a document.
+fn leases(document: &Value, found: &mut Vec<String>) {
+    match document {
+        Value::Array(list) => list.iter().for_each(|it| leases(it, found)),
+        Value::Object(fields) => {
+            let name = document["metadata"]["name"].as_str();
+            found.extend(name.filter(|_| document["kind"] == "Lease").map(str::to_owned));
+            fields.values().for_each(|it| leases(it, found));
+        }
+        _ => {}
+    }
+}
+
+/// The Leases of stargate in the sandbox, as it was saved.
+fn saved_leases(location: &TestFolder) -> Vec<String> {
+    let state = location.read(".stargate/sandbox/state.json");
+    let mut found = Vec::new();
+    leases(&serde_json::from_str(&state).expect("JSON"), &mut found);
+    found.retain(|name| name.starts_with("stargate-"));
+    found
+}
+
+/// An edit makes new clients. In the sandbox, the API server has another address then.
+#[test]
+fn the_lease_of_the_leader_follows_an_edit_of_the_file() {
+    let location = TestFolder::applied();
+    let mut watch = Watch::start(&location);
+    watch.finishes(has_no_changes);
+    let begun = Instant::now();
+    while saved_leases(&location).is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "the watch takes no lease");
+        sleep(Duration::from_millis(20));
+    }
+    for apply in ["none", "routes"] {
+        location.write("stargate.toml", format!("{EXAMPLE}\n[watch]\napply = \"{apply}\"\n"));
+        watch.awaits("topology-loaded", |event| event["apply"] == apply);
+        watch.finishes(has_no_changes);
+    }
+    watch.send("TERM");
+    assert_eq!(watch.ends(), Some(0));
+    assert_eq!(saved_leases(&location), Vec::<String>::new(), "it is released");
 }
 
 /// The listener's answer to a request: the status, the headers and the body.

@@ -15,6 +15,7 @@ mod checks;
 mod cluster_permissions;
 mod cluster_renames;
 mod concurrent_destroys;
+mod conditional_writes;
 mod connectivity;
 mod creation_requests;
 mod cyclic_waits;

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::report::{failed, progress};
 use super::written::{Creation, Written};
 use crate::apply::events::{Event, Outcome};
+use crate::apply::guard::{self, GuardVerdict};
 use crate::apply::iteration::Iteration;
 use crate::bootstrap::cloud_init;
 use crate::diagnostics::{Code, Failure};
@@ -83,7 +84,8 @@ async fn record_protection(
 
 /// A write whose response was lost is repeated, and may be refused because of its old ETag
 /// or because the first one still runs: if the object has the desired value in the end, the
-/// first write succeeded.
+/// first write succeeded. If another client changed nothing that the plan relies on, the
+/// object is written once more on its new body.
 async fn put_whole(
     iteration: &Iteration<'_>,
     change: &Change,
@@ -91,10 +93,20 @@ async fn put_whole(
     current: &Current,
     id: &ArmId,
 ) -> Result<Written, Outcome> {
-    match write(iteration, change, desired, current.body.as_ref(), id).await? {
-        Ok(written) => Ok(written),
-        Err(error) if is_refusal(&error) => wait_provisioned(iteration, id, change, error).await,
-        Err(error) => Err(of_api(&error)),
+    let error = match write(iteration, change, desired, current.body.as_ref(), id).await? {
+        Ok(written) => return Ok(written),
+        Err(error) if is_refusal(&error) => error,
+        Err(error) => return Err(of_api(&error)),
+    };
+    let now = read_once_idle(iteration, id, change).await?;
+    match now.as_ref().map(|now| guard::check(change, now.observed.as_ref())) {
+        Some(GuardVerdict::UpToDate) => Ok(now),
+        Some(GuardVerdict::Act) if error.is_precondition_failed() => {
+            let body = now.as_ref().and_then(|now| now.body.as_ref());
+            let written = write(iteration, change, desired, body, id).await?;
+            written.map_err(|error| of_api(&error))
+        }
+        _ => Err(of_api(&error)),
     }
 }
 
@@ -145,23 +157,14 @@ fn written(iteration: &Iteration<'_>, change: &Change, body: Value) -> Result<Wr
     current.map(|current| Some(Box::new(current))).map_err(Outcome::Failed)
 }
 
-async fn wait_provisioned(
+/// The object once all operations on it have ended; `None` if it does not exist.
+async fn read_once_idle(
     iteration: &Iteration<'_>,
     id: &ArmId,
     change: &Change,
-    error: RequestError,
 ) -> Result<Written, Outcome> {
     let body = iteration.clients.azure.wait_until_idle(id).await.map_err(|error| of_api(&error))?;
-    let now = body.map(|body| written(iteration, change, body)).transpose()?.flatten();
-    let resource = now.as_ref().and_then(|now| Some(&now.observed.as_ref()?.resource));
-    match (resource, &change.after) {
-        (Some(resource), Some(desired))
-            if crate::plan::diff::between(resource, desired).is_empty() =>
-        {
-            Ok(now)
-        }
-        _ => Err(of_api(&error)),
-    }
+    Ok(body.map(|body| written(iteration, change, body)).transpose()?.flatten())
 }
 
 fn precondition(change: &Change, base: Option<&Value>) -> Precondition {
@@ -214,7 +217,7 @@ pub(super) async fn delete(
     id: &ArmId,
     body: Option<&Value>,
 ) -> Result<(), Outcome> {
-    let etag = body.filter(|_| has_conditional_deletion(id)).and_then(etag);
+    let etag = body.filter(|_| has_conditional_deletion(id)).and_then(codec::etag);
     let condition = etag.map_or(Precondition::None, |etag| Precondition::IfMatch(etag.to_owned()));
     iteration.clients.azure.delete(id, condition).await.map_err(|error| of_api(&error))
 }
@@ -227,12 +230,6 @@ fn has_conditional_deletion(id: &ArmId) -> bool {
     let conditional = [Kind::ManagedCluster, Kind::NodePool].map(Kind::arm_type);
     let resource_type = id.resource_type().unwrap_or_default();
     conditional.iter().any(|it| it.eq_ignore_ascii_case(&resource_type))
-}
-
-/// The etag as `Microsoft.ContainerService` writes it.
-fn etag(body: &Value) -> Option<&str> {
-    let etag = body.get("eTag").or_else(|| body.pointer("/properties/eTag"));
-    etag.and_then(Value::as_str)
 }
 
 /// Removes our route table from a subnet that the topology does not own.

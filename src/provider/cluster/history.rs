@@ -36,6 +36,8 @@ pub struct PastOperation {
     pub phase: String,
     /// The step it is at, or how it ended.
     pub message: String,
+    /// When its object was created.
+    pub created: Option<Timestamp>,
     /// When it began.
     pub started: Option<Timestamp>,
     /// When it ended.
@@ -71,9 +73,17 @@ impl PastOperation {
         self.is_request && self.completed.is_some_and(is_recent)
     }
 
-    /// When it ended; one that did not end, when it began.
+    /// When it ended; one that did not end, when it began; one that did not begin, when it was
+    /// created.
     fn last_event(&self) -> Option<Timestamp> {
-        self.completed.or(self.started)
+        self.completed.or(self.started).or(self.created)
+    }
+
+    /// The order of the Operations of a worker: one that runs is later than all others. Times
+    /// are in seconds: of two that ended in the same one, that which began later.
+    fn order(&self) -> (bool, [Option<Timestamp>; 3], &str) {
+        let times = [self.last_event(), self.started, self.created];
+        (!self.is_finished() && self.started.is_some(), times, &self.name)
     }
 
     fn of(object: &Value) -> Self {
@@ -86,6 +96,9 @@ impl PastOperation {
             kind: text_at(spec, "operation"),
             phase: text_at(status, "phase"),
             message: text_at(status, "message"),
+            created: object["metadata"]["creationTimestamp"]
+                .as_str()
+                .and_then(|text| text.parse().ok()),
             started: time("startTime"),
             completed: time("completionTime"),
             request: text_at(&object["metadata"]["annotations"], REQUEST_ANNOTATION),
@@ -113,14 +126,7 @@ impl ClusterClient {
     ///
     /// The cluster does not know Operations, did not answer, or refused.
     pub async fn last_operations(&self) -> Result<BTreeMap<String, PastOperation>, ClusterError> {
-        let mut last: BTreeMap<String, PastOperation> = BTreeMap::new();
-        for operation in self.past_operations().await? {
-            let known = last.get(&operation.worker).and_then(|known| known.started);
-            if known.is_none_or(|known| operation.started > Some(known)) {
-                last.insert(operation.worker.clone(), operation);
-            }
-        }
-        Ok(last)
+        Ok(last_of_each(self.past_operations().await?))
     }
 
     /// Ends the records of a worker that a run which was cut off has left
@@ -236,6 +242,12 @@ impl ClusterClient {
     }
 }
 
+/// The last Operation of each worker; one that was refused never began, and counts as well.
+fn last_of_each(mut operations: Vec<PastOperation>) -> BTreeMap<String, PastOperation> {
+    operations.sort_by(|one, other| one.order().cmp(&other.order()));
+    operations.into_iter().map(|it| (it.worker.clone(), it)).collect()
+}
+
 async fn interrupt(
     operations: &Collection,
     operation: &PastOperation,
@@ -256,4 +268,43 @@ async fn interrupt(
         }],
     }});
     operations.patch(&operation.name, Some("status"), PatchKind::Merge, &patch).await.map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn past(name: &str, phase: &str, times: [&str; 3]) -> PastOperation {
+        let [created, started, completed] = times;
+        PastOperation::of(&json!({
+            "metadata": { "name": name, "creationTimestamp": created },
+            "spec": { "serverRef": { "name": "w1" }, "operation": "repave" },
+            "status": { "phase": phase, "startTime": started, "completionTime": completed },
+        }))
+    }
+
+    #[test]
+    fn the_last_operation_of_a_worker_may_never_have_begun() {
+        let minute = |minute: u32| format!("2026-01-01T10:{minute:02}:00Z");
+        let [first, second, third, fourth] = [0, 1, 2, 3].map(minute);
+        let none = "";
+        let done = past("done", "Succeeded", [&first, &first, &second]);
+        let later = past("later", "Succeeded", [&second, &second, &second]);
+        let running = past("running", "Running", [&second, &second, none]);
+        let refused = past("refused", "Refused", [&third, none, &third]);
+        let waiting = past("waiting", "Pending", [&fourth, none, none]);
+        let new = past("new", "", [&fourth, none, none]);
+        for (expected, of) in [
+            ("refused", vec![&done, &refused]),
+            ("refused", vec![&refused, &done]),
+            ("waiting", vec![&done, &waiting, &refused]),
+            ("new", vec![&new, &done]),
+            ("running", vec![&refused, &running, &waiting, &done]),
+            ("done", vec![&done]),
+            ("later", vec![&later, &done]),
+        ] {
+            let last = last_of_each(of.into_iter().cloned().collect());
+            assert_eq!(last["w1"].name, expected);
+        }
+    }
 }

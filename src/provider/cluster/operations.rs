@@ -10,6 +10,7 @@ use super::operation_status::RequestStatus;
 use super::records::{ORIGIN_LABEL, ORIGIN_RECORD, ORIGIN_REQUEST, OperationPhase, SERVER_LABEL};
 use super::request::{Collection, MAX_WRITES, apis};
 use super::{ClusterClient, text_at};
+use crate::diagnostics::Code;
 use crate::resource::Ownership;
 use crate::resource::custom_resources::NAMESPACE;
 use crate::resource::names::WorkerName;
@@ -209,7 +210,8 @@ impl ClusterClient {
         }
     }
 
-    /// Marks a request as one of the topology. An absent one is no error.
+    /// Marks a request as one of the topology. One that is absent, or that another object of
+    /// its name has replaced, is no error.
     ///
     /// # Errors
     ///
@@ -226,9 +228,16 @@ impl ClusterClient {
             labels[SERVER_LABEL] = json!(worker);
         }
         let patch = json!({ "metadata": { "uid": operation.uid, "labels": labels } });
-        match self.all_operations().merge(&operation.name, &patch).await {
-            Err(error) if !error.is_not_found() && !error.is_conflict() => Err(error),
-            _ => Ok(()),
+        let operations = self.all_operations();
+        match operations.merge(&operation.name, &patch).await {
+            Err(error) if error.is_not_found() || error.is_conflict() => Ok(()),
+            // The API server answers 422 and not 409 to a patch with the uid of another object.
+            Err(error) if error.code == Code::InvalidRequest => {
+                let present = operations.get(&operation.name).await?;
+                let is_same = |it: &Value| it["metadata"]["uid"] == operation.uid.as_str();
+                if present.as_ref().is_some_and(is_same) { Err(error) } else { Ok(()) }
+            }
+            claimed => claimed.map(|_| ()),
         }
     }
 

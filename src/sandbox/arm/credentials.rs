@@ -29,9 +29,14 @@ const GRAPH: &str = "https://graph.microsoft.com";
 /// The audience of tokens for the API servers of AKS.
 pub(super) const AKS_SERVER: &str = "6dae42f8-4368-4678-94ff-3960e28e3630";
 
+/// The audiences of tokens for key vaults, in the three clouds.
+const VAULTS: [&str; 3] =
+    ["https://vault.azure.net", "https://vault.usgovcloudapi.net", "https://vault.azure.cn"];
+
 /// Whether the tenant knows a service by an audience. `base` is the URL of this service.
 pub(super) fn is_known(audience: &str, base: &str) -> bool {
-    is_of_arm(audience, base) || [GRAPH, AKS_SERVER].contains(&audience.trim_end_matches('/'))
+    let name = audience.trim_end_matches('/');
+    is_of_arm(audience, base) || [GRAPH, AKS_SERVER].contains(&name) || VAULTS.contains(&name)
 }
 
 /// The resource manager of a private cloud is an audience by its own URL, too.

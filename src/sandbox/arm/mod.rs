@@ -53,6 +53,7 @@ mod write;
 pub use account::{
     AccountExemption, AccountLock, AccountPolicy, ArmAccount, PolicyRule, VersionSupport,
 };
+pub(in crate::sandbox) use directory::Assertion;
 pub use directory::{Directory, DirectoryIdentity, FederatedCredential};
 pub use errors::OperationFailure;
 pub use request::ArmContext;

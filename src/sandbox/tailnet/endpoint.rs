@@ -62,8 +62,10 @@ impl TailnetStore {
     ) -> Response<Bytes> {
         let path = request.uri().path().trim_end_matches('/').to_owned();
         let Some(path) = path.strip_prefix("/api/v2/") else { return not_found() };
-        if path == "oauth/token" {
-            return self.issue_token(request, now, entropy);
+        match path {
+            "oauth/token" => return self.issue_token(request, now, entropy),
+            "oauth/token-exchange" => return self.exchange_token(request, now, entropy),
+            _ => {}
         }
         let Some(caller) = self.caller(request, now) else {
             return failure(StatusCode::UNAUTHORIZED, "API token invalid");

@@ -3,6 +3,7 @@ use http::{Request, Response, header};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::sandbox::arm::FederatedCredential;
 
 const TAG: &str = "tag:stargate-lab";
 
@@ -180,4 +181,50 @@ fn an_oauth_client_gets_a_token_for_an_hour() {
     assert_eq!(ask(&mut tailnet), 200);
     tailnet.now = tailnet.now.checked_add(jiff::SignedDuration::from_hours(1)).unwrap();
     assert_eq!(ask(&mut tailnet), 401);
+}
+
+#[test]
+fn a_federated_identity_exchanges_the_tokens_of_its_issuer() {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    let mut tailnet = TestTailnet::new();
+    let token = |claims: &Value| {
+        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        format!("{}.{}.c2ln", part(&json!({ "alg": "RS256" })), part(claims))
+    };
+    let exchanged = |tailnet: &mut TestTailnet, client: &str, jwt: &str| {
+        let form = format!("client_id={client}&jwt={jwt}");
+        let response = tailnet.send("POST", "oauth/token-exchange", &form, &[]);
+        let body: Value = serde_json::from_slice(response.body()).unwrap();
+        (response.status().as_u16(), body)
+    };
+    // Without credentials, all are accepted.
+    assert_eq!(exchanged(&mut tailnet, "c", "x").0, 200);
+    assert_eq!(exchanged(&mut tailnet, "c", "").0, 401);
+    let accepts = FederatedCredential::new("https://ci.test", "repo:a", None);
+    tailnet.store.credentials.insert_federated("ci", "c", accepts);
+    let audience = "api.tailscale.com/c";
+    let right = json!({ "iss": "https://ci.test", "sub": "repo:a", "aud": audience, "exp": 60 });
+    let (status, given) = exchanged(&mut tailnet, "c", &token(&right));
+    assert_eq!((status, &given["expires_in"]), (200, &json!(3600)), "{given}");
+    for (claim, value, reason) in [
+        ("iss", json!("https://other.test"), "the issuer does not match"),
+        ("sub", json!("repo:b"), "the subject does not match"),
+        ("aud", json!("api.tailscale.com/d"), "the audience does not match"),
+        ("exp", json!(-1), "the jwt has expired"),
+    ] {
+        let mut claims = right.clone();
+        claims[claim] = value;
+        let (status, body) = exchanged(&mut tailnet, "c", &token(&claims));
+        assert_eq!((status, &body["error_description"]), (401, &json!(reason)), "{claim}");
+    }
+    assert_eq!(exchanged(&mut tailnet, "d", &token(&right)).0, 401);
+    let form = "client_id=c&client_secret=&grant_type=client_credentials";
+    assert_eq!(tailnet.send("POST", "oauth/token", form, &[]).status(), 401, "it has no secret");
+    let another = FederatedCredential::new("https://ci.test", "repo:a", Some(b"no certificate"));
+    tailnet.store.credentials.insert_federated("ci", "c", another);
+    let (status, body) = exchanged(&mut tailnet, "c", &token(&right));
+    assert_eq!((status, &body["error_description"]), (401, &json!("the signature is invalid")));
+    tailnet.store.credentials.get_mut("ci").unwrap().revoked = true;
+    assert_eq!(exchanged(&mut tailnet, "c", &token(&right)).0, 401);
 }

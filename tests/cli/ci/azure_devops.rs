@@ -4,15 +4,17 @@ use serde_json::Value;
 
 use super::runner::{Runner, Step, template};
 
-struct AzureDevOps {
-    runner: Runner,
+pub(super) struct AzureDevOps {
+    pub(super) runner: Runner,
     pipeline: Value,
     /// The output of the plan.
     digest: String,
+    /// The variables of a step that is signed in.
+    pub(super) signed_in: Vec<(&'static str, String)>,
 }
 
 impl AzureDevOps {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut runner = Runner::new();
         let path = |name: &str| runner.folder.path(name).display().to_string();
         let (temp, workspace) = (path("temp"), path("workspace"));
@@ -31,11 +33,12 @@ impl AzureDevOps {
                 runner.set(&[(name, value)]);
             }
         }
-        Self { runner, pipeline, digest: String::new() }
+        let signed_in = signed_in().map(|(name, value)| (name, value.to_owned())).to_vec();
+        Self { runner, pipeline, digest: String::new(), signed_in }
     }
 
     /// Runs a job of a stage.
-    fn job(&mut self, stage: &str, job: &str, pull_request: bool) -> Step {
+    pub(super) fn job(&mut self, stage: &str, job: &str, pull_request: bool) -> Step {
         let find = |list: &Value, key: &str, name: &str| {
             let list = list.as_array().expect("a list");
             list.iter().find(|it| it[key] == name).expect("an entry").clone()
@@ -95,7 +98,7 @@ impl AzureDevOps {
             None => {
                 assert_eq!(step["task"], "AzureCLI@2");
                 assert_eq!(step["env"]["SYSTEM_ACCESSTOKEN"], "$(System.AccessToken)");
-                variables.extend(signed_in().map(|(name, value)| (name, value.to_owned())));
+                variables.extend(self.signed_in.iter().cloned());
                 step["inputs"]["inlineScript"].as_str().expect("a script")
             }
         };

@@ -16,17 +16,17 @@ const HEADS: [&str; 2] =
 const MERGED: &str = "3333333333333333333333333333333333333333";
 
 impl GitHub {
-    fn plan(&mut self, commit: &str) -> Job {
+    pub(super) fn plan(&mut self, commit: &str) -> Job {
         let event = Event::PullRequest { commit, fork: false };
         self.job(PLAN, "plan", event, &Names::new())
     }
 
-    fn merge(&mut self, pull: &str) -> Job {
+    pub(super) fn merge(&mut self, pull: &str) -> Job {
         let event = Event::Merge { pull: Some(pull), commit: MERGED };
         self.job(APPLY, "apply", event, &skipped_plan())
     }
 
-    fn drift(&mut self) -> Job {
+    pub(super) fn drift(&mut self) -> Job {
         let event = Event::Other { name: "schedule", commit: MERGED };
         self.job(DRIFT, "drift", event, &Names::new())
     }
@@ -40,14 +40,14 @@ impl GitHub {
 
     /// The comment about a plan, which is the only one.
     #[track_caller]
-    fn plan_comment(&self) -> String {
+    pub(super) fn plan_comment(&self) -> String {
         let found = self.comments("<!-- stargate plan stargate.toml -->\n");
         assert_eq!(found.len(), 1, "{found:?}");
         found[0].clone()
     }
 
     #[track_caller]
-    fn apply_comment(&self) -> String {
+    pub(super) fn apply_comment(&self) -> String {
         let found = self.comments("<!-- stargate apply stargate.toml -->\n");
         assert_eq!(found.len(), 1, "{found:?}");
         found[0].clone()

@@ -14,6 +14,10 @@ pub(super) struct GitHub {
     run: u32,
     /// Inputs that differ from those of the workflow.
     inputs: Names,
+    /// Variables of the repository that differ from the usual ones.
+    pub(super) variables: Names,
+    /// The URL of the tokens of a job, and the token that it takes.
+    pub(super) token_service: [String; 2],
 }
 
 /// The event that starts a run.
@@ -63,7 +67,9 @@ impl GitHub {
             ("GITHUB_OUTPUT", &format!("{temp}/output")),
             ("GITHUB_PATH", &format!("{temp}/path")),
         ]);
-        Self { runner, run: 100, inputs: Names::new() }
+        let token_service = ["https://github.test/token?run=1", "request-token"];
+        let token_service = token_service.map(str::to_owned);
+        Self { runner, run: 100, inputs: Names::new(), variables: Names::new(), token_service }
     }
 
     /// Sets where drift is reported.
@@ -140,6 +146,7 @@ impl GitHub {
             ("SSH_KEY_SECRET", "https://vault.test/secrets/ssh"),
         ];
         names.extend(variables.map(|(name, value)| (format!("vars.{name}"), value.to_owned())));
+        names.extend(self.variables.clone());
         names
     }
 
@@ -238,9 +245,9 @@ impl GitHub {
             .map(|(name, text)| (name, substitute(&text, names)))
             .collect();
         if job["permissions"]["id-token"] == "write" {
-            let url = "https://github.test/token?run=1".to_owned();
-            environment.push(("ACTIONS_ID_TOKEN_REQUEST_URL".to_owned(), url));
-            environment.push(("ACTIONS_ID_TOKEN_REQUEST_TOKEN".to_owned(), "request-token".into()));
+            let names = ["ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"];
+            let names = names.map(str::to_owned);
+            environment.extend(names.into_iter().zip(self.token_service.clone()));
         }
         let extra: Vec<(&str, String)> =
             environment.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();

@@ -8,20 +8,22 @@ const REVISION: &str = "4444444444444444444444444444444444444444";
 
 /// The event that starts a pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pipeline {
+pub(super) enum Pipeline {
     MergeRequest,
     Push,
     Schedule,
 }
 
-struct GitLab {
-    runner: Runner,
+pub(super) struct GitLab {
+    pub(super) runner: Runner,
     template: Value,
     has_api_token: bool,
+    /// The tokens of a job for Azure and for Tailscale.
+    pub(super) tokens: [String; 2],
 }
 
 impl GitLab {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut runner = Runner::new();
         let project = runner.folder.path("").display().to_string();
         let project = project.trim_end_matches('/');
@@ -40,11 +42,12 @@ impl GitLab {
         let template = template("gitlab/stargate.gitlab-ci.yml");
         assert_eq!(template["variables"]["STARGATE_TOPOLOGY"], "stargate.toml");
         assert_eq!(template["variables"]["STARGATE_HOME"], "$CI_PROJECT_DIR/.stargate-ci");
-        Self { runner, template, has_api_token: true }
+        let tokens = ["jwt-gitlab-azure", "jwt-gitlab-tailscale"].map(str::to_owned);
+        Self { runner, template, has_api_token: true, tokens }
     }
 
     /// Runs a job; the variables of the artifact of the plan are known to it.
-    fn job(&self, name: &str, pipeline: Pipeline) -> Step {
+    pub(super) fn job(&self, name: &str, pipeline: Pipeline) -> Step {
         let own = &self.template[name];
         assert_eq!(own["extends"], ".stargate");
         let base = &self.template[".stargate"];
@@ -52,8 +55,8 @@ impl GitLab {
         let mut variables: Vec<(&str, String)> = Vec::new();
         for token in tokens.as_object().expect("tokens").keys() {
             variables.push(match token.as_str() {
-                "AZURE_ID_TOKEN" => ("AZURE_ID_TOKEN", "jwt-gitlab-azure".to_owned()),
-                "TAILSCALE_ID_TOKEN" => ("TAILSCALE_ID_TOKEN", "jwt-gitlab-tailscale".to_owned()),
+                "AZURE_ID_TOKEN" => ("AZURE_ID_TOKEN", self.tokens[0].clone()),
+                "TAILSCALE_ID_TOKEN" => ("TAILSCALE_ID_TOKEN", self.tokens[1].clone()),
                 _ => panic!("unexpected token {token}"),
             });
         }

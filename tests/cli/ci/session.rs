@@ -26,7 +26,7 @@ fn a_session_has_credentials_that_end_with_it() {
     let script = r#"cat "$AZURE_FEDERATED_TOKEN_FILE" "$STARGATE_SSH_KEY"
         echo "$TAILSCALE_API_KEY $STARGATE_SSH_PROXY"; stat -c %a "$STARGATE_SSH_KEY"; exit 42"#;
     let ran = session(&runner, &format!("bash -c '{script}'")).exits(42);
-    let expected = "jwt-azure-----BEGIN OPENSSH PRIVATE KEY-----\nmarked\n\n\
+    let expected = "jwt-azure-----BEGIN OPENSSH PRIVATE KEY-----\nmarked\n\
                     tskey-api-marked socks5://127.0.0.1:1055\n600\n";
     assert_eq!(ran.out, expected, "{}", ran.err);
     let calls = runner.calls();
@@ -37,6 +37,19 @@ fn a_session_has_credentials_that_end_with_it() {
     }
     // No secret is an argument, which other processes can see.
     assert!(!calls.iter().any(|call| call.contains("marked") || call.contains("jwt")), "{calls:?}");
+}
+
+#[test]
+fn a_session_in_another_cloud_signs_in_there() {
+    let mut runner = runner();
+    runner.environment.remove("TAILSCALE_CLIENT_ID");
+    runner.set(&[
+        ("AZURE_AUTHORITY_HOST", "https://login.microsoftonline.us/"),
+        ("STARGATE_SSH_KEY_SECRET", "https://lab.vault.usgovcloudapi.net/secrets/ssh"),
+    ]);
+    let script = r#"cat "$AZURE_FEDERATED_TOKEN_FILE" "$STARGATE_SSH_KEY""#;
+    let ran = session(&runner, &format!("bash -c '{script}'")).exits(0);
+    assert_eq!(ran.out, "jwt-azure-governmentof the government\n", "{}", ran.err);
 }
 
 #[test]
@@ -57,7 +70,7 @@ fn a_job_without_a_token_ends_before_the_command() {
     let ran = session(&runner, "touch started").exits(1);
     assert!(ran.err.contains("this job has no OIDC token"), "{}", ran.err);
     runner.set(&[("ACTIONS_ID_TOKEN_REQUEST_URL", "https://other.test/token?")]);
-    session(&runner, "touch started").exits(22);
+    session(&runner, "touch started").exits(1);
     assert!(!runner.folder.path("started").exists());
 }
 

@@ -1,9 +1,9 @@
 //! Sign-in with the real clients against `sandbox serve` as a process of its own.
 
 mod doctor;
-mod issuer;
+pub(crate) mod issuer;
 mod matrix;
 mod methods;
 mod proxy;
-mod service;
+pub(crate) mod service;
 mod tailnet;

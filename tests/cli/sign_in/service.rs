@@ -34,20 +34,32 @@ pub(super) struct Timed {
     pub(super) total: Duration,
 }
 
+/// Starts `sandbox serve` in a folder, and returns its process and its endpoints.
+pub(crate) fn serve(folder: &TestFolder, token_lifetime: Option<u32>) -> (Child, Value) {
+    let mut command = Command::new(PROGRAM);
+    command.args(["sandbox", "serve"]).current_dir(folder.path("")).env_clear();
+    if let Some(seconds) = token_lifetime {
+        command.args(["--token-lifetime", &seconds.to_string()]);
+    }
+    let mut process = command.stdout(Stdio::piped()).spawn().expect("the program starts");
+    let mut line = String::new();
+    let out = process.stdout.take().expect("its output");
+    BufReader::new(out).read_line(&mut line).expect("a line");
+    (process, serde_json::from_str(&line).expect("the endpoints"))
+}
+
+/// The example with a URL of Azure Resource Manager.
+pub(crate) fn topology_at(resource_manager: &str) -> String {
+    let location = "location = \"canadacentral\"";
+    let endpoint = format!("endpoints.resource_manager = \"{resource_manager}\"");
+    EXAMPLE.replacen(location, &format!("{location}\n{endpoint}"), 1)
+}
+
 impl Service {
     pub(super) fn start(token_lifetime: Option<u32>) -> Self {
         let folder = TestFolder::new();
         folder.write(".ssh/id_ed25519.pub", "ssh-ed25519 AAAA me@here\n");
-        let mut command = Command::new(PROGRAM);
-        command.args(["sandbox", "serve"]).current_dir(folder.path("")).env_clear();
-        if let Some(seconds) = token_lifetime {
-            command.args(["--token-lifetime", &seconds.to_string()]);
-        }
-        let mut process = command.stdout(Stdio::piped()).spawn().expect("the program starts");
-        let mut line = String::new();
-        let out = process.stdout.take().expect("its output");
-        BufReader::new(out).read_line(&mut line).expect("a line");
-        let endpoints: Value = serde_json::from_str(&line).expect("the endpoints");
+        let (process, endpoints) = serve(&folder, token_lifetime);
         let service = Self { folder, endpoints, process };
         service.write_topology(&service.url("azure"));
         service
@@ -55,10 +67,7 @@ impl Service {
 
     /// Writes the topology with a URL of Azure Resource Manager.
     pub(super) fn write_topology(&self, resource_manager: &str) {
-        let location = "location = \"canadacentral\"";
-        let endpoint = format!("endpoints.resource_manager = \"{resource_manager}\"");
-        let text = EXAMPLE.replacen(location, &format!("{location}\n{endpoint}"), 1);
-        self.folder.write("stargate.toml", text);
+        self.folder.write("stargate.toml", topology_at(resource_manager));
     }
 
     pub(super) fn url(&self, api: &str) -> String {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use stargate::lease::{Acquisition, LeaseIdentity, LeaseSlot};
 use stargate::plan::Action;
+use stargate::provider::http::Api;
 use stargate::resource::Kind;
 use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInjector};
 use stargate::sandbox::faults::Fault;
@@ -182,6 +183,33 @@ async fn an_approval_survives_a_failed_attempt() {
         assert_eq!(approval(&deployment), (digest, "Done".to_owned()));
     })
     .await;
+}
+
+/// A plan without a source lacks changes: that is no reason to drop their approval.
+#[tokio::test(start_paused = true)]
+async fn an_approval_survives_an_outage_after_a_failed_attempt() {
+    for api in [Api::Azure, Api::Tailscale] {
+        let deployment = Deployment::example_applied().await;
+        let text = watched("");
+        reporting(&deployment, &text, async |watch| {
+            watch.settles().await;
+            let digest = watch.removes_a_worker(&text).await;
+            deployment.sandbox.set_fault_injector(Some(RefusedCalls::of(409, |call| {
+                is_request(call, "/virtualMachines/") && call.writes()
+            })));
+            approve(&deployment, &digest).await;
+            sleep(Duration::from_secs(60)).await;
+            deployment.sandbox.set_fault_injector(None);
+            deployment.sandbox.change(|sandbox, _| sandbox.down.insert(api));
+            sleep(Duration::from_secs(600)).await;
+            assert_eq!(watch.last().reconciled.result, ReconcileResult::Failed);
+            deployment.sandbox.change(|sandbox, _| sandbox.down.clear());
+            sleep(Duration::from_secs(1200)).await;
+            assert_eq!(approval(&deployment), (digest, "Done".to_owned()), "{api}");
+            watch.matches();
+        })
+        .await;
+    }
 }
 
 /// An approval does not repeat completed changes while the others fail.

@@ -13,6 +13,7 @@ mod latency;
 mod long_run;
 pub(crate) mod operations;
 mod replicas;
+mod service_time;
 mod shared_leadership;
 mod topology_object;
 mod unknown_leader;

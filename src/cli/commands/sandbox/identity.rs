@@ -9,11 +9,11 @@ use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
 
 use crate::cli::error::CliError;
-use crate::cli::sandbox_state;
 use crate::cli::ui::Ui;
+use crate::cli::{exit, sandbox_state};
 use crate::diagnostics::Code;
 use crate::sandbox::SandboxState;
-use crate::sandbox::arm::TENANT;
+use crate::sandbox::arm::{FederatedCredential, TENANT};
 
 /// The identity and the changes of it.
 #[derive(Debug, Clone, Args)]
@@ -22,7 +22,7 @@ pub(crate) struct IdentityArguments {
     #[arg(value_name = "NAME")]
     name: String,
     /// Register a credential of the tailnet instead of an identity of Azure
-    #[arg(long, value_enum, value_name = "KIND", conflicts_with_all = ["secret", "certificate", "issuer", "managed", "cluster_admin"])]
+    #[arg(long, value_enum, value_name = "KIND", conflicts_with_all = ["secret", "managed", "cluster_admin"])]
     tailscale: Option<TailnetKind>,
     /// Create a client secret and print it
     #[arg(long)]
@@ -64,6 +64,8 @@ enum TailnetKind {
     ApiKey,
     /// An OAuth client
     OauthClient,
+    /// A federated identity, which accepts the tokens of `--issuer` and `--subject`
+    FederatedIdentity,
 }
 
 /// Registers or changes an identity, and prints it.
@@ -72,17 +74,39 @@ pub(super) async fn run(
     folder: &Path,
     ui: &Ui,
 ) -> Result<(), CliError> {
+    check_kind(arguments)?;
     let certificate = arguments.certificate.as_deref().map(read_certificate).transpose()?;
     let (sandbox, saver) = sandbox_state::open(folder, None)?;
     let printed = sandbox.change(|sandbox, now| {
         sandbox.log.mark("sandbox identity", now);
         match arguments.tailscale {
-            Some(kind) => tailnet(sandbox, kind, arguments),
+            Some(kind) => tailnet(sandbox, kind, arguments, certificate.as_ref()),
             None => azure(sandbox, arguments, certificate.as_ref(), now),
         }
     });
     saver.close().await.map_err(|error| sandbox_state::of_folder(&error))?;
     ui.data(&format!("{printed}\n"))
+}
+
+/// Only a federated identity of the tailnet has an issuer, and it needs one to be registered.
+fn check_kind(arguments: &IdentityArguments) -> Result<(), CliError> {
+    let has_issuer = arguments.issuer.is_some();
+    let refused = match arguments.tailscale {
+        Some(TailnetKind::FederatedIdentity) => {
+            let changes = arguments.disable || arguments.revoke_tokens;
+            (!has_issuer && !changes).then_some("`federated-identity` needs `--issuer`")
+        }
+        Some(_) if has_issuer || arguments.certificate.is_some() => {
+            Some("only `--tailscale federated-identity` has an issuer and a certificate")
+        }
+        _ => None,
+    };
+    match refused {
+        Some(reason) => Err(CliError::new(reason)
+            .remedy("`stargate sandbox identity --help` explains the options")
+            .exit(exit::USAGE)),
+        None => Ok(()),
+    }
 }
 
 fn read_certificate(path: &Path) -> Result<CertificateDer<'static>, CliError> {
@@ -135,29 +159,46 @@ fn azure(
     printed
 }
 
-fn tailnet(sandbox: &mut SandboxState, kind: TailnetKind, arguments: &IdentityArguments) -> Value {
+fn tailnet(
+    sandbox: &mut SandboxState,
+    kind: TailnetKind,
+    arguments: &IdentityArguments,
+    certificate: Option<&CertificateDer<'_>>,
+) -> Value {
     let SandboxState { tailnet, entropy, .. } = sandbox;
     let name = &arguments.name;
     if arguments.revoke_tokens || arguments.disable {
         tailnet.revoke_tokens();
     }
     let mut printed = json!({ "name": name });
-    let known = tailnet.credentials.get_mut(name);
-    match known.filter(|_| !arguments.reset) {
-        Some(known) => known.revoked |= arguments.disable,
-        None => {
-            let (id, secret) = (entropy.next_number(), entropy.next_number());
-            let id = format!("k{id:016x}");
-            let (client, secret) = match kind {
-                TailnetKind::ApiKey => (None, format!("tskey-api-{id}-{secret:016x}")),
-                TailnetKind::OauthClient => {
-                    (Some(id.clone()), format!("tskey-client-{id}-{secret:016x}"))
-                }
-            };
-            tailnet.credentials.insert(name, client.clone(), &secret);
-            printed["client_id"] = json!(client);
-            printed["secret"] = json!(secret);
-        }
+    let credentials = &mut tailnet.credentials;
+    if let Some(known) = credentials.get_mut(name).filter(|_| !arguments.reset) {
+        known.revoked |= arguments.disable;
+        return printed;
     }
+    let (id, secret) = (entropy.next_number(), entropy.next_number());
+    let id = format!("k{id:016x}");
+    let secret = match kind {
+        TailnetKind::ApiKey => {
+            let secret = format!("tskey-api-{id}-{secret:016x}");
+            credentials.insert(name, None, &secret);
+            Some(secret)
+        }
+        TailnetKind::OauthClient => {
+            let secret = format!("tskey-client-{id}-{secret:016x}");
+            credentials.insert(name, Some(id.clone()), &secret);
+            Some(secret)
+        }
+        TailnetKind::FederatedIdentity => {
+            let text = |value: &Option<String>| value.clone().unwrap_or_default();
+            let (issuer, subject) = (text(&arguments.issuer), text(&arguments.subject));
+            let certificate = certificate.map(AsRef::as_ref);
+            let accepts = FederatedCredential::new(&issuer, &subject, certificate);
+            credentials.insert_federated(name, &id, accepts);
+            None
+        }
+    };
+    printed["client_id"] = json!((kind != TailnetKind::ApiKey).then_some(id));
+    printed["secret"] = json!(secret);
     printed
 }

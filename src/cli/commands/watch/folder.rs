@@ -66,16 +66,16 @@ pub(super) async fn run(
         files: FolderFiles::new(folder),
         state: TopologyFolder::default(),
         members: BTreeMap::new(),
+        codes: ExitCodes::default(),
     };
     let mut running = FuturesUnordered::new();
-    let mut code = exit::DONE;
     loop {
         let due = watches.refresh(&mut running);
         tokio::select! {
             biased;
             () = stop.requested() => break,
             Some((topology, ended)) = running.next(), if !running.is_empty() => {
-                code = code.max(watches.ended(&topology, ended));
+                watches.ended(&topology, ended);
             }
             added = triggers.added() => watches.pass_on(added),
             () = sleep_until(due) => {}
@@ -83,9 +83,9 @@ pub(super) async fn run(
     }
     // Each watch ends within the grace time, and releases its Leases.
     while let Some((topology, ended)) = running.next().await {
-        code = code.max(watches.ended(&topology, ended));
+        watches.ended(&topology, ended);
     }
-    Ok(code)
+    Ok(watches.codes.code())
 }
 
 /// The shared parts of all watches of the command.
@@ -120,6 +120,27 @@ struct Watches<'a> {
     files: FolderFiles<'a>,
     state: TopologyFolder,
     members: BTreeMap<TopologyName, Member>,
+    codes: ExitCodes,
+}
+
+/// The exit codes of watches that ended. A topology that is watched again continues what the
+/// former watch left, so that only its last watch counts.
+#[derive(Debug, Default)]
+struct ExitCodes(BTreeMap<TopologyName, u8>);
+
+impl ExitCodes {
+    fn started(&mut self, topology: &TopologyName) {
+        self.0.remove(topology);
+    }
+
+    fn ended(&mut self, topology: &TopologyName, code: u8) {
+        self.0.insert(topology.clone(), code);
+    }
+
+    /// The exit code of the command.
+    fn code(&self) -> u8 {
+        self.0.values().copied().max().unwrap_or(exit::DONE)
+    }
 }
 
 impl<'a> Watches<'a> {
@@ -162,6 +183,7 @@ impl<'a> Watches<'a> {
                     path: MovingPath::new(file.clone()),
                     reason: Arc::default(),
                 };
+                self.codes.started(&topology);
                 self.members.insert(topology.clone(), member.clone());
                 running.push(Box::pin(watch(self.command.clone(), topology, file, member)));
             }
@@ -195,19 +217,20 @@ impl<'a> Watches<'a> {
         }
     }
 
-    /// Forgets a watch that ended, and returns its exit code. One that ended by itself begins
+    /// Forgets a watch that ended, and keeps its exit code. One that ended by itself begins
     /// again once its file is valid.
-    fn ended(&mut self, topology: &TopologyName, ended: Result<u8, CliError>) -> u8 {
+    fn ended(&mut self, topology: &TopologyName, ended: Result<u8, CliError>) {
         let member = self.members.remove(topology);
         if member.is_none_or(|it| it.reason.get().is_none()) {
             self.state.forget(topology);
             self.files.forget();
         }
-        ended.unwrap_or_else(|error| {
+        let code = ended.unwrap_or_else(|error| {
             self.command.ui.error(&error);
             // The others go on.
             if error.exit == exit::PARTIAL { exit::PARTIAL } else { exit::DONE }
-        })
+        });
+        self.codes.ended(topology, code);
     }
 }
 
@@ -277,5 +300,25 @@ impl Command<'_> {
             sandbox: sandbox.map(|folder| Some(folder.join(topology.as_str()))),
             ..self.global.clone()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_watch_of_each_topology_decides_the_exit_code() {
+        let [first, second] = ["first", "second"].map(TopologyName::new);
+        let mut codes = ExitCodes::default();
+        assert_eq!(codes.code(), exit::DONE);
+        codes.ended(&first, exit::PARTIAL);
+        codes.ended(&second, exit::DONE);
+        assert_eq!(codes.code(), exit::PARTIAL);
+        codes.started(&first);
+        assert_eq!(codes.code(), exit::DONE, "its next watch continues");
+        codes.ended(&first, exit::DONE);
+        codes.ended(&second, exit::PARTIAL);
+        assert_eq!(codes.code(), exit::PARTIAL);
     }
 }

@@ -21,13 +21,16 @@ pub struct ApprovedChanges {
     digests: BTreeSet<String>,
     /// How many pairs of nodes they may make unreachable, by the cause.
     lost_pairs: BTreeMap<Option<Address>, u64>,
+    /// How many they may make unreachable in all.
+    total_lost_pairs: u64,
 }
 
 impl ApprovedChanges {
     /// Everything in a plan that awaits approval.
     pub fn all_of(plan: &Plan) -> Self {
         let digests = plan.awaiting_approval.iter().map(|it| it.digest.clone()).collect();
-        Self { digests, lost_pairs: lost_pairs(&plan.approval_losses) }
+        let total_lost_pairs = plan.approval_lost_pairs();
+        Self { digests, lost_pairs: lost_pairs(&plan.approval_losses), total_lost_pairs }
     }
 
     /// Whether nothing is approved.
@@ -58,12 +61,24 @@ impl ApprovedChanges {
         self.digests.retain(|digest| !made.contains(digest));
     }
 
-    /// Removes the approvals of changes that no longer await approval.
-    pub fn retain_awaiting(&mut self, awaiting: &[AwaitingApproval]) {
+    /// Removes the approvals of changes that no longer await approval in a plan, and the
+    /// permission to make more pairs of nodes unreachable than the rest of them does.
+    pub fn retain_awaiting(&mut self, plan: &Plan) {
         let deferred = |it: &AwaitingApproval| of_deferred(&it.address, it.action);
-        let awaiting = awaiting.iter().flat_map(|it| [it.digest.clone(), deferred(it)]);
-        let awaiting: BTreeSet<String> = awaiting.collect();
+        let awaiting = plan.awaiting_approval.iter();
+        let awaiting: BTreeSet<String> =
+            awaiting.flat_map(|it| [it.digest.clone(), deferred(it)]).collect();
         self.digests.retain(|digest| awaiting.contains(digest));
+        self.limit_losses(&plan.approval_losses);
+    }
+
+    /// Permits no more lost pairs than these, in all and by each cause.
+    fn limit_losses(&mut self, losses: &[Loss]) {
+        let left = lost_pairs(losses);
+        for (cause, pairs) in &mut self.lost_pairs {
+            *pairs = (*pairs).min(left.get(cause).copied().unwrap_or(0));
+        }
+        self.total_lost_pairs = self.total_lost_pairs.min(left.values().sum());
     }
 
     /// Whether no more pairs of nodes become unreachable than the approval announced, in all
@@ -73,7 +88,7 @@ impl ApprovedChanges {
         let is_announced = |(cause, pairs): (&Option<Address>, &u64)| {
             self.lost_pairs.get(cause).is_none_or(|announced| pairs <= announced)
         };
-        found.lost <= self.lost_pairs.values().sum() && lost.iter().all(is_announced)
+        found.lost <= self.total_lost_pairs && lost.iter().all(is_announced)
     }
 
     /// How many of them still await approval.
@@ -152,12 +167,41 @@ mod tests {
         Reachability { lost, losses, ..Reachability::default() }
     }
 
+    fn approval(losses: &[Loss]) -> ApprovedChanges {
+        let lost_pairs = lost_pairs(losses);
+        let total_lost_pairs = lost_pairs.values().sum();
+        ApprovedChanges { digests: BTreeSet::new(), lost_pairs, total_lost_pairs }
+    }
+
+    /// The pairs of a change that was made are lost already: another loss is another matter.
+    #[test]
+    fn an_approval_covers_fewer_pairs_after_a_part_of_it_was_made() {
+        const FIRST: &str = "worker/dc1/first";
+        const SECOND: &str = "worker/dc1/second";
+        let mut approved = approval(&[loss(FIRST, 4), loss(SECOND, 2)]);
+        approved.limit_losses(&[loss(SECOND, 3)]);
+        for (covered, losses) in [
+            (true, vec![loss(SECOND, 2)]),
+            (false, vec![loss(SECOND, 3)]),
+            (false, vec![loss(FIRST, 1)]),
+            (false, vec![loss(FIRST, 4), loss(SECOND, 2)]),
+            (false, vec![loss("worker/dc1/third", 4)]),
+        ] {
+            assert_eq!(approved.announces(&found(losses.clone())), covered, "{losses:?}");
+        }
+        // A loss never grows back.
+        approved.limit_losses(&[loss(FIRST, 4), loss(SECOND, 2)]);
+        assert!(!approved.announces(&found(vec![loss(FIRST, 1)])));
+        approved.limit_losses(&[]);
+        assert!(!approved.announces(&found(vec![loss(SECOND, 1)])));
+        assert!(approved.announces(&found(vec![])));
+    }
+
     #[test]
     fn an_approval_covers_the_pairs_that_it_announced_and_no_others() {
         const FIRST: &str = "worker/dc1/first";
         const SECOND: &str = "worker/dc1/second";
-        let lost_pairs = lost_pairs(&[loss(FIRST, 4), loss(SECOND, 2)]);
-        let approved = ApprovedChanges { digests: BTreeSet::new(), lost_pairs };
+        let approved = approval(&[loss(FIRST, 4), loss(SECOND, 2)]);
         for (covered, losses) in [
             (true, vec![]),
             (true, vec![loss(FIRST, 4), loss(SECOND, 2)]),

@@ -68,9 +68,11 @@ fn part_at<'a>(
     Ok(Some(part))
 }
 
-/// The etag that an object's body carries.
+/// The etag that an object's body carries: `etag`, or as `Microsoft.ContainerService` writes
+/// it, `eTag` of a cluster and `properties.eTag` of a node pool.
 pub fn etag(body: &Value) -> Option<&str> {
-    body.get("etag").and_then(Value::as_str)
+    let etag = body.get("etag").or_else(|| body.get("eTag"));
+    etag.or_else(|| body.pointer("/properties/eTag")).and_then(Value::as_str)
 }
 
 /// The id that an object's body carries.

@@ -12,7 +12,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 /// A parsed assertion, whose signature is not checked yet.
 #[derive(Debug)]
-pub(super) struct Assertion {
+pub(in crate::sandbox) struct Assertion {
     header: Value,
     claims: Value,
     signed: String,
@@ -20,7 +20,7 @@ pub(super) struct Assertion {
 }
 
 impl Assertion {
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(in crate::sandbox) fn parse(text: &str) -> Option<Self> {
         let (signed, signature) = text.trim().rsplit_once('.')?;
         let (header, claims) = signed.split_once('.')?;
         let decoded = |part: &str| URL_SAFE_NO_PAD.decode(part.trim_end_matches('=')).ok();
@@ -33,12 +33,12 @@ impl Assertion {
     }
 
     /// A claim that is a string; empty if it is missing.
-    pub(super) fn claim(&self, name: &str) -> &str {
+    pub(in crate::sandbox) fn claim(&self, name: &str) -> &str {
         self.claims[name].as_str().unwrap_or_default()
     }
 
     /// Whether the audience, one or several, is this one.
-    pub(super) fn is_for(&self, accepts: impl Fn(&str) -> bool) -> bool {
+    pub(in crate::sandbox) fn is_for(&self, accepts: impl Fn(&str) -> bool) -> bool {
         match &self.claims["aud"] {
             Value::String(one) => accepts(one),
             Value::Array(all) => all.iter().filter_map(Value::as_str).any(accepts),
@@ -47,14 +47,14 @@ impl Assertion {
     }
 
     /// Whether the time is within the assertion's own bounds.
-    pub(super) fn is_valid_at(&self, now: Timestamp) -> bool {
+    pub(in crate::sandbox) fn is_valid_at(&self, now: Timestamp) -> bool {
         let now = now.as_second();
         let begun = self.claims["nbf"].as_i64().is_none_or(|begin| begin <= now);
         begun && self.claims["exp"].as_i64().is_some_and(|end| end > now)
     }
 
     /// Whether the key of a certificate (DER in base64) made the signature.
-    pub(super) fn is_signed_by(&self, certificate: &str) -> bool {
+    pub(in crate::sandbox) fn is_signed_by(&self, certificate: &str) -> bool {
         self.verify(certificate).is_some()
     }
 

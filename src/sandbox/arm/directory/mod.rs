@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::sandbox::digest::digest;
 
+pub(in crate::sandbox) use assertion::Assertion;
 pub(super) use managed_identity::{IdentityEndpoint, token as managed_identity_token};
 pub(super) use sign_in::token;
 
@@ -67,6 +68,18 @@ pub struct FederatedCredential {
     /// The certificate whose key signs the tokens: DER in base64. Without it, the signature is
     /// not checked, because the sandbox cannot ask the issuer for its keys.
     pub certificate: Option<String>,
+}
+
+impl FederatedCredential {
+    /// Trusts the tokens of an issuer, signed with the key of a certificate in DER if one is
+    /// given.
+    pub fn new(issuer: &str, subject: &str, certificate: Option<&[u8]>) -> Self {
+        Self {
+            issuer: issuer.to_owned(),
+            subject: subject.to_owned(),
+            certificate: certificate.map(|der| STANDARD.encode(der)),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -207,11 +220,7 @@ impl DirectoryIdentity {
     /// Trusts the tokens of another issuer, signed with the key of a certificate in DER if one
     /// is given.
     pub fn add_federated(&mut self, issuer: &str, subject: &str, certificate: Option<&[u8]>) {
-        self.federated.push(FederatedCredential {
-            issuer: issuer.to_owned(),
-            subject: subject.to_owned(),
-            certificate: certificate.map(|der| STANDARD.encode(der)),
-        });
+        self.federated.push(FederatedCredential::new(issuer, subject, certificate));
     }
 
     /// Removes all secrets, certificates and federated credentials.

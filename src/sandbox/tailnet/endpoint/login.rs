@@ -44,6 +44,36 @@ impl TailnetStore {
             });
             return json_response(StatusCode::UNAUTHORIZED, &body);
         }
+        self.grant_token(now, entropy)
+    }
+
+    /// Exchanges a token of another issuer for an access token of a federated identity.
+    pub(super) fn exchange_token(
+        &mut self,
+        request: &Request<Bytes>,
+        now: Timestamp,
+        entropy: &mut Entropy,
+    ) -> Response<Bytes> {
+        let form: Vec<(String, String)> =
+            url::form_urlencoded::parse(request.body()).into_owned().collect();
+        let field = |name: &str| {
+            let found = form.iter().find(|(key, _)| key == name);
+            found.map(|(_, value)| value.trim()).unwrap_or_default()
+        };
+        let refusal = match *request.method() == http::Method::POST {
+            true => self.credentials.exchange_refusal(field("client_id"), field("jwt"), now),
+            false => Some("only POST is supported"),
+        };
+        match refusal {
+            Some(reason) => {
+                let body = json!({ "error": "invalid_client", "error_description": reason });
+                json_response(StatusCode::UNAUTHORIZED, &body)
+            }
+            None => self.grant_token(now, entropy),
+        }
+    }
+
+    fn grant_token(&mut self, now: Timestamp, entropy: &mut Entropy) -> Response<Bytes> {
         let token = format!("{TOKEN_PREFIX}{:016x}", entropy.next_number());
         self.tokens.retain(|_, end| *end > now);
         let seconds = self.credentials.token_seconds();

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use stargate::resource::names::WorkerName;
 use tokio::time::sleep;
 
 use super::{
     FIRST, SECOND, boots, delete, ended, is_whole, node, operation, phase, request, uid, until,
 };
-use crate::harness::Deployment;
+use crate::harness::{Deployment, RefreshOptions};
 use crate::watch::{watched, watching};
 
 #[tokio::test(start_paused = true)]
@@ -92,4 +93,24 @@ async fn a_deletion_and_a_kill_leave_no_worker_drained() {
     .await;
     assert_ne!(uid(&deployment, FIRST), before);
     is_whole(&deployment).await;
+}
+
+/// The API server answers 422 to a patch with the uid of an object that was replaced.
+#[tokio::test(start_paused = true)]
+async fn an_operation_that_was_replaced_by_another_of_its_name_is_not_claimed() {
+    let deployment = Deployment::example_applied().await;
+    request(&deployment, "again", FIRST, "reboot").await;
+    let planned = deployment.refresh_and_plan(&RefreshOptions::default()).await;
+    let access = planned.observation.cluster_access().unwrap();
+    let client = access.credentials.connect(&deployment.clients).await.unwrap();
+    let worker = WorkerName::new(FIRST);
+    let before = access.client.operations().await.unwrap().remove(0);
+    delete(&deployment, "again").await;
+    request(&deployment, "again", FIRST, "reboot").await;
+    client.claim_operation(&before, Some(&worker)).await.unwrap();
+    let after = access.client.operations().await.unwrap().remove(0);
+    assert_ne!(after.uid, before.uid);
+    assert!(!after.is_claimed, "{after:?}");
+    client.claim_operation(&after, Some(&worker)).await.unwrap();
+    assert!(access.client.operations().await.unwrap().remove(0).is_claimed);
 }
