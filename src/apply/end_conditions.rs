@@ -21,12 +21,13 @@ const PERMIT_LOSS: &str = "inspect a pair with `stargate trace --planned`; to pe
                            the same command with `--allow-loss`";
 const FIND_DEPENDENCY: &str = "run `stargate plan`: it shows what the resource waits for";
 const CREATE_AGAIN: &str = "if the resources should exist, run the same command again: it shows \
-                            the resources that it creates; the activity log of Azure shows the \
-                            caller of each deletion: a person, AKS, a policy, or another program";
+                            the resources that it creates; the activity log of Azure and the audit \
+                            log of the cluster show the caller of each deletion: a person, AKS, a \
+                            policy, or another program";
 /// The remedy for objects that others delete although an apply needs them.
-const STOP_DELETION: &str = "no action is needed if this happens once; the activity log of Azure \
-                             shows the caller of each deletion: exempt the resources from a \
-                             policy that deletes them";
+const STOP_DELETION: &str = "no action is needed if this happens once; the activity log of Azure and \
+                             the audit log of the cluster show the caller of each deletion: exempt \
+                             the resources from a policy that deletes them";
 const COMPARE: &str = "wait a minute, then run `stargate plan`: it shows the fields that still \
                        differ; check whether another tool or a policy manages them";
 const REPORT_CYCLE: &str = "this is a defect of stargate: report it with the output of `stargate \
@@ -190,7 +191,7 @@ pub(super) fn deleted_by_others(
         "{by} deleted {count} while this apply ran, which does not create them again: {}",
         named(changes)
     );
-    ApplyStatus::Overtaken(Failure::new(Code::StalePlan, message, CREATE_AGAIN))
+    ApplyStatus::Overtaken(Failure::new(Code::DeletedByOthers, message, CREATE_AGAIN))
 }
 
 /// The warning about objects that this apply creates once more.
@@ -203,7 +204,7 @@ pub(super) fn recreated(changes: &[&Change]) -> Failure {
         if changes.len() == 1 { "is" } else { "are" },
         named(changes)
     );
-    Failure::new(Code::StalePlan, message, STOP_DELETION)
+    Failure::new(Code::DeletedByOthers, message, STOP_DELETION)
 }
 
 /// The end of an apply while another process deletes the cluster.
@@ -212,7 +213,7 @@ pub(super) fn cluster_deleted_by_others(cluster: &str) -> ApplyStatus {
         "another process deletes the cluster {cluster} while this apply runs, which does not create \
          it again"
     );
-    ApplyStatus::Partial(Failure::new(Code::StalePlan, message, CREATE_AGAIN))
+    ApplyStatus::Partial(Failure::new(Code::DeletedByOthers, message, CREATE_AGAIN))
 }
 
 /// The end of an apply whose later plan contains changes that the user did not approve.

@@ -101,7 +101,10 @@ impl State {
         if step.1 == Phase::Destroy && outcome == Outcome::UpToDate {
             self.kept.insert(step.0.clone());
         } else if step.1 == Phase::Destroy && outcome == Outcome::Done {
-            self.destroyed.insert(step.0.clone());
+            // What goes with its container is there as long as that is.
+            if !step.0.kind.facts().deleted_with_container {
+                self.destroyed.insert(step.0.clone());
+            }
         }
         match outcome {
             // The prepared step finds and reports the problem.

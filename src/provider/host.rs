@@ -71,6 +71,8 @@ impl std::fmt::Display for HostAddress {
 pub struct RouterProbe {
     /// The name that the host gives itself.
     pub hostname: String,
+    /// The addresses of its interfaces, apart from the loopback device and the tunnel.
+    pub addresses: BTreeSet<Ipv4Addr>,
     /// `net.ipv4.ip_forward`.
     pub ip_forwarding: bool,
     /// `net.ipv4.conf.all.rp_filter`.

@@ -242,6 +242,7 @@ fn note_router(scope: &Scope<'_>, site: &Site, probe: RouterProbe, observation: 
         host_findings::note_tailscale(&name, tailscale, observation);
     }
     host_findings::note_rules(&name, &probe.foreign_rules, scope, observation);
+    observation.inventory.router_interfaces.insert(name.clone(), probe.addresses.clone());
     let key = ObjectKey::Host(name);
     observation.inventory.foreign_routes.insert(key.clone(), probe.routes_of_others.clone());
     observation.inventory.note(key, Resource::RouterHost(router_host(probe).into()), ownership);

@@ -2,7 +2,7 @@
 //!
 //! A process that is the only user works in memory. It writes each change of a small sandbox before
 //! it confirms the change, so that its end takes nothing back; a large sandbox it saves in the
-//! background. With other users, each change is read from the folder and written to it ([`access`]).
+//! background, and a served request waits for that. With other users, each change is read from the folder and written to it ([`access`]).
 
 mod access;
 mod saver;
@@ -173,6 +173,11 @@ impl Folder {
     /// Whether the state is so small that it can be written with each change.
     fn is_written_quickly(&self) -> bool {
         Duration::from_micros(self.write_time.load(Ordering::Relaxed)) <= MAX_WRITE_TIME
+    }
+
+    /// Whether the background writes changes, and not each change itself.
+    pub(super) fn saves_in_background(&self) -> bool {
+        !self.is_shared() && !self.is_written_quickly()
     }
 
     fn encode(&self, sandbox: &SandboxState) -> Result<Vec<u8>, FolderError> {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::controllers;
 use super::fault_injector::FaultInjector;
@@ -19,9 +19,20 @@ pub type SandboxClock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 #[derive(Clone)]
 pub struct SharedSandbox(Arc<Inner>);
 
+/// How far the background has saved the state.
+#[derive(Debug, Clone, Default)]
+struct SavedChanges {
+    /// The number of changes that are in the folder.
+    saved: u64,
+    /// The number of changes that the last save would have written, and why it failed.
+    failure: Option<(u64, String)>,
+}
+
 struct Inner {
     sandbox: Mutex<SandboxState>,
     changes: watch::Sender<u64>,
+    saved: watch::Sender<SavedChanges>,
+    save_requested: Notify,
     clock: SandboxClock,
     fault_injector: Mutex<Option<Arc<dyn FaultInjector>>>,
     simulates_host_delays: AtomicBool,
@@ -41,6 +52,8 @@ impl SharedSandbox {
         Self(Arc::new(Inner {
             sandbox: Mutex::new(sandbox),
             changes,
+            saved: watch::channel(SavedChanges::default()).0,
+            save_requested: Notify::new(),
             clock,
             fault_injector: Mutex::new(None),
             simulates_host_delays: AtomicBool::new(false),
@@ -150,6 +163,53 @@ impl SharedSandbox {
     /// Counts the changes; a receiver wakes with each.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.0.changes.subscribe()
+    }
+
+    /// Waits until the changes so far are in the folder, if the state is kept in one: the end of
+    /// the process takes nothing back that was confirmed to a client. A small sandbox is written with each
+    /// change; of a large one, the background writes all changes of waiting clients at once.
+    ///
+    /// # Errors
+    ///
+    /// Why the state could not be saved.
+    pub(super) async fn until_saved(&self) -> Result<(), String> {
+        let folder = self.0.folder.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if !folder.is_some_and(|folder| folder.saves_in_background()) {
+            return Ok(());
+        }
+        let change = self.change_count();
+        let mut saved = self.0.saved.subscribe();
+        self.0.save_requested.notify_one();
+        loop {
+            let SavedChanges { saved: count, failure } = saved.borrow_and_update().clone();
+            if count >= change {
+                return Ok(());
+            }
+            if let Some((_, reason)) = failure.filter(|(attempted, _)| *attempted >= change) {
+                return Err(reason);
+            }
+            saved.changed().await.map_err(|error| error.to_string())?;
+        }
+    }
+
+    /// Ends when a client waits for a save.
+    pub(super) async fn save_requested(&self) {
+        self.0.save_requested.notified().await;
+    }
+
+    /// The number of changes so far.
+    pub(super) fn change_count(&self) -> u64 {
+        *self.0.changes.borrow()
+    }
+
+    /// Notes that the first `count` changes were saved, or why not.
+    pub(super) fn note_saved(&self, count: u64, failure: Option<String>) {
+        self.0.saved.send_modify(|known| {
+            if failure.is_none() {
+                known.saved = known.saved.max(count);
+            }
+            known.failure = failure.map(|reason| (count, reason));
+        });
     }
 
     fn wake(&self) {

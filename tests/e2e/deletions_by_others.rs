@@ -2,11 +2,13 @@
 
 use std::sync::Mutex;
 
+use jiff::Timestamp;
 use stargate::apply::events::{Event, Outcome, Reporter};
 use stargate::apply::{Applied, ApplyStatus};
 use stargate::diagnostics::{Code, Failure};
 use stargate::resource::ArmId;
-use stargate::sandbox::SharedSandbox;
+use stargate::sandbox::kubernetes::ObjectIdentity;
+use stargate::sandbox::{SandboxState, SharedSandbox};
 
 use crate::harness::{Deployment, RefreshOptions, failures};
 use crate::lease::{Other, VALID, WaitLog, with_work};
@@ -15,11 +17,16 @@ use crate::lease::{Other, VALID, WaitLog, with_work};
 const TABLE: &str = "route-table/dc1/stargate-aks-e2e-2-dc-route-table";
 /// A resource that the first apply creates later.
 const LATER: &str = "cilium-node/dc1/stargate-aks-e2e-2-worker-2";
+const PROFILE: &str = "provisioning-profile/cluster/azure-k8s-worker";
 
-/// Deletes the table as another program does, and records warnings.
+/// The deletion of an object by another program.
+type Delete = fn(&mut SandboxState, Timestamp);
+
+/// Deletes an object as another program does, and records warnings.
 struct Policy {
     sandbox: SharedSandbox,
-    /// After the end of which resources it deletes the table.
+    delete: Delete,
+    /// After the end of which resources it deletes.
     after: Mutex<Vec<&'static str>>,
     warnings: Mutex<Vec<Failure>>,
 }
@@ -32,15 +39,7 @@ impl Reporter for Policy {
                 let mut after = self.after.lock().unwrap();
                 if after.first().is_some_and(|name| address.to_string() == *name) {
                     after.remove(0);
-                    self.sandbox.change(|sandbox, _| {
-                        let tables = sandbox.arm.list("Microsoft.Network/routeTables");
-                        let ids: Vec<ArmId> = tables.map(|(id, _)| id.clone()).collect();
-                        let id = ids
-                            .into_iter()
-                            .find(|id| TABLE.ends_with(&format!("/{}", id.name())))
-                            .unwrap();
-                        sandbox.arm.remove(&id, &mut || "none".to_owned());
-                    });
+                    self.sandbox.change(self.delete);
                 }
             }
             _ => {}
@@ -48,9 +47,64 @@ impl Reporter for Policy {
     }
 }
 
+fn delete_table(sandbox: &mut SandboxState, _: Timestamp) {
+    let tables = sandbox.arm.list("Microsoft.Network/routeTables");
+    let ids: Vec<ArmId> = tables.map(|(id, _)| id.clone()).collect();
+    let id = ids.into_iter().find(|id| TABLE.ends_with(&format!("/{}", id.name()))).unwrap();
+    sandbox.arm.remove(&id, &mut || "none".to_owned());
+}
+
+fn delete_object(sandbox: &mut SandboxState, now: Timestamp, identity: &ObjectIdentity<'_>) {
+    let is_deleted = sandbox.kubernetes.as_mut().unwrap().delete(identity, &now.to_string());
+    assert!(is_deleted, "{identity:?}");
+}
+
+fn delete_server(sandbox: &mut SandboxState, now: Timestamp) {
+    let identity = ObjectIdentity {
+        api_version: "stargate.io/v1alpha1",
+        kind: "Server",
+        namespace: Some("stargate"),
+        name: "stargate-aks-e2e-2-worker-1",
+    };
+    delete_object(sandbox, now, &identity);
+}
+
+fn delete_profile(sandbox: &mut SandboxState, now: Timestamp) {
+    let identity = ObjectIdentity {
+        api_version: "stargate.io/v1alpha1",
+        kind: "ProvisioningProfile",
+        namespace: Some("stargate"),
+        name: "azure-k8s-worker",
+    };
+    delete_object(sandbox, now, &identity);
+}
+
+fn delete_goldpinger(sandbox: &mut SandboxState, now: Timestamp) {
+    let store = sandbox.kubernetes.as_mut().unwrap();
+    let all = store.list("apps/v1", "DaemonSet", None);
+    let found = all.iter().find(|it| it["metadata"]["name"] == "goldpinger").unwrap();
+    let namespace = found["metadata"]["namespace"].as_str().unwrap().to_owned();
+    let identity = ObjectIdentity {
+        api_version: "apps/v1",
+        kind: "DaemonSet",
+        namespace: Some(&namespace),
+        name: "goldpinger",
+    };
+    delete_object(sandbox, now, &identity);
+}
+
 /// The first apply of the example, and its warnings.
 async fn applied(deployment: &Deployment, after: &[&'static str]) -> (Applied, Vec<Failure>) {
+    applied_beside(deployment, delete_table, after).await
+}
+
+async fn applied_beside(
+    deployment: &Deployment,
+    delete: Delete,
+    after: &[&'static str],
+) -> (Applied, Vec<Failure>) {
     let policy = Policy {
+        delete,
         sandbox: deployment.sandbox.clone(),
         after: Mutex::new(after.to_vec()),
         warnings: Mutex::default(),
@@ -70,6 +124,33 @@ async fn an_apply_creates_once_more_what_others_deleted() {
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert!(warnings[0].message.contains(TABLE), "{:?}", warnings[0]);
     assert!(deployment.plan().await.is_empty());
+}
+
+/// The same of objects in the cluster.
+#[tokio::test(start_paused = true)]
+async fn an_apply_creates_once_more_what_others_deleted_in_the_cluster() {
+    let cases: [(Delete, &[&'static str], &str); 4] = [
+        (delete_server, &[LATER], "server/dc1/stargate-aks-e2e-2-worker-1"),
+        (delete_profile, &[LATER], "provisioning-profile/cluster/azure-k8s-worker"),
+        (delete_profile, &[PROFILE], "provisioning-profile/cluster/azure-k8s-worker"),
+        (delete_goldpinger, &[LATER], "goldpinger"),
+    ];
+    for (delete, after, name) in cases {
+        let deployment = Deployment::example();
+        let (applied, warnings) = applied_beside(&deployment, delete, after).await;
+        let report = format!("{name}\n{}", failures(&applied).join("\n"));
+        assert_eq!(applied.status, ApplyStatus::Converged, "{report}");
+        assert_eq!(warnings.len(), 1, "{report}\n{warnings:?}");
+        assert_eq!(warnings[0].code, Code::DeletedByOthers);
+        assert!(warnings[0].message.contains(name), "{:?}", warnings[0]);
+        assert!(deployment.plan().await.is_empty());
+    }
+    // A program that deletes it again stops the apply.
+    let deployment = Deployment::example();
+    let after = [LATER, "server/dc1/stargate-aks-e2e-2-worker-1"];
+    let (applied, warnings) = applied_beside(&deployment, delete_server, &after).await;
+    let ApplyStatus::Partial(failure) = &applied.status else { panic!("{:?}", applied.status) };
+    assert_eq!((failure.code, warnings.len()), (Code::DeletedByOthers, 1), "{failure:?}");
 }
 
 /// The same if steps that need it fail before the next plan.
@@ -93,7 +174,7 @@ async fn an_apply_ends_if_others_delete_again_or_a_destroy_may_run() {
     for (deployment, after, recreations) in cases {
         let (applied, warnings) = applied(&deployment, after).await;
         let ApplyStatus::Partial(failure) = &applied.status else { panic!("{:?}", applied.status) };
-        assert_eq!(failure.code, Code::StalePlan);
+        assert_eq!(failure.code, Code::DeletedByOthers);
         assert!(failure.message.contains(TABLE), "{failure:?}");
         assert!(failure.remedy.contains("a policy"), "{failure:?}");
         assert_eq!(warnings.len(), recreations, "{warnings:?}");

@@ -101,6 +101,41 @@ async fn a_network_that_an_ignored_field_keeps_is_no_other_datacenters() {
     assert!(plan.changes.is_empty(), "{}", summary(&plan));
 }
 
+/// The cluster keeps a range that the topology gives to a network, or a network one that it gives
+/// to the cluster.
+#[tokio::test(start_paused = true)]
+async fn a_range_of_the_cluster_that_an_ignored_field_keeps_is_no_network() {
+    let before = deployed(&[]).await;
+    let other_pods = base().replace("10.244.", "10.246.");
+    let network_in_pods = other_pods.replace("10.60.", "10.244.");
+    let other_services =
+        base().replace("service_cidr = \"10.0.0.0/16\"", "service_cidr = \"10.9.0.0/16\"");
+    let network_in_services = other_services.replace("10.60.", "10.0.");
+    let pods_in_network = base().replace("10.50.", "10.52.").replace("10.244.", "10.50.");
+    let cluster = "managed-cluster/cluster/*";
+    for (text, address, field, expected) in [
+        (&network_in_pods, cluster, "pod_cidr", "the network of [datacenters.attic]"),
+        (&network_in_services, cluster, "service_cidr", "the network of [datacenters.attic]"),
+        (
+            &pods_in_network,
+            "virtual-network/cloud/*",
+            "address_prefixes",
+            "`pod_cidr` of [cluster]",
+        ),
+    ] {
+        assert_ne!(*text, base());
+        let ignored = before.edited(&ignoring(text, address, field));
+        let plan = plan(&ignored).await;
+        let conflicts = plan.findings.iter().filter(|it| it.failure.code == Code::IgnoredConflict);
+        let mut messages = conflicts.map(|it| it.failure.message.as_str());
+        assert!(messages.any(|it| it.starts_with(expected)), "{field}\n{}", summary(&plan));
+        assert!(plan.changes.is_empty(), "{}", summary(&plan));
+    }
+    let kept = before.edited(&ignoring(&other_pods, cluster, "pod_cidr")).plan().await;
+    let conflicts = kept.findings.iter().filter(|it| it.failure.code == Code::IgnoredConflict);
+    assert_eq!(conflicts.count(), 0, "{}", summary(&kept));
+}
+
 /// A rule that keeps what nothing else gets, or what two objects had before, refuses nothing.
 #[tokio::test(start_paused = true)]
 async fn a_kept_place_that_nothing_takes_is_no_conflict() {

@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 use stargate::apply::ApplyStatus;
+use stargate::diagnostics::Code;
 use stargate::plan::{Action, PlanStatus};
 use stargate::resource::Kind;
 use stargate::resource::host::KernelRoute;
@@ -161,4 +162,62 @@ async fn a_range_of_machines_shifts_by_one_address() {
     assert_eq!(applied.status, ApplyStatus::Converged, "{}", failures(&applied).join("\n"));
     let plan = deployment.refresh_and_plan(&RefreshOptions::deep()).await.plan;
     assert_eq!(plan.status(), PlanStatus::Matches, "{}", summary(&plan));
+}
+
+/// The topology gives the router an address that its machine does not have: the workers keep
+/// their routes to the one that it has, until the two agree.
+#[tokio::test(start_paused = true)]
+async fn an_address_that_the_router_does_not_have_blocks_its_site() {
+    let before = applied().await;
+    let deployment = before.edited(&TWO_DATACENTERS.replace("10.60.0.4", "10.60.0.7"));
+    let plan = deployment.plan().await;
+    let router = plan.blocked.iter().find(|it| it.address.kind == Kind::RouterHost).unwrap();
+    assert_eq!(router.failure.code, Code::RouterAddress, "{}", summary(&plan));
+    let text = &router.failure.message;
+    assert!(text.contains("attic-router has 10.60.0.4, and not 10.60.0.7"), "{text}");
+    let remedy = &router.failure.remedy;
+    assert!(remedy.contains("set `ip = \"10.60.0.4\"` in [datacenters.attic.router]"), "{remedy}");
+    assert!(plan.changes.is_empty(), "{}", summary(&plan));
+    assert_eq!(plan.status(), PlanStatus::Blocked, "{}", summary(&plan));
+    let applied = deployment.apply(&RefreshOptions::default()).await;
+    assert_ne!(applied.status, ApplyStatus::Converged);
+    assert_eq!(next_hops(&deployment, "attic-a"), ["10.60.0.4"]);
+    assert_eq!(plan.reachability.broken + plan.reachability.lost, 0, "{:?}", plan.reachability);
+}
+
+/// The machine of the router got another address on its network: the packets of its workers
+/// are dropped, whatever the topology says.
+#[tokio::test(start_paused = true)]
+async fn a_router_that_lost_its_address_is_not_reached() {
+    let deployment = applied().await;
+    deployment.sandbox.change(|sandbox, _| {
+        sandbox.hosts.get_mut("attic-router").unwrap().ip = [10, 60, 0, 7].into();
+    });
+    let plan = deployment.plan().await;
+    assert!(plan.reachability.broken > 0, "{:?}", plan.reachability);
+    assert_eq!(plan.status(), PlanStatus::Blocked, "{}", summary(&plan));
+    let edited = deployment.edited(&TWO_DATACENTERS.replace("10.60.0.4", "10.60.0.7"));
+    let plan = edited.plan().await;
+    assert!(plan.blocked.is_empty(), "{}", summary(&plan));
+    edited.iterate().await;
+    assert_eq!(next_hops(&edited, "attic-a"), ["10.60.0.7"]);
+}
+
+/// A new datacenter whose router has another address than the topology says is left out.
+#[tokio::test(start_paused = true)]
+async fn a_new_router_without_its_address_is_left_alone() {
+    let deployment = Deployment::of(TWO_DATACENTERS, SandboxState::new(5));
+    deployment.sandbox.change(|sandbox, _| {
+        sandbox.hosts.get_mut("attic-router").unwrap().ip = [10, 60, 0, 7].into();
+    });
+    let text = TWO_DATACENTERS
+        .replace("name = \"attic-router\"", "name = \"attic-router\"\nssh_address = \"10.60.0.7\"");
+    let deployment = deployment.edited(&text);
+    let plan = deployment.plan().await;
+    let of_attic = plan.changes.iter().filter(|it| it.address.to_string().contains("/attic/"));
+    assert_eq!(of_attic.count(), 0, "{}", summary(&plan));
+    assert!(plan.blocked.iter().any(|it| it.failure.code == Code::RouterAddress));
+    deployment.apply(&RefreshOptions::default()).await;
+    let joined = deployment.sandbox.read(|it| it.hosts.get("attic-router").unwrap().in_tailnet());
+    assert!(!joined, "the router stays as it is");
 }

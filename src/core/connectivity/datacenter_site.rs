@@ -7,14 +7,14 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use super::builder::{ModelBuilder, Part};
-use super::kernel::{RouterParts, add_foreign_rules, pod_snat};
+use super::kernel::{KernelRoutes, RouterParts, add_foreign_rules, pod_snat};
 use super::path_model::SiteHosts;
 use super::projected_state::ProjectedFact;
 use crate::dataplane::fabric::{Fabric, Lan};
 use crate::dataplane::host::{Kernel, Pods, SegmentPort};
 use crate::dataplane::{Fact, Host, HostId, Origin, PrefixTable, Segment, SegmentId};
 use crate::desired::names;
-use crate::resource::host::{JoinedWorker, KernelRoute, WorkerHost};
+use crate::resource::host::{JoinedWorker, KernelRoute, WorkerHost, described_next_hop};
 use crate::resource::{Address, Kind, Observable, Resource, Site};
 use crate::topology::model::{self, Datacenter, DatacenterKind};
 
@@ -56,11 +56,24 @@ impl<'a> ModelBuilder<'a> {
                 ((self.existing_machine(&site, name), None), existing.network_cidr)
             }
         };
-        let own = private_ip.unwrap_or(datacenter.router.ip);
+        let own = private_ip.unwrap_or_else(|| self.address_on_lan(datacenter));
         let port = SegmentPort { segment, address: own };
         let mut parts = self.router(&site, name, port, runs, network);
         parts.pending.behind_gateway = self.behind_gateway(datacenter);
         parts
+    }
+
+    /// Where neighbours find the router: at its address in the topology if it has that one, or
+    /// if the host was not probed.
+    fn address_on_lan(&self, datacenter: &Datacenter) -> Ipv4Addr {
+        let router = &datacenter.router;
+        let observed = self.sources.inventory.router_interfaces.get(router.name.as_str());
+        let Some(observed) = observed.filter(|it| !it.contains(&router.ip)) else {
+            return router.ip;
+        };
+        let network = datacenter.network();
+        let on_lan = observed.iter().find(|address| network.contains(*address));
+        on_lan.or(observed.first()).copied().unwrap_or(router.ip)
     }
 
     /// The workers that the router reaches through its gateway, by their pod CIDRs.
@@ -216,7 +229,11 @@ impl<'a> ModelBuilder<'a> {
         let inferred = !node.profile_digest.is_empty() && node.ready;
         let host = worker.host.observed().filter(|_| inferred)?;
         // The range of a Node is that of its configuration: it is set once.
-        Some(Cow::Owned(WorkerHost { cni_configuration: Some(node.pod_cidr), ..host.clone() }))
+        Some(Cow::Owned(WorkerHost {
+            cni_configuration: Some(node.pod_cidr),
+            kernel_routes: applied_routes(node, worker, host),
+            ..host.clone()
+        }))
     }
 
     fn worker_kernel(
@@ -256,6 +273,19 @@ impl<'a> ModelBuilder<'a> {
             kernel.translations.push(pod_snat(node.pod_cidr, topology.cluster.pod_cidr));
         }
         kernel
+    }
+}
+
+/// The routes on a worker's host. Where its Node records others than the topology asks for,
+/// their next hop is in the record.
+fn applied_routes(node: &JoinedWorker, desired: &JoinedWorker, host: &WorkerHost) -> KernelRoutes {
+    let recorded = described_next_hop(&node.routes).filter(|_| node.routes != desired.routes);
+    match recorded {
+        Some(hop) => {
+            let via = |prefix: &Ipv4Net| (*prefix, KernelRoute::Via(hop));
+            host.kernel_routes.keys().map(via).collect()
+        }
+        None => host.kernel_routes.clone(),
     }
 }
 

@@ -76,7 +76,7 @@ pub(super) fn add_routes(kernel: &mut Kernel, routes: impl Iterator<Item = (Ipv4
 pub(super) struct NodeKernels(Option<(Ipv4Net, KernelRoutes, Kernel)>);
 
 /// The routes that stargate wrote on a worker.
-type KernelRoutes = Shared<BTreeMap<Ipv4Net, Hop>>;
+pub(super) type KernelRoutes = Shared<BTreeMap<Ipv4Net, Hop>>;
 
 impl NodeKernels {
     /// The kernel of a node in that network with these routes.

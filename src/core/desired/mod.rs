@@ -5,8 +5,8 @@
 //! [`Pending`](crate::resource::Pending) on the resource that yields the fact.
 
 mod allocation;
-mod closed_groups;
 mod cluster_site;
+pub(crate) mod components;
 mod context;
 mod datacenter_site;
 pub mod digest;

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use super::closed_groups::closed_groups;
+use super::components::components;
 use super::facts::JoinedPlace;
 use super::{AddressAssignment, Facts};
 use crate::net::prefix::overlaps;
@@ -171,7 +171,9 @@ impl<'a> Movers<'a> {
     /// The workers that can move only together, and do not wait for others: those of an exchange,
     /// in the order of the first one that is in the cluster.
     fn groups(&self) -> Vec<BTreeSet<&'a WorkerName>> {
-        let mut groups = closed_groups(self.by_name.keys().copied(), |name| self.next_before(name));
+        let all = components(self.by_name.keys().copied(), |name| self.next_before(name));
+        let closed = all.into_iter().filter(|component| !component.leads_on);
+        let mut groups: Vec<BTreeSet<&WorkerName>> = closed.map(|it| it.nodes).collect();
         groups.sort_by_key(|group| group.iter().find(|name| self.is_joined(name)).copied());
         groups
     }

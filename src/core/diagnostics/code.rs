@@ -204,6 +204,12 @@ pub enum Code {
     LeaseHeld,
     /// SG0442: the clock of this machine is wrong.
     ClockSkew,
+    /// SG0443: a router does not have the address that the topology gives it.
+    RouterAddress,
+    /// SG0444: a datacenter would move into the resource group of another one.
+    GroupTakeover,
+    /// SG0445: others deleted objects while an apply ran.
+    DeletedByOthers,
     /// SG0451: the cluster is stopped.
     ClusterStopped,
     /// SG0452: workers may not reach the API server.
@@ -367,29 +373,6 @@ const GROUPS: [&[Entry]; 8] = [
     refusals::ENTRIES,
     sandbox::ENTRIES,
 ];
-
-impl Code {
-    /// The code as it is printed.
-    pub fn as_str(self) -> &'static str {
-        self.entry().text
-    }
-
-    /// The title, in a few words.
-    pub fn title(self) -> &'static str {
-        self.entry().title
-    }
-
-    /// Its meaning, why it matters, and the remedy.
-    pub fn explanation(self) -> &'static str {
-        self.entry().explanation
-    }
-
-    fn entry(self) -> &'static Entry {
-        let mut entries = GROUPS.into_iter().flatten();
-        // A test holds that every code has an entry, so the fallback is never taken.
-        entries.find(|entry| entry.code == self).unwrap_or(&file::ENTRIES[0])
-    }
-}
 
 #[cfg(test)]
 mod tests;

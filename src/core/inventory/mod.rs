@@ -10,6 +10,7 @@ pub mod subscription;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,8 @@ pub struct Inventory {
     pub foreign_peers: Vec<ForeignPeer>,
     /// Rules of others on hosts that select packets of the topology, by host name.
     pub foreign_rules: BTreeMap<String, Vec<ForeignRule>>,
+    /// The addresses of the interfaces of routers that were probed, by host name.
+    pub router_interfaces: BTreeMap<String, BTreeSet<Ipv4Addr>>,
     /// Routers that refuse connections from the tailnet.
     pub blocks_incoming: BTreeSet<String>,
     /// Routers whose keys other devices do not accept, because of tailnet lock.

@@ -45,6 +45,8 @@ pub(super) struct Comparison<'a> {
     pub(super) control_plane: Option<KubernetesVersion>,
     /// Why AKS would refuse the version that the cluster is to be upgraded to, if it would.
     pub(super) refused_upgrade: Option<&'a Failure>,
+    /// Routers that do not have the address of the topology, with the reason.
+    pub(super) misplaced_routers: &'a BTreeMap<Address, Failure>,
     /// The requests that it took to read live state.
     pub(super) requests: &'a BTreeMap<Api, u64>,
 }

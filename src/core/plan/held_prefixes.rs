@@ -106,13 +106,19 @@ fn retained(decision: &ResourceDecision) -> Option<&Blocked> {
     let ResourceDecision::Blocked(blocked) = decision else { return None };
     let is_kept = matches!(blocked.failure.code, Code::Protected | Code::ReplacementNotRequested)
         && matches!(blocked.action, Action::Replace | Action::Delete);
-    (is_kept && blocked.address.site != Site::Cluster || is_router(blocked)).then_some(blocked)
+    let is_site_kept = is_kept && blocked.address.site != Site::Cluster;
+    (is_site_kept || is_router(blocked) || is_misplaced(blocked)).then_some(blocked)
 }
 
 /// Whether it is the router of a site that the topology no longer lists.
 fn is_router(blocked: &Blocked) -> bool {
     blocked.action == Action::Delete
         && matches!(blocked.address.kind, Kind::TailnetDevice | Kind::RouterHost)
+}
+
+/// Whether it is a router that stays where it is, in another place than the topology says.
+fn is_misplaced(blocked: &Blocked) -> bool {
+    blocked.failure.code == Code::RouterAddress && blocked.address.kind == Kind::RouterHost
 }
 
 /// The prefixes and addresses that a worker would take to another site.

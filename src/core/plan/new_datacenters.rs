@@ -1,6 +1,6 @@
-//! New datacenters whose router or network is blocked, and new datacenters and workers that
-//! packets would not reach: the plan is made without them, because routes, rules and
-//! workers would depend on missing resources.
+//! New datacenters whose router or network is blocked, new workers that are blocked, and new
+//! datacenters and workers that packets would not reach: the plan is made without them, because
+//! routes, rules and records would be for missing resources.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use super::ignored_routes::WithheldRoutes;
 use super::planning::{PlanningInput, compare_states, desired_state};
 use super::protection::blocked_for;
 use super::succession::worker_of;
-use super::{Blocked, Change, Finding, Plan};
-use crate::desired::{DesiredResource, allocate};
+use super::{Action, Blocked, Change, Finding, Plan};
+use crate::desired::{DesiredResource, allocate, names};
 use crate::diagnostics::{Code, Failure};
 use crate::resource::{Address, Kind, Site};
 use crate::topology::model::{Datacenter, Topology};
@@ -102,7 +102,12 @@ impl Causes {
             let code = reason.code;
             (address.clone(), Cause { address, code, reason: Some(reason) })
         };
-        let workers = workers.map(cause).collect();
+        let mut workers: BTreeMap<Address, Cause> = workers.map(cause).collect();
+        for (address, cause) in blocked_workers(input, plan) {
+            if !sites.contains_key(&address.site) {
+                workers.entry(address).or_insert(cause);
+            }
+        }
         Self { sites, workers }
     }
 
@@ -154,6 +159,44 @@ fn unusable(input: PlanningInput<'_>, plan: &Plan) -> BTreeMap<Site, Cause> {
         }
     }
     causes
+}
+
+/// The new workers that are blocked and of which nothing exists. A plan without changes would
+/// make nothing for them.
+fn blocked_workers<'a>(
+    input: PlanningInput<'a>,
+    plan: &'a Plan,
+) -> impl Iterator<Item = (Address, Cause)> + use<'a> {
+    let joins = |it: &&Blocked| it.address.kind == Kind::Worker && it.action == Action::Create;
+    let blocked = plan.blocked.iter().filter(|_| !plan.changes.is_empty()).filter(joins);
+    let absent = blocked.filter(move |it| is_absent(input, plan, &it.address));
+    absent.map(|it| {
+        let address = it.caused_by.as_ref().unwrap_or(&it.address).clone();
+        (it.address.clone(), Cause { address, code: it.failure.code, reason: None })
+    })
+}
+
+/// Whether nothing of a worker exists, at any place, or may be hidden.
+fn is_absent(input: PlanningInput<'_>, plan: &Plan, worker: &Address) -> bool {
+    let name = worker.name.as_str();
+    let kinds = [
+        Kind::Worker,
+        Kind::Server,
+        Kind::CiliumNode,
+        Kind::VirtualMachine,
+        Kind::NetworkInterface,
+    ];
+    let interface = names::interface(name);
+    let is_part = |kind: Kind, found: &str| {
+        kinds.contains(&kind) && (found == name || found == interface.as_str())
+    };
+    let desired = plan.desired().iter().filter(|it| it.address.site == worker.site);
+    let mut desired = desired.filter(|it| is_part(it.address.kind, it.address.name.as_str()));
+    let mut live = input.inventory.iter();
+    // The parts of a worker that waits for the place of another one are not desired yet.
+    plan.desired().get(worker).is_some()
+        && !live.any(|(key, it)| is_part(it.resource.kind(), key.name()))
+        && !desired.any(|it| input.inventory.gap_for(it.address.kind, it.key.as_ref()).is_some())
 }
 
 /// Whether everything in a datacenter stands on a blocked resource: it is no part of one

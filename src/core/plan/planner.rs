@@ -30,6 +30,7 @@ use super::protected_departures;
 use super::protection::{self, Retained};
 use super::replacement;
 use super::rollout;
+use super::router_addresses;
 use super::site_kind;
 use super::step_graph::StepGraph;
 use super::unreachable_departures;
@@ -46,6 +47,7 @@ use crate::resource::{Address, Kind, Resource};
 /// Compares desired and live state. The effect on reachability is computed later.
 pub(super) fn plan_changes(input: Comparison<'_>) -> PlanContents {
     let mut decisions = compare_each(input);
+    router_addresses::block(input, &mut decisions);
     let mut retained = protection::protect(input, &mut decisions);
     replacement::refuse(input, &mut decisions);
     worker_request::repave(input, &mut decisions);
@@ -70,6 +72,7 @@ pub(super) fn plan_changes(input: Comparison<'_>) -> PlanContents {
     node_pools::defer_routes(input, &mut decisions, &mut follow_ups);
     new_places::defer_withdrawals(input, &mut decisions, &mut follow_ups);
     later_moves::defer(input, &mut decisions, &mut follow_ups);
+    propagation::defer_restored_routers(input, &mut decisions);
     worker_request::reboot(input, &mut decisions);
     dependencies::add(input, &mut decisions);
     consequences::mark(input, &mut decisions);

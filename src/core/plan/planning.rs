@@ -13,15 +13,18 @@ use super::cost::Cost;
 use super::cyclic_waits;
 use super::decision::Comparison;
 use super::execution_details;
+use super::group_takeovers;
 use super::impact::{
     Assessment, Departures, Projection, add_later_moves, add_pool_upgrades, assess,
 };
+use super::kept_ranges;
 use super::known_drift;
 use super::later_moves;
 use super::new_datacenters;
 use super::planner::plan_changes;
 use super::pool_removal::LeavingPools;
 use super::preflight::{TailnetFacts, live_lints};
+use super::router_addresses;
 use super::unattended::ApprovedChanges;
 use super::unread_cluster;
 use super::worker_request;
@@ -116,6 +119,7 @@ pub fn plan(input: PlanningInput<'_>) -> Plan {
         let (rules, today) = (&input.topology.ignores, input.today);
         findings.extend(known_drift::findings(rules, today, &desired, input.inventory));
         findings.extend(later_moves::unknown_iterations(&desired));
+        findings.extend(group_takeovers::findings(&desired, input.inventory));
     }
     let other = adoption::other_topology(&desired, input.inventory);
     if let Some(other) = other {
@@ -182,8 +186,9 @@ pub(super) fn compare_states(
                    (facts, inventory): (&Facts, &Inventory)| {
         let rules = &input.topology.ignores;
         let applied = known_drift::ignore(rules, input.today, inventory, desired);
-        let findings: Vec<Finding> =
-            findings.iter().cloned().chain(applied.findings.iter().cloned()).collect();
+        let kept_ranges = kept_ranges::findings(input.topology, &applied.drift);
+        let of_rules = applied.findings.iter().cloned().chain(kept_ranges);
+        let findings: Vec<Finding> = findings.iter().cloned().chain(of_rules).collect();
         let refused_upgrade = desired::refusal_of_upgrade(input.topology, facts);
         let comparison = Comparison {
             settings: &settings,
@@ -200,6 +205,7 @@ pub(super) fn compare_states(
             nodes: &facts.nodes,
             control_plane: applied.control_plane(input.topology, facts),
             refused_upgrade: refused_upgrade.as_ref(),
+            misplaced_routers: &router_addresses::misplaced(input.topology, inventory),
             requests: input.requests,
         };
         let mut contents = plan_changes(comparison);

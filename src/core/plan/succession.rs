@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::change::{Action, Change};
+use crate::desired::components::components;
 use crate::desired::names::machine_of;
 use crate::resource::{Address, Kind};
 
@@ -62,33 +63,15 @@ fn add_waits_for_paths(changes: &[Change], found: &mut Takeovers<Address>) {
     }
 }
 
-/// The transitive closure of the takeovers of one object.
-fn chain<'a, K: Ord>(takeovers: &'a Takeovers<K>, of: &K) -> BTreeSet<&'a K> {
-    let mut found = BTreeSet::new();
-    let mut open: Vec<&K> = takeovers.get(of).into_iter().flatten().collect();
-    while let Some(next) = open.pop() {
-        if found.insert(next) {
-            open.extend(takeovers.get(next).into_iter().flatten());
-        }
-    }
-    found
-}
-
 /// Cycles of takeovers, each once: no member can be created before all of them are deleted.
 pub(super) fn cycles<K: Ord + Clone>(takeovers: &Takeovers<K>) -> Vec<BTreeSet<K>> {
-    let mut found: Vec<BTreeSet<K>> = Vec::new();
-    for key in takeovers.keys() {
-        if found.iter().any(|cycle| cycle.contains(key)) {
-            continue;
-        }
-        let chain_of_key = chain(takeovers, key);
-        if !chain_of_key.contains(key) {
-            continue;
-        }
-        let is_mutual = |other: &&&K| chain(takeovers, other).contains(key);
-        found.push(chain_of_key.iter().filter(is_mutual).map(|other| (*other).clone()).collect());
-    }
-    found
+    let all =
+        components(takeovers.keys(), |key| takeovers.get(key).into_iter().flatten().collect());
+    let cycles = all.into_iter().filter(|component| component.is_cycle);
+    let mut cycles: Vec<BTreeSet<K>> =
+        cycles.map(|it| it.nodes.into_iter().cloned().collect()).collect();
+    cycles.sort();
+    cycles
 }
 
 #[cfg(test)]

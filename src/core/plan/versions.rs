@@ -1,5 +1,6 @@
 //! Kubernetes versions that cannot be reached: older ones, ones beyond the next minor
-//! version, ones that AKS does not offer, and kubelets that the control plane does not support.
+//! version, ones that AKS does not offer, tiers without the support plan that offers them, and
+//! kubelets that the control plane does not support.
 
 use super::decision::{Comparison, ResourceDecision, deferred};
 use super::diff::{self, FieldChange, ObjectDiff};
@@ -7,7 +8,9 @@ use super::{Action, Blocked};
 use crate::desired::DesiredResource;
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::Observed;
+use crate::resource::azure::ManagedCluster;
 use crate::resource::kubernetes::Manifest;
+use crate::resource::settings::{ClusterTier, SupportPlan};
 use crate::resource::version::KubernetesVersion;
 use crate::resource::{Address, Kind, Resource, Site};
 
@@ -30,7 +33,7 @@ pub(super) fn refuse(
             if let Some(gap) = input.inventory.gap_for(Kind::Worker, None).filter(|_| is_upgrade) {
                 return Some(gap.into());
             }
-            control_plane(input, live.kubernetes_version, desired.kubernetes_version)
+            control_plane(input, live, desired)
         }
         (Some(Resource::Manifest(live)), Resource::Manifest(manifest)) => {
             profile(input, desired, live, manifest)
@@ -69,7 +72,7 @@ fn blocked(desired: &DesiredResource, live: Option<&Resource>, failure: Failure)
     }
 }
 
-/// Whether a failure only says that a version stays: dependents of the object can be
+/// Whether a failure only says that a version, or the support plan that offers it, stays: dependents of the object can be
 /// changed, because the object exists and works.
 pub(super) fn keeps_version(code: Code) -> bool {
     matches!(
@@ -78,14 +81,42 @@ pub(super) fn keeps_version(code: Code) -> bool {
             | Code::KubernetesMinorSkipped
             | Code::LiveVersionSkew
             | Code::VersionUnsupported
+            | Code::SupportPlanTier
     )
+}
+
+/// The tier that AKS would refuse: a plan that the topology does not name, or that an
+/// `[[ignore]]` keeps, stays as it is.
+fn tier(live: &ManagedCluster, desired: &ManagedCluster) -> Option<Failure> {
+    let plan = desired.support_plan.observed().or(live.support_plan.observed())?;
+    let tier = desired.tier.observed().or(live.tier.observed())?;
+    let is_refused = *plan == SupportPlan::LongTerm && *tier != ClusterTier::Premium;
+    is_refused.then(|| {
+        Failure::new(
+            Code::SupportPlanTier,
+            format!(
+                "the cluster keeps the support plan {}, which AKS does not permit in the tier {}",
+                plan.as_str(),
+                tier.as_str()
+            ),
+            format!(
+                "set `support_plan = \"{}\"` in [cluster], or leave `tier = \"premium\"`; other \
+                 changes are made",
+                SupportPlan::Official.as_str()
+            ),
+        )
+    })
 }
 
 fn control_plane(
     input: Comparison<'_>,
-    live: KubernetesVersion,
-    desired: KubernetesVersion,
+    live: &ManagedCluster,
+    desired: &ManagedCluster,
 ) -> Option<Failure> {
+    if let Some(failure) = tier(live, desired) {
+        return Some(failure);
+    }
+    let (live, desired) = (live.kubernetes_version, desired.kubernetes_version);
     if live.is_newer_than(desired) {
         return Some(Failure::new(
             Code::KubernetesDowngrade,
@@ -155,9 +186,9 @@ fn refused_upgrade(input: Comparison<'_>, desired: &DesiredResource) -> Option<(
     let Resource::ManagedCluster(upgraded) = &cluster.resource else { return None };
     let live = &input.inventory.get(cluster.key.as_ref()?)?.resource;
     let Resource::ManagedCluster(live) = live else { return None };
+    let refused = control_plane(input, live, upgraded)?;
     let live = live.kubernetes_version;
     let needs_upgrade = if is_pool { version.is_newer_than(live) } else { !version.may_join(live) };
-    let refused = control_plane(input, live, upgraded.kubernetes_version)?;
     let message = format!(
         "it would get Kubernetes {version}, which the control plane of version {live} does not \
          support, and the upgrade of the cluster is blocked"

@@ -145,6 +145,13 @@ pub fn describe_routes(routes: &BTreeMap<Ipv4Net, KernelRoute>) -> String {
     format!("{} ({})", hops.join(", "), digest.get(..12).unwrap_or(&digest))
 }
 
+/// The next hop of kernel routes that [`describe_routes`] describes, if they have the same one.
+pub fn described_next_hop(description: &str) -> Option<Ipv4Addr> {
+    let (hops, _digest) = description.rsplit_once(" (")?;
+    let (_count, hop) = hops.split_once(" via ")?;
+    hop.parse().ok()
+}
+
 /// The state of a worker's disk and kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerHost {

@@ -85,6 +85,7 @@ async fn follow(
             tokio::select! {
                 () = stop.notified() => return,
                 () = tokio::time::sleep_until(due) => {}
+                () = sandbox.save_requested() => break,
                 _ = users.tick() => follow_users(&folder, &sandbox).await,
             }
         }
@@ -108,6 +109,14 @@ async fn follow_users(folder: &Arc<Folder>, sandbox: &SharedSandbox) {
 }
 
 fn save(folder: &Folder, sandbox: &SharedSandbox) -> Result<(), FolderError> {
+    // Later changes may be written, too.
+    let count = sandbox.change_count();
+    let saved = write_state(folder, sandbox);
+    sandbox.note_saved(count, saved.as_ref().err().map(ToString::to_string));
+    saved
+}
+
+fn write_state(folder: &Folder, sandbox: &SharedSandbox) -> Result<(), FolderError> {
     if let Some(reason) = folder.failure() {
         return Err(FolderError::NotShared { path: folder.path.clone(), reason });
     }
@@ -124,4 +133,70 @@ fn save(folder: &Folder, sandbox: &SharedSandbox) -> Result<(), FolderError> {
     let bytes = sandbox.read(|sandbox| folder.encode(sandbox))?;
     folder.note_write_time(began);
     folder.write(&bytes, Durability::Synced)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::atomic::Ordering;
+
+    use super::*;
+    use crate::sandbox::serve::{ServeOptions, Server};
+
+    /// As after a slow write of a large state.
+    fn make_slow(saver: &Saver) {
+        saver.folder.write_time.store(60_000_000, Ordering::Relaxed);
+    }
+
+    fn used(path: &Path) -> (SharedSandbox, Saver) {
+        let folder = Folder::open(path).unwrap();
+        let sandbox = SharedSandbox::new(folder.load().unwrap());
+        let saver = folder.save_in_background(sandbox.clone());
+        (sandbox, saver)
+    }
+
+    /// A served write of a large sandbox that was confirmed is in the folder, whenever the process
+    /// is killed.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_served_write_is_confirmed_once_it_is_saved() {
+        let folder = tempfile::tempdir().unwrap();
+        let (sandbox, saver) = used(folder.path());
+        let server = Server::start(sandbox, ServeOptions::default()).await.unwrap();
+        let url = |name: &str| {
+            let group = format!(
+                "/subscriptions/{}/resourceGroups/{name}",
+                crate::sandbox::arm::SUBSCRIPTION
+            );
+            format!("{}{group}?api-version=2021-04-01", server.endpoints.azure)
+        };
+        crate::provider::reqwest_transport::install_cryptography();
+        let client = reqwest::Client::new();
+        for number in 0..5 {
+            make_slow(&saver);
+            let name = format!("group-{number}");
+            let request = client.put(url(&name)).bearer_auth("any");
+            let body = serde_json::json!({ "location": "westeurope" }).to_string();
+            let request = request.header("content-type", "application/json").body(body);
+            let status = request.send().await.unwrap().status();
+            assert!(status.is_success(), "{status}");
+            let saved = Folder::read_saved(folder.path()).unwrap();
+            let groups = saved.arm.list("Microsoft.Resources/resourceGroups");
+            assert_eq!(groups.count(), number + 1, "{name}");
+        }
+        server.stop().await;
+        saver.close().await.unwrap();
+    }
+
+    /// A write that cannot be saved is not confirmed.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_write_that_cannot_be_saved_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sandbox");
+        let (sandbox, saver) = used(&path);
+        make_slow(&saver);
+        std::fs::remove_dir_all(&path).unwrap();
+        sandbox.change(|state, _| state.seed_machine("a", [10, 0, 0, 1].into(), None, false));
+        let refused = sandbox.until_saved().await.unwrap_err();
+        assert!(refused.contains("sandbox"), "{refused}");
+    }
 }

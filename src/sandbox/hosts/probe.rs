@@ -12,6 +12,7 @@ impl EmulatedHost {
     pub fn probe_router(&self, tailnet: &TailnetStore) -> RouterProbe {
         RouterProbe {
             hostname: self.name.clone(),
+            addresses: [self.ip].into(),
             ip_forwarding: self.kernel.ip_forwarding,
             reverse_path_filter: self.kernel.reverse_path_filter,
             send_redirects: self.kernel.send_redirects,

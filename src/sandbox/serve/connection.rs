@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -18,6 +18,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::SHUTDOWN_TIMEOUT;
 use crate::provider::http::Api;
+use crate::sandbox::dispatch::folder_unavailable;
 use crate::sandbox::identity::PresentedCertificates;
 use crate::sandbox::shared::SharedSandbox;
 use crate::sandbox::stream::{ResponseBody, respond};
@@ -111,5 +112,12 @@ async fn serve_request(
     // An error ends the connection without a response.
     let response = handle_with_faults(&service.sandbox, service.api, &request)
         .map_err(|reason| io::Error::new(io::ErrorKind::ConnectionReset, reason))?;
+    if request.method() == Method::GET {
+        return Ok(respond(&service.sandbox, response));
+    }
+    let response = match service.sandbox.until_saved().await {
+        Ok(()) => response,
+        Err(reason) => folder_unavailable(service.api, &reason),
+    };
     Ok(respond(&service.sandbox, response))
 }

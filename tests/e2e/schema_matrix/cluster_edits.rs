@@ -88,6 +88,11 @@ pub(super) const CLUSTER_EDITS: &[Edit] = &[
     edit("an older version", &[("cluster.kubernetes_version", "'1.33.4'")]),
     edit("a version after the next minor version", &[("cluster.kubernetes_version", "'1.35'")]),
     other(&[("cluster.tier", "'premium'")]),
+    edit(
+        "another one than `premium` while the cluster keeps long-term support",
+        &[("cluster.tier", "'standard'"), ("cluster.support_plan", "")],
+    )
+    .from(&[("cluster.tier", "'premium'"), ("cluster.support_plan", "'AKSLongTermSupport'")]),
     edit("removed", &[("cluster.tier", "")]),
     other(&[("cluster.support_plan", "'AKSLongTermSupport'"), ("cluster.tier", "'premium'")]),
     edit("removed", &[("cluster.support_plan", "")]),

@@ -77,6 +77,10 @@ pub(super) const ROUTERS: &[Edit] = &[
     other(&[("datacenters.cloud.router.ip", "'10.50.0.5'")]),
     edit("the address that the machine has now", &[("datacenters.attic.router.ip", "'10.60.0.5'")])
         .prepared(|it| readdress(it, "attic-router", [10, 60, 0, 5])),
+    edit(
+        "an address that the machine does not have",
+        &[("datacenters.attic.router.ip", "'10.60.0.6'")],
+    ),
     other(&[("datacenters.cloud.router.ssh_address", "'gateway.example.com'")]),
     other(&[("datacenters.attic.router.ssh_address", "'gateway.example.com'")]),
     other(&[("datacenters.cloud.router.gateway", "'10.50.0.129'")]),

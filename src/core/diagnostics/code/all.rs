@@ -4,7 +4,7 @@ use super::Code;
 
 impl Code {
     /// Every code, in order.
-    pub const ALL: [Self; 168] = [
+    pub const ALL: [Self; 171] = [
         Self::NotUtf8,
         Self::EmptyFile,
         Self::TooLarge,
@@ -98,6 +98,9 @@ impl Code {
         Self::IgnoredConflict,
         Self::LeaseHeld,
         Self::ClockSkew,
+        Self::RouterAddress,
+        Self::GroupTakeover,
+        Self::DeletedByOthers,
         Self::ClusterStopped,
         Self::ApiServerUnreachable,
         Self::NotOwned,

@@ -204,7 +204,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         title: "the support plan needs another tier",
         explanation: "AKS supports a minor version of Kubernetes for about a year. With \
                       `support_plan = \"AKSLongTermSupport\"` it does so for two years, in clusters of \
-                      the tier `premium` only, and refuses the plan in other tiers. Set \
-                      `tier = \"premium\"`, or remove `support_plan`.",
+                      the tier `premium` only, and refuses the plan in other tiers. A cluster keeps \
+                      its plan if the topology names none. Set `tier = \"premium\"`, or \
+                      `support_plan = \"KubernetesOfficial\"`.",
     },
 ];

@@ -275,6 +275,36 @@ pub(super) const ENTRIES: &[Entry] = &[
                       clock, for example with `timedatectl set-ntp true`.",
     },
     Entry {
+        code: Code::RouterAddress,
+        text: "SG0443",
+        title: "a router does not have the address that the topology gives it",
+        explanation: "The workers of a datacenter of existing machines send their packets to the `ip` of \
+                      its router, and the interfaces of that machine have another address. Nothing \
+                      behind the router would be reached, so stargate does not change the router \
+                      or its workers until the two agree. Set `ip` to the address in the message, or \
+                      give the machine the address of the topology.",
+    },
+    Entry {
+        code: Code::GroupTakeover,
+        text: "SG0444",
+        title: "a datacenter would move into the resource group of another one",
+        explanation: "The topology gives a datacenter, or the cluster, a resource group in which the \
+                      machines of another part of the topology are. Its network would be replaced \
+                      while they use it, and both would be down. stargate changes nothing until each \
+                      has a group of its own: move one of them to a group with a new name first, with \
+                      `--replace`, and the other one in the next apply.",
+    },
+    Entry {
+        code: Code::DeletedByOthers,
+        text: "SG0445",
+        title: "others deleted objects while an apply ran",
+        explanation: "A person, AKS, a policy, another program, or a `destroy --no-lease` deleted \
+                      objects that the apply needs. What the apply created itself while it held the \
+                      Lease, it creates once more, with this warning; otherwise it ends, because \
+                      the deletion may be intended. The activity log of Azure and the audit log of the \
+                      cluster show who deleted them.",
+    },
+    Entry {
         code: Code::ClusterStopped,
         text: "SG0451",
         title: "the cluster is stopped",

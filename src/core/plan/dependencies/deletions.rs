@@ -55,7 +55,7 @@ impl<'a> Index<'a> {
     }
 
     /// Deletions of objects whose ids begin with this one.
-    fn inside(&self, id: &ArmId) -> impl Iterator<Item = &'a Address> {
+    pub(super) fn inside(&self, id: &ArmId) -> impl Iterator<Item = &'a Address> {
         let below = self.deleted.range(ArmId::new(format!("{id}/"))..);
         below.take_while(|(candidate, _)| candidate.is_inside(id)).map(|(_, address)| *address)
     }

@@ -187,6 +187,7 @@ impl<'a> Index<'a> {
             }
             Action::Replace => {
                 found.destroy_after.extend(self.replaced_dependents(change));
+                found.destroy_after.extend(self.deleted_dependents(change));
                 found.destroy_after.extend(self.joining_before(input, change));
                 found.destroy_after.extend(self.new_paths.before_work(change));
                 found.destroy_after.extend(self.returning_routers.before_departure(change));
@@ -206,6 +207,7 @@ impl<'a> Index<'a> {
             _ => found.depends_on.extend(self.pace.before_work(change)),
         }
         found.create_after_destroy_of.extend(self.moving_before(change));
+        found.create_after_destroy_of.extend(self.leaving_worker(change));
         found.into()
     }
 
@@ -220,6 +222,20 @@ impl<'a> Index<'a> {
         let pointing = pointing.into_iter().flatten().filter(|it| it.action == Action::Replace);
         let all = living.chain(pointing.map(|it| &it.address));
         all.filter(|address| **address != change.address)
+    }
+
+    /// Deletions of objects that are in a replaced one or refer to it, such as the interface of a
+    /// removed worker in a replaced subnet: Azure refuses to delete the object before, or
+    /// deletes a machine with it whose worker has not left yet.
+    fn deleted_dependents(&self, change: &'a Change) -> impl Iterator<Item = &'a Address> {
+        let id = match &change.key {
+            ObjectKey::Azure(id) => Some(id),
+            _ => None,
+        };
+        let pointing = id.and_then(|id| self.pointing_at.get(id)).into_iter().flatten();
+        let pointing = pointing.filter(|it| it.action == Action::Delete).map(|it| &it.address);
+        let inside = id.into_iter().flat_map(|id| self.inside(id));
+        pointing.chain(inside).filter(|address| **address != change.address)
     }
 
     /// The new router that a worker moves behind: the worker stays where it is until its new
@@ -294,6 +310,16 @@ impl<'a> Index<'a> {
         let is_rejoining = address.kind == Kind::Worker && is_router_part(deleted.address.kind);
         let leaves = is_resident || is_rejoining || replaced.moves_from().is_some();
         replaced.action == Action::Replace && leaves
+    }
+
+    /// The worker that leaves its place before its record is changed to the next one: if it
+    /// stays, so does the record.
+    fn leaving_worker(&self, change: &Change) -> Option<&'a Address> {
+        let is_record =
+            change.address.kind == Kind::Server && matches!(change.action, Action::Update);
+        let worker = || Address { kind: Kind::Worker, ..change.address.clone() };
+        let worker = is_record.then(|| self.change(&worker())).flatten()?;
+        (worker.action == Action::Replace).then_some(&worker.address)
     }
 
     /// The moving workers that leave before an update withdraws their routes.

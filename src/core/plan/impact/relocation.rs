@@ -53,7 +53,8 @@ impl Relocations {
             .filter(|change| change.moves_from().is_some())
             .map(|change| (change.address.name.as_str(), found.number(&change.address)))
             .collect();
-        let destroyed = found.destroyed_sites(changes, &live);
+        let joining = joining_others(projection, changes);
+        let destroyed = found.destroyed_sites(changes, &live, &joining);
         let held = HeldPlaces::of(&projection.plan.blocked);
         let fate = |(name, site): (&String, &Site)| {
             let Some(home) = live.get(name) else { return NodeRelocation::default() };
@@ -88,9 +89,15 @@ impl Relocations {
     }
 
     /// Datacenters in which the plan deletes every node's machine with its container,
-    /// outside of the waves.
-    fn destroyed_sites(&mut self, changes: &[Change], live: &LiveNodes) -> BTreeMap<Site, usize> {
-        let destroyed: Vec<&str> = changes.iter().filter_map(destroyed_node).collect();
+    /// outside of the waves, apart from nodes that have left for another datacenter by then.
+    fn destroyed_sites(
+        &mut self,
+        changes: &[Change],
+        live: &LiveNodes,
+        joining: &BTreeSet<&str>,
+    ) -> BTreeMap<Site, usize> {
+        let destroyed = changes.iter().filter_map(destroyed_node);
+        let destroyed: BTreeSet<&str> = destroyed.filter(|name| !joining.contains(name)).collect();
         let sites = by_site(live).into_iter().filter(|(site, nodes)| {
             **site != Site::Cluster && nodes.iter().all(|name| destroyed.contains(name))
         });
@@ -99,6 +106,20 @@ impl Relocations {
             .filter(|(_, cause)| is_container(cause.kind));
         with_cause.map(|(site, cause)| (site.clone(), self.number(cause))).collect()
     }
+}
+
+/// The workers that move to a datacenter that exists already. One that is created by the same
+/// plan may be the old one under another name.
+fn joining_others<'a>(projection: Projection<'_>, changes: &'a [Change]) -> BTreeSet<&'a str> {
+    let moving = changes.iter().filter(|it| it.address.kind == Kind::Worker);
+    let moving: Vec<&Change> = moving.filter(|it| it.moves_from().is_some()).collect();
+    if moving.is_empty() {
+        return BTreeSet::new();
+    }
+    let live = projection.observed.inventory.iter();
+    let sites: BTreeSet<Site> = live.filter_map(|(_, observed)| observed.site()).collect();
+    let joins = moving.into_iter().filter(|change| sites.contains(&change.address.site));
+    joins.map(|change| change.address.name.as_str()).collect()
 }
 
 /// Machines and containers that blocked changes keep in place.

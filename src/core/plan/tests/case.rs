@@ -115,6 +115,7 @@ impl Case {
             nodes: &[],
             control_plane: None,
             refused_upgrade: None,
+            misplaced_routers: &BTreeMap::new(),
             requests: &BTreeMap::new(),
         });
         Plan { contents, desired: desired.clone() }

@@ -136,6 +136,7 @@ pub(super) fn compare(desired: &DesiredSet, inventory: &Inventory) -> PlanConten
         nodes: &[],
         control_plane: None,
         refused_upgrade: None,
+        misplaced_routers: &BTreeMap::new(),
         requests: &BTreeMap::new(),
     })
 }

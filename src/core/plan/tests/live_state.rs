@@ -177,6 +177,7 @@ impl LiveState {
                 nodes: &[],
                 control_plane: None,
                 refused_upgrade: None,
+                misplaced_routers: &BTreeMap::new(),
                 requests: &BTreeMap::new(),
             })
         };

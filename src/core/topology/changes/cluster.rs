@@ -78,6 +78,12 @@ pub(super) const RULES: &[ChangeRule] = &[
         ("AKS upgrades a control plane by one minor version at a time", AKS_UPGRADE),
     ),
     rule("cluster.tier", OTHER, InPlace, ("AKS changes the tier; no node restarts", AKS_TIER)),
+    rule(
+        "cluster.tier",
+        "another one than `premium` while the cluster keeps long-term support",
+        Refused(Code::SupportPlanTier),
+        ("AKS has long-term support in one tier only", AKS_SUPPORT_PLAN),
+    ),
     rule("cluster.tier", "removed", NoChange, ("the cluster keeps its current value", AKS_TIER)),
     rule(
         "cluster.support_plan",

@@ -139,6 +139,12 @@ pub(super) const RULES: &[ChangeRule] = &[
         ("the workers' routes get the other next hop", KERNEL_ROUTES),
     ),
     of(
+        EXISTING,
+        ("datacenters.*.router.ip", "an address that the machine does not have"),
+        Refused(Code::RouterAddress),
+        ("packets of the workers would be dropped before the router", KERNEL_ROUTES),
+    ),
+    of(
         AZURE,
         ("datacenters.*.router.ssh_address", OTHER),
         NOT_FOR_KIND,

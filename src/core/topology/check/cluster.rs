@@ -51,7 +51,10 @@ impl Checker<'_> {
             self.found.push(
                 Diagnostic::error(Code::SupportPlanTier, message)
                     .at(plan.span.clone(), "AKS refuses this plan in other tiers")
-                    .remedy("set `tier = \"premium\"` in [cluster], or remove `support_plan`"),
+                    .remedy(
+                        "set `tier = \"premium\"` in [cluster], or \
+                         `support_plan = \"KubernetesOfficial\"`",
+                    ),
             );
         }
     }

@@ -19,6 +19,8 @@ use crate::provider::printable::line as printable;
 use crate::resource::ownership::ROUTE_PROTOCOL;
 use crate::resource::protection::record;
 
+const TUNNEL_DEVICE: &str = "tailscale0";
+
 /// The script, which changes nothing.
 pub(in super::super) fn script() -> HostScript {
     // The table that Tailscale keeps on every router.
@@ -36,6 +38,7 @@ pub(in super::super) fn parse(hostname: &str, stdout: &str) -> Result<RouterProb
     let firewall = firewall(&output)?;
     let mut probe = RouterProbe {
         hostname: hostname.to_owned(),
+        addresses: addresses(&output)?,
         ip_forwarding: settings.ip_forwarding,
         reverse_path_filter: settings.reverse_path_filter,
         send_redirects: settings.send_redirects,
@@ -83,6 +86,29 @@ fn is_persistent(output: &ProbeOutput, probe: &RouterProbe) -> bool {
         && output.file_has_content("apply", files::APPLY)
         && output.file_has_content("unit", &super::unit())
         && output.line("unit_enabled") == Ok("enabled")
+}
+
+/// A part of `ip -j address show`.
+#[derive(Debug, Deserialize)]
+struct Interface {
+    #[serde(rename = "ifname", default)]
+    name: String,
+    #[serde(rename = "addr_info", default)]
+    addresses: Vec<InterfaceAddress>,
+}
+
+#[derive(Debug, Deserialize)]
+struct InterfaceAddress {
+    local: Option<Ipv4Addr>,
+}
+
+/// The addresses at which neighbours reach the host.
+fn addresses(output: &ProbeOutput) -> Result<BTreeSet<Ipv4Addr>, ProbeError> {
+    let interfaces: Option<Vec<Interface>> = output.json("addresses")?;
+    let interfaces = interfaces.ok_or(ProbeError::Lacks("ip"))?;
+    let own = interfaces.iter().filter(|it| it.name != TUNNEL_DEVICE);
+    let addresses = own.flat_map(|interface| &interface.addresses).filter_map(|it| it.local);
+    Ok(addresses.filter(|address| !address.is_loopback()).collect())
 }
 
 #[derive(Debug)]

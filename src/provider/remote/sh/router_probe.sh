@@ -11,6 +11,7 @@ settings() {
 main() {
     begin
     part settings settings
+    part addresses ip -4 -j address show
     part routes ip -4 -j route show table all proto 117
     part main_table ip -4 -j route show table main
     part rules ip -4 -j rule show

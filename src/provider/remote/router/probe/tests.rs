@@ -7,6 +7,11 @@ const ROUTES: &str = r#"[{"type":"unreachable","dst":"10.244.0.0/16","metric":10
     {"dst":"10.244.1.0/24","dev":"tailscale0","scope":"link","flags":["linkdown"]},
     {"dst":"10.244.65.0/24","gateway":"10.50.1.5","dev":"eth0","flags":[]},
     {"dst":"10.9.9.9","dev":"tailscale0","scope":"link","flags":[]}]"#;
+/// Interfaces without an IPv4 address are empty objects.
+const ADDRESSES: &str = r#"[{"ifindex":1,"ifname":"lo","addr_info":[{"family":"inet","local":"127.0.0.1","prefixlen":8}]},
+    {},{"ifindex":2,"ifname":"eth0","addr_info":[{"family":"inet","local":"10.50.0.4","prefixlen":24},
+        {"family":"inet","local":"10.50.0.9","prefixlen":24,"secondary":true}]},
+    {"ifindex":3,"ifname":"tailscale0","addr_info":[{"family":"inet","local":"100.101.102.103","prefixlen":32}]}]"#;
 const RULES: &str = r#"[{"priority":0,"src":"all","table":"local"},
     {"priority":5200,"src":"all","dst":"10.50.0.0","dstlen":16,"table":"main","protocol":"117"},
     {"priority":5200,"src":"all","dst":"10.50.0.9","table":"main","protocol":"117"},
@@ -53,6 +58,7 @@ fn firewall_json() -> String {
 fn configured() -> TestProbeOutput {
     TestProbeOutput::of("dc1-router")
         .with("settings", SETTINGS)
+        .with("addresses", ADDRESSES)
         .with("routes", ROUTES)
         .with("rules", RULES)
         .with("firewall_tables", "{\"nftables\":[]}")
@@ -97,6 +103,7 @@ fn a_configured_router_is_read() {
     let tailscale = probe.tailscale.unwrap();
     assert!(tailscale.running && tailscale.accept_routes && !tailscale.snat_subnet_routes);
     assert_eq!(tailscale.address, Some([100, 101, 102, 103].into()));
+    assert_eq!(probe.addresses, [[10, 50, 0, 4].into(), [10, 50, 0, 9].into()].into());
     assert_eq!(tailscale.advertised_routes, [prefix("10.50.0.0/16")].into());
 }
 
@@ -124,6 +131,7 @@ fn foreign_routes_are_formatted_like_ip_s_output() {
 fn a_bare_host_is_read() {
     let output = TestProbeOutput::of("dc1-router")
         .with("settings", "ip_forward 0\nconf/all/rp_filter 1\nconf/eth0/send_redirects 1\n")
+        .with("addresses", "[]")
         .with("routes", "[]")
         .with("rules", r#"[{"priority":0,"src":"all","table":"local"}]"#)
         .without("firewall")
@@ -251,6 +259,8 @@ fn hostile_output_gives_printable_errors() {
         "x".repeat(super::super::super::MAX_OUTPUT + 1),
         configured().without("routes").line(),
         configured().without("rules").line(),
+        configured().without("addresses").line(),
+        configured().with("addresses", r#"[{"addr_info":[{"local":"eth0"}]}]"#).line(),
         configured().with("settings", "").line(),
         configured().with("settings", &SETTINGS.replace("rp_filter 2", "rp_filter 999")).line(),
         configured().with("routes", "{}").line(),

@@ -1,13 +1,23 @@
-//! Nodes of a graph that lead to each other and to no others.
+//! Nodes of a graph that lead to each other.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The groups of nodes that lead to each other, at any distance, and to nothing else: a node
-/// alone, or a cycle. Each node is looked at once (Tarjan's algorithm).
-pub(super) fn closed_groups<K: Ord + Copy>(
+/// Nodes that lead to each other, at any distance: a strongly connected component.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Component<K> {
+    /// A node alone, or all nodes of overlapping cycles.
+    pub(crate) nodes: BTreeSet<K>,
+    /// Whether one of them leads to a node of another component.
+    pub(crate) leads_on: bool,
+    /// Whether a path leads back to its first node.
+    pub(crate) is_cycle: bool,
+}
+
+/// The components of a graph. Each node is looked at once (Tarjan's algorithm).
+pub(crate) fn components<K: Ord + Copy>(
     nodes: impl IntoIterator<Item = K>,
     next: impl Fn(K) -> Vec<K>,
-) -> Vec<BTreeSet<K>> {
+) -> Vec<Component<K>> {
     let mut search = Search {
         next,
         visits: BTreeMap::new(),
@@ -29,10 +39,12 @@ struct Visit {
     number: usize,
     /// The smallest number that it leads to.
     lowest: usize,
-    /// Whether its group is still open.
+    /// Whether its component is still open.
     is_open: bool,
-    /// Whether it leads to another group.
+    /// Whether it leads to another component.
     leads_on: bool,
+    /// Whether it leads to itself.
+    leads_back: bool,
 }
 
 /// A node of the present path, with the nodes that it leads to and that are not visited yet.
@@ -45,9 +57,9 @@ struct Search<K, F> {
     next: F,
     visits: BTreeMap<K, Visit>,
     path: Vec<Step<K>>,
-    /// The nodes whose groups are open, in the order in which they were found.
+    /// The nodes whose components are open, in the order in which they were found.
     open: Vec<K>,
-    found: Vec<BTreeSet<K>>,
+    found: Vec<Component<K>>,
 }
 
 impl<K: Ord + Copy, F: Fn(K) -> Vec<K>> Search<K, F> {
@@ -65,7 +77,9 @@ impl<K: Ord + Copy, F: Fn(K) -> Vec<K>> Search<K, F> {
 
     fn enter(&mut self, node: K) {
         let number = self.visits.len();
-        self.visits.insert(node, Visit { number, lowest: number, is_open: true, leads_on: false });
+        let visit =
+            Visit { number, lowest: number, is_open: true, leads_on: false, leads_back: false };
+        self.visits.insert(node, visit);
         self.open.push(node);
         self.path.push(Step { node, left: (self.next)(node) });
     }
@@ -74,6 +88,7 @@ impl<K: Ord + Copy, F: Fn(K) -> Vec<K>> Search<K, F> {
     fn join(&mut self, node: K, next: K) {
         let Some(other) = self.visits.get(&next).copied() else { return };
         if let Some(visit) = self.visits.get_mut(&node) {
+            visit.leads_back |= node == next;
             match other.is_open {
                 true => visit.lowest = visit.lowest.min(other.lowest),
                 false => visit.leads_on = true,
@@ -81,7 +96,7 @@ impl<K: Ord + Copy, F: Fn(K) -> Vec<K>> Search<K, F> {
         }
     }
 
-    /// Ends the visit of a node, and the group that begins with it.
+    /// Ends the visit of a node, and the component that begins with it.
     fn leave(&mut self, node: K) {
         let _ended = self.path.pop();
         let is_first = self.visits.get(&node).is_some_and(|it| it.lowest == it.number);
@@ -95,17 +110,16 @@ impl<K: Ord + Copy, F: Fn(K) -> Vec<K>> Search<K, F> {
 
     fn close(&mut self, first: K) {
         let at = self.open.iter().rposition(|node| *node == first).unwrap_or_default();
-        let group: BTreeSet<K> = self.open.split_off(at).into_iter().collect();
-        let mut leads_on = false;
-        for node in &group {
+        let nodes: BTreeSet<K> = self.open.split_off(at).into_iter().collect();
+        let (mut leads_on, mut is_cycle) = (false, nodes.len() > 1);
+        for node in &nodes {
             if let Some(visit) = self.visits.get_mut(node) {
                 visit.is_open = false;
                 leads_on |= visit.leads_on;
+                is_cycle |= visit.leads_back;
             }
         }
-        if !leads_on {
-            self.found.push(group);
-        }
+        self.found.push(Component { nodes, leads_on, is_cycle });
     }
 }
 
@@ -129,12 +143,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn groups_are_those_that_all_paths_stay_in(
+        fn components_are_the_nodes_that_lead_to_each_other(
             pairs in prop::collection::vec((0_u8..12, 0_u8..12), 0..24),
         ) {
             let mut edges: BTreeMap<u8, BTreeSet<u8>> = BTreeMap::new();
-            for (from, to) in pairs {
-                edges.entry(from).or_default().insert(to);
+            for (from, to) in &pairs {
+                edges.entry(*from).or_default().insert(*to);
             }
             // Each node is asked once, however long the paths are.
             let calls = Cell::new(0);
@@ -142,14 +156,26 @@ mod tests {
                 calls.set(calls.get() + 1);
                 edges.get(&node).into_iter().flatten().copied().collect()
             };
-            let found: BTreeSet<BTreeSet<u8>> = closed_groups(0..12, next).into_iter().collect();
-            let is_closed = |group: &BTreeSet<u8>| {
-                group.iter().all(|node| reached(&edges, *node) == *group)
-            };
-            let all = (0..12).map(|node| reached(&edges, node));
-            let expected: BTreeSet<BTreeSet<u8>> = all.filter(is_closed).collect();
-            prop_assert_eq!(found, expected);
+            let found = components(0..12, next);
             prop_assert_eq!(calls.get(), 12);
+            let in_order: Vec<u8> = found.iter().flat_map(|it| it.nodes.clone()).collect();
+            prop_assert_eq!(in_order.len(), 12);
+            for component in found {
+                let Component { nodes, leads_on, is_cycle } = component;
+                for node in &nodes {
+                    let of_node = reached(&edges, *node);
+                    let mutual: BTreeSet<u8> = of_node
+                        .iter()
+                        .copied()
+                        .filter(|other| reached(&edges, *other).contains(node))
+                        .collect();
+                    prop_assert_eq!(&mutual, &nodes);
+                    prop_assert_eq!(leads_on, of_node != nodes);
+                }
+                let is_alone = nodes.len() == 1;
+                let turns = nodes.iter().any(|node| pairs.contains(&(*node, *node)));
+                prop_assert_eq!(is_cycle, !is_alone || turns);
+            }
         }
     }
 }
