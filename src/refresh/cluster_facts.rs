@@ -56,7 +56,7 @@ pub(super) async fn read(
             Err(error) => return ClusterResponse::Unknown(error.into()),
         },
     };
-    match provisioning_state(&cluster) {
+    match cluster_profile::provisioning_state(&cluster) {
         Some("Creating") => return ClusterResponse::NotYet { exists: true },
         Some("Deleting") => return ClusterResponse::Unknown(being_deleted(&id)),
         _ => {}
@@ -73,15 +73,6 @@ pub(super) async fn read(
         Ok(facts) => ClusterResponse::Facts(Box::new(facts)),
         Err(failure) => ClusterResponse::Unknown(failure),
     }
-}
-
-/// Whether the cluster's API server can be expected to answer.
-pub(super) fn may_answer(cluster: &Value) -> bool {
-    !matches!(provisioning_state(cluster), Some("Creating" | "Deleting"))
-}
-
-fn provisioning_state(cluster: &Value) -> Option<&str> {
-    cluster.pointer("/properties/provisioningState").and_then(Value::as_str)
 }
 
 /// It is unknown which objects are deleted with it.

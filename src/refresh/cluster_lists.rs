@@ -9,7 +9,6 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-use super::cluster_facts::may_answer;
 use super::{Clock, Scope, unsupported_cluster};
 use crate::provider::access::{self, AccessError, ClusterAccess};
 use crate::provider::azure::codec::cluster_profile;
@@ -18,7 +17,7 @@ use crate::provider::cluster::{ClusterError, LiveManifest, NodeFacts};
 use crate::provider::read_write::ClusterRead;
 use crate::resource::kubernetes::ManifestKind;
 
-/// What an API server answered.
+/// The answers of an API server.
 pub(super) struct ClusterAnswer {
     /// The name that the cluster's object gave it.
     pub(super) fqdn: String,
@@ -62,6 +61,11 @@ pub(super) async fn read_listed(
         return None;
     }
     Some(read(clients, scope, (profile.fqdn, now)).await)
+}
+
+/// Whether the cluster's API server can be expected to answer.
+fn may_answer(cluster: &Value) -> bool {
+    !matches!(cluster_profile::provisioning_state(cluster), Some("Creating" | "Deleting"))
 }
 
 /// Reads the cluster whose API server has this name.

@@ -8,13 +8,13 @@ use stargate::sandbox::SandboxState;
 use stargate::sandbox::faults::Fault;
 
 use crate::harness::{Deployment, EXAMPLE, RefreshOptions, TWO_DATACENTERS, failures, summary};
+use crate::upgrades::with_versions;
 
 const NEW: &str = "\n[[datacenters.dc1.workers]]\nname = \"late\"\nip = \"10.50.1.7\"\n\
                    pod_cidr = \"10.244.67.0/24\"\n";
 
 fn versions(cluster: &str, profile: &str) -> String {
-    let text = EXAMPLE.replace("\"1.33.5\"", &format!("\"{cluster}\""));
-    text.replace("\"1.33.7\"", &format!("\"{profile}\""))
+    with_versions(EXAMPLE, cluster, profile)
 }
 
 /// Whether anything of the plan or of the deployment is for the worker.

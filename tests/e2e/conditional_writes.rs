@@ -11,6 +11,7 @@ use stargate::sandbox::{SandboxState, SharedSandbox};
 
 use crate::harness::{Deployment, EXAMPLE, RefreshOptions, failures, summary};
 use crate::node_pools::{cluster_id, live_pools};
+use crate::upgrades::with_versions;
 
 /// Changes the cluster right before the first PUT to a path.
 #[derive(Debug)]
@@ -72,10 +73,10 @@ async fn a_change_of_a_node_pool_by_others_is_kept() {
 
 #[tokio::test(start_paused = true)]
 async fn a_change_of_the_cluster_by_others_is_kept() {
-    let earlier = EXAMPLE.replace("\"1.33.5\"", "\"1.33.4\"").replace("\"1.33.7\"", "\"1.33.4\"");
+    let earlier = with_versions(EXAMPLE, "1.33.4", "1.33.4");
     let deployment = Deployment::of(&earlier, SandboxState::new(31));
     deployment.iterate().await;
-    let edited = deployment.edited(EXAMPLE);
+    let edited = deployment.edited(&with_versions(EXAMPLE, "1.33.5", "1.33.5"));
     let client = OtherClient::start(&edited, "/managedClusters/stargate-aks-e2e-2", |body| {
         body["tags"]["cost"] = json!("7");
     });

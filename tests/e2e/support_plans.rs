@@ -10,8 +10,7 @@ use stargate::sandbox::SandboxState;
 use crate::harness::{Deployment, EXAMPLE, RefreshOptions, failures, summary};
 
 fn cluster(settings: &str) -> String {
-    let text = EXAMPLE.replace("\"1.33.7\"", "\"1.33\"").replace("\"1.33.5\"", "\"1.33\"");
-    text.replace("[cluster] ", &format!("[cluster]\n{settings}# "))
+    EXAMPLE.replace("[cluster] ", &format!("[cluster]\n{settings}# "))
 }
 
 async fn with_long_term_support() -> Deployment {

@@ -4,6 +4,7 @@ mod addresses;
 mod all;
 mod apply;
 mod entry;
+mod facts;
 mod file;
 mod names;
 mod preflight;

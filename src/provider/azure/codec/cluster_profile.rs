@@ -101,6 +101,11 @@ struct NodeGroup {
     restriction_level: Option<String>,
 }
 
+/// The state of the last operation on a cluster, in a response of ARM.
+pub fn provisioning_state(body: &Value) -> Option<&str> {
+    body.pointer("/properties/provisioningState").and_then(Value::as_str)
+}
+
 /// Decodes a response of ARM.
 ///
 /// # Errors
