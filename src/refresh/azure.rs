@@ -119,7 +119,7 @@ fn hand_over(scope: &Scope<'_>, clusters: &[Value], receiver: oneshot::Sender<Va
     let id = scope.cluster_id();
     let listed = clusters.iter().find(|value| codec::id(value).as_ref() == Some(&id));
     if let Some(cluster) = listed {
-        // The receiver only lacks if the refresh has ended.
+        // The receiver is dropped only if the refresh has ended.
         drop(receiver.send(cluster.clone()));
     }
 }

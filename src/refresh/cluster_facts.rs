@@ -62,7 +62,8 @@ pub(super) async fn read(
         _ => {}
     }
     let reasons = unsupported_cluster::reasons(&id, &cluster);
-    if !reasons.is_empty() {
+    // What was created before can be destroyed.
+    if !reasons.is_empty() && !scope.options.destroy {
         return ClusterResponse::Unsupported(reasons);
     }
     let facts = match cluster_profile::decode(&cluster) {
@@ -306,12 +307,8 @@ pub(super) fn note(
             observation.findings.push(Finding::new(severity, failure));
         }
         ClusterResponse::Unsupported(reasons) => {
-            // What was created before can be destroyed.
-            let severity = match scope.options.destroy {
-                true => FindingSeverity::Warning,
-                false => FindingSeverity::Error,
-            };
-            let findings = reasons.iter().map(|it| Finding::new(severity, it.clone()));
+            let error = |it: &Failure| Finding::new(FindingSeverity::Error, it.clone());
+            let findings = reasons.iter().map(error);
             observation.findings.extend(findings);
         }
         ClusterResponse::Unknown(_) | ClusterResponse::NotYet { .. } => {}
@@ -329,7 +326,7 @@ pub(super) fn note_unknown(
     let (failure, explained) = match response {
         ClusterResponse::Unknown(failure) => (failure, false),
         ClusterResponse::Unsupported(reasons) => match reasons.first() {
-            Some(failure) => (failure, !scope.options.destroy),
+            Some(failure) => (failure, true),
             None => return,
         },
         ClusterResponse::Facts(_) | ClusterResponse::NotYet { .. } => return,

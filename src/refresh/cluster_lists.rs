@@ -55,7 +55,8 @@ pub(super) async fn read_listed(
     (listed, now): (oneshot::Receiver<Value>, &Clock),
 ) -> Option<ClusterAnswer> {
     let cluster = listed.await.ok().filter(may_answer)?;
-    let is_supported = unsupported_cluster::reasons(&scope.cluster_id(), &cluster).is_empty();
+    let is_supported = scope.options.destroy
+        || unsupported_cluster::reasons(&scope.cluster_id(), &cluster).is_empty();
     let profile = cluster_profile::decode(&cluster).ok()?;
     if profile.stopped || !is_supported {
         return None;

@@ -12,6 +12,17 @@ use crate::provider::clients::ReadClients;
 use crate::provider::error::RequestError;
 use crate::resource::Kind;
 
+/// What the topology keeps in the group of the VNet. Other kinds may need other roles, and a
+/// list that is refused would hide them everywhere.
+const BESIDE_NETWORK: [Kind; 6] = [
+    Kind::VirtualNetwork,
+    Kind::NetworkSecurityGroup,
+    Kind::PublicIpAddress,
+    Kind::NetworkInterface,
+    Kind::RouteTable,
+    Kind::VirtualMachine,
+];
+
 /// Lists the resource group of such a VNet, kind by kind: the identity may have a role on the
 /// group, and none on the rest of its subscription.
 pub(super) async fn lists(
@@ -27,7 +38,7 @@ pub(super) async fn lists(
     if is_listed {
         return Vec::new();
     }
-    let lists = listed().map(|(kind, arm)| {
+    let lists = listed().filter(|(kind, _)| BESIDE_NETWORK.contains(kind)).map(|(kind, arm)| {
         let path = format!("{group}/providers/{}", arm.name);
         async move { (kind, clients.azure.list(&path, arm.api_version).await) }
     });

@@ -45,7 +45,7 @@ fn assert_clear(applied: &Applied, case: &str) {
     let message = &failure.message;
     let is_clear = match failure.code {
         Code::StalePlan => message.contains("destroys the topology"),
-        Code::DeletedByOthers => message.contains("delete"),
+        Code::DeletedByOthers => message.contains("while this apply r"),
         _ => false,
     };
     assert!(

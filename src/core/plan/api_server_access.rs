@@ -73,8 +73,11 @@ fn authorized_ranges(
     let mut refused: Vec<(&Datacenter, Ipv4Addr)> = Vec::new();
     for datacenter in waiting {
         match facts.egress_addresses.get(&datacenter.name) {
-            Some(address) if is_authorized(*address, cluster) => {}
-            Some(address) => refused.push((datacenter, *address)),
+            Some(address) => match is_authorized(*address, cluster) {
+                Some(true) => {}
+                Some(false) => refused.push((datacenter, *address)),
+                None => findings.push(unknown_ranges(datacenter, *address, cluster)),
+            },
             None => findings.push(unknown_address(datacenter, topology, cluster)),
         }
     }
@@ -93,7 +96,8 @@ fn authorized_ranges(
         ),
         format!("run `{}`", update(topology, cluster, added)),
     );
-    findings.push(Finding::new(FindingSeverity::Error, failure));
+    // An error would stop changes that have nothing to do with these workers.
+    findings.push(Finding::new(FindingSeverity::Warning, failure));
 }
 
 /// An address that Azure has not assigned yet, or that of a site with its own internet access.
@@ -136,9 +140,29 @@ fn update(
     )
 }
 
-fn is_authorized(address: Ipv4Addr, cluster: &ClusterFacts) -> bool {
-    cluster.authorized_ranges.iter().any(|text| match text.parse::<Ipv4Net>() {
-        Ok(range) => range.contains(&address),
-        Err(_) => text.parse() == Ok(address),
-    })
+/// The list has something other than ranges of IPv4.
+fn unknown_ranges(datacenter: &Datacenter, address: Ipv4Addr, cluster: &ClusterFacts) -> Finding {
+    let failure = Failure::new(
+        Code::ApiServerUnreachable,
+        format!(
+            "it is unknown whether the authorized IP ranges of the API server ({}) contain \
+             {address}, which the workers of datacenter {} come from",
+            cluster.authorized_ranges.join(", "),
+            datacenter.name
+        ),
+        format!("check that they contain {address} before the workers join"),
+    );
+    Finding::new(FindingSeverity::Warning, failure)
+}
+
+/// Whether the ranges contain the address. That is unknown if an entry is no range of IPv4.
+fn is_authorized(address: Ipv4Addr, cluster: &ClusterFacts) -> Option<bool> {
+    let ranges = cluster.authorized_ranges.iter().map(|text| {
+        text.parse::<Ipv4Net>().ok().or_else(|| Some(Ipv4Net::from(text.parse::<Ipv4Addr>().ok()?)))
+    });
+    let ranges: Vec<Option<Ipv4Net>> = ranges.collect();
+    match ranges.iter().flatten().any(|range| range.contains(&address)) {
+        true => Some(true),
+        false => ranges.iter().all(Option::is_some).then_some(false),
+    }
 }

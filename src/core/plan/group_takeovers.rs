@@ -4,7 +4,7 @@
 //! The objects of a site have the same names in each group, so that a group with another site in
 //! it looks as if only the ranges of its network had been edited.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::{Finding, FindingSeverity};
 use crate::desired::{DesiredResource, DesiredSet};
@@ -23,7 +23,7 @@ pub(super) fn findings(desired: &DesiredSet, inventory: &Inventory) -> Vec<Findi
     let live = LiveGroups::of(desired, inventory);
     let listed: BTreeSet<&Site> = desired.iter().map(|it| &it.address.site).collect();
     let refused = taken.iter().filter(|(group, id, owner)| {
-        let moves = live.sites.contains_key(&group.address.site);
+        let moves = live.sites.contains(&group.address.site);
         live.occupied.contains(*id) && (moves || listed.contains(owner))
     });
     refused.map(|(group, _, owner)| refusal(&group.address, owner)).collect()
@@ -45,7 +45,7 @@ struct LiveGroups<'a> {
     /// Groups whose machines or cluster the topology no longer describes there.
     occupied: BTreeSet<&'a ArmId>,
     /// The sites of live groups.
-    sites: BTreeMap<Site, &'a ArmId>,
+    sites: BTreeSet<Site>,
 }
 
 impl<'a> LiveGroups<'a> {
@@ -53,14 +53,14 @@ impl<'a> LiveGroups<'a> {
         let claimed: BTreeSet<&ObjectKey> =
             desired.iter().filter_map(|it| it.key.as_ref()).collect();
         let mut groups: Vec<&'a ArmId> = Vec::new();
-        let mut sites = BTreeMap::new();
+        let mut sites = BTreeSet::new();
         let mut machines: Vec<(&'a ArmId, bool)> = Vec::new();
         for (key, observed) in inventory.iter() {
             let (ObjectKey::Azure(id), Some(site)) = (key, observed.site()) else { continue };
             match observed.resource.kind() {
                 Kind::ResourceGroup => {
                     groups.push(id);
-                    sites.insert(site, id);
+                    sites.insert(site);
                 }
                 Kind::VirtualMachine | Kind::ManagedCluster => {
                     machines.push((id, claimed.contains(key)));
@@ -68,9 +68,14 @@ impl<'a> LiveGroups<'a> {
                 _ => {}
             }
         }
+        // Machines that could not be listed may be in any group.
+        let is_unread = inventory.gap_among(Kind::VirtualMachine).is_some();
         let is_occupied = |group: &&ArmId| {
             let mut inside = machines.iter().filter(|(id, _)| id.is_inside(group)).peekable();
-            inside.peek().is_some() && inside.all(|(_, is_claimed)| !is_claimed)
+            match inside.peek() {
+                Some(_) => inside.all(|(_, is_claimed)| !is_claimed),
+                None => is_unread,
+            }
         };
         Self { occupied: groups.into_iter().filter(is_occupied).collect(), sites }
     }

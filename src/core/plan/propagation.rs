@@ -303,11 +303,10 @@ fn restored_device(
         return None;
     }
     let device = Address { kind: Kind::TailnetDevice, ..router.clone() };
-    let is_updated = matches!(
-        decisions.get(&device),
-        Some(ResourceDecision::Change(change)) if change.action == Action::Update
-    );
-    is_updated.then_some(device)
+    let Some(ResourceDecision::Change(change)) = decisions.get(&device) else { return None };
+    let returns = |path: &str| matches!(path, "authorized" | "key_expiry_disabled" | "online");
+    let returns = change.fields().iter().any(|field| returns(&field.path.to_string()));
+    (change.action == Action::Update && returns).then_some(device)
 }
 
 /// Work on a worker's host that follows once its router is back. A worker that leaves its place

@@ -65,7 +65,10 @@ impl Relocations {
                     || held.sites.contains(home)
                     || held.sites.contains(site),
                 relocated: moving.get(name.as_str()).copied().or_else(of_site),
-                destroyed: destroyed.get(home).copied(),
+                destroyed: destroyed
+                    .get(home)
+                    .copied()
+                    .filter(|_| !joining.contains(name.as_str())),
             }
         };
         found.relocations = nodes.iter().map(fate).collect();
@@ -99,7 +102,10 @@ impl Relocations {
         let destroyed = changes.iter().filter_map(destroyed_node);
         let destroyed: BTreeSet<&str> = destroyed.filter(|name| !joining.contains(name)).collect();
         let sites = by_site(live).into_iter().filter(|(site, nodes)| {
-            **site != Site::Cluster && nodes.iter().all(|name| destroyed.contains(name))
+            let mut staying = nodes.iter().filter(|name| !joining.contains(*name)).peekable();
+            **site != Site::Cluster
+                && staying.peek().is_some()
+                && staying.all(|name| destroyed.contains(name))
         });
         let with_cause = sites
             .filter_map(|(site, _)| Some((site, cause_at(changes, site)?)))
