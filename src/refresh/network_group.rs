@@ -12,8 +12,8 @@ use crate::provider::clients::ReadClients;
 use crate::provider::error::RequestError;
 use crate::resource::Kind;
 
-/// What the topology keeps in the group of the VNet. Other kinds may need other roles, and a
-/// list that is refused would hide them everywhere.
+/// The kinds of the topology in the group of the VNet. Others may need other roles, and a list
+/// that is refused would hide their objects everywhere.
 const BESIDE_NETWORK: [Kind; 6] = [
     Kind::VirtualNetwork,
     Kind::NetworkSecurityGroup,

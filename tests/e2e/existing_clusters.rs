@@ -342,7 +342,7 @@ fn change_property(deployment: &Deployment, pointer: &str, value: &Value) {
 
 /// The cluster became dual-stack after the deployment.
 #[tokio::test(start_paused = true)]
-async fn what_was_created_in_a_cluster_that_is_refused_since_is_destroyed() {
+async fn a_destroy_includes_a_cluster_that_is_refused_since() {
     let deployment = deployment(&shape("managed")).await;
     deployment.iterate().await;
     change_property(&deployment, "/networkProfile/ipFamilies", &json!(["IPv4", "IPv6"]));

@@ -211,6 +211,8 @@ pub enum Code {
     GroupTakeover,
     /// SG0445: others deleted objects while an apply ran.
     DeletedByOthers,
+    /// SG0446: an existing cluster has other ranges than the topology.
+    ClusterRanges,
     /// SG0451: the cluster is stopped.
     ClusterStopped,
     /// SG0452: workers may not reach the API server.

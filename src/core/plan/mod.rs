@@ -22,6 +22,7 @@ pub mod diff;
 mod exclusive_claims;
 mod execution;
 mod execution_details;
+mod existing_ranges;
 pub mod findings;
 mod follow_ups;
 mod group_takeovers;

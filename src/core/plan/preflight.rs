@@ -2,7 +2,7 @@
 
 use ipnet::Ipv4Net;
 
-use super::{Finding, FindingSeverity, api_server_access, prefix_conflicts};
+use super::{Finding, FindingSeverity, api_server_access, existing_ranges, prefix_conflicts};
 use crate::desired::Facts;
 use crate::desired::facts::ClusterFacts;
 use crate::desired::names::CLUSTER_ROUTER_SUBNET;
@@ -35,6 +35,7 @@ pub fn live_lints(
         let subnets = cluster.subnets.iter().map(|(name, prefix)| (name.as_str(), *prefix));
         router_subnet(topology, subnets, &mut findings);
         network_settings(cluster, &mut findings);
+        existing_ranges::check(topology, cluster, &mut findings);
         api_server_access::check(topology, facts, inventory, &mut findings);
         address_space(topology, cluster, &mut findings);
     } else if is_absent {

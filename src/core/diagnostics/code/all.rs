@@ -4,7 +4,7 @@ use super::Code;
 
 impl Code {
     /// Every code, in order.
-    pub const ALL: [Self; 171] = [
+    pub const ALL: [Self; 172] = [
         Self::NotUtf8,
         Self::EmptyFile,
         Self::TooLarge,
@@ -101,6 +101,7 @@ impl Code {
         Self::RouterAddress,
         Self::GroupTakeover,
         Self::DeletedByOthers,
+        Self::ClusterRanges,
         Self::ClusterStopped,
         Self::ApiServerUnreachable,
         Self::NotOwned,

@@ -305,6 +305,16 @@ pub(super) const ENTRIES: &[Entry] = &[
                       cluster show who deleted them.",
     },
     Entry {
+        code: Code::ClusterRanges,
+        text: "SG0446",
+        title: "an existing cluster has other ranges than the topology",
+        explanation: "The topology repeats `pod_cidr` and `service_cidr` of a cluster that \
+                      stargate did not create. Routes, firewall rules and the search for overlaps \
+                      use these values: with others, packets of pods would be dropped although \
+                      everything matches the topology. AKS cannot change the ranges of a cluster; \
+                      correct the topology.",
+    },
+    Entry {
         code: Code::ClusterStopped,
         text: "SG0451",
         title: "the cluster is stopped",

@@ -99,7 +99,9 @@ fn workers_must_be_in_the_authorized_ranges() {
     assert_eq!(finding.severity, FindingSeverity::Warning);
     assert_eq!(finding.failure.code, Code::ApiServerUnreachable);
     let refused = from(ranges(&["20.0.0.0/24", "40.1.1.1"]), "20.0.1.7");
-    let finding = only(&refused, &tailnet, Code::ApiServerUnreachable);
+    let found = lints(&refused, &tailnet);
+    let [finding] = &found[..] else { panic!("{found:#?}") };
+    assert_eq!(finding.severity, FindingSeverity::Warning);
     assert!(finding.failure.message.contains("20.0.1.7"), "{}", finding.failure.message);
     let command = "--api-server-authorized-ip-ranges 20.0.0.0/24,40.1.1.1,20.0.1.7/32`";
     assert!(finding.failure.remedy.contains(command), "{}", finding.failure.remedy);
@@ -108,6 +110,38 @@ fn workers_must_be_in_the_authorized_ranges() {
         assert_eq!(lints(&facts, &tailnet), [], "{address}");
     }
     assert_eq!(lints(&from(ranges(&[]), "20.0.1.7"), &tailnet), []);
+    // A tag of Azure may contain any address.
+    let found = lints(&from(ranges(&["20.0.0.0/24", "AzureCloud"]), "20.0.1.7"), &tailnet);
+    let [finding] = &found[..] else { panic!("{found:#?}") };
+    assert!(finding.failure.message.contains("it is unknown whether"), "{finding:?}");
+}
+
+/// The ranges of a cluster that stargate did not create are those of the topology.
+#[test]
+fn an_existing_cluster_has_the_ranges_of_the_topology() {
+    let mut topology = topology();
+    let facts = all_facts(&topology);
+    let lints = |topology: &Topology, change: fn(&mut ClusterFacts)| {
+        let mut facts = facts.clone();
+        facts.cluster.as_mut().map(change);
+        let tailnet = TailnetFacts::default();
+        let found = live_lints(topology, &facts, &tailnet, &Inventory::default(), None);
+        found.into_iter().filter(|it| it.failure.code == Code::ClusterRanges).collect::<Vec<_>>()
+    };
+    let pods: fn(&mut ClusterFacts) = |it| it.pod_cidr = net("10.128.0.0/14");
+    let services: fn(&mut ClusterFacts) = |it| it.service_cidr = net("10.50.0.0/16");
+    // A range of a cluster of stargate's own is compared like any field.
+    assert_eq!(lints(&topology, pods), []);
+    topology.cluster.existing = true;
+    assert_eq!(lints(&topology, |_| ()), []);
+    for (change, correct) in
+        [(pods, "pod_cidr = \"10.128.0.0/14\""), (services, "service_cidr = \"10.50.0.0/16\"")]
+    {
+        let found = lints(&topology, change);
+        let [finding] = &found[..] else { panic!("{found:#?}") };
+        assert_eq!(finding.severity, FindingSeverity::Error);
+        assert!(finding.failure.remedy.contains(correct), "{}", finding.failure.remedy);
+    }
 }
 
 /// The router is in the group of the VNet, which is not locked with that of the nodes.
