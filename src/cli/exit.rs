@@ -1,5 +1,6 @@
 //! Exit codes, a stable interface for scripts and CI jobs.
 
+use crate::apply::events::Outcome;
 use crate::apply::{Applied, ApplyStatus};
 use crate::plan::saved_plan::SavedPlanRefusal;
 use crate::plan::{Plan, PlanStatus};
@@ -81,11 +82,19 @@ pub fn from_apply(applied: &Applied) -> u8 {
         ApplyStatus::Converged if is_unreachable(applied) => BLOCKED,
         ApplyStatus::Converged => DONE,
         ApplyStatus::Partial(_) => PARTIAL,
+        // Pipelines rely on it that a stale plan has changed nothing.
+        ApplyStatus::Stale if has_changed(applied) => PARTIAL,
         ApplyStatus::Stale | ApplyStatus::Overtaken(_) => STALE,
         ApplyStatus::Refused(refusal) => from_refusal(refusal),
         ApplyStatus::Blocked => BLOCKED,
         ApplyStatus::Interrupted => INTERRUPTED,
     }
+}
+
+/// Whether an apply changed anything, a replacement that ended half-way included.
+fn has_changed(applied: &Applied) -> bool {
+    let is_half = |outcome: &Outcome| matches!(outcome, Outcome::HalfReplaced { .. });
+    applied.changes_made > 0 || applied.outcomes.values().any(is_half)
 }
 
 /// Whether an apply left nothing to change, but packets are dropped. Changes that a saved plan

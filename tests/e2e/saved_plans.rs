@@ -3,6 +3,7 @@
 
 use stargate::apply::events::Outcome;
 use stargate::apply::{Applied, ApplyStatus};
+use stargate::cli::exit;
 use stargate::pipeline::Pipeline;
 use stargate::plan::saved_plan::{
     Expected, FORMAT_VERSION, Permissions, SavedPlan, SavedPlanRefusal,
@@ -51,6 +52,8 @@ async fn changed_objects_are_skipped_and_the_rest_is_applied() {
     deployment.inject(Fault::RouteMissing, None);
     let applied = deployment.apply_once(&plan).await;
     assert_eq!(applied.status, ApplyStatus::Stale);
+    // Pipelines take 4 for a plan that changed nothing.
+    assert_eq!(exit::from_apply(&applied), exit::PARTIAL);
     for (address, outcome) in &applied.outcomes {
         if address.to_string() == "route-table/cluster/stargate-workers-rt" {
             assert!(matches!(outcome, Outcome::GuardFailed { .. }), "{outcome:?}");
