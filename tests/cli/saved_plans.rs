@@ -92,7 +92,7 @@ fn an_error_found_since_stops_a_saved_plan() {
         state_file.replace(r#""networkPluginMode":"overlay""#, r#""networkPluginMode":"none""#);
     assert_ne!(unfit, state_file);
     location.write(".stargate/sandbox/state.json", unfit);
-    location.run("apply --sandbox plan.json").fails(5, "SG0410", "Azure CNI overlay");
+    location.run("apply --sandbox plan.json").fails(5, "SG0410", "Azure CNI without the");
     let fit = location.read(".stargate/sandbox/state.json");
     let fit = fit.replace(r#""networkPluginMode":"none""#, r#""networkPluginMode":"overlay""#);
     location.write(".stargate/sandbox/state.json", fit);

@@ -27,6 +27,7 @@ pub(super) fn output(topology: &str, probe: &RouterProbe) -> String {
     };
     set("hostname", format!("{}\n", probe.hostname));
     set("settings", settings(probe));
+    set("addresses", addresses(probe).to_string());
     set("routes", routes(probe).to_string());
     set("main_table", "[]".to_owned());
     set("rules", rules(&probe.local_prefixes).to_string());
@@ -53,6 +54,14 @@ fn settings(probe: &RouterProbe) -> String {
         u8::from(probe.ip_forwarding),
         probe.reverse_path_filter
     )
+}
+
+fn addresses(probe: &RouterProbe) -> Value {
+    let all: Value = probe.addresses.iter().map(|address| json!({ "local": address })).collect();
+    json!([
+        { "ifname": "lo", "addr_info": [{ "local": "127.0.0.1" }] },
+        { "ifname": "eth0", "addr_info": all },
+    ])
 }
 
 fn routes(probe: &RouterProbe) -> Value {
