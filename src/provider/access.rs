@@ -116,6 +116,15 @@ impl From<&AccessError> for Failure {
     }
 }
 
+/// The name of a cluster's API server, by which it is reached and distinguished from others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerName {
+    /// The DNS name.
+    pub fqdn: String,
+    /// Whether it is the public name of an API server with a private address.
+    pub is_public_of_private: bool,
+}
+
 /// Gets the cluster's credentials from Azure and makes a client that reads.
 ///
 /// # Errors
@@ -124,13 +133,16 @@ impl From<&AccessError> for Failure {
 pub async fn open(
     clients: &ReadClients,
     cluster: &ArmId,
-    fqdn: &str,
+    name: &ServerName,
     owner: Owner,
 ) -> Result<ClusterAccess, AccessError> {
+    let fqdn = name.fqdn.as_str();
     let kubeconfig = match &clients.kubeconfig {
         KubeconfigSource::Given(text) => text.expose().to_owned(),
         KubeconfigSource::Pod(account) if account.is_of(fqdn) => account.kubeconfig(),
-        KubeconfigSource::Azure | KubeconfigSource::Pod(_) => from_azure(clients, cluster).await?,
+        KubeconfigSource::Azure | KubeconfigSource::Pod(_) => {
+            from_azure(clients, cluster, name.is_public_of_private).await?
+        }
     };
     let server = server_of_kubeconfig(&kubeconfig)?;
     check_server(&server, fqdn)?;
@@ -149,8 +161,12 @@ pub async fn open(
     Ok(ClusterAccess { client, credentials })
 }
 
-async fn from_azure(clients: &ReadClients, cluster: &ArmId) -> Result<String, AccessError> {
-    let response = clients.azure.cluster_user_credential(cluster).await;
+async fn from_azure(
+    clients: &ReadClients,
+    cluster: &ArmId,
+    with_public_name: bool,
+) -> Result<String, AccessError> {
+    let response = clients.azure.cluster_user_credential(cluster, with_public_name).await;
     let response = response.map_err(|error| AccessError::Credentials(Box::new(error)))?;
     let text = response
         .pointer("/kubeconfigs/0/value")

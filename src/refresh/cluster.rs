@@ -11,7 +11,7 @@ use crate::desired::DesiredSet;
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::Source;
 use crate::plan::{Finding, FindingSeverity, ManagedNodeFields};
-use crate::provider::access::ClusterAccess;
+use crate::provider::access::{ClusterAccess, ServerName};
 use crate::provider::clients::ReadClients;
 use crate::provider::cluster::{
     ClusterError, KERNEL_ROUTES_ANNOTATION, LiveManifest, NodeFacts, PROFILE_DIGEST_ANNOTATION,
@@ -55,9 +55,11 @@ pub(super) async fn read(
         unsupported_cluster::note_stopped(scope, observation);
         return;
     }
-    let answer = match answered.filter(|it| it.fqdn == facts.fqdn) {
+    let is_public_of_private = facts.private && facts.has_public_name;
+    let name = ServerName { fqdn: facts.fqdn.clone(), is_public_of_private };
+    let answer = match answered.filter(|it| it.name == name) {
         Some(answer) => answer,
-        None => cluster_lists::read(clients, scope, (facts.fqdn.clone(), now)).await,
+        None => cluster_lists::read(clients, scope, (name, now)).await,
     };
     observation.read_at.insert(Source::Kubernetes, answer.at);
     let (access, responses) = match answer.opened {

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::{Clock, Scope, unsupported_cluster};
-use crate::provider::access::{self, AccessError, ClusterAccess};
+use crate::provider::access::{self, AccessError, ClusterAccess, ServerName};
 use crate::provider::azure::codec::cluster_profile;
 use crate::provider::clients::ReadClients;
 use crate::provider::cluster::{ClusterError, LiveManifest, NodeFacts};
@@ -20,7 +20,7 @@ use crate::resource::kubernetes::ManifestKind;
 /// The answers of an API server.
 pub(super) struct ClusterAnswer {
     /// The name that the cluster's object gave it.
-    pub(super) fqdn: String,
+    pub(super) name: ServerName,
     /// When it answered the last list.
     pub(super) at: Timestamp,
     /// Its clients and the answers to its lists.
@@ -61,7 +61,9 @@ pub(super) async fn read_listed(
     if profile.stopped || !is_supported {
         return None;
     }
-    Some(read(clients, scope, (profile.fqdn, now)).await)
+    let is_public_of_private = profile.private && profile.has_public_name;
+    let name = ServerName { fqdn: profile.fqdn, is_public_of_private };
+    Some(read(clients, scope, (name, now)).await)
 }
 
 /// Whether the cluster's API server can be expected to answer.
@@ -73,16 +75,16 @@ fn may_answer(cluster: &Value) -> bool {
 pub(super) async fn read(
     clients: &ReadClients,
     scope: &Scope<'_>,
-    (fqdn, now): (String, &Clock),
+    (name, now): (ServerName, &Clock),
 ) -> ClusterAnswer {
-    let opened = match access::open(clients, &scope.cluster_id(), &fqdn, scope.owner()).await {
+    let opened = match access::open(clients, &scope.cluster_id(), &name, scope.owner()).await {
         Ok(access) => {
             let responses = lists(access.client.as_ref()).await;
             Ok((access, responses))
         }
         Err(error) => Err(error),
     };
-    ClusterAnswer { fqdn, at: now(), opened }
+    ClusterAnswer { name, at: now(), opened }
 }
 
 /// Reads all lists side by side. A list that cannot be read hides the objects of its kind

@@ -183,9 +183,19 @@ impl ArmClient {
         action: &str,
         body: &Value,
     ) -> Result<Value, RequestError> {
+        self.post_with(id, (action, ""), body).await
+    }
+
+    /// The same, with parameters beside the API version, each as `&name=value`.
+    pub(crate) async fn post_with(
+        &self,
+        id: &ArmId,
+        (action, parameters): (&str, &str),
+        body: &Value,
+    ) -> Result<Value, RequestError> {
         let activity = format!("POST {action} of {}", api_version::describe(id));
         let reads = action.starts_with("list") || action.starts_with("effective");
-        let url = self.url_of(id, &format!("/{action}"), &activity)?;
+        let url = self.url_of(id, &format!("/{action}"), &activity)? + parameters;
         let mut call = ApiCall::new(Method::POST, url, &activity);
         call = if body.is_null() {
             // Without a length, front ends answer 411.

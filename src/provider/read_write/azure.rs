@@ -26,7 +26,15 @@ pub trait AzureRead: Debug + Send + Sync {
 
     /// The answer to `listClusterUserCredential` of an AKS cluster, which holds a
     /// kubeconfig. Azure serves it by POST, but it changes nothing.
-    async fn cluster_user_credential(&self, cluster: &ArmId) -> Result<Value, RequestError>;
+    ///
+    /// The kubeconfig of a private cluster has its private name unless the public one is asked
+    /// for: `server-fqdn`, which `az aks get-credentials --public-fqdn` sends, too
+    /// (<https://learn.microsoft.com/rest/api/aks/managed-clusters/list-cluster-user-credentials>).
+    async fn cluster_user_credential(
+        &self,
+        cluster: &ArmId,
+        with_public_name: bool,
+    ) -> Result<Value, RequestError>;
 }
 
 /// Writes to Azure; can read it too.
@@ -66,8 +74,13 @@ impl AzureRead for ArmClient {
         Self::get(self, id).await
     }
 
-    async fn cluster_user_credential(&self, cluster: &ArmId) -> Result<Value, RequestError> {
-        self.post(cluster, "listClusterUserCredential", &Value::Null).await
+    async fn cluster_user_credential(
+        &self,
+        cluster: &ArmId,
+        with_public_name: bool,
+    ) -> Result<Value, RequestError> {
+        let parameters = if with_public_name { "&server-fqdn=public" } else { "" };
+        self.post_with(cluster, ("listClusterUserCredential", parameters), &Value::Null).await
     }
 }
 

@@ -100,6 +100,11 @@ fn add_names(draft: &Draft<'_>, body: &mut Value, context: &mut ArmContext<'_>) 
     let prefix = json::text(body, "/properties/dnsPrefix").unwrap_or_default().to_owned();
     let digits = (context.guid)().replace('-', "");
     let host = format!("{prefix}-{}", digits.get(..8).unwrap_or_default());
+    let access = body.pointer("/properties/apiServerAccessProfile/enablePrivateCluster");
+    if access == Some(&json!(true)) {
+        let private = format!("{host}.privatelink.{location}.azmk8s.io");
+        json::fill(body, &["properties", "privateFQDN"], json!(private));
+    }
     let defaults = [
         ("nodeResourceGroup", json!(format!("MC_{group}_{name}_{location}"))),
         ("fqdn", json!(format!("{host}.hcp.{location}.azmk8s.io"))),

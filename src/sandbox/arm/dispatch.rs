@@ -14,8 +14,8 @@ use super::operations::OperationStart;
 use super::path::{AccountFact, ArmAction, ArmTarget, ObjectPath, PathError};
 use super::request::ArmRequest;
 use super::{
-    ArmContext, ArmStore, aks_version, credentials, deletion, directory, etags, groups, guards,
-    list, network, render, responses, sizes, subscriptions, tags, write,
+    ArmContext, ArmStore, aks_kubeconfig, aks_version, credentials, deletion, directory, etags,
+    groups, guards, list, network, render, responses, sizes, subscriptions, tags, write,
 };
 use crate::resource::ArmId;
 
@@ -256,7 +256,7 @@ fn act(
         let message = format!("The cluster is in state {state} and has no credentials yet.");
         return Err(ArmError::conflict("OperationNotAllowed", message));
     };
-    let value = STANDARD.encode(super::aks_entra::kubeconfig(&stored.body, action, kubeconfig)?);
+    let value = STANDARD.encode(aks_kubeconfig::answer(&stored.body, action, call, kubeconfig)?);
     Ok(found(&json!({"kubeconfigs": [{"name": name, "value": value}]})))
 }
 

@@ -10,6 +10,7 @@
 mod account;
 mod aks;
 mod aks_entra;
+mod aks_kubeconfig;
 mod aks_network;
 mod aks_pools;
 mod aks_version;

@@ -181,7 +181,7 @@ async fn each_reason_why_the_api_server_refuses_has_its_remedy() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_plugin_of_a_kubeconfig_runs_without_a_terminal() {
     let (mut deployment, _server, tokens) = served().await;
-    let answer = deployment.clients.azure.cluster_user_credential(&cluster()).await.unwrap();
+    let answer = deployment.clients.azure.cluster_user_credential(&cluster(), false).await.unwrap();
     let encoded = answer["kubeconfigs"][0]["value"].as_str().unwrap();
     let text = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, encoded);
     let text = String::from_utf8(text.unwrap()).unwrap();
