@@ -2,7 +2,9 @@
 //! modified, and machines leave before the network that they are in is replaced.
 
 use stargate::apply::ApplyStatus;
+use stargate::connectivity::Pairs;
 use stargate::diagnostics::Code;
+use stargate::plan::impact::{IntermediateState, ReachabilityReport};
 use stargate::plan::{FindingSeverity, Plan, PlanStatus};
 
 use crate::harness::{Deployment, RefreshOptions, TWO_DATACENTERS, failures, summary};
@@ -22,15 +24,38 @@ fn refusals(plan: &Plan) -> Vec<&str> {
     refusals.map(|it| it.failure.message.as_str()).collect()
 }
 
+fn exchanged_groups(text: &str) -> String {
+    let exchanged = edit(text, &[(CLOUD_GROUP, "GROUP"), (SKY_GROUP, CLOUD_GROUP)]);
+    edit(&exchanged, &[("GROUP", SKY_GROUP)])
+}
+
+fn moved_on(text: &str) -> String {
+    let moved = edit(text, &[(SKY_GROUP, "GROUP"), (CLOUD_GROUP, SKY_GROUP)]);
+    edit(&moved, &[("GROUP", "resource_group = \"lab-new\"")])
+}
+
+/// What an edit refuses is no outage: every packet still arrives.
+#[tokio::test(start_paused = true)]
+async fn a_refused_exchange_is_no_outage() {
+    let (before, text) = cloud_and_sky(73).await;
+    for text in [exchanged_groups(&text), moved_on(&text)] {
+        let deployment = before.edited(&text);
+        let planned = deployment.refresh_and_plan(&RefreshOptions::default()).await;
+        let present = planned.present_topology(&deployment.topology);
+        let sources = planned.present_paths(&deployment.topology, present.as_ref());
+        let report = ReachabilityReport::of_state(sources, &IntermediateState::Observed, 3);
+        let Pairs { reached, dropped, unknown } = report.matrix.total();
+        assert_eq!((dropped, unknown), (0, 0), "{reached} reached\n{}", summary(&planned.plan));
+        assert_eq!(planned.plan.reachability.broken, 0, "{}", summary(&planned.plan));
+    }
+}
+
 /// The groups of two datacenters are exchanged, or one moves into the group that another one
 /// leaves or left: whatever the options permit, nothing is modified.
 #[tokio::test(start_paused = true)]
 async fn a_datacenter_does_not_move_into_the_group_of_another_one() {
     let (before, text) = cloud_and_sky(71).await;
-    let exchanged = edit(&text, &[(CLOUD_GROUP, "GROUP"), (SKY_GROUP, CLOUD_GROUP)]);
-    let exchanged = edit(&exchanged, &[("GROUP", SKY_GROUP)]);
-    let moved_on = edit(&text, &[(SKY_GROUP, "GROUP"), (CLOUD_GROUP, SKY_GROUP)]);
-    let moved_on = edit(&moved_on, &[("GROUP", "resource_group = \"lab-new\"")]);
+    let (exchanged, moved_on) = (exchanged_groups(&text), moved_on(&text));
     let left = edit(TWO_DATACENTERS, &[(CLOUD_GROUP, SKY_GROUP)]);
     let into_sky = "[datacenters.cloud] would move into the resource group lab-sky, in which the \
                     machines of [datacenters.sky] are";

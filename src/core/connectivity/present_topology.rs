@@ -127,12 +127,12 @@ impl<'a> LiveNames<'a> {
     }
 
     /// Gives a datacenter the resource group that it is in while that of the topology is not
-    /// there.
+    /// there, or is another site's.
     fn rename_group(&self, datacenter: &mut Datacenter) {
         let site = Site::Datacenter(datacenter.name.clone());
         let DatacenterKind::Azure(azure) = &mut datacenter.kind else { return };
         let desired = Address::new(Kind::ResourceGroup, site.clone(), &azure.resource_group);
-        if self.may_exist(&desired) {
+        if self.may_exist(&desired) && !self.is_of_another_site(&desired) {
             return;
         }
         let mut groups = self.sources.inventory.iter().filter(|(_, observed)| {
@@ -142,6 +142,12 @@ impl<'a> LiveNames<'a> {
         if let Some((key, _)) = groups.next() {
             azure.resource_group = ResourceGroupName::new(key.name());
         }
+    }
+
+    fn is_of_another_site(&self, address: &Address) -> bool {
+        let desired = self.sources.desired.get(address).and_then(|it| it.key.as_ref());
+        let owner = desired.and_then(|key| self.sources.inventory.get(key)?.site());
+        owner.is_some_and(|owner| owner != address.site)
     }
 
     /// Gives a datacenter the workers that it has, each at its place.
