@@ -8,7 +8,7 @@ use super::exit;
 use super::ui::Ui;
 use crate::diagnostics::{Code, nearest};
 use crate::pipeline::Planned;
-use crate::plan::{Action, PlanOptions, PlanStatus};
+use crate::plan::{Action, Change, PlanOptions, PlanStatus};
 use crate::resource::{Address, ObjectKey, Ownership};
 use crate::topology::names::TopologyName;
 
@@ -105,7 +105,8 @@ fn no_effect(planned: &Planned, option: &str, address: &Address) -> Option<&'sta
     Some(if exists { "the topology owns the object" } else { "the object does not exist" })
 }
 
-/// Whether the plan deletes or replaces the resource or something in it.
+/// Whether the plan deletes or replaces the resource, something in it, or the object of its kind
+/// that it takes the place of.
 fn replaces(planned: &Planned, address: &Address) -> bool {
     let plan = &planned.plan;
     let container = plan.desired().get(address).and_then(|it| it.key.as_ref());
@@ -114,7 +115,12 @@ fn replaces(planned: &Planned, address: &Address) -> bool {
         _ => false,
     };
     let goes = |action: Action| matches!(action, Action::Replace | Action::Delete);
-    plan.changes.iter().any(|it| goes(it.action) && (it.address == *address || is_inside(&it.key)))
+    let is_new = container.is_some_and(|key| planned.observation.inventory.get(key).is_none());
+    let is_former = |it: &Address| is_new && it.kind == address.kind && it.site == address.site;
+    let concerns = |change: &Change| {
+        change.address == *address || is_inside(&change.key) || is_former(&change.address)
+    };
+    plan.changes.iter().any(|it| goes(it.action) && concerns(it))
         || plan.deferred.iter().any(|it| goes(it.action) && it.address == *address)
 }
 

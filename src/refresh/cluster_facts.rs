@@ -17,6 +17,7 @@ use crate::plan::{Finding, FindingSeverity};
 use crate::provider::azure::codec;
 use crate::provider::azure::codec::cluster_profile::{self, ClusterProfile};
 use crate::provider::clients::ReadClients;
+use crate::resource::ownership::TOPOLOGY_TAG;
 use crate::resource::{ArmId, Kind, ObjectKey};
 
 /// The response of Azure about the topology's cluster.
@@ -293,18 +294,7 @@ pub(super) fn note(
             return Some((**facts).clone());
         }
         ClusterResponse::NotYet { exists: false } if scope.topology.cluster.existing => {
-            let failure = Failure::new(
-                Code::ExistingClusterMissing,
-                format!("the AKS cluster {} does not exist", scope.cluster_id()),
-                "correct [cluster] name, resource_group or the subscription (`az aks list -o \
-                 table` shows the clusters), or remove `existing = true` to create the cluster",
-            );
-            // Without the cluster nothing can be created, but the rest can be destroyed.
-            let severity = match scope.options.destroy {
-                true => FindingSeverity::Warning,
-                false => FindingSeverity::Error,
-            };
-            observation.findings.push(Finding::new(severity, failure));
+            observation.findings.push(missing(scope));
         }
         ClusterResponse::Unsupported(reasons) => {
             let error = |it: &Failure| Finding::new(FindingSeverity::Error, it.clone());
@@ -314,6 +304,32 @@ pub(super) fn note(
         ClusterResponse::Unknown(_) | ClusterResponse::NotYet { .. } => {}
     }
     None
+}
+
+/// Without an existing cluster nothing can be created, but the rest can be destroyed. Only the
+/// cluster's object names a VNet in another subscription.
+fn missing(scope: &Scope<'_>) -> Finding {
+    let id = scope.cluster_id();
+    let message = format!("the AKS cluster {id} does not exist");
+    let (severity, message, remedy) = match scope.options.destroy {
+        true => (
+            FindingSeverity::Warning,
+            format!("{message}, so objects beside a VNet in another subscription are not found"),
+            format!(
+                "if its VNet was in another subscription, look for the rest there: `az resource \
+                 list --tag {TOPOLOGY_TAG}={} --subscription ID`",
+                scope.topology.name
+            ),
+        ),
+        false => (
+            FindingSeverity::Error,
+            message,
+            "correct [cluster] name, resource_group or the subscription (`az aks list -o table` \
+             shows the clusters), or remove `existing = true` to create the cluster"
+                .to_owned(),
+        ),
+    };
+    Finding::new(severity, Failure::new(Code::ExistingClusterMissing, message, remedy))
 }
 
 /// Notes why the facts could not be read, once all objects are noted: whatever is known of

@@ -73,7 +73,7 @@ struct CheckJson<'a> {
     service: &'static str,
     name: &'static str,
     status: StatusJson,
-    /// The result in a few words.
+    /// The result in a few words; empty if the check failed or is unknown.
     summary: &'a str,
     findings: Vec<FindingJson<'a>>,
     /// Why facts of the check are unknown.
@@ -154,14 +154,7 @@ impl DoctorReport<'_> {
 
     /// The report as JSON.
     pub fn to_json(&self) -> String {
-        let checks = self.checks.iter().map(|check| CheckJson {
-            service: area(check.area).1,
-            name: check.name,
-            status: check.status().into(),
-            summary: &check.summary,
-            findings: check.findings.iter().map(finding_json).collect(),
-            unknown: check.gaps.iter().map(gap_json).collect(),
-        });
+        let checks = self.checks.iter().map(check_json);
         let report = DoctorReportJson {
             format_version: FORMAT_VERSION,
             target: self.target,
@@ -170,6 +163,22 @@ impl DoctorReport<'_> {
         };
         // A report has text keys only, so this cannot fail.
         serde_json::to_string_pretty(&report).unwrap_or_default() + "\n"
+    }
+}
+
+/// The summary says what a check found in order: it would contradict another status.
+fn check_json(check: &Check) -> CheckJson<'_> {
+    let status = check.status();
+    let is_in_order = status < ReadinessStatus::Unknown;
+    let is_new = |(place, gap): &(usize, &Failure)| !check.gaps[..*place].contains(gap);
+    let gaps = check.gaps.iter().enumerate().filter(is_new);
+    CheckJson {
+        service: area(check.area).1,
+        name: check.name,
+        status: status.into(),
+        summary: if is_in_order { &check.summary } else { "" },
+        findings: check.findings.iter().map(finding_json).collect(),
+        unknown: gaps.map(|(_, gap)| gap_json(gap)).collect(),
     }
 }
 

@@ -49,6 +49,20 @@ fn an_option_without_an_effect_is_a_note() {
     assert!(ran.out.contains("1 to adopt") && !ran.err.contains("note:"), "{}", ran.err);
 }
 
+/// The group of a datacenter gets another name: the permission for the new group covers the
+/// former one.
+#[test]
+fn a_permission_for_the_successor_has_an_effect() {
+    let location = TestFolder::applied();
+    let group = "resource_group = \"stargate-aks-e2e-2-dc\"";
+    let text = location.read("stargate.toml");
+    assert!(text.contains(group), "{text}");
+    location.write("stargate.toml", text.replace(group, "resource_group = \"moved\""));
+    let line = "plan --sandbox --allow-loss --replace resource-group/dc1/moved";
+    let ran = location.run(line).exits(0);
+    assert!(ran.out.contains("to destroy") && !ran.err.contains("has no effect"), "{}", ran.err);
+}
+
 /// With a key in the environment.
 fn with_key(location: &TestFolder, line: &str) -> Ran {
     Ran::of(location.command(line).env("STARGATE_PLAN_KEY", "k".repeat(32)))

@@ -30,6 +30,11 @@ fn a_refused_sign_in_is_a_finding_and_the_other_services_are_checked() {
     assert_eq!(azure["findings"][0]["code"], "SG0602", "{azure}");
     let remedy = azure["findings"][0]["remedy"].as_str().expect("a remedy");
     assert!(!remedy.is_empty() && azure["findings"].as_array().map(Vec::len) == Some(1), "{azure}");
+    for check in checks.iter().filter(|it| it["status"] == "failed" || it["status"] == "unknown") {
+        assert_eq!(check["summary"], "", "{check}");
+        let gaps = check["unknown"].as_array().expect("gaps");
+        assert!((1..gaps.len()).all(|it| !gaps[..it].contains(&gaps[it])), "{check}");
+    }
     assert_eq!(access("tailscale")["status"], "passed", "{report:#}");
     // Every other command ends with it, before it reads anything.
     assert_eq!(service.run("plan", &wrong).code, Some(1));

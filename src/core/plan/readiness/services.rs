@@ -10,7 +10,7 @@ use crate::diagnostics::{Code, Failure, counted};
 use crate::inventory::Source;
 use crate::inventory::readiness::LeaseHolder;
 use crate::plan::{Finding, FindingSeverity};
-use crate::resource::{Api, ObjectKey};
+use crate::resource::{Api, ArmId, Kind, ObjectKey};
 
 /// Azure refuses tokens of machines whose clocks differ by more
 /// (<https://learn.microsoft.com/entra/identity-platform/reference-error-codes>, AADSTS500133).
@@ -87,11 +87,27 @@ pub(super) fn cluster(input: ReadinessInput<'_>) -> Check {
     };
     let check = read(input, CheckArea::Kubernetes, &Source::Kubernetes, summary);
     let is_read = check.findings.is_empty() && check.gaps.is_empty();
-    if input.facts.cluster.is_none() && is_read {
-        let reason = format!("the cluster {name} does not exist yet");
-        return Check::skipped(CheckArea::Kubernetes, "access", reason);
+    let reason = match &input.facts.cluster {
+        Some(cluster) if cluster.stopped => format!("the cluster {name} is stopped"),
+        Some(_) => return check,
+        None if exists(input) => format!("the cluster {name} is not supported"),
+        None if input.topology.cluster.existing => format!("the cluster {name} does not exist"),
+        None => format!("the cluster {name} does not exist yet"),
+    };
+    match is_read {
+        true => Check::skipped(CheckArea::Kubernetes, "access", reason),
+        false => check,
     }
-    check
+}
+
+/// Whether Azure lists the cluster, whatever is known about it.
+fn exists(input: ReadinessInput<'_>) -> bool {
+    let name = input.topology.cluster.name.as_str();
+    input.inventory.iter().any(|(key, observed)| {
+        let is_named = |id: &ArmId| id.name().eq_ignore_ascii_case(name);
+        observed.resource.kind() == Kind::ManagedCluster
+            && matches!(key, ObjectKey::Azure(id) if is_named(id))
+    })
 }
 
 pub(super) fn version(input: ReadinessInput<'_>) -> Check {
@@ -159,7 +175,10 @@ pub(super) fn lease(input: ReadinessInput<'_>) -> Check {
     const NAME: &str = "lease";
     match &input.readiness.lease {
         None => {
-            let reason = "there is no cluster that could hold it";
+            let reason = match exists(input) {
+                true => "the cluster was not read",
+                false => "there is no cluster that could hold it",
+            };
             let gaps = gaps_of(input, &[Source::Azure, Source::Kubernetes]);
             Check { gaps, ..Check::skipped(CheckArea::Kubernetes, NAME, reason) }
         }
