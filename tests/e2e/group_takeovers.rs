@@ -34,7 +34,7 @@ fn moved_on(text: &str) -> String {
     edit(&moved, &[("GROUP", "resource_group = \"lab-new\"")])
 }
 
-/// What an edit refuses is no outage: every packet still arrives.
+/// A refused edit is no outage: every packet still arrives.
 #[tokio::test(start_paused = true)]
 async fn a_refused_exchange_is_no_outage() {
     let (before, text) = cloud_and_sky(73).await;
