@@ -105,6 +105,10 @@ pub(crate) fn stop_tunnel(router: &Machine) {
          ip route flush table 52 2>/dev/null || true
          ip rule del priority 5210 2>/dev/null || true
          ip rule del priority 5270 2>/dev/null || true");
+    // The kernel removes the devices of a namespace some time after it has ended: the remote side
+    // of a machine that was rebooted may still be there.
+    let remote = ["-n", "far", "link", "del", "far0"];
+    drop(std::process::Command::new("ip").args(remote).output());
 }
 
 /// Whether a TCP connection from the remote pod reaches a pod address on a worker and gets a reply.
