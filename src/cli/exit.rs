@@ -40,8 +40,8 @@ pub const MEANINGS: [(u8, &str); 8] = [
     (PARTIAL, "partially applied; the next apply continues"),
     (
         STALE,
-        "the plan is stale: the infrastructure or the topology changed after it was made, or \
-         while the apply waited for another one's lease",
+        "the plan is stale, and nothing was changed: the infrastructure or the topology changed \
+         after it was made, or while the apply waited for another one's lease",
     ),
     (
         BLOCKED,

@@ -149,7 +149,7 @@ fn ip_group(context: &DesiredContext<'_>, set: &mut DesiredSet) {
     set.add(
         ResourceBuilder::new(
             address(Kind::IpGroup, name),
-            context.in_node_group(Kind::IpGroup, name),
+            context.in_network_group(Kind::IpGroup, name),
             Resource::IpGroup(group),
         )
         .contained_in_all(context.cluster_dependencies())
