@@ -90,6 +90,7 @@ mod schema_matrix;
 mod service_errors;
 mod services;
 mod silent_routers;
+mod state_query;
 mod support_plans;
 mod tokens;
 mod undone_changes;
