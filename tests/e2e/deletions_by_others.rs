@@ -59,24 +59,18 @@ fn delete_object(sandbox: &mut SandboxState, now: Timestamp, identity: &ObjectId
     assert!(is_deleted, "{identity:?}");
 }
 
+/// Deletes an object of the namespace `stargate`.
+fn delete_own(sandbox: &mut SandboxState, now: Timestamp, (kind, name): (&str, &str)) {
+    let (api_version, namespace) = ("stargate.io/v1alpha1", Some("stargate"));
+    delete_object(sandbox, now, &ObjectIdentity { api_version, kind, namespace, name });
+}
+
 fn delete_server(sandbox: &mut SandboxState, now: Timestamp) {
-    let identity = ObjectIdentity {
-        api_version: "stargate.io/v1alpha1",
-        kind: "Server",
-        namespace: Some("stargate"),
-        name: "stargate-aks-e2e-2-worker-1",
-    };
-    delete_object(sandbox, now, &identity);
+    delete_own(sandbox, now, ("Server", "stargate-aks-e2e-2-worker-1"));
 }
 
 fn delete_profile(sandbox: &mut SandboxState, now: Timestamp) {
-    let identity = ObjectIdentity {
-        api_version: "stargate.io/v1alpha1",
-        kind: "ProvisioningProfile",
-        namespace: Some("stargate"),
-        name: "azure-k8s-worker",
-    };
-    delete_object(sandbox, now, &identity);
+    delete_own(sandbox, now, ("ProvisioningProfile", "azure-k8s-worker"));
 }
 
 fn delete_goldpinger(sandbox: &mut SandboxState, now: Timestamp) {

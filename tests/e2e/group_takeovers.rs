@@ -9,6 +9,7 @@ use stargate::plan::{FindingSeverity, Plan, PlanStatus};
 
 use crate::harness::{Deployment, RefreshOptions, TWO_DATACENTERS, failures, summary};
 use crate::moves::{SKY, applied, apply_to_the_end, edit};
+use crate::refused_calls::{RefusedCalls, is_request};
 
 const CLOUD_GROUP: &str = "resource_group = \"lab-cloud\"";
 const SKY_GROUP: &str = "resource_group = \"lab-sky\"";
@@ -77,6 +78,18 @@ async fn a_datacenter_does_not_move_into_the_group_of_another_one() {
             assert_eq!(deployment.writes(), writes, "nothing is modified");
         }
     }
+}
+
+/// Machines that could not be listed may be in the group.
+#[tokio::test(start_paused = true)]
+async fn a_group_with_unread_machines_is_not_taken_over() {
+    let (before, text) = cloud_and_sky(74).await;
+    let deployment = before.edited(&exchanged_groups(&text));
+    deployment.sandbox.set_fault_injector(Some(RefusedCalls::of(403, |call| {
+        is_request(call, "/virtualMachines") && !call.writes()
+    })));
+    let plan = deployment.plan().await;
+    assert_eq!(refusals(&plan).len(), 2, "{}", summary(&plan));
 }
 
 /// Tables of datacenters get each other's names, or a new one: their groups stay with them.

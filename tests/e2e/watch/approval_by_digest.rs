@@ -163,6 +163,12 @@ async fn an_approval_waits_for_the_lease() {
     .await;
 }
 
+fn refuse_changes_of_machines(deployment: &Deployment) {
+    let refused =
+        RefusedCalls::of(409, |call| is_request(call, "/virtualMachines/") && call.writes());
+    deployment.sandbox.set_fault_injector(Some(refused));
+}
+
 /// The next attempt, in the same process, completes the changes of a failed one.
 #[tokio::test(start_paused = true)]
 async fn an_approval_survives_a_failed_attempt() {
@@ -171,9 +177,7 @@ async fn an_approval_survives_a_failed_attempt() {
     reporting(&deployment, &text, async |watch| {
         watch.settles().await;
         let digest = watch.removes_a_worker(&text).await;
-        deployment.sandbox.set_fault_injector(Some(RefusedCalls::of(409, |call| {
-            is_request(call, "/virtualMachines/") && call.writes()
-        })));
+        refuse_changes_of_machines(&deployment);
         approve(&deployment, &digest).await;
         sleep(Duration::from_secs(60)).await;
         assert_eq!(watch.last().reconciled.result, ReconcileResult::Failed);
@@ -194,9 +198,7 @@ async fn an_approval_survives_an_outage_after_a_failed_attempt() {
         reporting(&deployment, &text, async |watch| {
             watch.settles().await;
             let digest = watch.removes_a_worker(&text).await;
-            deployment.sandbox.set_fault_injector(Some(RefusedCalls::of(409, |call| {
-                is_request(call, "/virtualMachines/") && call.writes()
-            })));
+            refuse_changes_of_machines(&deployment);
             approve(&deployment, &digest).await;
             sleep(Duration::from_secs(60)).await;
             deployment.sandbox.set_fault_injector(None);

@@ -19,6 +19,11 @@ const SERVED_TOKEN: &str = "sandbox";
 /// The prefix of OAuth clients' tokens.
 const TOKEN_PREFIX: &str = "tskey-sandbox-token-";
 
+/// The fields of a form, decoded.
+fn form(request: &Request<Bytes>) -> Vec<(String, String)> {
+    url::form_urlencoded::parse(request.body()).into_owned().collect()
+}
+
 impl TailnetStore {
     pub(super) fn issue_token(
         &mut self,
@@ -26,8 +31,7 @@ impl TailnetStore {
         now: Timestamp,
         entropy: &mut Entropy,
     ) -> Response<Bytes> {
-        let form: Vec<(String, String)> =
-            url::form_urlencoded::parse(request.body()).into_owned().collect();
+        let form = form(request);
         let field = |name: &str| form.iter().find(|(key, _)| key == name).map(|(_, value)| value);
         let basic = credential(request);
         let secret = field("client_secret").cloned().or(basic);
@@ -54,8 +58,7 @@ impl TailnetStore {
         now: Timestamp,
         entropy: &mut Entropy,
     ) -> Response<Bytes> {
-        let form: Vec<(String, String)> =
-            url::form_urlencoded::parse(request.body()).into_owned().collect();
+        let form = form(request);
         let field = |name: &str| {
             let found = form.iter().find(|(key, _)| key == name);
             found.map(|(_, value)| value.trim()).unwrap_or_default()
