@@ -8,3 +8,4 @@ mod gateways;
 mod messages;
 mod rollout;
 mod schema;
+mod versions;

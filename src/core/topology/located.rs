@@ -117,7 +117,7 @@ text_types! {
     /// An unchecked MAC address.
     MacText = "MAC address", r"^([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}$", "52:54:00:12:34:56";
     /// An unchecked Kubernetes version.
-    VersionText = "Kubernetes version", r"^v?[0-9]+\.[0-9]+(\.[0-9]+)?$", "1.33.5";
+    VersionText = "Kubernetes version", r"^(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))?$", "1.33.5";
     /// An unchecked number or percentage of nodes.
     SurgeText = "number or percentage", r"^[1-9][0-9]{0,3}%?$", "33%";
     /// A pattern for names with a placeholder for a number.

@@ -42,9 +42,9 @@ pub(super) const ENTRIES: &[Entry] = &[
         code: Code::InvalidVersion,
         text: "SG0205",
         title: "not a usable Kubernetes version",
-        explanation: "A version reads like `1.33.5`. The cluster may leave the patch to AKS, but a profile \
-                      may not: a worker's kubelet is installed at exactly one version, so that the same \
-                      file always gives the same machine. Write major, minor and patch.",
+        explanation: "A version reads like `1.33`, which any of its patches satisfies, or `1.33.5`, \
+                      without a `v`, signs or leading zeros, as AKS and Kubernetes write it. The \
+                      remedy has the usual spelling.",
     },
     Entry {
         code: Code::VersionSkew,

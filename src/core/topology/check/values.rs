@@ -74,8 +74,21 @@ impl Checker<'_> {
     }
 
     pub(super) fn version(&mut self, written: &Located<VersionText>) -> Option<KubernetesVersion> {
-        let parsed = written.value.parse::<KubernetesVersion>();
-        match parsed {
+        let text: &str = &written.value;
+        match text.parse::<KubernetesVersion>() {
+            // Services compare versions as texts.
+            Ok(version) if version.to_string() != text => {
+                let message = format!("`{text}` is another spelling of a Kubernetes version");
+                self.found.push(
+                    Diagnostic::error(Code::InvalidVersion, message)
+                        .at(
+                            written.span.clone(),
+                            "Kubernetes writes no `v`, signs or leading zeros",
+                        )
+                        .remedy(format!("use \"{version}\"")),
+                );
+                Some(version)
+            }
             Ok(version) => Some(version),
             Err(error) => {
                 self.found.push(
