@@ -103,3 +103,19 @@ async fn a_later_exchange_of_the_permitted_width_is_made() {
     let planned = plan.changes.len() + plan.expected().count();
     assert_eq!(applied.changes_made, planned, "{}", summary(&plan));
 }
+
+/// One worker gets the address of another, which gets its range, once a third one has left.
+#[tokio::test(start_paused = true)]
+async fn a_later_exchange_of_an_address_for_a_range_is_refused_by_the_first_plan() {
+    let lines = [
+        FREE_A,
+        ("cloud-b", "ip = \"10.50.1.6\"\npod_cidr = \"10.244.64.0/24\""),
+        ("cloud-c", "ip = \"10.50.1.30\"\npod_cidr = \"10.244.65.0/24\""),
+    ];
+    assert_first_plan_refuses(&edited(&lines, ""), &["cloud-b", "cloud-c"]).await;
+    let deployment = deployed().await.edited(&edited(&lines, "\n[rollout]\nwidth = 2\n"));
+    let plan = deployment.plan().await;
+    assert!(refused(&plan).is_empty(), "{}", summary(&plan));
+    let applied = deployment.apply(&RefreshOptions::default()).await;
+    assert_eq!(applied.status, ApplyStatus::Converged, "{}", failures(&applied).join("\n"));
+}

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
+use super::diff;
 use super::exclusive_claims::Claims;
 use super::protection::blocked_for;
 use super::rollout::lasting_workers;
@@ -24,7 +25,8 @@ pub(super) fn refuse(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
         ResourceDecision::Change(change) if change.action == Action::Replace => Some(&**change),
         _ => None,
     });
-    let refused = too_wide(input, &replaced.collect::<Vec<_>>());
+    let staying: Vec<&Change> = replaced.filter(|change| can_stay(change)).collect();
+    let refused = too_wide(input, exchanges(&staying));
     block(&refused, decisions);
 }
 
@@ -38,8 +40,26 @@ pub(super) fn refused_later(input: Comparison<'_>, iteration: &LaterIteration) -
         change.after = Some(after.resource.clone());
         Some(change)
     });
-    let replaced: Vec<Change> = replaced.filter(can_stay).collect();
-    too_wide(input, &replaced.iter().collect::<Vec<_>>())
+    let replaced: Vec<Change> = replaced.filter(is_replaced).collect();
+    let replaced: Vec<&Change> = replaced.iter().collect();
+    // Nothing orders or refuses the rest of an exchange before its iteration comes.
+    let staying: BTreeSet<Address> = staying(&replaced).collect();
+    let exchanges = exchanges(&replaced).into_iter();
+    let exchanges = exchanges.map(|workers| workers.intersection(&staying).cloned().collect());
+    too_wide(input, exchanges.collect())
+}
+
+/// Whether a change of a worker or of its interface needs a replacement.
+fn is_replaced(change: &Change) -> bool {
+    let fields = change.before.as_ref().zip(change.after.as_ref());
+    let fields = fields.map(|(before, after)| diff::between(before, after));
+    worker_of(&change.address).is_some()
+        && fields.is_some_and(|fields| fields.iter().any(|field| field.forces_replacement))
+}
+
+/// The workers that could stay in their places.
+fn staying(replaced: &[&Change]) -> impl Iterator<Item = Address> {
+    replaced.iter().filter(|change| can_stay(change)).filter_map(|it| worker_of(&it.address))
 }
 
 /// The value of an object before a later iteration. Objects of a worker that joins then may exist
@@ -78,8 +98,7 @@ fn subnet(change: &Change) -> Option<ObjectKey> {
     interface.subnet.known().cloned().map(ObjectKey::Azure)
 }
 
-fn too_wide(input: Comparison<'_>, replaced: &[&Change]) -> Refused {
-    let exchanges = exchanges(replaced);
+fn too_wide(input: Comparison<'_>, exchanges: Vec<BTreeSet<Address>>) -> Refused {
     let mut refused = Refused::new();
     if exchanges.is_empty() {
         return refused;
@@ -136,14 +155,12 @@ pub(super) fn refusal<'a>(
 
 /// The workers of each exchange among replacements.
 fn exchanges(replaced: &[&Change]) -> Vec<BTreeSet<Address>> {
-    let changes: Vec<&Change> =
-        replaced.iter().copied().filter(|change| can_stay(change)).collect();
-    if changes.len() < 2 {
+    if replaced.len() < 2 {
         return Vec::new();
     }
-    let claims = Claims::of(&changes);
+    let claims = Claims::of(replaced);
     let mut takeovers = Takeovers::new();
-    for change in &changes {
+    for change in replaced {
         let (_, moving) = claims.released_for(change);
         let alike = moving.into_iter().filter(|other| other.kind == change.address.kind);
         let others: BTreeSet<Address> = alike.filter_map(worker_of).collect();
