@@ -118,3 +118,40 @@ fn only_the_clamp(plan: &Plan) -> Plan {
     contents["changes"].as_array_mut().unwrap().retain(is_clamp);
     serde_json::from_value(contents).unwrap()
 }
+
+/// What a plan does to a worker is known before it has joined, on a machine too that exists and
+/// whose kernel was not read.
+#[tokio::test(start_paused = true)]
+async fn the_pairs_of_workers_that_join_and_leave_are_known() {
+    let renamed = |names: &[&str]| {
+        let rename = |text: String, name: &&str| {
+            let (from, to) = (format!("\"{name}\""), format!("\"new-{name}\""));
+            assert!(text.contains(&from));
+            text.replace(&from, &to)
+        };
+        names.iter().fold(TWO_DATACENTERS.to_owned(), rename)
+    };
+    let third = "\n[[datacenters.attic.workers]]\nname = \"attic-c\"\nip = \"10.60.1.7\"\n\
+                 mac = \"52:54:00:00:00:07\"\n";
+    let before = Deployment::of(TWO_DATACENTERS, SandboxState::new(1));
+    before.iterate().await;
+    let all = before.plan().await.reachability.kept;
+    for (name, text, gained, gone) in [
+        ("a machine", renamed(&["attic-a"]), 12, 12),
+        ("all machines", renamed(&["attic-a", "attic-b"]), 22, 22),
+        ("all VMs", renamed(&["cloud-a", "cloud-b"]), 22, 22),
+        ("one more machine", TWO_DATACENTERS.to_owned() + third, 14, 0),
+    ] {
+        let deployment = Deployment::of(TWO_DATACENTERS, before.copy_of_state()).edited(&text);
+        let options = RefreshOptions { allow_loss: true, ..RefreshOptions::default() };
+        let plan = deployment.refresh_and_plan(&options).await.plan;
+        let found = &plan.reachability;
+        assert_eq!((found.unknown, found.broken), (0, 0), "{name}: {found:?}");
+        let counts = (found.kept, found.gained, found.lost + found.removed);
+        assert_eq!(counts, (all - gone, gained, gone), "{name}: {found:?}");
+        let applied = deployment.apply(&options).await;
+        assert_eq!(applied.status, ApplyStatus::Converged, "{name}");
+        let after = deployment.plan().await.reachability.kept;
+        assert_eq!(after, all - gone + gained, "{name}");
+    }
+}

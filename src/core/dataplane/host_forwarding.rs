@@ -22,7 +22,10 @@ impl Tracer<'_> {
         let kernel = match self.read(place, &host.kernel) {
             Ok(kernel) => kernel,
             // An offline member sends nothing through the tunnel, regardless of its kernel.
-            Err(unknown) => return Err(self.offline(id).unwrap_or(unknown)),
+            Err(unknown) => {
+                let known = self.offline(id).or_else(|| self.without_pods(place, host, entered));
+                return Err(known.unwrap_or(unknown));
+            }
         };
         let origin = host.kernel.origin();
         let answered = self.un_nat(id, origin);
@@ -49,6 +52,16 @@ impl Tracer<'_> {
             return self.deliver_to_pod(id, pods, host.pods.origin());
         }
         self.forward(id, kernel, entered, answered)
+    }
+
+    /// No pod has an address of a range that the host does not assign: the packet is neither
+    /// sent nor received, regardless of its kernel.
+    fn without_pods(&self, place: Place, host: &Host, entered: Port) -> Option<Halt> {
+        let Ok(Pods::NotPlumbed(range)) = host.pods.read() else { return None };
+        let is_sender = entered == Port::Local && range.contains(&self.packet.source);
+        let is_of_pod = is_sender || range.contains(&self.packet.destination);
+        let provenance = vec![host.pods.origin()];
+        is_of_pod.then(|| self.dropped(place, Cause::CniNotConfigured, provenance))
     }
 
     fn deliver_to_pod(
