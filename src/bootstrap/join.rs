@@ -232,6 +232,15 @@ impl JoinRun<'_> {
         JoinError::new(step, name, JoinCause::NotProven, reason, step.remedy())
     }
 
+    /// The kubelet registered the Node in an earlier step.
+    fn node_deleted(&self, step: JoinStep) -> JoinError {
+        let name = &self.context.desired.name;
+        let remedy = "find out what deletes Nodes (the audit log of the API server names the user), \
+                      then run the same command again: the kubelet registers another Node";
+        let reason = "its Node was deleted while the worker joined";
+        JoinError::new(step, name, JoinCause::NotProven, reason, remedy)
+    }
+
     fn worker(&self) -> WorkerName {
         WorkerName::new(&self.context.desired.name)
     }
@@ -279,7 +288,10 @@ impl JoinRun<'_> {
         if self.evidence().proves(step) {
             Ok(())
         } else {
-            Err(self.not_proven(step, "it was set, but the Node does not have it"))
+            match &self.node {
+                None => Err(self.node_deleted(step)),
+                Some(_) => Err(self.not_proven(step, "it was set, but the Node does not have it")),
+            }
         }
     }
 
@@ -292,7 +304,7 @@ impl JoinRun<'_> {
         for _ in 0..NODE_WRITES {
             let node = cluster.node(&desired.name).await.map_err(&failed)?;
             let Some(node) = node else {
-                return Err(self.not_proven(step, "its Node does not exist"));
+                return Err(self.node_deleted(step));
             };
             let written =
                 cluster.set_node_labels_and_taints(&node, &desired.labels, &desired.taints).await;

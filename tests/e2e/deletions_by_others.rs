@@ -1,17 +1,19 @@
 //! Objects that others delete while an apply runs.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
 use stargate::apply::events::{Event, Outcome, Reporter};
 use stargate::apply::{Applied, ApplyStatus};
 use stargate::diagnostics::{Code, Failure};
 use stargate::resource::ArmId;
+use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInjector};
 use stargate::sandbox::kubernetes::ObjectIdentity;
 use stargate::sandbox::{SandboxState, SharedSandbox};
 
 use crate::harness::{Deployment, RefreshOptions, failures};
 use crate::lease::{Other, VALID, WaitLog, with_work};
+use crate::refused_calls::is_request;
 
 /// A route table that the first apply creates under its Lease.
 const TABLE: &str = "route-table/dc1/stargate-aks-e2e-2-dc-route-table";
@@ -205,4 +207,55 @@ async fn an_apply_recreates_nothing_after_a_destroy_that_was_killed() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+/// Deletes a Node after its first write, which is that of its pod CIDR.
+#[derive(Debug)]
+struct NodeDeletion {
+    sandbox: SharedSandbox,
+    writes: Mutex<u32>,
+}
+
+const WORKER: &str = "stargate-aks-e2e-2-worker-1";
+
+impl FaultInjector for NodeDeletion {
+    fn before(&self, _: &Call) -> Disposition {
+        Disposition::Pass
+    }
+
+    fn after(&self, call: &Call) -> Delivery {
+        let is_write = call.writes() && is_request(call, &format!("/nodes/{WORKER}"));
+        let mut writes = self.writes.lock().unwrap();
+        *writes += u32::from(is_write);
+        if is_write && *writes == 1 {
+            let (api_version, kind, name) = ("v1", "Node", WORKER);
+            self.sandbox.change(|sandbox, now| {
+                delete_object(
+                    sandbox,
+                    now,
+                    &ObjectIdentity { api_version, kind, namespace: None, name },
+                );
+            });
+        }
+        Delivery::Deliver
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_join_says_that_its_node_was_deleted() {
+    let deployment = Deployment::example();
+    let deletion = NodeDeletion { sandbox: deployment.sandbox.clone(), writes: Mutex::default() };
+    deployment.sandbox.set_fault_injector(Some(Arc::new(deletion)));
+    let applied = deployment.apply(&RefreshOptions::default()).await;
+    let failed = applied.outcomes.values().find_map(|outcome| match outcome {
+        Outcome::Failed(failure) => Some(failure),
+        _ => None,
+    });
+    let failure = failed.unwrap_or_else(|| panic!("{:?}", failures(&applied)));
+    assert_eq!(failure.code, Code::StepNotVerified, "{failure:?}");
+    let message = "its Node was deleted while the worker joined";
+    assert!(failure.message.contains(message), "{failure:?}");
+    assert!(failure.remedy.contains("audit log"), "{failure:?}");
+    deployment.sandbox.set_fault_injector(None);
+    deployment.iterate().await;
 }
