@@ -104,6 +104,25 @@ async fn renamed_tables_keep_their_groups() {
     apply_to_the_end(&deployment, "exchanged names").await;
 }
 
+/// The remedy names the options that the first step needs.
+#[tokio::test(start_paused = true)]
+async fn the_remedy_of_a_takeover_names_the_options() {
+    let (before, text) = cloud_and_sky(75).await;
+    let refused = before.edited(&edit(TWO_DATACENTERS, &[(CLOUD_GROUP, SKY_GROUP)])).plan().await;
+    let findings = refused.findings.iter().filter(|it| it.failure.code == Code::GroupTakeover);
+    let remedies: Vec<&str> = findings.map(|it| it.failure.remedy.as_str()).collect();
+    let options = "`stargate apply --replace resource-group/sky/lab-sky --allow-loss`";
+    assert!(remedies.len() == 1 && remedies[0].contains(options), "{remedies:?}");
+    let first = before.edited(&edit(&text, &[(SKY_GROUP, "resource_group = \"lab-new\"")]));
+    let replace = RefreshOptions::replacing(&["resource-group/sky/lab-sky"]);
+    for allow_loss in [false, true] {
+        let options = RefreshOptions { allow_loss, ..replace.clone() };
+        let plan = first.refresh_and_plan(&options).await.plan;
+        assert!(plan.blocked.is_empty(), "{}", summary(&plan));
+        assert_eq!(plan.reachability.is_refused(), !allow_loss, "{}", summary(&plan));
+    }
+}
+
 /// Two steps take the datacenter into the group that another one left.
 #[tokio::test(start_paused = true)]
 async fn a_group_is_taken_over_in_two_applies() {

@@ -83,13 +83,14 @@ impl<'a> LiveGroups<'a> {
 
 fn refusal(group: &Address, owner: &Site) -> Finding {
     let (name, site) = (&group.name, table_of(&group.site));
+    let taken = Address::new(Kind::ResourceGroup, owner.clone(), name.as_str());
     let owner = table_of(owner);
     let message = format!(
         "{site} would move into the resource group {name}, in which the machines of {owner} are"
     );
     let remedy = format!(
         "undo the edit of `resource_group`; or give {owner} a resource group with a new name and \
-         apply that with `--replace`, then move {site}"
+         run `stargate apply --replace {taken} --allow-loss`, then move {site} in the same way"
     );
     Finding::new(FindingSeverity::Error, Failure::new(Code::GroupTakeover, message, remedy))
 }
