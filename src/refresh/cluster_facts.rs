@@ -374,7 +374,7 @@ fn note_newer(facts: &ClusterFacts, scope: &Scope<'_>, observation: &mut Observa
             facts.version
         ),
         format!(
-            "set [cluster] kubernetes_version to \"{}\", or to \"{}.{}\" for any patch",
+            "set `kubernetes_version` of [cluster] to \"{}\", or to \"{}.{}\" for any patch",
             facts.version, facts.version.major, facts.version.minor
         ),
     );

@@ -100,6 +100,7 @@ mod unread_tailnet_destroys;
 mod unread_workers;
 mod unreliable;
 mod upgrades;
+mod version_remedies;
 mod watch;
 mod watch_harness;
 mod worker_waves;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::diff::{self, ObjectDiff};
+use super::version_remedies::RequestedVersions;
 use super::worker_request::WorkerRequest;
 use super::{Action, ApplySettings, Blocked, Change, Deferred, Finding};
 use crate::desired::facts::{AksNode, DepartedSite};
@@ -40,6 +41,8 @@ pub(super) struct Comparison<'a> {
     pub(super) present_routers: &'a BTreeMap<Site, String>,
     /// The nodes of AKS.
     pub(super) nodes: &'a [AksNode],
+    /// The versions that the topology names.
+    pub(super) requested_versions: &'a RequestedVersions,
     /// The version that the control plane runs once the plan is applied; `None` while
     /// there is no cluster.
     pub(super) control_plane: Option<KubernetesVersion>,

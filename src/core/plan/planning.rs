@@ -27,6 +27,7 @@ use super::preflight::{TailnetFacts, live_lints};
 use super::router_addresses;
 use super::unattended::ApprovedChanges;
 use super::unread_cluster;
+use super::version_remedies::RequestedVersions;
 use super::worker_request;
 use super::{
     ApplySettings, Finding, FindingSeverity, Plan, PlanContents, WorkerRequest, surviving,
@@ -181,6 +182,7 @@ pub(super) fn compare_states(
     let progress = input.facts.request.as_ref();
     let worker_request = input.options.worker_request.as_ref().map(|it| it.remaining(progress));
     findings.extend(worker_request::already_done(input.options.worker_request.as_ref(), progress));
+    let requested_versions = RequestedVersions::of(input.topology);
     let compare = |findings: &[Finding],
                    desired: &mut DesiredSet,
                    (facts, inventory): (&Facts, &Inventory)| {
@@ -203,6 +205,7 @@ pub(super) fn compare_states(
             departed: &facts.departed,
             present_routers: &facts.present_routers,
             nodes: &facts.nodes,
+            requested_versions: &requested_versions,
             control_plane: applied.control_plane(input.topology, facts),
             refused_upgrade: refused_upgrade.as_ref(),
             misplaced_routers: &router_addresses::misplaced(input.topology, inventory),

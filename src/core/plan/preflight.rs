@@ -2,7 +2,9 @@
 
 use ipnet::Ipv4Net;
 
-use super::{Finding, FindingSeverity, api_server_access, existing_ranges, prefix_conflicts};
+use super::{
+    Finding, FindingSeverity, api_server_access, existing_ranges, newer_kubelets, prefix_conflicts,
+};
 use crate::desired::Facts;
 use crate::desired::facts::ClusterFacts;
 use crate::desired::names::CLUSTER_ROUTER_SUBNET;
@@ -38,6 +40,7 @@ pub fn live_lints(
         existing_ranges::check(topology, cluster, &mut findings);
         api_server_access::check(topology, facts, inventory, &mut findings);
         address_space(topology, cluster, &mut findings);
+        newer_kubelets::check(topology, facts, &mut findings);
     } else if is_absent {
         // The subnets come with the new cluster, before the router's.
         router_subnet(topology, AKS_DEFAULT_SUBNETS.into_iter(), &mut findings);

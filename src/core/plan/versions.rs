@@ -35,22 +35,18 @@ pub(super) fn refuse(
             }
             control_plane(input, live, desired)
         }
-        (Some(Resource::Manifest(live)), Resource::Manifest(manifest)) => {
-            profile(input, desired, live, manifest)
+        (live, Resource::Manifest(manifest)) => {
+            return refused_profile(input, desired, live, manifest).map(Into::into);
         }
         (live, Resource::Worker(worker_spec)) => {
-            let live = match live {
-                Some(Resource::Worker(live)) => Some(live.kubelet_version),
-                _ => None,
-            };
-            let name = &desired.address.name;
+            let live = kubelet_of(live);
             if awaits_upgrade(input, live, worker_spec.kubelet_version) {
                 let cluster =
                     input.desired.iter().find(|it| it.address.kind == Kind::ManagedCluster);
                 let waits_for = cluster.map(|cluster| cluster.address.clone());
                 return Some(deferred(desired, observed, waits_for.into_iter().collect()).into());
             }
-            worker(input, name, live, worker_spec.kubelet_version)
+            worker(input, desired, live, worker_spec.kubelet_version)
         }
         _ => None,
     };
@@ -124,14 +120,11 @@ fn control_plane(
                 "the cluster runs Kubernetes {live}, but the topology has {desired}: AKS cannot \
                  downgrade a cluster"
             ),
-            format!(
-                "set `kubernetes_version` of [cluster] to \"{}.{}\"; other changes are made",
-                live.major, live.minor
-            ),
+            format!("{}; other changes are made", input.requested_versions.for_cluster(live)),
         ));
     }
     if live.skips_minor(desired) {
-        let next = format!("{}.{}", live.major, live.minor.saturating_add(1));
+        let next = KubernetesVersion { minor: live.minor.saturating_add(1), patch: None, ..live };
         return Some(Failure::new(
             Code::KubernetesMinorSkipped,
             format!(
@@ -139,8 +132,8 @@ fn control_plane(
                  minor version"
             ),
             format!(
-                "set `kubernetes_version` of [cluster] and of the profiles to \"{next}\", apply, and \
-                 then continue with the next minor version"
+                "{}, apply, and then continue with the next minor version",
+                input.requested_versions.for_cluster(next)
             ),
         ));
     }
@@ -156,7 +149,10 @@ fn control_plane(
         format!(
             "{address} runs Kubernetes {kubelet}, which a control plane of {desired} does not support"
         ),
-        format!("upgrade {address} first, to the current version of the control plane ({live})"),
+        format!(
+            "{} until {address} runs a version that {desired} supports",
+            input.requested_versions.for_cluster(live)
+        ),
     ))
 }
 
@@ -204,25 +200,74 @@ fn profile_version(manifest: &Manifest) -> Option<KubernetesVersion> {
     manifest.body.pointer("/spec/kubernetesVersion")?.as_str()?.parse().ok()
 }
 
+/// Why a profile does not change: none of its workers can get its version.
+fn refused_profile(
+    input: Comparison<'_>,
+    desired: &DesiredResource,
+    live: Option<&Resource>,
+    manifest: &Manifest,
+) -> Option<Blocked> {
+    let version = profile_version(manifest)?;
+    let before = match live {
+        Some(Resource::Manifest(live)) => profile_version(live),
+        _ => None,
+    };
+    let downgrade = before.and_then(|before| profile(input, desired, before, version));
+    if let Some(failure) = downgrade {
+        return Some(blocked(desired, live, failure));
+    }
+    if before == Some(version) {
+        return None;
+    }
+    let mut refused = workers_of(input, &desired.address).map(|worker| {
+        let Resource::Worker(spec) = &worker.resource else { return None };
+        let live = worker.key.as_ref().and_then(|key| input.inventory.get(key));
+        let live = kubelet_of(live.map(|it| &it.resource));
+        let waits = awaits_upgrade(input, live, spec.kubelet_version);
+        let failure = self::worker(input, worker, live, spec.kubelet_version);
+        failure.filter(|_| !waits).map(|failure| (worker.address.clone(), failure))
+    });
+    let (cause, failure) = refused.next()??;
+    let is_usable = refused.any(|it| it.is_none());
+    let blocked = blocked(desired, live, failure);
+    (!is_usable).then_some(Blocked { caused_by: Some(cause), ..blocked })
+}
+
+fn kubelet_of(live: Option<&Resource>) -> Option<KubernetesVersion> {
+    match live {
+        Some(Resource::Worker(live)) => Some(live.kubelet_version),
+        _ => None,
+    }
+}
+
+/// The workers of a profile.
+fn workers_of<'a>(
+    input: Comparison<'a>,
+    profile: &Address,
+) -> impl Iterator<Item = &'a DesiredResource> {
+    let workers = input.desired.iter().filter(|it| it.address.kind == Kind::Worker);
+    workers.filter(|it| it.depends_on.contains(profile))
+}
+
 /// The version of a profile does not go below that of its workers. The version in the cluster
 /// may never have been installed.
 fn profile(
     input: Comparison<'_>,
     desired: &DesiredResource,
-    live: &Manifest,
-    manifest: &Manifest,
+    live: KubernetesVersion,
+    version: KubernetesVersion,
 ) -> Option<Failure> {
-    let (live, version) = (profile_version(live)?, profile_version(manifest)?);
     if !live.is_newer_than(version) {
         return None;
     }
-    let name = &manifest.name;
+    let name = &desired.address.name;
     if input.inventory.gap_for(Kind::Worker, None).is_some() {
-        return Some(downgrade(&format!("profile {name}"), live, version));
+        let subject = format!("profile {name}");
+        return Some(downgrade(input, (&subject, name), live, version));
     }
     let (worker, kubelet) = newest_kubelet(input, &desired.address)?;
     let subject = format!("worker {worker} of the profile {name}");
-    kubelet.is_newer_than(version).then(|| downgrade(&subject, kubelet, version))
+    kubelet.is_newer_than(version).then(|| downgrade(input, (&subject, name), kubelet, version))
 }
 
 /// The newest kubelet of the workers of a profile.
@@ -230,8 +275,7 @@ fn newest_kubelet<'a>(
     input: Comparison<'a>,
     profile: &Address,
 ) -> Option<(&'a str, KubernetesVersion)> {
-    let workers = input.desired.iter().filter(|it| it.address.kind == Kind::Worker);
-    let live = workers.filter(|it| it.depends_on.contains(profile)).filter_map(|it| {
+    let live = workers_of(input, profile).filter_map(|it| {
         match &input.inventory.get(it.key.as_ref()?)?.resource {
             Resource::Worker(worker) => Some((it.address.name.as_str(), worker.kubelet_version)),
             _ => None,
@@ -240,17 +284,19 @@ fn newest_kubelet<'a>(
     live.max_by_key(|(_, version)| (version.major, version.minor, version.patch))
 }
 
-fn downgrade(subject: &str, live: KubernetesVersion, desired: KubernetesVersion) -> Failure {
+fn downgrade(
+    input: Comparison<'_>,
+    (subject, profile): (&str, &str),
+    live: KubernetesVersion,
+    desired: KubernetesVersion,
+) -> Failure {
     Failure::new(
         Code::KubernetesDowngrade,
         format!(
             "{subject} has Kubernetes {live}, but the topology has {desired}: a kubelet is never \
              downgraded"
         ),
-        format!(
-            "set `kubernetes_version` of the profile to \"{}.{}\" for any patch, or to \"{live}\"",
-            live.major, live.minor
-        ),
+        input.requested_versions.for_live_kubelet(profile, live, input.control_plane),
     )
 }
 
@@ -268,12 +314,16 @@ fn awaits_upgrade(
 
 fn worker(
     input: Comparison<'_>,
-    name: &str,
+    spec: &DesiredResource,
     live: Option<KubernetesVersion>,
     desired: KubernetesVersion,
 ) -> Option<Failure> {
+    let name = &spec.address.name;
+    let profile = spec.depends_on.iter().find(|it| it.kind == Kind::ProvisioningProfile);
+    let profile = profile.map_or("", |it| it.name.as_str());
     if let Some(live) = live.filter(|live| live.is_newer_than(desired)) {
-        return Some(downgrade(&format!("worker {name}"), live, desired));
+        let subject = format!("worker {name}");
+        return Some(downgrade(input, (&subject, profile), live, desired));
     }
     let control_plane = input.control_plane?;
     let is_settled = live == Some(desired) || desired.patch.is_some();
@@ -286,10 +336,6 @@ fn worker(
             "worker {name} would get kubelet {desired}, which the control plane of version \
              {control_plane} does not support"
         ),
-        format!(
-            "set `kubernetes_version` of the profile to \"{}.{}\", or to a version that is not newer \
-             than the control plane and at most three minor versions older",
-            control_plane.major, control_plane.minor
-        ),
+        input.requested_versions.for_profile(profile, control_plane),
     ))
 }

@@ -69,8 +69,9 @@ pub(super) const ENTRIES: &[Entry] = &[
         text: "SG0408",
         title: "the kubelet's version does not fit the live API server",
         explanation: "The live API server has another version than the topology says, and the kubelet of a \
-                      profile is newer, or more than three minor versions older. Upgrade the cluster \
-                      first, or change the profile; workers are not changed until then.",
+                      profile is newer, or more than three minor versions older. The remedy names the \
+                      edit; profiles and workers are not changed until then. A kubelet of a newer \
+                      patch is a warning.",
     },
     Entry {
         code: Code::SourceGap,
@@ -292,7 +293,7 @@ pub(super) const ENTRIES: &[Entry] = &[
                       machines of another part of the topology are. Its network would be replaced \
                       while they use it, and both would be down. stargate changes nothing until each \
                       has a group of its own: move one of them to a group with a new name first, with \
-                      `--replace`, and the other one in the next apply.",
+                      `--replace` and `--allow-loss`, and the other one in the next apply.",
     },
     Entry {
         code: Code::DeletedByOthers,

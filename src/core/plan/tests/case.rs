@@ -10,6 +10,7 @@ use crate::diagnostics::{Code, Failure};
 use crate::inventory::{Gap, Inventory, Source};
 use crate::plan::decision::Comparison;
 use crate::plan::planner::plan_changes;
+use crate::plan::version_remedies::RequestedVersions;
 use crate::plan::{ApplySettings, Blocked, Change, Plan, WorkerRequest};
 use crate::resource::azure::{
     MachineRole, NetworkInterface, NextHop, Provisioning, ResourceGroup, RouteTable, Subnet,
@@ -113,6 +114,7 @@ impl Case {
             departed: &BTreeMap::new(),
             present_routers: &BTreeMap::new(),
             nodes: &[],
+            requested_versions: &versions(),
             control_plane: None,
             refused_upgrade: None,
             misplaced_routers: &BTreeMap::new(),
@@ -120,6 +122,11 @@ impl Case {
         });
         Plan { contents, desired: desired.clone() }
     }
+}
+
+/// The versions of a topology without profiles.
+pub(super) fn versions() -> RequestedVersions {
+    RequestedVersions { cluster: "1.33".parse().unwrap(), profiles: BTreeMap::new() }
 }
 
 pub(super) fn nothing_special(_resource: &mut DesiredResource) {}

@@ -134,6 +134,7 @@ pub(super) fn compare(desired: &DesiredSet, inventory: &Inventory) -> PlanConten
         departed: &BTreeMap::new(),
         present_routers: &BTreeMap::new(),
         nodes: &[],
+        requested_versions: &super::case::versions(),
         control_plane: None,
         refused_upgrade: None,
         misplaced_routers: &BTreeMap::new(),

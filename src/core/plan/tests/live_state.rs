@@ -10,6 +10,7 @@ use crate::diagnostics::{Code, Failure};
 use crate::inventory::{Gap, Inventory, Observed, Source};
 use crate::plan::decision::Comparison;
 use crate::plan::planner::plan_changes;
+use crate::plan::version_remedies::RequestedVersions;
 use crate::plan::{Action, ApplySettings, Change, Plan, surviving};
 use crate::resource::azure::{MachineRole, RouteTableAssociation};
 use crate::resource::host::RouterHost;
@@ -175,6 +176,7 @@ impl LiveState {
                 departed: &BTreeMap::new(),
                 present_routers: &BTreeMap::new(),
                 nodes: &[],
+                requested_versions: &RequestedVersions::of(topology),
                 control_plane: None,
                 refused_upgrade: None,
                 misplaced_routers: &BTreeMap::new(),

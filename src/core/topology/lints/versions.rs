@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use super::context::LintContext;
 use crate::diagnostics::{Code, Diagnostic};
+use crate::topology::names::ProfileName;
+use crate::topology::version::KubernetesVersion;
 
 pub(super) fn check(context: &LintContext<'_>, found: &mut Vec<Diagnostic>) {
     let server = context.topology.cluster.kubernetes_version;
@@ -22,8 +24,8 @@ pub(super) fn check(context: &LintContext<'_>, found: &mut Vec<Diagnostic>) {
                 .at(spans.kubernetes_version.clone(), "not the control plane's minor version")
                 .with(context.spans.cluster.kubernetes_version.clone(), "the cluster's version")
                 .remedy(format!(
-                    "set an exact version, such as \"{kubelet}.0\", or \"{}.{}\" for the patch of \
-                     the control plane",
+                    "set `kubernetes_version` of [profiles.{name}] to \"{}.{}\" for the patch of \
+                     the control plane, or to an exact version such as \"{kubelet}.0\"",
                     server.major, server.minor
                 )),
             );
@@ -37,7 +39,8 @@ pub(super) fn check(context: &LintContext<'_>, found: &mut Vec<Diagnostic>) {
                 .at(spans.kubernetes_version.clone(), "a newer patch than the cluster's")
                 .with(context.spans.cluster.kubernetes_version.clone(), "the cluster's version")
                 .remedy(format!(
-                    "set \"{}.{}\" for the patch of the control plane",
+                    "set `kubernetes_version` of [profiles.{name}] to \"{}.{}\" for the patch of \
+                     the control plane",
                     server.major, server.minor
                 )),
             );
@@ -56,13 +59,7 @@ pub(super) fn check(context: &LintContext<'_>, found: &mut Vec<Diagnostic>) {
                 )
                 .at(spans.kubernetes_version.clone(), why)
                 .with(context.spans.cluster.kubernetes_version.clone(), "the cluster's version")
-                .remedy(format!(
-                    "choose a version from {}.{} to {}.{}",
-                    server.major,
-                    server.minor.saturating_sub(3),
-                    server.major,
-                    server.minor
-                )),
+                .remedy(unsupported(name, kubelet, server)),
             );
         }
         if !misspelt && !used.contains(name) {
@@ -75,9 +72,27 @@ pub(super) fn check(context: &LintContext<'_>, found: &mut Vec<Diagnostic>) {
     }
 }
 
-fn used_profiles<'a>(
-    context: &LintContext<'a>,
-) -> BTreeSet<&'a crate::topology::names::ProfileName> {
+/// A control plane can be upgraded, but not to the age of a kubelet.
+fn unsupported(
+    profile: &ProfileName,
+    kubelet: KubernetesVersion,
+    server: KubernetesVersion,
+) -> String {
+    let of_profile = format!(
+        "set `kubernetes_version` of [profiles.{profile}] to \"{}.{}\"",
+        server.major, server.minor
+    );
+    match (kubelet.major, kubelet.minor) > (server.major, server.minor) {
+        true => format!("{of_profile}, or of [cluster] to \"{}.{}\"", kubelet.major, kubelet.minor),
+        false => format!(
+            "{of_profile}, or to an exact version of at least {}.{}",
+            server.major,
+            server.minor.saturating_sub(3)
+        ),
+    }
+}
+
+fn used_profiles<'a>(context: &LintContext<'a>) -> BTreeSet<&'a ProfileName> {
     let datacenters = context.topology.datacenters.iter();
     datacenters
         .flat_map(|datacenter| {
