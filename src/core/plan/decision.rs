@@ -11,7 +11,7 @@ use crate::desired::{DesiredResource, DesiredSet, Protected};
 use crate::diagnostics::Failure;
 use crate::inventory::{Gap, Inventory, Observed};
 use crate::resource::version::KubernetesVersion;
-use crate::resource::{Address, Api, Site};
+use crate::resource::{Address, Api, Kind, Site};
 use crate::topology::model;
 
 /// Desired state, live state and options that the planner compares.
@@ -104,7 +104,13 @@ pub(super) fn deferred(
         None => (Action::Create, diff::whole(&desired.resource, ObjectDiff::Created)),
     };
     let reason = &desired.planned_because_of;
-    Deferred { waits_for, fields, ..Deferred::new(desired.address.clone(), action, reason) }
+    // A cluster that is created again may have the networks that it had.
+    let is_conditional = action == Action::Update
+        && desired.address.site != Site::Cluster
+        && waits_for.iter().all(|it| it.kind == Kind::ManagedCluster)
+        && fields.iter().all(|field| field.pending);
+    let deferred = Deferred::new(desired.address.clone(), action, reason);
+    Deferred { waits_for, fields, is_conditional, ..deferred }
 }
 
 /// A change of a resource, without its dependencies yet.

@@ -35,6 +35,8 @@ pub(super) fn surviving(
             }
             Kind::ManagedCluster => {
                 facts.nodes.clear();
+                // Its workers leave their ranges with it: nothing leads to them from then on.
+                facts.joined.clear();
                 if let Some(cluster) = facts.cluster.take() {
                     inventory.retain(|key| !cluster.is_deleted_with(key));
                     all_stays = false;

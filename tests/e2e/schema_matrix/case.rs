@@ -222,6 +222,7 @@ impl Trial<'_> {
         if reachability.kept != reachability.pairs() || reachability.kept == 0 {
             found.push(format!("afterwards {reachability:?}"));
         }
+        found.extend(counted(&plan, applied.changes_made));
         let disturbed = observer.observed_calls().into_iter().flat_map(|call| call.disturbed);
         let disturbed = disturbed.filter(|name| before.nodes.contains_key(name)).collect();
         found.extend(self.disturbed(&disturbed));
@@ -241,6 +242,16 @@ impl Trial<'_> {
             _ => None,
         }
     }
+}
+
+/// The counts of the plan are those of the changes that were made.
+fn counted(plan: &Plan, made: usize) -> Option<String> {
+    let planned = plan.changes.len() + plan.expected().count();
+    let possible = plan.changes.len() + plan.deferred.len();
+    let is_as_said = (planned..=possible).contains(&made);
+    (!is_as_said).then(|| {
+        format!("{planned} to {possible} changes are planned, {made} made: {}", summary(plan))
+    })
 }
 
 fn is_version(field: &stargate::plan::FieldChange) -> bool {
