@@ -14,7 +14,8 @@ use crate::resource::{Ownership, Resource, Site};
 /// address of its router, and whether its machine existed before; a device in the
 /// tailnet names neither.
 pub(super) fn note(scope: &Scope<'_>, observation: &mut Observation) {
-    let addresses = observation.facts.router_addresses.iter();
+    let facts = &observation.facts;
+    let addresses = facts.router_addresses.iter().chain(&facts.unauthorized_routers);
     // A Server that an older program wrote names its router by host name.
     let routers: HashMap<String, String> = addresses
         .flat_map(|(name, address)| [(address.to_string(), name), (name.clone(), name)])

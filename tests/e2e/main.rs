@@ -93,6 +93,7 @@ mod silent_routers;
 mod state_query;
 mod support_plans;
 mod tokens;
+mod unauthorized_routers;
 mod undone_changes;
 mod unread_cluster;
 mod unread_cluster_destroys;

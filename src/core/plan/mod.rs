@@ -64,6 +64,7 @@ pub mod readiness;
 mod remaining_time;
 mod removal_pace;
 mod replacement;
+mod restored_routers;
 mod restrict;
 mod rollout;
 mod router_addresses;

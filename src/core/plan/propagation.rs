@@ -6,7 +6,7 @@ use foldhash::{HashMap, HashMapExt};
 
 use super::decision::{Comparison, ResourceDecision, ResourceDecisions, change};
 use super::dependencies::references;
-use super::{Action, Blocked, Deferred, versions};
+use super::{Action, Blocked, Deferred, restored_routers, versions};
 use crate::desired::DesiredResource;
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::Source;
@@ -256,8 +256,8 @@ pub(super) fn block_dependents(input: Comparison<'_>, decisions: &mut ResourceDe
             let Some(ResourceDecision::Change(change)) = decisions.get(&dependent.address) else {
                 continue;
             };
-            let device = restored_device(&address, &reason, decisions);
-            let later = device.and_then(|device| until_restored(device, change));
+            let device = restored_routers::device_of(&address, &reason, decisions);
+            let later = device.and_then(|device| restored_routers::until_restored(device, change));
             let decision = later.or_else(|| decision_for_dependent(&address, &reason, change));
             if let Some(decision) = decision {
                 decisions.insert(dependent.address.clone(), decision);
@@ -270,56 +270,6 @@ pub(super) fn block_dependents(input: Comparison<'_>, decisions: &mut ResourceDe
 /// Whether SSH to a worker passes through the router's host.
 fn is_reached_through(router: &Address, worker: &Address) -> bool {
     router.kind == Kind::RouterHost && worker.kind == Kind::Worker
-}
-
-/// Defers the changes of routers that come back into the tailnet with the plan and that deferred
-/// work waits for: their hosts cannot be compared before, and may lack routes to new workers.
-pub(super) fn defer_restored_routers(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
-    let awaited = decisions.values().filter_map(|decision| match decision {
-        ResourceDecision::Deferred(deferred) => Some(&deferred.waits_for),
-        _ => None,
-    });
-    let devices = awaited.flatten().filter(|address| address.kind == Kind::TailnetDevice);
-    let devices: BTreeSet<Address> = devices.cloned().collect();
-    for device in devices {
-        let router = Address { kind: Kind::RouterHost, ..device.clone() };
-        let is_unread = matches!(decisions.get(&router), Some(ResourceDecision::Unreadable(_)));
-        let Some(desired) = input.desired.get(&router).filter(|_| is_unread) else { continue };
-        let reason = &desired.planned_because_of;
-        let later = Deferred::new(router.clone(), Action::Update, reason);
-        let later = Deferred { waits_for: vec![device], is_conditional: true, ..later };
-        decisions.insert(router, later.into());
-    }
-}
-
-/// The device of an unread router that the plan brings back into the tailnet.
-fn restored_device(
-    router: &Address,
-    reason: &ResourceDecision,
-    decisions: &ResourceDecisions,
-) -> Option<Address> {
-    let is_unread = matches!(reason, ResourceDecision::Unreadable(_));
-    if !is_unread || router.kind != Kind::RouterHost {
-        return None;
-    }
-    let device = Address { kind: Kind::TailnetDevice, ..router.clone() };
-    let Some(ResourceDecision::Change(change)) = decisions.get(&device) else { return None };
-    let returns = |path: &str| matches!(path, "authorized" | "key_expiry_disabled" | "online");
-    let returns = change.fields().iter().any(|field| returns(&field.path.to_string()));
-    (change.action == Action::Update && returns).then_some(device)
-}
-
-/// Work on a worker's host that follows once its router is back. A worker that leaves its place
-/// is not drained before its machine without the router, so that it stays for now.
-fn until_restored(device: Address, change: &super::Change) -> Option<ResourceDecision> {
-    let is_work = change.address.kind == Kind::Worker
-        && matches!(change.action, Action::Create | Action::Update);
-    is_work.then(|| {
-        let reason = &change.planned_because_of;
-        let deferred = Deferred::new(change.address.clone(), change.action, reason);
-        let fields = change.fields().into_owned();
-        ResourceDecision::from(Deferred { waits_for: vec![device], fields, ..deferred })
-    })
 }
 
 fn decision_for_dependent(

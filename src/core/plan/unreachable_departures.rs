@@ -27,11 +27,13 @@ pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
         return;
     }
     let silent = SilentRouters::of(input, decisions);
+    let mut causes: BTreeMap<Address, Address> = BTreeMap::new();
     let unreachable: BTreeMap<Address, Failure> = departures
         .into_iter()
         .filter_map(|(address, site)| {
             let failure = silent.at(input, &site)?.clone();
             let message = format!("{} leaves {site} and could not be reset there", address.name);
+            causes.extend(unread_router(input, &site, decisions).map(|it| (address.clone(), it)));
             Some((address, failure.within(message)))
         })
         .collect();
@@ -40,9 +42,25 @@ pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
     waiting_changes::block_waiting(input, &removed, &unreachable, decisions);
     for (address, failure) in unreachable {
         let Some(ResourceDecision::Change(change)) = decisions.get(&address) else { continue };
-        let blocked = blocked_for(change, failure, None);
+        let blocked = blocked_for(change, failure, causes.remove(&address));
         decisions.insert(address, blocked.into());
     }
+}
+
+/// The router of a site, which may have another name now, if its host could not be read.
+fn unread_router(
+    input: Comparison<'_>,
+    site: &Site,
+    decisions: &ResourceDecisions,
+) -> Option<Address> {
+    let present = input.present_routers.get(site);
+    let unread = decisions.iter().filter(|(address, decision)| {
+        address.kind == Kind::RouterHost && matches!(decision, ResourceDecision::Unreadable(_))
+    });
+    let leads_there = |address: &&Address| {
+        address.site == *site || present.is_some_and(|name| *name == address.name.as_str())
+    };
+    unread.map(|(address, _)| address).find(leads_there).cloned()
 }
 
 fn is_removed(decision: Option<&ResourceDecision>) -> bool {
@@ -158,13 +176,34 @@ fn missing_routers(input: Comparison<'_>) -> impl Iterator<Item = (Site, Failure
     })
 }
 
+fn unauthorized(router: &str) -> Failure {
+    Failure::new(
+        Code::RouterOffline,
+        format!("router {router} is not authorized in the tailnet"),
+        format!(
+            "authorize the device {router} on the Machines page of the admin console, then run \
+             the same command again; if the hosts are gone for good, delete their Nodes with \
+             `kubectl delete node`"
+        ),
+    )
+}
+
 /// Routers that may have left the topology and are not connected, or whose hosts do not
 /// answer.
 fn present_routers(input: Comparison<'_>) -> impl Iterator<Item = (Site, Failure)> {
     input.present_routers.iter().filter_map(move |(site, router)| {
         let device = input.inventory.get(&ObjectKey::Device(router.clone()));
         let device = device.map(|it| &it.resource);
-        let is_offline = matches!(device, Some(Resource::TailnetDevice(device)) if !device.online);
+        let device = match device {
+            Some(Resource::TailnetDevice(device)) => Some(device),
+            _ => None,
+        };
+        // The plan authorizes the routers of the topology only.
+        let is_listed = input.desired.get(&Address::new(Kind::TailnetDevice, site.clone(), router));
+        if is_listed.is_none() && device.is_some_and(|it| !it.authorized) {
+            return Some((site.clone(), unauthorized(router)));
+        }
+        let is_offline = device.is_some_and(|it| !it.online);
         if let Some(gap) = input.inventory.gap_at(&Source::Host(router.clone()))
             && !is_offline
         {

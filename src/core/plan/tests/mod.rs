@@ -14,6 +14,7 @@ mod orphans;
 mod preflight;
 mod propagation;
 mod protection;
+mod restored_routers;
 mod rollout;
 mod saved_plan;
 mod sight;
