@@ -199,8 +199,11 @@ fn present_routers(input: Comparison<'_>) -> impl Iterator<Item = (Site, Failure
             _ => None,
         };
         // The plan authorizes the routers of the topology only.
-        let is_listed = input.desired.get(&Address::new(Kind::TailnetDevice, site.clone(), router));
-        if is_listed.is_none() && device.is_some_and(|it| !it.authorized) {
+        let is_listed = input
+            .desired
+            .iter()
+            .any(|it| it.address.kind == Kind::TailnetDevice && it.address.name == router.as_str());
+        if !is_listed && device.is_some_and(|it| !it.authorized) {
             return Some((site.clone(), unauthorized(router)));
         }
         let is_offline = device.is_some_and(|it| !it.online);
