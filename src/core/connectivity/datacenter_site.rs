@@ -193,7 +193,11 @@ impl<'a> ModelBuilder<'a> {
                 Fact::known(Pods::Range(node.pod_cidr), origin)
             }
             (None, _) if matches!(observed, ProjectedFact::Absent) => {
-                Fact::known(Pods::NotPlumbed(place.pod_cidr), origin)
+                // Without the cluster's facts nothing was looked up.
+                let desired = self.sources.desired.get(&address);
+                let is_proven = desired.is_some_and(|it| it.key.is_some());
+                let pods = if is_proven { Pods::NoNode } else { Pods::NotPlumbed };
+                Fact::known(pods(place.pod_cidr), origin)
             }
             _ => Fact::unknown(origin),
         };

@@ -47,6 +47,9 @@ pub enum Pods {
     Range(Ipv4Net),
     /// Pods should get addresses of this prefix, but no CNI configuration assigns them.
     NotPlumbed(Ipv4Net),
+    /// The cluster has no Node of it: no pod has an address of this prefix, whatever its kernel
+    /// does.
+    NoNode(Ipv4Net),
 }
 
 impl Pods {
@@ -54,7 +57,7 @@ impl Pods {
     pub fn range(self) -> Option<Ipv4Net> {
         match self {
             Self::None => None,
-            Self::Range(range) | Self::NotPlumbed(range) => Some(range),
+            Self::Range(range) | Self::NotPlumbed(range) | Self::NoNode(range) => Some(range),
         }
     }
 }

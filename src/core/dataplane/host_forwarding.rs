@@ -54,10 +54,10 @@ impl Tracer<'_> {
         self.forward(id, kernel, entered, answered)
     }
 
-    /// No pod has an address of a range that the host does not assign: the packet is neither
-    /// sent nor received, regardless of its kernel.
+    /// No pod has an address of a host without a Node: the packet is neither sent nor received,
+    /// regardless of its kernel.
     fn without_pods(&self, place: Place, host: &Host, entered: Port) -> Option<Halt> {
-        let Ok(Pods::NotPlumbed(range)) = host.pods.read() else { return None };
+        let Ok(Pods::NoNode(range)) = host.pods.read() else { return None };
         let is_sender = entered == Port::Local && range.contains(&self.packet.source);
         let is_of_pod = is_sender || range.contains(&self.packet.destination);
         let provenance = vec![host.pods.origin()];
@@ -71,7 +71,7 @@ impl Tracer<'_> {
         origin: Origin,
     ) -> Result<TraceStep, Halt> {
         let place = Place::Host(id);
-        if let Pods::NotPlumbed(_) = pods {
+        if let Pods::NotPlumbed(_) | Pods::NoNode(_) = pods {
             return Err(self.dropped(place, Cause::CniNotConfigured, vec![origin]));
         }
         Ok(self.arrive(id, origin))

@@ -77,6 +77,7 @@ enum PodRouting {
     None,
     Range,
     NotPlumbed,
+    NoNode,
 }
 
 /// The shape of an endpoint: its host, the index of its address, whether it is a pod
@@ -180,6 +181,7 @@ fn pod_routing(host: &Host) -> Option<PodRouting> {
         Pods::None => PodRouting::None,
         Pods::Range(_) => PodRouting::Range,
         Pods::NotPlumbed(_) => PodRouting::NotPlumbed,
+        Pods::NoNode(_) => PodRouting::NoNode,
     })
 }
 

@@ -29,6 +29,7 @@ pub(super) enum Fault {
     Small(Edit),
     Stopped(usize, Fact<bool>),
     NotPlumbed(usize),
+    NoNode(usize),
     PodsUnread(usize),
     /// It believes that these are its pods.
     PodsOf(usize, Ipv4Net),
@@ -221,6 +222,7 @@ fn fault(hosts: usize) -> impl Strategy<Value = Fault> {
         2 => edit().prop_map(Fault::Small),
         1 => (host.clone(), on.clone()).prop_map(|(host, runs)| Fault::Stopped(host, runs)),
         1 => host.clone().prop_map(Fault::NotPlumbed),
+        1 => host.clone().prop_map(Fault::NoNode),
         1 => host.clone().prop_map(Fault::PodsUnread),
         1 => (host.clone(), prefix()).prop_map(|(host, range)| Fault::PodsOf(host, range)),
         1 => host.clone().prop_map(Fault::Unread),
@@ -251,6 +253,13 @@ fn inject(test_network: &mut TestNetwork, fault: Fault) {
             if let Some(range) = test_network.hosts[host].pods.read().ok().and_then(|it| it.range())
             {
                 test_network.hosts[host].pods = known(Pods::NotPlumbed(range));
+            }
+        }
+        Fault::NoNode(host) => {
+            if let Some(range) = test_network.hosts[host].pods.read().ok().and_then(|it| it.range())
+            {
+                test_network.hosts[host].pods = known(Pods::NoNode(range));
+                test_network.hosts[host].kernel = Fact::unknown(KERNEL);
             }
         }
         Fault::PodsUnread(host) => test_network.hosts[host].pods = Fact::unknown(OTHER),
