@@ -119,8 +119,8 @@ fn only_the_clamp(plan: &Plan) -> Plan {
     serde_json::from_value(contents).unwrap()
 }
 
-/// What a plan does to a worker is known before it has joined, on a machine too that exists and
-/// whose kernel was not read.
+/// The effect of a plan on a worker is known before it has joined, also on a machine that exists
+/// and whose kernel was not read.
 #[tokio::test(start_paused = true)]
 async fn the_pairs_of_workers_that_join_and_leave_are_known() {
     let renamed = |names: &[&str]| {
@@ -136,7 +136,7 @@ async fn the_pairs_of_workers_that_join_and_leave_are_known() {
     let before = Deployment::of(TWO_DATACENTERS, SandboxState::new(1));
     before.iterate().await;
     let all = before.plan().await.reachability.kept;
-    for (name, text, gained, gone) in [
+    for (name, text, gained, left) in [
         ("a machine", renamed(&["attic-a"]), 12, 12),
         ("all machines", renamed(&["attic-a", "attic-b"]), 22, 22),
         ("all VMs", renamed(&["cloud-a", "cloud-b"]), 22, 22),
@@ -148,10 +148,10 @@ async fn the_pairs_of_workers_that_join_and_leave_are_known() {
         let found = &plan.reachability;
         assert_eq!((found.unknown, found.broken), (0, 0), "{name}: {found:?}");
         let counts = (found.kept, found.gained, found.lost + found.removed);
-        assert_eq!(counts, (all - gone, gained, gone), "{name}: {found:?}");
+        assert_eq!(counts, (all - left, gained, left), "{name}: {found:?}");
         let applied = deployment.apply(&options).await;
         assert_eq!(applied.status, ApplyStatus::Converged, "{name}");
         let after = deployment.plan().await.reachability.kept;
-        assert_eq!(after, all - gone + gained, "{name}");
+        assert_eq!(after, all - left + gained, "{name}");
     }
 }

@@ -71,7 +71,7 @@ fn edits(remedy: &str) -> Vec<VersionEdit> {
     edits
 }
 
-/// What runs, and how the cluster is declared.
+/// A deployment, and whether the topology calls its cluster existing.
 struct Case {
     name: &'static str,
     deployment: Deployment,
@@ -218,8 +218,8 @@ impl Graph {
     }
 }
 
-/// From every state and every pair of versions, every remedy is followed, whichever of its
-/// alternatives the user chooses.
+/// From every state and every pair of versions, every remedy is followed, with each of its
+/// alternatives.
 #[tokio::test(start_paused = true)]
 async fn remedies_for_versions_end_in_a_plan_without_a_finding() {
     let mut wrong = Vec::new();

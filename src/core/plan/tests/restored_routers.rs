@@ -56,7 +56,7 @@ fn plan(change: impl Fn(&mut Device), is_replaced: bool) -> Plan {
     compare(&desired, &inventory).into()
 }
 
-/// What the worker waits for, if it waits.
+/// The resources that the worker waits for, if it waits.
 fn awaited(plan: &Plan) -> Vec<Address> {
     let waiting = plan.deferred.iter().filter(|it| it.address.kind == Kind::Worker);
     waiting.flat_map(|it| it.waits_for.clone()).collect()
