@@ -78,6 +78,23 @@ impl GitLab {
     }
 }
 
+/// Another topology than the default one is planned and applied when its file changes.
+#[test]
+fn a_push_runs_the_jobs_if_it_changes_the_topology() {
+    let gitlab = GitLab::new();
+    let mut jobs = Vec::new();
+    for (name, job) in gitlab.template.as_object().expect("jobs") {
+        let rules = job["rules"].as_array().into_iter().flatten();
+        for changes in rules.filter_map(|rule| rule.get("changes")) {
+            // GitLab replaces variables in these paths.
+            assert_eq!(*changes, serde_json::json!(["$STARGATE_TOPOLOGY"]), "{name}");
+            jobs.push(name.as_str());
+        }
+    }
+    jobs.sort_unstable();
+    assert_eq!(jobs, ["stargate-apply", "stargate-plan"]);
+}
+
 #[test]
 fn a_merge_request_has_one_comment_that_is_updated() {
     let gitlab = GitLab::new();
