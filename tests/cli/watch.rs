@@ -46,6 +46,17 @@ impl Watch {
         }
     }
 
+    /// The next event of a topology.
+    pub(crate) fn next_of(&mut self, topology: &str) -> Value {
+        loop {
+            let line = self.events.next().expect("another event").expect("a line");
+            let event: Value = serde_json::from_str(&line).expect("JSON");
+            if event["topology"] == topology {
+                return event;
+            }
+        }
+    }
+
     /// All events until the end.
     fn rest(&mut self) -> Vec<Value> {
         let lines = self.events.by_ref().map(|line| line.expect("a line"));
@@ -311,6 +322,17 @@ fn a_reconcile_is_requested_over_the_socket() {
     let started = watch.awaits("reconcile-started", |_| true);
     assert_eq!(started["triggers"], serde_json::json!(["request"]), "{started}");
     watch.finishes(has_no_changes);
+    // The last valid version of the file stays in force.
+    location.write("stargate.toml", "[stargate");
+    let ran = request(&location).exits(0);
+    assert!(ran.err.contains("with the last valid version"), "{}", ran.err);
+    watch.awaits("reconcile-started", |event| event["triggers"].to_string().contains("request"));
+    location.write("other.toml", "[stargate");
+    let mut other = location.command("watch --now -f other.toml");
+    let other = Ran::of(other.env_remove("XDG_RUNTIME_DIR").env("HOME", location.path("")));
+    assert_ne!(other.code, 0, "no watch has that file");
+    assert!(other.err.contains("other.toml"), "{}", other.err);
+    location.write("stargate.toml", EXAMPLE);
     watch.send("KILL");
     assert_eq!(watch.ends(), None);
     assert_eq!(request(&location).code, 1, "the process is gone");

@@ -8,15 +8,15 @@ use super::location::{EXAMPLE, TestFolder};
 use super::promtool;
 use super::watch::{Watch, answer, sample};
 
-const FIRST: &str = "stargate-aks-e2e-2";
-const SECOND: &str = "stargate-aks-e2e-3";
+pub(crate) const FIRST: &str = "stargate-aks-e2e-2";
+pub(crate) const SECOND: &str = "stargate-aks-e2e-3";
 
 fn text(topology: &str) -> String {
     EXAMPLE.replace("aks-e2e-2", topology.trim_start_matches("stargate-"))
 }
 
 /// A folder of two topologies that are applied, each with a sandbox of its own.
-fn folder() -> TestFolder {
+pub(crate) fn folder() -> TestFolder {
     let location = TestFolder::new();
     for (file, topology) in [("a", FIRST), ("b", SECOND)] {
         location.write(&format!("lab/{file}.toml"), text(topology));
@@ -30,7 +30,7 @@ fn folder() -> TestFolder {
 }
 
 /// Waits until an event of that name that fits has come from each topology.
-fn from_both(watch: &mut Watch, name: &str, fits: impl Fn(&Value) -> bool) {
+pub(crate) fn from_both(watch: &mut Watch, name: &str, fits: impl Fn(&Value) -> bool) {
     let mut missing = BTreeSet::from([FIRST, SECOND]);
     while !missing.is_empty() {
         let event = watch.awaits(name, &fits);
@@ -74,10 +74,19 @@ fn each_topology_of_a_folder_is_watched_by_itself() {
     location.write("lab/b.toml", "[stargate");
     let broken = watch.awaits("topology-invalid", |_| true);
     assert_eq!(broken["topology"], SECOND, "{broken}");
+    let ran = location.run("watch lab --now").exits(0);
+    assert!(ran.err.contains("b.toml"), "{}", ran.err);
+    from_both(&mut watch, "reconcile-started", requested);
+    // A file that was never valid has no watch, and a second file of a topology none of its own.
+    location.write("lab/never.toml", "[stargate");
+    location.write("lab/second.toml", text(FIRST));
     let ran = location.run("watch lab --now");
     assert_eq!(ran.code, 1, "{}", ran.err);
-    assert!(ran.err.contains("b.toml"), "{}", ran.err);
-    watch.awaits("reconcile-started", |event| event["topology"] == FIRST && requested(event));
+    assert!(ran.err.contains("never.toml"), "{}", ran.err);
+    let first = format!("Requested a reconcile of {FIRST}.");
+    assert_eq!(ran.err.matches(&first).count(), 1, "{}", ran.err);
+    std::fs::remove_file(location.path("lab/never.toml")).expect("it is removed");
+    std::fs::remove_file(location.path("lab/second.toml")).expect("it is removed");
     location.write("lab/z.toml", text(FIRST) + "\n[watch]\napply = \"none\"\n");
     let loaded = watch.awaits("topology-loaded", |event| event["apply"] == "none");
     assert_eq!(loaded["topology"], FIRST, "{loaded}");

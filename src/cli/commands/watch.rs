@@ -9,6 +9,7 @@ mod socket;
 mod source;
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -20,13 +21,14 @@ use jiff::Timestamp;
 
 use listener::{Answers, Listener, WatchedAnswers};
 use reconciler::{Election, Reporters, SessionReconciler, WatchParts};
-use source::TopologyFile;
+use source::{MovingPath, TopologyFile};
 
 use crate::apply::StopSignal;
 use crate::cli::arguments::{Format, Global};
 use crate::cli::error::CliError;
 use crate::cli::ui::Ui;
 use crate::cli::{exit, interrupt, process_name, topology};
+use crate::diagnostics::Failure;
 use crate::render::watch_events::{JsonWatchReporter, TextWatchReporter};
 use crate::resource::names::TopologyName;
 use crate::watch::{
@@ -139,7 +141,7 @@ async fn within_grace(
     arguments: &WatchArguments,
     stop: &StopSignal,
     reporter: &dyn WatchReporter,
-    watch: impl Future<Output = Result<(), crate::diagnostics::Failure>>,
+    watch: impl Future<Output = Result<(), Failure>>,
 ) -> Result<u8, CliError> {
     let grace = Duration::from_secs(arguments.grace_seconds);
     // The controller may see the signal first, and end before it is reported.
@@ -216,17 +218,19 @@ async fn take_requests(
 ) -> Option<socket::RequestSocket> {
     // The controller reports a file that is invalid.
     let topology = TopologyFile(global).load().ok()?.topology.name;
-    take_requests_of(&topology, triggers, ui).await
+    let file = MovingPath::new(global.topology.clone());
+    take_requests_of(&topology, file, triggers, ui).await
 }
 
 /// Takes requests for a topology.
 #[cfg(unix)]
 async fn take_requests_of(
     topology: &TopologyName,
+    file: MovingPath,
     triggers: &Triggers,
     ui: &Ui,
 ) -> Option<socket::RequestSocket> {
-    let started = socket::RequestSocket::start(topology, triggers.clone()).await;
+    let started = socket::RequestSocket::start(topology, file, triggers.clone()).await;
     started
         .inspect_err(|error| {
             ui.warn(&format!("`stargate watch --now` cannot reach this process: {error}"));
@@ -240,40 +244,66 @@ async fn take_requests(_global: &Global, _triggers: &Triggers, _ui: &Ui) -> Opti
 }
 
 #[cfg(not(unix))]
-async fn take_requests_of(_topology: &TopologyName, _triggers: &Triggers, _ui: &Ui) -> Option<()> {
+async fn take_requests_of(
+    _topology: &TopologyName,
+    _file: MovingPath,
+    _triggers: &Triggers,
+    _ui: &Ui,
+) -> Option<()> {
     None
 }
 
 /// Requests a reconcile of the watch that runs.
 #[cfg(unix)]
 async fn request(global: &Global, ui: &Ui) -> Result<u8, CliError> {
-    let topology = topology::load_or_report(global, ui)?.topology.name;
-    socket::request(&topology).await?;
+    let file = &global.topology;
+    match source::load(file) {
+        Err(failure) if !request_last_valid(file, &failure, ui).await => {
+            topology::load_or_report(global, ui)?;
+            Err(failure.into())
+        }
+        Err(_) => Ok(exit::DONE),
+        Ok(loaded) => request_topology(&loaded.topology.name, ui).await.map(|()| exit::DONE),
+    }
+}
+
+#[cfg(unix)]
+async fn request_topology(topology: &TopologyName, ui: &Ui) -> Result<(), CliError> {
+    socket::request(topology).await?;
     ui.status(&format!("Requested a reconcile of {topology}."));
-    Ok(exit::DONE)
+    Ok(())
+}
+
+/// Requests a reconcile of the watch of a file that is invalid now. Returns whether there is
+/// one: it uses the last valid version.
+#[cfg(unix)]
+async fn request_last_valid(file: &Path, failure: &Failure, ui: &Ui) -> bool {
+    let Some(topology) = socket::request_by_file(file).await else { return false };
+    ui.warn(&failure.message);
+    ui.status(&format!("Requested a reconcile of {topology} with the last valid version."));
+    true
 }
 
 /// Requests a reconcile of each topology of a folder. An error of one is reported, and the
 /// others are requested nevertheless.
 #[cfg(unix)]
 async fn request_all(folder: &Path, ui: &Ui) -> Result<u8, CliError> {
-    let mut code = exit::DONE;
+    let (mut code, mut requested) = (exit::DONE, BTreeSet::new());
     for file in folder_files::topology_files(folder).map_err(CliError::from)? {
-        if let Err(error) = request_of(&file, ui).await {
+        let ended = match source::load(&file) {
+            Err(failure) if !request_last_valid(&file, &failure, ui).await => Err(failure.into()),
+            // Its watch reports that another file has the same topology.
+            Ok(loaded) if requested.insert(loaded.topology.name.clone()) => {
+                request_topology(&loaded.topology.name, ui).await
+            }
+            _ => Ok(()),
+        };
+        if let Err(error) = ended {
             ui.error(&error);
             code = exit::ERROR;
         }
     }
     Ok(code)
-}
-
-/// Requests a reconcile of the topology of a file.
-#[cfg(unix)]
-async fn request_of(file: &Path, ui: &Ui) -> Result<(), CliError> {
-    let topology = source::load(file).map_err(CliError::from)?.topology.name;
-    socket::request(&topology).await?;
-    ui.status(&format!("Requested a reconcile of {topology}."));
-    Ok(())
 }
 
 #[cfg(not(unix))]

@@ -257,7 +257,8 @@ async fn watch(
             election: election.clone(),
         },
     );
-    let _socket = super::take_requests_of(&topology, &member.triggers, ui).await;
+    let path = member.path.clone();
+    let _socket = super::take_requests_of(&topology, path, &member.triggers, ui).await;
     let reconciler = SessionReconciler::new(WatchParts {
         global: command.global_of(&topology, file),
         no_lease: arguments.no_lease,

@@ -97,11 +97,17 @@ fn paths(folder: &Path) -> Result<BTreeMap<PathBuf, Version>, Failure> {
         if name.starts_with('.') || !name.ends_with(".toml") {
             continue;
         }
-        // One that was removed after it was listed is not there.
-        let Ok(metadata) = fs::metadata(&path) else { continue };
-        if metadata.is_file() {
-            paths.insert(path, Version::of(&metadata));
-        }
+        let version = match fs::metadata(&path) {
+            Ok(metadata) if metadata.is_file() => Version::of(&metadata),
+            Ok(_) => continue,
+            // A link without a target is reported as a file that cannot be read.
+            Err(_) => match fs::symlink_metadata(&path) {
+                Ok(link) => Version::of(&link),
+                // One that was removed after it was listed is not there.
+                Err(_) => continue,
+            },
+        };
+        paths.insert(path, version);
     }
     if paths.len() > MAX_FILES {
         let message = format!("`{}` has more than {MAX_FILES} files", folder.display());
@@ -139,6 +145,22 @@ mod tests {
         let names: Vec<&str> =
             files.found().values().flatten().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["stargate-aks-e2e-3"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_without_a_target_is_a_file_that_cannot_be_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (link, target) = (folder.path().join("a.toml"), folder.path().join("target"));
+        std::os::unix::fs::symlink(&target, &link).expect("a link");
+        let mut files = FolderFiles::new(folder.path());
+        files.read().expect("files");
+        let failure = files.found()[&link].clone().expect_err("it has no target");
+        assert!(failure.message.contains("a.toml"), "{failure:?}");
+        let example = include_str!("../../../../examples/aks-e2e/stargate.toml");
+        fs::write(&target, example).expect("it is written");
+        files.read().expect("files");
+        assert!(files.found()[&link].is_ok(), "{:?}", files.found());
     }
 
     #[test]

@@ -3,15 +3,17 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use super::source::MovingPath;
 use crate::cli::error::CliError;
 use crate::resource::names::TopologyName;
 use crate::watch::{Trigger, Triggers};
@@ -20,8 +22,15 @@ use crate::watch::{Trigger, Triggers};
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// The time until the next attempt if the system cannot accept a connection.
 const ACCEPT_RETRY: Duration = Duration::from_millis(500);
-const REQUEST: &[u8; 4] = b"now\n";
-const ANSWER: &[u8; 3] = b"ok\n";
+/// The request; the path of a topology file may follow it.
+const REQUEST: &[u8; 3] = b"now";
+/// Longer than a path may be.
+const MAX_REQUEST: u64 = 8_192;
+const ACCEPTED: &[u8; 3] = b"ok\n";
+/// The answer of a watch of another file.
+const OTHER_FILE: &[u8; 3] = b"no\n";
+const PREFIX: &str = "watch-";
+const SUFFIX: &str = ".sock";
 
 /// A socket that takes requests until it is dropped.
 pub(super) struct RequestSocket {
@@ -37,14 +46,18 @@ impl Drop for RequestSocket {
 }
 
 impl RequestSocket {
-    /// Takes requests for a topology.
-    pub(super) async fn start(topology: &TopologyName, triggers: Triggers) -> io::Result<Self> {
+    /// Takes requests for a topology, whose file is `file`.
+    pub(super) async fn start(
+        topology: &TopologyName,
+        file: MovingPath,
+        triggers: Triggers,
+    ) -> io::Result<Self> {
         let path = path(topology).ok_or_else(|| {
             io::Error::new(io::ErrorKind::NotFound, "XDG_RUNTIME_DIR and HOME are not set")
         })?;
         let listener = bind(&path).await?;
         let mut task = JoinSet::new();
-        task.spawn(accept(listener, triggers));
+        task.spawn(accept(listener, file, triggers));
         Ok(Self { path, _task: task })
     }
 }
@@ -57,30 +70,78 @@ pub(super) async fn request(topology: &TopologyName) -> Result<(), CliError> {
     };
     let path = path(topology)
         .ok_or_else(|| not_running("XDG_RUNTIME_DIR and HOME are not set".to_owned()))?;
-    let answered = timeout(ANSWER_TIMEOUT, send(&path)).await;
-    let answered = answered.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-    answered.map_err(|error| not_running(format!("{}: {error}", path.display())))
+    match send(&path, None).await {
+        Ok(_) => Ok(()),
+        Err(error) => Err(not_running(format!("{}: {error}", path.display()))),
+    }
 }
 
-async fn send(path: &Path) -> io::Result<()> {
-    let mut stream = UnixStream::connect(path).await?;
-    stream.write_all(REQUEST).await?;
-    let mut answer = [0; ANSWER.len()];
-    stream.read_exact(&mut answer).await?;
-    match answer == *ANSWER {
-        true => Ok(()),
-        false => Err(io::Error::new(io::ErrorKind::InvalidData, "another program answers")),
+/// Requests a reconcile of the watch that runs with a file, and returns its topology: a file
+/// that is invalid does not name it. `None` if no watch has the file.
+pub(super) async fn request_by_file(file: &Path) -> Option<TopologyName> {
+    let file = comparable(file);
+    for entry in fs::read_dir(folder()?).ok()?.flatten() {
+        let name = entry.file_name();
+        let topology = name.to_str().and_then(|it| it.strip_prefix(PREFIX)?.strip_suffix(SUFFIX));
+        let Some(topology) = topology else { continue };
+        // One that does not answer is of a process that ended.
+        if let Ok(true) = send(&entry.path(), Some(&file)).await {
+            return Some(TopologyName::new(topology));
+        }
     }
+    None
+}
+
+/// The path of a file that does not depend on the working folder. A link stays one: its target
+/// changes with each version of a ConfigMap volume.
+fn comparable(file: &Path) -> PathBuf {
+    let folder = match file.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    match (fs::canonicalize(folder), file.file_name()) {
+        (Ok(folder), Some(name)) => folder.join(name),
+        _ => file.to_owned(),
+    }
+}
+
+/// Sends a request. Returns whether it was accepted: not by the watch of another file.
+async fn send(socket: &Path, file: Option<&Path>) -> io::Result<bool> {
+    let answered = async {
+        let mut stream = UnixStream::connect(socket).await?;
+        stream.write_all(&request_line(file)).await?;
+        let mut answer = [0; ACCEPTED.len()];
+        stream.read_exact(&mut answer).await?;
+        match &answer {
+            ACCEPTED => Ok(true),
+            OTHER_FILE => Ok(false),
+            _ => Err(io::Error::new(io::ErrorKind::InvalidData, "another program answers")),
+        }
+    };
+    timeout(ANSWER_TIMEOUT, answered).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+fn request_line(file: Option<&Path>) -> Vec<u8> {
+    let mut line = REQUEST.to_vec();
+    if let Some(file) = file {
+        line.push(b' ');
+        line.extend_from_slice(file.as_os_str().as_bytes());
+    }
+    line.push(b'\n');
+    line
 }
 
 /// `$XDG_RUNTIME_DIR/stargate/watch-<topology>.sock`, or the same in `~/.stargate/run`.
 fn path(topology: &TopologyName) -> Option<PathBuf> {
+    Some(folder()?.join(format!("{PREFIX}{topology}{SUFFIX}")))
+}
+
+fn folder() -> Option<PathBuf> {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-    let folder = match variable("XDG_RUNTIME_DIR") {
-        Some(runtime) => PathBuf::from(runtime).join("stargate"),
-        None => PathBuf::from(variable("HOME")?).join(".stargate/run"),
-    };
-    Some(folder.join(format!("watch-{topology}.sock")))
+    match variable("XDG_RUNTIME_DIR") {
+        Some(runtime) => Some(PathBuf::from(runtime).join("stargate")),
+        None => Some(PathBuf::from(variable("HOME")?).join(".stargate/run")),
+    }
 }
 
 /// Binds a path that only this user can use. The path of a process that ended without
@@ -102,24 +163,28 @@ async fn bind(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-async fn accept(listener: UnixListener, triggers: Triggers) {
+async fn accept(listener: UnixListener, file: MovingPath, triggers: Triggers) {
     loop {
         match listener.accept().await {
             // One client after another: each has a few bytes to send.
             Ok((stream, _)) => {
-                let _ = timeout(ANSWER_TIMEOUT, answer(stream, &triggers)).await;
+                let _ = timeout(ANSWER_TIMEOUT, answer(stream, &file, &triggers)).await;
             }
             Err(_) => sleep(ACCEPT_RETRY).await,
         }
     }
 }
 
-async fn answer(mut stream: UnixStream, triggers: &Triggers) -> io::Result<()> {
-    let mut request = [0; REQUEST.len()];
-    stream.read_exact(&mut request).await?;
-    if request == *REQUEST {
+async fn answer(stream: UnixStream, file: &MovingPath, triggers: &Triggers) -> io::Result<()> {
+    let mut stream = BufReader::new(stream);
+    let mut request = Vec::new();
+    (&mut stream).take(MAX_REQUEST).read_until(b'\n', &mut request).await?;
+    if request == request_line(None) || request == request_line(Some(&comparable(&file.get()))) {
         triggers.add(Trigger::Request);
-        stream.write_all(ANSWER).await?;
+        stream.write_all(ACCEPTED).await
+    } else if request.starts_with(REQUEST) {
+        stream.write_all(OTHER_FILE).await
+    } else {
+        Ok(())
     }
-    Ok(())
 }

@@ -32,7 +32,7 @@ impl MovingPath {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = path;
     }
 
-    fn get(&self) -> PathBuf {
+    pub(super) fn get(&self) -> PathBuf {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
