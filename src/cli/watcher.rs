@@ -128,9 +128,11 @@ mod tests {
     /// The next reconcile of a watcher whose Lease was renewed at 03:04:05.
     fn next_reconcile(state: WatcherState, announced: &str) -> Option<String> {
         let name = NEXT_RECONCILE_ANNOTATION.to_owned();
-        let mut lease = LeaseRecord::default();
-        lease.renewed = "2026-01-02T03:04:05.000000Z".to_owned();
-        lease.annotations = [(name, announced.to_owned())].into();
+        let lease = LeaseRecord {
+            renewed: "2026-01-02T03:04:05.000000Z".to_owned(),
+            annotations: [(name, announced.to_owned())].into(),
+            ..LeaseRecord::default()
+        };
         status(&TopologyName::new("lab"), state, Some(&lease), None).next_reconcile
     }
 

@@ -137,7 +137,10 @@ impl Renewing {
             return Ok(Renewed::By(other.to_owned()));
         }
         Ok(match self.lease.claim(found.as_ref()).await? {
-            Some(next) => Renewed::As(next),
+            Some(next) => {
+                found.iter().for_each(|record| self.lease.note_request(record));
+                Renewed::As(next)
+            }
             None => Renewed::By("another process".to_owned()),
         })
     }

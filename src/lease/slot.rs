@@ -3,15 +3,15 @@
 use std::sync::{Arc, PoisonError};
 
 use jiff::Timestamp;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep};
 
 use super::validity::Validity;
 use super::{
-    Acquisition, Annotations, HeldLease, LeaseClient, LeaseIdentity, LeaseLoss, Waiting, WallClock,
-    wait_for,
+    Acquisition, Annotations, HeldLease, LeaseClient, LeaseIdentity, LeaseLoss, LeaseShare,
+    Sharing, Waiting, WallClock, wait_for,
 };
-use crate::provider::cluster::{ClusterError, LeaseRecord};
+use crate::provider::cluster::{ClusterError, LeaseRecord, LeaseRequest};
 use crate::provider::read_write::ClusterWrite;
 
 /// A place for a Lease that a process holds at times. Its clones share the Lease, so that
@@ -23,6 +23,7 @@ pub struct LeaseSlot {
     /// The Lease of another process, as it was observed.
     observed: Arc<std::sync::Mutex<Option<Waiting>>>,
     annotations: Annotations,
+    sharing: Option<Sharing>,
 }
 
 impl LeaseSlot {
@@ -33,7 +34,20 @@ impl LeaseSlot {
             held: Arc::default(),
             observed: Arc::default(),
             annotations: Annotations::default(),
+            sharing: None,
         }
+    }
+
+    /// The same slot for one of several Leases that processes share equally.
+    #[must_use]
+    pub fn sharing(self, share: LeaseShare) -> Self {
+        let sharing = Sharing { share, requests: watch::Sender::default() };
+        Self { sharing: Some(sharing), ..self }
+    }
+
+    /// Follows the requests of other processes for the Lease that is held, if it is shared.
+    pub fn requests(&self) -> watch::Receiver<Option<LeaseRequest>> {
+        self.sharing.as_ref().map_or_else(|| watch::channel(None).1, |it| it.requests.subscribe())
     }
 
     /// The Lease, and who is to hold it.
@@ -63,6 +77,7 @@ impl LeaseSlot {
             identity: self.identity.clone(),
             clock: WallClock { start: now, started: Instant::now() },
             annotations: self.annotations.clone(),
+            sharing: self.sharing.clone(),
         };
         let lease = HeldLease::acquire_observed(lease, observed, waiting, lost).await?;
         let acquisition = lease.acquisition().clone();
@@ -101,6 +116,18 @@ impl LeaseSlot {
     /// Stops renewing the Lease, and leaves it to the end of its cluster.
     pub async fn abandon(&self) {
         drop(self.held.lock().await.take());
+    }
+
+    /// Makes another process the holder of the Lease if it is held.
+    ///
+    /// # Errors
+    ///
+    /// The API server did not answer or refused. The Lease expires by itself.
+    pub async fn give_to(&self, other: &str) -> Result<(), ClusterError> {
+        match self.held.lock().await.take() {
+            Some(held) => held.give_to(other).await,
+            None => Ok(()),
+        }
     }
 
     /// Releases the Lease if it is held.

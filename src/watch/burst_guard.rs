@@ -51,6 +51,12 @@ impl BurstGuard {
         self.failures.push_back(now);
     }
 
+    /// Whether it counts nothing now.
+    pub fn is_empty(&mut self, now: Instant) -> bool {
+        self.forget(now);
+        self.removals.is_empty() && self.failures.is_empty()
+    }
+
     /// Resets all counts, after a person approved or edited the topology. A plan that
     /// exceeds the limit by itself is refused all the same.
     pub fn reset(&mut self) {

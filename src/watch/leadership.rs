@@ -1,33 +1,25 @@
 //! Elects the replica of `stargate watch` that reconciles a topology.
 
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{MutexGuard, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use super::queue::Trigger;
+use super::shared_leadership::{SharedLeadership, random_share};
 use super::triggers::Triggers;
 use crate::diagnostics::Failure;
-use crate::lease::{LeaseIdentity, LeaseSlot, Validity};
+use crate::lease::{CountedLease, LeaseIdentity, LeaseSlot, Validity};
 use crate::provider::access::ClusterAccess;
-use crate::provider::cluster::{ClusterError, LeaseRecord};
+use crate::provider::cluster::{ClusterError, LeaseRecord, LeaseRequest};
 use crate::provider::read_write::ClusterWrite;
 use crate::resource::names::TopologyName;
 
 /// The time between two attempts while the API server refuses or does not answer.
 const RETRY_EVERY: Duration = Duration::from_secs(2);
-/// The delay of a process's candidacy for each topology that it leads already.
-const DELAY_FOR_EACH: Duration = Duration::from_millis(500);
-/// The longest random part of the delay: about the time between the starts of replicas that
-/// are started together.
-const MAX_RANDOM_DELAY: Duration = Duration::from_secs(2);
-/// The longest delay.
-const MAX_DELAY: Duration = Duration::from_secs(10);
-
 /// The role of a replica.
 #[derive(Debug, Clone)]
 pub enum ReplicaRole {
@@ -51,50 +43,20 @@ pub struct Leadership {
     write: LeaseSlot,
     triggers: Triggers,
     share: Option<SharedLeadership>,
+    /// Whether the topology may move to another replica. It is locked during a reconcile.
+    may_move: Arc<tokio::sync::Mutex<bool>>,
     campaign: Mutex<Option<Campaign>>,
 }
 
-/// How many topologies a process leads. One that leads many takes part later in the election
-/// of the next, so that replicas that start together share the topologies of a folder.
-#[derive(Debug, Clone, Default)]
-pub struct SharedLeadership(Arc<AtomicU32>);
+/// A reconcile, during which the topology does not move to another replica.
+#[derive(Debug)]
+pub struct ReconcileUnderLease<'a>(MutexGuard<'a, bool>);
 
-impl SharedLeadership {
-    /// How many topologies the process leads.
-    pub fn count(&self) -> u32 {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    /// How long the process waits before it takes part. `random` is from 0 to 1.
-    fn delay(&self, random: f64) -> Duration {
-        let led = DELAY_FOR_EACH.saturating_mul(self.count());
-        (led + MAX_RANDOM_DELAY.mul_f64(random.clamp(0.0, 1.0))).min(MAX_DELAY)
-    }
-
-    /// Waits until the process takes part: longer if it comes to lead others before.
-    async fn wait(&self, random: f64) {
-        let begin = Instant::now();
-        loop {
-            let due = begin + self.delay(random);
-            if due <= Instant::now() {
-                return;
-            }
-            sleep_until(due).await;
-        }
-    }
-
-    fn leads(&self) -> Led {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        Led(Arc::clone(&self.0))
-    }
-}
-
-/// Counts a topology for as long as it is led.
-struct Led(Arc<AtomicU32>);
-
-impl Drop for Led {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+impl ReconcileUnderLease<'_> {
+    /// Ends the reconcile. `may_move` says whether another replica may lead from now on without
+    /// a loss: one that is dropped instead leaves the topology where it is.
+    pub fn end(mut self, may_move: bool) {
+        *self.0 = may_move;
     }
 }
 
@@ -123,14 +85,23 @@ impl Leadership {
             write: LeaseSlot::new(LeaseIdentity::of_watch(topology, holder)),
             triggers,
             share: None,
+            may_move: Arc::default(),
             campaign: Mutex::default(),
         }
     }
 
-    /// The same for one of several topologies of this process.
+    /// The same for one of several topologies of this process, which replicas share.
     #[must_use]
     pub fn sharing(self, share: SharedLeadership) -> Self {
-        Self { share: Some(share), ..self }
+        let slot = self.slot.sharing(share.leases().clone());
+        Self { slot, share: Some(share), ..self }
+    }
+
+    /// Begins a reconcile: until it ends, the topology does not move to another replica.
+    pub async fn begin_reconcile(&self) -> ReconcileUnderLease<'_> {
+        let mut may_move = self.may_move.lock().await;
+        *may_move = false;
+        ReconcileUnderLease(may_move)
     }
 
     /// The Lease that this replica holds while it makes changes.
@@ -218,6 +189,7 @@ impl Leadership {
             started: (now, Instant::now()),
             triggers: self.triggers.clone(),
             share: self.share.clone(),
+            may_move: Arc::clone(&self.may_move),
             role: sender,
         };
         let task = tokio::spawn(candidate.run());
@@ -240,6 +212,7 @@ struct Candidate {
     started: (Timestamp, Instant),
     triggers: Triggers,
     share: Option<SharedLeadership>,
+    may_move: Arc<tokio::sync::Mutex<bool>>,
     role: watch::Sender<ReplicaRole>,
 }
 
@@ -264,8 +237,9 @@ impl Candidate {
                         self.triggers.add(Trigger::Leadership);
                     }
                     is_awaited = false;
-                    let _led = self.share.as_ref().map(SharedLeadership::leads);
-                    self.hold_until_lost(validity).await;
+                    let identity = self.slot.identity();
+                    let counted = self.share.as_ref().map(|it| it.leases().hold(identity));
+                    self.hold(validity, counted).await;
                 }
                 Ok(None) => {}
                 Err(error) => {
@@ -298,37 +272,49 @@ impl Candidate {
         Ok(self.slot.validity().await)
     }
 
-    /// Waits until the Lease is lost, and lets it go.
-    async fn hold_until_lost(&self, mut validity: Validity) {
-        validity.ended().await;
+    /// Leads until the Lease is lost, or until another replica gets it.
+    async fn hold(&self, mut validity: Validity, mut counted: Option<CountedLease>) {
+        let mut requests = self.slot.requests();
+        loop {
+            tokio::select! {
+                biased;
+                () = validity.ended() => return self.let_go().await,
+                Ok(()) = requests.changed() => {
+                    let request = requests.borrow_and_update().clone();
+                    if let (Some(request), Some(counted)) = (request, &mut counted)
+                        && self.give_to(&request, counted).await
+                    {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Makes another replica the leader if that shares the topologies more equally and interrupts
+    /// nothing. Returns whether it does.
+    async fn give_to(&self, request: &LeaseRequest, counted: &mut CountedLease) -> bool {
+        // Until the role is another one, no reconcile begins.
+        let Ok(mut may_move) = self.may_move.try_lock() else { return false };
+        if !*may_move || !counted.give_to(request) {
+            return false;
+        }
+        *may_move = false;
+        let holder = request.by.clone();
+        if let Err(error) = self.slot.give_to(&holder).await {
+            tracing::debug!(%error, "the lease could not be passed on");
+        }
+        self.role.send_replace(ReplicaRole::Standby { holder });
+        self.triggers.add(Trigger::Leadership);
+        true
+    }
+
+    /// Lets a Lease go that was lost.
+    async fn let_go(&self) {
         // One that is lost is not deleted.
         if let Err(error) = self.slot.release().await {
             tracing::debug!(%error, "a lease that was lost could not be released");
         }
         self.role.send_replace(ReplicaRole::Undecided);
-    }
-}
-
-/// A number from 0 to 1; the middle where the system has no randomness.
-pub fn random_share() -> f64 {
-    let mut bytes = [0; 4];
-    getrandom::fill(&mut bytes)
-        .map_or(0.5, |()| f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_process_waits_longer_for_each_topology_that_it_leads() {
-        let share = SharedLeadership::default();
-        assert_eq!(share.delay(0.5), Duration::from_secs(1));
-        let led: Vec<Led> = (0..4).map(|_| share.leads()).collect();
-        assert_eq!((share.count(), share.delay(0.5)), (4, Duration::from_secs(3)));
-        drop(led);
-        assert_eq!((share.count(), share.delay(1.0)), (0, MAX_RANDOM_DELAY));
-        let _led: Vec<Led> = (0..100).map(|_| share.leads()).collect();
-        assert_eq!(share.delay(1.0), MAX_DELAY);
     }
 }

@@ -76,6 +76,10 @@ impl<'a> ReconcileContext<'a> {
             Err(error) => return Reconciled::failed(Failure::from(&error)),
         };
         let access = planned.observation.cluster_access().cloned();
+        let under_lease = match self.leadership {
+            Some(leadership) => Some(leadership.begin_reconcile().await),
+            None => None,
+        };
         let leadership = match self.lead(&planned, client.clone()).await {
             Ok(leadership) => leadership,
             Err(reconciled) => return self.stand_by(*reconciled),
@@ -99,7 +103,19 @@ impl<'a> ReconcileContext<'a> {
         if let Some(report) = &report {
             report.end(&reconciled).await;
         }
+        if let Some(under_lease) = under_lease {
+            under_lease.end(self.may_move(&reconciled));
+        }
         reconciled
+    }
+
+    /// Whether another replica may lead from now on: what this one remembers would be lost.
+    fn may_move(&self, reconciled: &Reconciled) -> bool {
+        let is_settled = matches!(
+            reconciled.result,
+            ReconcileResult::Matches | ReconcileResult::AwaitsApproval | ReconcileResult::Blocked
+        );
+        is_settled && self.guard().is_empty(Instant::now()) && !self.memory().is_destroyed()
     }
 
     /// After an Operation that was continued, the changes of its worker that awaited approval

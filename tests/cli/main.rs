@@ -38,5 +38,7 @@ mod waits;
 #[cfg(unix)]
 mod watch;
 mod watch_folder;
+#[cfg(unix)]
+mod watch_replicas;
 mod width;
 mod workers;

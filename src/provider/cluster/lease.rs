@@ -25,6 +25,11 @@ pub const DESTROY_COMMAND: &str = "destroy";
 pub const LAST_SUCCESS_ANNOTATION: &str = "stargate.io/last-success";
 /// The annotation with the time at which the next reconcile is due at the latest.
 pub const NEXT_RECONCILE_ANNOTATION: &str = "stargate.io/next-reconcile";
+/// The annotation with how many Leases its holder holds, if processes share them.
+pub const HELD_ANNOTATION: &str = "stargate.io/held";
+/// The annotation by which another process requests the Lease from its holder. Each renewal
+/// removes it.
+const REQUEST_ANNOTATION: &str = "stargate.io/requested";
 
 /// A Lease as read from the API server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,7 +45,7 @@ pub struct LeaseRecord {
     /// Annotations that the holder publishes.
     pub annotations: BTreeMap<String, String>,
     /// Changes with every renewal, independently of the holder's clock.
-    resource_version: String,
+    pub(crate) resource_version: String,
 }
 
 /// The desired state of a Lease.
@@ -60,7 +65,39 @@ pub struct LeaseClaim<'a> {
     pub previous: Option<&'a LeaseRecord>,
 }
 
+/// Another process' request for a Lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseRequest {
+    /// The process that requests it.
+    pub by: String,
+    /// How many Leases that process holds.
+    pub held: u32,
+}
+
+impl LeaseRequest {
+    /// The value of the annotation.
+    fn text(&self) -> String {
+        format!("{} {}", self.held, self.by)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let (held, by) = text.split_once(' ')?;
+        let held = held.parse().ok()?;
+        (!by.is_empty()).then(|| Self { by: by.to_owned(), held })
+    }
+}
+
 impl LeaseRecord {
+    /// How many Leases of the kind its holder holds, if the holder shares them.
+    pub fn held(&self) -> Option<u32> {
+        self.annotations.get(HELD_ANNOTATION)?.parse().ok()
+    }
+
+    /// Another process' request for the Lease, unless the holder has renewed it since.
+    pub fn request(&self) -> Option<LeaseRequest> {
+        LeaseRequest::parse(self.annotations.get(REQUEST_ANNOTATION)?)
+    }
+
     /// Whether its holder deletes the whole topology.
     pub fn is_of_destroy(&self) -> bool {
         self.annotations.get(COMMAND_ANNOTATION).is_some_and(|command| command == DESTROY_COMMAND)
@@ -93,6 +130,7 @@ impl ClusterClient {
             spec["acquireTime"] = Value::from(micro_time(claim.now));
         }
         let leases = self.leases();
+        let mut annotations = json!(claim.annotations);
         let written = match claim.previous {
             None => {
                 let object = json!({
@@ -102,7 +140,7 @@ impl ClusterClient {
                         "name": claim.name,
                         "namespace": NAMESPACE,
                         "labels": { TOPOLOGY_LABEL: self.owner.topology },
-                        "annotations": claim.annotations,
+                        "annotations": annotations,
                     },
                     "spec": spec,
                 });
@@ -110,13 +148,34 @@ impl ClusterClient {
             }
             Some(previous) => {
                 let version = &previous.resource_version;
-                let metadata =
-                    json!({ "resourceVersion": version, "annotations": claim.annotations });
+                if previous.annotations.contains_key(REQUEST_ANNOTATION) {
+                    annotations[REQUEST_ANNOTATION] = Value::Null;
+                }
+                let metadata = json!({ "resourceVersion": version, "annotations": annotations });
                 let patch = json!({ "metadata": metadata, "spec": spec });
                 leases.patch(claim.name, None, PatchKind::Merge, &patch).await?
             }
         };
         Ok(record(&written))
+    }
+
+    /// Requests a Lease from the process that holds it, and returns the Lease as it then is.
+    ///
+    /// # Errors
+    ///
+    /// The API server did not answer or refused; a conflict if the Lease changed
+    /// after it was read.
+    pub async fn request_lease(
+        &self,
+        name: &str,
+        read: &LeaseRecord,
+        request: &LeaseRequest,
+    ) -> Result<LeaseRecord, ClusterError> {
+        let annotations = json!({ REQUEST_ANNOTATION: request.text() });
+        let metadata =
+            json!({ "resourceVersion": read.resource_version, "annotations": annotations });
+        let patch = json!({ "metadata": metadata });
+        Ok(record(&self.leases().patch(name, None, PatchKind::Merge, &patch).await?))
     }
 
     /// Deletes a Lease; one that is not there is fine.

@@ -13,9 +13,10 @@ use serde_json::Value;
 
 use crate::inventory::{GoldpingerPod, KubernetesService, Measurement};
 use crate::provider::cluster::{
-    Approval, BootstrapToken, ClusterError, DrainReport, LeaseClaim, LeaseRecord, LiveManifest,
-    MeasureError, NodeFacts, OperationEvent, OperationObject, OperationRecord, OperationStart,
-    OperationUpdate, PastOperation, ServerStatus, TopologyObject, WatchStream, WatchedKind,
+    Approval, BootstrapToken, ClusterError, DrainReport, LeaseClaim, LeaseRecord, LeaseRequest,
+    LiveManifest, MeasureError, NodeFacts, OperationEvent, OperationObject, OperationRecord,
+    OperationStart, OperationUpdate, PastOperation, ServerStatus, TopologyObject, WatchStream,
+    WatchedKind,
 };
 use crate::resource::Site;
 use crate::resource::kubernetes::{Manifest, ManifestKind, ObjectName};
@@ -191,6 +192,15 @@ pub trait ClusterWrite: ClusterRead {
     /// Creates or renews a Lease, and answers it as it then is; a conflict if it
     /// changed after it was read.
     async fn write_lease(&self, claim: LeaseClaim<'_>) -> Result<LeaseRecord, ClusterError>;
+
+    /// Requests a Lease from the process that holds it; one that changed after it was read
+    /// is a conflict.
+    async fn request_lease(
+        &self,
+        name: &str,
+        read: &LeaseRecord,
+        request: &LeaseRequest,
+    ) -> Result<LeaseRecord, ClusterError>;
 
     /// Deletes a Lease as it was read; one that is not there is fine, and one
     /// that changed is a conflict.

@@ -13,9 +13,9 @@ use serde_json::Value;
 use crate::inventory::{GoldpingerPod, KubernetesService, Measurement};
 use crate::provider::cluster::{
     Approval, BootstrapToken, ClusterClient, ClusterError, DrainReport, LeaseClaim, LeaseRecord,
-    LiveManifest, MeasureError, NodeFacts, OperationEvent, OperationObject, OperationRecord,
-    OperationStart, OperationUpdate, PastOperation, ServerStatus, TopologyObject, WatchStream,
-    WatchedKind,
+    LeaseRequest, LiveManifest, MeasureError, NodeFacts, OperationEvent, OperationObject,
+    OperationRecord, OperationStart, OperationUpdate, PastOperation, ServerStatus, TopologyObject,
+    WatchStream, WatchedKind,
 };
 use crate::resource::Site;
 use crate::resource::kubernetes::{Manifest, ManifestKind, ObjectName};
@@ -210,6 +210,15 @@ impl ClusterWrite for ClusterClient {
 
     async fn write_lease(&self, claim: LeaseClaim<'_>) -> Result<LeaseRecord, ClusterError> {
         Self::write_lease(self, claim).await
+    }
+
+    async fn request_lease(
+        &self,
+        name: &str,
+        read: &LeaseRecord,
+        request: &LeaseRequest,
+    ) -> Result<LeaseRecord, ClusterError> {
+        Self::request_lease(self, name, read, request).await
     }
 
     async fn delete_lease(&self, name: &str, read: &LeaseRecord) -> Result<(), ClusterError> {
