@@ -162,7 +162,12 @@ impl LongRun<'_> {
             disturbance.happen(self).await;
             self.converges(&what).await;
             leaks::watches_are_complete(self, &what).await;
-            Census::of(self).compare(&baseline, &what);
+            let census = Census::of(self);
+            if self.settings.is_alone {
+                let hours = begin.elapsed().as_secs_f64() / 3_600.0;
+                let _ = writeln!(std::io::stderr(), "{hours:.2} h: {what}; {census}");
+            }
+            census.compare(&baseline, &what);
             match self.rng.below(3) {
                 0 => self.stays_unchanged(&what).await,
                 _ => sleep(self.rng.seconds(1, 90)).await,
