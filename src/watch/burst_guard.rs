@@ -51,10 +51,11 @@ impl BurstGuard {
         self.failures.push_back(now);
     }
 
-    /// Whether it counts nothing now.
-    pub fn is_empty(&mut self, now: Instant) -> bool {
+    /// Whether its counts limit what may be done: removals were made, or changes are paused. A
+    /// few failures limit nothing.
+    pub fn limits(&mut self, now: Instant) -> bool {
         self.forget(now);
-        self.removals.is_empty() && self.failures.is_empty()
+        !self.removals.is_empty() || self.failures.len() > MAX_FAILURES
     }
 
     /// Resets all counts, after a person approved or edited the topology. A plan that
@@ -83,6 +84,7 @@ mod tests {
         let (mut guard, start) = (BurstGuard::default(), Instant::now());
         assert_eq!(guard.refusal(50, 50, start), None);
         guard.record_removals(50, start);
+        assert!(guard.limits(start) && !BurstGuard::default().limits(start));
         assert_eq!(guard.refusal(1, 50, start), Some(ApprovalReason::TooManyRemovals));
         assert_eq!(guard.refusal(0, 50, start), None, "what removes nothing goes on");
         let almost = start + WINDOW - Duration::from_secs(1);
@@ -109,6 +111,9 @@ mod tests {
             guard.record_failure(start);
             assert_eq!(guard.refusal(0, 50, start), None);
         }
+        assert!(!guard.limits(start));
+        guard.record_failure(start);
+        assert!(guard.limits(start) && !guard.limits(start + WINDOW));
         guard.record_failure(start);
         assert_eq!(guard.refusal(0, 50, start), Some(ApprovalReason::TooManyFailures));
         assert_eq!(guard.refusal(0, 50, start + WINDOW), None);

@@ -115,7 +115,7 @@ impl<'a> ReconcileContext<'a> {
             reconciled.result,
             ReconcileResult::Matches | ReconcileResult::AwaitsApproval | ReconcileResult::Blocked
         );
-        is_settled && self.guard().is_empty(Instant::now()) && !self.memory().is_destroyed()
+        is_settled && !self.guard().limits(Instant::now()) && !self.memory().is_destroyed()
     }
 
     /// After an Operation that was continued, the changes of its worker that awaited approval
