@@ -5,12 +5,14 @@
 use std::sync::Arc;
 
 use jiff::SignedDuration;
+use serde_json::{Value, json};
 use stargate::connectivity::{MeasurementComparison, PathModel, by_nearness};
 use stargate::diagnostics::{Code, Failure};
 use stargate::inventory::{Measurement, PingFailure, PingResult};
 use stargate::pipeline::Planned;
 use stargate::plan::impact::IntermediateState;
 use stargate::refresh::measure::{Unmeasured, measure};
+use stargate::resource::ArmId;
 use stargate::sandbox::SandboxState;
 use stargate::sandbox::fault_injector::{Call, Delivery, Disposition, FaultInjector};
 use stargate::sandbox::faults::Fault;
@@ -107,6 +109,59 @@ async fn measurement_and_model_agree_on_prefixes_of_foreign_devices() {
         assert_no_differences(&found, prefix);
         assert_eq!(found.dropped > 0, breaks, "{prefix} {is_older}: {found:#?}");
     }
+}
+
+/// Others attach a group to the interface of a worker, or deny traffic in AKS's own group. An
+/// apply removes the first, and the second is AKS's.
+#[tokio::test(start_paused = true)]
+async fn measurement_and_model_agree_on_groups_of_others() {
+    let healthy = healthy().await;
+    for (on_interface, repairs) in [(true, true), (false, false)] {
+        let deployment = Deployment::of(EXAMPLE, healthy.clone());
+        deployment.sandbox.change(|sandbox, _| deny_all(sandbox, on_interface));
+        let (_, found) = measured(&deployment).await;
+        assert_no_differences(&found, "a group of others");
+        assert!(found.dropped > 0, "{found:#?}");
+        let plan = deployment.plan().await;
+        let changed: Vec<String> = plan.changes.iter().map(|it| it.address.to_string()).collect();
+        let expected = format!("network-interface/dc1/{WORKER}-nic");
+        assert_eq!(changed, if repairs { vec![expected] } else { vec![] });
+        deployment.iterate().await;
+        let (_, found) = measured(&deployment).await;
+        assert_no_differences(&found, "after an apply");
+        assert_eq!(found.dropped == 0, repairs, "{found:#?}");
+    }
+}
+
+/// Denies everything that arrives, in a new group on a worker's interface, or in AKS's group.
+fn deny_all(sandbox: &mut SandboxState, on_interface: bool) {
+    const GROUPS: &str = "Microsoft.Network/networkSecurityGroups";
+    let SandboxState { arm, entropy, .. } = sandbox;
+    let mut guid = || entropy.next_guid();
+    let rule = json!({ "name": "no-in", "properties": {
+        "priority": 100, "direction": "Inbound", "access": "Deny", "protocol": "*",
+        "sourceAddressPrefix": "*", "sourcePortRange": "*",
+        "destinationAddressPrefix": "*", "destinationPortRange": "*",
+    }});
+    if !on_interface {
+        let is_of_aks = |id: &&ArmId| id.name().starts_with("aks-agentpool");
+        let group = arm.list(GROUPS).map(|(id, _)| id).find(is_of_aks).unwrap().clone();
+        let deny = |body: &mut Value| body["properties"]["securityRules"] = json!([rule]);
+        assert!(arm.modify(&group, deny, &mut guid));
+        return;
+    }
+    let interfaces = arm.list("Microsoft.Network/networkInterfaces").map(|(id, _)| id);
+    let is_of_worker = |id: &&ArmId| id.name() == format!("{WORKER}-nic");
+    let interface = interfaces.into_iter().find(is_of_worker).unwrap().clone();
+    let name = interface.resource_group_name().unwrap();
+    let group = ArmId::resource_group(interface.subscription().unwrap(), name);
+    let group = group.in_group(GROUPS, "theirs");
+    let body = json!({ "location": "canadacentral", "properties": { "securityRules": [rule] } });
+    arm.upsert(&group, body, &mut guid);
+    let attach = |body: &mut Value| {
+        body["properties"]["networkSecurityGroup"] = json!({ "id": group.as_str() });
+    };
+    assert!(arm.modify(&interface, attach, &mut guid));
 }
 
 #[tokio::test(start_paused = true)]

@@ -160,6 +160,7 @@ fn subnet(name: &str, routes: &[(&str, &str)]) -> FabricSubnet {
         name: name.to_owned(),
         routes: known(Arc::new(routes.iter().map(entry).collect())),
         security: known(Arc::new(SecurityGroup::open(ORIGIN))),
+        interface_security: None,
     }
 }
 

@@ -127,7 +127,8 @@ impl ModelBuilder<'_> {
             };
             let security = self.group_of_nodes(&address, node_subnet.security_group.as_ref());
             let name = node_subnet.id.name().to_owned();
-            fabric.subnets.push(FabricSubnet { name, routes, security });
+            let interface_security = None;
+            fabric.subnets.push(FabricSubnet { name, routes, security, interface_security });
             addresses.push(address);
         }
         let address = Address::new(Kind::Subnet, Site::Cluster, names::CLUSTER_ROUTER_SUBNET);

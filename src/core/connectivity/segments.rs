@@ -22,12 +22,13 @@ impl ModelBuilder<'_> {
                 let routes = self.user_routes(site, address, subnet.route_table.as_ref());
                 let group = subnet.network_security_group.as_ref();
                 let security = self.security_group(site, address, group);
-                Some(FabricSubnet { name, routes, security })
+                Some(FabricSubnet { name, routes, security, interface_security: None })
             }
             ProjectedFact::Unread => Some(FabricSubnet {
                 name,
                 routes: Fact::unknown(origin),
                 security: Fact::unknown(origin),
+                interface_security: None,
             }),
             ProjectedFact::There(_) | ProjectedFact::Absent => None,
         }
@@ -104,6 +105,11 @@ impl ModelBuilder<'_> {
                 let subnet = subnet_of(interface, subnets);
                 let unread = if subnets.is_empty() { fabric.origin } else { origin };
                 let subnet = subnet.unwrap_or_else(|| unread_subnet(fabric, unread));
+                let group = interface.network_security_group.as_ref();
+                let subnet = match group {
+                    Some(group) => self.with_own_group(fabric, subnet, address, group),
+                    None => subnet,
+                };
                 let forwarding = Fact::known(interface.ip_forwarding, origin);
                 let own = Interface { host, subnet, forwarding, in_overlay: false };
                 fabric.interfaces.insert(interface.private_ip, own);
@@ -123,12 +129,31 @@ impl ModelBuilder<'_> {
     }
 }
 
+impl ModelBuilder<'_> {
+    /// Adds an entry of a subnet for an interface with a security group of its own; returns its
+    /// number.
+    fn with_own_group(
+        &mut self,
+        fabric: &mut Fabric,
+        subnet: usize,
+        interface: &Address,
+        group: &ArmId,
+    ) -> usize {
+        let security = self.security_group(&interface.site, interface, Some(group));
+        let Some(mut own) = fabric.subnets.get(subnet).cloned() else { return subnet };
+        own.interface_security = Some(security);
+        fabric.subnets.push(own);
+        fabric.subnets.len() - 1
+    }
+}
+
 /// A placeholder for a subnet that could not be read; returns its number.
 pub(super) fn unread_subnet(fabric: &mut Fabric, origin: Origin) -> usize {
     fabric.subnets.push(FabricSubnet {
         name: String::new(),
         routes: Fact::unknown(origin),
         security: Fact::unknown(origin),
+        interface_security: None,
     });
     fabric.subnets.len() - 1
 }

@@ -87,6 +87,9 @@ pub struct FabricSubnet {
     pub routes: Fact<Arc<UserRoutes>>,
     /// The security group.
     pub security: Fact<Arc<SecurityGroup>>,
+    /// The security group on the interfaces themselves, if they have one. Interfaces with
+    /// different groups are in different entries for one subnet.
+    pub interface_security: Option<Fact<Arc<SecurityGroup>>>,
 }
 
 /// The user-defined routes of a subnet.

@@ -163,7 +163,8 @@ impl Tracer<'_> {
         self.read(place, &subnet.routes).map(AsRef::as_ref)
     }
 
-    /// Evaluates the subnet's security group, unless the packet is a reply to an allowed one.
+    /// Evaluates the security groups of the subnet and of the interface, unless the packet is a
+    /// reply to an allowed one. The subnet's comes first for what arrives.
     fn evaluate_security_group(
         &mut self,
         place: Place,
@@ -173,27 +174,38 @@ impl Tracer<'_> {
     ) -> Result<(), Halt> {
         let Place::Interface(segment, address) = place else { return Ok(()) };
         let Some(subnet) = fabric.subnets.get(interface.subnet) else { return Ok(()) };
-        let group = self.read(place, &subnet.security)?;
-        if group.rules.is_empty() {
+        let mut groups = vec![self.read(place, &subnet.security)?];
+        if let Some(own) = &subnet.interface_security {
+            groups.push(self.read(place, own)?);
+        }
+        groups.retain(|group| !group.rules.is_empty());
+        let Some(first) = groups.first() else { return Ok(()) };
+        if self.tracking.is_response(segment, address, &self.packet) {
+            self.note(place, Decision::Established, first.origin);
             return Ok(());
         }
-        if self.tracking.is_response(segment, address, &self.packet) {
-            self.note(place, Decision::Established, group.origin);
-            return Ok(());
+        if direction == TrafficDirection::Outbound {
+            groups.reverse();
         }
         let routes = self.routes_of(place, fabric, interface)?;
         let is_virtual_network = |address| fabric.is_virtual_network(routes, address);
-        let rule = match group.ask(direction, &self.packet, &is_virtual_network) {
-            RuleMatch::Allowed(rule) => rule.name.clone(),
-            RuleMatch::NoRules => return Ok(()),
-            RuleMatch::Unclear => return Err(Halt::Unknown { place, origin: group.origin }),
-            RuleMatch::Denied(rule) => {
-                let cause = Cause::Denied { rule: rule.name.to_string() };
-                return Err(self.dropped(place, cause, vec![group.origin]));
+        let mut passed = Vec::new();
+        for group in groups {
+            match group.ask(direction, &self.packet, &is_virtual_network) {
+                RuleMatch::Allowed(rule) => passed.push((rule.name.clone(), group.origin)),
+                RuleMatch::NoRules => {}
+                RuleMatch::Unclear => return Err(Halt::Unknown { place, origin: group.origin }),
+                RuleMatch::Denied(rule) => {
+                    let cause = Cause::Denied { rule: rule.name.to_string() };
+                    return Err(self.dropped(place, cause, vec![group.origin]));
+                }
             }
-        };
+        }
+        // Groups are stateful: replies pass, also where no rule was needed.
         self.tracking.track_flow(segment, address, &self.packet);
-        self.note(place, Decision::Passed { rule }, group.origin);
+        for (rule, origin) in passed {
+            self.note(place, Decision::Passed { rule }, origin);
+        }
         Ok(())
     }
 

@@ -144,6 +144,7 @@ fn router_interface(context: &DesiredContext<'_>) -> DesiredResource {
         private_ip: context.cluster_router_ip(),
         ip_forwarding: true,
         public_ip: Some(context.id_in_network_group(Kind::PublicIpAddress, &public_ip)),
+        network_security_group: None,
         protected_by: None,
     };
     ResourceBuilder::new(

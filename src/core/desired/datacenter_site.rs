@@ -288,6 +288,7 @@ fn add_machine(
                         public_ip: machine
                             .public_ip
                             .map(|name| place.id(Kind::PublicIpAddress, name)),
+                        network_security_group: None,
                         protected_by: None,
                     }
                     .into(),

@@ -266,6 +266,10 @@ pub struct NetworkInterface {
     pub ip_forwarding: bool,
     /// Its public address, if it has one.
     pub public_ip: Option<ArmId>,
+    /// The security group on it, which filters packets in addition to the subnet's. None is of
+    /// the topology.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_security_group: Option<ArmId>,
     /// The block of the topology whose protection is recorded on it, as in
     /// `datacenters.dc1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -275,7 +279,8 @@ pub struct NetworkInterface {
 impl NetworkInterface {
     pub(super) fn references(&self) -> Vec<Reference<'_>> {
         let subnet = self.subnet.known().map(Reference::one_way);
-        subnet.into_iter().chain(self.public_ip.as_ref().map(Reference::mutual)).collect()
+        let attached = [&self.public_ip, &self.network_security_group];
+        subnet.into_iter().chain(attached.into_iter().flatten().map(Reference::mutual)).collect()
     }
 
     pub(super) fn awaits(&self) -> Vec<Address> {

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::{IpNet, Ipv4Net};
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::resource::ArmId;
 use crate::sandbox::controllers::cluster::{NETWORK_CONFIG, NODE, is_of_aks, name};
@@ -128,8 +128,9 @@ impl<'a> EmulatedFabric<'a> {
             for (name, node) in self.aks.iter().filter(|_| holds_nodes(sandbox, id)) {
                 if range.is_some_and(|range| range.contains(&node.address)) {
                     let mut interface = subnet_interface(sandbox, subnet);
-                    // AKS manages this group, which allows traffic of pods.
-                    interface.groups.clear();
+                    // Azure's default rules do not apply to the overlay: what no rule of the
+                    // group denies may pass.
+                    interface.groups.iter_mut().for_each(|rules| rules.extend(allow_rest()));
                     interface.owner = (*name).to_owned();
                     network.interfaces.insert(node.address, interface);
                 }
@@ -216,6 +217,17 @@ fn subnet_interface(sandbox: &SandboxState, subnet: &Value) -> EmulatedInterface
         groups: group(sandbox, subnet).into_iter().collect(),
         ..EmulatedInterface::default()
     }
+}
+
+/// Rules that allow what no other rule matches.
+fn allow_rest() -> impl Iterator<Item = Value> {
+    ["Inbound", "Outbound"].into_iter().map(|direction| {
+        json!({ "properties": {
+            "direction": direction, "access": "Allow", "protocol": "*",
+            "sourceAddressPrefix": "*", "destinationAddressPrefix": "*",
+            "destinationPortRange": "*",
+        }})
+    })
 }
 
 /// The rules of the security group that a subnet or an interface refers to.

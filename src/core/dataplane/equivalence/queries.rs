@@ -204,8 +204,10 @@ impl<'a> Queries<'a> {
         if let Ok(routes) = subnet.routes.read() {
             self.ask(routes, |route| of_fabric(route.hop, route.origin));
         }
-        if let Ok(group) = subnet.security.read() {
-            self.add_group(group);
+        for group in std::iter::once(&subnet.security).chain(&subnet.interface_security) {
+            if let Ok(group) = group.read() {
+                self.add_group(group);
+            }
         }
     }
 

@@ -270,6 +270,39 @@ fn a_security_group_allows_replies() {
     assert_eq!(cause, Cause::Denied { rule: "deny-all".to_owned() });
     // The router's own packets get replies.
     assert!(test_network.pods(NODE_A, WORKER_1).reached());
+    // The group on an interface drops packets that the subnet's group allows.
+    let denying = test_network.fabric(1).subnets[1].security.clone();
+    let subnet = &mut test_network.fabric(1).subnets[1];
+    subnet.security = Fact::known(Arc::new(SecurityGroup::open(GROUP)), GROUP);
+    assert!(test_network.pods(WORKER_1, NODE_A).reached());
+    test_network.fabric(1).subnets[1].interface_security = Some(denying);
+    let (way, place, cause, origin) = broken(&test_network.pods(WORKER_1, NODE_A));
+    assert_eq!((way, place, origin), (Direction::Forward, at(1, "10.50.0.4"), GROUP));
+    assert_eq!(cause, Cause::Denied { rule: "deny-all".to_owned() });
+    assert!(test_network.pods(NODE_A, WORKER_1).reached());
+}
+
+/// A group on AKS's nodes has no default rules in the overlay: what no rule matches passes, and
+/// its replies do, too.
+#[test]
+fn replies_pass_a_group_that_no_rule_of_let_out() {
+    let mut test_network = healthy(CHOICE);
+    let any = vec![AddressMatch::Prefix(net("0.0.0.0/0"))];
+    let deny = FilterRule {
+        name: "no-in".into(),
+        priority: 100,
+        direction: TrafficDirection::Inbound,
+        allows: false,
+        protocol: ProtocolMatch::Any,
+        sources: any.clone(),
+        destinations: any,
+        ports: vec![0..=u16::MAX],
+    };
+    let group = SecurityGroup::with_defaults(GROUP, vec![deny]).without_defaults();
+    test_network.fabric(0).subnets[0].security = Fact::known(Arc::new(group), GROUP);
+    assert!(test_network.pods(NODE_A, WORKER_1).reached());
+    let (way, _, cause, _) = broken(&test_network.pods(WORKER_1, NODE_A));
+    assert_eq!((way, cause), (Direction::Forward, Cause::Denied { rule: "no-in".to_owned() }));
 }
 
 #[test]

@@ -119,7 +119,8 @@ fn appliance(routes: &[(&str, &str)], origin: Origin) -> Fact<Arc<PrefixTable<Us
 
 fn subnet(name: &str, routes: &[(&str, &str)], origin: Origin) -> FabricSubnet {
     let security = Fact::known(Arc::new(SecurityGroup::open(GROUP)), GROUP);
-    FabricSubnet { name: name.to_owned(), routes: appliance(routes, origin), security }
+    let routes = appliance(routes, origin);
+    FabricSubnet { name: name.to_owned(), routes, security, interface_security: None }
 }
 
 fn interface(host: usize, subnet: usize, in_overlay: bool) -> Interface {

@@ -253,6 +253,7 @@ pub(super) fn interface(last: u8) -> Resource {
             private_ip: Ipv4Addr::new(10, 0, 0, last),
             ip_forwarding: true,
             public_ip: None,
+            network_security_group: None,
             protected_by: None,
         }
         .into(),

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::body::{known, merge_onto, reference, set_property};
-use super::fields::{address, location, missing, read, read_part};
+use super::fields::{address, location, missing, read, read_part, referred};
 use super::{DecodeError, EncodeError, Marks};
 use crate::resource::azure::NetworkInterface;
 use crate::resource::{ArmId, Pending};
@@ -59,6 +59,7 @@ pub fn decode(body: &Value) -> Result<NetworkInterface, DecodeError> {
         private_ip: address(WHAT, "privateIPAddress", private_ip)?,
         ip_forwarding: forwarding.unwrap_or(false),
         public_ip: public_ip.map(ArmId::new),
+        network_security_group: referred(WHAT, body, "networkSecurityGroup")?,
         protected_by: None,
     })
 }
@@ -79,7 +80,10 @@ pub fn encode(
             "ipConfigurations": [configuration],
         },
     });
-    Ok(merge_onto(base, ours))
+    let mut body = merge_onto(base, ours);
+    let group = interface.network_security_group.as_ref().map(reference);
+    set_property(&mut body, "networkSecurityGroup", group);
+    Ok(body)
 }
 
 fn encode_configuration(

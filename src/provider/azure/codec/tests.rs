@@ -183,7 +183,8 @@ proptest! {
             private_ip,
             ip_forwarding,
             public_ip,
-            protected_by: None,
+            network_security_group: None,
+protected_by: None,
         };
         let kind = "Microsoft.Network/networkInterfaces";
         round_trip(Resource::NetworkInterface(interface.into()), None, kind);
