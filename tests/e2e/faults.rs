@@ -293,7 +293,9 @@ async fn a_powered_off_router_must_be_started_by_its_owner() {
     assert_eq!(plan.status(), PlanStatus::Blocked, "{}", summary(&plan));
     let [blocked] = &plan.blocked[..] else { panic!("{}", summary(&plan)) };
     assert_eq!(blocked.address.name, "stargate-aks-e2e-2-dc-router");
-    assert!(blocked.failure.remedy.contains("start the machine"), "{}", blocked.failure.remedy);
+    let start = "start the machine with `az vm start --resource-group stargate-aks-e2e-2-dc --name \
+                 stargate-aks-e2e-2-dc-router`";
+    assert!(blocked.failure.remedy.contains(start), "{}", blocked.failure.remedy);
     assert!(plan.changes.is_empty() && plan.gaps.iter().all(|gap| gap.explained));
 }
 

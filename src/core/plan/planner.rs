@@ -43,7 +43,7 @@ use super::{Action, Blocked, PlanContents};
 use crate::desired::DesiredResource;
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::{Gap, Observed};
-use crate::resource::{Address, Kind, Resource};
+use crate::resource::{Address, Kind, ObjectKey, Resource};
 
 /// Compares desired and live state. The effect on reachability is computed later.
 pub(super) fn plan_changes(input: Comparison<'_>) -> PlanContents {
@@ -197,7 +197,7 @@ fn differing(
     if fields.is_empty() {
         return ResourceDecision::Unchanged;
     }
-    let blocked = offline(desired, &fields)
+    let blocked = offline(input, desired, &fields)
         .or_else(|| occupied(input, desired, &fields))
         .or_else(|| node_pools::refuse(desired, &fields));
     if let Some(blocked) = blocked {
@@ -229,7 +229,11 @@ fn with_record<'a>(
 
 /// A router that is not connected to the tailnet cannot be changed. An authorization
 /// or a key that was taken from it is given back in the tailnet, and may be the reason.
-fn offline(desired: &DesiredResource, fields: &[FieldChange]) -> Option<Blocked> {
+fn offline(
+    input: Comparison<'_>,
+    desired: &DesiredResource,
+    fields: &[FieldChange],
+) -> Option<Blocked> {
     let Resource::TailnetDevice(device) = &desired.resource else { return None };
     let differs = |name: &str| fields.iter().any(|field| field.path.0 == [name]);
     if !differs("online") || differs("authorized") || differs("key_expiry_disabled") {
@@ -243,14 +247,28 @@ fn offline(desired: &DesiredResource, fields: &[FieldChange]) -> Option<Blocked>
             Code::RouterOffline,
             format!("router {} is not connected to the tailnet", device.hostname),
             format!(
-                "start the machine, or on it run `systemctl restart tailscaled` and \
+                "start the machine{}, or on it run `systemctl restart tailscaled` and \
                  `tailscale status`; if it is lost, delete the VM and apply: {} is then recreated",
+                start_command(input, &desired.address),
                 device.hostname
             ),
         ),
         caused_by: None,
         planned_because_of: desired.planned_because_of.clone(),
     })
+}
+
+/// The command that starts the VM of a router, if it is one: it may be stopped or deallocated.
+fn start_command(input: Comparison<'_>, router: &Address) -> String {
+    let vm = Address::new(Kind::VirtualMachine, router.site.clone(), router.name.clone());
+    match input.desired.get(&vm).and_then(|machine| machine.key.as_ref()) {
+        Some(ObjectKey::Azure(id)) => format!(
+            " with `az vm start --resource-group {} --name {}` if it does not run",
+            id.resource_group_name().unwrap_or_default(),
+            id.name()
+        ),
+        _ => String::new(),
+    }
 }
 
 /// Blocks a router whose routes collide with another program's. That program may
