@@ -13,6 +13,8 @@ enum WireType {
     Integer,
     Boolean,
     Time,
+    /// A time with microseconds.
+    MicroTime,
     Message(&'static [Field]),
     /// A map from strings to this type.
     Map(&'static WireType),
@@ -23,7 +25,7 @@ enum WireType {
 /// A field's number, its JSON name and its type.
 type Field = (u64, &'static str, WireType);
 
-use WireType::{Boolean, Bytes, Integer, List, Message, Text, Time};
+use WireType::{Boolean, Bytes, Integer, List, Message, MicroTime, Text, Time};
 
 const TEXTS: WireType = WireType::Map(&Text);
 const OWNER: &[Field] = &[
@@ -85,7 +87,20 @@ const REQUEST: &[Field] = &[
 ];
 const REQUEST_STATUS: &[Field] =
     &[(1, "conditions", List(&Message(CONDITION))), (2, "certificate", Bytes)];
-const DELETION: &[Field] = &[(4, "propagationPolicy", Text), (5, "dryRun", List(&Text))];
+const PRECONDITIONS: &[Field] = &[(1, "uid", Text), (2, "resourceVersion", Text)];
+const DELETION: &[Field] = &[
+    (1, "gracePeriodSeconds", Integer),
+    (2, "preconditions", Message(PRECONDITIONS)),
+    (4, "propagationPolicy", Text),
+    (5, "dryRun", List(&Text)),
+];
+const LEASE: &[Field] = &[
+    (1, "holderIdentity", Text),
+    (2, "leaseDurationSeconds", Integer),
+    (3, "acquireTime", MicroTime),
+    (4, "renewTime", MicroTime),
+    (5, "leaseTransitions", Integer),
+];
 
 fn message(kind: &str) -> Option<&'static [Field]> {
     Some(match kind {
@@ -97,6 +112,7 @@ fn message(kind: &str) -> Option<&'static [Field]> {
             (3, "type", Text),
             (4, "stringData", TEXTS),
         ],
+        "Lease" => &[METADATA, (2, "spec", Message(LEASE))],
         "Eviction" => &[METADATA, (2, "deleteOptions", Message(DELETION))],
         "DeleteOptions" => DELETION,
         "SelfSubjectAccessReview" => &[METADATA, (2, "spec", Message(REVIEW))],
@@ -190,6 +206,12 @@ fn value(number: u64, inner: &[u8], shape: WireType) -> Option<Value> {
             let seconds = time.get("seconds").and_then(Value::as_i64).unwrap_or_default();
             Value::from(Timestamp::from_second(seconds).ok()?.to_string())
         }
+        MicroTime => {
+            let time = object(inner, &[(1, "seconds", Integer), (2, "nanos", Integer)])?;
+            let part = |name: &str| time.get(name).and_then(Value::as_i64).unwrap_or_default();
+            let nanos = i32::try_from(part("nanos")).ok()?;
+            Value::from(format!("{:.6}", Timestamp::new(part("seconds"), nanos).ok()?))
+        }
         Message(fields) => Value::Object(object(inner, fields)?),
         List(_) | WireType::Map(_) => return None,
     })
@@ -205,6 +227,22 @@ mod tests {
         let mut bytes = vec![number << 3 | 2, u8::try_from(inner.len()).unwrap()];
         bytes.extend(inner);
         bytes
+    }
+
+    #[test]
+    fn a_lease_keeps_its_microseconds_and_a_deletion_its_preconditions() {
+        let time = [vec![8, 1, 16], vec![0x80, 0x89, 0x7a]].concat();
+        let spec = [field(1, b"one"), vec![16, 15], field(4, &time)].concat();
+        let kind = [field(1, b"coordination.k8s.io/v1"), field(2, b"Lease")].concat();
+        let raw = [field(1, &field(1, b"l")), field(2, &spec)].concat();
+        let body = [b"k8s\0".to_vec(), field(1, &kind), field(2, &raw)].concat();
+        let expected = json!({ "holderIdentity": "one", "leaseDurationSeconds": 15,
+            "renewTime": "1970-01-01T00:00:01.002000Z" });
+        assert_eq!(read(&body).unwrap()["spec"], expected);
+        let kind = [field(1, b"v1"), field(2, b"DeleteOptions")].concat();
+        let raw = field(2, &field(1, b"u"));
+        let body = [b"k8s\0".to_vec(), field(1, &kind), field(2, &raw)].concat();
+        assert_eq!(read(&body).unwrap()["preconditions"], json!({ "uid": "u" }));
     }
 
     #[test]

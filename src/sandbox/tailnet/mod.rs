@@ -105,6 +105,26 @@ impl TailnetStore {
         }
     }
 
+    /// Gives a device a DNS name of its own; without one, the name that follows from its host
+    /// name. Returns whether the name is free.
+    pub(super) fn set_name(&mut self, id: &str, name: &str) -> bool {
+        let label = name.trim_end_matches(&format!(".{TAILNET_DOMAIN}")).to_owned();
+        let full = format!("{label}.{TAILNET_DOMAIN}");
+        let Some(device) = self.device(id) else { return false };
+        if !label.is_empty() && device.name == full {
+            return true;
+        }
+        let name = match label.is_empty() {
+            true => self.free_name(&device.hostname.clone()),
+            false if self.devices().any(|device| device.name == full) => return false,
+            false => full,
+        };
+        if let Some(device) = self.device_mut(id) {
+            device.name = name;
+        }
+        true
+    }
+
     /// The policy.
     pub fn policy(&self) -> &AccessPolicy {
         &self.policy

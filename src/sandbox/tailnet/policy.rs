@@ -69,14 +69,19 @@ impl AccessPolicy {
             return Err("invalid policy: it must be an object".to_owned());
         }
         match value.get("tagOwners") {
-            None => Ok(()),
+            None => {}
             Some(Value::Object(owners)) => {
-                match owners.keys().find(|tag| !tag.starts_with("tag:")) {
-                    Some(tag) => Err(format!("tagOwners: {tag:?} does not start with \"tag:\"")),
-                    None => Ok(()),
+                if let Some(tag) = owners.keys().find(|tag| !tag.starts_with("tag:")) {
+                    return Err(format!("tagOwners: {tag:?} does not start with \"tag:\""));
                 }
             }
-            Some(_) => Err("tagOwners: must be an object".to_owned()),
+            Some(_) => return Err("tagOwners: must be an object".to_owned()),
+        }
+        match used_tags(&value)
+            .find(|tag| value.pointer("/tagOwners").is_none_or(|it| it.get(tag).is_none()))
+        {
+            Some(tag) => Err(format!("tag not found: {tag:?}")),
+            None => Ok(()),
         }
     }
 
@@ -130,4 +135,21 @@ impl AccessPolicy {
             covers && tags.iter().any(named)
         })
     }
+}
+
+/// The tags to which the rules of a policy refer.
+fn used_tags(policy: &Value) -> impl Iterator<Item = &str> {
+    let rules = ["acls", "grants"].into_iter().filter_map(|member| policy.get(member)?.as_array());
+    let names = rules
+        .flatten()
+        .flat_map(|rule| {
+            ["src", "dst"].into_iter().filter_map(|member| rule.get(member)?.as_array())
+        })
+        .flatten()
+        .filter_map(Value::as_str);
+    names.filter_map(|name| {
+        // Targets of `acls` end with ports.
+        let tag = name.strip_prefix("tag:")?.split(':').next()?;
+        name.get(.."tag:".len() + tag.len())
+    })
 }

@@ -60,6 +60,38 @@ impl TestTailnet {
 }
 
 #[test]
+fn a_device_is_renamed_and_reset() {
+    let mut tailnet = TestTailnet::new();
+    let keys = [tailnet.key(), tailnet.key()];
+    let [one, other] = keys.map(|key| tailnet.enrol(&key).unwrap());
+    let mut rename = |id: &str, name: &str| {
+        let path = format!("device/{id}/name");
+        let status = tailnet.ask("POST", &path, &json!({ "name": name })).0;
+        (status, tailnet.store.device(id).unwrap().name.clone())
+    };
+    assert_eq!(rename(&one, "gate"), (200, "gate.sandbox.ts.net".to_owned()));
+    assert_eq!(rename(&other, "gate").0, 400);
+    assert_eq!(rename(&other, "gate").1, "router-1.sandbox.ts.net");
+    assert_eq!(rename(&one, ""), (200, "router.sandbox.ts.net".to_owned()));
+    assert_eq!(tailnet.ask("POST", "device/n0CNTRL/name", &json!({ "name": "x" })).0, 404);
+}
+
+#[test]
+fn a_policy_that_uses_an_undefined_tag_is_refused() {
+    let mut tailnet = TestTailnet::new();
+    let policy = |tag: &str| {
+        json!({
+            "tagOwners": { TAG: ["autogroup:admin"] },
+            "acls": [{ "action": "accept", "src": [TAG], "dst": [format!("{tag}:*")] }],
+        })
+    };
+    let validated = tailnet.ask("POST", "tailnet/-/acl/validate", &policy("tag:unknown"));
+    assert_eq!(validated, (200, json!({ "message": "tag not found: \"tag:unknown\"" })));
+    assert_eq!(tailnet.ask("POST", "tailnet/-/acl/validate", &policy(TAG)), (200, json!({})));
+    assert_eq!(tailnet.ask("POST", "tailnet/-/acl", &policy("tag:unknown")).0, 400);
+}
+
+#[test]
 fn a_key_registers_one_device_and_its_secret_is_shown_once() {
     let mut tailnet = TestTailnet::new();
     let key = tailnet.key();

@@ -37,6 +37,9 @@ impl TailnetStore {
         if (method, rest) == (&Method::DELETE, &[]) {
             return if self.remove_device(id) { empty_response() } else { not_found() };
         }
+        if (method, rest) == (&Method::POST, &["name"]) {
+            return self.rename_device(id, body.as_ref());
+        }
         let Some(device) = self.device_mut(id) else { return not_found() };
         match (method, rest) {
             (&Method::GET, []) => {
@@ -66,6 +69,19 @@ impl TailnetStore {
                 empty_response()
             }
             _ => not_found(),
+        }
+    }
+}
+
+impl TailnetStore {
+    fn rename_device(&mut self, id: &str, body: Option<&Value>) -> Response<Bytes> {
+        let Some(name) = body.and_then(|body| body["name"].as_str()) else { return invalid_body() };
+        if self.device(id).is_none() {
+            return not_found();
+        }
+        match self.set_name(id, name) {
+            true => empty_response(),
+            false => failure(StatusCode::BAD_REQUEST, "name already in use"),
         }
     }
 }
