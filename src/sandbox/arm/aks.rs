@@ -7,6 +7,8 @@ use super::aks_version::{self, DEFAULT_VERSION};
 use super::draft::Draft;
 use super::errors::ArmError;
 use super::{ArmContext, TENANT, aks_entra, aks_pools, json};
+use crate::resource::ArmId;
+
 /// Properties that are immutable after creation.
 const IMMUTABLE_PROPERTIES: [&str; 9] = [
     "dnsPrefix",
@@ -131,11 +133,24 @@ fn add_names(draft: &Draft<'_>, body: &mut Value, context: &mut ArmContext<'_>) 
     for (member, value) in defaults {
         json::fill(body, &["properties", member], value);
     }
+    add_kubelet_identity(draft, body, context);
     json::fill(body, &["sku"], json!({"name": "Base", "tier": "Free"}));
     if body.pointer("/identity/type").is_some() {
         json::fill(body, &["identity", "principalId"], json!((context.guid)()));
         json::fill(body, &["identity", "tenantId"], json!(TENANT));
     }
+}
+
+/// The identity of the kubelets is made in the node resource group. `az aks update` looks for it.
+fn add_kubelet_identity(draft: &Draft<'_>, body: &mut Value, context: &mut ArmContext<'_>) {
+    let group = json::text(body, "/properties/nodeResourceGroup").unwrap_or_default();
+    let group = ArmId::resource_group(draft.id.subscription().unwrap_or_default(), group);
+    let name = format!("{}-agentpool", draft.id.name());
+    let id = group.in_group("Microsoft.ManagedIdentity/userAssignedIdentities", &name);
+    let identity = ["properties", "identityProfile", "kubeletidentity"];
+    let guids = ((context.guid)(), (context.guid)());
+    let made = json!({ "resourceId": id.as_str(), "clientId": guids.0, "objectId": guids.1 });
+    json::fill(body, &identity, made);
 }
 
 fn add_network_profile(body: &mut Value) {

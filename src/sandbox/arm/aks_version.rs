@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 
 use super::account::{ArmAccount, VersionSupport};
 use super::errors::ArmError;
+use super::json;
+use crate::resource::ArmId;
 use crate::resource::version::KubernetesVersion;
 
 /// The version of a cluster whose request names no version.
@@ -165,4 +167,108 @@ pub(super) fn list(account: &ArmAccount) -> Value {
     };
     let previews = MINORS.filter(|minor| !account.versions.contains_key(minor)).map(preview);
     json!({ "values": MINORS.filter_map(minor).chain(previews).collect::<Vec<_>>() })
+}
+
+/// The versions to which a version can be upgraded: later patches, and the next minor version.
+fn upgrades_of(account: &ArmAccount, current: &str, limit: Option<KubernetesVersion>) -> Value {
+    let Some(running) = parse(current) else { return json!([]) };
+    let is_offered = |version: &KubernetesVersion| {
+        let minor = version.minor;
+        MINORS.contains(&minor)
+            && account.versions.get(&minor) != Some(&VersionSupport::Ended)
+            && limit.is_none_or(|limit| !version.is_newer_than(limit))
+            && version.is_newer_than(running)
+    };
+    let versions = (running.minor..=running.minor + 1).flat_map(|minor| {
+        (0..=NEWEST_PATCH).map(move |patch| KubernetesVersion {
+            minor,
+            patch: Some(patch),
+            ..running
+        })
+    });
+    let upgrades = versions.filter(is_offered);
+    upgrades.map(|version| json!({ "kubernetesVersion": version.to_string() })).collect()
+}
+
+/// The upgrade profile of a cluster.
+pub(super) fn upgrades(account: &ArmAccount, cluster: &Value) -> Value {
+    let current = json::text(cluster, "/properties/currentKubernetesVersion").unwrap_or_default();
+    let limit = parse(current);
+    let pools = json::items(cluster, "/properties/agentPoolProfiles").iter().map(|pool| {
+        let running = json::text(pool, "/currentOrchestratorVersion").unwrap_or_default();
+        json!({
+            "name": pool["name"],
+            "kubernetesVersion": running,
+            "osType": "Linux",
+            "upgrades": upgrades_of(account, running, limit),
+        })
+    });
+    let id = json::text(cluster, "/id").unwrap_or_default();
+    json!({
+        "id": format!("{id}/upgradeprofiles/default"),
+        "name": "default",
+        "type": "Microsoft.ContainerService/managedClusters/upgradeprofiles",
+        "properties": {
+            "controlPlaneProfile": {
+                "kubernetesVersion": current,
+                "osType": "Linux",
+                "upgrades": upgrades_of(account, current, None),
+            },
+            "agentPoolProfiles": pools.collect::<Vec<_>>(),
+        },
+    })
+}
+
+/// The upgrade profile of a pool.
+pub(super) fn pool_upgrades(
+    account: &ArmAccount,
+    cluster: &Value,
+    pool: &Value,
+    id: &ArmId,
+) -> Value {
+    let limit = json::text(cluster, "/properties/currentKubernetesVersion").and_then(parse);
+    let running = json::text(pool, "/currentOrchestratorVersion").unwrap_or_default();
+    json!({
+        "id": format!("{id}/upgradeProfiles/default"),
+        "name": "default",
+        "type": "Microsoft.ContainerService/managedClusters/agentPools/upgradeProfiles",
+        "properties": {
+            "kubernetesVersion": running,
+            "osType": "Linux",
+            "upgrades": upgrades_of(account, running, limit),
+            "latestNodeImageVersion": json::text(pool, "/nodeImageVersion"),
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::sandbox::arm::test_client::{TestClient, cluster};
+
+    #[test]
+    fn upgrades_are_later_patches_and_the_next_minor_version() {
+        let mut client = TestClient::new();
+        let pool = json!({"name": "p", "count": 1, "vmSize": "Standard_D2s_v5", "mode": "System",
+            "orchestratorVersion": "1.32.5"});
+        client.make(
+            &cluster("k"),
+            json!({"location": "westeurope", "properties": {
+                "kubernetesVersion": "1.33.4", "agentPoolProfiles": [pool]}}),
+        );
+        let mut upgrades = |path: &str, pointer: &str| -> Vec<String> {
+            let body = client.get(&format!("{}{path}/upgradeProfiles/default", cluster("k"))).body;
+            let listed = body.pointer(pointer).unwrap().as_array().unwrap().clone();
+            let name =
+                |it: &serde_json::Value| it["kubernetesVersion"].as_str().unwrap().to_owned();
+            listed.iter().map(name).collect()
+        };
+        let control_plane = upgrades("", "/properties/controlPlaneProfile/upgrades");
+        assert_eq!(control_plane.first().map(String::as_str), Some("1.33.5"));
+        assert_eq!(control_plane.last().map(String::as_str), Some("1.34.5"));
+        let pool = upgrades("/agentPools/p", "/properties/upgrades");
+        assert_eq!(pool.last().map(String::as_str), Some("1.33.4"));
+        assert_eq!(pool.len(), 5);
+    }
 }

@@ -138,7 +138,7 @@ fn add_profile(draft: &Draft<'_>, body: &mut Value) {
 fn add_disk(draft: &Draft<'_>, body: &mut Value, context: &mut ArmContext<'_>) {
     if body.pointer("/properties/storageProfile/imageReference").is_some() {
         let version = ["properties", "storageProfile", "imageReference", "exactVersion"];
-        json::fill(body, &version, json!("24.04.202511100"));
+        json::fill(body, &version, json!(super::images::IMAGE_VERSION));
     }
     let disk = |member: &'static str| ["properties", "storageProfile", "osDisk", member];
     json::copy_from(body, draft.old, &disk("name"));

@@ -1,23 +1,17 @@
 //! Routes a request to the module that handles it.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::errors::ArmError;
-use super::index::key;
-use super::kind::ArmKind;
-use super::operation::OperationEffect;
-use super::operations::OperationStart;
-use super::path::{AccountFact, ArmAction, ArmTarget, ObjectPath, PathError};
+use super::path::{ArmTarget, ObjectPath, PathError};
 use super::request::ArmRequest;
 use super::{
-    ArmContext, ArmStore, aks_kubeconfig, aks_version, credentials, deletion, directory, etags,
-    groups, guards, list, network, render, responses, sizes, subscriptions, tags, write,
+    ArmContext, ArmStore, account_facts, actions, aks_version, credentials, deletion, deployments,
+    directory, groups, guards, list, management_locks, power, render, responses, subscriptions,
+    tags, write,
 };
-use crate::resource::ArmId;
 
 type ArmResult = Result<Response<Bytes>, ArmError>;
 
@@ -46,6 +40,17 @@ impl ArmStore {
         responses::header(&mut response, "x-ms-request-id", &id);
         response
     }
+}
+
+/// Handles a request that the service sends to itself, such as one of a deployment.
+pub(super) fn handle_own(
+    store: &mut ArmStore,
+    request: &Request<Bytes>,
+    context: &mut ArmContext<'_>,
+) -> ArmResult {
+    let call = ArmRequest::new(request);
+    let target = ArmTarget::parse(call.path()).map_err(unknown)?;
+    route(store, target, &call, context)
 }
 
 fn handle_target(
@@ -124,9 +129,24 @@ fn route(
             _ => Err(ArmError::method_not_allowed()),
         },
         ArmTarget::Action { object, action } if call.method == Method::POST => {
-            act(store, &object, action, call, context)
+            actions::act(store, &object, action, call, context)
+        }
+        ArmTarget::Register { subscription, provider, registers }
+            if call.method == Method::POST =>
+        {
+            let account = &mut store.account;
+            Ok(found(&subscriptions::register(account, &subscription, provider, registers)))
+        }
+        ArmTarget::Deployment { group, name, validates } => {
+            deployments::handle(store, &group, &name, validates, call, context)
+        }
+        ArmTarget::Lock { subscription, group, name } => {
+            management_locks::handle(store, &subscription, group.as_ref(), name.as_deref(), call)
         }
         _ if !reads => Err(ArmError::method_not_allowed()),
+        ArmTarget::View { object, pool, view } => {
+            actions::view(store, &object, pool.as_ref(), view).map(|body| found(&body))
+        }
         ArmTarget::Children { object, child } => list::children(store, &object, child, context),
         ArmTarget::Collection { scope, kind } => {
             list::collection(store, &scope, kind, call, context)
@@ -137,7 +157,8 @@ fn route(
         ArmTarget::Subscriptions => Ok(found(&subscriptions::list(store))),
         ArmTarget::KubernetesVersions => Ok(found(&aks_version::list(&store.account))),
         ArmTarget::Account { subscription, group, what } => {
-            account_fact(store, &subscription, group.as_ref(), &what, call)
+            account_facts::read(store, &subscription, group.as_ref(), &what, call)
+                .map(|body| found(&body))
         }
         ArmTarget::Subscription(id) => Ok(found(&subscriptions::subscription(&id))),
         ArmTarget::Registration { subscription, provider } => {
@@ -147,39 +168,9 @@ fn route(
         | ArmTarget::ManagedIdentityToken(_)
         | ArmTarget::CloudMetadata
         | ArmTarget::OpenIdConfiguration { .. }
+        | ArmTarget::Register { .. }
         | ArmTarget::Action { .. } => Err(ArmError::method_not_allowed()),
     }
-}
-
-fn account_fact(
-    store: &ArmStore,
-    subscription: &str,
-    group: Option<&ArmId>,
-    what: &AccountFact,
-    call: &ArmRequest<'_>,
-) -> ArmResult {
-    if let Some(group) = group {
-        store.existing_group(group)?;
-    }
-    let account = &store.account;
-    Ok(found(&match what {
-        AccountFact::Sizes => {
-            // Without the filter the list of all regions has tens of thousands of entries.
-            let filter = call.parameter("$filter").unwrap_or_default();
-            let region = filter.strip_prefix("location eq '").and_then(|it| it.strip_suffix('\''));
-            let Some(region) = region else {
-                let message = "The sandbox lists sizes with the filter location eq 'REGION' only.";
-                return Err(ArmError::bad("InvalidFilter", message));
-            };
-            sizes::list(account, region)
-        }
-        AccountFact::ComputeUsages(region) => sizes::compute_usages(store, region),
-        AccountFact::NetworkUsages(region) => sizes::network_usages(store, region),
-        AccountFact::Permissions => account.permissions(),
-        AccountFact::PolicyAssignments => account.policy_assignments(subscription),
-        AccountFact::PolicyExemptions => account.policy_exemptions(subscription),
-        AccountFact::Locks => account.management_locks(subscription),
-    }))
 }
 
 fn found(body: &Value) -> Response<Bytes> {
@@ -196,17 +187,26 @@ fn object(
         Method::PUT => write::put(store, path, call, context),
         Method::PATCH => write::patch(store, path, call, context),
         Method::DELETE => deletion::delete(store, path, call, context),
-        Method::GET | Method::HEAD => read(store, path, context),
+        Method::GET | Method::HEAD => read(store, path, call, context),
         _ => Err(ArmError::method_not_allowed()),
     }
 }
 
-fn read(store: &mut ArmStore, path: &ObjectPath, context: &mut ArmContext<'_>) -> ArmResult {
+fn read(
+    store: &mut ArmStore,
+    path: &ObjectPath,
+    call: &ArmRequest<'_>,
+    context: &mut ArmContext<'_>,
+) -> ArmResult {
     store.existing_group(&path.group)?;
     let Some(stored) = store.stored(&path.id) else {
         return Err(ArmError::resource_not_found(path.kind, &path.id));
     };
-    let response = with_etag(&render::object(store, stored));
+    let mut body = render::object(store, stored);
+    if call.parameter("$expand").is_some_and(|it| it.eq_ignore_ascii_case("instanceView")) {
+        power::expand(store, &path.id, &mut body);
+    }
+    let response = with_etag(&body);
     store.step_object(&path.id, context);
     Ok(response)
 }
@@ -233,54 +233,6 @@ fn with_etag(body: &Value) -> Response<Bytes> {
         responses::header(&mut response, "etag", etag);
     }
     response
-}
-
-fn act(
-    store: &mut ArmStore,
-    path: &ObjectPath,
-    action: ArmAction,
-    call: &ArmRequest<'_>,
-    context: &mut ArmContext<'_>,
-) -> ArmResult {
-    store.existing_group(&path.group)?;
-    let Some(stored) = store.stored(&path.id) else {
-        return Err(ArmError::resource_not_found(path.kind, &path.id));
-    };
-    let name = match action {
-        ArmAction::UserCredential => "clusterUser",
-        ArmAction::AdminCredential => "clusterAdmin",
-        ArmAction::EffectiveRoutes => return effective_routes(store, path, call, context),
-    };
-    let Some(kubeconfig) = store.kubeconfigs.get(&key(&path.id)) else {
-        let state = etags::state(&stored.body);
-        let message = format!("The cluster is in state {state} and has no credentials yet.");
-        return Err(ArmError::conflict("OperationNotAllowed", message));
-    };
-    let value = STANDARD.encode(aks_kubeconfig::answer(&stored.body, action, call, kubeconfig)?);
-    Ok(found(&json!({"kubeconfigs": [{"name": name, "value": value}]})))
-}
-
-fn effective_routes(
-    store: &mut ArmStore,
-    path: &ObjectPath,
-    call: &ArmRequest<'_>,
-    context: &mut ArmContext<'_>,
-) -> ArmResult {
-    let value = network::effective_routes::table(store, &path.id);
-    let location = store.location(&path.id);
-    let start = OperationStart {
-        kind: ArmKind::NetworkInterface,
-        subscription: &path.subscription,
-        location: &location,
-        api_version: &call.api_version,
-        owner: &path.id,
-        target: &path.id,
-        effect: OperationEffect::Value(value),
-    };
-    let operation = store.begin(start, context);
-    let mut response = responses::json(StatusCode::ACCEPTED, &Value::Null);
-    responses::header(&mut response, "location", &operation.result_url(context.base_url));
-    Ok(response)
 }
 
 #[cfg(test)]

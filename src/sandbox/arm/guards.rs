@@ -8,7 +8,7 @@ use super::account::{AccountPolicy, PolicyRule, assignment_id};
 use super::draft::Draft;
 use super::errors::ArmError;
 use super::kind::{ArmKind, Provider};
-use super::path::{ArmAction, ArmTarget};
+use super::path::{ArmAction, ArmTarget, ArmView};
 use super::request::ArmRequest;
 use super::{ArmStore, json, sizes};
 use crate::resource::ArmId;
@@ -76,7 +76,11 @@ impl Requested {
                 (object.kind.provider(), child.shown_type(object.kind), object.id.to_string())
             }
             ArmTarget::Action { object, action } => {
-                let name = format!("{}/{}", object.kind.resource_type(), action_name(*action));
+                let name = format!(
+                    "{}/{}",
+                    object.kind.resource_type(),
+                    action_name(object.kind, *action)
+                );
                 (object.kind.provider(), name, object.id.to_string())
             }
             ArmTarget::Collection { scope, kind } => {
@@ -86,6 +90,21 @@ impl Requested {
                 };
                 (kind.provider(), kind.resource_type().to_owned(), at)
             }
+            ArmTarget::View { object, view: ArmView::Instance, .. } => (
+                object.kind.provider(),
+                format!("{}/instanceView", object.kind.resource_type()),
+                object.id.to_string(),
+            ),
+            ArmTarget::View { object, view: ArmView::Upgrades, .. } => (
+                object.kind.provider(),
+                format!("{}/upgradeProfiles", object.kind.resource_type()),
+                object.id.to_string(),
+            ),
+            ArmTarget::Deployment { group, .. } => (
+                Provider::Resources,
+                "Microsoft.Resources/deployments".to_owned(),
+                group.to_string(),
+            ),
             ArmTarget::Account { subscription, what, .. } => {
                 return Some(Self {
                     provider: Provider::Resources,
@@ -106,11 +125,12 @@ impl Requested {
     }
 }
 
-fn action_name(action: ArmAction) -> &'static str {
+fn action_name(kind: ArmKind, action: ArmAction) -> &'static str {
     match action {
         ArmAction::UserCredential => "listClusterUserCredential",
         ArmAction::AdminCredential => "listClusterAdminCredential",
         ArmAction::EffectiveRoutes => "effectiveRouteTable",
+        ArmAction::Power(change) => change.name(kind),
     }
 }
 

@@ -24,6 +24,17 @@ impl Provider {
         }
     }
 
+    /// The API versions that a client may choose from, newest first. The emulation takes others,
+    /// too.
+    pub(super) fn api_versions(self) -> &'static [&'static str] {
+        match self {
+            Self::Network => &["2025-01-01", "2024-10-01", "2024-05-01"],
+            Self::Compute => &["2025-04-01", "2024-11-01", "2024-07-01"],
+            Self::ContainerService => &["2025-08-01", "2025-05-01", "2024-09-01"],
+            Self::Resources => &["2025-04-01", "2024-11-01", "2021-04-01"],
+        }
+    }
+
     pub(super) fn parse(namespace: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|provider| provider.namespace().eq_ignore_ascii_case(namespace))
     }
@@ -48,7 +59,7 @@ pub(super) enum ArmKind {
 }
 
 impl ArmKind {
-    const NAMED: [Self; 10] = [
+    pub(super) const NAMED: [Self; 10] = [
         Self::ResourceGroup,
         Self::VirtualNetwork,
         Self::RouteTable,

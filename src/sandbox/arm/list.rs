@@ -193,19 +193,28 @@ struct Filter {
     tag_name: Option<String>,
     tag_value: Option<String>,
     resource_type: Option<String>,
+    group: Option<String>,
+    name: Option<String>,
+    location: Option<String>,
 }
 
 impl Filter {
     fn parse(text: Option<&str>) -> Result<Self, ArmError> {
         let mut filter = Self::default();
+        // An empty filter is none: azure-cli sends it.
+        let text = text.filter(|text| !text.trim().is_empty());
         for condition in text.into_iter().flat_map(|text| text.split(" and ")) {
             let mut parts = condition.trim().splitn(3, ' ');
             let (name, operator, value) = (parts.next(), parts.next(), parts.next());
             let value = value.map(|value| value.trim().trim_matches('\'').to_owned());
-            match (name, operator) {
-                (Some("tagName"), Some("eq")) => filter.tag_name = value,
-                (Some("tagValue"), Some("eq")) => filter.tag_value = value,
-                (Some("resourceType"), Some("eq")) => filter.resource_type = value,
+            let name = name.map(str::to_ascii_lowercase);
+            match (name.as_deref(), operator) {
+                (Some("tagname"), Some("eq")) => filter.tag_name = value,
+                (Some("tagvalue"), Some("eq")) => filter.tag_value = value,
+                (Some("resourcetype"), Some("eq")) => filter.resource_type = value,
+                (Some("resourcegroup"), Some("eq")) => filter.group = value,
+                (Some("name"), Some("eq")) => filter.name = value,
+                (Some("location"), Some("eq")) => filter.location = value,
                 _ => {
                     let message = format!("The filter '{condition}' is not supported.");
                     return Err(ArmError::bad("InvalidFilterInQueryString", message));
@@ -224,8 +233,19 @@ impl Filter {
                 self.tag_value.as_ref().is_none_or(|expected| value.as_str() == Some(expected))
             })
         });
-        let resource_type = json::text(body, "/type").unwrap_or_default();
-        tagged && self.resource_type.as_ref().is_none_or(|t| t.eq_ignore_ascii_case(resource_type))
+        let group = json::text(body, "/id").map(ArmId::new);
+        let group = group.as_ref().and_then(ArmId::resource_group_name);
+        let conditions = [
+            (&self.resource_type, json::text(body, "/type")),
+            (&self.group, group),
+            (&self.name, json::text(body, "/name")),
+            (&self.location, json::text(body, "/location")),
+        ];
+        tagged
+            && conditions.into_iter().all(|(expected, found)| {
+                let is_it = |it: &String| it.eq_ignore_ascii_case(found.unwrap_or_default());
+                expected.as_ref().is_none_or(is_it)
+            })
     }
 }
 
@@ -259,5 +279,17 @@ mod tests {
         let found = client.get(&format!("{GROUP}/{filter}")).body;
         assert_eq!(found["value"].as_array().unwrap().len(), 3);
         assert!(found["value"][0].get("properties").is_none());
+        // Names in any letter case, other conditions, and an empty filter, as azure-cli sends them.
+        for (filter, count) in [
+            ("tagname%20eq%20'side'", 3),
+            ("resourceGroup%20eq%20'G'%20and%20name%20eq%20't7'", 1),
+            ("resourceGroup%20eq%20'other'", 0),
+            ("", 200),
+        ] {
+            let found = client.get(&format!("/subscriptions/s/resources?$filter={filter}")).body;
+            assert_eq!(found["value"].as_array().unwrap().len(), count, "{filter}");
+        }
+        let unknown = client.get("/subscriptions/s/resources?$filter=color%20eq%20'red'");
+        assert_eq!(unknown.refusal(), (400, "InvalidFilterInQueryString"));
     }
 }

@@ -8,6 +8,8 @@
 //! Children (subnets, routes, rules, agent pools) are stored only in the body of their parent.
 
 mod account;
+mod account_facts;
+mod actions;
 mod aks;
 mod aks_entra;
 mod aks_kubeconfig;
@@ -20,6 +22,7 @@ mod completion;
 mod compute;
 mod credentials;
 mod deletion;
+mod deployments;
 mod directory;
 mod dispatch;
 mod draft;
@@ -27,16 +30,20 @@ mod errors;
 mod etags;
 mod groups;
 mod guards;
+mod images;
 mod index;
 mod json;
 mod kind;
 mod list;
 mod locks;
+mod management_locks;
 mod network;
 mod operation;
 mod operation_effects;
 mod operations;
 mod path;
+mod power;
+mod regions;
 mod render;
 mod request;
 mod resource_body;
@@ -45,6 +52,7 @@ mod sizes;
 mod store;
 mod subscriptions;
 mod tags;
+mod template;
 #[cfg(test)]
 mod test_client;
 mod usage;
@@ -57,6 +65,7 @@ pub use account::{
 pub(in crate::sandbox) use directory::Assertion;
 pub use directory::{Directory, DirectoryIdentity, FederatedCredential};
 pub use errors::OperationFailure;
+pub use power::PowerOff;
 pub use request::ArmContext;
 pub use sizes::{quota_names, size_names};
 pub use store::ArmStore;

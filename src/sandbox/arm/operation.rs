@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::errors::OperationFailure;
 use super::kind::Provider;
+use super::power::PowerChange;
 use crate::resource::ArmId;
 
 /// The effect of an operation when it ends.
@@ -13,6 +14,8 @@ use crate::resource::ArmId;
 pub(super) enum OperationEffect {
     Write,
     Delete,
+    /// It changes the power state.
+    Power(PowerChange),
     /// It returns a computed value.
     Value(Value),
 }

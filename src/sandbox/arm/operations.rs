@@ -100,6 +100,7 @@ impl ArmStore {
         match operation.effect {
             OperationEffect::Write => self.end_write(&operation, context),
             OperationEffect::Delete => self.end_delete(&operation, context),
+            OperationEffect::Power(change) => self.end_power(&operation, change, context),
             OperationEffect::Value(_) => {}
         }
     }

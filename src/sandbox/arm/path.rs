@@ -1,7 +1,9 @@
 //! Parses URL paths.
 
+use super::account_facts::AccountFact;
 use super::directory::IdentityEndpoint;
 use super::kind::{ArmKind, ChildKind, Provider};
+use super::power::PowerChange;
 use crate::resource::ArmId;
 
 /// The target of a request.
@@ -23,10 +25,29 @@ pub(super) enum ArmTarget {
         subscription: String,
         provider: Provider,
     },
+    /// Registers or unregisters a provider.
+    Register {
+        subscription: String,
+        provider: Provider,
+        registers: bool,
+    },
     Groups {
         subscription: String,
     },
     Group(ArmId),
+    /// A template deployment in a group, or the validation of one.
+    Deployment {
+        group: ArmId,
+        name: String,
+        validates: bool,
+    },
+    /// The management locks of a subscription or a group.
+    Lock {
+        subscription: String,
+        group: Option<ArmId>,
+        /// `None` for the list.
+        name: Option<String>,
+    },
     /// All resources in a group or a subscription, without properties.
     Resources(ListScope),
     Collection {
@@ -47,6 +68,12 @@ pub(super) enum ArmTarget {
         object: ObjectPath,
         action: ArmAction,
     },
+    View {
+        object: ObjectPath,
+        /// The pool of a cluster, if it is about one.
+        pool: Option<ArmId>,
+        view: ArmView,
+    },
     Operation {
         id: String,
         url: OperationUrl,
@@ -65,53 +92,6 @@ pub(super) enum ArmTarget {
         group: Option<ArmId>,
         what: AccountFact,
     },
-}
-
-/// A fact about the account that a list returns.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum AccountFact {
-    /// The VM sizes of all regions.
-    Sizes,
-    /// The quotas of compute in a region.
-    ComputeUsages(String),
-    /// The quotas of the network in a region.
-    NetworkUsages(String),
-    Permissions,
-    PolicyAssignments,
-    PolicyExemptions,
-    Locks,
-}
-
-impl AccountFact {
-    /// The action that reads it.
-    pub(super) fn action(&self) -> &'static str {
-        match self {
-            Self::Sizes => "Microsoft.Compute/skus/read",
-            Self::ComputeUsages(_) => "Microsoft.Compute/locations/usages/read",
-            Self::NetworkUsages(_) => "Microsoft.Network/locations/usages/read",
-            Self::Permissions => "Microsoft.Authorization/permissions/read",
-            Self::PolicyAssignments => "Microsoft.Authorization/policyAssignments/read",
-            Self::PolicyExemptions => "Microsoft.Authorization/policyExemptions/read",
-            Self::Locks => "Microsoft.Authorization/locks/read",
-        }
-    }
-
-    fn parse(segments: &[&str]) -> Option<Self> {
-        match segments {
-            ["microsoft.compute", "skus"] => Some(Self::Sizes),
-            ["microsoft.compute", "locations", region, "usages"] => {
-                Some(Self::ComputeUsages((*region).to_owned()))
-            }
-            ["microsoft.network", "locations", region, "usages"] => {
-                Some(Self::NetworkUsages((*region).to_owned()))
-            }
-            ["microsoft.authorization", "permissions"] => Some(Self::Permissions),
-            ["microsoft.authorization", "policyassignments"] => Some(Self::PolicyAssignments),
-            ["microsoft.authorization", "policyexemptions"] => Some(Self::PolicyExemptions),
-            ["microsoft.authorization", "locks"] => Some(Self::Locks),
-            _ => None,
-        }
-    }
 }
 
 /// A subscription, or one of its groups.
@@ -136,6 +116,16 @@ pub(super) enum ArmAction {
     UserCredential,
     AdminCredential,
     EffectiveRoutes,
+    Power(PowerChange),
+}
+
+/// A fact about an object that is read at a URL of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ArmView {
+    /// What a VM's instance does.
+    Instance,
+    /// The versions to which a cluster or a pool can be upgraded.
+    Upgrades,
 }
 
 /// The two URLs of an operation: status and result.
@@ -188,9 +178,7 @@ fn below_subscription(
     folded: &[&str],
 ) -> Result<ArmTarget, PathError> {
     let subscription = subscription.to_owned();
-    if let ["providers", rest @ ..] = folded
-        && let Some(what) = AccountFact::parse(rest)
-    {
+    if let Some(what) = AccountFact::parse(folded) {
         return Ok(ArmTarget::Account { subscription, group: None, what });
     }
     match folded {
@@ -203,6 +191,16 @@ fn below_subscription(
             Some(provider) => Ok(ArmTarget::Registration { subscription, provider }),
             None => Err(PathError::UnknownType(segments[1].to_owned())),
         },
+        ["providers", _, verb @ ("register" | "unregister")] => {
+            match Provider::parse(segments[1]) {
+                Some(provider) => Ok(ArmTarget::Register {
+                    subscription,
+                    provider,
+                    registers: *verb == "register",
+                }),
+                None => Err(PathError::UnknownType(segments[1].to_owned())),
+            }
+        }
         ["providers", _, "locations", _, "operations", _] => {
             Ok(ArmTarget::Operation { id: segments[5].to_owned(), url: OperationUrl::Status })
         }
@@ -211,6 +209,9 @@ fn below_subscription(
         }
         ["providers", "microsoft.containerservice", "locations", _, "kubernetesversions"] => {
             Ok(ArmTarget::KubernetesVersions)
+        }
+        ["providers", "microsoft.authorization", "locks", _] => {
+            lock(subscription, None, &segments[3..])
         }
         ["providers", _, _] => {
             let kind = kind(segments[1], segments[2])?;
@@ -248,6 +249,15 @@ fn below_group(
             };
             Ok(ArmTarget::Tags { group, object })
         }
+        ["providers", "microsoft.resources", "deployments", _, rest @ ..]
+            if matches!(rest, [] | ["validate"]) =>
+        {
+            let name = segments[3].to_owned();
+            Ok(ArmTarget::Deployment { group, name, validates: !rest.is_empty() })
+        }
+        ["providers", "microsoft.authorization", "locks", ..] => {
+            lock(subscription, Some(group), &segments[3..])
+        }
         ["providers", "microsoft.authorization", "permissions"] => Ok(ArmTarget::Account {
             subscription,
             group: Some(group),
@@ -269,6 +279,15 @@ fn below_group(
     }
 }
 
+fn lock(subscription: String, group: Option<ArmId>, name: &[&str]) -> Result<ArmTarget, PathError> {
+    let name = match name {
+        [] => None,
+        [name] => Some((*name).to_owned()),
+        _ => return Err(PathError::UnknownPath),
+    };
+    Ok(ArmTarget::Lock { subscription, group, name })
+}
+
 fn below_object(object: ObjectPath, segments: &[&str]) -> Result<ArmTarget, PathError> {
     let Some((first, rest)) = segments.split_first() else {
         return Ok(ArmTarget::Object(object));
@@ -280,8 +299,17 @@ fn below_object(object: ObjectPath, segments: &[&str]) -> Result<ArmTarget, Path
                 let id = object.id.child(child.segment(), name);
                 Ok(ArmTarget::Child { object, child, id })
             }
+            [name, view @ ..] if child == ChildKind::AgentPool => {
+                let pool = Some(object.id.child(child.segment(), name));
+                ArmView::parse(object.kind, view)
+                    .map(|view| ArmTarget::View { object, pool, view })
+                    .ok_or(PathError::UnknownPath)
+            }
             _ => Err(PathError::UnknownPath),
         };
+    }
+    if let Some(view) = ArmView::parse(object.kind, segments) {
+        return Ok(ArmTarget::View { object, pool: None, view });
     }
     match (ArmAction::parse(object.kind, first), rest) {
         (Some(action), []) => Ok(ArmTarget::Action { object, action }),
@@ -303,6 +331,29 @@ impl ArmAction {
             (ArmKind::ManagedCluster, "listclusterusercredential") => Some(Self::UserCredential),
             (ArmKind::ManagedCluster, "listclusteradmincredential") => Some(Self::AdminCredential),
             (ArmKind::NetworkInterface, "effectiveroutetable") => Some(Self::EffectiveRoutes),
+            (ArmKind::VirtualMachine | ArmKind::ManagedCluster, "start") => {
+                Some(Self::Power(PowerChange::Start))
+            }
+            (ArmKind::VirtualMachine, "poweroff") | (ArmKind::ManagedCluster, "stop") => {
+                Some(Self::Power(PowerChange::Stop))
+            }
+            (ArmKind::VirtualMachine, "deallocate") => Some(Self::Power(PowerChange::Deallocate)),
+            (ArmKind::VirtualMachine, "restart") => Some(Self::Power(PowerChange::Restart)),
+            _ => None,
+        }
+    }
+}
+
+impl ArmView {
+    fn parse(kind: ArmKind, segments: &[&str]) -> Option<Self> {
+        let is = |text: &str, expected: &str| text.eq_ignore_ascii_case(expected);
+        match (kind, segments) {
+            (ArmKind::VirtualMachine, [view]) if is(view, "instanceView") => Some(Self::Instance),
+            (ArmKind::ManagedCluster, [view, name])
+                if is(view, "upgradeProfiles") && is(name, "default") =>
+            {
+                Some(Self::Upgrades)
+            }
             _ => None,
         }
     }

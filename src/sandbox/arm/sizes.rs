@@ -77,10 +77,11 @@ pub(super) fn find(name: &str) -> Option<(&'static str, u64)> {
     found.map(|(_, series, cpus)| (series.family, cpus))
 }
 
-/// The list of sizes in a region.
-pub(super) fn list(account: &ArmAccount, region: &str) -> Value {
+/// The list of sizes in some regions: an entry for each size and region.
+pub(super) fn list(account: &ArmAccount, regions: &[&str]) -> Value {
     let zones = ["1", "2", "3"];
-    let value = all().map(|(name, series, cpus)| {
+    let each = regions.iter().flat_map(|region| all().map(move |size| (region, size)));
+    let value = each.map(|(region, (name, series, cpus))| {
         let is_restricted =
             account.restricted_sizes.iter().any(|it| it.eq_ignore_ascii_case(&name));
         let restriction = json!({
@@ -105,6 +106,26 @@ pub(super) fn list(account: &ArmAccount, region: &str) -> Value {
                 { "name": "HyperVGenerations", "value": "V1,V2" },
             ],
             "restrictions": if is_restricted { vec![restriction] } else { Vec::new() },
+        })
+    });
+    json!({ "value": value.collect::<Vec<_>>() })
+}
+
+/// The sizes that the subscription may use in a region, in the form of `vmSizes`.
+pub(super) fn of_region(account: &ArmAccount, region: &str) -> Value {
+    let listed = list(account, &[region]);
+    let value = json::items(&listed, "/value").iter().filter(|it| it["restrictions"] == json!([]));
+    let number = |size: &Value, capability: usize| {
+        json::text(size, &format!("/capabilities/{capability}/value"))?.parse::<u64>().ok()
+    };
+    let value = value.map(|size| {
+        json!({
+            "name": size["name"],
+            "numberOfCores": number(size, 0),
+            "memoryInMB": number(size, 1).map(|gib| gib * 1024),
+            "osDiskSizeInMB": 1_047_552,
+            "resourceDiskSizeInMB": 0,
+            "maxDataDiskCount": 8,
         })
     });
     json!({ "value": value.collect::<Vec<_>>() })

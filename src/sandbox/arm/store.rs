@@ -13,6 +13,7 @@ use super::errors::OperationFailure;
 use super::index::{self, Index, IndexedReference, key};
 use super::kind::{ArmKind, ChildKind};
 use super::operation::Operation;
+use super::power::PowerOff;
 use super::{etags, json, resource_body};
 use crate::resource::ArmId;
 
@@ -36,6 +37,15 @@ pub struct ArmStore {
     /// The identities of the tenant.
     #[serde(default)]
     pub directory: Directory,
+    /// The VMs that do not run.
+    #[serde(default)]
+    pub(super) off: BTreeMap<String, PowerOff>,
+    /// The VMs that were restarted and whose hosts do not yet know it.
+    #[serde(default)]
+    pub(super) restarted: BTreeSet<String>,
+    /// The deployments of each group, by path.
+    #[serde(default)]
+    pub(super) deployments: BTreeMap<String, Value>,
     version: u64,
     /// The keys of objects that changed since the last call of `take_touched`.
     #[serde(skip)]

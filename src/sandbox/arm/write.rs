@@ -140,6 +140,9 @@ fn write(
         store.custom_data.insert(key(&id), custom_data);
     }
     if kind == ArmKind::VirtualMachine {
+        if creates {
+            store.off.remove(&key(&id));
+        }
         vm_attachments::attach_interfaces(store, &id, context.guid);
     }
     let location = store.location(&id);

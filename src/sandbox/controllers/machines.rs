@@ -49,6 +49,7 @@ pub(super) fn reconcile(sandbox: &mut SandboxState, now: Timestamp) {
     for id in &affected {
         publish(sandbox, id);
         resize(sandbox, id);
+        power(sandbox, id);
     }
 }
 
@@ -150,6 +151,29 @@ fn resize(sandbox: &mut SandboxState, id: &ArmId) {
     }
 }
 
+/// Stops, starts or restarts the host of a VM as Azure's actions ask for.
+fn power(sandbox: &mut SandboxState, id: &ArmId) {
+    let SandboxState { arm, hosts, reconciled, .. } = sandbox;
+    let Some(label) = reconciled.machines.booted.get(id) else { return };
+    let is_off = arm.power_off(id).is_some();
+    let was_stopped = match hosts.deref().get(label).map(|host| &host.kind) {
+        Some(HostKind::Vm { is_stopped, .. }) => *is_stopped,
+        _ => return,
+    };
+    let restarts = arm.take_restart(id);
+    if is_off == was_stopped && !restarts {
+        return;
+    }
+    let Some(host) = hosts.get_labelled_mut(label) else { return };
+    if let HostKind::Vm { is_stopped, .. } = &mut host.kind {
+        *is_stopped = is_off;
+    }
+    host.powered_on = !is_off;
+    if !is_off {
+        host.reboot();
+    }
+}
+
 /// Creates the host of a provisioned VM unless it exists.
 fn boot(sandbox: &mut SandboxState, id: &ArmId, now: Timestamp) {
     let machine = sandbox.arm.get(id).filter(|machine| succeeded(machine));
@@ -175,7 +199,8 @@ fn start(
     let name = machine.as_ref().map_or_else(|| id.name().to_owned(), |it| it.hostname.clone());
     let role = machine.as_ref().map_or(MachineRole::Worker, |machine| machine.role);
     let size = sandbox.arm.get(id).map(size).unwrap_or_default();
-    let kind = HostKind::Vm { id: id.clone(), instance, size, is_resizing: false };
+    let kind =
+        HostKind::Vm { id: id.clone(), instance, size, is_resizing: false, is_stopped: false };
     let mut host = EmulatedHost::bare(&name, address, kind, role);
     if let Some(machine) = machine {
         host.kernel.ip_forwarding = machine.ip_forwarding;

@@ -5,7 +5,8 @@ use ipnet::Ipv4Net;
 use super::{Fault, FaultError, Injection};
 use crate::resource::azure::MachineRole;
 use crate::resource::host::KernelRoute;
-use crate::sandbox::hosts::{CNI_FILE, EmulatedHost, EmulatedRule, HostAccess, Route};
+use crate::sandbox::arm::PowerOff;
+use crate::sandbox::hosts::{CNI_FILE, EmulatedHost, EmulatedRule, HostAccess, HostKind, Route};
 use crate::sandbox::state::SandboxState;
 
 /// The table and the rule of tailscaled.
@@ -24,6 +25,12 @@ pub(super) fn inject(
     let (name, ()) = injection.choose(candidates)?;
     let host = sandbox.hosts.get_mut(&name).ok_or_else(|| injection.no_target())?;
     let what = apply_fault(host, injection.fault).ok_or_else(|| injection.no_target())?;
+    if let HostKind::Vm { id, .. } = &host.kind
+        && !host.powered_on
+    {
+        // Azure reports a machine that powered itself off as stopped.
+        sandbox.arm.set_power(&id.clone(), Some(PowerOff::Stopped));
+    }
     Ok(format!("{name}: {what}"))
 }
 

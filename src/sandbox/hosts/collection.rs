@@ -205,6 +205,7 @@ mod tests {
             instance: "1".to_owned(),
             size: String::new(),
             is_resizing: false,
+            is_stopped: false,
         };
         EmulatedHost::bare(name, [10, 50, 1, 4].into(), kind, MachineRole::Worker)
     }

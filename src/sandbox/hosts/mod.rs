@@ -94,6 +94,9 @@ pub enum HostKind {
         /// Whether it is down because its size changes.
         #[serde(default)]
         is_resizing: bool,
+        /// Whether Azure stopped it.
+        #[serde(default)]
+        is_stopped: bool,
     },
     /// A machine that existed before stargate.
     Existing {
