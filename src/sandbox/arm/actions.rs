@@ -12,13 +12,14 @@ use super::kind::ArmKind;
 use super::operation::OperationEffect;
 use super::operations::OperationStart;
 use super::path::{ArmAction, ArmView, ObjectPath};
+use super::power_state::PowerChange;
 use super::request::ArmRequest;
 use super::{ArmContext, ArmStore, aks_kubeconfig, aks_version, etags, network, power, responses};
 use crate::resource::ArmId;
 
 type ArmResult = Result<Response<Bytes>, ArmError>;
 
-/// Carries out an action.
+/// Runs an action.
 pub(super) fn act(
     store: &mut ArmStore,
     path: &ObjectPath,
@@ -34,7 +35,7 @@ pub(super) fn act(
         ArmAction::UserCredential => "clusterUser",
         ArmAction::AdminCredential => "clusterAdmin",
         ArmAction::EffectiveRoutes => return effective_routes(store, path, call, context),
-        ArmAction::Power(change) => return power::change(store, path, change, call, context),
+        ArmAction::Power(change) => return change_power(store, path, change, call, context),
     };
     let Some(kubeconfig) = store.kubeconfigs.get(&key(&path.id)) else {
         let state = etags::state(&stored.body);
@@ -65,6 +66,38 @@ fn effective_routes(
     };
     let operation = store.begin(start, context);
     let mut response = responses::json(StatusCode::ACCEPTED, &Value::Null);
+    responses::header(&mut response, "location", &operation.result_url(context.base_url));
+    Ok(response)
+}
+
+/// Starts the operation of a power action.
+fn change_power(
+    store: &mut ArmStore,
+    path: &ObjectPath,
+    change: PowerChange,
+    call: &ArmRequest<'_>,
+    context: &mut ArmContext<'_>,
+) -> Result<Response<Bytes>, ArmError> {
+    store.writable_group(&path.group)?;
+    store.refuse_while_busy(path.kind, &path.id, context)?;
+    let location = store.location(&path.id);
+    if let Some(stored) = store.objects.get_mut(&key(&path.id)) {
+        etags::set_state(stored.kind, &mut stored.body, "Updating", None);
+        store.touch(key(&path.id));
+    }
+    let start = OperationStart {
+        kind: path.kind,
+        subscription: &path.subscription,
+        location: &location,
+        api_version: &call.api_version,
+        owner: &path.id,
+        target: &path.id,
+        effect: OperationEffect::Power(change),
+    };
+    let operation = store.begin(start, context);
+    let mut response = responses::empty(StatusCode::ACCEPTED);
+    let status = operation.status_url(context.base_url);
+    responses::header(&mut response, "azure-asyncoperation", &status);
     responses::header(&mut response, "location", &operation.result_url(context.base_url));
     Ok(response)
 }

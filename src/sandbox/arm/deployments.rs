@@ -1,6 +1,6 @@
 //! Template deployments, by which `az vm create` makes everything that a VM needs.
 //!
-//! A deployment is carried out by its own request: each resource is written as by a client, and
+//! A deployment runs within its own request: each resource is written as by a client, and
 //! its operation is read until it ends.
 
 use bytes::Bytes;
@@ -105,8 +105,7 @@ fn resources(
 ) -> Result<Vec<TemplateResource>, ArmError> {
     let mode = json::text(body, "/properties/mode").unwrap_or("Incremental");
     if !mode.eq_ignore_ascii_case("Incremental") {
-        let message =
-            format!("The sandbox carries out incremental deployments only, not '{mode}'.");
+        let message = format!("The sandbox supports incremental deployments only, not '{mode}'.");
         return Err(ArmError::bad("InvalidDeploymentMode", message));
     }
     let Some(template) = body.pointer("/properties/template") else {

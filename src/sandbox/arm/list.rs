@@ -201,7 +201,7 @@ struct Filter {
 impl Filter {
     fn parse(text: Option<&str>) -> Result<Self, ArmError> {
         let mut filter = Self::default();
-        // An empty filter is none: azure-cli sends it.
+        // azure-cli sends an empty filter for no filter.
         let text = text.filter(|text| !text.trim().is_empty());
         for condition in text.into_iter().flat_map(|text| text.split(" and ")) {
             let mut parts = condition.trim().splitn(3, ' ');

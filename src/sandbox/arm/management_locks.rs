@@ -40,11 +40,11 @@ pub(super) fn handle(
             let status =
                 if locks.contains_key(name) { StatusCode::OK } else { StatusCode::CREATED };
             locks.insert(name.to_owned(), lock);
-            Ok(responses::json(status, &shown(store, subscription, name)))
+            Ok(responses::json(status, &rendered(store, subscription, name)))
         }
         (&Method::GET, Some(name)) => match locks.get(name) {
             Some(lock) if is_here(lock) => {
-                Ok(responses::json(StatusCode::OK, &shown(store, subscription, name)))
+                Ok(responses::json(StatusCode::OK, &rendered(store, subscription, name)))
             }
             _ => {
                 let message = format!("The lock '{name}' could not be found.");
@@ -76,7 +76,7 @@ fn lock(group: Option<&ArmId>, body: &Value) -> Result<AccountLock, ArmError> {
     Ok(AccountLock { group: group.map(|group| group.name().to_owned()), is_read_only })
 }
 
-fn shown(store: &ArmStore, subscription: &str, name: &str) -> Value {
+fn rendered(store: &ArmStore, subscription: &str, name: &str) -> Value {
     let all = store.account.management_locks(subscription);
     let found = json::items(&all, "/value").iter().find(|lock| lock["name"] == name);
     found.cloned().unwrap_or_default()

@@ -43,6 +43,7 @@ mod operation_effects;
 mod operations;
 mod path;
 mod power;
+mod power_state;
 mod regions;
 mod render;
 mod request;
@@ -65,7 +66,7 @@ pub use account::{
 pub(in crate::sandbox) use directory::Assertion;
 pub use directory::{Directory, DirectoryIdentity, FederatedCredential};
 pub use errors::OperationFailure;
-pub use power::PowerOff;
+pub use power_state::PowerOff;
 pub use request::ArmContext;
 pub use sizes::{quota_names, size_names};
 pub use store::ArmStore;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::errors::OperationFailure;
 use super::kind::Provider;
-use super::power::PowerChange;
+use super::power_state::PowerChange;
 use crate::resource::ArmId;
 
 /// The effect of an operation when it ends.

@@ -3,7 +3,7 @@
 use super::account_facts::AccountFact;
 use super::directory::IdentityEndpoint;
 use super::kind::{ArmKind, ChildKind, Provider};
-use super::power::PowerChange;
+use super::power_state::PowerChange;
 use crate::resource::ArmId;
 
 /// The target of a request.
@@ -122,7 +122,7 @@ pub(super) enum ArmAction {
 /// A fact about an object that is read at a URL of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ArmView {
-    /// What a VM's instance does.
+    /// The state of a VM's instance.
     Instance,
     /// The versions to which a cluster or a pool can be upgraded.
     Upgrades,

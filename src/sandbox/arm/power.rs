@@ -1,85 +1,13 @@
-//! Power states of VMs and clusters, and the actions that change them.
+//! The effects of power actions, and the instance views of VMs.
 
-use bytes::Bytes;
-use http::{Response, StatusCode};
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::errors::ArmError;
 use super::index::key;
 use super::kind::ArmKind;
-use super::operation::{Operation, OperationEffect};
-use super::operations::OperationStart;
-use super::path::ObjectPath;
-use super::request::ArmRequest;
-use super::{ArmContext, ArmStore, etags, json, responses};
+use super::operation::Operation;
+use super::power_state::{PowerChange, PowerOff};
+use super::{ArmContext, ArmStore, etags, json};
 use crate::resource::ArmId;
-
-/// An action on the power state of a VM or a cluster.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum PowerChange {
-    Start,
-    /// The machine is off, and its hardware stays reserved.
-    Stop,
-    /// The machine is off, and its hardware is released.
-    Deallocate,
-    Restart,
-}
-
-/// The power state of a VM that does not run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PowerOff {
-    /// Off, with its hardware reserved.
-    Stopped,
-    /// Off, with its hardware released.
-    Deallocated,
-}
-
-impl PowerChange {
-    /// The last segment of the action's path.
-    pub(super) fn name(self, kind: ArmKind) -> &'static str {
-        match self {
-            Self::Start => "start",
-            Self::Stop if kind == ArmKind::ManagedCluster => "stop",
-            Self::Stop => "powerOff",
-            Self::Deallocate => "deallocate",
-            Self::Restart => "restart",
-        }
-    }
-}
-
-/// Starts the operation of an action.
-pub(super) fn change(
-    store: &mut ArmStore,
-    path: &ObjectPath,
-    change: PowerChange,
-    call: &ArmRequest<'_>,
-    context: &mut ArmContext<'_>,
-) -> Result<Response<Bytes>, ArmError> {
-    store.writable_group(&path.group)?;
-    store.refuse_while_busy(path.kind, &path.id, context)?;
-    let location = store.location(&path.id);
-    if let Some(stored) = store.objects.get_mut(&key(&path.id)) {
-        etags::set_state(stored.kind, &mut stored.body, "Updating", None);
-        store.touch(key(&path.id));
-    }
-    let start = OperationStart {
-        kind: path.kind,
-        subscription: &path.subscription,
-        location: &location,
-        api_version: &call.api_version,
-        owner: &path.id,
-        target: &path.id,
-        effect: OperationEffect::Power(change),
-    };
-    let operation = store.begin(start, context);
-    let mut response = responses::empty(StatusCode::ACCEPTED);
-    let status = operation.status_url(context.base_url);
-    responses::header(&mut response, "azure-asyncoperation", &status);
-    responses::header(&mut response, "location", &operation.result_url(context.base_url));
-    Ok(response)
-}
 
 impl ArmStore {
     /// The power state of a VM; `None` if it runs.
@@ -138,7 +66,7 @@ fn set_cluster_power(body: &mut Value, code: &str) {
 /// The instance view of a VM.
 pub(super) fn instance_view(store: &ArmStore, vm: &ArmId, body: &Value) -> Value {
     let state = etags::state(body);
-    let (power, shown) = match store.power_off(vm) {
+    let (power, display) = match store.power_off(vm) {
         None => ("running", "VM running"),
         Some(PowerOff::Stopped) => ("stopped", "VM stopped"),
         Some(PowerOff::Deallocated) => ("deallocated", "VM deallocated"),
@@ -154,7 +82,7 @@ pub(super) fn instance_view(store: &ArmStore, vm: &ArmId, body: &Value) -> Value
                 "level": "Info",
                 "displayStatus": format!("Provisioning {}", state.to_ascii_lowercase()),
             },
-            { "code": format!("PowerState/{power}"), "level": "Info", "displayStatus": shown },
+            { "code": format!("PowerState/{power}"), "level": "Info", "displayStatus": display },
         ],
     })
 }

@@ -13,7 +13,7 @@ use super::errors::OperationFailure;
 use super::index::{self, Index, IndexedReference, key};
 use super::kind::{ArmKind, ChildKind};
 use super::operation::Operation;
-use super::power::PowerOff;
+use super::power_state::PowerOff;
 use super::{etags, json, resource_body};
 use crate::resource::ArmId;
 

@@ -98,9 +98,9 @@ mod tests {
     fn a_provider_is_unregistered_and_registered_again() {
         let mut client = TestClient::new();
         let path = "/subscriptions/s/providers/Microsoft.Network";
-        let shown = client.get(path).body;
-        let tables = shown["resourceTypes"].as_array().unwrap();
-        assert!(tables.iter().any(|it| it["resourceType"] == "routeTables"), "{shown}");
+        let found = client.get(path).body;
+        let tables = found["resourceTypes"].as_array().unwrap();
+        assert!(tables.iter().any(|it| it["resourceType"] == "routeTables"), "{found}");
         let body = serde_json::json!({"location": "x"});
         for (verb, state, status) in
             [("unregister", "NotRegistered", 409), ("register", "Registered", 201)]

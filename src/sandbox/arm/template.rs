@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::errors::ArmError;
 use crate::resource::ArmId;
 
-/// What the expressions of a template refer to.
+/// The values that the expressions of a template refer to.
 pub(super) struct TemplateScope<'a> {
     pub(super) group: &'a ArmId,
     /// The body of the group.
@@ -102,7 +102,7 @@ impl TemplateScope<'_> {
         match (name.to_ascii_lowercase().as_str(), texts.as_slice()) {
             ("parameters", [_]) => from(&self.parameters, "parameter"),
             ("variables", [_]) => from(&self.variables, "variable"),
-            ("concat", _) => Ok(json!(arguments.iter().map(shown).collect::<String>())),
+            ("concat", _) => Ok(json!(arguments.iter().map(text_of).collect::<String>())),
             ("tolower", [text]) => Ok(json!(text.to_lowercase())),
             ("resourceid", [resource_type, names @ ..]) if !names.is_empty() => {
                 Ok(json!(self.resource_id(resource_type, names)))
@@ -137,7 +137,7 @@ fn expression(text: &str) -> Option<&str> {
     (!inside.starts_with('[')).then_some(inside)
 }
 
-fn shown(value: &Value) -> String {
+fn text_of(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 

@@ -1,4 +1,4 @@
-"""Changes behind stargate's back: carries out the rows of changes.txt.
+"""Changes behind stargate's back: makes the changes of changes.txt.
 
     run.py STARGATE TOPOLOGY FOLDER [--tailnet PROGRAM] [--only TEXT] [--every N]
 
@@ -209,7 +209,7 @@ class Row:
         self.expectation, self.text = expectation, text
 
     def judge(self, commands):
-        """Carries out the change; returns what is not as written, or nothing."""
+        """Makes the change; returns a description of what is not as written."""
         for command in commands:
             failure = self.clients.run(command)
             if failure:
