@@ -22,6 +22,9 @@ use crate::resource::azure::{MachineRole, RouteTableAssociation, VirtualMachine}
 use crate::resource::protection::PROTECT_TAG;
 use crate::resource::{ArmId, Kind, ObjectKey, Pending, Resource};
 
+/// How many times an object is written that other clients change between each read and write.
+const MAX_CONDITIONAL_WRITES: u32 = 5;
+
 fn of_api(error: &RequestError) -> Outcome {
     if error.is_precondition_failed() {
         return Outcome::GuardFailed { reason: "it was changed at the same time".to_owned() };
@@ -84,8 +87,8 @@ async fn record_protection(
 
 /// A write whose response was lost is repeated, and may be refused because of its old ETag
 /// or because the first one still runs: if the object has the desired value in the end, the
-/// first write succeeded. If another client changed nothing that the plan relies on, the
-/// object is written once more on its new body.
+/// first write succeeded. If other clients changed nothing that the plan relies on, the
+/// object is written again on its new body.
 async fn put_whole(
     iteration: &Iteration<'_>,
     change: &Change,
@@ -93,21 +96,25 @@ async fn put_whole(
     current: &Current,
     id: &ArmId,
 ) -> Result<Written, Outcome> {
-    let error = match write(iteration, change, desired, current.body.as_ref(), id).await? {
-        Ok(written) => return Ok(written),
-        Err(error) if is_refusal(&error) => error,
-        Err(error) => return Err(of_api(&error)),
-    };
-    let now = read_once_idle(iteration, id, change).await?;
-    match now.as_ref().map(|now| guard::check(change, now.observed.as_ref())) {
-        Some(GuardVerdict::UpToDate) => Ok(now),
-        Some(GuardVerdict::Act) if error.is_precondition_failed() => {
-            let body = now.as_ref().and_then(|now| now.body.as_ref());
-            let written = write(iteration, change, desired, body, id).await?;
-            written.map_err(|error| of_api(&error))
+    let mut base = current.body.clone();
+    for attempt in 1.. {
+        let error = match write(iteration, change, desired, base.as_ref(), id).await? {
+            Ok(written) => return Ok(written),
+            Err(error) if is_refusal(&error) => error,
+            Err(error) => return Err(of_api(&error)),
+        };
+        let now = read_once_idle(iteration, id, change).await?;
+        match now.as_ref().map(|now| guard::check(change, now.observed.as_ref())) {
+            Some(GuardVerdict::UpToDate) => return Ok(now),
+            Some(GuardVerdict::Act)
+                if error.is_precondition_failed() && attempt < MAX_CONDITIONAL_WRITES =>
+            {
+                base = now.and_then(|now| now.body);
+            }
+            _ => return Err(of_api(&error)),
         }
-        _ => Err(of_api(&error)),
     }
+    Ok(None)
 }
 
 /// Whether Azure refused a write for the state of its object.
