@@ -4,9 +4,10 @@ use jiff::SignedDuration;
 
 use super::{Pipeline, Planned};
 use crate::inventory::readiness::ReadinessFacts;
-use crate::inventory::subscription::SubscriptionFacts;
 use crate::plan::readiness::{Check, ReadinessInput, check};
-use crate::refresh::readiness::{lease_holder, probe_hosts, read_account, read_group_permissions};
+use crate::refresh::readiness::{
+    lease_holder, probe_hosts, read_account, read_group_permissions, read_other_regions,
+};
 
 /// A plan and the checks of what its apply needs.
 #[derive(Debug, Clone)]
@@ -24,16 +25,20 @@ impl Pipeline<'_> {
         let account = read_account(self.clients, self.scope, (self.now)());
         let (planned, account) = tokio::join!(self.run(), account);
         let observation = &planned.observation;
-        let (group_permissions, hosts, lease) = tokio::join!(
+        let mut subscription = account.subscription;
+        let (permissions, regions, hosts, lease) = tokio::join!(
             read_group_permissions(self.clients, self.scope, &planned.plan),
+            read_other_regions(self.clients, self.scope, &planned.plan, &subscription.regions),
             probe_hosts(self.clients, self.scope, observation),
             lease_holder(observation, lease, (self.now)()),
         );
+        subscription.group_permissions = permissions;
+        subscription.regions.extend(regions);
         let now = (self.now)();
         let ahead = |time: jiff::Timestamp| -> SignedDuration { time.duration_since(now) };
         let clocks = self.clients.requests.clocks();
         let readiness = ReadinessFacts {
-            subscription: SubscriptionFacts { group_permissions, ..account.subscription },
+            subscription,
             tailnet: account.tailnet,
             other_topologies: account.other_topologies,
             hosts,

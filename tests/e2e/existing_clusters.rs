@@ -80,6 +80,12 @@ fn shapes() -> Vec<Shape> {
     ]
 }
 
+/// A cluster whose VNet is in another subscription and region than the topology names.
+pub(crate) async fn with_network_elsewhere() -> Deployment {
+    let elsewhere = ArmId::resource_group(OTHER_SUBSCRIPTION, "their-network");
+    deployment(&with_network("elsewhere", elsewhere, ONE)).await
+}
+
 fn name_of(shape: &str) -> &'static str {
     match shape {
         "dual stack" => "/networkProfile/ipFamilies",

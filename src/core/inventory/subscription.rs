@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diagnostics::Failure;
+use crate::resource::ArmId;
 
 /// The answer to one read, or why it failed: a missing permission hides this answer alone. In a
 /// list, an entry that cannot be decoded hides this entry alone.
@@ -18,18 +19,35 @@ pub type Quotas = BTreeMap<String, Answer<Quota>>;
 pub struct SubscriptionFacts {
     /// The permissions of the credential on the subscription.
     pub permissions: Answer<Vec<PermissionSet>>,
-    /// The permissions on each resource group of the topology that exists, by its name.
-    pub group_permissions: BTreeMap<String, Answer<Vec<PermissionSet>>>,
+    /// The permissions on each resource group of the topology that exists, by its id: that of
+    /// the cluster's VNet may be in another subscription.
+    pub group_permissions: BTreeMap<ArmId, Answer<Vec<PermissionSet>>>,
     /// The state of each resource provider, such as `Registered`, by its namespace.
     pub registrations: BTreeMap<String, Answer<String>>,
     /// The facts of each region of the topology.
-    pub regions: BTreeMap<String, RegionFacts>,
+    pub regions: BTreeMap<Region, RegionFacts>,
     /// The policy assignments that apply to the subscription or to objects in it.
     pub policies: Answer<Vec<Answer<PolicyAssignment>>>,
     /// The exemptions from policy assignments that are in force.
     pub exemptions: Answer<Vec<Answer<PolicyExemption>>>,
     /// The management locks.
     pub locks: Answer<Vec<Answer<ManagementLock>>>,
+}
+
+/// A region of a subscription: quotas are counted in each by itself.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Region {
+    /// The id of the subscription in lower case, as in `/subscriptions/s`.
+    pub subscription: String,
+    /// The name.
+    pub name: String,
+}
+
+impl Region {
+    /// The region of that name in a subscription, which is given by its id.
+    pub fn new(subscription: &str, name: &str) -> Self {
+        Self { subscription: subscription.to_ascii_lowercase(), name: name.to_owned() }
+    }
 }
 
 /// The facts of a region.
@@ -135,6 +153,55 @@ pub struct PolicyExemption {
     pub assignment: String,
     /// The exempt scope: an id, such as that of a resource group.
     pub scope: String,
+    /// Conditions of which a resource meets one, with all of its parts; without any, every
+    /// resource in the scope is exempt.
+    pub selectors: Vec<Vec<ResourceSelector>>,
+}
+
+impl PolicyExemption {
+    /// Whether the exemption selects resources of a type and, if they have one, a region.
+    pub fn selects(&self, arm_type: &str, region: Option<&str>) -> bool {
+        let meets =
+            |parts: &Vec<ResourceSelector>| parts.iter().all(|part| part.selects(arm_type, region));
+        self.selectors.is_empty() || self.selectors.iter().any(meets)
+    }
+}
+
+/// A condition of an exemption
+/// (<https://learn.microsoft.com/azure/governance/policy/concepts/exemption-structure>).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResourceSelector {
+    /// The property that is compared.
+    pub property: SelectedProperty,
+    /// The values.
+    pub values: Vec<String>,
+    /// Whether it selects the resources with other values.
+    pub is_excluding: bool,
+}
+
+/// The property that a [`ResourceSelector`] compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SelectedProperty {
+    /// The type, as in `Microsoft.Network/publicIPAddresses`.
+    Type,
+    /// The region. A resource without one is not selected.
+    Region,
+}
+
+impl ResourceSelector {
+    fn selects(&self, arm_type: &str, region: Option<&str>) -> bool {
+        // A region may be written as it is displayed, as in `Canada Central`.
+        let usual = |text: &str| text.replace(' ', "").to_ascii_lowercase();
+        let value = match self.property {
+            SelectedProperty::Type => arm_type,
+            SelectedProperty::Region => match region {
+                Some(region) => region,
+                None => return false,
+            },
+        };
+        let is_listed = self.values.iter().any(|listed| usual(listed) == usual(value));
+        is_listed != self.is_excluding
+    }
 }
 
 /// A management lock.

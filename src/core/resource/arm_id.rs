@@ -92,6 +92,11 @@ impl ArmId {
         self.segment("subscriptions")
     }
 
+    /// The id of the resource group that the object is in, or of the group itself.
+    pub fn group(&self) -> Option<Self> {
+        Some(Self::resource_group(self.subscription()?, self.resource_group_name()?))
+    }
+
     /// The id of the object that holds this one, for a child such as a subnet.
     pub fn parent(&self) -> Option<Self> {
         let (front, _name) = self.as_str().rsplit_once('/')?;

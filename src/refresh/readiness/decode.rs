@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::subscription::{
     Answer, ManagementLock, PermissionSet, PolicyAssignment, PolicyExemption, Quota, Quotas,
-    VmSizeFacts,
+    ResourceSelector, SelectedProperty, VmSizeFacts,
 };
 
 fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
@@ -130,8 +130,8 @@ fn policy_of(value: &Value) -> Option<PolicyAssignment> {
     })
 }
 
-/// *Policy Exemptions - List*. `None` for one that has expired, or that holds for some types
-/// or regions only.
+/// *Policy Exemptions - List*. `None` for one that has expired, or that is from some policies
+/// of an initiative only: those of an initiative are not evaluated.
 pub(super) fn exemption(value: &Value, now: Timestamp) -> Answer<Option<PolicyExemption>> {
     const MARK: &str = "/providers/microsoft.authorization/policyexemptions/";
     let decoded = || {
@@ -141,17 +141,41 @@ pub(super) fn exemption(value: &Value, now: Timestamp) -> Answer<Option<PolicyEx
         Some(PolicyExemption {
             assignment: text(value, "/properties/policyAssignmentId")?.to_owned(),
             scope: id.get(..at)?.to_owned(),
+            selectors: selectors(&value["properties"]["resourceSelectors"])?,
         })
     };
     let exemption = decoded().ok_or_else(|| undecodable("policy exemption", value))?;
     let expires = text(value, "/properties/expiresOn");
     let expires = expires.map(str::parse::<Timestamp>).transpose();
     let expires = expires.map_err(|_| undecodable("policy exemption", value))?;
-    let is_partial = ["resourceSelectors", "policyDefinitionReferenceIds"].iter().any(|field| {
-        value["properties"][*field].as_array().is_some_and(|entries| !entries.is_empty())
-    });
+    let of_initiative = value["properties"]["policyDefinitionReferenceIds"].as_array();
+    let is_partial = of_initiative.is_some_and(|entries| !entries.is_empty());
     let has_expired = expires.is_some_and(|expires| expires <= now);
     Ok(Some(exemption).filter(|_| !is_partial && !has_expired))
+}
+
+/// The conditions of an exemption; `None` if one compares something that is not known.
+fn selectors(value: &Value) -> Option<Vec<Vec<ResourceSelector>>> {
+    let entries = match value {
+        Value::Null => return Some(Vec::new()),
+        value => value.as_array()?,
+    };
+    let parts = |entry: &Value| entry["selectors"].as_array()?.iter().map(selector).collect();
+    entries.iter().map(parts).collect()
+}
+
+fn selector(value: &Value) -> Option<ResourceSelector> {
+    let property = match text(value, "/kind")?.to_ascii_lowercase().as_str() {
+        "resourcetype" => SelectedProperty::Type,
+        "resourcelocation" => SelectedProperty::Region,
+        _ => return None,
+    };
+    let (is_excluding, listed) = match (&value["in"], &value["notIn"]) {
+        (listed @ Value::Array(_), Value::Null) => (false, listed),
+        (Value::Null, listed @ Value::Array(_)) => (true, listed),
+        _ => return None,
+    };
+    Some(ResourceSelector { property, values: texts(listed), is_excluding })
 }
 
 /// *Management Locks - List At Subscription Level*.
@@ -218,9 +242,37 @@ mod tests {
         );
         assert!(with("expiresOn", json!("2026-01-02T00:00:01Z")).unwrap().is_some());
         assert!(with("expiresOn", json!("2026-01-02T00:00:00Z")).unwrap().is_none());
-        assert!(with("resourceSelectors", json!([{}])).unwrap().is_none());
+        assert!(with("policyDefinitionReferenceIds", json!(["r"])).unwrap().is_none());
         assert!(with("policyAssignmentId", json!(1)).is_err());
         assert!(with("expiresOn", json!("soon")).is_err());
+    }
+
+    #[test]
+    fn an_exemption_of_some_types_and_regions_selects_those_only() {
+        let with = |selectors: Value| {
+            let value = json!({
+                "id": "/subscriptions/s/providers/Microsoft.Authorization/policyExemptions/e",
+                "properties": { "policyAssignmentId": "a", "resourceSelectors": selectors },
+            });
+            exemption(&value, "2026-01-02T00:00:00Z".parse().unwrap()).map(Option::unwrap)
+        };
+        let of_types =
+            json!({"kind": "resourceType", "in": ["microsoft.network/publicIPAddresses"]});
+        let elsewhere = json!({"kind": "resourceLocation", "notIn": ["Canada Central"]});
+        let found = with(json!([{"name": "n", "selectors": [of_types, elsewhere]}])).unwrap();
+        let address = "Microsoft.Network/publicIPAddresses";
+        assert!(found.selects(address, Some("westeurope")));
+        assert!(!found.selects(address, Some("canadacentral")));
+        assert!(!found.selects("Microsoft.Network/networkInterfaces", Some("westeurope")));
+        assert!(!found.selects(address, None));
+        let either = with(json!([{"selectors": [of_types]}, {"selectors": [elsewhere]}])).unwrap();
+        assert!(either.selects(address, Some("canadacentral")));
+        assert!(with(json!([])).unwrap().selects("a/b", None));
+        for unknown in
+            [json!([{}]), json!([{"selectors": [{"kind": "userPrincipalId", "in": ["x"]}]}])]
+        {
+            assert_eq!(with(unknown).unwrap_err().code, Code::SourceGap);
+        }
     }
 
     #[test]

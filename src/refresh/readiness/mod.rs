@@ -11,11 +11,13 @@ use jiff::Timestamp;
 use super::{Observation, Scope, targets};
 use crate::diagnostics::Failure;
 use crate::inventory::readiness::{LeaseHolder, TailnetRights};
-use crate::inventory::subscription::{Answer, PermissionSet, SubscriptionFacts};
+use crate::inventory::subscription::{
+    Answer, PermissionSet, Region, RegionFacts, SubscriptionFacts,
+};
 use crate::plan::{HostRoute, Plan};
 use crate::provider::clients::ReadClients;
 use crate::provider::host::HostTarget;
-use crate::resource::ObjectKey;
+use crate::resource::{ArmId, ObjectKey};
 
 /// How many hosts are probed side by side.
 const WIDTH: usize = 32;
@@ -50,8 +52,18 @@ pub async fn read_group_permissions(
     clients: &ReadClients,
     scope: &Scope<'_>,
     plan: &Plan,
-) -> BTreeMap<String, Answer<Vec<PermissionSet>>> {
+) -> BTreeMap<ArmId, Answer<Vec<PermissionSet>>> {
     subscription::group_permissions(clients, scope, plan).await
+}
+
+/// Reads the regions of a plan's objects that are not known yet.
+pub async fn read_other_regions(
+    clients: &ReadClients,
+    scope: &Scope<'_>,
+    plan: &Plan,
+    known: &BTreeMap<Region, RegionFacts>,
+) -> BTreeMap<Region, RegionFacts> {
+    subscription::other_regions(clients, scope, plan, known).await
 }
 
 async fn tailnet_rights(clients: &ReadClients) -> TailnetRights {

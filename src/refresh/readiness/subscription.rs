@@ -11,9 +11,10 @@ use super::super::single::get_printable;
 use super::decode;
 use crate::diagnostics::Failure;
 use crate::inventory::subscription::{
-    Answer, PermissionSet, RegionFacts, SubscriptionFacts, is_in_scope,
+    Answer, PermissionSet, Region, RegionFacts, SubscriptionFacts, is_in_scope,
 };
 use crate::plan::Plan;
+use crate::plan::readiness::{region_of, subscription_of};
 use crate::provider::clients::ReadClients;
 use crate::resource::arm_type::{NETWORK, RESOURCES};
 use crate::resource::ownership::TOPOLOGY_TAG;
@@ -86,40 +87,38 @@ pub(super) async fn group_permissions(
     clients: &ReadClients,
     scope: &Scope<'_>,
     plan: &Plan,
-) -> BTreeMap<String, Answer<Vec<PermissionSet>>> {
-    let of_group = |group: String| async move {
-        let id = ArmId::resource_group(scope.subscription.as_str(), &group);
+) -> BTreeMap<ArmId, Answer<Vec<PermissionSet>>> {
+    let own = format!("/subscriptions/{}", scope.subscription);
+    let own = own.as_str();
+    let of_group = |id: ArmId| async move {
         let path = format!("{id}/providers/Microsoft.Authorization/permissions");
         match clients.azure.list_values(&path, PERMISSIONS).await {
-            Ok(sets) => Some((group, sets.iter().map(decode::permission_set).collect())),
-            Err(error) if error.is_not_found() => None,
-            Err(error) => Some((group, Err(Failure::from(error)))),
+            Ok(sets) => Some((id, sets.iter().map(decode::permission_set).collect())),
+            // It is created, with the permissions on the subscription. A group in another one
+            // is never created: it exists, and is hidden.
+            Err(error) if error.is_not_found() && is_in_scope(id.as_str(), own) => None,
+            Err(error) => Some((id, Err(Failure::from(error)))),
         }
     };
     let groups = resource_groups(scope, plan).into_iter().map(of_group);
     join_all(groups).await.into_iter().flatten().collect()
 }
 
-fn resource_groups(scope: &Scope<'_>, plan: &Plan) -> Vec<String> {
+fn resource_groups(scope: &Scope<'_>, plan: &Plan) -> BTreeSet<ArmId> {
+    let subscription = scope.subscription.as_str();
     let of_datacenters = scope.topology.datacenters.iter().filter_map(|it| match &it.kind {
-        DatacenterKind::Azure(azure) => Some(azure.resource_group.to_string()),
+        DatacenterKind::Azure(azure) => Some(azure.resource_group.as_str()),
         DatacenterKind::Existing(_) => None,
     });
-    let subscription = format!("/subscriptions/{}", scope.subscription);
+    let of_topology = of_datacenters.chain([scope.topology.cluster.resource_group.as_str()]);
+    let of_topology = of_topology.map(|name| ArmId::resource_group(subscription, name));
     let desired = plan.desired().iter().filter_map(|it| it.key.as_ref());
     let keys = desired.chain(plan.changes.iter().map(|it| &it.key));
     let of_keys = keys.filter_map(|key| match key {
-        ObjectKey::Azure(id) | ObjectKey::AzureAssociation(id) => {
-            id.resource_group_name().filter(|_| is_in_scope(id.as_str(), &subscription))
-        }
+        ObjectKey::Azure(id) | ObjectKey::AzureAssociation(id) => id.group(),
         _ => None,
     });
-    let of_topology = of_datacenters.chain([scope.topology.cluster.resource_group.to_string()]);
-    let all = of_topology.chain(of_keys.map(str::to_owned));
-    // The letter case of names differs between answers.
-    let distinct: BTreeMap<String, String> =
-        all.map(|name| (name.to_ascii_lowercase(), name)).collect();
-    distinct.into_values().collect()
+    of_topology.chain(of_keys).collect()
 }
 
 async fn registrations(
@@ -140,18 +139,40 @@ async fn regions(
     clients: &ReadClients,
     subscription: &str,
     topology: &Topology,
-) -> BTreeMap<String, RegionFacts> {
+) -> BTreeMap<Region, RegionFacts> {
     let of_datacenters = topology.datacenters.iter().filter_map(|it| match &it.kind {
         DatacenterKind::Azure(azure) => Some(azure.location.to_string()),
         DatacenterKind::Existing(_) => None,
     });
-    let names: BTreeSet<String> =
-        of_datacenters.chain([topology.azure.location.to_string()]).collect();
-    let read = |name: String| async move {
-        let facts = region(clients, subscription, &name).await;
-        (name, facts)
+    let names = of_datacenters.chain([topology.azure.location.to_string()]);
+    read_regions(clients, names.map(|name| Region::new(subscription, &name)).collect()).await
+}
+
+/// The regions of a plan's objects that are not known yet: that of the cluster's VNet may be
+/// another one, or in another subscription.
+pub(super) async fn other_regions(
+    clients: &ReadClients,
+    scope: &Scope<'_>,
+    plan: &Plan,
+    known: &BTreeMap<Region, RegionFacts>,
+) -> BTreeMap<Region, RegionFacts> {
+    let own = format!("/subscriptions/{}", scope.subscription);
+    let of_plan = plan.desired().iter().filter_map(|desired| {
+        let name = region_of(&desired.resource)?;
+        Some(Region::new(&subscription_of(desired).unwrap_or_else(|| own.clone()), name))
+    });
+    read_regions(clients, of_plan.filter(|region| !known.contains_key(region)).collect()).await
+}
+
+async fn read_regions(
+    clients: &ReadClients,
+    regions: BTreeSet<Region>,
+) -> BTreeMap<Region, RegionFacts> {
+    let read = |region: Region| async move {
+        let facts = self::region(clients, &region.subscription, &region.name).await;
+        (region, facts)
     };
-    join_all(names.into_iter().map(read)).await.into_iter().collect()
+    join_all(regions.into_iter().map(read)).await.into_iter().collect()
 }
 
 async fn region(clients: &ReadClients, subscription: &str, region: &str) -> RegionFacts {

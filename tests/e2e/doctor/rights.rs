@@ -10,10 +10,12 @@ use stargate::provider::limits::Limits;
 use stargate::provider::secret::Secret;
 use stargate::provider::tailnet::TailnetClient;
 use stargate::sandbox::arm::AccountExemption;
+use stargate::sandbox::fault_injector::Call;
 use stargate::sandbox::faults::Fault;
 use stargate::sandbox::transport::InMemory;
 
 use super::{examine, examine_with, problems};
+use crate::existing_clusters::with_network_elsewhere;
 use crate::harness::{Deployment, RefreshOptions, failures};
 use crate::refused_calls::{RefusedCalls, is_request};
 
@@ -64,6 +66,42 @@ async fn unread_exemptions_make_a_denial_unknown() {
     assert_eq!(check.status(), ReadinessStatus::Unknown, "{check:#?}");
     assert!(check.gaps[0].message.contains("unless an exemption covers it"), "{check:#?}");
     assert!(check.gaps.iter().any(|gap| gap.message.contains("policyExemptions")), "{check:#?}");
+}
+
+/// The router beside a VNet in another subscription and region is checked there.
+#[tokio::test(start_paused = true)]
+async fn a_network_elsewhere_is_checked_in_its_own_subscription_and_region() {
+    let deployment = with_network_elsewhere().await;
+    assert_eq!(problems(&examine(&deployment).await), [] as [String; 0]);
+    // The facts of the group, and of the region of the VNet in that subscription.
+    let refused: [(fn(&Call) -> bool, &[&str]); 4] = [
+        (
+            |call| {
+                is_request(
+                    call,
+                    "0e6a0c1e-0000-4000-8000-00000000000b/resourceGroups/their-network/providers/Microsoft.Authorization/permissions",
+                )
+            },
+            &["permissions"],
+        ),
+        (|call| is_there(call, "Microsoft.Compute/skus"), &["vm-sizes", "cores"]),
+        (|call| is_there(call, "Microsoft.Compute/locations/westeurope/usages"), &["cores"]),
+        (|call| is_there(call, "Microsoft.Network/locations/westeurope/usages"), &["public-ips"]),
+    ];
+    for (refused, expected) in refused {
+        deployment.sandbox.set_fault_injector(Some(RefusedCalls::of(403, refused)));
+        let checks = examine(&deployment).await;
+        let unknown = checks.iter().filter(|it| it.status() == ReadinessStatus::Unknown);
+        let names: Vec<&str> = unknown.map(|it| it.name).collect();
+        assert_eq!(names, expected, "{:?}", problems(&checks));
+    }
+}
+
+fn is_there(call: &Call, part: &str) -> bool {
+    is_request(
+        call,
+        &format!("subscriptions/0e6a0c1e-0000-4000-8000-00000000000b/providers/{part}"),
+    )
 }
 
 async fn examine_by_key(deployment: &Deployment, key: &str) -> Vec<Check> {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::types::{Check, CheckArea, ReadinessInput, named};
 use crate::diagnostics::{Code, Failure, counted};
-use crate::inventory::subscription::{Quota, Quotas, RegionFacts, VmSizeFacts};
+use crate::inventory::subscription::{Quota, Quotas, Region, RegionFacts, VmSizeFacts};
 use crate::resource::azure::NodePool;
 use crate::resource::{Address, Kind, Resource};
 
@@ -19,7 +19,7 @@ const MAX_NAMED: usize = 3;
 /// Machines of one size that are created.
 struct Machines<'a> {
     address: &'a Address,
-    region: &'a str,
+    region: Region,
     size: &'a str,
     /// How many are created at once.
     count: u64,
@@ -37,10 +37,11 @@ fn machines(input: ReadinessInput<'_>) -> Vec<Machines<'_>> {
     let mut machines = Vec::new();
     for desired in input.created() {
         let address = &desired.address;
+        let at = |name: &str| input.region(desired, name);
         match &desired.resource {
             Resource::VirtualMachine(vm) => machines.push(Machines {
                 address,
-                region: &vm.location,
+                region: at(&vm.location),
                 size: &vm.vm_size,
                 count: 1,
                 later: 0,
@@ -48,10 +49,10 @@ fn machines(input: ReadinessInput<'_>) -> Vec<Machines<'_>> {
             }),
             Resource::ManagedCluster(cluster) => {
                 let pools = cluster.node_pools.values();
-                machines.extend(pools.map(|pool| of_pool(address, &cluster.location, pool)));
+                machines.extend(pools.map(|pool| of_pool(address, at(&cluster.location), pool)));
             }
             Resource::NodePool(pool) => {
-                machines.push(of_pool(address, input.topology.azure.location.as_str(), pool));
+                machines.push(of_pool(address, at(input.topology.azure.location.as_str()), pool));
             }
             _ => {}
         }
@@ -63,7 +64,7 @@ fn has_machines(kind: Kind) -> bool {
     matches!(kind, Kind::VirtualMachine | Kind::ManagedCluster | Kind::NodePool)
 }
 
-fn of_pool<'a>(address: &'a Address, region: &'a str, pool: &'a NodePool) -> Machines<'a> {
+fn of_pool<'a>(address: &'a Address, region: Region, pool: &'a NodePool) -> Machines<'a> {
     let (min, max) = (pool.scale.min_nodes(), pool.scale.max_nodes());
     Machines {
         address,
@@ -75,13 +76,14 @@ fn of_pool<'a>(address: &'a Address, region: &'a str, pool: &'a NodePool) -> Mac
     }
 }
 
-fn region<'a>(input: ReadinessInput<'a>, name: &str) -> Option<&'a RegionFacts> {
-    input.readiness.subscription.regions.get(name)
+fn region<'a>(input: ReadinessInput<'a>, region: &Region) -> Option<&'a RegionFacts> {
+    input.readiness.subscription.regions.get(region)
 }
 
 /// Every size is on offer, in the region and in the zones.
 fn sizes(input: ReadinessInput<'_>, machines: &[Machines<'_>]) -> Check {
-    let distinct: BTreeSet<(&str, &str)> = machines.iter().map(|it| (it.region, it.size)).collect();
+    let distinct: BTreeSet<(&Region, &str)> =
+        machines.iter().map(|it| (&it.region, it.size)).collect();
     let summary = match distinct.len() {
         0 => "no machine is created".to_owned(),
         count => format!("{} on offer", counted(count, "size")),
@@ -90,8 +92,8 @@ fn sizes(input: ReadinessInput<'_>, machines: &[Machines<'_>]) -> Check {
     check.gaps = input.creation_gaps(has_machines);
     let mut seen = BTreeSet::new();
     for machine in machines {
-        let Some(facts) = region(input, machine.region) else { continue };
-        let is_first = seen.insert((machine.region, machine.size, machine.zones));
+        let Some(facts) = region(input, &machine.region) else { continue };
+        let is_first = seen.insert((&machine.region, machine.size, machine.zones));
         match &facts.sizes {
             Err(failure) if !check.gaps.contains(failure) => check.gaps.push(failure.clone()),
             Ok(sizes) if is_first => {
@@ -107,7 +109,7 @@ fn sizes(input: ReadinessInput<'_>, machines: &[Machines<'_>]) -> Check {
 }
 
 fn size_failure(machine: &Machines<'_>, why: &str) -> Failure {
-    let Machines { region, size, .. } = machine;
+    let Machines { region: Region { name: region, .. }, size, .. } = machine;
     Failure::new(
         Code::SkuUnavailable,
         format!("the VM size {size} {why} in {region}"),
@@ -141,9 +143,9 @@ struct Need {
 fn cores(input: ReadinessInput<'_>, machines: &[Machines<'_>]) -> Check {
     let mut check = Check::passed(CheckArea::Azure, "cores", "");
     check.gaps = input.creation_gaps(has_machines);
-    let mut needs: BTreeMap<(&str, &str), Need> = BTreeMap::new();
+    let mut needs: BTreeMap<(&Region, &str), Need> = BTreeMap::new();
     for machine in machines {
-        let Some(facts) = region(input, machine.region) else { continue };
+        let Some(facts) = region(input, &machine.region) else { continue };
         for failure in [facts.sizes.as_ref().err(), facts.compute.as_ref().err()] {
             let is_new = |it: &&Failure| !check.gaps.contains(it);
             check.gaps.extend(failure.filter(is_new).cloned());
@@ -157,7 +159,7 @@ fn cores(input: ReadinessInput<'_>, machines: &[Machines<'_>]) -> Check {
             continue;
         };
         for name in [ALL_CORES, family] {
-            let need = needs.entry((machine.region, name)).or_default();
+            let need = needs.entry((&machine.region, name)).or_default();
             need.now += cpus * machine.count;
             need.later += cpus * machine.later;
         }
@@ -165,9 +167,9 @@ fn cores(input: ReadinessInput<'_>, machines: &[Machines<'_>]) -> Check {
     let total: u64 =
         needs.iter().filter(|((_, it), _)| *it == ALL_CORES).map(|(_, it)| it.now).sum();
     check.summary = format!("{} needed", counted(total, "vCPU"));
-    for ((name, quota), need) in needs {
-        if let Some(Ok(quotas)) = region(input, name).map(|facts| &facts.compute) {
-            against(&mut check, (name, COMPUTE), (quotas, quota), need);
+    for ((place, quota), need) in needs {
+        if let Some(Ok(quotas)) = region(input, place).map(|facts| &facts.compute) {
+            against(&mut check, (&place.name, COMPUTE), (quotas, quota), need);
         }
     }
     check
@@ -180,7 +182,7 @@ fn note_gap(check: &mut Check, failure: Failure) {
 }
 
 fn unknown_cpus(machine: &Machines<'_>) -> Failure {
-    let Machines { region, size, .. } = machine;
+    let Machines { region: Region { name: region, .. }, size, .. } = machine;
     Failure::new(
         Code::SourceGap,
         format!("Azure does not say how many vCPUs the VM size {size} has, or of which family"),
@@ -264,14 +266,15 @@ fn compare(check: &mut Check, (region, kind): (&str, QuotaKind), quota: &Quota, 
 }
 
 fn public_ips(input: ReadinessInput<'_>) -> Check {
-    let mut needs: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut needs: BTreeMap<Region, u64> = BTreeMap::new();
     for desired in input.created() {
-        match &desired.resource {
-            Resource::PublicIpAddress(it) => *needs.entry(&it.location).or_default() += 1,
+        let location = match &desired.resource {
+            Resource::PublicIpAddress(it) => &it.location,
             // AKS creates one for the outbound connections of its nodes.
-            Resource::ManagedCluster(it) => *needs.entry(&it.location).or_default() += 1,
-            _ => {}
-        }
+            Resource::ManagedCluster(it) => &it.location,
+            _ => continue,
+        };
+        *needs.entry(input.region(desired, location)).or_default() += 1;
     }
     let summary = match needs.values().sum::<u64>() {
         0 => "none is created".to_owned(),
@@ -280,12 +283,12 @@ fn public_ips(input: ReadinessInput<'_>) -> Check {
     let mut check = Check::passed(CheckArea::Azure, "public-ips", summary);
     check.gaps =
         input.creation_gaps(|kind| matches!(kind, Kind::PublicIpAddress | Kind::ManagedCluster));
-    for (name, now) in needs {
-        match region(input, name).map(|facts| &facts.network) {
+    for (place, now) in needs {
+        match region(input, &place).map(|facts| &facts.network) {
             Some(Err(failure)) => check.gaps.push(failure.clone()),
             Some(Ok(quotas)) => {
                 let need = Need { now, later: 0 };
-                against(&mut check, (name, NETWORK), (quotas, PUBLIC_IPS), need);
+                against(&mut check, (&place.name, NETWORK), (quotas, PUBLIC_IPS), need);
             }
             None => {}
         }

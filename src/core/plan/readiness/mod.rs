@@ -13,7 +13,7 @@ mod services;
 mod tailnet;
 mod types;
 
-pub use types::{Check, CheckArea, ReadinessInput, ReadinessStatus};
+pub use types::{Check, CheckArea, ReadinessInput, ReadinessStatus, region_of, subscription_of};
 
 /// All checks, by service.
 pub fn check(input: ReadinessInput<'_>) -> Vec<Check> {

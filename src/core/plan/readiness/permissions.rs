@@ -15,7 +15,7 @@ const NAME: &str = "permissions";
 const MAX_NAMED: usize = 4;
 
 /// The type of resource groups in the names of actions.
-const RESOURCE_GROUPS: &str = "Microsoft.Resources/subscriptions/resourceGroups";
+pub(super) const RESOURCE_GROUPS: &str = "Microsoft.Resources/subscriptions/resourceGroups";
 const JOIN_SUBNET: &str = "Microsoft.Network/virtualNetworks/subnets/join/action";
 /// Actions on objects that others refer to
 /// (<https://learn.microsoft.com/azure/virtual-network/virtual-network-manage-subnet#permissions>).
@@ -38,11 +38,8 @@ pub(super) fn check(input: ReadinessInput<'_>) -> Check {
     let mut check =
         Check::passed(CheckArea::Azure, NAME, format!("{} on {scopes}", counted(count, "action")));
     for (scope, actions) in &needed {
-        let of_group = facts.group_permissions.iter().find(|(group, _)| {
-            let id = format!("{}/resourceGroups/{group}", input.subscription);
-            id.eq_ignore_ascii_case(scope)
-        });
-        match of_group.map_or(&facts.permissions, |(_, answer)| answer) {
+        let of_group = facts.group_permissions.get(&ArmId::new(scope.as_str()));
+        match of_group.unwrap_or(&facts.permissions) {
             Err(failure) => check.gaps.push(failure.clone()),
             Ok(sets) => report(&mut check, scope, actions, sets),
         }
@@ -162,12 +159,10 @@ fn cluster_id(input: ReadinessInput<'_>) -> ArmId {
         .in_group(Kind::ManagedCluster.arm_type(), cluster.name.as_str())
 }
 
+/// The resource group of an object, if it exists, and otherwise the subscription.
 fn scope(input: ReadinessInput<'_>, id: Option<&ArmId>) -> String {
     let groups = &input.readiness.subscription.group_permissions;
-    let group = id.and_then(ArmId::resource_group_name);
-    let known = group.and_then(|name| groups.keys().find(|it| it.eq_ignore_ascii_case(name)));
-    match known {
-        Some(group) => format!("{}/resourceGroups/{group}", input.subscription),
-        None => input.subscription.to_owned(),
-    }
+    let group = id.and_then(ArmId::group);
+    let known = group.and_then(|group| groups.get_key_value(&group));
+    known.map_or_else(|| input.subscription.to_owned(), |(group, _)| group.to_string())
 }

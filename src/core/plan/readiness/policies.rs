@@ -4,6 +4,7 @@
 //! `built-in-policies/policyDefinitions`. Other policies are counted and not evaluated: Azure
 //! names them when it refuses a request.
 
+use super::permissions::RESOURCE_GROUPS;
 use super::types::{Check, CheckArea, ReadinessInput, id_of, named, region_of};
 use crate::desired::DesiredResource;
 use crate::diagnostics::{Code, Failure, counted};
@@ -80,7 +81,12 @@ fn is_exempt(
     let id = id_of(desired).map_or(input.subscription, |id| id.as_str());
     let known = input.readiness.subscription.exemptions.as_ref().ok().into_iter().flatten();
     known.filter_map(|it| it.as_ref().ok()).any(|exemption| {
+        let arm_type = match desired.resource.kind() {
+            Kind::ResourceGroup => RESOURCE_GROUPS,
+            kind => kind.arm_type(),
+        };
         exemption.assignment.eq_ignore_ascii_case(&assignment.id)
+            && exemption.selects(arm_type, region_of(&desired.resource))
             && (is_of_management_group(&exemption.scope) || is_in_scope(id, &exemption.scope))
     })
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::desired::{DesiredResource, DesiredSet, Facts};
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::readiness::ReadinessFacts;
+use crate::inventory::subscription::Region;
 use crate::inventory::{Gap, Inventory};
 use crate::plan::{Finding, FindingSeverity, Plan};
 use crate::resource::{Address, ArmId, ArmType, Kind, ObjectKey, Resource};
@@ -162,6 +163,13 @@ impl<'a> ReadinessInput<'a> {
         })
     }
 
+    /// The region of a resource, in the subscription that it is in: an object without an ID
+    /// yet is in that of the topology.
+    pub(super) fn region(self, desired: &DesiredResource, name: &str) -> Region {
+        let subscription = subscription_of(desired);
+        Region::new(subscription.as_deref().unwrap_or(self.subscription), name)
+    }
+
     /// The gap that hides an object.
     pub(super) fn gap_of(self, desired: &DesiredResource) -> Option<&'a Gap> {
         self.inventory.gap_for(desired.resource.kind(), desired.key.as_ref())
@@ -176,8 +184,13 @@ pub(super) fn id_of(desired: &DesiredResource) -> Option<&ArmId> {
     }
 }
 
+/// The id of the subscription of an object, as in `/subscriptions/s`, if it is known.
+pub fn subscription_of(desired: &DesiredResource) -> Option<String> {
+    Some(format!("/subscriptions/{}", id_of(desired)?.subscription()?))
+}
+
 /// The region of a resource; `None` for parts of others.
-pub(super) fn region_of(resource: &Resource) -> Option<&str> {
+pub fn region_of(resource: &Resource) -> Option<&str> {
     match resource {
         Resource::ResourceGroup(it) => Some(&it.location),
         Resource::ManagedCluster(it) => Some(&it.location),
