@@ -206,6 +206,7 @@ fn cluster_facts(topology: &Topology) -> ClusterFacts {
             id: network.child("subnets", "aks-subnet"),
             prefix: nodes_prefix,
             security_group: None,
+            foreign_route_table: None,
         }],
         virtual_network: network,
         network_location: topology.azure.location.to_string(),

@@ -32,6 +32,9 @@ impl PrefixTables {
         let plain = |prefix: &Ipv4Net| (*prefix, String::new());
         let (layer, prefixes): (_, Vec<(Ipv4Net, String)>) = match resource {
             Resource::RouteTable(table) => (Layer::Azure, hops(&table.routes)),
+            Resource::Route(route) => {
+                (Layer::Azure, vec![(route.address_prefix, format!("{:?}", route.next_hop))])
+            }
             Resource::RouterHost(host) => (Layer::Kernel, hops(&host.kernel_routes)),
             Resource::AdvertisedRoutes(set) => (Layer::Advertised, members(&set.prefixes)),
             Resource::ApprovedRoutes(set) => (Layer::Approved, members(&set.prefixes)),

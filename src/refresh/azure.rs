@@ -12,10 +12,10 @@ use super::cluster_facts::{self, ClusterResponse};
 use super::single::unreadable;
 use super::{
     Observation, Scope, egress, groups, network_group, node_group, node_pools, offered_versions,
-    provisioning, subnets,
+    provisioning, route_tables, subnets,
 };
 use crate::desired::OfferedVersions;
-use crate::desired::facts::ClusterFacts;
+use crate::desired::facts::{ClusterFacts, NodeSubnet};
 use crate::desired::names;
 use crate::inventory::Source;
 use crate::provider::azure::codec;
@@ -46,6 +46,8 @@ pub(super) struct AzureResponses {
     node_groups: groups::Contents,
     /// The facts from the cluster's object and its network, or why they are unknown.
     cluster: ClusterResponse,
+    /// The tables on subnets of AKS nodes that could not be read.
+    unread_tables: route_tables::UnreadTables,
     /// The versions on offer, if the cluster is created or upgraded.
     offered_versions: Result<Option<OfferedVersions>, RequestError>,
 }
@@ -85,9 +87,18 @@ pub(super) async fn read(
             Err(error) => drop(unlisted.insert(kind, error)),
         }
     }
+    let unread_tables = route_tables::read_missing(clients, scope, &cluster, &mut objects).await;
     let node_groups = node_group::read_contents(clients, scope, &objects).await;
     let offered_versions = offered_versions::read(clients, &cluster, scope).await;
-    Ok(AzureResponses { objects, unlisted, contents, node_groups, cluster, offered_versions })
+    Ok(AzureResponses {
+        objects,
+        unlisted,
+        contents,
+        node_groups,
+        cluster,
+        unread_tables,
+        offered_versions,
+    })
 }
 
 async fn lists(
@@ -149,6 +160,12 @@ pub(super) fn note(
         if let Some(facts) = &mut cluster {
             facts.node_pools = node_pools::live(value, scope);
         }
+    }
+    let tables = responses.objects.get(&Kind::RouteTable);
+    route_tables::note_unread(&responses.unread_tables, observation);
+    route_tables::note_routes(tables, scope, observation);
+    if let Some(facts) = &mut cluster {
+        route_tables::keep_foreign(facts, observation);
     }
     subnets::note(
         responses.objects.get(&Kind::VirtualNetwork),
@@ -222,7 +239,10 @@ fn is_relevant(
         cluster.is_some_and(|facts| facts.node_resource_group.eq_ignore_ascii_case(&group));
     let at_network = cluster.is_some_and(|facts| id.is_inside(&facts.network_group()));
     let on_nodes = cluster.is_some_and(|facts| {
-        facts.node_subnets.iter().any(|subnet| subnet.security_group.as_ref() == Some(&id))
+        let attached = |subnet: &NodeSubnet| {
+            [&subnet.security_group, &subnet.foreign_route_table].contains(&&Some(id.clone()))
+        };
+        facts.node_subnets.iter().any(attached)
     });
     ownership.is_ours()
         || in_node_group

@@ -153,7 +153,9 @@ impl Level {
     fn of(kind: Kind) -> Self {
         match kind {
             Kind::ResourceGroup => Self::Group,
-            Kind::Subnet | Kind::RouteTableAssociation | Kind::NodePool => Self::Child,
+            Kind::Subnet | Kind::RouteTableAssociation | Kind::NodePool | Kind::Route => {
+                Self::Child
+            }
             _ => Self::Object,
         }
     }
@@ -174,7 +176,10 @@ fn missing(
         let kind = desired.address.kind;
         let gap = inventory.gap_for(kind, Some(key));
         let is_hidden = gap.is_some_and(|gap| Some(gap) != inventory.kind_gap(kind));
-        if inventory.get(key).is_none() && !is_hidden {
+        // A table that was read has all its routes.
+        let is_answered = kind == Kind::Route
+            && id.parent().is_some_and(|table| inventory.get(&ObjectKey::Azure(table)).is_some());
+        if inventory.get(key).is_none() && !is_hidden && !is_answered {
             found.entry(id.clone()).or_default().push(key.clone());
         }
     }

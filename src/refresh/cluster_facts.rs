@@ -201,6 +201,7 @@ fn facts(profile: ClusterProfile, network: &Value) -> Result<ClusterFacts, Failu
                         id: subnet_id,
                         prefix: subnet.address_prefix,
                         security_group: subnet.network_security_group,
+                        foreign_route_table: subnet.route_table,
                     });
                 }
             }

@@ -26,6 +26,7 @@ mod other_subscription;
 mod provisioning;
 pub mod readiness;
 mod request_progress;
+mod route_tables;
 mod router_devices;
 mod scope;
 mod single;

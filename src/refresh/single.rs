@@ -15,6 +15,7 @@ use crate::provider::host::HostTarget;
 use crate::provider::read_write::ClusterRead;
 use crate::provider::tailnet::TailnetDevice;
 use crate::resource::kubernetes::{CiliumNode, Manifest};
+use crate::resource::route_name::route_ownership;
 use crate::resource::tailnet::RouteSet;
 use crate::resource::{ArmId, Kind, ObjectKey, Owner, Ownership, Pending, Resource};
 
@@ -80,6 +81,8 @@ fn object_of(owner: &Owner, id: &ArmId, change: &Change, body: Value) -> Result<
             ownership if ownership.is_foreign() => without_name().unwrap_or(ownership),
             ownership => ownership,
         }
+    } else if resource.kind() == Kind::Route {
+        route_ownership(owner, id.name())
     } else {
         change.ownership.clone().unwrap_or(Ownership::Inherited)
     };

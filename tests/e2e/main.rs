@@ -36,6 +36,7 @@ mod end_state;
 mod exclusive_claims;
 mod executor;
 mod existing_clusters;
+mod existing_tables;
 mod failed_moves;
 mod fault_plans;
 mod faults;

@@ -87,7 +87,8 @@ fn router_of(worker: &str, resource: &mut Resource, address: &str) {
     }
 }
 
-fn violation_texts(deployment: &Deployment, planned: &Planned) -> BTreeSet<String> {
+/// The violations of rules in live state.
+pub(crate) fn violation_texts(deployment: &Deployment, planned: &Planned) -> BTreeSet<String> {
     let model = model(deployment, planned, &IntermediateState::Observed);
     let sources = planned.paths(&deployment.topology);
     let found = violations(sources, &model, &IntermediateState::Observed);

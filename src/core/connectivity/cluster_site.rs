@@ -115,7 +115,10 @@ impl ModelBuilder<'_> {
             let address =
                 Address::new(Kind::RouteTableAssociation, Site::Cluster, node_subnet.id.name());
             let origin = self.provenance.of(&address);
+            let kept = node_subnet.foreign_route_table.as_ref();
+            let kept = kept.filter(|_| self.sources.desired.get(&address).is_none());
             let routes = match self.state.resource(&address) {
+                _ if kept.is_some() => self.user_routes(&Site::Cluster, &address, kept),
                 ProjectedFact::There(Resource::RouteTableAssociation(association)) => {
                     let table: Option<&ArmId> = association.route_table.as_ref();
                     self.user_routes(&Site::Cluster, &address, table)

@@ -29,6 +29,7 @@ mod router;
 mod security;
 mod segments;
 mod service;
+mod single_routes;
 pub mod snapshot;
 
 pub use builder::path_model;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::Sources;
+use super::single_routes::{SingleRoute, SingleRoutes};
 use crate::desired::DesiredResource;
 use crate::desired::facts::ClusterFacts;
 use crate::inventory::{Inventory, Source};
@@ -65,6 +66,8 @@ pub struct ProjectedState<'a> {
     is_cluster_lost: bool,
     /// The objects that subnets refer to, by ID.
     addresses: Rc<BTreeMap<&'a ObjectKey, &'a Address>>,
+    /// The routes in tables of other owners.
+    single_routes: Rc<SingleRoutes<'a>>,
     /// The numbers of the objects that were read.
     reads: RefCell<Vec<usize>>,
 }
@@ -87,6 +90,7 @@ impl<'a> ProjectedState<'a> {
             unknown: devices_of_another_topology(sources),
             is_cluster_lost: false,
             addresses: Rc::new(addresses),
+            single_routes: Rc::new(SingleRoutes::of(sources)),
             reads: RefCell::default(),
         }
     }
@@ -151,6 +155,11 @@ impl<'a> ProjectedState<'a> {
             None if self.is_unread(kind, Some(key)) => ProjectedFact::Unread,
             None => ProjectedFact::Absent,
         }
+    }
+
+    /// The topology's routes in a route table of another owner.
+    pub(super) fn single_routes(&self, table: &ArmId) -> Vec<SingleRoute<'a>> {
+        self.single_routes.of_table(table)
     }
 
     fn lost_cluster(&self) -> Option<&'a ClusterFacts> {

@@ -51,7 +51,7 @@ impl ModelBuilder<'_> {
                 Some(routes) => {
                     let entry = |hop: &NextHop| UserRoute { hop: fabric_hop(*hop), origin };
                     let routes = routes.iter().map(|(prefix, hop)| (*prefix, entry(hop)));
-                    Fact::known(Arc::new(routes.collect()), origin)
+                    self.with_single_routes(id, routes.collect())
                 }
                 None => Fact::unknown(origin),
             },
@@ -164,7 +164,7 @@ fn subnet_of(interface: &NetworkInterface, subnets: &[Address]) -> Option<usize>
     subnets.iter().position(|subnet| subnet.name.eq_ignore_ascii_case(name))
 }
 
-fn fabric_hop(hop: NextHop) -> FabricHop {
+pub(super) fn fabric_hop(hop: NextHop) -> FabricHop {
     match hop {
         NextHop::Appliance(address) => FabricHop::Appliance(address),
         NextHop::VirtualNetwork => FabricHop::VirtualNetwork,

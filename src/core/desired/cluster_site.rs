@@ -1,19 +1,15 @@
 //! The cluster's side of Azure: AKS, the router in its VNet, its route tables.
 
-use std::collections::BTreeMap;
-
-use ipnet::Ipv4Net;
-
 use super::context::DesiredContext;
 use super::set::{DesiredSet, ResourceBuilder};
 use super::{DesiredResource, names, node_pools, security, versions};
 use crate::resource::azure::{
-    MachineRole, ManagedCluster, NetworkInterface, NextHop, Provisioning, PublicIpAddress,
-    ResourceGroup, RouteTable, RouteTableAssociation, Subnet, VirtualMachine,
+    MachineRole, ManagedCluster, NetworkInterface, Provisioning, PublicIpAddress, ResourceGroup,
+    Subnet, VirtualMachine,
 };
 use crate::resource::{Address, Kind, ObjectKey, Observable, Pending, Resource, Site};
 
-fn address(kind: Kind, name: &str) -> Address {
+pub(super) fn address(kind: Kind, name: &str) -> Address {
     Address::new(kind, Site::Cluster, name)
 }
 
@@ -183,87 +179,4 @@ fn router_vm(context: &DesiredContext<'_>) -> DesiredResource {
 
 fn router_name<'a>(context: &DesiredContext<'a>) -> &'a str {
     context.topology.cluster.router.name.as_str()
-}
-
-/// The table on AKS node subnets, the table on the router's subnet, and the
-/// associations of the former.
-pub(super) fn route_tables(context: &DesiredContext<'_>, set: &mut DesiredSet) {
-    let tables = [
-        (
-            names::WORKERS_ROUTE_TABLE,
-            Pending::Known(workers_routes(context)),
-            "route datacenter networks and their pods via the AKS router",
-        ),
-        (
-            names::ROUTER_ROUTE_TABLE,
-            router_routes(context),
-            "route each AKS node's pods to that node",
-        ),
-    ];
-    for (name, routes, planned_because_of) in tables {
-        set.add(
-            ResourceBuilder::new(
-                address(Kind::RouteTable, name),
-                context.in_network_group(Kind::RouteTable, name),
-                Resource::RouteTable(
-                    RouteTable { location: context.cluster_location(), routes, protected_by: None }
-                        .into(),
-                ),
-            )
-            .contained_in_all(context.cluster_dependencies())
-            .planned_because_of(planned_because_of),
-        );
-    }
-    for subnet in context.facts.cluster.iter().flat_map(|cluster| &cluster.node_subnets) {
-        set.add(
-            ResourceBuilder::new(
-                address(Kind::RouteTableAssociation, subnet.id.name()),
-                Some(ObjectKey::AzureAssociation(subnet.id.clone())),
-                Resource::RouteTableAssociation(RouteTableAssociation {
-                    subnet: Pending::Known(subnet.id.clone()),
-                    route_table: Some(
-                        context.id_in_network_group(Kind::RouteTable, names::WORKERS_ROUTE_TABLE),
-                    ),
-                }),
-            )
-            .depends_on(address(Kind::RouteTable, names::WORKERS_ROUTE_TABLE))
-            .planned_because_of("stargate-workers-rt on every subnet of AKS nodes"),
-        );
-    }
-    if context.facts.cluster.is_none() {
-        set.add(
-            ResourceBuilder::new(
-                address(Kind::RouteTableAssociation, "aks-subnet"),
-                None,
-                Resource::RouteTableAssociation(RouteTableAssociation {
-                    subnet: Pending::after(context.cluster_address()),
-                    route_table: Some(
-                        context.id_in_network_group(Kind::RouteTable, names::WORKERS_ROUTE_TABLE),
-                    ),
-                }),
-            )
-            .depends_on(address(Kind::RouteTable, names::WORKERS_ROUTE_TABLE))
-            .planned_because_of("stargate-workers-rt on every subnet of AKS nodes"),
-        );
-    }
-}
-
-fn workers_routes(context: &DesiredContext<'_>) -> BTreeMap<Ipv4Net, NextHop> {
-    let hop = NextHop::Appliance(context.cluster_router_ip());
-    context.remote_prefixes(None).into_iter().map(|prefix| (prefix, hop)).collect()
-}
-
-fn router_routes(context: &DesiredContext<'_>) -> Pending<BTreeMap<Ipv4Net, NextHop>> {
-    let facts = context.facts;
-    if facts.cluster.is_none() || facts.nodes.is_empty() || context.has_unread_routes() {
-        return Pending::after(context.cluster_address());
-    }
-    Pending::Known(
-        context
-            .facts
-            .nodes
-            .iter()
-            .map(|node| (node.pod_cidr, NextHop::Appliance(node.address)))
-            .collect(),
-    )
 }

@@ -189,6 +189,8 @@ pub struct NodeSubnet {
     pub prefix: Ipv4Net,
     /// The security group on it: AKS's own, or its owner's.
     pub security_group: Option<ArmId>,
+    /// The route table on it, if the topology does not own it and no other topology does.
+    pub foreign_route_table: Option<ArmId>,
 }
 
 /// One of AKS's own nodes, of which not all is known yet.

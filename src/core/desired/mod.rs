@@ -5,6 +5,7 @@
 //! [`Pending`](crate::resource::Pending) on the resource that yields the fact.
 
 mod allocation;
+mod cluster_routes;
 mod cluster_site;
 pub(crate) mod components;
 mod context;
@@ -92,7 +93,7 @@ fn build_in(context: &DesiredContext<'_>, allocation: &Arc<Allocation>) -> Desir
     cluster_site::control_plane(context, &mut set);
     node_pools::existing(context, &mut set);
     cluster_site::router_machine(context, &mut set);
-    cluster_site::route_tables(context, &mut set);
+    cluster_routes::all(context, &mut set);
     for datacenter in &topology.datacenters {
         if let DatacenterKind::Azure(azure) = &datacenter.kind {
             datacenter_site::network(context, datacenter, azure, &mut set);

@@ -217,6 +217,8 @@ pub enum Code {
     ClusterStopped,
     /// SG0452: workers may not reach the API server.
     ApiServerUnreachable,
+    /// SG0465: a route of another owner takes packets of the topology.
+    ForeignRoute,
     /// SG0501: an object that the topology does not own has the same name.
     NotOwned,
     /// SG0502: the change is blocked by `protect = true`.

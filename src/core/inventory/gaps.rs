@@ -100,9 +100,16 @@ impl Inventory {
             let of_object = self.gaps.cluster.as_ref().filter(|cluster| cluster.hides_object);
             of_object.map(|cluster| &cluster.gap).filter(|_| is_of_cluster)
         };
+        let of_table = || key.filter(|_| kind == Kind::Route).and_then(|key| self.table_gap(key));
         let of_source = || sources_of(kind, key).into_iter().find_map(|it| self.gap_at(&it));
         let of_kind = || self.kind_gap(kind).filter(|_| !key.is_some_and(is_known));
-        of_object.or_else(of_source).or_else(of_cluster).or_else(of_kind)
+        of_object.or_else(of_table).or_else(of_source).or_else(of_cluster).or_else(of_kind)
+    }
+
+    /// The gap that hides a route: that of its table, which answers all of them or none.
+    fn table_gap(&self, route: &ObjectKey) -> Option<&Gap> {
+        let ObjectKey::Azure(id) = route else { return None };
+        self.gap_for(Kind::RouteTable, Some(&ObjectKey::Azure(id.parent()?)))
     }
 
     /// The gap that hides all objects of a kind that were not read by themselves, if their

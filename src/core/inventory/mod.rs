@@ -7,6 +7,7 @@ mod measurement;
 pub mod readiness;
 mod service;
 pub mod subscription;
+mod table_route;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -17,12 +18,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::diagnostics::Failure;
 use crate::resource::foreign_rule::ForeignRule;
-use crate::resource::{self, ObjectKey, Ownership, Resource, Site};
+use crate::resource::{self, ArmId, ObjectKey, Ownership, Resource, Site};
 
 pub use foreign_node::ForeignNode;
 pub use foreign_peer::ForeignPeer;
 pub use measurement::{GoldpingerPod, Measurement, PingFailure, PingResult};
 pub use service::{Endpoint, KubernetesService, Readiness, ServicePort, TransportProtocol};
+pub use table_route::TableRoute;
 
 /// Live state, as far as it could be read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -42,6 +44,8 @@ pub struct Inventory {
     pub unlisted_contents: BTreeMap<ObjectKey, Failure>,
     /// Kernel routes of others on hosts, by prefix and metric, as they are shown.
     pub foreign_routes: BTreeMap<ObjectKey, BTreeMap<(Ipv4Net, u32), String>>,
+    /// The routes of route tables that the topology does not own.
+    pub table_routes: BTreeMap<ObjectKey, Vec<TableRoute>>,
     /// Nodes of the cluster that neither AKS nor the topology made.
     pub foreign_nodes: Vec<ForeignNode>,
     /// Devices of others in the tailnet that serve prefixes.
@@ -151,6 +155,20 @@ impl Inventory {
     /// The object at a key.
     pub fn get(&self, key: &ObjectKey) -> Option<&Observed> {
         self.objects.get(key)
+    }
+
+    /// The topology's routes in a route table of another owner.
+    pub fn routes_of(&self, table: &ObjectKey) -> impl Iterator<Item = (&ObjectKey, &Observed)> {
+        let id = match table {
+            ObjectKey::Azure(id) => Some(id.clone()),
+            _ => None,
+        };
+        let first = id.clone().map(|id| ObjectKey::Azure(ArmId::new(format!("{id}/"))));
+        let below = first.into_iter().flat_map(|first| self.objects.range(first..));
+        below.take_while(move |(key, _)| match (key, &id) {
+            (ObjectKey::Azure(key), Some(id)) => key.is_inside(id),
+            _ => false,
+        })
     }
 
     /// All objects in the order of their keys.

@@ -2,6 +2,7 @@
 
 use super::decision::{Comparison, ResourceDecision, change};
 use super::diff;
+use super::foreign_tables;
 use super::node_pools;
 use super::{Action, Blocked, Deferred, Finding, FindingSeverity};
 use crate::desired::{DesiredResource, DesiredSet};
@@ -21,13 +22,31 @@ pub(super) fn foreign(
         return blocked(desired, observed, of_other_topology(topology)).into();
     }
     if !input.adopt.contains(&desired.address) {
-        return blocked(desired, observed, not_owned(desired, observed)).into();
+        return blocked(desired, observed, not_owned(input, desired, observed)).into();
     }
     let fields = diff::between(&observed.resource, &desired.resource);
     match node_pools::refuse(desired, &fields) {
         Some(blocked) => blocked.into(),
-        None => change(desired, Some(observed), Action::Adopt),
+        None => adopted(input, desired, observed),
     }
+}
+
+/// The adoption of an object. A subnet that gets another table loses the routes of its own.
+fn adopted(
+    input: Comparison<'_>,
+    desired: &DesiredResource,
+    observed: &Observed,
+) -> ResourceDecision {
+    let mut decision = change(desired, Some(observed), Action::Adopt);
+    if let ResourceDecision::Change(change) = &mut decision
+        && let Resource::RouteTableAssociation(association) = &observed.resource
+        && let Some(table) = &association.route_table
+        && let Some(lost) = foreign_tables::routes_lost(input.inventory, table)
+    {
+        change.interrupts =
+            Some(format!("routes of {} that no longer apply to the subnet: {lost}", table.name()));
+    }
+    decision
 }
 
 /// The other topology that owns desired objects at the cluster's site, if there is one.
@@ -135,18 +154,25 @@ fn of_other_topology(topology: &str) -> Failure {
     )
 }
 
-fn not_owned(desired: &DesiredResource, observed: &Observed) -> Failure {
+fn not_owned(input: Comparison<'_>, desired: &DesiredResource, observed: &Observed) -> Failure {
     let address = &desired.address;
     if let Resource::RouteTableAssociation(association) = &observed.resource {
+        let table = association.route_table.as_ref();
+        let lost = table.and_then(|table| foreign_tables::routes_lost(input.inventory, table));
+        let lost = lost.map_or_else(
+            || "if its routes are not needed".to_owned(),
+            |lost| format!("if the subnet does not need the routes {lost}"),
+        );
         return Failure::new(
             Code::ForeignRouteTable,
             format!(
                 "the subnet has the route table {}, which the topology does not own",
-                association.route_table.as_ref().map_or("", ArmId::name)
+                table.map_or("", ArmId::name)
             ),
             format!(
-                "ask its owner to remove it from the subnet; if its routes are not needed, take \
-                 ownership with `stargate apply --adopt {address}`"
+                "to keep the table and write the topology's routes into it, set `route_table = \
+                 \"existing\"` in [cluster]; {lost}, take ownership with `stargate apply --adopt \
+                 {address}`"
             ),
         );
     }

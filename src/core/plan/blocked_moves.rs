@@ -144,6 +144,9 @@ fn next_hop(resource: &Resource, prefix: Ipv4Net) -> Option<String> {
         Resource::RouteTable(table) => {
             table.routes.known()?.get(&prefix).map(|route| format!("{route:?}"))
         }
+        Resource::Route(route) => {
+            (route.address_prefix == prefix).then(|| format!("{:?}", route.next_hop))
+        }
         Resource::RouterHost(router) => {
             router.kernel_routes.known()?.get(&prefix).map(|route| format!("{route:?}"))
         }

@@ -1,5 +1,5 @@
 //! Places that only one object can hold at a time: a private address in a
-//! subnet, a range in a virtual network, a range of pods, the machine of a worker, a router's name in
+//! subnet, a range in a virtual network, a destination in a route table, a range of pods, the machine of a worker, a router's name in
 //! the tailnet.
 
 use std::collections::BTreeMap;
@@ -20,6 +20,8 @@ pub(super) struct Claims<'a> {
     interfaces: BTreeMap<(&'a ArmId, Ipv4Addr), &'a Change>,
     /// The ranges of subnets, by their network.
     subnets: BTreeMap<ArmId, Vec<(Ipv4Net, &'a Change)>>,
+    /// The routes of a table, by their destination.
+    routes: BTreeMap<(ArmId, Ipv4Net), &'a Change>,
     /// The ranges of workers' pods.
     pods: RangeIndex<&'a Change>,
     /// Workers that leave their machines, by the machine's address.
@@ -34,6 +36,7 @@ impl<'a> Claims<'a> {
         let mut claims = Self {
             interfaces: BTreeMap::new(),
             subnets: BTreeMap::new(),
+            routes: BTreeMap::new(),
             pods: RangeIndex::default(),
             hosts: BTreeMap::new(),
             machines: BTreeMap::new(),
@@ -50,6 +53,11 @@ impl<'a> Claims<'a> {
                     if let Some(network) = id.parent() {
                         let held = claims.subnets.entry(network).or_default();
                         held.push((subnet.address_prefix, change));
+                    }
+                }
+                (Some(Resource::Route(route)), ObjectKey::Azure(id)) => {
+                    if let Some(table) = id.parent() {
+                        claims.routes.insert((table, route.address_prefix), change);
                     }
                 }
                 (Some(Resource::Worker(worker)), _) => {
@@ -79,6 +87,10 @@ impl<'a> Claims<'a> {
             }
             (Some(Resource::Subnet(subnet)), ObjectKey::Azure(id)) => {
                 self.subnets_in(id.parent(), |range| overlaps(range, &subnet.address_prefix))
+            }
+            (Some(Resource::Route(route)), ObjectKey::Azure(id)) => {
+                let place = id.parent().map(|table| (table, route.address_prefix));
+                place.and_then(|place| self.routes.get(&place)).copied().into_iter().collect()
             }
             (Some(Resource::Worker(worker)), _) => {
                 let pods = self.pods.overlapping(&worker.pod_cidr).map(|(_, holder)| *holder);

@@ -25,6 +25,7 @@ mod execution_details;
 mod existing_ranges;
 pub mod findings;
 mod follow_ups;
+mod foreign_tables;
 mod group_takeovers;
 mod held;
 mod held_back;

@@ -1,5 +1,6 @@
 //! Objects that the topology owns and no longer lists.
 
+use std::borrow::Cow;
 use std::cell::LazyCell;
 
 use foldhash::{HashSet, HashSetExt};
@@ -7,6 +8,7 @@ use foldhash::{HashSet, HashSetExt};
 use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
 use super::{Action, Change};
 use crate::inventory::Observed;
+use crate::resource::route_name::address_name;
 use crate::resource::{Address, Kind, ObjectKey, Resource, Site};
 
 /// Deletes each object that the topology owns and that no desired resource claims.
@@ -43,10 +45,11 @@ pub(super) fn delete(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
             continue;
         }
         let name = match &observed.resource {
-            Resource::NodePool(pool) => pool.key.as_str(),
-            _ => key.name(),
+            Resource::NodePool(pool) => Cow::from(&pool.key),
+            Resource::Route(_) => name_of_route(key),
+            _ => Cow::from(key.name()),
         };
-        let mut address = Address::new(kind, Site::from(site), name);
+        let mut address = Address::new(kind, Site::from(site), &*name);
         // Two of one name in two places would share an address.
         if decisions.contains_key(&address) {
             address.name = match &observed.resource {
@@ -117,6 +120,14 @@ fn omit_objects_deleted_with_cluster(decisions: &mut ResourceDecisions) {
         };
         !groups.iter().any(is_in)
     });
+}
+
+/// The name of a single route, with that of its table.
+fn name_of_route(key: &ObjectKey) -> Cow<'_, str> {
+    match key {
+        ObjectKey::Azure(id) => Cow::from(address_name(id)),
+        key => Cow::from(key.name()),
+    }
 }
 
 /// A name that no other object of the kind has.

@@ -15,6 +15,7 @@ use super::deferred_replacements;
 use super::dependencies;
 use super::diff::{self, FieldChange};
 use super::follow_ups::FollowUps;
+use super::foreign_tables;
 use super::held_back;
 use super::held_prefixes;
 use super::hidden_contents;
@@ -58,6 +59,7 @@ pub(super) fn plan_changes(input: Comparison<'_>) -> PlanContents {
     propagation::replace_dependents(input, &mut decisions);
     deferred_replacements::defer(input, &mut decisions);
     orphans::delete(input, &mut decisions);
+    foreign_tables::keep_used_routes(input, &mut decisions);
     hidden_contents::block(input, &mut decisions);
     site_kind::refuse(input, &mut decisions);
     retained.extend(protection::protect(input, &mut decisions));
@@ -144,7 +146,8 @@ fn compare(input: Comparison<'_>, desired: &DesiredResource) -> ResourceDecision
             unless_refused(input, desired, observed, decision)
         }
         observed if let Some(refused) = versions::refuse(input, desired, observed) => refused,
-        None => change(desired, None, Action::Create),
+        None => foreign_tables::refuse(input, desired)
+            .unwrap_or_else(|| change(desired, None, Action::Create)),
         Some(observed) => differing(input, desired, observed),
     }
 }

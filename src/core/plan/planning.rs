@@ -13,6 +13,7 @@ use super::cost::Cost;
 use super::cyclic_waits;
 use super::decision::Comparison;
 use super::execution_details;
+use super::foreign_tables;
 use super::group_takeovers;
 use super::impact::{
     Assessment, Departures, Projection, add_later_moves, add_pool_upgrades, assess,
@@ -121,6 +122,7 @@ pub fn plan(input: PlanningInput<'_>) -> Plan {
         findings.extend(known_drift::findings(rules, today, &desired, input.inventory));
         findings.extend(later_moves::unknown_iterations(&desired));
         findings.extend(group_takeovers::findings(&desired, input.inventory));
+        findings.extend(foreign_tables::findings(&desired, input.inventory));
     }
     let other = adoption::other_topology(&desired, input.inventory);
     if let Some(other) = other {

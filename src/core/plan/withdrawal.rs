@@ -17,6 +17,7 @@ pub(super) fn sends_packets(kind: Kind) -> bool {
     matches!(
         kind,
         Kind::RouteTable
+            | Kind::Route
             | Kind::RouterHost
             | Kind::AdvertisedRoutes
             | Kind::ApprovedRoutes
@@ -170,6 +171,9 @@ type Paths<'a> = BTreeSet<(Ipv4Net, Via<'a>)>;
 fn paths(resource: &Resource) -> Paths<'_> {
     match resource {
         Resource::RouteTable(table) => of_routes(table.routes.known(), Via::NextHop),
+        Resource::Route(route) => {
+            [(route.address_prefix, Via::NextHop(route.next_hop))].into_iter().collect()
+        }
         Resource::RouterHost(router) => of_routes(router.kernel_routes.known(), Via::Kernel),
         Resource::AdvertisedRoutes(routes) | Resource::ApprovedRoutes(routes) => {
             let prefixes = routes.prefixes.known().into_iter().flatten();

@@ -349,6 +349,15 @@ impl RouteTable {
     }
 }
 
+/// One route in a route table of another owner.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// The destination.
+    pub address_prefix: Ipv4Net,
+    /// Where packets go.
+    pub next_hop: NextHop,
+}
+
 /// Where a route sends packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -364,4 +373,14 @@ pub enum NextHop {
     Gateway,
     /// Nowhere: the packet is dropped.
     None,
+}
+
+impl NextHop {
+    /// The address of a private next hop.
+    pub fn address(self) -> Option<Ipv4Addr> {
+        match self {
+            Self::Appliance(address) => Some(address),
+            Self::VirtualNetwork | Self::Internet | Self::Gateway | Self::None => None,
+        }
+    }
 }

@@ -151,6 +151,16 @@ kinds! {
         ..in_azure("route-table",
             ArmType::listed("Microsoft.Network/routeTables", "route table", NETWORK))
     };
+    /// A route of ours in a route table of another owner. Its name tells whose it is.
+    Route = KindFacts {
+        marked: false,
+        containers: &[],
+        locks_container: true,
+        fixed: FixedFields::NONE,
+        role: DataPlaneRole::Routes,
+        ..in_azure("route",
+            ArmType::part("Microsoft.Network/routeTables/routes", "route", NETWORK))
+    };
     /// A router's device in the tailnet.
     TailnetDevice = KindFacts {
         containers: &[Kind::VirtualMachine],

@@ -25,6 +25,7 @@ mod place_index;
 pub mod protection;
 mod reference;
 pub mod restarts;
+pub mod route_name;
 pub mod settings;
 mod shared;
 pub mod tailnet;

@@ -24,6 +24,20 @@ pub enum AzureCloud {
     China,
 }
 
+/// The route table on the subnets of AKS nodes.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum NodeRouteTable {
+    /// A table of the topology, on every subnet.
+    #[default]
+    Own,
+    /// The table that a subnet has already, of its owner; only the topology's routes in it
+    /// are written. A subnet without one gets the table of the topology.
+    Existing,
+}
+
 /// How many nodes a pool has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

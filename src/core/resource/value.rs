@@ -36,6 +36,8 @@ pub enum Resource {
     VirtualMachine(Shared<azure::VirtualMachine>),
     /// A route table with all its routes.
     RouteTable(Shared<azure::RouteTable>),
+    /// A route of ours in a table of another owner.
+    Route(azure::Route),
     /// A router's device in the tailnet.
     TailnetDevice(tailnet::Device),
     /// The prefixes that a router offers to the tailnet.
@@ -68,6 +70,7 @@ impl Resource {
             Self::NetworkInterface(_) => Kind::NetworkInterface,
             Self::VirtualMachine(_) => Kind::VirtualMachine,
             Self::RouteTable(_) => Kind::RouteTable,
+            Self::Route(_) => Kind::Route,
             Self::TailnetDevice(_) => Kind::TailnetDevice,
             Self::AdvertisedRoutes(_) => Kind::AdvertisedRoutes,
             Self::ApprovedRoutes(_) => Kind::ApprovedRoutes,
@@ -93,6 +96,7 @@ impl Resource {
             | Self::NetworkSecurityGroup(_)
             | Self::PublicIpAddress(_)
             | Self::RouteTable(_)
+            | Self::Route(_)
             | Self::TailnetDevice(_)
             | Self::AdvertisedRoutes(_)
             | Self::ApprovedRoutes(_)
@@ -128,6 +132,7 @@ impl Resource {
             | Self::NetworkSecurityGroup(_)
             | Self::PublicIpAddress(_)
             | Self::VirtualMachine(_)
+            | Self::Route(_)
             | Self::TailnetDevice(_)
             | Self::CiliumNode(_)
             | Self::Worker(_) => Vec::new(),

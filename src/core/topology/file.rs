@@ -14,8 +14,8 @@ mod watch;
 mod workers;
 use super::located::{AddressText, CidrText, Located, SurgeText, VersionText, WidthText};
 use super::model::{
-    ClusterTier, ContainerRuntime, HostKeyPolicy, NodePoolMode, PackageSource, SourceAddresses,
-    SupportPlan,
+    ClusterTier, ContainerRuntime, HostKeyPolicy, NodePoolMode, NodeRouteTable, PackageSource,
+    SourceAddresses, SupportPlan,
 };
 
 pub use ignore::IgnoreSection;
@@ -124,6 +124,13 @@ pub struct ClusterSection {
     /// How long AKS supports the Kubernetes version: `KubernetesOfficial`, or
     /// `AKSLongTermSupport` in the tier `premium`. The default is chosen by AKS.
     pub support_plan: Option<Located<SupportPlan>>,
+    /// The route table on the subnets of AKS nodes: `own`, one that stargate creates and
+    /// attaches; or `existing`, the one that a subnet already has, such as that of a
+    /// firewall. stargate then writes its routes there one by one, named
+    /// `stargate-<topology>-<prefix>`, and changes nothing else in the table. The default
+    /// is `own`.
+    #[schemars(extend("default" = "own"))]
+    pub route_table: Option<NodeRouteTable>,
     /// The prefix of all pods, on AKS nodes and on workers.
     pub pod_cidr: Located<CidrText>,
     /// The prefix of service addresses. It is neither routed nor advertised.

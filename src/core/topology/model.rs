@@ -21,8 +21,8 @@ use super::version::KubernetesVersion;
 pub use services::{Azure, EndpointOverrides, Tailnet};
 
 pub use crate::resource::settings::{
-    AutoApply, AzureCloud, ClusterTier, HostKeyPolicy, NodePoolMode, NodePoolScale, PackageSource,
-    SourceAddresses, SupportPlan,
+    AutoApply, AzureCloud, ClusterTier, HostKeyPolicy, NodePoolMode, NodePoolScale, NodeRouteTable,
+    PackageSource, SourceAddresses, SupportPlan,
 };
 
 /// The desired configuration.
@@ -95,6 +95,8 @@ pub struct Cluster {
     pub tier: Option<ClusterTier>,
     /// The support plan, if set.
     pub support_plan: Option<SupportPlan>,
+    /// The route table on the subnets of AKS nodes.
+    pub route_table: NodeRouteTable,
     /// The prefix of all pods, on AKS nodes and on workers.
     pub pod_cidr: Ipv4Net,
     /// The prefix of service addresses; neither routed nor advertised.

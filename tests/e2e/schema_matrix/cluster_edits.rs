@@ -26,6 +26,29 @@ fn expand_pod_cidr(sandbox: &mut SandboxState) {
     );
 }
 
+/// Another owner attaches its route table to the subnet of AKS's nodes.
+fn attach_firewall(sandbox: &mut SandboxState) {
+    let SandboxState { arm, entropy, .. } = sandbox;
+    let table = ArmId::resource_group(arm::SUBSCRIPTION, "theirs")
+        .in_group("Microsoft.Network/routeTables", "firewall");
+    let route = json!({ "name": "default", "properties": { "addressPrefix": "0.0.0.0/0",
+        "nextHopType": "VirtualAppliance", "nextHopIpAddress": "10.100.0.4" } });
+    let body = json!({ "location": "westeurope", "properties": {
+        "provisioningState": "Succeeded", "routes": [route] } });
+    arm.upsert(&table, body, &mut || entropy.next_guid());
+    let networks = arm.list("Microsoft.Network/virtualNetworks");
+    let of_aks = networks.map(|(id, _)| id.clone()).find(|id| id.name().starts_with("aks-vnet"));
+    let attach = |body: &mut serde_json::Value| {
+        for subnet in body["properties"]["subnets"].as_array_mut().unwrap() {
+            if subnet["name"] == "aks-subnet" {
+                subnet["properties"]["routeTable"] = json!({ "id": table });
+            }
+        }
+    };
+    arm.modify(&of_aks.unwrap(), attach, &mut || entropy.next_guid());
+}
+
+const EXISTING_TABLE: &[Assignment] = &[("cluster.route_table", "'existing'")];
 const CLUSTER: &[&str] = &["managed-cluster/cluster/lab"];
 const CLUSTER_GROUP: &[&str] = &["resource-group/cluster/lab"];
 const SUBSCRIPTION: &str = "'5a6d0c1e-0000-4000-8000-000000000001'";
@@ -96,6 +119,15 @@ pub(super) const CLUSTER_EDITS: &[Edit] = &[
     edit("removed", &[("cluster.tier", "")]),
     other(&[("cluster.support_plan", "'AKSLongTermSupport'"), ("cluster.tier", "'premium'")]),
     edit("removed", &[("cluster.support_plan", "")]),
+    edit("`existing`", EXISTING_TABLE),
+    edit("`existing`, where a subnet has the table of another owner", EXISTING_TABLE)
+        .prepared(attach_firewall),
+    edit(
+        "`own`, where a subnet has the table of another owner",
+        &[("cluster.route_table", "'own'")],
+    )
+    .from(EXISTING_TABLE)
+    .prepared(attach_firewall),
     other(&[
         ("cluster.pod_cidr", "'10.246.0.0/16'"),
         ("datacenters.cloud.pod_pool", "'10.246.64.0/20'"),

@@ -45,9 +45,9 @@ rules! {
     /// A Server names its datacenter's router by its address in the tailnet.
     ServerRouterAddressCurrent = 2, "server-router-address-current", &[Kind::Server, Kind::TailnetDevice];
     /// No route has an unassigned address as its next hop.
-    NextHopExists = 3, "next-hop-exists", &[Kind::RouteTable, Kind::Worker];
+    NextHopExists = 3, "next-hop-exists", &[Kind::RouteTable, Kind::Route, Kind::Worker];
     /// No route is for pods that no node has.
-    NoStaleRoutes = 3, "no-stale-routes", &[Kind::RouteTable, Kind::Worker];
+    NoStaleRoutes = 3, "no-stale-routes", &[Kind::RouteTable, Kind::Route, Kind::Worker];
     /// The tailnet has approved exactly the routes that a router advertises.
     AdvertisedRoutesApproved = 3, "advertised-routes-approved", &[Kind::AdvertisedRoutes, Kind::ApprovedRoutes];
     /// A worker's CiliumNode names its pods.

@@ -9,7 +9,7 @@ use super::{Checker, Invariant, Sources};
 use crate::dataplane::fabric::{FabricHop, Segment};
 use crate::dataplane::{Fact, HostId, Origin};
 use crate::net::prefix::overlaps;
-use crate::resource::Kind;
+use crate::resource::{Kind, ObjectKey};
 
 impl Checker<'_> {
     pub(super) fn missing_next_hops(&mut self) {
@@ -21,6 +21,10 @@ impl Checker<'_> {
             for routes in fabric.subnets.iter().filter_map(|subnet| subnet.routes.read().ok()) {
                 for (prefix, route) in routes.iter() {
                     let FabricHop::Appliance(hop) = route.hop else { continue };
+                    // The firewall of an owner may be in another network.
+                    if self.is_of_others(route.origin) {
+                        continue;
+                    }
                     if !fabric.interfaces.contains_key(&hop) {
                         let found = format!("the next hop {hop} of {prefix} does not exist");
                         self.add_at(Invariant::NextHopExists, route.origin, found);
@@ -28,6 +32,17 @@ impl Checker<'_> {
                 }
             }
         }
+    }
+
+    /// Whether a route stands in a table of another owner, and is not the topology's.
+    fn is_of_others(&self, origin: Origin) -> bool {
+        let Some(provenance) = self.model.provenance.get(origin) else { return false };
+        let Sources { desired, inventory, .. } = self.state.sources();
+        let address = &provenance.address;
+        let is_it = |key: &ObjectKey| key.name().eq_ignore_ascii_case(&address.name);
+        address.kind == Kind::RouteTable
+            && desired.get(address).is_none()
+            && inventory.table_routes.keys().any(is_it)
     }
 
     /// A route for pods that no node has: a node that comes would get them.

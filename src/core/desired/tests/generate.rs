@@ -253,6 +253,7 @@ pub(crate) fn cluster_facts(topology: &Topology) -> ClusterFacts {
             id: virtual_network.child("subnets", "aks-subnet"),
             prefix: net("10.224.0.0/16"),
             security_group: None,
+            foreign_route_table: None,
         }],
         node_resource_group,
         virtual_network,

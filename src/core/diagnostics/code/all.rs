@@ -4,7 +4,7 @@ use super::Code;
 
 impl Code {
     /// Every code, in order.
-    pub const ALL: [Self; 172] = [
+    pub const ALL: [Self; 173] = [
         Self::NotUtf8,
         Self::EmptyFile,
         Self::TooLarge,
@@ -104,6 +104,7 @@ impl Code {
         Self::ClusterRanges,
         Self::ClusterStopped,
         Self::ApiServerUnreachable,
+        Self::ForeignRoute,
         Self::NotOwned,
         Self::Protected,
         Self::RouterOffline,

@@ -28,8 +28,10 @@ pub(super) const ENTRIES: &[Entry] = &[
         title: "a foreign route table is on an AKS subnet",
         explanation: "A subnet has at most one route table, and this subnet has one that the topology does \
                       not own. Replacing it would drop its owner's routes, so stargate leaves it and \
-                      cannot write the routes to the workers. Detach it, ask its owner to do so, or take \
-                      the association over with `stargate apply --adopt ADDRESS`.",
+                      cannot write the routes to the workers. Set `route_table = \"existing\"` in \
+                      [cluster] to write them into the owner's table, beside its own routes. Or ask \
+                      its owner to detach it, or take the association over with `stargate apply \
+                      --adopt ADDRESS`: the plan lists the routes that the subnet loses.",
     },
     Entry {
         code: Code::NodeGroupLocked,
@@ -332,5 +334,16 @@ pub(super) const ENTRIES: &[Entry] = &[
                       in the ranges: `az aks update --api-server-authorized-ip-ranges` replaces the whole \
                       list. A private address is reached through the routers if it is in a subnet of AKS \
                       nodes.",
+    },
+    Entry {
+        code: Code::ForeignRoute,
+        text: "SG0465",
+        title: "a route of another owner takes packets of the topology",
+        explanation: "With `route_table = \"existing\"` the routes of the topology are in a table that \
+                      others own. Azure sends a packet by the most specific route and permits one \
+                      route for a destination in a table: a route of the owner to the same \
+                      destination, or to a part of it, sends packets elsewhere than to the router of \
+                      AKS. Ask the owner to remove the route, or to give it the router as its next \
+                      hop.",
     },
 ];

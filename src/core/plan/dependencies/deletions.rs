@@ -39,6 +39,15 @@ impl<'a> Index<'a> {
                 let moving = self.moving_from.get(site).into_iter().flatten();
                 edges.extend(moving.filter(|worker| worker.name == name));
             }
+            // Its packets end with it: workers leave before, and a subnet that had its table
+            // has another one.
+            Kind::Route => {
+                let table = id.parent();
+                let subnets = table.as_ref().and_then(|table| self.pointing_at.get(table));
+                edges.extend(subnets.into_iter().flatten().map(|change| &change.address));
+                edges.extend(self.leaving_workers.values());
+                edges.extend(self.moving_from.values().flatten());
+            }
             // The cluster is deleted with its API server, and the group with the router and
             // the tables.
             Kind::ManagedCluster => {

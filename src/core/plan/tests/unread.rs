@@ -40,6 +40,7 @@ fn bearing(kind: Kind) -> Bearing {
         | Kind::NetworkInterface
         | Kind::VirtualMachine
         | Kind::RouteTable
+        | Kind::Route
         | Kind::TailnetDevice
         | Kind::RouterHost
         | Kind::Worker => Bearing::Site,

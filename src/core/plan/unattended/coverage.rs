@@ -136,6 +136,7 @@ impl Departure {
 fn prefixes(resource: &Resource) -> Option<BTreeSet<Ipv4Net>> {
     match resource {
         Resource::RouteTable(table) => Some(table.routes.known()?.keys().copied().collect()),
+        Resource::Route(route) => Some(BTreeSet::from([route.address_prefix])),
         Resource::AdvertisedRoutes(routes) | Resource::ApprovedRoutes(routes) => {
             routes.prefixes.known().cloned()
         }
@@ -163,6 +164,9 @@ fn hops(resource: &Resource) -> Option<BTreeMap<Ipv4Net, Hop>> {
         Resource::RouteTable(table) => {
             let routes = table.routes.known()?.iter();
             routes.map(|(prefix, hop)| (*prefix, Hop::Azure(*hop))).collect()
+        }
+        Resource::Route(route) => {
+            BTreeMap::from([(route.address_prefix, Hop::Azure(route.next_hop))])
         }
         Resource::RouterHost(router) => {
             let routes = router.kernel_routes.known()?.iter();
@@ -252,7 +256,11 @@ impl Removals {
 fn withdrawn_by(change: &Change) -> BTreeSet<Ipv4Net> {
     let counts = matches!(
         change.address.kind,
-        Kind::RouteTable | Kind::ApprovedRoutes | Kind::AdvertisedRoutes | Kind::RouterHost
+        Kind::RouteTable
+            | Kind::Route
+            | Kind::ApprovedRoutes
+            | Kind::AdvertisedRoutes
+            | Kind::RouterHost
     );
     if change.action != Action::Update || !counts {
         return BTreeSet::new();

@@ -78,6 +78,7 @@ pub(super) fn holds_machines(kind: Kind) -> bool {
 fn is_route(kind: Kind, action: Action) -> bool {
     match kind {
         Kind::RouteTableAssociation
+        | Kind::Route
         | Kind::AdvertisedRoutes
         | Kind::ApprovedRoutes
         // Cilium's agent makes the object; only its pod CIDRs are set.

@@ -4,8 +4,8 @@ use super::ChangeOutcome::{InPlace, NoChange, Recreation, Refused, Replacement, 
 use super::sources::{
     AKS_AUTOSCALER, AKS_LABELS, AKS_NAME, AKS_NETWORK, AKS_POD_CIDR, AKS_POOL, AKS_RESIZE,
     AKS_SCALE, AKS_SUPPORT_PLAN, AKS_SURGE, AKS_SYSTEM_POOL, AKS_TAINTS, AKS_TIER, AKS_UPGRADE,
-    CILIUM, MARKS, MAX_PODS, NODE_LABELS, NODE_TAINTS, RESOURCE_GROUP, SKEW, SKEW_LIMIT, STARGATE,
-    SUBNET, TOPOLOGY_FILE, VM_NAME, VM_SIZE,
+    CILIUM, MARKS, MAX_PODS, NODE_LABELS, NODE_TAINTS, RESOURCE_GROUP, ROUTES, SKEW, SKEW_LIMIT,
+    STARGATE, SUBNET, TOPOLOGY_FILE, VM_NAME, VM_SIZE,
 };
 use super::{ChangeRule, OTHER, rule};
 use crate::diagnostics::Code;
@@ -96,6 +96,28 @@ pub(super) const RULES: &[ChangeRule] = &[
         "removed",
         NoChange,
         ("the cluster keeps its current value", AKS_SUPPORT_PLAN),
+    ),
+    rule(
+        "cluster.route_table",
+        "`existing`",
+        NoChange,
+        ("a subnet with the topology's table keeps it", STARGATE),
+    ),
+    rule(
+        "cluster.route_table",
+        "`existing`, where a subnet has the table of another owner",
+        InPlace,
+        ("the routes are written into that table, one by one", ROUTES),
+    ),
+    rule(
+        "cluster.route_table",
+        "`own`, where a subnet has the table of another owner",
+        Refused(Code::ForeignRouteTable),
+        (
+            "the routes in the owner's table stay until `--adopt` gives the subnet the topology's \
+             table",
+            STARGATE,
+        ),
     ),
     rule(
         "cluster.pod_cidr",

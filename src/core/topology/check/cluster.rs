@@ -25,6 +25,7 @@ impl Checker<'_> {
             kubernetes_version: version?,
             tier: section.tier,
             support_plan: section.support_plan.as_ref().map(|written| written.value),
+            route_table: section.route_table.unwrap_or_default(),
             pod_cidr: pod_cidr?,
             service_cidr: service_cidr?,
             node_pools,

@@ -17,6 +17,7 @@ pub mod network_security_group;
 pub mod node_pool;
 pub mod public_ip_address;
 pub mod resource_group;
+pub mod route;
 pub mod route_table;
 pub mod subnet;
 pub mod virtual_machine;
@@ -64,6 +65,7 @@ fn decode(resource_type: &str, body: &Value) -> Option<Result<Resource, DecodeEr
             virtual_machine::decode(body).map(|it| Resource::VirtualMachine(it.into()))
         }
         Kind::RouteTable => route_table::decode(body).map(|it| Resource::RouteTable(it.into())),
+        Kind::Route => route::decode(body).map(Resource::Route),
         _ => return None,
     };
     Some(decoded)
@@ -95,6 +97,7 @@ pub fn encode_any(
             Ok(virtual_machine::encode(machine, base, marks, creation))
         }
         Resource::RouteTable(table) => route_table::encode(table, base, marks),
+        Resource::Route(route) => Ok(route::encode(route, base, marks.object)),
         _ => return None,
     };
     Some(body.map(|mut body| {

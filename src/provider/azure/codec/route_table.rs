@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::body::{known, merge_onto, write};
 use super::fields::{address, location, missing, prefix, read, read_part};
+use super::route::undescribed;
 use super::{DecodeError, EncodeError, Marks};
 use crate::resource::Pending;
 use crate::resource::azure::{NextHop, RouteTable};
@@ -32,11 +33,17 @@ pub fn decode(body: &Value) -> Result<RouteTable, DecodeError> {
     })
 }
 
-fn decode_route(
+/// Whether a destination is an IPv4 prefix, and neither a service tag nor an IPv6 prefix.
+pub(super) fn is_ipv4(destination: &str) -> bool {
+    destination.starts_with(|letter: char| letter.is_ascii_digit()) && !destination.contains(':')
+}
+
+/// Decodes a route; `None` for one to a service tag or an IPv6 prefix.
+pub(super) fn decode_route(
     route: &models::RoutePropertiesFormat,
 ) -> Result<Option<(Ipv4Net, NextHop)>, DecodeError> {
     let Some(text) = route.address_prefix.as_deref() else { return Ok(None) };
-    if !text.starts_with(|letter: char| letter.is_ascii_digit()) || text.contains(':') {
+    if !is_ipv4(text) {
         return Ok(None);
     }
     let hop = match &route.next_hop_type {
@@ -60,20 +67,19 @@ fn decode_route(
     Ok(Some((prefix(WHAT, "addressPrefix", text)?, hop)))
 }
 
-/// Encodes the body of a PUT with exactly these routes. An existing route keeps its name.
+/// Encodes the body of a PUT with exactly these routes to IPv4 prefixes. An existing route
+/// keeps its name, and routes to service tags and IPv6 prefixes stay: no plan describes them.
 pub fn encode(
     table: &RouteTable,
     base: Option<&Value>,
     marks: &Marks<'_>,
 ) -> Result<Value, EncodeError> {
     let names = base.map(names_by_prefix).unwrap_or_default();
-    let routes: Vec<Value> = known(&table.routes, "routes")?
-        .iter()
-        .map(|(prefix, hop)| {
-            let name = names.get(prefix).cloned().unwrap_or_else(|| route_name(prefix));
-            write(&encode_route(name, prefix, hop))
-        })
-        .collect();
+    let described = known(&table.routes, "routes")?.iter().map(|(prefix, hop)| {
+        let name = names.get(prefix).cloned().unwrap_or_else(|| route_name(prefix));
+        write(&encode_route(name, prefix, hop))
+    });
+    let routes: Vec<Value> = described.chain(undescribed(base)).collect();
     // An empty list is written too: without it the table would keep its routes.
     let ours = json!({
         "location": table.location,
@@ -83,7 +89,7 @@ pub fn encode(
     Ok(merge_onto(base, ours))
 }
 
-fn encode_route(name: String, prefix: &Ipv4Net, hop: &NextHop) -> models::Route {
+pub(super) fn encode_route(name: String, prefix: &Ipv4Net, hop: &NextHop) -> models::Route {
     let (next_hop_type, next_hop) = match hop {
         NextHop::Appliance(address) => {
             (models::RouteNextHopType::VirtualAppliance, Some(address.to_string()))

@@ -1,0 +1,93 @@
+//! The topology's routes in route tables of other owners.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ipnet::Ipv4Net;
+
+use super::Sources;
+use super::builder::ModelBuilder;
+use super::projected_state::ProjectedFact;
+use super::segments::fabric_hop;
+use crate::dataplane::fabric::{UserRoute, UserRoutes};
+use crate::dataplane::{Fact, Origin};
+use crate::inventory::Inventory;
+use crate::resource::route_name::address_name;
+use crate::resource::{Address, ArmId, Kind, ObjectKey, Resource, Site};
+
+/// A route of the topology in a table of another owner.
+#[derive(Debug, Clone)]
+pub(super) struct SingleRoute<'a> {
+    key: &'a ObjectKey,
+    address: Address,
+    /// The destination that it has now, if it exists.
+    live: Option<Ipv4Net>,
+}
+
+/// Such routes by table, desired and live ones.
+#[derive(Debug, Clone, Default)]
+pub(super) struct SingleRoutes<'a>(BTreeMap<ArmId, Vec<SingleRoute<'a>>>);
+
+impl<'a> SingleRoutes<'a> {
+    pub(super) fn of(sources: Sources<'a>) -> Self {
+        let inventory: &'a Inventory = sources.inventory;
+        let tables = inventory.table_routes.keys();
+        let live = tables.flat_map(|table| inventory.routes_of(table)).map(|(key, _)| key);
+        let live = live.filter_map(|key| {
+            let ObjectKey::Azure(id) = key else { return None };
+            Some((key, Address::new(Kind::Route, Site::Cluster, address_name(id))))
+        });
+        let desired = sources.desired.iter().filter(|it| it.address.kind == Kind::Route);
+        let desired = desired.filter_map(|it| Some((it.key.as_ref()?, it.address.clone())));
+        // The address of a desired one is known.
+        let all: BTreeMap<&'a ObjectKey, Address> = live.chain(desired).collect();
+        let mut routes = Self::default();
+        for (key, address) in all {
+            let table = match key {
+                ObjectKey::Azure(id) => id.parent(),
+                _ => None,
+            };
+            let live = match inventory.get(key).map(|it| &it.resource) {
+                Some(Resource::Route(route)) => Some(route.address_prefix),
+                _ => None,
+            };
+            if let Some(table) = table {
+                routes.0.entry(table).or_default().push(SingleRoute { key, address, live });
+            }
+        }
+        routes
+    }
+
+    pub(super) fn of_table(&self, table: &ArmId) -> Vec<SingleRoute<'a>> {
+        self.0.get(table).cloned().unwrap_or_default()
+    }
+}
+
+impl ModelBuilder<'_> {
+    /// The routes of a table in which the topology has single routes: those of others as they
+    /// were read, and the topology's own as they are in this state.
+    pub(super) fn with_single_routes(
+        &mut self,
+        table: &ArmId,
+        mut routes: BTreeMap<Ipv4Net, UserRoute>,
+    ) -> Fact<Arc<UserRoutes>> {
+        let of_table =
+            self.provenance.of(&self.state.address_of(Kind::RouteTable, &Site::Cluster, table));
+        let single = self.state.single_routes(table);
+        for prefix in single.iter().filter_map(|route| route.live) {
+            routes.remove(&prefix);
+        }
+        for SingleRoute { key, address, .. } in &single {
+            let origin: Origin = self.provenance.of(address);
+            match self.state.object(Kind::Route, key) {
+                ProjectedFact::There(Resource::Route(route)) => {
+                    let hop = fabric_hop(route.next_hop);
+                    routes.insert(route.address_prefix, UserRoute { hop, origin });
+                }
+                ProjectedFact::Unread => return Fact::unknown(origin),
+                ProjectedFact::There(_) | ProjectedFact::Absent => {}
+            }
+        }
+        Fact::known(Arc::new(routes.into_iter().collect()), of_table)
+    }
+}

@@ -1,0 +1,135 @@
+//! Route tables of other owners: those on the subnets of AKS nodes, and the topology's routes
+//! in any.
+
+use std::collections::BTreeMap;
+
+use futures::future::join_all;
+use serde_json::Value;
+
+use super::cluster_facts::ClusterResponse;
+use super::single::{get_printable, unreadable};
+use super::{Observation, Scope, azure};
+use crate::desired::facts::ClusterFacts;
+use crate::desired::names;
+use crate::diagnostics::{Code, Failure};
+use crate::inventory::Source;
+use crate::provider::azure::codec;
+use crate::provider::clients::ReadClients;
+use crate::resource::route_name::route_ownership;
+use crate::resource::settings::NodeRouteTable;
+use crate::resource::{ArmId, Kind, ObjectKey, Ownership, Resource};
+
+/// The tables on subnets of AKS nodes that no list has, with the reason: their routes are
+/// neither known to be there nor to be missing.
+pub(super) type UnreadTables = Vec<(ArmId, Failure)>;
+
+/// Reads each table on a subnet of AKS nodes by its ID that the lists lack, and adds it to
+/// them: the owner may keep it in a group that the identity may not list.
+pub(super) async fn read_missing(
+    clients: &ReadClients,
+    scope: &Scope<'_>,
+    cluster: &ClusterResponse,
+    objects: &mut BTreeMap<Kind, Vec<Value>>,
+) -> UnreadTables {
+    let ClusterResponse::Facts(facts) = cluster else { return Vec::new() };
+    if scope.topology.cluster.route_table != NodeRouteTable::Existing {
+        return Vec::new();
+    }
+    let tables = objects.entry(Kind::RouteTable).or_default();
+    let is_listed = |id: &ArmId| tables.iter().any(|table| codec::id(table).as_ref() == Some(id));
+    let mut missing: Vec<ArmId> =
+        facts.node_subnets.iter().filter_map(|subnet| subnet.foreign_route_table.clone()).collect();
+    missing.sort();
+    missing.dedup();
+    missing.retain(|id| !is_listed(id));
+    let reads = missing.into_iter().map(|id| async move {
+        let response = get_printable(clients, &id).await;
+        (id, response)
+    });
+    let mut unread = Vec::new();
+    for (id, response) in join_all(reads).await {
+        match response {
+            Ok(Some(table)) => tables.push(table),
+            Ok(None) => unread.push((id.clone(), unread_table(&id, "Azure has no such table"))),
+            Err(error) => unread.push((id.clone(), unread_table(&id, &error.to_string()))),
+        }
+    }
+    unread
+}
+
+fn unread_table(id: &ArmId, reason: &str) -> Failure {
+    Failure::new(
+        Code::SourceGap,
+        format!("cannot read the route table {id} on a subnet of AKS nodes: {reason}"),
+        format!(
+            "assign the identity a role on the route table that permits \
+             `Microsoft.Network/routeTables/read` and `Microsoft.Network/routeTables/routes/*`, \
+             such as Network Contributor; `az network route-table show --ids {id}` shows whether \
+             it can be read"
+        ),
+    )
+}
+
+/// Notes the tables that could not be read.
+pub(super) fn note_unread(unread: &UnreadTables, observation: &mut Observation) {
+    for (id, failure) in unread {
+        observation.unread(ObjectKey::Azure(id.clone()), Source::Azure, failure.clone());
+    }
+}
+
+/// Leaves the tables to the facts that others own: the topology's own ones, and those of
+/// another topology, which writes its tables whole, are none to write single routes into.
+pub(super) fn keep_foreign(facts: &mut ClusterFacts, observation: &Observation) {
+    let own =
+        facts.network_group().in_group(Kind::RouteTable.arm_type(), names::WORKERS_ROUTE_TABLE);
+    for subnet in &mut facts.node_subnets {
+        subnet.foreign_route_table.take_if(|table| {
+            let key = ObjectKey::Azure(table.clone());
+            let observed = observation.inventory.get(&key);
+            let is_marked = observed.is_some_and(|it| it.ownership != Ownership::Foreign);
+            *table == own || is_marked || observation.without_name.contains_key(&key)
+        });
+    }
+}
+
+/// Notes the routes of tables that the topology does not own, and those of them that are the
+/// topology's.
+pub(super) fn note_routes(
+    tables: Option<&Vec<Value>>,
+    scope: &Scope<'_>,
+    observation: &mut Observation,
+) {
+    let owner = scope.owner();
+    for table in tables.into_iter().flatten() {
+        let Some(id) = codec::id(table) else { continue };
+        let key = ObjectKey::Azure(id);
+        let is_ours = azure::ownership(table, &owner, scope).is_ours()
+            || observation.without_name.contains_key(&key);
+        if is_ours {
+            continue;
+        }
+        let mut routes = Vec::new();
+        for (id, route, body) in codec::route::in_table(table) {
+            let ownership = route_ownership(&owner, &route.name);
+            if ownership.is_ours() {
+                note_route(id, body, ownership, observation);
+            } else {
+                routes.push(route);
+            }
+        }
+        observation.inventory.table_routes.insert(key, routes);
+    }
+}
+
+fn note_route(id: ArmId, body: &Value, ownership: Ownership, observation: &mut Observation) {
+    match codec::route::decode(body) {
+        Ok(route) => {
+            let key = ObjectKey::Azure(id);
+            observation.inventory.note(key, Resource::Route(route), ownership);
+        }
+        Err(error) => {
+            let failure = unreadable(&id, &error);
+            observation.unread(ObjectKey::Azure(id), Source::Azure, failure);
+        }
+    }
+}
