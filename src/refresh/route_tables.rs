@@ -77,8 +77,8 @@ pub(super) fn note_unread(unread: &UnreadTables, observation: &mut Observation) 
     }
 }
 
-/// Leaves the tables to the facts that others own: the topology's own ones, and those of
-/// another topology, which writes its tables whole, are none to write single routes into.
+/// Keeps in the facts only the tables that are neither the topology's own nor those of another
+/// topology, which writes its tables whole and would remove single routes.
 pub(super) fn keep_foreign(facts: &mut ClusterFacts, observation: &Observation) {
     let own =
         facts.network_group().in_group(Kind::RouteTable.arm_type(), names::WORKERS_ROUTE_TABLE);

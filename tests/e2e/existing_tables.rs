@@ -137,7 +137,7 @@ async fn change_route(deployment: &Deployment, name: &str, body: Option<Value>) 
     }
 }
 
-fn shown(plan: &Plan) -> Vec<(Action, Kind)> {
+fn actions_of(plan: &Plan) -> Vec<(Action, Kind)> {
     plan.changes.iter().map(|it| (it.action, it.address.kind)).collect()
 }
 
@@ -199,7 +199,7 @@ async fn drift_of_single_routes_is_repaired_and_the_owners_changes_are_left() {
     let added = route("printer", "192.168.7.0/24", "10.100.0.9");
     change_route(&deployment, "printer", Some(added)).await;
     let plan = deployment.plan().await;
-    let mut changes = shown(&plan);
+    let mut changes = actions_of(&plan);
     changes.sort();
     assert_eq!(changes, [(Action::Create, Kind::Route), (Action::Update, Kind::Route)]);
     assert!(plan.reachability.gained > 0, "{}", summary(&plan));
@@ -245,7 +245,7 @@ async fn a_table_that_cannot_be_read_is_not_empty() {
             let plan = deployment.refresh_and_plan(&options).await.plan;
             let context = format!("{how:?} {destroying}: {}", summary(&plan));
             assert_eq!(plan.status(), PlanStatus::Unknown, "{context}");
-            assert!(!shown(&plan).iter().any(|(_, kind)| *kind == Kind::Route), "{context}");
+            assert!(!actions_of(&plan).iter().any(|(_, kind)| *kind == Kind::Route), "{context}");
             let named = |gap: &&stargate::inventory::Gap| gap.failure.message.contains("firewall");
             assert!(plan.gaps.iter().any(|gap| named(&gap)), "{context}");
         }
@@ -316,7 +316,7 @@ async fn the_setting_can_be_removed() {
     let before = live(&deployment).await;
     let deployment = deployment.edited(&text(""));
     let plan = deployment.plan().await;
-    assert!(!shown(&plan).iter().any(|(_, kind)| *kind == Kind::Route), "{}", summary(&plan));
+    assert!(!actions_of(&plan).iter().any(|(_, kind)| *kind == Kind::Route), "{}", summary(&plan));
     assert_eq!(plan.reachability.lost, 0, "{}", summary(&plan));
     assert_eq!(deployment.apply(&RefreshOptions::default()).await.status, ApplyStatus::Blocked);
     assert_eq!(live(&deployment).await, before);

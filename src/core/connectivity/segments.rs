@@ -1,10 +1,14 @@
 //! Subnets, their tables, and the interfaces of machines.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use ipnet::Ipv4Net;
+
 use super::builder::ModelBuilder;
 use super::projected_state::ProjectedFact;
+use super::single_routes::SingleRoute;
 use crate::dataplane::fabric::{Fabric, FabricHop, FabricSubnet, Interface, UserRoute, UserRoutes};
 use crate::dataplane::{Fact, HostId, Origin};
 use crate::desired::names;
@@ -51,13 +55,39 @@ impl ModelBuilder<'_> {
                 Some(routes) => {
                     let entry = |hop: &NextHop| UserRoute { hop: fabric_hop(*hop), origin };
                     let routes = routes.iter().map(|(prefix, hop)| (*prefix, entry(hop)));
-                    self.with_single_routes(id, routes.collect())
+                    self.with_single_routes(id, routes.collect(), origin)
                 }
                 None => Fact::unknown(origin),
             },
             // A table of another owner, or one that could not be read.
             _ => Fact::unknown(origin),
         }
+    }
+
+    /// The routes of a table in which the topology has single routes: those of others as they
+    /// were read, and the topology's own as they are in this state.
+    fn with_single_routes(
+        &mut self,
+        table: &ArmId,
+        mut routes: BTreeMap<Ipv4Net, UserRoute>,
+        of_table: Origin,
+    ) -> Fact<Arc<UserRoutes>> {
+        let single = self.state.single_routes(table);
+        for prefix in single.iter().filter_map(|route| route.live) {
+            routes.remove(&prefix);
+        }
+        for SingleRoute { key, address, .. } in &single {
+            let origin: Origin = self.provenance.of(address);
+            match self.state.object(Kind::Route, key) {
+                ProjectedFact::There(Resource::Route(route)) => {
+                    let hop = fabric_hop(route.next_hop);
+                    routes.insert(route.address_prefix, UserRoute { hop, origin });
+                }
+                ProjectedFact::Unread => return Fact::unknown(origin),
+                ProjectedFact::There(_) | ProjectedFact::Absent => {}
+            }
+        }
+        Fact::known(Arc::new(routes.into_iter().collect()), of_table)
     }
 
     /// Whether a machine exists and runs, and the address that its interface has at the
@@ -164,7 +194,7 @@ fn subnet_of(interface: &NetworkInterface, subnets: &[Address]) -> Option<usize>
     subnets.iter().position(|subnet| subnet.name.eq_ignore_ascii_case(name))
 }
 
-pub(super) fn fabric_hop(hop: NextHop) -> FabricHop {
+fn fabric_hop(hop: NextHop) -> FabricHop {
     match hop {
         NextHop::Appliance(address) => FabricHop::Appliance(address),
         NextHop::VirtualNetwork => FabricHop::VirtualNetwork,

@@ -1,16 +1,10 @@
 //! The topology's routes in route tables of other owners.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use ipnet::Ipv4Net;
 
 use super::Sources;
-use super::builder::ModelBuilder;
-use super::projected_state::ProjectedFact;
-use super::segments::fabric_hop;
-use crate::dataplane::fabric::{UserRoute, UserRoutes};
-use crate::dataplane::{Fact, Origin};
 use crate::inventory::Inventory;
 use crate::resource::route_name::address_name;
 use crate::resource::{Address, ArmId, Kind, ObjectKey, Resource, Site};
@@ -18,10 +12,10 @@ use crate::resource::{Address, ArmId, Kind, ObjectKey, Resource, Site};
 /// A route of the topology in a table of another owner.
 #[derive(Debug, Clone)]
 pub(super) struct SingleRoute<'a> {
-    key: &'a ObjectKey,
-    address: Address,
+    pub(super) key: &'a ObjectKey,
+    pub(super) address: Address,
     /// The destination that it has now, if it exists.
-    live: Option<Ipv4Net>,
+    pub(super) live: Option<Ipv4Net>,
 }
 
 /// Such routes by table, desired and live ones.
@@ -60,34 +54,5 @@ impl<'a> SingleRoutes<'a> {
 
     pub(super) fn of_table(&self, table: &ArmId) -> Vec<SingleRoute<'a>> {
         self.0.get(table).cloned().unwrap_or_default()
-    }
-}
-
-impl ModelBuilder<'_> {
-    /// The routes of a table in which the topology has single routes: those of others as they
-    /// were read, and the topology's own as they are in this state.
-    pub(super) fn with_single_routes(
-        &mut self,
-        table: &ArmId,
-        mut routes: BTreeMap<Ipv4Net, UserRoute>,
-    ) -> Fact<Arc<UserRoutes>> {
-        let of_table =
-            self.provenance.of(&self.state.address_of(Kind::RouteTable, &Site::Cluster, table));
-        let single = self.state.single_routes(table);
-        for prefix in single.iter().filter_map(|route| route.live) {
-            routes.remove(&prefix);
-        }
-        for SingleRoute { key, address, .. } in &single {
-            let origin: Origin = self.provenance.of(address);
-            match self.state.object(Kind::Route, key) {
-                ProjectedFact::There(Resource::Route(route)) => {
-                    let hop = fabric_hop(route.next_hop);
-                    routes.insert(route.address_prefix, UserRoute { hop, origin });
-                }
-                ProjectedFact::Unread => return Fact::unknown(origin),
-                ProjectedFact::There(_) | ProjectedFact::Absent => {}
-            }
-        }
-        Fact::known(Arc::new(routes.into_iter().collect()), of_table)
     }
 }

@@ -42,7 +42,7 @@ pub fn in_table(table: &Value) -> Vec<(ArmId, TableRoute, &Value)> {
     let text = |route: &Value, pointer: &str| {
         route.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
     };
-    let shown = |route: &Value| TableRoute {
+    let decoded = |route: &Value| TableRoute {
         name: text(route, "/name"),
         destination: text(route, "/properties/addressPrefix"),
         next_hop: match text(route, "/properties/nextHopIpAddress") {
@@ -53,8 +53,8 @@ pub fn in_table(table: &Value) -> Vec<(ArmId, TableRoute, &Value)> {
     let routes = routes.into_iter().flatten();
     routes
         .map(|route| {
-            let shown = shown(route);
-            (id.child("routes", &shown.name), shown, route)
+            let decoded = decoded(route);
+            (id.child("routes", &decoded.name), decoded, route)
         })
         .collect()
 }
@@ -131,13 +131,13 @@ mod tests {
     #[test]
     fn all_routes_of_a_table_are_named() {
         let body = body();
-        let shown: Vec<String> =
+        let texts: Vec<String> =
             in_table(&body).iter().map(|(id, route, _)| format!("{} {route}", id.name())).collect();
         let expected = [
             "tag AzureMonitor → Internet",
             "six 2001:db8::/32 → Internet",
             "four 10.0.0.0/8 → Internet",
         ];
-        assert_eq!(shown, expected);
+        assert_eq!(texts, expected);
     }
 }
