@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::Sources;
-use super::single_routes::{SingleRoute, SingleRoutes};
+use super::single_routes::{ProjectedRoute, SingleRoutes};
 use crate::desired::DesiredResource;
 use crate::desired::facts::ClusterFacts;
 use crate::inventory::{Inventory, Source};
@@ -158,7 +158,7 @@ impl<'a> ProjectedState<'a> {
     }
 
     /// The topology's routes in a route table of another owner.
-    pub(super) fn single_routes(&self, table: &ArmId) -> Vec<SingleRoute<'a>> {
+    pub(super) fn single_routes(&self, table: &ArmId) -> Vec<ProjectedRoute<'a>> {
         self.single_routes.of_table(table)
     }
 

@@ -8,7 +8,7 @@ use ipnet::Ipv4Net;
 
 use super::builder::ModelBuilder;
 use super::projected_state::ProjectedFact;
-use super::single_routes::SingleRoute;
+use super::single_routes::ProjectedRoute;
 use crate::dataplane::fabric::{Fabric, FabricHop, FabricSubnet, Interface, UserRoute, UserRoutes};
 use crate::dataplane::{Fact, HostId, Origin};
 use crate::desired::names;
@@ -76,7 +76,7 @@ impl ModelBuilder<'_> {
         for prefix in single.iter().filter_map(|route| route.live) {
             routes.remove(&prefix);
         }
-        for SingleRoute { key, address, .. } in &single {
+        for ProjectedRoute { key, address, .. } in &single {
             let origin: Origin = self.provenance.of(address);
             match self.state.object(Kind::Route, key) {
                 ProjectedFact::There(Resource::Route(route)) => {

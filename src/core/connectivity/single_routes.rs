@@ -11,7 +11,7 @@ use crate::resource::{Address, ArmId, Kind, ObjectKey, Resource, Site};
 
 /// A route of the topology in a table of another owner.
 #[derive(Debug, Clone)]
-pub(super) struct SingleRoute<'a> {
+pub(super) struct ProjectedRoute<'a> {
     pub(super) key: &'a ObjectKey,
     pub(super) address: Address,
     /// The destination that it has now, if it exists.
@@ -20,7 +20,7 @@ pub(super) struct SingleRoute<'a> {
 
 /// Such routes by table, desired and live ones.
 #[derive(Debug, Clone, Default)]
-pub(super) struct SingleRoutes<'a>(BTreeMap<ArmId, Vec<SingleRoute<'a>>>);
+pub(super) struct SingleRoutes<'a>(BTreeMap<ArmId, Vec<ProjectedRoute<'a>>>);
 
 impl<'a> SingleRoutes<'a> {
     pub(super) fn of(sources: Sources<'a>) -> Self {
@@ -46,13 +46,13 @@ impl<'a> SingleRoutes<'a> {
                 _ => None,
             };
             if let Some(table) = table {
-                routes.0.entry(table).or_default().push(SingleRoute { key, address, live });
+                routes.0.entry(table).or_default().push(ProjectedRoute { key, address, live });
             }
         }
         routes
     }
 
-    pub(super) fn of_table(&self, table: &ArmId) -> Vec<SingleRoute<'a>> {
+    pub(super) fn of_table(&self, table: &ArmId) -> Vec<ProjectedRoute<'a>> {
         self.0.get(table).cloned().unwrap_or_default()
     }
 }

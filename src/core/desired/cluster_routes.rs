@@ -10,7 +10,7 @@ use super::context::DesiredContext;
 use super::facts::NodeSubnet;
 use super::set::{DesiredSet, ResourceBuilder};
 use super::{DesiredResource, names};
-use crate::resource::azure::{NextHop, Route, RouteTable, RouteTableAssociation};
+use crate::resource::azure::{NextHop, RouteTable, RouteTableAssociation, SingleRoute};
 use crate::resource::route_name::{destination, route_name};
 use crate::resource::settings::NodeRouteTable;
 use crate::resource::{Address, ArmId, Kind, ObjectKey, Pending, Resource};
@@ -88,7 +88,7 @@ fn route(
     ResourceBuilder::new(
         address(Kind::Route, &format!("{name}/{}", destination(&address_prefix))),
         Some(ObjectKey::Azure(id)),
-        Resource::Route(Route { address_prefix, next_hop }),
+        Resource::Route(SingleRoute { address_prefix, next_hop }),
     )
     .planned_because_of("[cluster] route_table = \"existing\"")
 }

@@ -10,7 +10,7 @@ use super::{Action, Blocked, Finding, FindingSeverity};
 use crate::desired::{DesiredResource, DesiredSet};
 use crate::diagnostics::{Code, Failure};
 use crate::inventory::{Inventory, TableRoute};
-use crate::resource::azure::{NextHop, Route};
+use crate::resource::azure::{NextHop, SingleRoute};
 use crate::resource::{Address, ArmId, Kind, ObjectKey, Resource};
 use crate::topology::lints::MAX_ROUTES_PER_TABLE;
 
@@ -38,7 +38,7 @@ pub(super) fn refuse(input: Comparison<'_>, desired: &DesiredResource) -> Option
 }
 
 /// The table of a single route, and the route.
-fn single_route(desired: &DesiredResource) -> Option<(ArmId, &Route)> {
+fn single_route(desired: &DesiredResource) -> Option<(ArmId, &SingleRoute)> {
     match (&desired.resource, &desired.key) {
         (Resource::Route(route), Some(ObjectKey::Azure(id))) => Some((id.parent()?, route)),
         _ => None,
@@ -49,7 +49,7 @@ fn leads_to(route: &TableRoute, hop: NextHop) -> bool {
     hop.address().is_some_and(|address| route.next_hop.parse() == Ok(address))
 }
 
-fn taken_from(table: &ArmId, taken: &TableRoute, route: &Route, what: &str) -> Failure {
+fn taken_from(table: &ArmId, taken: &TableRoute, route: &SingleRoute, what: &str) -> Failure {
     let router = route.next_hop.address().map(|it| it.to_string()).unwrap_or_default();
     Failure::new(
         Code::ForeignRoute,
@@ -69,10 +69,10 @@ fn taken_from(table: &ArmId, taken: &TableRoute, route: &Route, what: &str) -> F
     )
 }
 
-/// What the owner's routes mean for those of the topology: more specific ones that take a part
-/// of the packets, and tables that have no room.
+/// Findings about the routes of owners beside those of the topology: more specific ones that
+/// take a part of the packets, and tables that have no room.
 pub(super) fn findings(desired: &DesiredSet, inventory: &Inventory) -> Vec<Finding> {
-    let mut tables: BTreeMap<ArmId, Vec<(&Address, &Route)>> = BTreeMap::new();
+    let mut tables: BTreeMap<ArmId, Vec<(&Address, &SingleRoute)>> = BTreeMap::new();
     for one in desired.iter().filter(|it| it.address.kind == Kind::Route) {
         let Some((table, route)) = single_route(one) else { continue };
         tables.entry(table).or_default().push((&one.address, route));
@@ -98,7 +98,7 @@ pub(super) fn findings(desired: &DesiredSet, inventory: &Inventory) -> Vec<Findi
 
 /// Whether a route of another owner is more specific than one of the topology, and leads
 /// elsewhere.
-fn captures(theirs: &TableRoute, ours: &Route) -> bool {
+fn captures(theirs: &TableRoute, ours: &SingleRoute) -> bool {
     let is_part =
         |prefix: Ipv4Net| ours.address_prefix.contains(&prefix) && prefix != ours.address_prefix;
     theirs.prefix().is_some_and(is_part) && !leads_to(theirs, ours.next_hop)

@@ -351,7 +351,7 @@ impl RouteTable {
 
 /// One route in a route table of another owner.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Route {
+pub struct SingleRoute {
     /// The destination.
     pub address_prefix: Ipv4Net,
     /// Where packets go.

@@ -47,7 +47,7 @@ pub fn route_ownership(owner: &Owner, name: &str) -> Ownership {
     owner.ownership(topology, SiteName::from(&Site::Cluster))
 }
 
-/// What the names of a topology's routes begin with. The names of topologies have no full
+/// The beginning of the names of a topology's routes. The names of topologies have no full
 /// stop, so that a digest is not taken for one.
 fn mark(topology: &str) -> String {
     match topology.get(..MAX_TOPOLOGY - DIGEST - 1) {

@@ -37,7 +37,7 @@ pub enum Resource {
     /// A route table with all its routes.
     RouteTable(Shared<azure::RouteTable>),
     /// A route of ours in a table of another owner.
-    Route(azure::Route),
+    Route(azure::SingleRoute),
     /// A router's device in the tailnet.
     TailnetDevice(tailnet::Device),
     /// The prefixes that a router offers to the tailnet.

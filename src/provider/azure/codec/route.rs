@@ -9,20 +9,20 @@ use super::fields::{id, missing, read};
 use super::route_table::{decode_route, encode_route};
 use crate::inventory::TableRoute;
 use crate::resource::ArmId;
-use crate::resource::azure::Route;
+use crate::resource::azure::SingleRoute;
 
 const WHAT: &str = "route";
 
 /// Decodes a response of ARM.
-pub fn decode(body: &Value) -> Result<Route, DecodeError> {
+pub fn decode(body: &Value) -> Result<SingleRoute, DecodeError> {
     let route: models::Route = read(WHAT, body)?;
     let decoded = route.properties.as_ref().map(decode_route).transpose()?.flatten();
     let (address_prefix, next_hop) = decoded.ok_or_else(|| missing(WHAT, "addressPrefix"))?;
-    Ok(Route { address_prefix, next_hop })
+    Ok(SingleRoute { address_prefix, next_hop })
 }
 
 /// Encodes the body of a PUT of a route with this ID.
-pub fn encode(route: &Route, base: Option<&Value>, object: &ArmId) -> Value {
+pub fn encode(route: &SingleRoute, base: Option<&Value>, object: &ArmId) -> Value {
     let name = object.name().to_owned();
     let model = write(&encode_route(name, &route.address_prefix, &route.next_hop));
     let mut body = merge_onto(base, model);
@@ -65,7 +65,7 @@ pub(super) fn undescribed(table: Option<&Value>) -> Vec<Value> {
     let routes = table.and_then(|it| it.pointer("/properties/routes")).and_then(Value::as_array);
     let is_described = |route: &&Value| {
         let prefix = route.pointer("/properties/addressPrefix").and_then(Value::as_str);
-        !prefix.is_some_and(|text| !super::route_table::is_ipv4(text))
+        prefix.is_none_or(super::route_table::is_ipv4)
     };
     routes.into_iter().flatten().filter(|route| !is_described(route)).cloned().collect()
 }
@@ -116,14 +116,14 @@ mod tests {
     fn a_route_is_written_by_its_id_and_keeps_unknown_fields() {
         let address_prefix = "10.50.0.0/16".parse().unwrap();
         let next_hop = NextHop::Appliance([10, 0, 0, 4].into());
-        let route = Route { address_prefix, next_hop };
+        let route = SingleRoute { address_prefix, next_hop };
         let id = table().child("routes", "stargate-lab-10.50.0.0-16");
         let base = json!({ "etag": "e", "properties": { "future": 1, "nextHopType": "None" } });
         let written = encode(&route, Some(&base), &id);
         assert_eq!((&written["name"], &written["etag"]), (&json!(id.name()), &json!("e")));
         assert_eq!(written["properties"]["future"], 1);
         assert_eq!(decode(&written).unwrap(), route);
-        let internet = Route { next_hop: NextHop::Internet, ..route };
+        let internet = SingleRoute { next_hop: NextHop::Internet, ..route };
         let written = encode(&internet, Some(&written), &id);
         assert!(written["properties"].get("nextHopIpAddress").is_none(), "{written}");
     }
