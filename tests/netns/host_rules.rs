@@ -71,7 +71,7 @@ fn routes(spec: &NetworkSpec, id: usize, kernel: &Kernel) -> String {
                 "route add {range} dev {device} table {PODS_TABLE} proto {STATE_PROTOCOL}\n"
             );
         }
-        Pods::NotPlumbed(range) => {
+        Pods::NotPlumbed(range) | Pods::NoNode(range) => {
             text += &format!("rule add pref 2 to {range} lookup {PODS_TABLE}\n");
             text += &format!(
                 "route add unreachable {range} table {PODS_TABLE} proto {STATE_PROTOCOL}\n"

@@ -68,13 +68,15 @@ async fn unread_exemptions_make_a_denial_unknown() {
     assert!(check.gaps.iter().any(|gap| gap.message.contains("policyExemptions")), "{check:#?}");
 }
 
+type IsCall = fn(&Call) -> bool;
+
 /// The router beside a VNet in another subscription and region is checked there.
 #[tokio::test(start_paused = true)]
 async fn a_network_elsewhere_is_checked_in_its_own_subscription_and_region() {
     let deployment = with_network_elsewhere().await;
     assert_eq!(problems(&examine(&deployment).await), [] as [String; 0]);
     // The facts of the group, and of the region of the VNet in that subscription.
-    let refused: [(fn(&Call) -> bool, &[&str]); 4] = [
+    let refused: [(IsCall, &[&str]); 4] = [
         (
             |call| {
                 is_request(
