@@ -11,8 +11,8 @@ use tokio::sync::oneshot;
 use super::cluster_facts::{self, ClusterResponse};
 use super::single::unreadable;
 use super::{
-    Observation, Scope, egress, groups, network_group, node_group, node_pools, offered_versions,
-    provisioning, route_tables, subnets,
+    Observation, Scope, egress, groups, interface_groups, network_group, node_group, node_pools,
+    offered_versions, provisioning, route_tables, subnets,
 };
 use crate::desired::OfferedVersions;
 use crate::desired::facts::{ClusterFacts, NodeSubnet};
@@ -48,6 +48,8 @@ pub(super) struct AzureResponses {
     cluster: ClusterResponse,
     /// The tables on subnets of AKS nodes that could not be read.
     unread_tables: route_tables::UnreadTables,
+    /// The security groups on the topology's interfaces that could not be read.
+    unread_groups: interface_groups::UnreadGroups,
     /// The versions on offer, if the cluster is created or upgraded.
     offered_versions: Result<Option<OfferedVersions>, RequestError>,
 }
@@ -88,6 +90,7 @@ pub(super) async fn read(
         }
     }
     let unread_tables = route_tables::read_missing(clients, scope, &cluster, &mut objects).await;
+    let unread_groups = interface_groups::read_missing(clients, scope, &mut objects).await;
     let node_groups = node_group::read_contents(clients, scope, &objects).await;
     let offered_versions = offered_versions::read(clients, &cluster, scope).await;
     Ok(AzureResponses {
@@ -97,6 +100,7 @@ pub(super) async fn read(
         node_groups,
         cluster,
         unread_tables,
+        unread_groups,
         offered_versions,
     })
 }
@@ -162,6 +166,8 @@ pub(super) fn note(
         }
     }
     let tables = responses.objects.get(&Kind::RouteTable);
+    let groups = responses.objects.get(&Kind::NetworkSecurityGroup);
+    interface_groups::note(groups, &responses.unread_groups, scope, observation);
     route_tables::note_unread(&responses.unread_tables, observation);
     route_tables::note_routes(tables, scope, observation);
     if let Some(facts) = &mut cluster {

@@ -14,6 +14,7 @@ mod foreign_nodes;
 mod groups;
 mod host_findings;
 mod hosts;
+mod interface_groups;
 mod joined_places;
 mod key_expiry;
 pub mod measure;

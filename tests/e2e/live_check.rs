@@ -111,14 +111,28 @@ async fn measurement_and_model_agree_on_prefixes_of_foreign_devices() {
     }
 }
 
+/// Where a group of others denies traffic.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum GroupOfOthers {
+    /// On a worker's interface, in the resource group of the interface.
+    OnInterface,
+    /// The same, in a resource group that the topology has nothing to do with.
+    OnInterfaceFromElsewhere,
+    /// AKS's own.
+    OfAks,
+}
+
 /// Others attach a group to the interface of a worker, or deny traffic in AKS's own group. An
 /// apply removes the first, and the second is AKS's.
 #[tokio::test(start_paused = true)]
 async fn measurement_and_model_agree_on_groups_of_others() {
     let healthy = healthy().await;
-    for (on_interface, repairs) in [(true, true), (false, false)] {
+    let places =
+        [GroupOfOthers::OnInterface, GroupOfOthers::OnInterfaceFromElsewhere, GroupOfOthers::OfAks];
+    for place in places {
+        let repairs = place != GroupOfOthers::OfAks;
         let deployment = Deployment::of(EXAMPLE, healthy.clone());
-        deployment.sandbox.change(|sandbox, _| deny_all(sandbox, on_interface));
+        deployment.sandbox.change(|sandbox, _| deny_all(sandbox, place));
         let (_, found) = measured(&deployment).await;
         assert_no_differences(&found, "a group of others");
         assert!(found.dropped > 0, "{found:#?}");
@@ -126,6 +140,10 @@ async fn measurement_and_model_agree_on_groups_of_others() {
         let changed: Vec<String> = plan.changes.iter().map(|it| it.address.to_string()).collect();
         let expected = format!("network-interface/dc1/{WORKER}-nic");
         assert_eq!(changed, if repairs { vec![expected] } else { vec![] });
+        for change in &plan.changes {
+            let named = change.interrupts.as_deref().unwrap_or_default();
+            assert!(named.starts_with("security group theirs no longer filters"), "{named}");
+        }
         deployment.iterate().await;
         let (_, found) = measured(&deployment).await;
         assert_no_differences(&found, "after an apply");
@@ -134,7 +152,7 @@ async fn measurement_and_model_agree_on_groups_of_others() {
 }
 
 /// Denies everything that arrives, in a new group on a worker's interface, or in AKS's group.
-fn deny_all(sandbox: &mut SandboxState, on_interface: bool) {
+fn deny_all(sandbox: &mut SandboxState, place: GroupOfOthers) {
     const GROUPS: &str = "Microsoft.Network/networkSecurityGroups";
     let SandboxState { arm, entropy, .. } = sandbox;
     let mut guid = || entropy.next_guid();
@@ -143,7 +161,7 @@ fn deny_all(sandbox: &mut SandboxState, on_interface: bool) {
         "sourceAddressPrefix": "*", "sourcePortRange": "*",
         "destinationAddressPrefix": "*", "destinationPortRange": "*",
     }});
-    if !on_interface {
+    if place == GroupOfOthers::OfAks {
         let is_of_aks = |id: &&ArmId| id.name().starts_with("aks-agentpool");
         let group = arm.list(GROUPS).map(|(id, _)| id).find(is_of_aks).unwrap().clone();
         let deny = |body: &mut Value| body["properties"]["securityRules"] = json!([rule]);
@@ -153,7 +171,10 @@ fn deny_all(sandbox: &mut SandboxState, on_interface: bool) {
     let interfaces = arm.list("Microsoft.Network/networkInterfaces").map(|(id, _)| id);
     let is_of_worker = |id: &&ArmId| id.name() == format!("{WORKER}-nic");
     let interface = interfaces.into_iter().find(is_of_worker).unwrap().clone();
-    let name = interface.resource_group_name().unwrap();
+    let name = match place {
+        GroupOfOthers::OnInterfaceFromElsewhere => "security",
+        _ => interface.resource_group_name().unwrap(),
+    };
     let group = ArmId::resource_group(interface.subscription().unwrap(), name);
     let group = group.in_group(GROUPS, "theirs");
     let body = json!({ "location": "canadacentral", "properties": { "securityRules": [rule] } });

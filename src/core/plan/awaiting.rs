@@ -37,6 +37,8 @@ pub enum ApprovalReason {
     TakesOver,
     /// It removes the record of an object's protection.
     RemovesProtection,
+    /// It takes a security group off a network interface.
+    RemovesSecurityGroup,
     /// It creates a part of the deployment after another process destroyed it.
     AfterDestroy,
     /// It depends on a change that awaits approval, or changes the routes to the machine that
@@ -70,6 +72,9 @@ impl fmt::Display for ApprovalReason {
             Self::RemovesMachine => formatter.write_str("it replaces or deletes a machine"),
             Self::TakesOver => formatter.write_str("it adopts an object"),
             Self::RemovesProtection => formatter.write_str("it removes a protection"),
+            Self::RemovesSecurityGroup => {
+                formatter.write_str("it removes a security group from an interface")
+            }
             Self::AfterDestroy => formatter.write_str("the topology was destroyed"),
             Self::DependsOn { address } => write!(formatter, "it depends on {address}"),
             Self::LosesPairs { count } => {

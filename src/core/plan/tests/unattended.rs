@@ -14,7 +14,7 @@ use crate::plan::unattended::{ApprovedChanges, Selection, divide};
 use crate::plan::{Action, ApprovalReason, Plan};
 use crate::resource::azure::Subnet;
 use crate::resource::settings::AutoApply;
-use crate::resource::{Address, Kind, ObjectKey, Resource};
+use crate::resource::{Address, ArmId, Kind, ObjectKey, Resource};
 use crate::topology::model::Topology;
 
 /// The part of the plan that needs no approval.
@@ -264,4 +264,25 @@ fn a_plan_without_its_changes_announces_none_of_their_consequences() {
     let requests = held.cost.requests.clone();
     assert_eq!(held.cost, Cost { requests, ..Cost::default() });
     assert_eq!(held.rollout, None);
+}
+
+/// A security team may have put it there to isolate a machine.
+#[test]
+fn a_security_group_of_others_stays_on_its_interface_without_approval() {
+    let topology = super::sight::small().topology();
+    let mut live_state = LiveState::of(&topology);
+    let interface = live_state.objects.values_mut().find_map(|it| match &mut it.resource {
+        Resource::NetworkInterface(interface) => Some(interface),
+        _ => None,
+    });
+    let group = ArmId::resource_group("sub", "security")
+        .in_group(Kind::NetworkSecurityGroup.arm_type(), "isolated");
+    interface.unwrap().network_security_group = Some(group);
+    let unattended = Unattended::of(&live_state, &topology, AutoApply::All.into());
+    let awaiting: Vec<_> =
+        unattended.selection.awaiting.iter().map(|it| (it.address.kind, &it.reason)).collect();
+    let reason = ApprovalReason::RemovesSecurityGroup;
+    assert_eq!(awaiting, [(Kind::NetworkInterface, &reason)]);
+    let interrupted = unattended.plan.changes[0].interrupts.as_deref().unwrap();
+    assert!(interrupted.starts_with("security group isolated no longer filters"), "{interrupted}");
 }

@@ -1,6 +1,7 @@
 //! The changes that the topology permits without approval, by kind, action and field.
 
 use crate::plan::awaiting::ApprovalReason;
+use crate::plan::interruptions::detached_group;
 use crate::plan::{Action, Change};
 use crate::resource::Kind;
 use crate::resource::protection::is_record;
@@ -29,8 +30,12 @@ impl From<AutoApply> for Permitted {
 pub(super) fn reason(permitted: Permitted, change: &Change) -> Option<ApprovalReason> {
     let by_kind = reason_of_kind(permitted, change.address.kind, change.action);
     let of_protection = || removes_protection(change).then_some(ApprovalReason::RemovesProtection);
+    let of_filter = || detached_group(change).map(|_| ApprovalReason::RemovesSecurityGroup);
     let is_more = || permitted.rule == AutoApply::Routes && !is_in_place(change);
-    by_kind.or_else(of_protection).or_else(|| is_more().then_some(ApprovalReason::NotARoute))
+    by_kind
+        .or_else(of_protection)
+        .or_else(of_filter)
+        .or_else(|| is_more().then_some(ApprovalReason::NotARoute))
 }
 
 /// The same where only the kind of the resource and the action are known.
