@@ -31,6 +31,10 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 #![expect(clippy::print_stderr, reason = "prints why the test is skipped")]
 
+#[path = "../machines/isolation.rs"]
+#[expect(dead_code, reason = "this program is no list of tests")]
+mod isolation;
+
 mod agent;
 mod chance;
 mod compare;
@@ -40,7 +44,6 @@ mod faults;
 mod host_rules;
 mod lab;
 mod model_mutations;
-mod namespaces;
 mod network_spec;
 mod pairs;
 mod predicted;
@@ -54,9 +57,22 @@ use std::time::Instant;
 use compare::Prediction;
 use coverage::Coverage;
 use faults::State;
+use isolation::Isolation;
 use lab::{Compared, Lab};
 use rng::Rng;
 
+const ISOLATION: Isolation = Isolation {
+    folder_variable: "STARGATE_NETNS_FOLDER",
+    tools: &["ip", "nft", "unshare", "mount", "wg", "wireguard-go", "conntrack"],
+    // A private /run, for named namespaces and WireGuard's sockets.
+    prepare: "mount -t tmpfs tmpfs /run && mkdir /run/netns /run/wireguard",
+    // Creates namespaces and what a tunnel needs.
+    probe: "mount -t tmpfs tmpfs /run && mkdir /run/netns /run/wireguard && \
+            ip netns add try && ip netns exec try true && \
+            ip link add try0 type veth peer name try1 && ip link add try2 type bridge && \
+            ip tuntap add try3 mode tun && \
+            nft 'add table t; add set t s { typeof udp length; flags dynamic; }'",
+};
 /// The default number of states.
 const DEFAULT_STATES: u64 = 400;
 /// The maximum number of disagreements of a state that are printed.
@@ -66,7 +82,7 @@ fn main() {
     if std::env::var_os(agent::AGENT_VARIABLE).is_some() {
         agent::serve();
     } else if std::env::args().any(|word| word == "--ignored" || word == "--include-ignored") {
-        namespaces::run_isolated(compare_all);
+        ISOLATION.run("the lab", &["--ignored"], |_| compare_all());
     }
 }
 

@@ -25,8 +25,6 @@ pub(crate) const ROUTER: &str = "attic-router";
 /// The workers, their addresses, and the address of a pod on each.
 pub(crate) const WORKERS: [(&str, &str, &str); 2] =
     [("attic-a", "10.60.1.5", "10.244.129.10"), ("attic-b", "10.60.1.6", "10.244.130.10")];
-/// The fingerprint of the key that signs Tailscale's packages.
-const TAILSCALE_KEY: &str = "2596A99EAAB33821893C0A79458CA832957F5868";
 
 /// A hook that runs right before the work on a host.
 pub(crate) type BeforeWork = Box<dyn Fn(&Machines, &str, &str) + Send + Sync>;
@@ -142,10 +140,12 @@ impl Lab {
     fn of(folder: &Path, topology: &str) -> Self {
         let key = folder.join("key");
         run(&["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key.to_str().unwrap()]);
+        let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ssh/tools");
         network::lay_out();
         let machines = Arc::new(Machines::default());
         for name in [ROUTER, WORKERS[0].0, WORKERS[1].0] {
-            let machine = Machine::new(name, &folder.join(name), &key.with_extension("pub"));
+            let machine =
+                Machine::new(name, &folder.join(name), &tools, &key.with_extension("pub"));
             install(&machine);
             add_pod_address(&machine);
             machines.all().insert(name.to_owned(), machine);
@@ -239,10 +239,8 @@ impl Lab {
 
 /// Preinstalls the site's packages, and the sources of the router's packages.
 fn install(machine: &Machine) {
-    let web = machine.stub_file("web");
-    fs::create_dir_all(&web).unwrap();
+    machine.serve_package_source();
     fs::create_dir_all(machine.stub_file("tailscale-state")).unwrap();
-    fs::write(web.join("jammy.noarmor.gpg"), format!("{TAILSCALE_KEY}\n")).unwrap();
     if machine.name() == ROUTER {
         return;
     }

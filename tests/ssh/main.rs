@@ -18,9 +18,13 @@ mod harness;
 #[expect(dead_code, reason = "the whole loop's tests use all of it")]
 mod refresh_options;
 
+#[path = "../machines/isolation.rs"]
+mod isolation;
+#[path = "../machines/machine.rs"]
+mod machine;
+
 mod bridge;
 mod lab;
-mod machine;
 mod namespaces;
 mod network;
 

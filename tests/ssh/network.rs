@@ -13,31 +13,19 @@
 //!
 //! The operator has a route to the router's own addresses only.
 
-use super::machine::{Machine, run};
+use super::machine::{Machine, ip};
 
 /// The operator's end of the link to the router.
 const OPERATOR: &str = "192.0.2.1/30";
 const ROUTER_OUTSIDE: &str = "192.0.2.2/30";
 
-/// Runs several `ip` commands, one per line.
-fn ip(text: &str) {
-    let words: Vec<&str> = std::iter::once("ip").chain(text.split_whitespace()).collect();
-    run(&words);
-}
-
-fn ip_all(lines: &str) {
-    lines.lines().filter(|line| !line.trim().is_empty()).for_each(ip);
-}
-
 /// Creates the bridge that represents the datacenter's switch, and the remote side.
 pub(crate) fn lay_out() {
-    ip_all(
-        "link set lo up
+    ip("link set lo up
          link add lan type bridge
          link set lan up
          netns add far
-         -n far link set lo up",
-    );
+         -n far link set lo up");
 }
 
 /// Connects the router, after every boot.
@@ -47,7 +35,7 @@ pub(crate) fn plug_in_router(router: &Machine) {
     for end in ["up0", "lan-router"] {
         let _ = std::process::Command::new("ip").args(["link", "del", end]).output();
     }
-    ip_all(&format!(
+    ip(&format!(
         "link add up0 type veth peer name wan0 netns {name}
          address add {OPERATOR} dev up0
          link set up0 up
@@ -67,7 +55,7 @@ pub(crate) fn plug_in_worker(worker: &Machine, address: &str) {
     // The MAC address is the same after a boot, because other hosts cache it.
     let mac = format!("52:54:00:00:00:{:0>2}", &address[address.len() - 1..]);
     let _ = std::process::Command::new("ip").args(["link", "del", &port]).output();
-    ip_all(&format!(
+    ip(&format!(
         "link add {port} type veth peer name eth0 address {mac} netns {name}
          link set {port} master lan up
          -n {name} address add {address}/16 dev eth0
@@ -80,7 +68,7 @@ pub(crate) fn plug_in_worker(worker: &Machine, address: &str) {
 pub(crate) fn start_tunnel(router: &Machine, address: &str) {
     let name = router.name();
     stop_tunnel(router);
-    ip_all(&format!(
+    ip(&format!(
         "-n {name} link add tailscale0 mtu 1280 type veth peer name far0 mtu 1280 netns far
          -n {name} address add {address}/32 dev tailscale0
          -n {name} link set tailscale0 up

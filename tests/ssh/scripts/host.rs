@@ -7,15 +7,11 @@ use std::process::{Child, Command, Output, Stdio};
 
 use stargate::provider::remote::HostScript;
 
+use crate::isolation::skipped;
+
 /// Configures the namespaces that it runs in as a host, prints `ready`, and keeps them until its
 /// standard input ends.
 const SETUP: &str = include_str!("../tools/setup.sh");
-
-/// Prints that a test is skipped. The test runner captures output of macros in a passing
-/// test; it does not capture output to the stream itself.
-pub(crate) fn skipped(reason: &str) {
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {reason}");
-}
 
 /// A host. It is deleted with everything on it when this is dropped.
 #[derive(Debug)]

@@ -8,5 +8,3 @@ mod host;
 mod over_ssh;
 mod router;
 mod worker;
-
-pub(crate) use host::skipped;

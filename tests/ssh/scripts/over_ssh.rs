@@ -23,7 +23,8 @@ use stargate::provider::ssh_hosts::SshHosts;
 use stargate::resource::host::KernelRoute;
 use stargate::topology::model::HostKeyPolicy;
 
-use super::host::{Host, skipped};
+use super::host::Host;
+use crate::isolation::skipped;
 
 const SSHD: &str = "/usr/sbin/sshd";
 const WORKER: Ipv4Addr = Ipv4Addr::new(10, 50, 1, 5);

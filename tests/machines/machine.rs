@@ -8,30 +8,34 @@ use std::thread::sleep;
 use std::time::Duration;
 
 const BOOT: &str = include_str!("boot.sh");
+/// The fingerprint of the key that signs Tailscale's packages.
+const TAILSCALE_KEY: &str = "2596A99EAAB33821893C0A79458CA832957F5868";
 
 /// A running host.
 #[derive(Debug)]
 pub(crate) struct Machine {
     name: String,
     folder: PathBuf,
+    tools: PathBuf,
     key: PathBuf,
     holder: Child,
 }
 
 impl Machine {
-    /// Creates and boots a host. Its network links are added by the caller.
-    pub(crate) fn new(name: &str, folder: &Path, key: &Path) -> Self {
+    /// Creates and boots a host with the stand-ins of a folder, whose users log in with a public
+    /// key. Its network links are added by the caller.
+    pub(crate) fn new(name: &str, folder: &Path, tools: &Path, key: &Path) -> Self {
         fs::create_dir_all(folder.join("disk")).unwrap();
         fs::create_dir_all(folder.join("stand-ins")).unwrap();
-        let holder = boot(name, folder, key);
-        let (folder, key) = (folder.to_owned(), key.to_owned());
-        Self { name: name.to_owned(), folder, key, holder }
+        let holder = boot(name, folder, tools, key);
+        let [folder, tools, key] = [folder, tools, key].map(Path::to_owned);
+        Self { name: name.to_owned(), folder, tools, key, holder }
     }
 
     /// Power-cycles the host: only its disk is kept.
     pub(crate) fn power_cycle(&mut self) {
         self.power_off();
-        self.holder = boot(&self.name, &self.folder, &self.key);
+        self.holder = boot(&self.name, &self.folder, &self.tools, &self.key);
     }
 
     fn power_off(&mut self) {
@@ -75,6 +79,14 @@ impl Machine {
         self.folder.join("stand-ins").join(name)
     }
 
+    /// Lets the host's stand-in of curl download the files of Tailscale's package source.
+    pub(crate) fn serve_package_source(&self) {
+        let web = self.stub_file("web");
+        fs::create_dir_all(&web).unwrap();
+        fs::write(web.join("jammy.noarmor.gpg"), format!("{TAILSCALE_KEY}\n")).unwrap();
+        fs::write(web.join("jammy.tailscale-keyring.list"), "").unwrap();
+    }
+
     /// Runs a shell command on the host.
     pub(crate) fn sh(&self, text: &str) -> String {
         self.try_sh(text).unwrap_or_else(|said| panic!("{}: {text}: {said}", self.name))
@@ -104,12 +116,12 @@ impl Drop for Machine {
     }
 }
 
-fn boot(name: &str, folder: &Path, key: &Path) -> Child {
-    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ssh/tools");
+fn boot(name: &str, folder: &Path, tools: &Path, key: &Path) -> Child {
     let mut holder = Command::new("unshare")
         .args(["--net", "--mount", "--uts", "--pid", "--fork", "--kill-child"])
         .args(["--propagation", "private", "--", "sh", "-c", BOOT, "boot", name])
-        .args([&folder.join("disk"), &folder.join("stand-ins"), &tools, key])
+        .args([&folder.join("disk"), &folder.join("stand-ins")])
+        .args([tools, key])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -144,4 +156,12 @@ pub(crate) fn run(words: &[&str]) -> String {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{}: {said}", words.join(" "));
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// Runs several `ip` commands, one per line.
+pub(crate) fn ip(lines: &str) {
+    for line in lines.lines().filter(|line| !line.trim().is_empty()) {
+        let words: Vec<&str> = std::iter::once("ip").chain(line.split_whitespace()).collect();
+        run(&words);
+    }
 }
