@@ -80,8 +80,13 @@ fn routers_of(state: &StateQuery<'_>, datacenter: &Datacenter) {
     assert_eq!((&advertised, &approved), (&expected, &expected));
 
     let mut expected: BTreeMap<Ipv4Net, KernelRoute> = BTreeMap::new();
+    // Azure's workers are in another subnet than the router: its gateway leads to them.
+    let gateway = match &datacenter.kind {
+        DatacenterKind::Azure(azure) => azure.router_subnet_cidr.hosts().next(),
+        DatacenterKind::Existing(_) => None,
+    };
     for worker in state.workers(datacenter).into_values() {
-        expected.insert(worker.pod_cidr, KernelRoute::Via(worker.ip));
+        expected.insert(worker.pod_cidr, KernelRoute::Via(gateway.unwrap_or(worker.ip)));
     }
     let node_ranges = state.aks_nodes().into_values().map(|node| node.pod_cidr);
     let remote =

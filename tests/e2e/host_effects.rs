@@ -1,6 +1,8 @@
 //! Settings of others on hosts and Nodes are reported with a remedy, and settings of
 //! stargate are compared with the effective ones.
 
+use std::collections::BTreeMap;
+
 use stargate::connectivity::Matrix;
 use stargate::diagnostics::Code;
 use stargate::plan::impact::IntermediateState;
@@ -70,6 +72,19 @@ async fn a_worker_on_another_segment_has_its_gateway_as_next_hop() {
     let planned = with.refresh_and_plan(&RefreshOptions::deep()).await;
     let model = model(&with, &planned, &IntermediateState::Observed);
     assert!(Matrix::of(&model).broken.is_empty());
+}
+
+/// A router in Azure and its workers are in different subnets: a kernel refuses the address of a
+/// worker as next hop, and the gateway of the router's subnet forwards to it.
+#[tokio::test(start_paused = true)]
+async fn a_router_in_azure_has_the_gateway_of_its_subnet_as_next_hop() {
+    let state = Deployment::example_applied().await.copy_of_state();
+    let router = &state.hosts["stargate-aks-e2e-2-dc-router"];
+    let pods = "10.244.65.0/24".parse().unwrap();
+    assert_eq!(router.our_routes()[&pods], KernelRoute::Via([10, 50, 0, 1].into()));
+    let direct = BTreeMap::from([(pods, KernelRoute::Via([10, 50, 1, 5].into()))]);
+    let refused = router.refuses(&direct);
+    assert_eq!(refused.unwrap(), "10.244.65.0/24: Error: Nexthop has invalid gateway.");
 }
 
 /// Two datacenters, with a machine that is not on the segment of its router.

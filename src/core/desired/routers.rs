@@ -1,6 +1,7 @@
 //! The routers: their devices, advertised and approved routes, and kernel settings.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
@@ -10,7 +11,7 @@ use crate::net::prefix::TAILNET_RANGE;
 use crate::resource::host::{KernelRoute, RouterHost};
 use crate::resource::tailnet::{Device, RouteSet};
 use crate::resource::{Address, Kind, ObjectKey, Pending, Resource, Site};
-use crate::topology::model::{Datacenter, DatacenterKind};
+use crate::topology::model::{AzureDatacenter, Datacenter, DatacenterKind};
 
 /// The differences between the two kinds of routers.
 struct Router<'a> {
@@ -97,11 +98,21 @@ fn datacenter_kernel_routes(
         let retained = context.retained.workers(datacenter);
         let workers = retained.chain(positions).map(|(worker, range, ip)| {
             // A worker on another segment is reached through the gateway to it.
-            let gateway = worker.gateway.and(datacenter.router.gateway);
+            let gateway = match &datacenter.kind {
+                DatacenterKind::Azure(azure) => gateway_to(azure, ip),
+                DatacenterKind::Existing(_) => worker.gateway.and(datacenter.router.gateway),
+            };
             (range, KernelRoute::Via(gateway.unwrap_or(ip)))
         });
         ends.chain(tunnel).chain(workers).collect()
     })
+}
+
+/// The first address of the router's subnet, where Azure forwards packets to other subnets. A
+/// kernel refuses a next hop that is not in the subnet.
+fn gateway_to(azure: &AzureDatacenter, worker: Ipv4Addr) -> Option<Ipv4Addr> {
+    let subnet = azure.router_subnet_cidr;
+    if subnet.contains(&worker) { None } else { subnet.hosts().next() }
 }
 
 fn add(context: &DesiredContext<'_>, router: Router<'_>, set: &mut DesiredSet) {

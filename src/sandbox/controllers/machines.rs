@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::ops::Deref;
 
+use ipnet::Ipv4Net;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
@@ -202,6 +203,7 @@ fn start(
     let kind =
         HostKind::Vm { id: id.clone(), instance, size, is_resizing: false, is_stopped: false };
     let mut host = EmulatedHost::bare(&name, address, kind, role);
+    host.on_link = interface(&sandbox.arm, id).and_then(|it| subnet(&sandbox.arm, it));
     if let Some(machine) = machine {
         host.kernel.ip_forwarding = machine.ip_forwarding;
         if let Some(key) = machine.auth_key {
@@ -242,6 +244,14 @@ fn interface<'a>(arm: &'a ArmStore, machine: &ArmId) -> Option<&'a Value> {
 fn private_address(interface: &Value) -> Option<Ipv4Addr> {
     let path = "/properties/ipConfigurations/0/properties/privateIPAddress";
     interface.pointer(path)?.as_str()?.parse().ok()
+}
+
+/// The range of the interface's subnet: its addresses are next hops that the kernel accepts.
+fn subnet(arm: &ArmStore, interface: &Value) -> Option<Ipv4Net> {
+    let id = interface.pointer("/properties/ipConfigurations/0/properties/subnet/id")?.as_str()?;
+    let properties = arm.get(&ArmId::new(id))?.get("properties")?;
+    let several = || properties.pointer("/addressPrefixes/0")?.as_str();
+    properties["addressPrefix"].as_str().or_else(several)?.parse().ok()
 }
 
 fn public_address(arm: &ArmStore, interface: &Value) -> Option<Ipv4Addr> {

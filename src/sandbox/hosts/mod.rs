@@ -58,7 +58,7 @@ pub struct EmulatedHost {
     pub tailscale: Option<Tailscale>,
     /// The state of a worker's software.
     pub worker: WorkerState,
-    /// The prefix of its own segment, if that is not the whole network of its site.
+    /// The prefix of its own segment or subnet, if that is not the whole network of its site.
     #[serde(default)]
     pub on_link: Option<Ipv4Net>,
     /// Whether a firewall that stargate does not see drops packets to its pods.

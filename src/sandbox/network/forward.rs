@@ -257,7 +257,10 @@ impl<'a> EmulatedFabric<'a> {
     /// A gateway between the segments of a site: it routes the pods of each machine to the
     /// machine, and everything else to the site's router.
     fn over_gateway(&'a self, gateway: Ipv4Addr, packet: &Packet) -> Option<(&'a str, Link)> {
-        let segmented = || self.machines.iter().filter(|(_, host)| host.on_link.is_some());
+        let segmented = || {
+            let on_lan = |host: &EmulatedHost| matches!(host.kind, HostKind::Existing { .. });
+            self.machines.iter().filter(move |(_, host)| host.on_link.is_some() && on_lan(host))
+        };
         segmented().find(|(_, host)| host.on_link.is_some_and(|it| it.contains(&gateway)))?;
         let has_pod = |(_, host): &(&&'a str, &&'a EmulatedHost)| {
             pod_cidr_of(host).is_some_and(|pods| pods.contains(&packet.destination))
