@@ -52,6 +52,8 @@ pub(crate) struct Deployment {
     pub(crate) takes_lease: bool,
     /// The subscription of the commands.
     pub(crate) subscription: SubscriptionId,
+    /// The public key of new machines.
+    pub(crate) public_key: String,
 }
 
 /// The name of another applier, as each process has its own.
@@ -99,6 +101,7 @@ impl Deployment {
             topology,
             clients,
             subscription: SubscriptionId::new(arm::SUBSCRIPTION),
+            public_key: KEY.to_owned(),
             stop: StopSignal::default(),
             takes_lease: true,
         }
@@ -118,7 +121,7 @@ impl Deployment {
     /// The scope and options of a refresh and plan.
     pub(crate) fn scope(&self, options: &RefreshOptions) -> Scope<'_> {
         let subscription = self.subscription.clone();
-        let mut scope = Scope::new(&self.topology, subscription, KEY.to_owned());
+        let mut scope = Scope::new(&self.topology, subscription, self.public_key.clone());
         scope.options = PlanOptions {
             deep: options.deep,
             destroy: options.destroying,

@@ -88,6 +88,7 @@ pub(crate) fn with_topology(deployment: &Deployment, topology: Topology) -> Depl
         stop: deployment.stop.clone(),
         takes_lease: deployment.takes_lease,
         subscription: deployment.subscription.clone(),
+        public_key: deployment.public_key.clone(),
     }
 }
 

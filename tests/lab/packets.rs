@@ -20,7 +20,7 @@ pub(crate) struct End {
     pub(crate) namespace: String,
 }
 
-/// What passed from one end to another and back.
+/// The packets that passed from one end to another and back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Passed {
     /// An ICMP echo was answered.
@@ -80,7 +80,7 @@ impl End {
         Listener(self.command(&serve).spawn().unwrap())
     }
 
-    /// What passes to another end within some seconds.
+    /// Sends packets to another end, and returns which were answered within some seconds.
     pub(crate) fn send_to(&self, other: &Self) -> Passed {
         let echo = ["ping", "-n", "-q", "-c", "1", "-w", "2", &other.address];
         let url = format!("http://{}:{PORT}/payload", other.address);

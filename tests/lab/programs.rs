@@ -38,6 +38,13 @@ impl Programs {
         for file in shared.into_iter().chain(own.map(|entry| entry.unwrap().path())) {
             std::fs::copy(&file, bin.join(file.file_name().unwrap())).unwrap();
         }
+        let packages = tools.join("packages");
+        std::fs::create_dir(&packages).unwrap();
+        for file in ["lab/tools/packages/containerd", "lab/tools/packages/kubelet"] {
+            let file = tests.join(file);
+            std::fs::copy(&file, packages.join(file.file_name().unwrap())).unwrap();
+        }
+        std::fs::copy(tests.join("ssh/tools/packages/runc"), packages.join("runc")).unwrap();
         self.package(&tools, "tailscale", &["tailscale", "tailscaled"], TAILSCALED);
         tools
     }

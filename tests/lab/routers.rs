@@ -8,7 +8,6 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write as _;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
@@ -21,6 +20,7 @@ use stargate::resource::host::KernelRoute;
 
 use super::control_server::{ADDRESS, ControlServer};
 use super::host::Image;
+use super::isolation::say;
 use super::machine::{Machine, ip, run};
 use super::namespaces::run_isolated;
 use super::packets::{End, Listener, Passed};
@@ -84,7 +84,8 @@ impl Lab {
         run(&["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key.to_str().unwrap()]);
         let tools = programs.stand_ins(folder);
         let (disks, public) = (folder.join("hosts"), key.with_extension("pub"));
-        let image = Image { folder: &disks, tools: &tools, key: &public, authority: &authority };
+        let authority = authority.certificate;
+        let image = Image { folder: disks, tools, key: public, authority };
         let routers = SITES.iter().map(|site| connect(site, image.boot(site.router))).collect();
         let ends = SITES.map(|site| End::named(site.host, site.host_address));
         Self {
@@ -131,10 +132,6 @@ impl Lab {
             }
         });
     }
-}
-
-fn say(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 fn prefix(text: &str) -> Ipv4Net {
@@ -212,7 +209,7 @@ async fn configure(lab: &Lab) {
     lab.change(|site, _| RouterChange::AdvertisedRoutes(BTreeSet::from([prefix(site.lan)]))).await;
 }
 
-/// What stargate reads from the routers is what it has set.
+/// Stargate reads from the routers the settings that it has made.
 async fn probes(lab: &Lab) {
     for (site, other) in [(&SITES[0], &SITES[1]), (&SITES[1], &SITES[0])] {
         let target = remote::target(site.router, site.outside);

@@ -86,9 +86,14 @@ pub(crate) fn test_of<Closure>() -> &'static str {
     name.split_once("::").map_or(name, |(_crate, test)| test)
 }
 
+/// Prints a line. The test runner captures the output of macros in a passing test.
+pub(crate) fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
 /// Reports a test that cannot run here.
 pub(crate) fn skipped(reason: &str) {
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {reason}");
+    say(&format!("SKIPPED: {reason}"));
 }
 
 /// The first process of a PID namespace receives no signals from outside. It holds a pipe to its

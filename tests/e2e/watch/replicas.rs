@@ -150,6 +150,7 @@ impl Replica {
         let topology = deployment.topology.clone();
         let clients = clients_on(&sandbox, &topology, wire, RequestCount::default());
         let deployment = Deployment {
+            public_key: deployment.public_key.clone(),
             sandbox,
             topology,
             clients,
