@@ -197,7 +197,7 @@ fn an_ignored_violation_is_not_for_the_next_apply() {
 fn dropped_packets_are_never_no_drift() {
     let location = TestFolder::applied();
     deny_in_group_of_aks(&location);
-    let closing = "The infrastructure matches the topology, but 10 of 12 pairs are dropped.";
+    let closing = "The infrastructure matches the topology, but 6 of 12 pairs are dropped.";
     let all = ["plan --sandbox", "drift --sandbox", "apply --sandbox --yes"];
     for line in all {
         let ran = location.run(line).exits(5);
@@ -215,8 +215,8 @@ fn dropped_packets_are_never_no_drift() {
     location.run("check --sandbox").exits(5);
     let json: Value =
         serde_json::from_str(&location.run("plan --sandbox --format json").out).expect("JSON");
-    assert_eq!(json["current_reachability"]["dropped"], 10);
-    assert_eq!(json["reachability"]["unreachable"], 10);
+    assert_eq!(json["current_reachability"]["dropped"], 6);
+    assert_eq!(json["reachability"]["unreachable"], 6);
     let comment = location.run("plan --sandbox --format markdown").out;
     assert!(comment.contains(closing) && comment.contains("deny-all"), "{comment}");
 }
@@ -229,7 +229,7 @@ fn an_apply_says_that_packets_remain_dropped() {
     location.run("sandbox break cilium-node-empty").exits(0);
     let ran = location.run("apply --sandbox --yes").exits(5);
     assert!(ran.err.contains("Apply incomplete: 1 change made."), "{}", ran.err);
-    assert!(ran.err.contains("10 of 12 pairs are dropped"), "{}", ran.err);
+    assert!(ran.err.contains("6 of 12 pairs are dropped"), "{}", ran.err);
     assert!(!ran.err.contains("matches the topology."), "{}", ran.err);
 }
 

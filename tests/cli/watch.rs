@@ -319,8 +319,8 @@ fn a_reconcile_is_requested_over_the_socket() {
     let mode = std::fs::metadata(&socket).expect("the socket").permissions().mode();
     assert_eq!(mode & 0o777, 0o600, "{mode:o}");
     request(&location).exits(0);
-    let started = watch.awaits("reconcile-started", |_| true);
-    assert_eq!(started["triggers"], serde_json::json!(["request"]), "{started}");
+    // An event of the cluster may have started another one before.
+    watch.awaits("reconcile-started", |event| event["triggers"].to_string().contains("request"));
     watch.finishes(has_no_changes);
     // The last valid version of the file stays in force.
     location.write("stargate.toml", "[stargate");
