@@ -278,7 +278,7 @@ fn a_security_group_of_others_stays_on_its_interface_without_approval() {
     let group = ArmId::resource_group("sub", "security")
         .in_group(Kind::NetworkSecurityGroup.arm_type(), "isolated");
     interface.unwrap().network_security_group = Some(group);
-    let unattended = Unattended::of(&live_state, &topology, AutoApply::All.into());
+    let unattended = Unattended::of(&live_state, &topology, AutoApply::All);
     let awaiting: Vec<_> =
         unattended.selection.awaiting.iter().map(|it| (it.address.kind, &it.reason)).collect();
     let reason = ApprovalReason::RemovesSecurityGroup;
