@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use super::mirror::{Mirror, forward};
 use super::requests::Requests;
 use crate::api_server::{ApiServer, Caller, policy};
-use crate::harness::{Deployment, EXAMPLE, clients_on};
+use crate::harness::{Deployment, EXAMPLE, KEY, clients_on};
 
 pub(super) const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 const ROLES: &str = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
@@ -103,6 +103,7 @@ impl Stage {
             sandbox,
             topology,
             clients,
+            public_key: KEY.to_owned(),
             stop: StopSignal::default(),
             takes_lease: true,
         }
