@@ -54,7 +54,8 @@ impl Programs {
         let bin = tools.join("packages").join(name).join("bin");
         std::fs::create_dir_all(&bin).unwrap();
         for program in programs {
-            std::os::unix::fs::symlink(self.path(program), bin.join(program)).unwrap();
+            // The machines do not see the cache, which may be in the home of root.
+            std::fs::copy(self.path(program), bin.join(program)).unwrap();
         }
         std::fs::write(bin.parent().unwrap().join(unit.0), unit.1).unwrap();
     }

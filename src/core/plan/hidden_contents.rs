@@ -2,34 +2,31 @@
 //! could not be read.
 
 use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
-use super::protection::blocked_for;
+use super::protection::{Retained, blocked_for};
 use super::{Action, Change};
 use crate::inventory::{Gap, Inventory, Source};
-use crate::resource::{Address, ArmId, Kind, ObjectKey};
+use crate::resource::{ArmId, Kind, ObjectKey};
 
 /// Blocks the deletion and the replacement of each container that may hold unread objects,
 /// and of the siblings of an unread machine: the objects may be protected, or others may
-/// need them.
-pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) {
-    let held: Vec<(Address, ResourceDecision)> = decisions
-        .iter()
-        .filter_map(|(address, decision)| {
-            let ResourceDecision::Change(change) = decision else { return None };
-            if !matches!(change.action, Action::Delete | Action::Replace) {
-                return None;
-            }
-            let unread = unread_contents(input.inventory, address.kind, &change.key).map(|gap| {
-                (
-                    gap,
-                    format!("{address} may contain unread objects, which would be deleted with it"),
-                )
-            });
-            let (gap, reason) = unread.or_else(|| unread_machine(input.inventory, change))?;
-            let failure = gap.failure.clone().within(reason);
-            Some((address.clone(), ResourceDecision::from(blocked_for(change, failure, None))))
-        })
-        .collect();
-    decisions.extend(held);
+/// need them. Returns the retained objects: what they stand on and what contains them stays.
+pub(super) fn block(input: Comparison<'_>, decisions: &mut ResourceDecisions) -> Vec<Retained> {
+    let mut retained = Vec::new();
+    for (address, decision) in decisions.iter_mut() {
+        let ResourceDecision::Change(change) = decision else { continue };
+        if !matches!(change.action, Action::Delete | Action::Replace) {
+            continue;
+        }
+        let unread = unread_contents(input.inventory, address.kind, &change.key).map(|gap| {
+            (gap, format!("{address} may contain unread objects, which would be deleted with it"))
+        });
+        let unread = unread.or_else(|| unread_machine(input.inventory, change));
+        let Some((gap, reason)) = unread else { continue };
+        let blocked = blocked_for(change, gap.failure.clone().within(reason), None);
+        retained.push(Retained::of(&blocked, change.key.clone()));
+        *decision = blocked.into();
+    }
+    retained
 }
 
 fn unread_contents<'a>(

@@ -60,7 +60,7 @@ pub(super) fn plan_changes(input: Comparison<'_>) -> PlanContents {
     deferred_replacements::defer(input, &mut decisions);
     orphans::delete(input, &mut decisions);
     foreign_tables::keep_used_routes(input, &mut decisions);
-    hidden_contents::block(input, &mut decisions);
+    retained.extend(hidden_contents::block(input, &mut decisions));
     site_kind::refuse(input, &mut decisions);
     retained.extend(protection::protect(input, &mut decisions));
     replacement::refuse_deletions(input, &mut decisions);
