@@ -7,11 +7,12 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::fitness::LeaseFitness;
 use super::identity::LeaseIdentity;
 use super::share::LeaseShare;
 use super::waiting::Waiting;
 use crate::provider::cluster::{
-    ClusterError, HELD_ANNOTATION, LeaseClaim, LeaseRecord, LeaseRequest,
+    ClusterError, FAILING_ANNOTATION, HELD_ANNOTATION, LeaseClaim, LeaseRecord, LeaseRequest,
 };
 use crate::provider::read_write::ClusterWrite;
 
@@ -57,6 +58,7 @@ pub(super) struct LeaseClient {
 #[derive(Debug, Clone)]
 pub(super) struct Sharing {
     pub(super) share: LeaseShare,
+    pub(super) fitness: LeaseFitness,
     /// The last request of another process for the Lease.
     pub(super) requests: watch::Sender<Option<LeaseRequest>>,
 }
@@ -75,8 +77,11 @@ impl LeaseClient {
         let LeaseIdentity { name, holder, terms } = &self.identity;
         let (duration, now) = (terms.duration, self.clock.now());
         let mut annotations = self.annotations.current();
-        if let Some(Sharing { share, .. }) = &self.sharing {
+        if let Some(Sharing { share, fitness, .. }) = &self.sharing {
             annotations.insert(HELD_ANNOTATION.to_owned(), share.count().to_string());
+            if fitness.is_failing() {
+                annotations.insert(FAILING_ANNOTATION.to_owned(), "true".to_owned());
+            }
         }
         let annotations = &annotations;
         let claim = LeaseClaim { name, holder, duration, now, annotations, previous };
@@ -88,13 +93,14 @@ impl LeaseClient {
         }
     }
 
-    /// Requests the Lease of another process that holds more of them. Only a Lease that it has
-    /// just renewed is requested: one that is no longer renewed is taken over.
+    /// Requests the Lease of another process that holds more of them or fails. Only a Lease that
+    /// it has just renewed is requested: one that is no longer renewed is taken over.
     pub(super) async fn request(&self, mut waiting: Waiting) -> Waiting {
-        let Some(Sharing { share, .. }) = &self.sharing else { return waiting };
+        let Some(Sharing { share, fitness, .. }) = &self.sharing else { return waiting };
         let is_renewed =
             waiting.was_active && waiting.since.elapsed() < self.identity.terms.poll_every;
-        let request = is_renewed.then(|| share.request(&self.identity, &waiting.record)).flatten();
+        let may_request = is_renewed && fitness.may_request();
+        let request = may_request.then(|| share.request(&self.identity, &waiting.record)).flatten();
         let Some(request) = request else { return waiting };
         match self.client.request_lease(&self.identity.name, &waiting.record, &request).await {
             Ok(record) => waiting.record = record,
@@ -113,7 +119,8 @@ impl LeaseClient {
         }
     }
 
-    /// Makes another process the holder of the Lease that this one holds.
+    /// Makes another process the holder of the Lease that this one holds. What only the holder
+    /// says of itself is removed.
     pub(super) async fn give(&self, held: &LeaseRecord, to: &str) -> Result<(), ClusterError> {
         let LeaseIdentity { name, terms, .. } = &self.identity;
         let (duration, now) = (terms.duration, self.clock.now());

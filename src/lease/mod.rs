@@ -5,8 +5,14 @@
 //! its Lease, and deletes it at the end. A holder that was killed does not renew: the next
 //! process takes the Lease over once it stayed unchanged for its duration, measured by
 //! that process' own monotonic clock, so clocks are never compared.
+//!
+//! Processes that share several Leases pass them on ([`LeaseShare`]). The holder stops renewing
+//! first, and then names the next holder in the Lease. If that process has just ended, the Lease
+//! has no active holder until others have seen it unchanged for its duration and poll again: up
+//! to 17 seconds for `stargate watch`. At no time do two processes rely on the same Lease.
 
 mod client;
+mod fitness;
 mod identity;
 mod renewal;
 mod share;
@@ -25,6 +31,7 @@ use client::{Annotations, LeaseClient, Sharing, WallClock};
 use renewal::Renewal;
 use waiting::{Waiting, expired, wait_for};
 
+pub use fitness::LeaseFitness;
 pub use identity::LeaseIdentity;
 pub use share::{CountedLease, LeaseShare};
 pub use slot::LeaseSlot;

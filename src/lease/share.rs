@@ -4,6 +4,11 @@
 //! fewer writes a request to the Lease, for one Lease at a time. The holder makes that process
 //! the holder if the difference is still as large. So each move makes the shares more equal,
 //! and moves end.
+//!
+//! A holder whose work fails says so in the Lease, which then moves to any process that requests
+//! it. A process requests only Leases for which it could read everything that the work needs, and
+//! for some time none that it gave away because it failed ([`super::LeaseFitness`]): so a process
+//! that cannot work does not collect Leases, and two of them do not exchange one.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -64,7 +69,8 @@ impl LeaseShare {
         }
         let is_waiting = |(_, since): &(String, Instant)| now - *since < ANSWER_TIMEOUT;
         let was_refused = |since: &Instant| now - *since < REPEAT_AFTER;
-        if record.held()? < state.held + MIN_DIFFERENCE
+        let is_offered = record.is_failing() || record.held()? >= state.held + MIN_DIFFERENCE;
+        if !is_offered
             || state.requested.as_ref().is_some_and(is_waiting)
             || state.refused.get(lease.name()).is_some_and(was_refused)
         {
@@ -103,13 +109,18 @@ impl CountedLease {
         self.is_counted = false;
         true
     }
+
+    /// No longer counts the Lease, which the process gives away because it fails.
+    pub fn give_away(&mut self) {
+        if std::mem::take(&mut self.is_counted) {
+            self.share.state().held -= 1;
+        }
+    }
 }
 
 impl Drop for CountedLease {
     fn drop(&mut self) {
-        if self.is_counted {
-            self.share.state().held -= 1;
-        }
+        self.give_away();
     }
 }
 
@@ -118,7 +129,7 @@ mod tests {
     use tokio::time::advance;
 
     use super::*;
-    use crate::provider::cluster::HELD_ANNOTATION;
+    use crate::provider::cluster::{FAILING_ANNOTATION, HELD_ANNOTATION};
     use crate::resource::names::TopologyName;
 
     fn lease(number: u32) -> LeaseIdentity {
@@ -145,6 +156,17 @@ mod tests {
         assert_eq!(share.request(&lease(2), &held(3)), Some(request));
         drop(first);
         assert_eq!(share.count(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_lease_of_a_process_that_fails_is_requested_of_any() {
+        let share = LeaseShare::default();
+        let _led = [3, 4, 5].map(|number| share.hold(&lease(number)));
+        let mut record = held(1);
+        assert_eq!(share.request(&lease(1), &record), None);
+        record.annotations.insert(FAILING_ANNOTATION.to_owned(), "true".to_owned());
+        let request = LeaseRequest { by: "second".to_owned(), held: 3 };
+        assert_eq!(share.request(&lease(1), &record), Some(request));
     }
 
     #[tokio::test(start_paused = true)]

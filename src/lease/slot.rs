@@ -8,8 +8,8 @@ use tokio::time::{Instant, sleep};
 
 use super::validity::Validity;
 use super::{
-    Acquisition, Annotations, HeldLease, LeaseClient, LeaseIdentity, LeaseLoss, LeaseShare,
-    Sharing, Waiting, WallClock, wait_for,
+    Acquisition, Annotations, HeldLease, LeaseClient, LeaseFitness, LeaseIdentity, LeaseLoss,
+    LeaseShare, Sharing, Waiting, WallClock, wait_for,
 };
 use crate::provider::cluster::{ClusterError, LeaseRecord, LeaseRequest};
 use crate::provider::read_write::ClusterWrite;
@@ -38,10 +38,11 @@ impl LeaseSlot {
         }
     }
 
-    /// The same slot for one of several Leases that processes share equally.
+    /// The same slot for one of several Leases that processes share equally. `fitness` says
+    /// whether this process can do the work under it.
     #[must_use]
-    pub fn sharing(self, share: LeaseShare) -> Self {
-        let sharing = Sharing { share, requests: watch::Sender::default() };
+    pub fn sharing(self, share: LeaseShare, fitness: LeaseFitness) -> Self {
+        let sharing = Sharing { share, fitness, requests: watch::Sender::default() };
         Self { sharing: Some(sharing), ..self }
     }
 

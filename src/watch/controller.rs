@@ -47,6 +47,12 @@ pub trait Reconciler {
     fn leader_elsewhere(&self) -> Option<String> {
         None
     }
+
+    /// Whether a replica that stands by reads live state at each interval all the same: it may
+    /// not lead before it could.
+    fn is_read_due(&self) -> bool {
+        false
+    }
 }
 
 /// Watches one topology.
@@ -145,7 +151,8 @@ impl Controller<'_> {
                 continue;
             }
             let elsewhere = self.reconciler.leader_elsewhere();
-            if self.stands_by(&mut leader, elsewhere) {
+            let reads = causes.contains(&Trigger::Interval) && self.reconciler.is_read_due();
+            if self.stands_by(&mut leader, elsewhere) && !reads {
                 queue.end(&key, true, Instant::now());
                 continue;
             }

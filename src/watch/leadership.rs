@@ -9,10 +9,11 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::queue::Trigger;
+use super::reconciled::ReconcileResult;
 use super::shared_leadership::{SharedLeadership, random_share};
 use super::triggers::Triggers;
 use crate::diagnostics::Failure;
-use crate::lease::{CountedLease, LeaseIdentity, LeaseSlot, Validity};
+use crate::lease::{CountedLease, LeaseFitness, LeaseIdentity, LeaseSlot, Validity};
 use crate::provider::access::ClusterAccess;
 use crate::provider::cluster::{ClusterError, LeaseRecord, LeaseRequest};
 use crate::provider::read_write::ClusterWrite;
@@ -43,6 +44,7 @@ pub struct Leadership {
     write: LeaseSlot,
     triggers: Triggers,
     share: Option<SharedLeadership>,
+    fitness: LeaseFitness,
     /// Whether the topology may move to another replica. It is locked during a reconcile.
     may_move: Arc<tokio::sync::Mutex<bool>>,
     campaign: Mutex<Option<Campaign>>,
@@ -85,6 +87,7 @@ impl Leadership {
             write: LeaseSlot::new(LeaseIdentity::of_watch(topology, holder)),
             triggers,
             share: None,
+            fitness: LeaseFitness::default(),
             may_move: Arc::default(),
             campaign: Mutex::default(),
         }
@@ -93,8 +96,13 @@ impl Leadership {
     /// The same for one of several topologies of this process, which replicas share.
     #[must_use]
     pub fn sharing(self, share: SharedLeadership) -> Self {
-        let slot = self.slot.sharing(share.leases().clone());
+        let slot = self.slot.sharing(share.leases().clone(), self.fitness.clone());
         Self { slot, share: Some(share), ..self }
+    }
+
+    /// Whether this replica can reconcile, as far as its attempts show.
+    pub fn fitness(&self) -> &LeaseFitness {
+        &self.fitness
     }
 
     /// Begins a reconcile: until it ends, the topology does not move to another replica.
@@ -102,6 +110,20 @@ impl Leadership {
         let mut may_move = self.may_move.lock().await;
         *may_move = false;
         ReconcileUnderLease(may_move)
+    }
+
+    /// Notes the result of a reconcile: a leader that fails several times in a row gives the
+    /// topology to another replica.
+    pub fn note_result(&self, result: ReconcileResult) {
+        if result.is_settled() || result == ReconcileResult::Failed {
+            self.fitness.note_work(result.is_settled());
+        }
+    }
+
+    /// Whether a replica that stands by has to read live state before it may request the
+    /// topology: it could not when it tried last.
+    pub fn is_read_due(&self) -> bool {
+        self.share.is_some() && self.fitness.is_read_due()
     }
 
     /// The Lease that this replica holds while it makes changes.
@@ -189,6 +211,7 @@ impl Leadership {
             started: (now, Instant::now()),
             triggers: self.triggers.clone(),
             share: self.share.clone(),
+            fitness: self.fitness.clone(),
             may_move: Arc::clone(&self.may_move),
             role: sender,
         };
@@ -212,6 +235,7 @@ struct Candidate {
     started: (Timestamp, Instant),
     triggers: Triggers,
     share: Option<SharedLeadership>,
+    fitness: LeaseFitness,
     may_move: Arc<tokio::sync::Mutex<bool>>,
     role: watch::Sender<ReplicaRole>,
 }
@@ -231,6 +255,7 @@ impl Candidate {
         loop {
             match self.acquire().await {
                 Ok(Some(validity)) => {
+                    self.fitness.begin();
                     is_awaited &= matches!(*self.role.borrow(), ReplicaRole::Undecided);
                     self.role.send_replace(ReplicaRole::Leader(validity.clone()));
                     if !is_awaited {
@@ -291,16 +316,23 @@ impl Candidate {
         }
     }
 
-    /// Makes another replica the leader if that shares the topologies more equally and interrupts
-    /// nothing. Returns whether it does.
+    /// Makes another replica the leader if that interrupts nothing, and this one fails or the
+    /// topologies are shared more equally. Returns whether it does.
     async fn give_to(&self, request: &LeaseRequest, counted: &mut CountedLease) -> bool {
         // Until the role is another one, no reconcile begins.
         let Ok(mut may_move) = self.may_move.try_lock() else { return false };
-        if !*may_move || !counted.give_to(request) {
+        if !*may_move {
+            return false;
+        }
+        let holder = request.by.clone();
+        if self.fitness.is_failing() {
+            counted.give_away();
+            self.fitness.note_given_away();
+            tracing::warn!(to = holder, "reconciles failed in a row: another replica leads");
+        } else if !counted.give_to(request) {
             return false;
         }
         *may_move = false;
-        let holder = request.by.clone();
         if let Err(error) = self.slot.give_to(&holder).await {
             tracing::debug!(%error, "the lease could not be passed on");
         }

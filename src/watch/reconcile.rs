@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::time::Instant;
 
 use super::context::{ReconcileContext, while_leading};
-use super::leadership::ReplicaRole;
+use super::leadership::{Leadership, ReplicaRole};
 use super::operations;
 use super::queue::Trigger;
 use super::reconciled::{ReconcileResult, Reconciled};
@@ -70,16 +70,25 @@ impl<'a> ReconcileContext<'a> {
         if let Some(access) = planned.observation.cluster_access() {
             self.watchers.follow(access, &self.topology.topology.name);
         }
+        let Some(leadership) = self.leadership else {
+            return Box::pin(self.run_under_lease(planned)).await;
+        };
+        let is_complete = planned.plan.unexplained_gaps().next().is_none();
+        leadership.fitness().note_read(is_complete);
+        let under_lease = leadership.begin_reconcile().await;
+        let reconciled = Box::pin(self.run_under_lease(planned)).await;
+        leadership.note_result(reconciled.result);
+        under_lease.end(self.may_move(leadership, &reconciled));
+        reconciled
+    }
+
+    async fn run_under_lease(&self, planned: Planned) -> Reconciled {
         let workers = Some(WorkerCounts::of(&planned));
         let client = match self.connect(&planned).await {
             Ok(client) => client,
             Err(error) => return Reconciled::failed(Failure::from(&error)),
         };
         let access = planned.observation.cluster_access().cloned();
-        let under_lease = match self.leadership {
-            Some(leadership) => Some(leadership.begin_reconcile().await),
-            None => None,
-        };
         let leadership = match self.lead(&planned, client.clone()).await {
             Ok(leadership) => leadership,
             Err(reconciled) => return self.stand_by(*reconciled),
@@ -103,19 +112,17 @@ impl<'a> ReconcileContext<'a> {
         if let Some(report) = &report {
             report.end(&reconciled).await;
         }
-        if let Some(under_lease) = under_lease {
-            under_lease.end(self.may_move(&reconciled));
-        }
         reconciled
     }
 
     /// Whether another replica may lead from now on: what this one remembers would be lost.
-    fn may_move(&self, reconciled: &Reconciled) -> bool {
-        let is_settled = matches!(
-            reconciled.result,
-            ReconcileResult::Matches | ReconcileResult::AwaitsApproval | ReconcileResult::Blocked
-        );
-        is_settled && !self.guard().limits(Instant::now()) && !self.memory().is_destroyed()
+    fn may_move(&self, leadership: &Leadership, reconciled: &Reconciled) -> bool {
+        let is_failing = || leadership.fitness().is_failing();
+        let is_ended = match reconciled.result {
+            ReconcileResult::Failed => is_failing(),
+            result => result.is_settled(),
+        };
+        is_ended && !self.guard().limits(Instant::now()) && !self.memory().is_destroyed()
     }
 
     /// After an Operation that was continued, the changes of its worker that awaited approval

@@ -91,6 +91,11 @@ pub enum ReconcileResult {
 }
 
 impl ReconcileResult {
+    /// Whether live state was read, and nothing is left that this replica could do now.
+    pub(super) fn is_settled(self) -> bool {
+        matches!(self, Self::Matches | Self::AwaitsApproval | Self::Blocked)
+    }
+
     /// Whether another attempt soon may succeed.
     pub(super) fn is_retried(self) -> bool {
         self == Self::Failed

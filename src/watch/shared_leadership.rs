@@ -1,4 +1,8 @@
 //! How the replicas of `stargate watch DIR` share the topologies of a folder.
+//!
+//! At no time do two replicas lead a topology. One that is passed on to a replica that has just
+//! ended has no leader for up to the duration of a Lease and one poll. A leader that fails is
+//! followed by a replica that could read live state; none that fail exchange a topology.
 
 use std::time::Duration;
 

@@ -154,6 +154,10 @@ impl Reconciler for SandboxReconciler<'_> {
         }
         holder
     }
+
+    fn is_read_due(&self) -> bool {
+        self.leadership.as_ref().is_some_and(Leadership::is_read_due)
+    }
 }
 
 /// Runs a replica's watch until it is stopped, and gives up its leadership.
@@ -165,6 +169,17 @@ pub(crate) async fn run_replica(
     recorder: Option<TopologyRecorder>,
 ) {
     let leadership = Leadership::new(&deployment.topology.name, name, triggers.clone());
+    run_candidate(deployment, file, log, (leadership, triggers), recorder).await;
+}
+
+/// The same with its part in the election.
+pub(crate) async fn run_candidate(
+    deployment: Deployment,
+    file: MemoryFile,
+    log: Arc<dyn WatchReporter>,
+    (leadership, triggers): (Leadership, Triggers),
+    recorder: Option<TopologyRecorder>,
+) {
     let reconciler = SandboxReconciler {
         deployment: &deployment,
         log: log.as_ref(),

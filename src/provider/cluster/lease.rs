@@ -27,9 +27,14 @@ pub const LAST_SUCCESS_ANNOTATION: &str = "stargate.io/last-success";
 pub const NEXT_RECONCILE_ANNOTATION: &str = "stargate.io/next-reconcile";
 /// The annotation with how many Leases its holder holds, if processes share them.
 pub const HELD_ANNOTATION: &str = "stargate.io/held";
+/// The annotation that says, as `true`, that the holder's work fails and another process may
+/// request the Lease.
+pub const FAILING_ANNOTATION: &str = "stargate.io/failing";
 /// The annotation by which another process requests the Lease from its holder. Each renewal
 /// removes it.
 const REQUEST_ANNOTATION: &str = "stargate.io/requested";
+/// Annotations of one renewal: the next one removes those that it does not set.
+const OF_ONE_RENEWAL: [&str; 3] = [HELD_ANNOTATION, FAILING_ANNOTATION, REQUEST_ANNOTATION];
 
 /// A Lease as read from the API server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -59,7 +64,8 @@ pub struct LeaseClaim<'a> {
     pub duration: Duration,
     /// The time of the renewal.
     pub now: Timestamp,
-    /// Annotations to set in the same request.
+    /// Annotations to set in the same request. What the holder says of itself is removed if it
+    /// is not set again, and so are requests.
     pub annotations: &'a BTreeMap<String, String>,
     /// The Lease as it was read, or `None` if there was none.
     pub previous: Option<&'a LeaseRecord>,
@@ -91,6 +97,11 @@ impl LeaseRecord {
     /// How many Leases of the kind its holder holds, if the holder shares them.
     pub fn held(&self) -> Option<u32> {
         self.annotations.get(HELD_ANNOTATION)?.parse().ok()
+    }
+
+    /// Whether the work of its holder fails, which gives it to another process.
+    pub fn is_failing(&self) -> bool {
+        self.annotations.get(FAILING_ANNOTATION).is_some_and(|text| text == "true")
     }
 
     /// Another process' request for the Lease, unless the holder has renewed it since.
@@ -148,8 +159,12 @@ impl ClusterClient {
             }
             Some(previous) => {
                 let version = &previous.resource_version;
-                if previous.annotations.contains_key(REQUEST_ANNOTATION) {
-                    annotations[REQUEST_ANNOTATION] = Value::Null;
+                let is_outdated = |name: &&str| {
+                    previous.annotations.contains_key(*name)
+                        && !claim.annotations.contains_key(*name)
+                };
+                for name in OF_ONE_RENEWAL.into_iter().filter(is_outdated) {
+                    annotations[name] = Value::Null;
                 }
                 let metadata = json!({ "resourceVersion": version, "annotations": annotations });
                 let patch = json!({ "metadata": metadata, "spec": spec });

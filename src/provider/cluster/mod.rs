@@ -56,8 +56,8 @@ pub use events::OperationEvent;
 pub use goldpinger::MeasureError;
 pub use history::{MAX_OPERATIONS, PastOperation, REQUEST_KEPT_FOR};
 pub use lease::{
-    COMMAND_ANNOTATION, DESTROY_COMMAND, HELD_ANNOTATION, LAST_SUCCESS_ANNOTATION, LeaseClaim,
-    LeaseRecord, LeaseRequest, NEXT_RECONCILE_ANNOTATION,
+    COMMAND_ANNOTATION, DESTROY_COMMAND, FAILING_ANNOTATION, HELD_ANNOTATION,
+    LAST_SUCCESS_ANNOTATION, LeaseClaim, LeaseRecord, LeaseRequest, NEXT_RECONCILE_ANNOTATION,
 };
 pub use login::{ClusterLogin, client_from_kubeconfig};
 pub use manifests::LiveManifest;

@@ -6,6 +6,7 @@ mod approval;
 mod approval_by_digest;
 mod cluster;
 mod entra;
+mod failing_leaders;
 mod file_events;
 mod footprint;
 mod former_leader;

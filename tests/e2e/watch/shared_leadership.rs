@@ -38,13 +38,17 @@ impl Electorate {
 
     /// Takes part in all elections, and waits until each is decided.
     async fn join(&self, name: &'static str) -> Replica {
+        self.join_refused(name, false).await
+    }
+
+    async fn join_refused(&self, name: &'static str, is_refused: bool) -> Replica {
         let (share, triggers) = (SharedLeadership::default(), Triggers::default());
         let topologies = (0..TOPOLOGIES).map(|number| {
             let topology = TopologyName::new(format!("lab-{number}"));
             Leadership::new(&topology, name, triggers.clone()).sharing(share.clone())
         });
         let topologies = topologies.collect();
-        let replica = Replica { name, share, topologies, triggers };
+        let replica = Replica { name, share, topologies, triggers, is_refused };
         replica.decided(self).await;
         replica
     }
@@ -56,6 +60,8 @@ struct Replica {
     share: SharedLeadership,
     topologies: Vec<Leadership>,
     triggers: Triggers,
+    /// Whether a service refuses its credential.
+    is_refused: bool,
 }
 
 impl Replica {
@@ -63,9 +69,14 @@ impl Replica {
     async fn decided(&self, electorate: &Electorate) {
         join_all(self.topologies.iter().map(|topology| async {
             let reconcile = topology.begin_reconcile().await;
+            topology.fitness().note_read(!self.is_refused);
             let client = Arc::clone(&electorate.client);
             let role = topology.decided(&electorate.access, client, Timestamp::now()).await;
-            reconcile.end(matches!(role, ReplicaRole::Leader(_)));
+            let leads = matches!(role, ReplicaRole::Leader(_));
+            if leads {
+                topology.fitness().note_work(!self.is_refused);
+            }
+            reconcile.end(leads && (!self.is_refused || topology.fitness().is_failing()));
         }))
         .await;
     }
@@ -204,6 +215,80 @@ async fn a_topology_moves_between_reconciles_only() {
     assert!(first.triggers.waiting() > 0 && second.triggers.waiting() > 0);
     first.resign().await;
     second.resign().await;
+}
+
+/// A replica that cannot read everything requests nothing; it gets its share once it can. One
+/// that leads already and cannot reconcile any more gives all away.
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_cannot_reconcile_leads_nothing() {
+    let electorate = Electorate::new().await;
+    let first = electorate.join("first").await;
+    let mut replicas = [first, electorate.join_refused("second", true).await];
+    let (moves, _) = observe(&replicas, &electorate, Duration::from_secs(900)).await;
+    assert_eq!((moves, replicas[0].led().len()), (0, 6));
+    replicas[1].is_refused = false;
+    let (moves, _) = observe(&replicas, &electorate, Duration::from_secs(120)).await;
+    assert_eq!((moves, shares(&replicas)), (3, vec![3, 3]));
+    replicas[0].is_refused = true;
+    let (moves, last) = observe(&replicas, &electorate, Duration::from_secs(900)).await;
+    let _ = writeln!(std::io::stderr(), "the last topology was given away after {last:?}");
+    assert_eq!((moves, replicas[1].led().len()), (3, 6));
+    assert!(last < Duration::from_secs(120), "{last:?}");
+    for replica in replicas {
+        replica.resign().await;
+    }
+}
+
+/// Neither of them can reconcile: no topology goes back and forth.
+#[tokio::test(start_paused = true)]
+async fn replicas_that_fail_do_not_exchange_topologies() {
+    let electorate = Electorate::new().await;
+    let mut replicas = [electorate.join("first").await, electorate.join("second").await];
+    observe(&replicas, &electorate, Duration::from_secs(120)).await;
+    assert_eq!(shares(&replicas), [3, 3]);
+    replicas.iter_mut().for_each(|it| it.is_refused = true);
+    let (moves, _) = observe(&replicas, &electorate, Duration::from_secs(3_600)).await;
+    assert!(moves <= TOPOLOGIES, "{moves} moves");
+    let (moves, _) = observe(&replicas, &electorate, Duration::from_secs(3_600)).await;
+    assert_eq!(moves, 0);
+    for replica in replicas {
+        replica.resign().await;
+    }
+}
+
+/// Each holder's count is its own: neither the next holder has it before it renews, nor one that
+/// does not share.
+#[tokio::test(start_paused = true)]
+async fn a_lease_does_not_keep_what_its_former_holder_said_of_itself() {
+    const LEASE: &str = "stargate-leader-lab-0";
+    const OTHER: &str = "stargate-leader-lab-1";
+    let electorate = Electorate::new().await;
+    let first = electorate.join("first").await;
+    sleep(Duration::from_secs(10)).await;
+    let lease = electorate.client.lease(LEASE).await.unwrap().unwrap();
+    assert_eq!(lease.held(), Some(TOPOLOGIES));
+    let request = LeaseRequest { by: "third".to_owned(), held: 0 };
+    electorate.client.request_lease(LEASE, &lease, &request).await.unwrap();
+    let lease = loop {
+        sleep(Duration::from_millis(100)).await;
+        let lease = electorate.client.lease(LEASE).await.unwrap().unwrap();
+        if lease.holder != "first" {
+            break lease;
+        }
+    };
+    assert_eq!((lease.holder.as_str(), lease.held(), lease.request()), ("third", None, None));
+    drop(first);
+
+    // A holder of a single file takes over what a process that was killed left.
+    let left = electorate.client.lease(OTHER).await.unwrap().unwrap();
+    assert!(left.held().is_some(), "{left:?}");
+    let single = Leadership::new(&TopologyName::new("lab-1"), "single", Triggers::default());
+    let client = Arc::clone(&electorate.client);
+    single.decided(&electorate.access, client, Timestamp::now()).await;
+    sleep(Duration::from_secs(30)).await;
+    let lease = electorate.client.lease(OTHER).await.unwrap().unwrap();
+    assert_eq!((lease.holder.as_str(), lease.held()), ("single", None));
+    single.resign().await.unwrap();
 }
 
 /// A request changes the Lease, and is no sign of life of its holder.

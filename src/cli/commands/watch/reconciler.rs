@@ -21,8 +21,8 @@ use crate::resource::names::TopologyName;
 use crate::topology::load::Loaded;
 use crate::watch::{
     BurstGuard, ClusterWatchers, DeploymentMemory, Leadership, Monitor, ReconcileContext,
-    Reconciled, Reconciler, ReplicaRole, SharedLeadership, TopologyRecorder, TopologySource,
-    Trigger, Triggers, WatchEvent, WatchReporter, reconcile,
+    ReconcileResult, Reconciled, Reconciler, ReplicaRole, SharedLeadership, TopologyRecorder,
+    TopologySource, Trigger, Triggers, WatchEvent, WatchReporter, reconcile,
 };
 
 /// How long the end of the command waits for the API server to release a lease.
@@ -194,14 +194,18 @@ impl Reconciler for SessionReconciler<'_> {
         triggers: &BTreeSet<Trigger>,
     ) -> Reconciled {
         let mut session = self.session.lock().await;
+        let leadership = (!self.no_lease).then(|| self.leadership(&topology.topology.name));
         if let Err(error) = self.open(&mut session, topology).await {
+            if let Some(leadership) = &leadership {
+                leadership.fitness().note_read(false);
+                leadership.note_result(ReconcileResult::Failed);
+            }
             return Reconciled::failed(error.into());
         }
         let Some(session) = session.as_ref() else { return Reconciled::interrupted() };
         let settings = topology.topology.watch;
         let options = PlanOptions { unattended: Some(settings.apply), ..PlanOptions::default() };
         let scope = session.reads.scope(options);
-        let leadership = (!self.no_lease).then(|| self.leadership(&topology.topology.name));
         let lease = leadership.as_ref().map(|it| it.write_lease().clone());
         // A Lease that is lost ends one reconcile, and not the watch.
         let stop = self.stop.child();
@@ -244,5 +248,9 @@ impl Reconciler for SessionReconciler<'_> {
         let holder = current.as_ref().and_then(|(_, it)| it.leader_elsewhere());
         self.recorder.follow_leader(holder.as_deref());
         holder
+    }
+
+    fn is_read_due(&self) -> bool {
+        self.election.current().as_ref().is_some_and(|(_, it)| it.is_read_due())
     }
 }
