@@ -70,6 +70,7 @@ impl Replica {
             stop: stop.clone(),
             takes_lease: true,
             subscription: deployment.subscription.clone(),
+            public_key: deployment.public_key.clone(),
         };
         let text = format!("{EXAMPLE}\n[watch]\ninterval_seconds = 600\n");
         let (log, file) = (Arc::new(EventLog::default()), MemoryFile::new(&text));
