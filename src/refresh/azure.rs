@@ -169,7 +169,7 @@ pub(super) fn note(
     let groups = responses.objects.get(&Kind::NetworkSecurityGroup);
     interface_groups::note(groups, &responses.unread_groups, scope, observation);
     route_tables::note_unread(&responses.unread_tables, observation);
-    route_tables::note_routes(tables, scope, observation);
+    route_tables::note_routes(tables, scope, cluster.as_ref(), observation);
     if let Some(facts) = &mut cluster {
         route_tables::keep_foreign(facts, observation);
     }

@@ -1,7 +1,7 @@
 //! Route tables of other owners: those on the subnets of AKS nodes, and the topology's routes
-//! in any.
+//! in them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::join_all;
 use serde_json::Value;
@@ -93,16 +93,19 @@ pub(super) fn keep_foreign(facts: &mut ClusterFacts, observation: &Observation) 
 }
 
 /// Notes the routes of tables that the topology does not own, and those of them that are the
-/// topology's.
+/// topology's. A name proves that only where the topology may have written: an owner may copy a
+/// route to a table that it never had.
 pub(super) fn note_routes(
     tables: Option<&Vec<Value>>,
     scope: &Scope<'_>,
     observation: &mut Observation,
+    cluster: Option<&ClusterFacts>,
 ) {
     let owner = scope.owner();
     for table in tables.into_iter().flatten() {
         let Some(id) = codec::id(table) else { continue };
         let key = ObjectKey::Azure(id);
+        let place = Place::of(&id, table, cluster);
         let is_ours = azure::ownership(table, &owner, scope).is_ours()
             || observation.without_name.contains_key(&key);
         if is_ours {
@@ -111,17 +114,43 @@ pub(super) fn note_routes(
         let mut routes = Vec::new();
         for (id, route, body) in codec::route::in_table(table) {
             let ownership = route_ownership(&owner, &route.name);
-            if ownership.is_ours() {
+            if ownership.is_ours() && place.may_have_ours {
                 note_route(id, body, ownership, observation);
             } else {
                 routes.push(route);
             }
         }
         observation.inventory.table_routes.insert(key, routes);
+        if !place.node_subnets.is_empty() {
+            observation.inventory.tables_on_nodes.insert(key.clone(), place.node_subnets);
+        }
     }
 }
 
 fn note_route(id: ArmId, body: &Value, ownership: Ownership, observation: &mut Observation) {
+/// Where a table of another owner is.
+struct Place {
+    /// The subnets of AKS nodes that the table itself names.
+    node_subnets: BTreeSet<ArmId>,
+    /// Whether the topology may have written routes to it: it is on a subnet of AKS nodes, or on
+    /// no subnet, as one that its owner detached.
+    may_have_ours: bool,
+}
+
+impl Place {
+    fn of(id: &ArmId, table: &Value, cluster: Option<&ClusterFacts>) -> Self {
+        let of_nodes = || cluster.into_iter().flat_map(|facts| &facts.node_subnets);
+        let is_named = of_nodes().any(|subnet| subnet.foreign_route_table.as_ref() == Some(id));
+        let subnets = codec::route_table::subnets(table);
+        let is_unattached = subnets.as_ref().is_ok_and(Vec::is_empty);
+        let subnets = subnets.unwrap_or_default().into_iter();
+        let node_subnets: BTreeSet<ArmId> =
+            subnets.filter(|id| of_nodes().any(|subnet| subnet.id == *id)).collect();
+        let may_have_ours = is_named || is_unattached || !node_subnets.is_empty();
+        Self { node_subnets, may_have_ours }
+    }
+}
+
     match codec::route::decode(body) {
         Ok(route) => {
             let key = ObjectKey::Azure(id);

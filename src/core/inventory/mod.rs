@@ -46,6 +46,8 @@ pub struct Inventory {
     pub foreign_routes: BTreeMap<ObjectKey, BTreeMap<(Ipv4Net, u32), String>>,
     /// The routes of route tables that the topology does not own.
     pub table_routes: BTreeMap<ObjectKey, Vec<TableRoute>>,
+    /// The subnets of AKS nodes that such a table names itself, by table.
+    pub tables_on_nodes: BTreeMap<ObjectKey, BTreeSet<ArmId>>,
     /// Nodes of the cluster that neither AKS nor the topology made.
     pub foreign_nodes: Vec<ForeignNode>,
     /// Devices of others in the tailnet that serve prefixes.

@@ -10,8 +10,8 @@ use super::body::{known, merge_onto, write};
 use super::fields::{address, location, missing, prefix, read, read_part};
 use super::route::undescribed;
 use super::{DecodeError, EncodeError, Marks};
-use crate::resource::Pending;
 use crate::resource::azure::{NextHop, RouteTable};
+use crate::resource::{ArmId, Pending};
 
 const WHAT: &str = "route table";
 
@@ -31,6 +31,18 @@ pub fn decode(body: &Value) -> Result<RouteTable, DecodeError> {
         routes: Pending::Known(routes),
         protected_by: None,
     })
+}
+
+/// The subnets that have the table, as the table itself names them.
+///
+/// # Errors
+///
+/// The answer has another form: the table may be on any subnet.
+pub fn subnets(body: &Value) -> Result<Vec<ArmId>, DecodeError> {
+    const SUBNETS: &str = "properties.subnets";
+    let subnets: Option<Vec<models::SubResource>> = read_part(WHAT, body, SUBNETS)?;
+    let subnets = subnets.into_iter().flatten();
+    subnets.map(|it| it.id.map(ArmId::new).ok_or_else(|| missing(WHAT, SUBNETS))).collect()
 }
 
 /// Whether a destination is an IPv4 prefix, and neither a service tag nor an IPv6 prefix.
