@@ -281,6 +281,7 @@ async fn make(iteration: &Iteration<'_>, change: &Change) -> Result<Outcome, Out
         GuardVerdict::Act => refusal.map_or(Ok(()), Err)?,
     }
     if change.action == Action::Delete {
+        effects::check_table(iteration, change).await?;
         effects::remove(iteration, change, &current).await?;
         return Ok(Outcome::Done);
     }

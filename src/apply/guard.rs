@@ -1,10 +1,12 @@
 //! Whether an object still is as the plan saw it.
 
+use std::collections::BTreeSet;
+
 use crate::inventory::Observed;
 use crate::plan::diff;
 use crate::plan::{Action, Change};
 use crate::resource::azure::Provisioning;
-use crate::resource::{Ownership, Resource};
+use crate::resource::{ArmId, Ownership, Resource};
 
 /// The result of comparing the object with the plan's facts before a step acts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +65,20 @@ fn is_protected(change: &Change, current: Option<&Observed>) -> Option<String> {
         && change.before.as_ref().and_then(Resource::protected_by) == Some(block);
     let ends = matches!(change.action, Action::Delete | Action::Replace) && !change.only_rejoins();
     (!is_lifted && ends).then(|| format!("the protection by [{block}] is recorded on it"))
+}
+
+/// Why a route stays in a table of another owner: the table names a subnet that must not have it.
+pub(super) fn is_attached(
+    table: &ArmId,
+    named: &[ArmId],
+    node_subnets: &BTreeSet<ArmId>,
+) -> Option<String> {
+    let subnet = named.iter().find(|subnet| node_subnets.contains(*subnet))?;
+    Some(format!(
+        "its route table {} is on the subnet {} of AKS nodes again",
+        table.name(),
+        subnet.name()
+    ))
 }
 
 fn was_being_deleted(change: &Change) -> bool {
@@ -128,7 +144,7 @@ mod tests {
     use super::*;
     use crate::resource::azure::PublicIpAddress;
     use crate::resource::ownership::SiteName;
-    use crate::resource::{Address, ArmId, Kind, ObjectKey, Site};
+    use crate::resource::{Address, Kind, ObjectKey, Site};
 
     fn observed(ownership: Ownership) -> Observed {
         let value = PublicIpAddress { location: "x".to_owned(), protected_by: None };

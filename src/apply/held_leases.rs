@@ -35,7 +35,10 @@ impl HeldLeases {
 
     /// Whether a change has several effects that interrupt workers, as drain and reset.
     pub(super) fn are_needed_throughout(change: &Change) -> bool {
-        !matches!(change.execution, Execution::Api | Execution::Router(_))
+        !matches!(
+            change.execution,
+            Execution::Api | Execution::Router(_) | Execution::RouteDeletion(_)
+        )
     }
 
     /// Runs a step of several effects under the Leases.

@@ -276,6 +276,7 @@ fn remains_after(change: &Change) -> bool {
         Execution::Api
         | Execution::Worker(_)
         | Execution::WorkerRestart(_)
+        | Execution::RouteDeletion(_)
         | Execution::NodePool(_) => false,
     };
     change.action == Action::Delete && is_existing

@@ -23,6 +23,7 @@ fn execution(change: &Change) -> Option<&RouterExecution> {
         Execution::Api
         | Execution::Worker(_)
         | Execution::WorkerRestart(_)
+        | Execution::RouteDeletion(_)
         | Execution::NodePool(_) => None,
     }
 }

@@ -1,6 +1,7 @@
 //! The effects of changes, one file for each service.
 
 mod azure;
+mod foreign_tables;
 mod hosts;
 mod kubernetes;
 mod node_pools;
@@ -11,6 +12,7 @@ mod tailnet;
 mod workers;
 mod written;
 
+pub(super) use foreign_tables::check_table;
 use report::progress;
 pub(super) use written::{Creation, Written};
 

@@ -30,16 +30,11 @@ use crate::topology::names::WorkerName;
 
 /// The execution parameters of a worker change.
 fn execution(change: &Change) -> Result<&WorkerExecution, Outcome> {
-    match &change.execution {
-        Execution::Worker(execution) => Ok(execution),
-        Execution::Api
-        | Execution::Router(_)
-        | Execution::WorkerRestart(_)
-        | Execution::NodePool(_) => {
-            let message = format!("the plan does not say how {} is reached", change.address);
-            Err(failed(Failure::new(Code::StalePlan, message, "run `stargate plan` again")))
-        }
-    }
+    let Execution::Worker(execution) = &change.execution else {
+        let message = format!("the plan does not say how {} is reached", change.address);
+        return Err(failed(Failure::new(Code::StalePlan, message, "run `stargate plan` again")));
+    };
+    Ok(execution)
 }
 
 fn profile(change: &Change) -> Result<&WorkerProfile, Outcome> {

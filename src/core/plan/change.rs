@@ -8,7 +8,7 @@ use super::diff::{self, FieldChange, ObjectDiff};
 use super::{Execution, HostRoute};
 use crate::inventory::Observed;
 use crate::resource::protection::is_record;
-use crate::resource::{Address, Api, Kind, ObjectKey, Ownership, Resource, Site};
+use crate::resource::{Address, Api, ArmId, Kind, ObjectKey, Ownership, Resource, Site};
 
 /// One change of one object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +61,14 @@ pub struct Change {
 }
 
 impl Change {
+    /// The id of the route in a table of another owner that this deletes.
+    pub fn deleted_route(&self) -> Option<&ArmId> {
+        match (&self.key, self.address.kind, self.action) {
+            (ObjectKey::Azure(id), Kind::Route, Action::Delete) => Some(id),
+            _ => None,
+        }
+    }
+
     /// A change without values and without dependencies. Every change is made
     /// by this function, so a new field gets its default here.
     pub fn new(

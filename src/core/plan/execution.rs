@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::host_route::HostRoute;
 use crate::desired::labels;
-use crate::resource::Owner;
 use crate::resource::work_request::WorkRequest;
+use crate::resource::{ArmId, Owner};
 use crate::topology::model::{PackageSource, Topology};
 use crate::topology::names::{ProfileName, WorkerName};
 
@@ -71,6 +71,15 @@ pub enum Execution {
     NodePool(NodePoolExecution),
     /// An update of a worker's machine that restarts it, with the worker drained.
     WorkerRestart(WorkerRestart),
+    /// The deletion of a route in a table of another owner that AKS nodes no longer use.
+    RouteDeletion(RouteDeletion),
+}
+
+/// The deletion of a route in a table of another owner, of which the topology keeps none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteDeletion {
+    /// The subnets of AKS nodes: while one of them has the table, the route stays.
+    pub node_subnets: BTreeSet<ArmId>,
 }
 
 /// The worker whose machine restarts.

@@ -6,22 +6,24 @@ use foldhash::{HashMap, HashSet};
 
 use super::Change;
 use super::execution::{
-    Execution, NodePoolExecution, RouterExecution, WorkerDeparture, WorkerExecution, WorkerProfile,
-    WorkerRestart,
+    Execution, NodePoolExecution, RouteDeletion, RouterExecution, WorkerDeparture, WorkerExecution,
+    WorkerProfile, WorkerRestart,
 };
+use super::foreign_tables::has_desired_routes;
 use super::host_route::HostRoute;
 use super::readdressing::Readdressed;
 use super::rollout::restarts_worker;
-use crate::desired::{Facts, labels};
+use crate::desired::{DesiredSet, Facts, labels};
 use crate::inventory::Inventory;
 use crate::resource::work_request::WorkRequest;
-use crate::resource::{Kind, Resource, Site};
+use crate::resource::{ArmId, Kind, Resource, Site};
 use crate::topology::model::{self, Datacenter, Topology};
 use crate::topology::names::WorkerName;
 
-/// Attaches the execution parameters to each change.
+/// Attaches the execution parameters to each change. The desired state is empty in a destroy.
 pub(super) fn attach(
     topology: &Topology,
+    desired: &DesiredSet,
     facts: &Facts,
     inventory: &Inventory,
     changes: &mut [Change],
@@ -36,9 +38,19 @@ pub(super) fn attach(
         })
         .collect();
     for (change, required) in changes.iter_mut().zip(required) {
-        change.execution = sites.execution(change);
+        change.execution =
+            route_deletion(desired, facts, change).unwrap_or_else(|| sites.execution(change));
         change.required_hosts = required;
     }
+}
+
+/// A destroy deletes the routes although the owner's table stays on the subnets of AKS nodes.
+fn route_deletion(desired: &DesiredSet, facts: &Facts, change: &Change) -> Option<Execution> {
+    let table = change.deleted_route().and_then(ArmId::parent)?;
+    let subnets = facts.cluster.iter().flat_map(|cluster| &cluster.node_subnets);
+    let node_subnets = subnets.map(|subnet| subnet.id.clone()).collect();
+    let is_kept = desired.is_empty() || has_desired_routes(desired, &table);
+    (!is_kept).then_some(Execution::RouteDeletion(RouteDeletion { node_subnets }))
 }
 
 /// The topology, indexed.

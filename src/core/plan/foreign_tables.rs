@@ -138,22 +138,52 @@ pub(super) fn keep_used_routes(input: Comparison<'_>, decisions: &mut ResourceDe
     if input.desired.is_empty() {
         return;
     }
-    let kept: Vec<Address> = decisions
-        .iter()
-        .filter_map(|(address, decision)| match decision {
-            ResourceDecision::Change(change)
-                if address.kind == Kind::Route && change.action == Action::Delete =>
-            {
-                let ObjectKey::Azure(id) = &change.key else { return None };
-                let table = id.parent()?;
-                is_in_use(input, decisions, &table).then(|| address.clone())
-            }
-            _ => None,
-        })
-        .collect();
-    for address in kept {
-        decisions.remove(&address);
+    let mut deleted: BTreeMap<ArmId, Vec<Address>> = BTreeMap::new();
+    for (address, decision) in decisions.iter() {
+        let ResourceDecision::Change(change) = decision else { continue };
+        let table = change.deleted_route().and_then(ArmId::parent);
+        if let Some(table) = table {
+            deleted.entry(table).or_default().push(address.clone());
+        }
     }
+    for (table, routes) in deleted {
+        if is_in_use(input, decisions, &table) || stays_on_nodes(input, decisions, &table) {
+            routes.iter().for_each(|address| drop(decisions.remove(address)));
+        }
+    }
+}
+
+/// Whether the topology has desired routes in a table of another owner: then single ones go
+/// while the table is in use.
+pub(super) fn has_desired_routes(desired: &DesiredSet, table: &ArmId) -> bool {
+    let routes = desired.iter().filter(|it| it.address.kind == Kind::Route);
+    routes.filter_map(single_route).any(|(of, _)| of == *table)
+}
+
+/// Whether the table itself names a subnet of AKS nodes that does not get another one in this
+/// plan. The subnet's own answer may be older, and lack the table.
+fn stays_on_nodes(input: Comparison<'_>, decisions: &ResourceDecisions, table: &ArmId) -> bool {
+    let named = input.inventory.tables_on_nodes.get(&ObjectKey::Azure(table.clone()));
+    let Some(named) = named.filter(|_| !has_desired_routes(input.desired, table)) else {
+        return false;
+    };
+    let has_it = |resource: Option<&Resource>| match resource {
+        Some(Resource::RouteTableAssociation(it)) => it.route_table.as_ref() == Some(table),
+        _ => false,
+    };
+    let gets_another = |key: &ObjectKey| {
+        decisions.values().any(|decision| match decision {
+            ResourceDecision::Change(change) => {
+                change.key == *key && !has_it(change.after.as_ref())
+            }
+            _ => false,
+        })
+    };
+    named.iter().any(|subnet| {
+        let key = ObjectKey::AzureAssociation(subnet.clone());
+        let observed = input.inventory.get(&key).map(|it| &it.resource);
+        !has_it(observed) || !gets_another(&key)
+    })
 }
 
 /// Whether a subnet that should get another table has this one and keeps it.

@@ -93,7 +93,7 @@ pub use awaiting::{ApprovalReason, AwaitingApproval};
 pub use change::{Action, Change, InWave};
 pub use diff::{FieldChange, FieldPath};
 pub use execution::{
-    ApplySettings, Execution, ManagedNodeFields, NodePoolExecution, RouterExecution,
+    ApplySettings, Execution, ManagedNodeFields, NodePoolExecution, RouteDeletion, RouterExecution,
     WorkerDeparture, WorkerExecution, WorkerProfile, WorkerRestart,
 };
 pub use findings::{Finding, FindingSeverity};

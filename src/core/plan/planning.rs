@@ -214,7 +214,8 @@ pub(super) fn compare_states(
             requests: input.requests,
         };
         let mut contents = plan_changes(comparison);
-        execution_details::attach(input.topology, facts, inventory, &mut contents.changes);
+        let changes = &mut contents.changes;
+        execution_details::attach(input.topology, comparison.desired, facts, inventory, changes);
         contents.ignored = applied.drift;
         cyclic_waits::block(comparison, &mut contents);
         contents

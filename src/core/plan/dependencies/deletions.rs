@@ -40,11 +40,10 @@ impl<'a> Index<'a> {
                 edges.extend(moving.filter(|worker| worker.name == name));
             }
             // Its packets end with it: workers leave before, and a subnet that had its table
-            // has another one.
+            // has another one. Which one had it may have been read too early.
             Kind::Route => {
-                let table = id.parent();
-                let subnets = table.as_ref().and_then(|table| self.pointing_at.get(table));
-                edges.extend(subnets.into_iter().flatten().map(|change| &change.address));
+                let all = self.changes.iter().map(|change| &change.address);
+                edges.extend(all.filter(|it| it.kind == Kind::RouteTableAssociation));
                 edges.extend(self.leaving_workers.values());
                 edges.extend(self.moving_from.values().flatten());
             }
