@@ -69,6 +69,8 @@ pub(super) fn plan_changes(input: Comparison<'_>) -> PlanContents {
     unreachable_departures::block(input, &mut decisions);
     protected_departures::block(input, &mut decisions);
     block_consequences(input, retained, &mut decisions);
+    // The association that gives the subnet another table may be blocked by now.
+    foreign_tables::keep_used_routes(input, &mut decisions);
     restored_routers::defer_blocked(&mut decisions);
     protection::retain_shared_containers(input, &mut decisions);
     node_pools::defer_deletions(&mut decisions);
