@@ -9,7 +9,7 @@ use ipnet::Ipv4Net;
 
 use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
 use super::follow_ups::{FollowUp, FollowUps};
-use super::withdrawal::{adds_path_to, gained, redirected, sends_packets};
+use super::withdrawal::{adds_path_to, changes_paths, gained, redirected, sends_packets};
 use super::{Action, Change};
 use crate::net::prefix::overlaps;
 use crate::net::range_index::RangeIndex;
@@ -37,7 +37,7 @@ impl<'a> NewPaths<'a> {
             return found;
         }
         let is_path = |change: &&&Change| {
-            change.action == Action::Update
+            changes_paths(change)
                 && (sends_packets(change.address.kind) || change.address.kind == Kind::DaemonSet)
         };
         let paths: Vec<&Change> = changes.iter().filter(is_path).copied().collect();
@@ -91,7 +91,7 @@ impl<'a> NewPaths<'a> {
 
     /// The workers that leave for good before an update leads their ranges elsewhere.
     pub(super) fn after_removal(&self, change: &Change) -> Vec<&'a Address> {
-        let is_path = change.action == Action::Update && sends_packets(change.address.kind);
+        let is_path = changes_paths(change) && sends_packets(change.address.kind);
         if !is_path || self.left.is_empty() {
             return Vec::new();
         }

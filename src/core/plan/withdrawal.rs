@@ -25,6 +25,28 @@ pub(super) fn sends_packets(kind: Kind) -> bool {
     )
 }
 
+/// Whether a change may lead packets elsewhere while what is at both ends stays: an update, or the
+/// creation of a single route, which is to its table as an update.
+pub(super) fn changes_paths(change: &Change) -> bool {
+    change.action == Action::Update || is_new_route(change)
+}
+
+fn is_new_route(change: &Change) -> bool {
+    change.action == Action::Create && change.address.kind == Kind::Route
+}
+
+/// The paths before and after a change; none before a single route that is created.
+fn around<'a>(
+    change: &'a Change,
+    paths: fn(&'a Resource) -> Paths<'a>,
+) -> Option<(Paths<'a>, Paths<'a>)> {
+    let after = paths(change.after.as_ref()?);
+    match &change.before {
+        Some(before) => Some((paths(before), after)),
+        None => is_new_route(change).then(|| (Paths::new(), after)),
+    }
+}
+
 /// Whether a change may take a path from the nodes that leave with the same plan: it is made
 /// once they have left.
 pub(super) fn may_withdraw(change: &Change) -> bool {
@@ -65,37 +87,28 @@ pub(super) fn withdrawn(change: &Change) -> BTreeSet<Ipv4Net> {
 
 /// The prefixes that an update leads somewhere and did not before.
 pub(super) fn gained(change: &Change) -> BTreeSet<Ipv4Net> {
-    let (Some(before), Some(after), Action::Update) =
-        (&change.before, &change.after, change.action)
-    else {
-        return BTreeSet::new();
-    };
     // A rule that permits more leads nothing elsewhere.
-    if matches!(after, Resource::NetworkSecurityGroup(_)) {
+    if !changes_paths(change) || matches!(change.after, Some(Resource::NetworkSecurityGroup(_))) {
         return BTreeSet::new();
     }
-    let (before, after) = (covered(before), covered(after));
+    let Some((before, after)) = around(change, covered) else { return BTreeSet::new() };
     after.difference(&before).map(|(prefix, _)| *prefix).collect()
 }
 
 /// Whether an update leads packets to a prefix, or permits them, that it did not before.
 pub(super) fn adds_path_to(change: &Change, prefix: &Ipv4Net) -> bool {
-    let (Some(before), Some(after)) = (&change.before, &change.after) else { return false };
-    let (before, after) = (covered(before), covered(after));
+    let Some((before, after)) = around(change, covered) else { return false };
     let mut added = after.difference(&before);
     added.any(|(wider, _)| wider.contains(prefix))
 }
 
 /// The prefixes that an update routes to another hop, begins to route or ends to route.
 pub(super) fn redirected(change: &Change) -> BTreeSet<Ipv4Net> {
-    let (Some(before), Some(after)) = (&change.before, &change.after) else {
-        return BTreeSet::new();
-    };
     // A rule that permits more leads nothing elsewhere.
-    if matches!(after, Resource::NetworkSecurityGroup(_)) {
+    if matches!(change.after, Some(Resource::NetworkSecurityGroup(_))) {
         return BTreeSet::new();
     }
-    let (before, after) = (paths(before), paths(after));
+    let Some((before, after)) = around(change, paths) else { return BTreeSet::new() };
     before.symmetric_difference(&after).map(|(prefix, _)| *prefix).collect()
 }
 
