@@ -40,7 +40,8 @@ pub(super) fn after(
         built += set.len();
         let changed = set.differing_from(&before);
         let changed = changed.map(|(before, after)| (before.cloned(), after.clone())).collect();
-        known.push(LaterIteration { after: moved, changed });
+        let withdrawn = set.routes_missing_of(&before).collect();
+        known.push(LaterIteration { after: moved, changed, withdrawn });
         before = set;
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Allocation;
-use crate::resource::{Address, ObjectKey, Resource, Site};
+use crate::resource::{Address, Kind, ObjectKey, Resource, Site};
 
 /// A resource that should exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +41,8 @@ pub struct DesiredSet {
     allocation: Option<Arc<Allocation>>,
     /// The resources that lead to workers at places which these are to leave.
     narrowed_later: BTreeSet<Address>,
+    /// Single routes that lead to such places only: once the workers have moved, they go.
+    withdrawn_later: BTreeSet<Address>,
     /// Later iterations of the same apply, in which workers get the places of others.
     later_iterations: LaterIterations,
     /// The resources that this set lacks or has with another value than once every worker is at
@@ -63,6 +65,8 @@ pub(crate) struct LaterIteration {
     pub(crate) after: Vec<Address>,
     /// The resources that it changes, each with its value before; `None` for a new one.
     pub(crate) changed: Vec<(Option<Arc<DesiredResource>>, Arc<DesiredResource>)>,
+    /// The single routes that it deletes.
+    pub(crate) withdrawn: Vec<Address>,
 }
 
 /// Resources that must not be replaced or deleted.
@@ -126,6 +130,11 @@ impl DesiredSet {
         &self.narrowed_later
     }
 
+    /// Single routes that lead only to workers at places which these are to leave.
+    pub(crate) fn withdrawn_later(&self) -> &BTreeSet<Address> {
+        &self.withdrawn_later
+    }
+
     /// Later iterations of the same apply, in which workers get the places of others.
     pub(crate) fn later_iterations(&self) -> &[LaterIteration] {
         &self.later_iterations.known
@@ -175,6 +184,16 @@ impl DesiredSet {
             narrowed.get(&it.address).is_some_and(|other| other.resource != it.resource)
         };
         self.narrowed_later = self.iter().filter(differs).map(|it| it.address.clone()).collect();
+        self.withdrawn_later = narrowed.routes_missing_of(self).collect();
+    }
+
+    /// The single routes of another set that this one lacks.
+    pub(super) fn routes_missing_of<'a>(
+        &'a self,
+        other: &'a Self,
+    ) -> impl Iterator<Item = Address> + 'a {
+        let addresses = other.resources.keys().filter(|it| it.kind == Kind::Route);
+        addresses.filter(|it| !self.resources.contains_key(*it)).cloned()
     }
 
     /// Adds a resource.

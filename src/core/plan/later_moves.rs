@@ -9,7 +9,7 @@ use super::address_exchanges::{self, Refused};
 use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
 use super::diff::{self, ObjectDiff};
 use super::follow_ups::FollowUps;
-use super::new_places::WITHDRAWAL;
+use super::new_places::{WITHDRAWAL, withdrawal};
 use super::{Action, Blocked, Deferred, Finding, FindingSeverity};
 use crate::desired::{DesiredResource, DesiredSet, LaterIteration};
 use crate::diagnostics::{Code, Failure};
@@ -139,6 +139,8 @@ impl<'a> Contents<'a> {
         });
         let mut all: BTreeMap<Address, Deferred> =
             changed.map(|it| (it.address.clone(), it)).collect();
+        let withdrawn = iteration.withdrawn.iter();
+        all.extend(withdrawn.map(|it| (it.clone(), withdrawal(it, &iteration.after))));
         let replaced = all.values().filter(|it| it.action == Action::Replace);
         let mut open: Vec<Address> = replaced.map(|it| it.address.clone()).collect();
         let mut replaced: BTreeSet<Address> = open.iter().cloned().collect();

@@ -10,7 +10,7 @@ use ipnet::Ipv4Net;
 use super::decision::{Comparison, ResourceDecision, ResourceDecisions};
 use super::follow_ups::{FollowUp, FollowUps};
 use super::withdrawal::{adds_path_to, changes_paths, gained, redirected, sends_packets};
-use super::{Action, Change};
+use super::{Action, Change, Deferred};
 use crate::net::prefix::overlaps;
 use crate::net::range_index::RangeIndex;
 use crate::resource::host::JoinedWorker;
@@ -183,8 +183,8 @@ pub(super) fn defer_withdrawals(
     decisions: &mut ResourceDecisions,
     follow_ups: &mut FollowUps,
 ) {
-    let narrowed = input.desired.narrowed_later();
-    if narrowed.is_empty() {
+    let (narrowed, withdrawn) = (input.desired.narrowed_later(), input.desired.withdrawn_later());
+    if narrowed.is_empty() && withdrawn.is_empty() {
         return;
     }
     let moves = |decision: &ResourceDecision| match decision {
@@ -196,10 +196,21 @@ pub(super) fn defer_withdrawals(
     if moving.is_empty() {
         return;
     }
+    for address in withdrawn {
+        follow_ups.add_known(withdrawal(address, &moving), decisions);
+    }
     let follow_up =
         FollowUp { waits_for: moving, planned_because_of: WITHDRAWAL, is_conditional: false };
     for address in narrowed {
         follow_ups.add(address, &follow_up, decisions);
+    }
+}
+
+/// The deletion of a single route to places that workers leave.
+pub(super) fn withdrawal(route: &Address, moving: &[Address]) -> Deferred {
+    Deferred {
+        waits_for: moving.to_vec(),
+        ..Deferred::new(route.clone(), Action::Delete, WITHDRAWAL)
     }
 }
 
