@@ -81,7 +81,14 @@ pub(super) fn findings(desired: &DesiredSet, inventory: &Inventory) -> Vec<Findi
     for (table, routes) in &tables {
         let key = ObjectKey::Azure(table.clone());
         let Some(theirs) = inventory.table_routes.get(&key) else { continue };
-        findings.extend(too_many(table, theirs.len(), routes.len()));
+        // An equal route of the owner is not added a second time.
+        let is_added = |route: &SingleRoute| {
+            !theirs.iter().any(|it| it.prefix() == Some(route.address_prefix))
+        };
+        let ours = routes
+            .iter()
+            .filter(|(address, route)| is_added(route) || is_live(desired, inventory, address));
+        findings.extend(too_many(table, theirs.len(), ours.count()));
         for (address, route) in routes {
             let captured = theirs.iter().filter(|it| captures(it, route));
             findings.extend(captured.map(|taken| Finding {
@@ -102,6 +109,11 @@ fn captures(theirs: &TableRoute, ours: &SingleRoute) -> bool {
     let is_part =
         |prefix: Ipv4Net| ours.address_prefix.contains(&prefix) && prefix != ours.address_prefix;
     theirs.prefix().is_some_and(is_part) && !leads_to(theirs, ours.next_hop)
+}
+
+fn is_live(desired: &DesiredSet, inventory: &Inventory, address: &Address) -> bool {
+    let key = desired.get(address).and_then(|it| it.key.as_ref());
+    key.is_some_and(|key| inventory.get(key).is_some())
 }
 
 fn too_many(table: &ArmId, theirs: usize, ours: usize) -> Option<Finding> {
