@@ -5,7 +5,7 @@ use ipnet::Ipv4Net;
 
 use super::digest::text_digest;
 use super::ownership::SiteName;
-use super::{ArmId, Owner, Ownership, Site};
+use super::{ArmId, Kind, Owner, Ownership, Site};
 use crate::resource::names::TopologyName;
 
 /// The first part of such names.
@@ -32,6 +32,12 @@ pub fn address_name(route: &ArmId) -> String {
     let name = route.name();
     let destination = split(name).map_or(name, |(_, destination)| destination);
     format!("{}/{destination}", table.as_ref().map_or("", ArmId::name))
+}
+
+/// The route table of a single route, by the ID of the route.
+pub fn table_of_route(id: &ArmId) -> Option<ArmId> {
+    let kind = id.resource_type().and_then(|name| Kind::of_arm_type(&name));
+    id.parent().filter(|_| kind == Some(Kind::Route))
 }
 
 /// The owner of a route in a route table of another owner, by its name.

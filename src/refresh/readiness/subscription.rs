@@ -18,6 +18,7 @@ use crate::plan::readiness::{region_of, subscription_of};
 use crate::provider::clients::ReadClients;
 use crate::resource::arm_type::{NETWORK, RESOURCES};
 use crate::resource::ownership::TOPOLOGY_TAG;
+use crate::resource::route_name::table_of_route;
 use crate::resource::{ArmId, Kind, ObjectKey};
 use crate::topology::model::{DatacenterKind, Topology};
 
@@ -82,7 +83,8 @@ async fn permissions(clients: &ReadClients, scope: &str) -> Answer<Vec<Permissio
 }
 
 /// The permissions on the groups that exist: those of the topology, and those of all objects
-/// that a plan reads or changes, such as those of the node resource group.
+/// that a plan reads or changes, such as those of the node resource group. For routes in a table
+/// of another owner they are those on the table, which its owner may give alone.
 pub(super) async fn group_permissions(
     clients: &ReadClients,
     scope: &Scope<'_>,
@@ -115,7 +117,8 @@ fn resource_groups(scope: &Scope<'_>, plan: &Plan) -> BTreeSet<ArmId> {
     let desired = plan.desired().iter().filter_map(|it| it.key.as_ref());
     let keys = desired.chain(plan.changes.iter().map(|it| &it.key));
     let of_keys = keys.filter_map(|key| match key {
-        ObjectKey::Azure(id) | ObjectKey::AzureAssociation(id) => id.group(),
+        ObjectKey::Azure(id) => table_of_route(id).or_else(|| id.group()),
+        ObjectKey::AzureAssociation(id) => id.group(),
         _ => None,
     });
     of_topology.chain(of_keys).collect()

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::errors::ArmError;
+use super::kind::ArmKind;
 use super::request::ArmRequest;
 use super::{ArmStore, images, regions, sizes};
 use crate::resource::ArmId;
@@ -110,12 +111,16 @@ fn image_fact(region: &str, segments: &[&str]) -> Option<AccountFact> {
 pub(super) fn read(
     store: &ArmStore,
     subscription: &str,
-    group: Option<&ArmId>,
+    scope: Option<&ArmId>,
     fact: &AccountFact,
     call: &ArmRequest<'_>,
 ) -> Result<Value, ArmError> {
-    if let Some(group) = group {
-        store.existing_group(group)?;
+    match scope.and_then(|scope| Some((scope, ArmKind::parse(&scope.resource_type()?)?))) {
+        Some((object, kind)) if store.get(object).is_none() => {
+            return Err(ArmError::resource_not_found(kind, object));
+        }
+        Some(_) => {}
+        None => _ = scope.map(|group| store.existing_group(group)).transpose()?,
     }
     let account = &store.account;
     Ok(match fact {

@@ -156,8 +156,8 @@ fn route(
         ArmTarget::Tenants => Ok(found(&subscriptions::tenants())),
         ArmTarget::Subscriptions => Ok(found(&subscriptions::list(store))),
         ArmTarget::KubernetesVersions => Ok(found(&aks_version::list(&store.account))),
-        ArmTarget::Account { subscription, group, what } => {
-            account_facts::read(store, &subscription, group.as_ref(), &what, call)
+        ArmTarget::Account { subscription, scope, what } => {
+            account_facts::read(store, &subscription, scope.as_ref(), &what, call)
                 .map(|body| found(&body))
         }
         ArmTarget::Subscription(id) => Ok(found(&subscriptions::subscription(&id))),

@@ -88,8 +88,8 @@ pub(super) enum ArmTarget {
     /// A fact about the account.
     Account {
         subscription: String,
-        /// The resource group, for facts about one.
-        group: Option<ArmId>,
+        /// The resource group or the object, for facts about one.
+        scope: Option<ArmId>,
         what: AccountFact,
     },
 }
@@ -179,7 +179,7 @@ fn below_subscription(
 ) -> Result<ArmTarget, PathError> {
     let subscription = subscription.to_owned();
     if let Some(what) = AccountFact::parse(folded) {
-        return Ok(ArmTarget::Account { subscription, group: None, what });
+        return Ok(ArmTarget::Account { subscription, scope: None, what });
     }
     match folded {
         ["resourcegroups"] => Ok(ArmTarget::Groups { subscription }),
@@ -258,11 +258,15 @@ fn below_group(
         ["providers", "microsoft.authorization", "locks", ..] => {
             lock(subscription, Some(group), &segments[3..])
         }
-        ["providers", "microsoft.authorization", "permissions"] => Ok(ArmTarget::Account {
-            subscription,
-            group: Some(group),
-            what: AccountFact::Permissions,
-        }),
+        [object @ .., "providers", "microsoft.authorization", "permissions"] => {
+            let (what, kind) = (AccountFact::Permissions, || kind(segments[1], segments[2]));
+            let scope = match object {
+                [] => group,
+                ["providers", _, _, _] => group.in_group(kind()?.resource_type(), segments[3]),
+                _ => return Err(PathError::UnknownPath),
+            };
+            Ok(ArmTarget::Account { subscription, scope: Some(scope), what })
+        }
         ["providers", _, _] => {
             let kind = kind(segments[1], segments[2])?;
             Ok(ArmTarget::Collection {

@@ -8,6 +8,7 @@ use stargate::sandbox::fault_injector::Call;
 
 use super::unread::Answers;
 use super::{examine, problems};
+use crate::existing_tables;
 use crate::harness::{Deployment, EXAMPLE};
 use crate::refused_calls::is_request;
 
@@ -65,4 +66,36 @@ async fn actions_are_needed_on_what_an_apply_changes() {
     }
     assert!(!message.contains("virtualNetworks/write"), "{message}");
     assert!(message.contains("/resourceGroups/"), "{message}");
+}
+
+/// A role on the owner's route table alone is enough for single routes, and its lack is named
+/// there.
+#[tokio::test(start_paused = true)]
+async fn the_role_on_the_owners_route_table_decides_about_single_routes() {
+    let deployment = existing_tables::deployment(&existing_tables::existing(), Vec::new()).await;
+    let table = existing_tables::firewall().to_string();
+    let nothing = r#"{"value": [{"actions": ["*/read"], "notActions": []}]}"#;
+    let of_table = |call: &Call| {
+        is_request(call, "/routeTables/firewall/providers/Microsoft.Authorization/permissions")
+    };
+    let of_group = |call: &Call| {
+        is_request(call, "/resourceGroups/hub/providers/Microsoft.Authorization/permissions")
+    };
+    let scopes: [fn(&Call) -> bool; 2] = [of_group, of_table];
+    for (number, matches) in scopes.into_iter().enumerate() {
+        let answers = Answers { matches, body: nothing.to_owned() };
+        deployment.sandbox.set_fault_injector(Some(Arc::new(answers)));
+        let checks = examine(&deployment).await;
+        let check = checks.iter().find(|it| it.name == "permissions").unwrap();
+        if number == 0 {
+            assert!(check.findings.is_empty(), "{check:#?}");
+            continue;
+        }
+        let [finding] = &check.findings[..] else { panic!("{check:#?}") };
+        let failure = &finding.failure;
+        assert!(failure.message.contains("routeTables/routes/write"), "{failure}");
+        assert!(failure.message.ends_with(&table), "{failure}");
+        assert!(failure.remedy.contains("--role 'Network Contributor'"), "{failure}");
+        assert!(failure.remedy.contains(&table), "{failure}");
+    }
 }

@@ -8,6 +8,7 @@ use crate::diagnostics::{Code, counted};
 use crate::inventory::subscription::PermissionSet;
 use crate::plan::Action;
 use crate::resource::azure::NodePool;
+use crate::resource::route_name::table_of_route;
 use crate::resource::{ArmId, Kind, ObjectKey, Resource};
 
 const NAME: &str = "permissions";
@@ -60,7 +61,10 @@ fn report(check: &mut Check, scope: &str, actions: &BTreeSet<String>, sets: &[Pe
     let is_missing = |action: &&String| !sets.iter().any(|set| set.grants(action));
     let missing: Vec<&String> = actions.iter().filter(is_missing).collect();
     let Some(first) = missing.first() else { return };
-    let role = if first.starts_with("Microsoft.ContainerService") && missing.len() == 1 {
+    let is_table = scope_kind(scope) == Some(Kind::RouteTable);
+    let role = if is_table {
+        "Network Contributor"
+    } else if first.starts_with("Microsoft.ContainerService") && missing.len() == 1 {
         "Azure Kubernetes Service Contributor Role"
     } else {
         "Contributor"
@@ -159,10 +163,17 @@ fn cluster_id(input: ReadinessInput<'_>) -> ArmId {
         .in_group(Kind::ManagedCluster.arm_type(), cluster.name.as_str())
 }
 
-/// The resource group of an object, if it exists, and otherwise the subscription.
+/// The kind of the object that a scope is, if it is one.
+fn scope_kind(scope: &str) -> Option<Kind> {
+    ArmId::new(scope).resource_type().and_then(|name| Kind::of_arm_type(&name))
+}
+
+/// The route table of a single route, the resource group of another object, if it exists, and
+/// otherwise the subscription.
 fn scope(input: ReadinessInput<'_>, id: Option<&ArmId>) -> String {
     let groups = &input.readiness.subscription.group_permissions;
-    let group = id.and_then(ArmId::group);
+    let table = id.and_then(table_of_route).filter(|table| groups.contains_key(table));
+    let group = table.or_else(|| id.and_then(ArmId::group));
     let known = group.and_then(|group| groups.get_key_value(&group));
     known.map_or_else(|| input.subscription.to_owned(), |(group, _)| group.to_string())
 }
