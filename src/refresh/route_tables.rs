@@ -24,7 +24,8 @@ use crate::resource::{ArmId, Kind, ObjectKey, Ownership, Resource};
 pub(super) type UnreadTables = Vec<(ArmId, Failure)>;
 
 /// Reads each table on a subnet of AKS nodes by its ID that the lists lack, and adds it to
-/// them: the owner may keep it in a group that the identity may not list.
+/// them: the owner may keep it in a group that the identity may not list. Without
+/// `route_table = "existing"` it may have routes of the topology from before.
 pub(super) async fn read_missing(
     clients: &ReadClients,
     scope: &Scope<'_>,
@@ -32,16 +33,14 @@ pub(super) async fn read_missing(
     objects: &mut BTreeMap<Kind, Vec<Value>>,
 ) -> UnreadTables {
     let ClusterResponse::Facts(facts) = cluster else { return Vec::new() };
-    if scope.topology.cluster.route_table != NodeRouteTable::Existing {
-        return Vec::new();
-    }
     let tables = objects.entry(Kind::RouteTable).or_default();
     let is_listed = |id: &ArmId| tables.iter().any(|table| codec::id(table).as_ref() == Some(id));
     let mut missing: Vec<ArmId> =
         facts.node_subnets.iter().filter_map(|subnet| subnet.foreign_route_table.clone()).collect();
     missing.sort();
     missing.dedup();
-    missing.retain(|id| !is_listed(id));
+    let own = own_table(facts);
+    missing.retain(|id| *id != own && !is_listed(id));
     let reads = missing.into_iter().map(|id| async move {
         let response = get_printable(clients, &id).await;
         (id, response)
@@ -50,6 +49,8 @@ pub(super) async fn read_missing(
     for (id, response) in join_all(reads).await {
         match response {
             Ok(Some(table)) => tables.push(table),
+            // It has no routes, and gets none.
+            Ok(None) if scope.topology.cluster.route_table != NodeRouteTable::Existing => {}
             Ok(None) => unread.push((id.clone(), unread_table(&id, "Azure has no such table"))),
             Err(error) => unread.push((id.clone(), unread_table(&id, &error.to_string()))),
         }
@@ -77,11 +78,15 @@ pub(super) fn note_unread(unread: &UnreadTables, observation: &mut Observation) 
     }
 }
 
+/// The topology's own table, which is read by its ID with the other desired objects.
+fn own_table(facts: &ClusterFacts) -> ArmId {
+    facts.network_group().in_group(Kind::RouteTable.arm_type(), names::WORKERS_ROUTE_TABLE)
+}
+
 /// Keeps in the facts only the tables that are neither the topology's own nor those of another
 /// topology, which writes its tables whole and would remove single routes.
 pub(super) fn keep_foreign(facts: &mut ClusterFacts, observation: &Observation) {
-    let own =
-        facts.network_group().in_group(Kind::RouteTable.arm_type(), names::WORKERS_ROUTE_TABLE);
+    let own = own_table(facts);
     for subnet in &mut facts.node_subnets {
         subnet.foreign_route_table.take_if(|table| {
             let key = ObjectKey::Azure(table.clone());
@@ -98,14 +103,14 @@ pub(super) fn keep_foreign(facts: &mut ClusterFacts, observation: &Observation) 
 pub(super) fn note_routes(
     tables: Option<&Vec<Value>>,
     scope: &Scope<'_>,
-    observation: &mut Observation,
     cluster: Option<&ClusterFacts>,
+    observation: &mut Observation,
 ) {
     let owner = scope.owner();
     for table in tables.into_iter().flatten() {
         let Some(id) = codec::id(table) else { continue };
-        let key = ObjectKey::Azure(id);
         let place = Place::of(&id, table, cluster);
+        let key = ObjectKey::Azure(id);
         let is_ours = azure::ownership(table, &owner, scope).is_ours()
             || observation.without_name.contains_key(&key);
         if is_ours {
@@ -120,14 +125,13 @@ pub(super) fn note_routes(
                 routes.push(route);
             }
         }
-        observation.inventory.table_routes.insert(key, routes);
         if !place.node_subnets.is_empty() {
             observation.inventory.tables_on_nodes.insert(key.clone(), place.node_subnets);
         }
+        observation.inventory.table_routes.insert(key, routes);
     }
 }
 
-fn note_route(id: ArmId, body: &Value, ownership: Ownership, observation: &mut Observation) {
 /// Where a table of another owner is.
 struct Place {
     /// The subnets of AKS nodes that the table itself names.
@@ -151,6 +155,7 @@ impl Place {
     }
 }
 
+fn note_route(id: ArmId, body: &Value, ownership: Ownership, observation: &mut Observation) {
     match codec::route::decode(body) {
         Ok(route) => {
             let key = ObjectKey::Azure(id);
