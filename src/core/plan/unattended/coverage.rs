@@ -65,8 +65,32 @@ pub(super) fn retain_routes(
 ) -> Vec<Retention> {
     let removed = changes.iter().filter(|it| removes(it.action) && is_awaiting(&it.address));
     let departures: Vec<Departure> = removed.filter_map(Departure::of).collect();
-    let updates = changes.iter_mut().filter(|it| it.action == Action::Update);
-    updates.filter_map(|change| retain_in(change, &departures, arrivals)).collect()
+    let retained = changes.iter_mut().filter_map(|change| match (change.action, &change.address) {
+        (Action::Update, _) => retain_in(change, &departures, arrivals),
+        (Action::Create | Action::Delete, address) if address.kind == Kind::Route => {
+            retain_single(change, &departures, arrivals)
+        }
+        _ => None,
+    });
+    retained.collect()
+}
+
+/// A single route is a prefix of its table: its creation and its deletion are omitted as a whole.
+fn retain_single(
+    change: &mut Change,
+    departures: &[Departure],
+    arrivals: &Arrivals,
+) -> Option<Retention> {
+    let of = |resource: &Option<Resource>| resource.as_ref().and_then(prefixes).unwrap_or_default();
+    let (before, after) = (of(&change.before), of(&change.after));
+    let withdraws = |it: &&Departure| !it.withdrawn(&before, &after).is_empty();
+    let departure = departures.iter().find(withdraws).map(|it| &it.address);
+    let arrival = || after.iter().find_map(|prefix| arrivals.0.get(prefix));
+    let Some(cause) = departure.or_else(arrival).cloned() else {
+        wait_for_no_departure(change, departures);
+        return None;
+    };
+    Some(Retention { address: change.address.clone(), cause, is_whole: true })
 }
 
 fn retain_in(
@@ -76,12 +100,7 @@ fn retain_in(
 ) -> Option<Retention> {
     let (before, mut after) = (change.before.clone()?, change.after.clone()?);
     prefixes(&before)?;
-    // It waits for these only in order not to withdraw their prefixes too early.
-    let is_deleted = |address: &Address| {
-        let mut deleted = departures.iter().filter(|it| it.action == Action::Delete);
-        deleted.any(|it| it.address == *address && it.prefixes.is_some())
-    };
-    change.depends_on.retain(|address| !is_deleted(address));
+    wait_for_no_departure(change, departures);
     let mut cause = None;
     for departure in departures {
         let withdrawn = departure.withdrawn(&prefixes(&before)?, &prefixes(&after)?);
@@ -99,6 +118,15 @@ fn retain_in(
     change.after = Some(after);
     let is_whole = change.differences.is_empty();
     Some(Retention { address: change.address.clone(), cause, is_whole })
+}
+
+/// A change waits for these only in order not to withdraw their prefixes too early.
+fn wait_for_no_departure(change: &mut Change, departures: &[Departure]) {
+    let is_deleted = |address: &Address| {
+        let mut deleted = departures.iter().filter(|it| it.action == Action::Delete);
+        deleted.any(|it| it.address == *address && it.prefixes.is_some())
+    };
+    change.depends_on.retain(|address| !is_deleted(address));
 }
 
 impl Departure {
@@ -241,7 +269,7 @@ impl Removals {
 
     /// Counts the removals of one change.
     pub fn of_change(change: &Change) -> Self {
-        match removes(change.action) {
+        match removes(change.action) && change.address.kind != Kind::Route {
             true => Self { objects: 1, prefixes: BTreeSet::new() },
             false => Self { objects: 0, prefixes: withdrawn_by(change) },
         }
@@ -262,10 +290,34 @@ fn withdrawn_by(change: &Change) -> BTreeSet<Ipv4Net> {
             | Kind::AdvertisedRoutes
             | Kind::RouterHost
     );
-    if change.action != Action::Update || !counts {
+    let is_deleted_route = change.deleted_route().is_some();
+    if change.action != Action::Update && !is_deleted_route || !counts {
         return BTreeSet::new();
     }
     let before = change.before.as_ref().and_then(prefixes).unwrap_or_default();
     let after = change.after.as_ref().and_then(prefixes).unwrap_or_default();
     before.difference(&after).copied().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resource::azure::SingleRoute;
+    use crate::resource::{ArmId, ObjectKey, Site};
+
+    /// The same prefix may be withdrawn from kernels and devices with it.
+    #[test]
+    fn a_deleted_single_route_counts_as_its_prefix() {
+        let address_prefix = "10.50.0.0/16".parse().unwrap();
+        let next_hop = NextHop::Appliance([10, 0, 0, 4].into());
+        let deleted = |table: &str| {
+            let id = ArmId::resource_group("s", table).child("routes", "r");
+            let address = Address::new(Kind::Route, Site::Cluster, table);
+            let mut change = Change::new(address, ObjectKey::Azure(id), Action::Delete, "");
+            change.before = Some(Resource::Route(SingleRoute { address_prefix, next_hop }));
+            change
+        };
+        let removals = Removals::of_changes(&[deleted("one"), deleted("two")]);
+        assert_eq!(removals, Removals { objects: 0, prefixes: [address_prefix].into() });
+    }
 }

@@ -82,8 +82,9 @@ pub(super) fn holds_machines(kind: Kind) -> bool {
 /// device are properties: they are set, and nothing is created.
 fn is_route(kind: Kind, action: Action) -> bool {
     match kind {
+        // One entry of a table.
+        Kind::Route => matches!(action, Action::Create | Action::Update | Action::Delete),
         Kind::RouteTableAssociation
-        | Kind::Route
         | Kind::AdvertisedRoutes
         | Kind::ApprovedRoutes
         // Cilium's agent makes the object; only its pod CIDRs are set.
