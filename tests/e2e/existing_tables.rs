@@ -18,23 +18,23 @@ use crate::destroy::foreign_cluster;
 use crate::harness::{Deployment, EXAMPLE, RefreshOptions, failures, summary};
 use crate::rules::violation_texts;
 
-const NAME: &str = "stargate-aks-e2e-2";
-const REGION: &str = "canadacentral";
-const ROUTER: &str = "10.237.0.4";
+pub(crate) const NAME: &str = "stargate-aks-e2e-2";
+pub(crate) const REGION: &str = "canadacentral";
+pub(crate) const ROUTER: &str = "10.237.0.4";
 
-fn group(name: &str) -> ArmId {
+pub(crate) fn group(name: &str) -> ArmId {
     ArmId::resource_group(arm::SUBSCRIPTION, name)
 }
 
-fn network() -> ArmId {
+pub(crate) fn network() -> ArmId {
     group("their-network").in_group("Microsoft.Network/virtualNetworks", "their-vnet")
 }
 
-fn firewall() -> ArmId {
+pub(crate) fn firewall() -> ArmId {
     group("hub").in_group("Microsoft.Network/routeTables", "firewall")
 }
 
-fn route(name: &str, prefix: &str, hop: &str) -> Value {
+pub(crate) fn route(name: &str, prefix: &str, hop: &str) -> Value {
     let properties = match hop.parse::<std::net::Ipv4Addr>() {
         Ok(_) => json!({ "addressPrefix": prefix, "nextHopType": "VirtualAppliance",
             "nextHopIpAddress": hop }),
@@ -43,12 +43,12 @@ fn route(name: &str, prefix: &str, hop: &str) -> Value {
     json!({ "name": name, "properties": properties })
 }
 
-fn table(routes: Vec<Value>) -> Value {
+pub(crate) fn table(routes: Vec<Value>) -> Value {
     json!({ "location": REGION, "tags": { "owner": "hub team" }, "properties": {
         "disableBgpRoutePropagation": true, "routes": routes } })
 }
 
-fn routes_of_owner() -> Vec<Value> {
+pub(crate) fn routes_of_owner() -> Vec<Value> {
     vec![
         route("default", "0.0.0.0/0", "10.100.0.4"),
         route("on-premises", "172.16.0.0/12", "VirtualNetworkGateway"),
@@ -57,21 +57,21 @@ fn routes_of_owner() -> Vec<Value> {
     ]
 }
 
-async fn put(deployment: &Deployment, id: &ArmId, body: Value) {
+pub(crate) async fn put(deployment: &Deployment, id: &ArmId, body: Value) {
     deployment.clients.azure.put(id, &body, Precondition::None).await.unwrap();
     deployment.clients.azure.wait_until_idle(id).await.unwrap();
 }
 
-fn text(setting: &str) -> String {
+pub(crate) fn text(setting: &str) -> String {
     EXAMPLE.replace("[cluster]  ", &format!("[cluster]\nexisting = true\n{setting}\n# "))
 }
 
-fn existing() -> String {
+pub(crate) fn existing() -> String {
     text("route_table = \"existing\"")
 }
 
 /// A cluster of others, on a subnet with the table of a hub's firewall.
-async fn deployment(text: &str, routes: Vec<Value>) -> Deployment {
+pub(crate) async fn deployment(text: &str, routes: Vec<Value>) -> Deployment {
     let deployment = Deployment::of(text, SandboxState::new(16));
     for name in [NAME, "their-network", "hub"] {
         put(&deployment, &group(name), json!({ "location": REGION })).await;
@@ -92,19 +92,19 @@ async fn deployment(text: &str, routes: Vec<Value>) -> Deployment {
     deployment
 }
 
-async fn applied() -> Deployment {
+pub(crate) async fn applied() -> Deployment {
     let deployment = deployment(&existing(), routes_of_owner()).await;
     let applied = deployment.iterate().await;
     assert_eq!(failures(&applied), Vec::<String>::new());
     deployment
 }
 
-async fn body(deployment: &Deployment, id: &ArmId) -> Value {
+pub(crate) async fn body(deployment: &Deployment, id: &ArmId) -> Value {
     deployment.clients.azure.get(id).await.unwrap().unwrap()
 }
 
 /// The names, destinations and next hops of the table's routes, and its other settings.
-async fn live(deployment: &Deployment) -> (Vec<(String, String, String)>, Value) {
+pub(crate) async fn live(deployment: &Deployment) -> (Vec<(String, String, String)>, Value) {
     let table = body(deployment, &firewall()).await;
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let mut routes: Vec<(String, String, String)> = table["properties"]["routes"]
@@ -125,11 +125,11 @@ async fn live(deployment: &Deployment) -> (Vec<(String, String, String)>, Value)
     (routes, settings)
 }
 
-fn is_ours(route: &(String, String, String)) -> bool {
+pub(crate) fn is_ours(route: &(String, String, String)) -> bool {
     route.0.starts_with(&format!("stargate-{NAME}-"))
 }
 
-async fn change_route(deployment: &Deployment, name: &str, body: Option<Value>) {
+pub(crate) async fn change_route(deployment: &Deployment, name: &str, body: Option<Value>) {
     let id = firewall().child("routes", name);
     match body {
         Some(body) => put(deployment, &id, body).await,
@@ -137,11 +137,11 @@ async fn change_route(deployment: &Deployment, name: &str, body: Option<Value>) 
     }
 }
 
-fn actions_of(plan: &Plan) -> Vec<(Action, Kind)> {
+pub(crate) fn actions_of(plan: &Plan) -> Vec<(Action, Kind)> {
     plan.changes.iter().map(|it| (it.action, it.address.kind)).collect()
 }
 
-fn status(applied: &Applied) -> (ApplyStatus, Vec<String>) {
+pub(crate) fn status(applied: &Applied) -> (ApplyStatus, Vec<String>) {
     (applied.status.clone(), failures(applied))
 }
 

@@ -43,6 +43,7 @@ mod faults;
 mod first_deployment;
 mod follow_ups;
 mod foreign_contents;
+mod foreign_routes;
 mod group_takeovers;
 mod half_changed_workers;
 mod harness;
