@@ -93,11 +93,11 @@ fn leader(deployment: &Deployment) -> String {
     deployment.sandbox.read(|sandbox| {
         let store = sandbox.kubernetes.as_ref().unwrap();
         let leases = store.list("coordination.k8s.io/v1", "Lease", None).into_iter();
-        let holders = leases.filter_map(|lease| {
+        let mut holders = leases.filter_map(|lease| {
             let is_leader = lease["metadata"]["name"].as_str()?.starts_with("stargate-leader-");
             is_leader.then(|| lease["spec"]["holderIdentity"].as_str().map(str::to_owned))?
         });
-        holders.last().unwrap_or_default()
+        holders.next_back().unwrap_or_default()
     })
 }
 
