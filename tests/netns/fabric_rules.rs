@@ -168,6 +168,8 @@ fn group(
         )
         .unwrap();
     }
+    // What no rule matches passes, and so do its replies.
+    writeln!(text, "update @flows_{name} {{ {flow} }} accept").unwrap();
     text
 }
 
