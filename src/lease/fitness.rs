@@ -13,7 +13,7 @@ const BACK_OFF: Duration = Duration::from_secs(600);
 /// How often that doubles: up to 160 minutes.
 const MAX_DOUBLINGS: u32 = 4;
 
-/// What the attempts of a process say about the work under a Lease. Clones share it.
+/// The fitness of a process for the work under a Lease, by its attempts. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct LeaseFitness(Arc<Mutex<State>>);
 

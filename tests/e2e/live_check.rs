@@ -127,9 +127,9 @@ enum GroupOfOthers {
 #[tokio::test(start_paused = true)]
 async fn measurement_and_model_agree_on_groups_of_others() {
     let healthy = healthy().await;
-    let places =
+    let variants =
         [GroupOfOthers::OnInterface, GroupOfOthers::OnInterfaceFromElsewhere, GroupOfOthers::OfAks];
-    for place in places {
+    for place in variants {
         let repairs = place != GroupOfOthers::OfAks;
         let deployment = Deployment::of(EXAMPLE, healthy.clone());
         deployment.sandbox.change(|sandbox, _| deny_all(sandbox, place));

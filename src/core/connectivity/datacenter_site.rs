@@ -78,9 +78,26 @@ impl<'a> ModelBuilder<'a> {
 
     /// The workers that the router reaches through its gateway, by their pod CIDRs.
     fn behind_gateway(&self, datacenter: &Datacenter) -> BTreeMap<Ipv4Net, Ipv4Addr> {
-        let distant = datacenter.workers.iter().filter(|worker| worker.gateway.is_some());
+        let all = self.is_still_in_azure(datacenter);
+        let distant = datacenter.workers.iter().filter(|worker| all || worker.gateway.is_some());
         let allocated = distant.filter_map(|worker| self.allocation.place(&worker.name));
         allocated.map(|place| (place.pod_cidr, place.ip)).collect()
+    }
+
+    /// Whether a datacenter of existing machines is recorded as one of VMs, whose routers send
+    /// to the gateway of their subnet: the edit of its kind is refused, and they stay.
+    fn is_still_in_azure(&self, datacenter: &Datacenter) -> bool {
+        let site = Site::Datacenter(datacenter.name.clone());
+        let recorded_in_azure = |worker: &model::Worker| {
+            let server = Address::new(Kind::Server, site.clone(), &worker.name);
+            let key = self.sources.desired.get(&server)?.key.as_ref()?;
+            let Resource::Manifest(server) = &self.sources.inventory.get(key)?.resource else {
+                return None;
+            };
+            Some(server.body["spec"]["provider"] == "azure")
+        };
+        matches!(datacenter.kind, DatacenterKind::Existing(_))
+            && datacenter.workers.iter().find_map(recorded_in_azure) == Some(true)
     }
 
     /// The network that connects a datacenter's hosts.
