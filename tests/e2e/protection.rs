@@ -40,7 +40,7 @@ async fn a_protected_datacenter_keeps_its_workers_machines_and_routes() {
     before.edited(&text).iterate().await;
     let moved = text.replace("10.50.1.5", "10.50.1.9");
     let plan = assert_nothing_is_done(&before.edited(&moved), &RefreshOptions::default()).await;
-    for kind in [Kind::NetworkInterface, Kind::Worker, Kind::RouteTable, Kind::RouterHost] {
+    for kind in [Kind::NetworkInterface, Kind::Worker, Kind::RouteTable, Kind::Server] {
         assert!(is_blocked(&plan, kind), "{kind}\n{}", summary(&plan));
     }
     // Without protection the same edit is applied.
