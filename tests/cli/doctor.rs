@@ -37,7 +37,8 @@ fn each_defect_has_its_resource_and_a_remedy() {
         location.run(&format!("sandbox break {fault}")).exits(0);
     }
     let ran = location.run("doctor --sandbox").exits(5);
-    insta::assert_snapshot!("defects", ran.out);
+    // The clocks of all services differ alike; the slower request decides which is named.
+    insta::assert_snapshot!("defects", ran.out.replace("that of Azure", "that of Tailscale"));
     assert_eq!(too_wide(&ran.out), [] as [&str; 0]);
     let json = location.run("doctor --sandbox --format json").exits(5);
     let report: Value = serde_json::from_str(&json.out).expect("JSON");
