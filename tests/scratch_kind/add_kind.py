@@ -126,7 +126,7 @@ pub fn encode(group: &IpGroup, base: Option<&Value>, marks: &Marks<'_>) -> Value
 # The desired state.
 insert(
     "src/core/desired/cluster_site.rs",
-    r"^pub\(super\) fn route_tables\([^\n]*\n",
+    r"^pub\(super\) fn router_machine\([^\n]*\n",
     "    ip_group(context, set);\n",
 )
 insert(
